@@ -1,0 +1,59 @@
+# The one door for people and CI. `make help` lists what there is.
+BIN := .venv/bin
+OUT := demo
+
+.PHONY: help demo test check format bench pin clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the picture
+	$(BIN)/recon-train simulate $(OUT)
+	$(BIN)/recon-client submit $(OUT)/stack.tif \
+	  || { test $$? -eq 4 && $(BIN)/recon-client submit $(OUT)/stack.tif --engine local; }
+	$(BIN)/recon-train evaluate $(OUT)/stack.sr.ome.tif --stack $(OUT)/stack.tif \
+	  --positions $(OUT)/positions.csv --figure $(OUT)/comparison.png
+	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."
+
+test: .venv/dev  ## Run all tests, those on the real Triton server included
+	$(BIN)/pytest
+
+check: .venv/dev  ## Lint, types and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev  ## Format the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev  ## Frames a second: bare network, local engine, Triton; where the time goes
+	$(BIN)/python -m smlm_training.bench
+
+pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(PIN) --extra train --extra server --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile $(PIN) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
+
+PIN := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate --no-emit-package smlm-recon --group build pyproject.toml
+
+clean:  ## Remove the environment and what demo and bench wrote
+	rm -rf .venv $(OUT) bench
+
+.venv/bin/python:
+	@python=$$(.ci/find-python) && echo "making .venv with $$python" && "$$python" -m venv .venv
+
+# The development environment is a superset with the same versions, so it serves the demo too.
+.venv/demo: requirements/demo.txt pyproject.toml | .venv/bin/python
+	@test -e .venv/dev && test .venv/dev -nt requirements/dev.txt || $(call install,demo)
+	@touch $@
+
+.venv/dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@$(call install,dev)
+	@touch $@
+
+install = { echo "installing requirements/$(1).txt (some minutes the first time)" \
+  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt \
+  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; }

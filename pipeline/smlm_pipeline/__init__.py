@@ -1,0 +1,3 @@
+"""Super-resolution reconstruction of single-molecule films through NVIDIA Triton."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,294 @@
+"""``recon-client``: thin commands that parse, call and turn errors into exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from smlm_pipeline import contract, engines, render
+from smlm_pipeline.errors import ContractError, ReconError, SettingError
+from smlm_pipeline.progress import FrameProgress
+from smlm_pipeline.reconstruct import plan_chunks, reconstruct
+from smlm_pipeline.report import report
+from smlm_pipeline.repository import find_model_repository
+from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
+from smlm_pipeline.stack import Stack, open_stack
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
+4 no server, or it cannot be started; 5 the server serves another model or contract;
+6 the server refused or lost a chunk; 7 the result cannot be written; 130 interrupted
+(143 by SIGTERM). With 3 and above nothing has been written.
+"""
+
+app = typer.Typer(
+    help="Super-resolution images from films of blinking molecules, through NVIDIA Triton.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_errors = Console(stderr=True, highlight=False)
+
+
+class EngineName(str, enum.Enum):
+    """Where the network runs."""
+
+    TRITON = "triton"
+    LOCAL = "local"
+
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RECON_SERVER",
+        metavar="HOST:PORT",
+        help="gRPC endpoint of a running Triton server; without it an embedded one is started.",
+    ),
+]
+Repository = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-repository",
+        envvar="RECON_MODEL_REPOSITORY",
+        metavar="DIR",
+        help="Model repository of the embedded server and of --engine local.",
+    ),
+]
+
+
+@app.command(epilog=EXIT_CODES)
+def submit(
+    stack: Annotated[Path, typer.Argument(help="Film of blinking molecules: a TIFF stack.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Image to write; by default STACK.sr.ome.tif."),
+    ] = None,
+    server: Server = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="'local' runs the network in this process, without Triton.")
+    ] = EngineName.TRITON,
+    pixel_size_nm: Annotated[
+        float | None,
+        typer.Option(
+            help="Camera pixel in the sample plane; by default what the file says, "
+            f"else {DEFAULT_PIXEL_SIZE_NM:g}.",
+            show_default=False,
+        ),
+    ] = None,
+    zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
+    chunk_frames: Annotated[
+        int, typer.Option(help="Frames of one request.")
+    ] = Settings.chunk_frames,
+    in_flight: Annotated[
+        int, typer.Option(help="Requests under way at once.")
+    ] = Settings.in_flight,
+    tile_px: Annotated[
+        int, typer.Option(help="Largest tile edge; larger fields are cut into tiles.")
+    ] = Settings.tile_px,
+    model: Annotated[str, typer.Option(help="Model of the server to ask.")] = (
+        contract.RECONSTRUCTION.name
+    ),
+    model_repository: Repository = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON; implies no progress bar.")
+    ] = False,
+) -> None:
+    """Reconstruct one super-resolution image from STACK.
+
+    Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
+    picture beside it.
+    """
+    with _door():
+        settings = Settings(
+            zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
+        )
+        image = output or _default_output(stack)
+        picture = _picture_beside(image)
+        _check_outputs(stack, image, picture)
+        if engine is EngineName.LOCAL and model != contract.RECONSTRUCTION.name:
+            raise SettingError(f"--engine local has no model {model!r}; leave out --model")
+        with open_stack(stack) as film, contextlib.ExitStack() as opened:
+            pixel_nm = _pixel_size_nm(film, pixel_size_nm, quiet=quiet or as_json)
+            if dry_run:
+                _print_plan(film, settings, pixel_nm, image)
+                return
+            progress = opened.enter_context(
+                FrameProgress(film.frame_count, shown=not (quiet or as_json))
+            )
+            if engine is EngineName.LOCAL:
+                chosen = opened.enter_context(engines.local_engine(model_repository))
+            elif server:
+                chosen = opened.enter_context(engines.server_engine(server, model))
+            else:
+                progress.says("starting the embedded Triton server")
+                chosen = opened.enter_context(engines.embedded_engine(model_repository, model))
+            progress.says("reconstructing")
+            result = reconstruct(film, chosen.transport, settings, progress=progress.advance)
+            progress.says("writing")
+            told = report(
+                result,
+                settings,
+                chosen,
+                stack=stack,
+                image=image,
+                picture=picture,
+                model=model,
+                pixel_size_nm=pixel_nm,
+            )
+            render.write_image(
+                image,
+                result.image,
+                sr_pixel_size_nm=told.sr_pixel_size_nm,
+                provenance=told.provenance(),
+            )
+            render.write_picture(picture, result.image, sr_pixel_size_nm=told.sr_pixel_size_nm)
+        if as_json:
+            typer.echo(json.dumps(told.as_dict(), indent=2))
+        elif not quiet:
+            typer.echo(told.as_text())
+
+
+@app.command(epilog=EXIT_CODES)
+def serve(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="gRPC port to listen on.")
+    ] = contract.GRPC_PORT,
+    model_repository: Repository = None,
+    log: Annotated[
+        Path | None, typer.Option(help="File for the server's log.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the embedded Triton server on this machine until Ctrl-C."""
+    with _door():
+        from smlm_pipeline.server import EmbeddedServer
+
+        repository = find_model_repository(model_repository)
+        with EmbeddedServer(repository, grpc_port=port, log_file=log) as server:
+            typer.echo(f"serving {contract.RECONSTRUCTION.name} at {server.address}")
+            typer.echo(f"metrics at {server.metrics_url}")
+            typer.echo(f"use it: recon-client submit stack.tif --server {server.address}")
+            sys.stdout.flush()
+            server.wait_for_end()
+
+
+@app.command(epilog=EXIT_CODES)
+def status(
+    server: Server = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Tell whether a server is ready, what it serves and whether that fits this client."""
+    with _door():
+        state = engines.server_status(server or f"127.0.0.1:{contract.GRPC_PORT}")
+        if as_json:
+            typer.echo(json.dumps(state.as_dict(), indent=2))
+        else:
+            table = Table("model", "ready", "versions", "contract", "fits this client")
+            for each in state.models:
+                table.add_row(
+                    each.name,
+                    "yes" if each.ready else "no",
+                    ", ".join(each.versions) or "-",
+                    each.contract_version or "-",
+                    "yes" if each.fits else "no",
+                )
+            ready = "ready" if state.ready else "not ready"
+            Console().print(f"Triton {state.server_version} at {state.address}: {ready}", table)
+        if not state.fits:
+            raise ContractError(
+                f"the server at {state.address} does not fit this client, which speaks contract "
+                f"version {contract.CONTRACT_VERSION}; start it on this project's model_repository"
+            )
+
+
+@contextlib.contextmanager
+def _door() -> Iterator[None]:
+    """Turn every error into one message and an exit code; leave cleanly on signals."""
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except ReconError as error:
+        _errors.print(f"recon-client: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        _errors.print("recon-client: interrupted, nothing was written")
+        raise typer.Exit(130) from error
+    except Exception as error:
+        _errors.print(
+            f"recon-client: unexpected {type(error).__name__}: {error}; please report this",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from error
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise typer.Exit(128 + number)
+
+
+def _default_output(stack: Path) -> Path:
+    name = stack.name
+    for ending in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+            break
+    return stack.with_name(f"{name}.sr.ome.tif")
+
+
+def _picture_beside(image: Path) -> Path:
+    name = image.name
+    for ending in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
+        if name.lower().endswith(ending):
+            return image.with_name(f"{name[: -len(ending)]}.png")
+    raise SettingError(f"output is {image}; expected a name that ends in .ome.tif or .tif")
+
+
+def _check_outputs(stack: Path, image: Path, picture: Path) -> None:
+    """Find out before the work whether its result could be kept."""
+    if stack.resolve() == image.resolve():
+        raise SettingError(f"output is the stack itself, {stack}; choose another name with -o")
+    for path in (image, picture):
+        render.check_writable(path)
+
+
+def _pixel_size_nm(film: Stack, given_nm: float | None, *, quiet: bool) -> float:
+    """The user's word, then the file's, then the default, which is said."""
+    if given_nm is not None:
+        if not 1 <= given_nm <= 10_000:
+            raise SettingError(f"pixel-size-nm is {given_nm:g}; expected 1 to 10000")
+        return given_nm
+    if film.pixel_size_nm is not None:
+        return film.pixel_size_nm
+    if not quiet:
+        _errors.print(
+            f"recon-client: {film.path.name} does not tell its pixel size; taking "
+            f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+        )
+    return DEFAULT_PIXEL_SIZE_NM
+
+
+def _print_plan(film: Stack, settings: Settings, pixel_nm: float, image: Path) -> None:
+    chunks = plan_chunks(film, settings)
+    typer.echo(
+        f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels of "
+        f"{pixel_nm:g} nm -> {film.height_px * settings.zoom} x {film.width_px * settings.zoom} "
+        f"pixels of {pixel_nm / settings.zoom:g} nm\n"
+        f"{len(chunks)} requests of up to {settings.chunk_frames} frames, "
+        f"{settings.in_flight} at once -> {image}"
+    )

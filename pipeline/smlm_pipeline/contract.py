@@ -1,0 +1,109 @@
+"""What client, server and training agree on: names, dtypes, units and limits.
+
+The ``config.pbtxt`` files of ``model_repository/`` are compared with this
+module by a test, the exported network gets its tensor names from here, and the
+client asks a server for ``CONTRACT_VERSION`` before it sends a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONTRACT_VERSION = 1
+"""Raised whenever a tensor, a unit or a limit below changes its meaning."""
+
+CONTRACT_PARAMETER = "contract_version"
+"""Key under which a model's configuration states the version it was made for."""
+
+GRPC_PORT = 8001
+"""Triton's usual gRPC port."""
+
+SIZE_MULTIPLE_PX = 4
+"""Height and width of a tile are multiples of this: 2 ** (levels of the U-Net)."""
+
+TILE_SIZES_PX = (64, 128, 256, 512)
+"""Largest tile edges that are sent; on a GPU they are the optimisation profiles."""
+
+MIN_FRAME_PX = 16
+"""Smallest frame edge that is accepted; below it every pixel is border."""
+
+HALO_PX = 28
+"""Context around the core of a tile: the receptive field's radius, rounded up."""
+
+MAX_FRAMES_PER_CHUNK = 64
+"""``max_batch_size`` of ``normalize`` and ``unet``."""
+
+MARGIN_PX = 1
+"""Camera pixels drawn around a core, for detections that point out of it."""
+
+MAX_OFFSET_PX = 1.0
+"""A detection lies at most this far from the centre of its pixel, along y and x."""
+
+WEIGHT_ONE = 1 << 16
+"""The integer that stands for one emitter: images count units of 2^-16 emitters."""
+
+DETECTION_CHANNELS = (
+    "probability",
+    "offset_y_px",
+    "offset_x_px",
+    "sigma_y_px",
+    "sigma_x_px",
+)
+"""Channels of ``DETECTIONS``; offsets are from the centre of the camera pixel."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor as Triton names it: ``dims`` without the batch axis."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of the repository and the tensors that go in and out."""
+
+    name: str
+    max_batch_size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+FRAMES = TensorSpec("FRAMES", "UINT16", (-1, -1))
+"""Camera frames of one tile, N,H,W, in ADU."""
+
+LEVELS = TensorSpec("LEVELS", "FP32", (2,))
+"""Background and scale of each frame, N,2, in ADU."""
+
+NORMALIZED = TensorSpec("NORMALIZED", "FP32", (1, -1, -1))
+"""(frame - background) / scale, N,1,H,W, dimensionless."""
+
+DETECTIONS = TensorSpec("DETECTIONS", "FP32", (len(DETECTION_CHANNELS), -1, -1))
+"""One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
+
+WINDOW = TensorSpec("WINDOW", "INT32", (5,))
+"""zoom, then the core of the tile: y, x, height, width, in camera pixels."""
+
+IMAGE = TensorSpec("IMAGE", "INT32", (-1, -1))
+"""The core and its margin on the fine grid, summed over N frames."""
+
+FRAME_COUNT = TensorSpec("FRAME_COUNT", "INT32", (1,))
+"""N: how many frames IMAGE sums."""
+
+
+def _explicit(spec: TensorSpec) -> TensorSpec:
+    """The same tensor in a model without a batch axis: frames first."""
+    return TensorSpec(spec.name, spec.dtype, (-1, *spec.dims))
+
+
+NORMALIZE = ModelSpec("normalize", MAX_FRAMES_PER_CHUNK, (FRAMES, LEVELS), (NORMALIZED,))
+UNET = ModelSpec("unet", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
+SUMMATION = ModelSpec("summation", 0, (_explicit(DETECTIONS), WINDOW), (IMAGE, FRAME_COUNT))
+RECONSTRUCTION = ModelSpec(
+    "reconstruction", 0, (_explicit(FRAMES), _explicit(LEVELS), WINDOW), (IMAGE, FRAME_COUNT)
+)
+
+MODELS = (NORMALIZE, UNET, SUMMATION, RECONSTRUCTION)
+"""The models of the repository, in the order of the data path."""

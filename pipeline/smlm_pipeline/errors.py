@@ -1,0 +1,68 @@
+"""Every error this package raises on purpose.
+
+::
+
+    ReconError
+    ├── StackError (ValueError)           the input film cannot be used
+    ├── SettingError (ValueError)         an option does not make sense
+    ├── ChunkError (ValueError)           a chunk does not fit the contract
+    ├── ServerError                       no server, or it cannot be started
+    │   └── TransientServerError          worth another try
+    ├── ContractError                     the server serves something else
+    ├── InferenceError                    the server refused or lost a chunk
+    └── OutputError (OSError)             the result cannot be written
+
+A message says what was wrong, what was expected and what to do.
+"""
+
+
+class ReconError(Exception):
+    """Root of the tree; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class StackError(ReconError, ValueError):
+    """The input film cannot be read or is not a film of frames."""
+
+    exit_code = 3
+
+
+class SettingError(ReconError, ValueError):
+    """An option has a value that does not make sense."""
+
+    exit_code = 2
+
+
+class ChunkError(ReconError, ValueError):
+    """A chunk, its levels or its window do not fit the contract."""
+
+    exit_code = 6
+
+
+class ServerError(ReconError):
+    """There is no server where one was expected, or it cannot be started."""
+
+    exit_code = 4
+
+
+class TransientServerError(ServerError):
+    """The server did not answer this time; the same request may pass later."""
+
+
+class ContractError(ReconError):
+    """The server lacks the model, or serves another version of the contract."""
+
+    exit_code = 5
+
+
+class InferenceError(ReconError):
+    """The server answered a chunk with an error or with a wrong sum."""
+
+    exit_code = 6
+
+
+class OutputError(ReconError, OSError):
+    """The result cannot be written."""
+
+    exit_code = 7

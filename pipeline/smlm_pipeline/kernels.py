@@ -1,0 +1,259 @@
+"""The arithmetic between a camera frame and the summed image, in NumPy alone.
+
+The same functions run in training, in the in-process engine and inside the
+Python models of the server, so there is one definition of a level, of a
+normalised frame and of where a detection is drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ChunkError
+
+TEMPORAL_FRAMES_MIN = 8
+"""With fewer frames than this, fluctuations are taken over space, not time."""
+
+SIGNIFICANCE = 3.0
+"""Standard errors by which a cumulant must exceed zero to be believed."""
+
+BACKGROUND_RANKS = (0.02, 0.20)
+"""Background is the mean of the pixel values between these two ranks."""
+
+
+def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Background and scale of a film, from a sample of its whole frames.
+
+    The scale is the ratio of the third to the second cross-cumulant of
+    neighbouring pixels' fluctuations in time. For molecules that blink
+    independently both are proportional to the number of molecules (Campbell's
+    theorem; used for imaging by Dertinger et al., doi 10.1073/pnas.0907866106), so
+    their ratio measures how bright one molecule is and depends neither on how
+    many there are, nor on where, nor on the background. Cross-cumulants of
+    distinct pixels (doi 10.1364/OE.18.018875) leave out the camera's noise and
+    its flickering pixels, which are independent from pixel to pixel.
+
+    Both numbers follow gain and offset of the camera, so that
+    ``(frame - background) / scale`` does not change with them.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (T, Y, X), uint16
+        Whole frames, in ADU; T of about a hundred is plenty.
+
+    Returns
+    -------
+    ndarray, shape (2,), float32
+        Background and scale, in ADU. The scale falls back to the standard
+        deviation of the fluctuations where no blinking shows, and to 1 where
+        nothing fluctuates.
+    """
+    background_adu = _trimmed_mean(frames_adu)
+    scale_adu = _molecule_scale(frames_adu)
+    return np.array([background_adu, scale_adu], np.float32)
+
+
+def _trimmed_mean(frames_adu: NDArray[np.uint16]) -> float:
+    """Mean of the pixel values between the two ``BACKGROUND_RANKS``."""
+    counts = np.bincount(frames_adu.ravel(), minlength=1 << 16).astype(np.float64)
+    low, high = (rank * counts.sum() for rank in BACKGROUND_RANKS)
+    cumulated = np.cumsum(counts)
+    inside = np.clip(np.minimum(cumulated, high) - np.maximum(cumulated - counts, low), 0, None)
+    return float(inside @ np.arange(1 << 16) / inside.sum())
+
+
+def _molecule_scale(frames_adu: NDArray[np.uint16]) -> float:
+    count = len(frames_adu)
+    temporal = count >= TEMPORAL_FRAMES_MIN
+    mean_adu = frames_adu.mean(axis=0, dtype=np.float64)
+    variance, second, third = (np.empty(count) for _ in range(3))
+    for index, frame in enumerate(frames_adu):
+        centred = frame - (mean_adu if temporal else frame.mean(dtype=np.float64))
+        here, right, below = centred[:-1, :-1], centred[:-1, 1:], centred[1:, :-1]
+        variance[index] = np.mean(centred * centred)
+        second[index] = np.mean(here * (right + below)) / 2
+        third[index] = np.mean(here * right * below)
+    if temporal:  # unbiased for a mean that was estimated from the same frames
+        second *= count / (count - 1)
+        third *= count**2 / ((count - 1) * (count - 2))
+    if _significant(second) and _significant(third):
+        return float(third.mean() / second.mean())
+    return float(np.sqrt(variance.mean())) or 1.0
+
+
+def _significant(per_frame: NDArray[np.float64]) -> bool:
+    """Whether the mean over frames exceeds zero by ``SIGNIFICANCE`` standard errors."""
+    error = per_frame.std() / np.sqrt(len(per_frame))
+    return bool(per_frame.mean() > SIGNIFICANCE * error)
+
+
+def normalize(
+    frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(frame - background) / scale, frame by frame.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, H, W), uint16
+        Frames of one tile.
+    levels_adu : ndarray, shape (N, 2), float32
+        Background and scale of each frame.
+
+    Returns
+    -------
+    ndarray, shape (N, 1, H, W), float32
+        Dimensionless frames, as the network reads them.
+
+    Raises
+    ------
+    ChunkError
+        If shapes do not fit the contract, or a level is not finite, or a
+        scale is not positive.
+    """
+    check_frames(frames_adu.shape, levels_adu.shape)
+    if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
+        raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
+    background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
+    normalized = frames_adu.astype(np.float32)
+    normalized -= background
+    normalized /= scale
+    return normalized[:, None]
+
+
+def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -> None:
+    """Refuse frames that the network cannot take, before memory is spent on them.
+
+    Raises
+    ------
+    ChunkError
+        If FRAMES is not (N, H, W) with edges in multiples of the contract's, or
+        LEVELS is not (N, 2).
+    """
+    multiple = contract.SIZE_MULTIPLE_PX
+    if len(frames_shape) != 3 or min(frames_shape) < 1:
+        raise ChunkError(f"FRAMES has shape {frames_shape}; expected frames, height, width")
+    if frames_shape[1] % multiple or frames_shape[2] % multiple:
+        raise ChunkError(
+            f"FRAMES is {frames_shape[1]} x {frames_shape[2]} pixels; "
+            f"expected multiples of {multiple}: pad the tile"
+        )
+    if levels_shape != (frames_shape[0], 2):
+        raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
+
+
+def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Draw the detections of a tile's core on the fine grid and sum the frames.
+
+    A detection adds its probability, rounded to 2^-16, to the one fine pixel
+    ``floor(position * zoom)``. Weights are integers, so the sum does not depend
+    on the order of frames, and partial sums add up exactly.
+
+    Parameters
+    ----------
+    detections : ndarray, shape (N, 5, H, W), float32
+        Channels of ``contract.DETECTION_CHANNELS``.
+    window : ndarray, shape (5,), int32
+        zoom, core y, core x, core height, core width, in camera pixels.
+
+    Returns
+    -------
+    ndarray, shape ((height + 2) * zoom, (width + 2) * zoom), int32
+        Core and margin, in units of 2^-16 emitters.
+
+    Raises
+    ------
+    ChunkError
+        If the window does not lie in the tile or a probability is not finite.
+    """
+    zoom, top, left, height, width = check_window(window, detections.shape)
+    core = detections[:, :, top : top + height, left : left + width]
+    probability = core[:, 0]
+    if not np.isfinite(probability).all():
+        raise ChunkError("the network answered with a probability that is not a number")
+    weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
+    frame, row, column = np.nonzero(weights)
+    image_height, image_width = image_shape(zoom, height, width)
+    fine_y = _fine_index(row, core[frame, 1, row, column], zoom, image_height)
+    fine_x = _fine_index(column, core[frame, 2, row, column], zoom, image_width)
+    sums = np.bincount(
+        fine_y * image_width + fine_x,
+        weights=weights[frame, row, column],
+        minlength=image_height * image_width,
+    )  # float64 sums of integers: exact up to 2^53
+    return sums.astype(np.int32).reshape(image_height, image_width)
+
+
+def _fine_index(
+    pixel: NDArray[np.intp], offset_px: NDArray[np.float32], zoom: int, size: int
+) -> NDArray[np.intp]:
+    """Index on the fine grid of a core with its margin, from pixel and offset."""
+    within = np.floor((offset_px + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
+    index: NDArray[np.intp] = (pixel + contract.MARGIN_PX) * zoom + within
+    return index.clip(0, size - 1)
+
+
+def check_window(
+    window: NDArray[np.int32], detections_shape: tuple[int, ...]
+) -> tuple[int, int, int, int, int]:
+    """Zoom and core as plain integers.
+
+    Raises
+    ------
+    ChunkError
+        If the zoom is not positive or the core does not lie in the tile.
+    """
+    if window.shape != contract.WINDOW.dims:
+        raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
+    zoom, top, left, height, width = (int(value) for value in window)
+    tile_height, tile_width = detections_shape[-2:]
+    inside = top >= 0 and left >= 0 and top + height <= tile_height and left + width <= tile_width
+    if zoom < 1 or height < 1 or width < 1 or not inside:
+        raise ChunkError(
+            f"WINDOW {window.tolist()} (zoom, y, x, height, width) does not lie in a tile of "
+            f"{tile_height} x {tile_width} pixels"
+        )
+    return zoom, top, left, height, width
+
+
+def image_shape(zoom: int, height_px: int, width_px: int) -> tuple[int, int]:
+    """Shape of a core and its margin on the fine grid."""
+    margin = 2 * contract.MARGIN_PX
+    return (height_px + margin) * zoom, (width_px + margin) * zoom
+
+
+def cut(
+    frames_adu: NDArray[np.uint16],
+    *,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    fill_adu: float,
+) -> NDArray[np.uint16]:
+    """A region of the frames that may reach beyond their lower and right edges.
+
+    What lies outside is filled with the background, which is also what the
+    network's own zero padding stands for.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, Y, X), uint16
+        Whole frames.
+    top, left, height, width : int
+        The region, in camera pixels.
+    fill_adu : float
+        Value outside of the frames.
+
+    Returns
+    -------
+    ndarray, shape (N, height, width), uint16
+        A view where the region lies inside, else a copy.
+    """
+    part = frames_adu[:, top : top + height, left : left + width]
+    missing = ((0, 0), (0, height - part.shape[1]), (0, width - part.shape[2]))
+    if not any(after for _, after in missing):
+        return part
+    fill = int(np.clip(round(fill_adu), 0, np.iinfo(np.uint16).max))
+    return np.pad(part, missing, constant_values=fill)

@@ -1,0 +1,119 @@
+"""The whole path: open -> levels -> plan -> submit -> accumulate -> image. Read this first."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import chunking, kernels, scheduling
+from smlm_pipeline.accumulate import Accumulator
+from smlm_pipeline.chunking import Chunk
+from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import Stack
+from smlm_pipeline.transport import Request, Transport
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The image and what it was made from.
+
+    ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per fine
+    pixel, ``levels_adu`` (2,) the film's background and scale.
+    """
+
+    image: NDArray[np.float32]
+    levels_adu: NDArray[np.float32]
+    frame_count: int
+    chunk_count: int
+    elapsed_s: float
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames a second, from the first read to the finished image."""
+        return self.frame_count / self.elapsed_s
+
+
+def reconstruct(
+    stack: Stack,
+    transport: Transport,
+    settings: Settings,
+    *,
+    progress: Callable[[float], None] = lambda _frames: None,
+) -> Reconstruction:
+    """One super-resolution image from a film of blinking molecules.
+
+    Parameters
+    ----------
+    stack : Stack
+        The opened film.
+    transport : Transport
+        The engine: a Triton server or this process.
+    settings : Settings
+        How to cut, send and draw.
+    progress : callable
+        Called after each chunk with the number of whole frames it amounts to.
+
+    Raises
+    ------
+    ReconError
+        If the film cannot be read, or a chunk fails for good.
+    """
+    started = time.perf_counter()
+    levels_adu = kernels.film_levels(_sample(stack, settings.level_frames))
+    chunks = plan_chunks(stack, settings)
+    accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
+    sums = scheduling.run(
+        chunks,
+        lambda chunk: _request(stack, chunk, levels_adu, settings.zoom),
+        transport,
+        in_flight=settings.in_flight,
+        attempts=settings.attempts,
+    )
+    with contextlib.closing(sums):
+        for chunk, partial in sums:
+            accumulator.add(chunk, partial.image, partial.frame_count)
+            progress(stack.frame_count / len(chunks))
+    image = accumulator.image()
+    elapsed_s = time.perf_counter() - started
+    return Reconstruction(image, levels_adu, stack.frame_count, len(chunks), elapsed_s)
+
+
+def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
+    """The requests that the film is cut into."""
+    return chunking.plan(
+        stack.frame_count,
+        stack.height_px,
+        stack.width_px,
+        chunk_frames=settings.chunk_frames,
+        tile_px=settings.tile_px,
+    )
+
+
+def _sample(stack: Stack, frames: int) -> NDArray[np.uint16]:
+    """At most ``frames`` whole frames, evenly spread over the film."""
+    chosen = np.unique(np.linspace(0, stack.frame_count - 1, frames).round().astype(int))
+    return np.concatenate([stack.read(frame, frame + 1) for frame in chosen.tolist()])
+
+
+def _request(stack: Stack, chunk: Chunk, levels_adu: NDArray[np.float32], zoom: int) -> Request:
+    """Read a chunk's frames and put its tensors together."""
+    y, x = chunk.tile.y, chunk.tile.x
+    frames = f"frames {chunk.first_frame} to {chunk.last_frame - 1}"
+    return Request(
+        label=f"{frames}, tile at y {y.core_start}, x {x.core_start}",
+        frames_adu=kernels.cut(
+            stack.read(chunk.first_frame, chunk.last_frame),
+            top=y.read_start,
+            left=x.read_start,
+            height=y.read_size,
+            width=x.read_size,
+            fill_adu=float(levels_adu[0]),
+        ),
+        levels_adu=np.broadcast_to(levels_adu, (chunk.frame_count, 2)),
+        window=np.array(chunk.tile.window(zoom), np.int32),
+    )

@@ -1,0 +1,93 @@
+"""What a finished run says of itself: on the terminal, as JSON and in the image's metadata."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import smlm_pipeline
+from smlm_pipeline import contract
+from smlm_pipeline.engines import Engine
+from smlm_pipeline.reconstruct import Reconstruction
+from smlm_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Report:
+    """The facts of one run; field names carry their units."""
+
+    stack: str
+    image: str
+    picture: str
+    engine: str
+    model: str
+    model_version: str
+    contract_version: int
+    software: str
+    frames: int
+    chunks: int
+    zoom: int
+    pixel_size_nm: float
+    sr_pixel_size_nm: float
+    background_adu: float
+    scale_adu: float
+    emitters: float
+    elapsed_s: float
+    frames_per_s: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return asdict(self)
+
+    def provenance(self) -> dict[str, Any]:
+        """What belongs into the image's metadata: nothing that names this machine's folders."""
+        kept = self.as_dict()
+        del kept["image"], kept["picture"]
+        kept["stack"] = Path(self.stack).name
+        kept["value"] = "expected number of emitters per pixel"
+        return kept
+
+    def as_text(self) -> str:
+        """A few lines for people."""
+        return (
+            f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
+            f"picture  {self.picture}\n"
+            f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
+            f"speed    {self.frames_per_s:,.0f} frames/s "
+            f"({self.elapsed_s:.1f} s, {self.engine}, model version {self.model_version})"
+        )
+
+
+def report(
+    result: Reconstruction,
+    settings: Settings,
+    engine: Engine,
+    *,
+    stack: Path,
+    image: Path,
+    picture: Path,
+    model: str,
+    pixel_size_nm: float,
+) -> Report:
+    """Put the facts of a run together."""
+    return Report(
+        stack=str(stack),
+        image=str(image),
+        picture=str(picture),
+        engine=engine.description,
+        model=model,
+        model_version=engine.model_version,
+        contract_version=contract.CONTRACT_VERSION,
+        software=f"smlm-recon {smlm_pipeline.__version__}",
+        frames=result.frame_count,
+        chunks=result.chunk_count,
+        zoom=settings.zoom,
+        pixel_size_nm=pixel_size_nm,
+        sr_pixel_size_nm=pixel_size_nm / settings.zoom,
+        background_adu=float(result.levels_adu[0]),
+        scale_adu=float(result.levels_adu[1]),
+        emitters=float(result.image.sum(dtype="float64")),
+        elapsed_s=result.elapsed_s,
+        frames_per_s=result.frames_per_s,
+    )

@@ -1,0 +1,74 @@
+"""Send chunks with a bounded number under way, and send again what may pass later."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from smlm_pipeline.chunking import Chunk
+from smlm_pipeline.errors import ReconError, TransientServerError
+from smlm_pipeline.transport import PartialSum, Request, Transport
+
+FIRST_PAUSE_S = 0.2
+"""Longest pause before the second attempt; it doubles with each further one."""
+
+
+def run(
+    chunks: Iterable[Chunk],
+    prepare: Callable[[Chunk], Request],
+    transport: Transport,
+    *,
+    in_flight: int,
+    attempts: int,
+) -> Generator[tuple[Chunk, PartialSum], None, None]:
+    """Sums of all chunks, as they come.
+
+    At most ``in_flight`` requests are prepared and not yet answered, so memory
+    does not grow with the film. The first chunk that fails for good ends the run:
+    what is under way is not waited for.
+
+    Raises
+    ------
+    ReconError
+        What ``prepare`` or the transport raised, once no attempt is left.
+    """
+    stopped = threading.Event()
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="chunk")
+    under_way: dict[Future[PartialSum], Chunk] = {}
+    try:
+        for chunk in chunks:
+            if len(under_way) == in_flight:
+                yield from _finished(under_way)
+            request = prepare(chunk)
+            under_way[pool.submit(_attempt, transport, request, attempts, stopped)] = chunk
+        while under_way:
+            yield from _finished(under_way)
+    finally:
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(
+    under_way: dict[Future[PartialSum], Chunk],
+) -> Generator[tuple[Chunk, PartialSum], None, None]:
+    """Wait for at least one request and take out all that are done."""
+    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield under_way.pop(future), future.result()
+
+
+def _attempt(
+    transport: Transport, request: Request, attempts: int, stopped: threading.Event
+) -> PartialSum:
+    """Try up to ``attempts`` times, with pauses of random length that grow."""
+    for attempt in range(1, attempts + 1):
+        try:
+            return transport.sum_chunk(request)
+        except TransientServerError:
+            if attempt == attempts or stopped.is_set():
+                raise
+        longest_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
+        stopped.wait(random.uniform(0, longest_s))  # noqa: S311 - spreads load, keeps no secret
+    raise ReconError(f"attempts is {attempts}; expected at least one")

@@ -1,0 +1,296 @@
+"""Opening the film: checks once what it is, then hands out frames a few at a time.
+
+A film stored as one uncompressed block is mapped, any other is decoded page by page;
+either way no more of it is in memory than was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import lzma
+import math
+import os
+import struct
+import zlib
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from tifffile import TIFF, TiffFile
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from tifffile import TiffFrame, TiffPage, TiffPageSeries
+
+PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
+"""Sizes believed, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
+
+_EXPECTED = "expected a TIFF film of grey 8- or 16-bit unsigned frames"
+_AGAIN = "copy or export it again"
+_CODEC = "install imagecodecs (pip install imagecodecs) or save it uncompressed"
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
+_NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
+_TIFF_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
+
+# tifffile has no root for its errors: on damaged files it and its codecs raise these.
+_DAMAGE = (
+    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
+    RuntimeError, EOFError, MemoryError, struct.error, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+class Stack:
+    """An open film, made by `open_stack`; a context manager that closes the file.
+
+    Attributes
+    ----------
+    path : Path
+        Where the film lies.
+    frame_count, height_px, width_px : int
+        Shape of the film: T, Y, X.
+    pixel_size_nm : float or None
+        Edge of a camera pixel in the sample; None if the file does not tell.
+    """
+
+    def __init__(self, path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
+        self.path = path
+        self.frame_count, self.height_px, self.width_px = film.get_shape(squeeze=True)
+        self.pixel_size_nm = _pixel_size_nm(tif)
+        self._tif, self._film = tif, film
+
+    def read(self, first: int, last: int) -> NDArray[np.uint16]:
+        """Frames ``first`` to ``last - 1``, and nothing else of the film.
+
+        Parameters
+        ----------
+        first, last : int
+            Range of frames, 0 <= first < last <= frame_count.
+
+        Returns
+        -------
+        ndarray, shape (last - first, Y, X), uint16
+            Frames in ADU, independent of the file.
+
+        Raises
+        ------
+        StackError
+            If the range is not in the film, the file is damaged there, or it is closed.
+        """
+        if not 0 <= first < last <= self.frame_count:
+            holds = f"has frames 0 to {self.frame_count - 1}, not {first} to {last - 1}"
+            raise _refusal(self.path, holds, "ask for one frame or more of those")
+        if self._tif.filehandle.closed:
+            raise _refusal(self.path, "was closed", "read it inside its with block")
+        with _reading(self.path, f" in frames {first} to {last - 1}"):
+            if self._film.dataoffset is not None:
+                return self._mapped(self._film.dataoffset, first, last)
+            frames = self._tif.asarray(key=range(first, last), series=self._film)
+            return frames.reshape(-1, self.height_px, self.width_px).astype(np.uint16, copy=False)
+
+    def _mapped(self, block_at: int, first: int, last: int) -> NDArray[np.uint16]:
+        # The mapping ends with this call: one of the whole film would count all that
+        # was ever read as memory of the process.
+        file, dtype = self._tif.filehandle, self._film.dtype
+        frame_bytes = self.height_px * self.width_px * dtype.itemsize
+        # Reading a mapping beyond the end of a file kills the process, so look first.
+        if block_at + last * frame_bytes > os.fstat(file.fileno()).st_size:
+            raise EOFError
+        shape = (last - first, self.height_px, self.width_px)
+        stored = self._tif.byteorder + dtype.char
+        return np.array(file.memmap_array(stored, shape, block_at + first * frame_bytes), np.uint16)
+
+    def close(self) -> None:
+        """Close the file; frames that were read stay valid."""
+        self._tif.close()
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_stack(path: Path) -> Stack:
+    """Open a TIFF film and check that it is one, without reading it.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF, BigTIFF, ImageJ or OME-TIFF file of 8- or 16-bit unsigned frames.
+
+    Returns
+    -------
+    Stack
+        The open film, to be closed by the caller.
+
+    Raises
+    ------
+    StackError
+        If the file cannot be read, is cut short, or is not a film of grey frames.
+    """
+    with _reading(path), ExitStack() as on_error:
+        _check_file(path)
+        tif = on_error.enter_context(TiffFile(path))
+        if _is_piecewise(tif):
+            tif.close()
+            tif = on_error.enter_context(TiffFile(path, is_shaped=False))
+        film = _film(path, tif)
+        _check_values(path, film)
+        _check_counts(path, tif, film)
+        stack = Stack(path, tif, film)
+        stack.read(0, 1)  # now rather than in the first chunk: can it be decoded?
+        on_error.pop_all()
+        return stack
+
+
+@contextmanager
+def _reading(path: Path, where: str = "") -> Iterator[None]:
+    """Turn what the system, tifffile and its codecs raise into `StackError`."""
+    silence = logging.Filter("smlm_pipeline")  # its own, lest one use lifts another's
+    logging.getLogger("tifffile").addFilter(silence)
+    try:
+        yield
+    except StackError:
+        raise
+    except (NotImplementedError, ImportError) as error:
+        raise _refusal(path, "is stored in a form that cannot be decoded here", _CODEC) from error
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error})"
+        raise _refusal(path, reason, "check its permissions and the disk or share") from error
+    except _DAMAGE as error:
+        raise _refusal(path, f"is cut short or damaged{where}", _AGAIN) from error
+    finally:
+        logging.getLogger("tifffile").removeFilter(silence)
+
+
+def _refusal(path: Path, what: str, remedy: str) -> StackError:
+    return StackError(f"{path} {what}; {_EXPECTED}: {remedy}")
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise _refusal(path, "does not exist", "check the name and the folder")
+    if not path.is_file():  # also a pipe, which would be waited for
+        raise _refusal(path, "is a folder or device", "name one file")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if not magic:
+        raise _refusal(path, "is empty (0 bytes)", "check that it was saved to the end")
+    if magic not in _MAGIC:
+        raise _refusal(path, "is not a TIFF file", "open it in ImageJ/Fiji and save it as TIFF")
+
+
+def _is_piecewise(tif: TiffFile) -> bool:
+    """Whether tifffile wrote a frame or block at a time, each as an image of its own."""
+    if not (tif.is_shaped and tif.pages.is_multipage):
+        return False
+    if tif.pages[1].aspage().is_shaped:  # asked first: a series a frame is slow to list
+        return True
+    return len(tif.series) > 1 and all(len(s.get_axes(squeeze=True)) < 4 for s in tif.series)
+
+
+def _film(path: Path, tif: TiffFile) -> TiffPageSeries:
+    """Find the one series of the file, of axes (T),Y,X; previews do not count."""
+    # tifffile takes what is left of a list of pages that breaks off.
+    tif.filehandle.seek(tif.pages.next_page_offset or 0)
+    link = tif.filehandle.read(tif.tiff.offsetsize)
+    if len(link) < tif.tiff.offsetsize or any(link):
+        raise _refusal(path, f"is cut short after {len(tif.pages)} frames", _AGAIN)
+    films = [series for series in tif.series if not series.keyframe.is_reduced]
+    if not films or 0 in films[0].shape or films[0].keyframe.dtype is None:
+        raise _refusal(path, "holds no frames", "check that it was saved to the end")
+    axes, shape = films[0].get_axes(squeeze=True), films[0].get_shape(squeeze=True)
+    if len(films) > 1:
+        raise _refusal(path, f"holds {len(films)} images of other shape or type", "save one film")
+    if "S" in axes:
+        raise _refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
+    if "C" in axes or _stated(tif)["C"] > 1:
+        remedy = "save one channel; if they are frames, ImageJ: Hyperstacks > Re-order"
+        raise _refusal(path, f"has several channels (axes {axes}, {shape})", remedy)
+    if axes[-2:] != "YX" or axes[:-2] not in {"", "T", "Z", "I", "Q"}:
+        raise _refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
+    return films[0]
+
+
+def _check_values(path: Path, film: TiffPageSeries) -> None:
+    page, dtype = film.keyframe, film.dtype
+    if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
+        raise _refusal(path, "is compressed in a form that cannot be decoded here", _CODEC)
+    if dtype not in (np.uint8, np.uint16):
+        nan = dtype.kind == "f" and np.isnan(page.asarray()).any()
+        holds = f"holds {dtype.name} values{', some of them NaN' if nan else ''}"
+        raise _refusal(path, holds, "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)")
+
+
+def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
+    *frames, height_px, width_px = film.get_shape(squeeze=True)
+    count = math.prod(frames)
+    promised, held = max(count, _stated(tif)["frames"]), min(count, _held_count(film))
+    if held < promised:
+        raise _refusal(path, f"is cut short: it has {held} of {promised} frames", _AGAIN)
+    if film.kind in {"imagej", "ome"} and len(tif.pages) > count:
+        more = f"holds {len(tif.pages)} frames of which its metadata count {count}"
+        raise _refusal(path, more, "save it again as one stack")
+    if count < 2:
+        what = "holds one frame and a film needs at least 2"
+        raise _refusal(path, what, "export the raw film, not a projection of it")
+    if min(height_px, width_px) < contract.MIN_FRAME_PX:
+        small = f"has frames of {height_px} x {width_px} pixels"
+        raise _refusal(path, small, f"crop to no less than {contract.MIN_FRAME_PX} along an edge")
+
+
+def _held_count(film: TiffPageSeries) -> int:
+    """Count the frames, from the first on, whose data lie inside the file."""
+    if film.dataoffset is None:
+        missing = (index for index, page in enumerate(film) if page is None or not _is_whole(page))
+        return next(missing, len(film))
+    frame_bytes = math.prod(film.get_shape(squeeze=True)[-2:]) * film.dtype.itemsize
+    return int(film.keyframe.parent.filehandle.size - film.dataoffset) // frame_bytes
+
+
+def _is_whole(page: TiffPage | TiffFrame) -> bool:
+    """Whether the page says where all of its data are, and the file has them."""
+    one, end = page.is_contiguous, page.parent.filehandle.size
+    sizes = (page.nbytes,) if one else page.databytecounts
+    parts = list(zip(page.dataoffsets, sizes, strict=False))
+    whole = all(offset > 0 and 0 < size <= end - offset for offset, size in parts)
+    return whole and len(parts) >= (1 if one else math.prod(page.chunked))
+
+
+def _stated(tif: TiffFile) -> dict[str, int]:
+    """Channels (C) and frames that the ImageJ or OME description promises."""
+    entries, pixels = tif.imagej_metadata or {}, _ome_pixels(tif)
+    count = {key: value for key, value in entries.items() if isinstance(value, int)}
+    size = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "CTZ"}
+    frames = count.get("frames", size["T"]) * count.get("slices", size["Z"])
+    return {"C": count.get("channels", size["C"]), "frames": max(frames, count.get("images", 1))}
+
+
+def _ome_pixels(tif: TiffFile) -> dict[str, str]:
+    try:
+        root = ET.fromstring(tif.ome_metadata or "<OME/>")  # noqa: S314 - as tifffile does
+    except ET.ParseError:
+        return {}
+    pixels = root.find("{*}Image/{*}Pixels")
+    return {} if pixels is None else pixels.attrib
+
+
+def _pixel_size_nm(tif: TiffFile) -> float | None:
+    """Edge of a camera pixel as OME, or ImageJ and the resolution tags, give it."""
+    page, pixels = tif.pages.first, _ome_pixels(tif)
+    unit: object
+    try:
+        size, unit = float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um")
+    except (KeyError, ValueError):
+        size = 1 / (page.resolution[0] or math.nan)
+        unit = (tif.imagej_metadata or {}).get("unit", _TIFF_UNITS.get(page.resolutionunit))
+    size_nm = size * _NM_PER_UNIT.get(str(unit).lower(), math.nan)
+    return size_nm if PIXEL_SIZE_RANGE_NM[0] <= size_nm < PIXEL_SIZE_RANGE_NM[1] else None

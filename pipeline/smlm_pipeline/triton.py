@@ -1,0 +1,210 @@
+"""The engine on a Triton server, over gRPC. Nothing else here imports ``tritonclient``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as grpcclient
+from tritonclient.utils import InferenceServerException
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import (
+    ContractError,
+    InferenceError,
+    ReconError,
+    ServerError,
+    TransientServerError,
+)
+from smlm_pipeline.transport import PartialSum, Request
+
+REQUEST_TIMEOUT_S = 600.0
+"""Longest wait for one chunk; a slow laptop takes seconds, a lost server for ever."""
+
+QUESTION_TIMEOUT_S = 5.0
+"""Longest wait for an answer to a question about the server."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """A model as the server states it."""
+
+    name: str
+    ready: bool
+    versions: tuple[str, ...]
+    contract_version: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether this client can use it."""
+        return self.ready and self.contract_version == str(contract.CONTRACT_VERSION)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What a server says of itself and of the models that this client needs."""
+
+    address: str
+    ready: bool
+    server_version: str
+    models: tuple[ModelStatus, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether this client can reconstruct with this server."""
+        return self.ready and all(model.fits for model in self.models)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that is known, for JSON."""
+        models = [{**asdict(model), "fits": model.fits} for model in self.models]
+        return {**asdict(self), "models": models, "fits": self.fits}
+
+
+class TritonTransport:
+    """Sums chunks on a Triton server; a context manager that closes the connection.
+
+    Parameters
+    ----------
+    address : str
+        ``HOST:PORT`` of the server's gRPC endpoint.
+    model : str
+        The ensemble that is asked.
+    """
+
+    def __init__(self, address: str, *, model: str = contract.RECONSTRUCTION.name) -> None:
+        self.address = address
+        self.model = model
+        self._client = grpcclient.InferenceServerClient(address)
+
+    def __enter__(self) -> TritonTransport:
+        """Nothing to do: the connection is made with the first request."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection; requests under way are cancelled."""
+        self._client.close()
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        """Send one chunk and wait for its sum.
+
+        Raises
+        ------
+        TransientServerError
+            If the server is gone, full or stopping.
+        InferenceError
+            If a model refused the chunk.
+        """
+        inputs = [
+            _tensor(contract.FRAMES, request.frames_adu),
+            _tensor(contract.LEVELS, request.levels_adu),
+            _tensor(contract.WINDOW, request.window),
+        ]
+        try:
+            answer = self._client.infer(self.model, inputs, client_timeout=REQUEST_TIMEOUT_S)
+        except InferenceServerException as error:
+            _log.info("%s on %s: %s", request.label, self.address, error)
+            raise translate(error, self.address, request.label) from error
+        image = answer.as_numpy(contract.IMAGE.name)
+        count = answer.as_numpy(contract.FRAME_COUNT.name)
+        if image is None or count is None:
+            raise InferenceError(f"{request.label}: {self.address} answered without an image")
+        return PartialSum(image, int(count[0]))
+
+    def model_version(self) -> str:
+        """Check that the server is there and serves our contract; the version it serves.
+
+        Raises
+        ------
+        ServerError
+            If no server answers.
+        ContractError
+            If it lacks the model or serves it under another contract.
+        """
+        state = self._model_status(self.model)
+        if not state.ready:
+            raise ContractError(
+                f"the server at {self.address} has no model {self.model!r} that is ready; start "
+                "it on this project's model_repository (see 'recon-client status')"
+            )
+        if not state.fits:
+            raise ContractError(
+                f"the server at {self.address} serves {self.model!r} under contract version "
+                f"{state.contract_version}; this client speaks {contract.CONTRACT_VERSION}: "
+                "install the client and the model repository of one release"
+            )
+        return state.versions[-1]
+
+    def status(self) -> ServerStatus:
+        """What ``recon-client status`` shows.
+
+        Raises
+        ------
+        ServerError
+            If no server answers.
+        """
+        try:
+            ready = self._client.is_server_ready(client_timeout=QUESTION_TIMEOUT_S)
+            metadata = self._client.get_server_metadata(client_timeout=QUESTION_TIMEOUT_S)
+        except InferenceServerException as error:
+            raise self._unreachable(error) from error
+        models = tuple(self._model_status(model.name) for model in contract.MODELS)
+        return ServerStatus(self.address, ready, metadata.version, models)
+
+    def _model_status(self, name: str) -> ModelStatus:
+        try:
+            ready = self._client.is_model_ready(name, client_timeout=QUESTION_TIMEOUT_S)
+            if not ready:
+                return ModelStatus(name, ready=False, versions=(), contract_version=None)
+            metadata = self._client.get_model_metadata(name, client_timeout=QUESTION_TIMEOUT_S)
+            answer = self._client.get_model_config(name, client_timeout=QUESTION_TIMEOUT_S)
+        except InferenceServerException as error:
+            raise self._unreachable(error) from error
+        stated = answer.config.parameters
+        version = (
+            stated[contract.CONTRACT_PARAMETER].string_value
+            if contract.CONTRACT_PARAMETER in stated
+            else None
+        )
+        versions = tuple(sorted(metadata.versions, key=int))
+        return ModelStatus(name, ready=True, versions=versions, contract_version=version)
+
+    def _unreachable(self, error: InferenceServerException) -> ServerError:
+        return ServerError(
+            f"no Triton server answers at {self.address} ({_first_line(error)}); start one with "
+            "'recon-client serve', or leave out --server to use the embedded one"
+        )
+
+
+def translate(error: InferenceServerException, address: str, label: str) -> ReconError:
+    """The one place where an error of ``tritonclient`` becomes one of ours."""
+    status, text = str(error.status()), _first_line(error)
+    lost = f"{label}: the server at {address} did not answer: {text}"
+    if "restricted" in text:
+        return ServerError(f"{label}: the server at {address} refuses inference: {text}")
+    if status in {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED"}:
+        return TransientServerError(lost)
+    if status == "StatusCode.NOT_FOUND" and "no available versions" in text:
+        return TransientServerError(lost)  # what a server says while it stops
+    if status == "StatusCode.NOT_FOUND":
+        return ContractError(f"the server at {address} lacks the model: {text}")
+    return InferenceError(f"{label}: the server at {address} refused the chunk: {text}")
+
+
+def _first_line(error: InferenceServerException) -> str:
+    return (str(error.message()).strip().splitlines() or ["no reason given"])[0]
+
+
+def _tensor(spec: contract.TensorSpec, values: np.ndarray) -> grpcclient.InferInput:
+    tensor = grpcclient.InferInput(spec.name, list(values.shape), spec.dtype)
+    tensor.set_data_from_numpy(np.ascontiguousarray(values))
+    return tensor

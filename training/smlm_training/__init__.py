@@ -1,0 +1,1 @@
+"""Simulation, networks, training, evaluation and export for smlm-recon."""

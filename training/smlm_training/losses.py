@@ -1,0 +1,77 @@
+"""The likelihood of the true molecules under a network's detections.
+
+After DECODE (Speiser et al., doi 10.1038/s41592-021-01236-x), written from its
+equations and without its photon and z terms.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+NEIGHBOURHOOD_PX = 2
+"""A molecule is compared with the pixels at most this far away, along y and x."""
+
+_LOG_2PI = 1.8378770664093453
+
+
+def detection_loss(detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """Negative log-likelihood per frame: of the count, and of the positions.
+
+    Parameters
+    ----------
+    detections : tensor, shape (N, H, W, 5), float32
+        Channels of ``contract.DETECTION_CHANNELS``.
+    position_px : tensor, shape (N, E, 2), float32
+        y and x of the molecules of the patch.
+    present : tensor, shape (N, E), float32
+        One where a place is taken, else zero.
+
+    Returns
+    -------
+    tensor, shape (N,), float32
+    """
+    return count_loss(detections, present) + position_loss(detections, position_px, present)
+
+
+def count_loss(detections: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """-log N(count; sum p, sum p (1 - p)): a sum of Bernoulli variables, nearly normal."""
+    probability = detections[..., 0]
+    mean = tf.reduce_sum(probability, axis=(1, 2))
+    variance = tf.reduce_sum(probability * (1 - probability), axis=(1, 2)) + 1e-3
+    residual = tf.reduce_sum(present, axis=1) - mean
+    return 0.5 * (residual**2 / variance + tf.math.log(variance) + _LOG_2PI)
+
+
+def position_loss(detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """-sum over molecules of log sum_k (p_k / sum p) N(position; pixel_k + offset_k, sigma_k).
+
+    The inner sum runs over the pixels k within ``NEIGHBOURHOOD_PX`` of the
+    molecule: an offset reaches one pixel, so the others add nothing. A molecule
+    near the border simply has fewer such pixels.
+    """
+    shape = tf.shape(detections)
+    near, inside, centre = _neighbours(position_px, shape[1], shape[2])
+    candidates = tf.gather_nd(detections, near, batch_dims=1)
+    probability = candidates[..., 0] * inside
+    mean = centre + candidates[..., 1:3]
+    sigma = candidates[..., 3:5]
+    distance = (position_px[:, :, None] - mean) / sigma
+    log_density = -tf.reduce_sum(0.5 * distance**2 + tf.math.log(sigma), axis=-1) - _LOG_2PI
+    total = tf.reduce_sum(detections[..., 0], axis=(1, 2))[:, None]
+    log_mixture = tf.reduce_logsumexp(
+        tf.math.log(probability + 1e-12) + log_density, axis=-1
+    ) - tf.math.log(total + 1e-6)
+    return -tf.reduce_sum(log_mixture * present, axis=1)
+
+
+def _neighbours(
+    position_px: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Indices (N, E, K, 2) of the pixels near each molecule, which exist, and their centres."""
+    reach = tf.range(-NEIGHBOURHOOD_PX, NEIGHBOURHOOD_PX + 1)
+    steps = tf.reshape(tf.stack(tf.meshgrid(reach, reach, indexing="ij"), axis=-1), (-1, 2))
+    pixel = tf.cast(tf.floor(position_px), tf.int32)[:, :, None] + steps
+    limit = tf.stack([height, width]) - 1
+    clipped = tf.clip_by_value(pixel, 0, limit)
+    inside = tf.cast(tf.reduce_all(tf.equal(clipped, pixel), axis=-1), tf.float32)
+    return clipped, inside, tf.cast(pixel, tf.float32) + 0.5

@@ -1,0 +1,132 @@
+"""Where molecules sit: the sample's structures, and who blinks in which frame.
+
+Positions are in camera pixels from the top-left corner of the first pixel;
+x runs along columns and y along rows. Molecules are also placed in a border
+around the field, since their light reaches into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""y and x, both in camera pixels."""
+
+
+class Structure(Protocol):
+    """Something that molecules can be drawn from."""
+
+    def expected_count(self) -> float:
+        """Mean number of molecules that shine in one frame, border included."""
+        ...
+
+    def sample(self, rng: np.random.Generator, count: int) -> Positions:
+        """Positions of ``count`` molecules, in camera pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Molecules anywhere in the field and its border, at one density."""
+
+    height_px: int
+    width_px: int
+    density_per_px2: float
+    border_px: float
+
+    def expected_count(self) -> float:
+        """Mean number of molecules that shine in one frame, border included."""
+        area_px2 = (self.height_px + 2 * self.border_px) * (self.width_px + 2 * self.border_px)
+        return self.density_per_px2 * area_px2
+
+    def sample(self, rng: np.random.Generator, count: int) -> Positions:
+        """Positions of ``count`` molecules, in camera pixels."""
+        y_px = rng.uniform(-self.border_px, self.height_px + self.border_px, count)
+        x_px = rng.uniform(-self.border_px, self.width_px + self.border_px, count)
+        return y_px, x_px
+
+
+@dataclass(frozen=True)
+class Filaments:
+    """Molecules along wavy lines, like labelled microtubules.
+
+    ``points_px`` (K, 2) are densely spaced points (y, x) of all lines that lie in the
+    field or its border, ``weights`` (K,) the length of line that each stands for,
+    ``radius_px`` the standard deviation of a molecule's distance from the axis.
+    """
+
+    points_px: NDArray[np.float64]
+    weights_px: NDArray[np.float64]
+    density_per_px: float
+    radius_px: float
+
+    def expected_count(self) -> float:
+        """Mean number of molecules that shine in one frame, border included."""
+        return float(self.density_per_px * self.weights_px.sum())
+
+    def sample(self, rng: np.random.Generator, count: int) -> Positions:
+        """Positions of ``count`` molecules, in camera pixels."""
+        cumulated = np.cumsum(self.weights_px)
+        chosen = np.searchsorted(cumulated, rng.uniform(0, cumulated[-1], count))
+        points = self.points_px[np.minimum(chosen, len(cumulated) - 1)]
+        points = points + rng.normal(0, self.radius_px, points.shape)
+        return points[:, 0], points[:, 1]
+
+
+def wavy_filaments(
+    rng: np.random.Generator,
+    *,
+    height_px: int,
+    width_px: int,
+    spacing_px: tuple[float, float],
+    crossing_share: float,
+    density_per_px: float,
+    radius_px: float,
+    border_px: float,
+) -> Filaments:
+    """A bundle of nearly parallel wavy lines, with some that cross it.
+
+    Lines follow one another at distances drawn from ``spacing_px``; a share of
+    them runs in another direction. Each line's deviation from straight is a sum
+    of three sinusoids.
+    """
+    reach_px = np.hypot(height_px, width_px) / 2 + border_px
+    spacings = rng.uniform(*spacing_px, size=1 + int(2 * reach_px / spacing_px[0]))
+    shifts_px = np.cumsum(spacings) - reach_px
+    shifts_px = shifts_px[shifts_px < reach_px]
+    angles = np.full(len(shifts_px), rng.uniform(0, np.pi)) + rng.normal(0, 0.06, len(shifts_px))
+    crossing = rng.random(len(shifts_px)) < crossing_share
+    angles[crossing] = rng.uniform(0, np.pi, crossing.sum())
+    points, lengths = _trace(rng, angles, shifts_px, reach_px)
+    points = points + np.array([height_px / 2, width_px / 2])
+    size = np.array([height_px, width_px])
+    inside = np.all((points > -border_px) & (points < size + border_px), axis=1)
+    if not inside.any():
+        inside[0] = True
+    return Filaments(points[inside], lengths[inside], density_per_px, radius_px)
+
+
+def _trace(
+    rng: np.random.Generator,
+    angles: NDArray[np.float64],
+    shifts_px: NDArray[np.float64],
+    reach_px: float,
+    step_px: float = 0.1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points (K, 2) along the lines, about the field's centre, and their lengths (K,)."""
+    along = np.arange(-reach_px, reach_px, step_px)
+    waves = (len(angles), 3, 1)
+    wavelength_px = rng.uniform(15, 90, waves)
+    amplitude_px = rng.uniform(0, 0.03, waves) * wavelength_px
+    phase = rng.uniform(0, 2 * np.pi, waves)
+    sway = (amplitude_px * np.sin(2 * np.pi * along / wavelength_px + phase)).sum(axis=1)
+    across = shifts_px[:, None] + sway
+    sine, cosine = np.sin(angles)[:, None], np.cos(angles)[:, None]
+    y_px = along * sine + across * cosine
+    x_px = along * cosine - across * sine
+    lengths = np.hypot(np.gradient(y_px, axis=1), np.gradient(x_px, axis=1))
+    return np.stack([y_px.ravel(), x_px.ravel()], axis=1), lengths.ravel()
