@@ -16,14 +16,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from smlm_pipeline import contract, engines, render
+from smlm_pipeline import contract, engines
 from smlm_pipeline.errors import ContractError, ReconError, SettingError
-from smlm_pipeline.progress import FrameProgress
-from smlm_pipeline.reconstruct import plan_chunks, reconstruct
-from smlm_pipeline.report import report
+from smlm_pipeline.reconstruct import plan_chunks
 from smlm_pipeline.repository import find_model_repository
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
-from smlm_pipeline.stack import Stack, open_stack
+from smlm_pipeline.stack import open_stack
+from smlm_pipeline.submission import Submission, default_image
+from smlm_pipeline.submission import submit as submit_film
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
@@ -117,49 +117,18 @@ def submit(
         settings = Settings(
             zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
         )
-        image = output or _default_output(stack)
-        picture = _picture_beside(image)
-        _check_outputs(stack, image, picture)
-        if engine is EngineName.LOCAL and model != contract.RECONSTRUCTION.name:
-            raise SettingError(f"--engine local has no model {model!r}; leave out --model")
-        with open_stack(stack) as film, contextlib.ExitStack() as opened:
-            pixel_nm = _pixel_size_nm(film, pixel_size_nm, quiet=quiet or as_json)
-            if dry_run:
-                _print_plan(film, settings, pixel_nm, image)
-                return
-            progress = opened.enter_context(
-                FrameProgress(film.frame_count, shown=not (quiet or as_json))
-            )
-            if engine is EngineName.LOCAL:
-                chosen = opened.enter_context(engines.local_engine(model_repository))
-            elif server:
-                chosen = opened.enter_context(engines.server_engine(server, model))
-            else:
-                progress.says("starting the embedded Triton server")
-                chosen = opened.enter_context(engines.embedded_engine(model_repository, model))
-            progress.says("reconstructing")
-            result = reconstruct(film, chosen.transport, settings, progress=progress.advance)
-            progress.says("writing")
-            told = report(
-                result,
-                settings,
-                chosen,
-                stack=stack,
-                image=image,
-                picture=picture,
-                model=model,
-                pixel_size_nm=pixel_nm,
-            )
-            render.write_image(
-                image,
-                result.image,
-                sr_pixel_size_nm=told.sr_pixel_size_nm,
-                provenance=told.provenance(),
-            )
-            render.write_picture(picture, result.image, sr_pixel_size_nm=told.sr_pixel_size_nm)
+        asked = Submission(stack, output or default_image(stack), model, settings, pixel_size_nm)
+        noisy = not (quiet or as_json)
+        if noisy and pixel_size_nm is None:
+            _tell_pixel_size(stack)
+        if dry_run:
+            _print_plan(asked)
+            return
+        chosen = _choose_engine(engine, server, model_repository, model)
+        told = submit_film(asked, chosen, show_progress=noisy)
         if as_json:
             typer.echo(json.dumps(told.as_dict(), indent=2))
-        elif not quiet:
+        elif noisy:
             typer.echo(told.as_text())
 
 
@@ -183,7 +152,8 @@ def serve(
             typer.echo(f"metrics at {server.metrics_url}")
             typer.echo(f"use it: recon-client submit stack.tif --server {server.address}")
             sys.stdout.flush()
-            server.wait_for_end()
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                server.wait_for_end()
 
 
 @app.command(epilog=EXIT_CODES)
@@ -221,6 +191,8 @@ def _door() -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
+    except typer.Exit:  # SIGTERM, see _terminate
+        raise
     except ReconError as error:
         _errors.print(f"recon-client: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from error
@@ -242,53 +214,37 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     raise typer.Exit(128 + number)
 
 
-def _default_output(stack: Path) -> Path:
-    name = stack.name
-    for ending in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
-        if name.lower().endswith(ending):
-            name = name[: -len(ending)]
-            break
-    return stack.with_name(f"{name}.sr.ome.tif")
+def _choose_engine(
+    engine: EngineName, server: str | None, model_repository: Path | None, model: str
+) -> contextlib.AbstractContextManager[engines.Engine]:
+    if engine is EngineName.LOCAL:
+        if model != contract.RECONSTRUCTION.name:
+            raise SettingError(f"--engine local has no model {model!r}; leave out --model")
+        return engines.local_engine(model_repository)
+    if server:
+        return engines.server_engine(server, model)
+    return engines.embedded_engine(model_repository, model)
 
 
-def _picture_beside(image: Path) -> Path:
-    name = image.name
-    for ending in (".ome.tiff", ".ome.tif", ".tiff", ".tif"):
-        if name.lower().endswith(ending):
-            return image.with_name(f"{name[: -len(ending)]}.png")
-    raise SettingError(f"output is {image}; expected a name that ends in .ome.tif or .tif")
+def _tell_pixel_size(stack: Path) -> None:
+    with open_stack(stack) as film:
+        if film.pixel_size_nm is None:
+            _errors.print(
+                f"recon-client: {stack.name} does not tell its pixel size; taking "
+                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+            )
 
 
-def _check_outputs(stack: Path, image: Path, picture: Path) -> None:
-    """Find out before the work whether its result could be kept."""
-    if stack.resolve() == image.resolve():
-        raise SettingError(f"output is the stack itself, {stack}; choose another name with -o")
-    for path in (image, picture):
-        render.check_writable(path)
-
-
-def _pixel_size_nm(film: Stack, given_nm: float | None, *, quiet: bool) -> float:
-    """The user's word, then the file's, then the default, which is said."""
-    if given_nm is not None:
-        if not 1 <= given_nm <= 10_000:
-            raise SettingError(f"pixel-size-nm is {given_nm:g}; expected 1 to 10000")
-        return given_nm
-    if film.pixel_size_nm is not None:
-        return film.pixel_size_nm
-    if not quiet:
-        _errors.print(
-            f"recon-client: {film.path.name} does not tell its pixel size; taking "
-            f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+def _print_plan(asked: Submission) -> None:
+    asked.check()
+    zoom = asked.settings.zoom
+    with open_stack(asked.stack) as film:
+        chunks = plan_chunks(film, asked.settings)
+        pixel_nm = asked.camera_pixel_nm(film)
+        typer.echo(
+            f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels of "
+            f"{pixel_nm:g} nm -> {film.height_px * zoom} x {film.width_px * zoom} "
+            f"pixels of {pixel_nm / zoom:g} nm\n"
+            f"{len(chunks)} requests of up to {asked.settings.chunk_frames} frames, "
+            f"{asked.settings.in_flight} at once -> {asked.image}"
         )
-    return DEFAULT_PIXEL_SIZE_NM
-
-
-def _print_plan(film: Stack, settings: Settings, pixel_nm: float, image: Path) -> None:
-    chunks = plan_chunks(film, settings)
-    typer.echo(
-        f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels of "
-        f"{pixel_nm:g} nm -> {film.height_px * settings.zoom} x {film.width_px * settings.zoom} "
-        f"pixels of {pixel_nm / settings.zoom:g} nm\n"
-        f"{len(chunks)} requests of up to {settings.chunk_frames} frames, "
-        f"{settings.in_flight} at once -> {image}"
-    )

@@ -12,22 +12,17 @@ import math
 import os
 import struct
 import zlib
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from tifffile import TIFF, TiffFile
+from numpy.typing import NDArray
+from tifffile import TIFF, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import StackError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
 PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
 """Sizes believed, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
@@ -40,14 +35,13 @@ _NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch":
 _NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
 _TIFF_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 
-# tifffile has no root for its errors: on damaged files it and its codecs raise these.
-_DAMAGE = (
-    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
-    RuntimeError, EOFError, MemoryError, struct.error, zlib.error, lzma.LZMAError,
+_DAMAGE = (  # tifffile has no root for its errors: fuzzing it and its codecs raised these
+    ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
+    struct.error, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 
 
-class Stack:
+class Stack(AbstractContextManager["Stack"]):
     """An open film, made by `open_stack`; a context manager that closes the file.
 
     Attributes
@@ -65,6 +59,9 @@ class Stack:
         self.frame_count, self.height_px, self.width_px = film.get_shape(squeeze=True)
         self.pixel_size_nm = _pixel_size_nm(tif)
         self._tif, self._film = tif, film
+
+    def __exit__(self, *_: object) -> None:
+        self._tif.close()
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.
@@ -96,26 +93,14 @@ class Stack:
             return frames.reshape(-1, self.height_px, self.width_px).astype(np.uint16, copy=False)
 
     def _mapped(self, block_at: int, first: int, last: int) -> NDArray[np.uint16]:
-        # The mapping ends with this call: one of the whole film would count all that
-        # was ever read as memory of the process.
-        file, dtype = self._tif.filehandle, self._film.dtype
-        frame_bytes = self.height_px * self.width_px * dtype.itemsize
+        # Mapped anew each time: a mapping counts all it ever read as memory of the process.
+        file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
+        frame_bytes = self.height_px * self.width_px * self._film.dtype.itemsize
         # Reading a mapping beyond the end of a file kills the process, so look first.
         if block_at + last * frame_bytes > os.fstat(file.fileno()).st_size:
             raise EOFError
         shape = (last - first, self.height_px, self.width_px)
-        stored = self._tif.byteorder + dtype.char
         return np.array(file.memmap_array(stored, shape, block_at + first * frame_bytes), np.uint16)
-
-    def close(self) -> None:
-        """Close the file; frames that were read stay valid."""
-        self._tif.close()
-
-    def __enter__(self) -> Stack:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def open_stack(path: Path) -> Stack:
@@ -129,7 +114,7 @@ def open_stack(path: Path) -> Stack:
     Returns
     -------
     Stack
-        The open film, to be closed by the caller.
+        The open film; leaving its ``with`` block closes it.
 
     Raises
     ------
@@ -176,25 +161,23 @@ def _refusal(path: Path, what: str, remedy: str) -> StackError:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise _refusal(path, "does not exist", "check the name and the folder")
-    if not path.is_file():  # also a pipe, which would be waited for
-        raise _refusal(path, "is a folder or device", "name one file")
+    if not path.is_file():  # a pipe is refused too: it would be waited for
+        what = "is a folder or device" if path.exists() else "does not exist"
+        raise _refusal(path, what, "check the name of the file")
     with path.open("rb") as file:
         magic = file.read(4)
-    if not magic:
-        raise _refusal(path, "is empty (0 bytes)", "check that it was saved to the end")
     if magic not in _MAGIC:
-        raise _refusal(path, "is not a TIFF file", "open it in ImageJ/Fiji and save it as TIFF")
+        what = "is not a TIFF file" if magic else "is empty (0 bytes)"
+        raise _refusal(path, what, "save the film as TIFF, for instance in ImageJ/Fiji")
 
 
 def _is_piecewise(tif: TiffFile) -> bool:
     """Whether tifffile wrote a frame or block at a time, each as an image of its own."""
-    if not (tif.is_shaped and tif.pages.is_multipage):
-        return False
-    if tif.pages[1].aspage().is_shaped:  # asked first: a series a frame is slow to list
-        return True
-    return len(tif.series) > 1 and all(len(s.get_axes(squeeze=True)) < 4 for s in tif.series)
+    # The second page is asked first: one series for each frame is slow to list.
+    return (tif.is_shaped and tif.pages.is_multipage) and (
+        tif.pages[1].aspage().is_shaped
+        or (len(tif.series) > 1 and all(len(s.get_axes(squeeze=True)) < 4 for s in tif.series))
+    )
 
 
 def _film(path: Path, tif: TiffFile) -> TiffPageSeries:
@@ -207,12 +190,12 @@ def _film(path: Path, tif: TiffFile) -> TiffPageSeries:
     films = [series for series in tif.series if not series.keyframe.is_reduced]
     if not films or 0 in films[0].shape or films[0].keyframe.dtype is None:
         raise _refusal(path, "holds no frames", "check that it was saved to the end")
-    axes, shape = films[0].get_axes(squeeze=True), films[0].get_shape(squeeze=True)
     if len(films) > 1:
-        raise _refusal(path, f"holds {len(films)} images of other shape or type", "save one film")
+        raise _refusal(path, f"holds {len(films)} separate images", "save the film alone")
+    axes, shape = films[0].get_axes(squeeze=True), films[0].get_shape(squeeze=True)
     if "S" in axes:
         raise _refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
-    if "C" in axes or _stated(tif)["C"] > 1:
+    if "C" in axes or _promised(tif)["channels"] > 1:
         remedy = "save one channel; if they are frames, ImageJ: Hyperstacks > Re-order"
         raise _refusal(path, f"has several channels (axes {axes}, {shape})", remedy)
     if axes[-2:] != "YX" or axes[:-2] not in {"", "T", "Z", "I", "Q"}:
@@ -233,15 +216,14 @@ def _check_values(path: Path, film: TiffPageSeries) -> None:
 def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
     *frames, height_px, width_px = film.get_shape(squeeze=True)
     count = math.prod(frames)
-    promised, held = max(count, _stated(tif)["frames"]), min(count, _held_count(film))
+    promised, held = max(count, _promised(tif)["frames"]), min(count, _held_count(film))
     if held < promised:
         raise _refusal(path, f"is cut short: it has {held} of {promised} frames", _AGAIN)
     if film.kind in {"imagej", "ome"} and len(tif.pages) > count:
         more = f"holds {len(tif.pages)} frames of which its metadata count {count}"
         raise _refusal(path, more, "save it again as one stack")
     if count < 2:
-        what = "holds one frame and a film needs at least 2"
-        raise _refusal(path, what, "export the raw film, not a projection of it")
+        raise _refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
     if min(height_px, width_px) < contract.MIN_FRAME_PX:
         small = f"has frames of {height_px} x {width_px} pixels"
         raise _refusal(path, small, f"crop to no less than {contract.MIN_FRAME_PX} along an edge")
@@ -250,10 +232,10 @@ def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
 def _held_count(film: TiffPageSeries) -> int:
     """Count the frames, from the first on, whose data lie inside the file."""
     if film.dataoffset is None:
-        missing = (index for index, page in enumerate(film) if page is None or not _is_whole(page))
-        return next(missing, len(film))
+        whole = [page is not None and _is_whole(page) for page in film]
+        return [*whole, False].index(False)
     frame_bytes = math.prod(film.get_shape(squeeze=True)[-2:]) * film.dtype.itemsize
-    return int(film.keyframe.parent.filehandle.size - film.dataoffset) // frame_bytes
+    return max(0, film.keyframe.parent.filehandle.size - film.dataoffset) // frame_bytes
 
 
 def _is_whole(page: TiffPage | TiffFrame) -> bool:
@@ -261,17 +243,17 @@ def _is_whole(page: TiffPage | TiffFrame) -> bool:
     one, end = page.is_contiguous, page.parent.filehandle.size
     sizes = (page.nbytes,) if one else page.databytecounts
     parts = list(zip(page.dataoffsets, sizes, strict=False))
-    whole = all(offset > 0 and 0 < size <= end - offset for offset, size in parts)
-    return whole and len(parts) >= (1 if one else math.prod(page.chunked))
+    inside = all(offset > 0 and 0 < size <= end - offset for offset, size in parts)
+    return inside and len(parts) >= (1 if one else math.prod(page.chunked))
 
 
-def _stated(tif: TiffFile) -> dict[str, int]:
-    """Channels (C) and frames that the ImageJ or OME description promises."""
-    entries, pixels = tif.imagej_metadata or {}, _ome_pixels(tif)
-    count = {key: value for key, value in entries.items() if isinstance(value, int)}
-    size = {axis: int(pixels.get(f"Size{axis}", 1)) for axis in "CTZ"}
-    frames = count.get("frames", size["T"]) * count.get("slices", size["Z"])
-    return {"C": count.get("channels", size["C"]), "frames": max(frames, count.get("images", 1))}
+def _promised(tif: TiffFile) -> dict[str, int]:
+    """Channels and frames that the ImageJ or OME description promises."""
+    imagej, ome = tif.imagej_metadata or {}, _ome_pixels(tif)
+    channels = int(imagej.get("channels", ome.get("SizeC", 1)))
+    frames = int(imagej.get("frames", ome.get("SizeT", 1)))
+    slices = int(imagej.get("slices", ome.get("SizeZ", 1)))
+    return {"channels": channels, "frames": max(frames * slices, int(imagej.get("images", 1)))}
 
 
 def _ome_pixels(tif: TiffFile) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as grpcclient
+from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from smlm_pipeline import contract
@@ -204,7 +205,7 @@ def _first_line(error: InferenceServerException) -> str:
     return (str(error.message()).strip().splitlines() or ["no reason given"])[0]
 
 
-def _tensor(spec: contract.TensorSpec, values: np.ndarray) -> grpcclient.InferInput:
+def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:
     tensor = grpcclient.InferInput(spec.name, list(values.shape), spec.dtype)
     tensor.set_data_from_numpy(np.ascontiguousarray(values))
     return tensor

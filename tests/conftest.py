@@ -1,0 +1,74 @@
+"""Fixtures of more than one folder of tests."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_pipeline.server import EmbeddedServer
+from smlm_training.presets import preset_film
+
+ROOT = Path(__file__).parents[1]
+THUNDERSTORM = ROOT.parent / "shared" / "data" / "thunderstorm"
+
+
+@dataclass(frozen=True)
+class ThunderStorm:
+    """ThunderSTORM's demonstration film and its truth, in camera pixels of 100 nm."""
+
+    stack: Path
+    frames_adu: NDArray[np.uint16]
+    y_px: NDArray[np.float64]
+    x_px: NDArray[np.float64]
+
+
+@pytest.fixture(scope="session")
+def thunderstorm() -> ThunderStorm:
+    if not THUNDERSTORM.exists():
+        pytest.skip("../shared/data/thunderstorm is not there")
+    with (THUNDERSTORM / "positions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    y_px, x_px = (
+        np.array([float(row[name]) for row in rows]) / 100 for name in ("y [nm]", "x [nm]")
+    )
+    stack = THUNDERSTORM / "stack.tif"
+    return ThunderStorm(stack, tifffile.imread(stack), y_px, x_px)
+
+
+@pytest.fixture(scope="session")
+def model_repository() -> Path:
+    return find_model_repository()
+
+
+@pytest.fixture(scope="session")
+def local_transport(model_repository: Path) -> LocalTransport:
+    return LocalTransport(network_file(model_repository))
+
+
+@pytest.fixture(scope="session")
+def film_adu() -> NDArray[np.uint16]:
+    """40 frames of microtubules, 48 x 56 pixels: neither a square nor a power of two."""
+    return preset_film("microtubules", seed=11, frames=40, height_px=48, width_px=56).frames_adu
+
+
+@pytest.fixture(scope="session")
+def film_file(film_adu: NDArray[np.uint16], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.tif"
+    tifffile.imwrite(path, film_adu, photometric="minisblack")
+    return path
+
+
+@pytest.fixture(scope="session")
+def triton(model_repository: Path) -> Iterator[EmbeddedServer]:
+    """One real server for all tests that only send requests to it."""
+    with EmbeddedServer(model_repository) as server:
+        yield server

@@ -1,0 +1,187 @@
+"""However ``recon-client`` ends, no process, shared memory or half-written file stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from smlm_training.presets import preset_film
+
+pytestmark = pytest.mark.triton
+
+CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli import app; app()"]
+PATIENCE_S = 90.0
+
+
+@pytest.fixture
+def long_film(tmp_path: Path) -> Path:
+    """Enough frames that a run lasts for many seconds."""
+    frames_adu = preset_film(
+        "microtubules", seed=1, frames=50, height_px=64, width_px=64
+    ).frames_adu
+    path = tmp_path / "long.tif"
+    tifffile.imwrite(path, np.tile(frames_adu, (200, 1, 1)), photometric="minisblack")
+    return path
+
+
+def _descendants(parent: int) -> list[int]:
+    found, level = [], [parent]
+    while level:
+        level = [child for pid in level for child in _children(pid)]
+        found += level
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _segments() -> set[str]:
+    return {entry.name for entry in Path("/dev/shm").iterdir()}  # noqa: S108 - looks, keeps nothing
+
+
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {PATIENCE_S:.0f} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def _start(film: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CLIENT, "submit", str(film), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _working(client: subprocess.Popen[str], segments: set[str]) -> bool:
+    """Whether the server has loaded its Python models and holds shared memory."""
+    return client.poll() is None and len(_segments() - segments) >= 3 and _busy(client.pid)
+
+
+def _busy(pid: int) -> bool:
+    """Whether a stub has spent seconds of processor time: the network is running."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for child in _descendants(pid):
+        try:
+            fields = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if (int(fields[11]) + int(fields[12])) / ticks > 4:
+            return True
+    return False
+
+
+def test_a_run_that_ends_well(film_file: Path, tmp_path: Path) -> None:
+    segments = _segments()
+    output = tmp_path / "image.ome.tif"
+    client = _start(film_file, "-o", str(output), "--json")
+    seen: set[int] = set()
+    while client.poll() is None:
+        seen.update(_descendants(client.pid))
+        time.sleep(0.02)
+    text, _ = client.communicate()
+    assert client.returncode == 0
+    assert json.loads(text)["frames"] == 40
+    assert len(seen) >= 4  # the server and a stub for each Python model
+    assert not [pid for pid in seen if _alive(pid)]
+    assert _segments() == segments
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.ome.tif", "image.png"]
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+)
+def test_a_run_that_is_ended(
+    number: signal.Signals, exit_code: int, long_film: Path, tmp_path: Path
+) -> None:
+    segments = _segments()
+    client = _start(long_film)
+    _wait_for(lambda: _working(client, segments), "the server to work")
+    seen = _descendants(client.pid)
+    client.send_signal(number)
+    _, complaint = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == exit_code
+    assert "Traceback" not in complaint
+    _wait_for(lambda: not any(_alive(pid) for pid in seen), "the server's processes to end")
+    _wait_for(lambda: _segments() == segments, "shared memory to be gone")
+    assert [path.name for path in tmp_path.iterdir()] == ["long.tif"]
+
+
+def test_a_server_that_dies_under_the_client(long_film: Path, tmp_path: Path) -> None:
+    segments = _segments()
+    client = _start(long_film, "--quiet")
+    _wait_for(lambda: _working(client, segments), "the server to work")
+    server = _children(client.pid)[0]
+    os.killpg(server, signal.SIGKILL)
+    _, complaint = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == 4
+    assert "did not answer" in complaint
+    assert "Traceback" not in complaint
+    assert _segments() == segments
+    assert [path.name for path in tmp_path.iterdir()] == ["long.tif"]
+
+
+def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:
+    segments = _segments()
+    serving = subprocess.Popen(
+        [*CLIENT, "serve", "--port", str(_free_port())], stdout=subprocess.PIPE, text=True
+    )
+    assert serving.stdout is not None
+    try:
+        address = serving.stdout.readline().split()[-1]
+        told = subprocess.run(
+            [*CLIENT, "status", "--server", address], capture_output=True, text=True, check=True
+        )
+        assert "2.51.0" in told.stdout
+        assert told.stdout.count("yes") == 8
+        output = tmp_path / "image.tif"
+        for _ in range(2):  # many submissions to one server
+            done = subprocess.run(
+                [*CLIENT, "submit", str(film_file), "-o", str(output), "--server", address],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert address in done.stdout
+            assert output.exists()
+            output.unlink()
+    finally:
+        serving.send_signal(signal.SIGINT)
+        serving.communicate(timeout=PATIENCE_S)
+    assert serving.returncode == 0
+    assert _segments() == segments
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,88 @@
+"""Servers that cannot do the work: each is told apart, with its exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from smlm_pipeline.cli import app
+from smlm_pipeline.errors import ServerError
+from smlm_pipeline.server import EmbeddedServer
+
+pytestmark = pytest.mark.triton
+
+
+def _submit(film: Path, output: Path, server: EmbeddedServer) -> tuple[int, str]:
+    result = CliRunner().invoke(
+        app, ["submit", str(film), "-o", str(output), "--server", server.address, "--quiet"]
+    )
+    return result.exit_code, result.stderr
+
+
+def test_a_server_without_the_model(
+    film_file: Path, tmp_path: Path, model_repository: Path
+) -> None:
+    shutil.copytree(model_repository / "normalize", tmp_path / "models" / "normalize")
+    output = tmp_path / "image.tif"
+    with EmbeddedServer(tmp_path / "models") as server:
+        code, complaint = _submit(film_file, output, server)
+        status = CliRunner().invoke(app, ["status", "--server", server.address, "--json"])
+    assert code == 5
+    assert "has no model 'reconstruction' that is ready" in complaint
+    assert not output.exists()
+    assert status.exit_code == 5
+    told = {model["name"]: model["ready"] for model in json.loads(status.stdout)["models"]}
+    assert told == {"normalize": True, "unet": False, "summation": False, "reconstruction": False}
+
+
+def test_a_server_of_another_contract_version(
+    film_file: Path, tmp_path: Path, model_repository: Path
+) -> None:
+    shutil.copytree(model_repository, tmp_path / "models")
+    configuration = tmp_path / "models" / "reconstruction" / "config.pbtxt"
+    stated = 'parameters { key: "contract_version" value { string_value: "%s" } }'
+    text = configuration.read_text()
+    assert stated % 1 in text
+    configuration.write_text(text.replace(stated % 1, stated % 99))
+    with EmbeddedServer(tmp_path / "models") as server:
+        code, complaint = _submit(film_file, tmp_path / "image.tif", server)
+    assert code == 5
+    assert "contract version 99" in complaint
+    assert "one release" in complaint
+
+
+def test_a_model_that_refuses_its_configuration_is_quoted(
+    tmp_path: Path, model_repository: Path
+) -> None:
+    shutil.copytree(model_repository, tmp_path / "models")
+    configuration = tmp_path / "models" / "normalize" / "config.pbtxt"
+    configuration.write_text(
+        configuration.read_text().replace('string_value: "1"', 'string_value: "7"')
+    )
+    with (
+        pytest.raises(ServerError, match="states contract version 7"),
+        EmbeddedServer(tmp_path / "models"),
+    ):
+        pass
+
+
+def test_another_model_name(film_file: Path, tmp_path: Path, triton: EmbeddedServer) -> None:
+    result = CliRunner().invoke(
+        app,
+        [
+            "submit",
+            str(film_file),
+            "-o",
+            str(tmp_path / "i.tif"),
+            "--server",
+            triton.address,
+            "--model",
+            "nonesuch",
+        ],
+    )
+    assert result.exit_code == 5
+    assert "has no model 'nonesuch'" in result.stderr

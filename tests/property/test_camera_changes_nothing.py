@@ -1,0 +1,44 @@
+"""Gain and offset of the camera change nothing in the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from smlm_pipeline import kernels
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.transport import Request
+
+_WINDOW = np.array([8, 0, 0, 48, 56], np.int32)
+
+
+def _image(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
+    levels = np.broadcast_to(kernels.film_levels(frames_adu), (len(frames_adu), 2))
+    return transport.sum_chunk(Request("film", frames_adu, levels, _WINDOW)).image
+
+
+@pytest.mark.parametrize("gain", [2, 4, 8])
+def test_doubling_the_gain_changes_no_bit(
+    film_adu: NDArray[np.uint16], local_transport: LocalTransport, gain: int
+) -> None:
+    """Powers of two are exact in floating point, so nothing at all may differ."""
+    expected = _image(film_adu, local_transport)
+    np.testing.assert_array_equal(_image(film_adu * np.uint16(gain), local_transport), expected)
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(gain=st.integers(1, 9), offset_adu=st.integers(0, 5000))
+def test_any_gain_and_offset_give_the_same_picture(
+    film_adu: NDArray[np.uint16], local_transport: LocalTransport, gain: int, offset_adu: int
+) -> None:
+    """Rounding moves a detection across the border of a fine pixel now and then."""
+    assert int(film_adu.max()) * gain + offset_adu < 1 << 16
+    expected = _image(film_adu, local_transport)
+    found = _image(film_adu * np.uint16(gain) + np.uint16(offset_adu), local_transport)
+    assert expected.sum() > 0
+    assert np.abs(found - expected).sum() <= 1e-3 * expected.sum()

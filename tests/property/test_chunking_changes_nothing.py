@@ -1,0 +1,57 @@
+"""However a film is cut, the image is the same to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import open_stack
+from smlm_training.presets import preset_film
+
+
+@pytest.fixture(scope="module")
+def whole(film_file: Path, local_transport: LocalTransport) -> NDArray[np.float32]:
+    with open_stack(film_file) as film:
+        return reconstruct(film, local_transport, Settings(chunk_frames=64, in_flight=1)).image
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(chunk_frames=st.integers(1, 64), in_flight=st.integers(1, 4))
+def test_any_chunk_size_gives_the_same_image(
+    film_file: Path,
+    local_transport: LocalTransport,
+    whole: NDArray[np.float32],
+    chunk_frames: int,
+    in_flight: int,
+) -> None:
+    with open_stack(film_file) as film:
+        cut = Settings(chunk_frames=chunk_frames, in_flight=in_flight)
+        image = reconstruct(film, local_transport, cut).image
+    np.testing.assert_array_equal(image, whole)
+
+
+@pytest.mark.parametrize("tile_px", [96, 128])
+def test_tiles_give_the_same_image_as_the_whole_field(
+    tile_px: int, tmp_path: Path, local_transport: LocalTransport
+) -> None:
+    """Weights are rounded to 2^-16, so a pixel may differ by that for each frame, and no more."""
+    frames_adu = preset_film("uniform-3", seed=4, frames=3, height_px=150, width_px=206).frames_adu
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, frames_adu, photometric="minisblack")
+    with open_stack(path) as film:
+        tiled = reconstruct(film, local_transport, Settings(tile_px=tile_px))
+        untiled = reconstruct(film, local_transport, Settings())
+    assert tiled.chunk_count > untiled.chunk_count
+    assert untiled.image.sum() > 100
+    assert np.abs(tiled.image - untiled.image).max() <= len(frames_adu) * 2.0**-16
