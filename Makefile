@@ -29,7 +29,7 @@ format: .venv/dev  ## Format the sources
 	$(BIN)/ruff format .
 
 bench: .venv/dev  ## Frames a second: bare network, local engine, Triton; where the time goes
-	$(BIN)/python -m smlm_training.bench
+	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv

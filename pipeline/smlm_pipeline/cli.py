@@ -29,7 +29,7 @@ EXIT_CODES = """
 Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
 4 no server, or it cannot be started; 5 the server serves another model or contract;
 6 the server refused or lost a chunk; 7 the result cannot be written; 130 interrupted
-(143 by SIGTERM). With 3 and above nothing has been written.
+(143 by SIGTERM). With 3 to 6 nothing has been written, and no file is ever half-written.
 """
 
 app = typer.Typer(
@@ -90,7 +90,7 @@ def submit(
     ] = None,
     zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
     chunk_frames: Annotated[
-        int, typer.Option(help="Frames of one request.")
+        int | None, typer.Option(help="Frames of one request; by default up to 32.")
     ] = Settings.chunk_frames,
     in_flight: Annotated[
         int, typer.Option(help="Requests under way at once.")
@@ -231,20 +231,22 @@ def _tell_pixel_size(stack: Path) -> None:
         if film.pixel_size_nm is None:
             _errors.print(
                 f"recon-client: {stack.name} does not tell its pixel size; taking "
-                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)",
+                markup=False,
+                soft_wrap=True,
             )
 
 
 def _print_plan(asked: Submission) -> None:
-    asked.check()
     zoom = asked.settings.zoom
     with open_stack(asked.stack) as film:
+        asked.check()
         chunks = plan_chunks(film, asked.settings)
         pixel_nm = asked.camera_pixel_nm(film)
         typer.echo(
             f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels of "
             f"{pixel_nm:g} nm -> {film.height_px * zoom} x {film.width_px * zoom} "
             f"pixels of {pixel_nm / zoom:g} nm\n"
-            f"{len(chunks)} requests of up to {asked.settings.chunk_frames} frames, "
+            f"{len(chunks)} requests of up to {chunks[0].frame_count} frames, "
             f"{asked.settings.in_flight} at once -> {asked.image}"
         )

@@ -169,29 +169,28 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     """
     zoom, top, left, height, width = check_window(window, detections.shape)
     core = detections[:, :, top : top + height, left : left + width]
-    probability = core[:, 0]
-    if not np.isfinite(probability).all():
+    if not np.isfinite(core[:, 0]).all():
         raise ChunkError("the network answered with a probability that is not a number")
-    weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
-    frame, row, column = np.nonzero(weights)
-    image_height, image_width = image_shape(zoom, height, width)
-    fine_y = _fine_index(row, core[frame, 1, row, column], zoom, image_height)
-    fine_x = _fine_index(column, core[frame, 2, row, column], zoom, image_width)
-    sums = np.bincount(
-        fine_y * image_width + fine_x,
-        weights=weights[frame, row, column],
-        minlength=image_height * image_width,
-    )  # float64 sums of integers: exact up to 2^53
-    return sums.astype(np.int32).reshape(image_height, image_width)
+    shape = image_shape(zoom, height, width)
+    image = np.zeros(shape, np.int32)
+    for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
+        weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
+        index = _fine_index(offset_y_px, zoom, shape[0], axis=0)
+        index *= shape[1]
+        index += _fine_index(offset_x_px, zoom, shape[1], axis=1)
+        np.add.at(image.ravel(), index.ravel(), weights.ravel())
+    return image
 
 
 def _fine_index(
-    pixel: NDArray[np.intp], offset_px: NDArray[np.float32], zoom: int, size: int
+    offset_px: NDArray[np.float32], zoom: int, size: int, *, axis: int
 ) -> NDArray[np.intp]:
-    """Index on the fine grid of a core with its margin, from pixel and offset."""
+    """Where each pixel of a core points to on the fine grid, margin included, along one axis."""
+    pixel = np.arange(offset_px.shape[axis]) + contract.MARGIN_PX
     within = np.floor((offset_px + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
-    index: NDArray[np.intp] = (pixel + contract.MARGIN_PX) * zoom + within
-    return index.clip(0, size - 1)
+    within += np.expand_dims(pixel * zoom, 1 - axis)
+    clipped: NDArray[np.intp] = np.clip(within, 0, size - 1, out=within)
+    return clipped
 
 
 def check_window(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import chunking, kernels, scheduling
 from smlm_pipeline.accumulate import Accumulator
 from smlm_pipeline.chunking import Chunk
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
 from smlm_pipeline.transport import Request, Transport
 
@@ -89,7 +89,7 @@ def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
         stack.frame_count,
         stack.height_px,
         stack.width_px,
-        chunk_frames=settings.chunk_frames,
+        chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
         tile_px=settings.tile_px,
     )
 

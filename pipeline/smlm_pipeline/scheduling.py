@@ -64,11 +64,11 @@ def _attempt(
 ) -> PartialSum:
     """Try up to ``attempts`` times, with pauses of random length that grow."""
     for attempt in range(1, attempts + 1):
+        longest_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
         try:
             return transport.sum_chunk(request)
         except TransientServerError:
-            if attempt == attempts or stopped.is_set():
+            pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
+            if attempt == attempts or stopped.wait(pause_s):
                 raise
-        longest_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
-        stopped.wait(random.uniform(0, longest_s))  # noqa: S311 - spreads load, keeps no secret
     raise ReconError(f"attempts is {attempts}; expected at least one")

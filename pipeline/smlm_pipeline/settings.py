@@ -11,6 +11,10 @@ DEFAULT_PIXEL_SIZE_NM = 100.0
 """Camera pixel in the sample plane, where neither the user nor the file tells."""
 
 
+CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
+"""Camera pixels and frames of a request where the user does not say."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a film is cut into chunks, sent and drawn."""
@@ -18,8 +22,8 @@ class Settings:
     zoom: int = 8
     """Fine pixels along the edge of a camera pixel."""
 
-    chunk_frames: int = 32
-    """Frames of one request."""
+    chunk_frames: int | None = None
+    """Frames of one request; by default as many as make about two megapixels, at most 32."""
 
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
@@ -36,7 +40,8 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _within("zoom", self.zoom, 1, 64)
-        _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
+        if self.chunk_frames is not None:
+            _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
         _within("in-flight", self.in_flight, 1, 64)
         _within("attempts", self.attempts, 1, 100)
@@ -45,6 +50,18 @@ class Settings:
             raise SettingError(
                 f"tile is {self.tile_px} pixels; expected a multiple of {contract.SIZE_MULTIPLE_PX}"
             )
+
+
+def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
+    """Frames of one request, for a field of view of this size.
+
+    Few enough to keep two requests in memory on both sides and the progress bar
+    moving, enough that the one image that comes back is a small part of the work.
+    """
+    if settings.chunk_frames is not None:
+        return settings.chunk_frames
+    tile_pixels = min(height_px, settings.tile_px) * min(width_px, settings.tile_px)
+    return max(min(CHUNK_PIXELS // tile_pixels, CHUNK_FRAMES_MOST), 1)
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -13,7 +13,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -27,13 +27,11 @@ from smlm_pipeline.errors import StackError
 PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
 """Sizes believed, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
 
-_EXPECTED = "expected a TIFF film of grey 8- or 16-bit unsigned frames"
 _AGAIN = "copy or export it again"
 _CODEC = "install imagecodecs (pip install imagecodecs) or save it uncompressed"
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
 _NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
-_TIFF_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
+_NM_PER_UNIT |= {"2": 2.54e7, "3": 1e7, "4": 1e6, "5": 1e3}  # TIFF's own codes
 
 _DAMAGE = (  # tifffile has no root for its errors: fuzzing it and its codecs raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
@@ -86,21 +84,19 @@ class Stack(AbstractContextManager["Stack"]):
             raise _refusal(self.path, holds, "ask for one frame or more of those")
         if self._tif.filehandle.closed:
             raise _refusal(self.path, "was closed", "read it inside its with block")
+        size = (last - first, self.height_px, self.width_px)
         with _reading(self.path, f" in frames {first} to {last - 1}"):
-            if self._film.dataoffset is not None:
-                return self._mapped(self._film.dataoffset, first, last)
-            frames = self._tif.asarray(key=range(first, last), series=self._film)
-            return frames.reshape(-1, self.height_px, self.width_px).astype(np.uint16, copy=False)
-
-    def _mapped(self, block_at: int, first: int, last: int) -> NDArray[np.uint16]:
-        # Mapped anew each time: a mapping counts all it ever read as memory of the process.
-        file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
-        frame_bytes = self.height_px * self.width_px * self._film.dtype.itemsize
-        # Reading a mapping beyond the end of a file kills the process, so look first.
-        if block_at + last * frame_bytes > os.fstat(file.fileno()).st_size:
-            raise EOFError
-        shape = (last - first, self.height_px, self.width_px)
-        return np.array(file.memmap_array(stored, shape, block_at + first * frame_bytes), np.uint16)
+            if self._film.dataoffset is None:
+                decoded = self._tif.asarray(key=range(first, last), series=self._film)
+                return decoded.reshape(size).astype(np.uint16, copy=False)
+            # Mapped anew each time: a mapping counts all it ever read as memory of the
+            # process. Reading one beyond the end of the file would kill it, so look first.
+            file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
+            frame_bytes = self._film.nbytes // self.frame_count
+            start, end = (self._film.dataoffset + i * frame_bytes for i in (first, last))
+            if end > os.fstat(file.fileno()).st_size:
+                raise EOFError
+            return np.array(file.memmap_array(stored, size, start), np.uint16)
 
 
 def open_stack(path: Path) -> Stack:
@@ -128,7 +124,6 @@ def open_stack(path: Path) -> Stack:
             tif.close()
             tif = on_error.enter_context(TiffFile(path, is_shaped=False))
         film = _film(path, tif)
-        _check_values(path, film)
         _check_counts(path, tif, film)
         stack = Stack(path, tif, film)
         stack.read(0, 1)  # now rather than in the first chunk: can it be decoded?
@@ -157,7 +152,7 @@ def _reading(path: Path, where: str = "") -> Iterator[None]:
 
 
 def _refusal(path: Path, what: str, remedy: str) -> StackError:
-    return StackError(f"{path} {what}; {_EXPECTED}: {remedy}")
+    return StackError(f"{path} {what}; expected a TIFF film of grey 8- or 16-bit frames: {remedy}")
 
 
 def _check_file(path: Path) -> None:
@@ -166,7 +161,7 @@ def _check_file(path: Path) -> None:
         raise _refusal(path, what, "check the name of the file")
     with path.open("rb") as file:
         magic = file.read(4)
-    if magic not in _MAGIC:
+    if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         what = "is not a TIFF file" if magic else "is empty (0 bytes)"
         raise _refusal(path, what, "save the film as TIFF, for instance in ImageJ/Fiji")
 
@@ -181,7 +176,7 @@ def _is_piecewise(tif: TiffFile) -> bool:
 
 
 def _film(path: Path, tif: TiffFile) -> TiffPageSeries:
-    """Find the one series of the file, of axes (T),Y,X; previews do not count."""
+    """Find the one series of grey counts, of axes (T),Y,X; previews do not count."""
     # tifffile takes what is left of a list of pages that breaks off.
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     link = tif.filehandle.read(tif.tiff.offsetsize)
@@ -195,33 +190,30 @@ def _film(path: Path, tif: TiffFile) -> TiffPageSeries:
     axes, shape = films[0].get_axes(squeeze=True), films[0].get_shape(squeeze=True)
     if "S" in axes:
         raise _refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
-    if "C" in axes or _promised(tif)["channels"] > 1:
+    if "C" in axes:
         remedy = "save one channel; if they are frames, ImageJ: Hyperstacks > Re-order"
         raise _refusal(path, f"has several channels (axes {axes}, {shape})", remedy)
     if axes[-2:] != "YX" or axes[:-2] not in {"", "T", "Z", "I", "Q"}:
         raise _refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
-    return films[0]
-
-
-def _check_values(path: Path, film: TiffPageSeries) -> None:
-    page, dtype = film.keyframe, film.dtype
+    page, dtype = films[0].keyframe, films[0].dtype
     if page.compression not in TIFF.DECOMPRESSORS or page.predictor not in TIFF.UNPREDICTORS:
         raise _refusal(path, "is compressed in a form that cannot be decoded here", _CODEC)
     if dtype not in (np.uint8, np.uint16):
         nan = dtype.kind == "f" and np.isnan(page.asarray()).any()
         holds = f"holds {dtype.name} values{', some of them NaN' if nan else ''}"
         raise _refusal(path, holds, "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)")
+    return films[0]
 
 
 def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
     *frames, height_px, width_px = film.get_shape(squeeze=True)
     count = math.prod(frames)
-    promised, held = max(count, _promised(tif)["frames"]), min(count, _held_count(film))
-    if held < promised:
-        raise _refusal(path, f"is cut short: it has {held} of {promised} frames", _AGAIN)
+    promised = max(count, _promised_count(tif))
+    if count < promised or not _is_complete(film, count):
+        raise _refusal(path, f"is cut short: it lacks some of the {promised} frames stated", _AGAIN)
     if film.kind in {"imagej", "ome"} and len(tif.pages) > count:
-        more = f"holds {len(tif.pages)} frames of which its metadata count {count}"
-        raise _refusal(path, more, "save it again as one stack")
+        more = f"holds {len(tif.pages)} frames and its description counts {count}"
+        raise _refusal(path, more, "save it as one stack, for instance in ImageJ/Fiji")
     if count < 2:
         raise _refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
     if min(height_px, width_px) < contract.MIN_FRAME_PX:
@@ -229,13 +221,11 @@ def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
         raise _refusal(path, small, f"crop to no less than {contract.MIN_FRAME_PX} along an edge")
 
 
-def _held_count(film: TiffPageSeries) -> int:
-    """Count the frames, from the first on, whose data lie inside the file."""
-    if film.dataoffset is None:
-        whole = [page is not None and _is_whole(page) for page in film]
-        return [*whole, False].index(False)
-    frame_bytes = math.prod(film.get_shape(squeeze=True)[-2:]) * film.dtype.itemsize
-    return max(0, film.keyframe.parent.filehandle.size - film.dataoffset) // frame_bytes
+def _is_complete(film: TiffPageSeries, count: int) -> bool:
+    """Whether the data of all ``count`` frames lie inside the file."""
+    if film.dataoffset is not None:
+        return film.dataoffset + film.nbytes <= film.keyframe.parent.filehandle.size
+    return len(film) == count and all(page is not None and _is_whole(page) for page in film)
 
 
 def _is_whole(page: TiffPage | TiffFrame) -> bool:
@@ -247,32 +237,29 @@ def _is_whole(page: TiffPage | TiffFrame) -> bool:
     return inside and len(parts) >= (1 if one else math.prod(page.chunked))
 
 
-def _promised(tif: TiffFile) -> dict[str, int]:
-    """Channels and frames that the ImageJ or OME description promises."""
+def _promised_count(tif: TiffFile) -> int:
+    """Frames that the ImageJ or OME description promises."""
     imagej, ome = tif.imagej_metadata or {}, _ome_pixels(tif)
-    channels = int(imagej.get("channels", ome.get("SizeC", 1)))
     frames = int(imagej.get("frames", ome.get("SizeT", 1)))
     slices = int(imagej.get("slices", ome.get("SizeZ", 1)))
-    return {"channels": channels, "frames": max(frames * slices, int(imagej.get("images", 1)))}
+    return max(frames * slices, int(imagej.get("images", 1)))
 
 
 def _ome_pixels(tif: TiffFile) -> dict[str, str]:
-    try:
+    """Attributes of the first Pixels of the OME description, if there is one."""
+    with suppress(ET.ParseError):
         root = ET.fromstring(tif.ome_metadata or "<OME/>")  # noqa: S314 - as tifffile does
-    except ET.ParseError:
-        return {}
-    pixels = root.find("{*}Image/{*}Pixels")
-    return {} if pixels is None else pixels.attrib
+        return next((pixels.attrib for pixels in root.iterfind("{*}Image/{*}Pixels")), {})
+    return {}
 
 
 def _pixel_size_nm(tif: TiffFile) -> float | None:
     """Edge of a camera pixel as OME, or ImageJ and the resolution tags, give it."""
-    page, pixels = tif.pages.first, _ome_pixels(tif)
-    unit: object
+    pixels, page = _ome_pixels(tif), tif.pages.first
     try:
         size, unit = float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um")
     except (KeyError, ValueError):
         size = 1 / (page.resolution[0] or math.nan)
-        unit = (tif.imagej_metadata or {}).get("unit", _TIFF_UNITS.get(page.resolutionunit))
-    size_nm = size * _NM_PER_UNIT.get(str(unit).lower(), math.nan)
+        unit = str((tif.imagej_metadata or {}).get("unit", int(page.resolutionunit)))
+    size_nm = size * _NM_PER_UNIT.get(unit.lower(), math.nan)
     return size_nm if PIXEL_SIZE_RANGE_NM[0] <= size_nm < PIXEL_SIZE_RANGE_NM[1] else None

@@ -73,39 +73,38 @@ def submit(
     Raises
     ------
     ReconError
-        Of the kind that tells what failed; nothing has been written then.
+        Of the kind that tells what failed. Nothing has been written then, unless it
+        is the picture that cannot be: the image is kept.
     """
-    submission.check()
-    with (
-        open_stack(submission.stack) as film,
-        FrameProgress(film.frame_count, shown=show_progress) as progress,
-    ):
-        progress.says("starting")
-        with engine as opened:
-            progress.says("reconstructing")
-            result = reconstruct(
-                film, opened.transport, submission.settings, progress=progress.advance
+    with open_stack(submission.stack) as film:
+        submission.check()
+        with FrameProgress(film.frame_count, shown=show_progress) as progress:
+            progress.says("starting")
+            with engine as opened:
+                progress.says("reconstructing")
+                result = reconstruct(
+                    film, opened.transport, submission.settings, progress=progress.advance
+                )
+            progress.says("writing")
+            told = report(
+                result,
+                submission.settings,
+                opened,
+                stack=submission.stack,
+                image=submission.image,
+                picture=submission.picture,
+                model=submission.model,
+                pixel_size_nm=submission.camera_pixel_nm(film),
             )
-        progress.says("writing")
-        told = report(
-            result,
-            submission.settings,
-            opened,
-            stack=submission.stack,
-            image=submission.image,
-            picture=submission.picture,
-            model=submission.model,
-            pixel_size_nm=submission.camera_pixel_nm(film),
-        )
-        pixel_nm = told.sr_pixel_size_nm
-        render.write_image(
-            submission.image,
-            result.image,
-            sr_pixel_size_nm=pixel_nm,
-            provenance=told.provenance(),
-        )
-        render.write_picture(submission.picture, result.image, sr_pixel_size_nm=pixel_nm)
-        progress.says("done")
+            pixel_nm = told.sr_pixel_size_nm
+            render.write_image(
+                submission.image,
+                result.image,
+                sr_pixel_size_nm=pixel_nm,
+                provenance=told.provenance(),
+            )
+            render.write_picture(submission.picture, result.image, sr_pixel_size_nm=pixel_nm)
+            progress.says("done")
     return told
 
 

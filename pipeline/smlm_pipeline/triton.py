@@ -202,7 +202,7 @@ def translate(error: InferenceServerException, address: str, label: str) -> Reco
 
 
 def _first_line(error: InferenceServerException) -> str:
-    return (str(error.message()).strip().splitlines() or ["no reason given"])[0]
+    return ((error.message() or "").strip().splitlines() or ["no reason given"])[0]
 
 
 def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:

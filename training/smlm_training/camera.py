@@ -67,4 +67,6 @@ def _digitise(
     reading = signal_adu + offset_adu
     if np.any(read_noise_adu):
         reading = reading + rng.standard_normal(signal_adu.shape) * read_noise_adu
-    return np.clip(np.floor(reading), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+    clipped = np.clip(np.floor(reading), 0, np.iinfo(np.uint16).max)
+    frames_adu: NDArray[np.uint16] = clipped.astype(np.uint16)
+    return frames_adu

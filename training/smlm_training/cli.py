@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import numpy as np
 import tifffile
 import typer
+from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
-from smlm_pipeline.errors import ReconError, SettingError
+from smlm_pipeline.errors import OutputError, ReconError, SettingError, StackError
 from smlm_training import presets
 from smlm_training.evaluate import BLURS_PX, score, truth_image, widefield_image
 from smlm_training.figure import write_figure
@@ -80,16 +81,21 @@ def evaluate(
 ) -> None:
     """Score an image against the true positions, beside the wide-field image."""
     with _door():
-        pixels = tifffile.imread(image)
-        frames = tifffile.imread(stack)
-        zoom, rest = divmod(pixels.shape[0], frames.shape[1])
-        if rest:
+        pixels = _read(image, "image of two axes", lambda found: found.ndim == 2)
+        frames = _read(
+            stack,
+            "film of uint16 frames",
+            lambda found: found.ndim == 3 and found.dtype == np.uint16,
+        )
+        height, width = pixels.shape
+        zoom = height // frames.shape[1]
+        if not zoom or (height, width) != (zoom * frames.shape[1], zoom * frames.shape[2]):
             raise SettingError(f"{image} is no whole multiple of {stack} in size; are they a pair?")
         truth_table = read_positions(positions)
         truth = truth_image(
             truth_table.y_nm,
             truth_table.x_nm,
-            shape=pixels.shape,
+            shape=(height, width),
             sr_pixel_size_nm=pixel_size_nm / zoom,
         )
         background_adu = float(kernels.film_levels(frames)[0])
@@ -160,7 +166,20 @@ def export(
         )
 
 
-def _reference_frames() -> np.ndarray:
+def _read(path: Path, expected: str, fits: Callable[[NDArray[Any]], bool]) -> NDArray[Any]:
+    """Pixels of a TIFF file, if they are what is expected."""
+    try:
+        pixels = tifffile.imread(path)
+    except (OSError, ValueError) as error:
+        raise StackError(f"cannot read {path} ({error}); expected a TIFF {expected}") from error
+    if not fits(pixels):
+        raise StackError(
+            f"{path} has shape {pixels.shape} and dtype {pixels.dtype}; expected a {expected}"
+        )
+    return pixels
+
+
+def _reference_frames() -> NDArray[np.float32]:
     film = presets.preset_film("microtubules", seed=2, frames=16, height_px=64, width_px=64)
     levels = np.broadcast_to(kernels.film_levels(film.frames_adu), (16, 2))
     return kernels.normalize(film.frames_adu, levels)
@@ -181,6 +200,9 @@ def _door() -> Iterator[None]:
     except ReconError as error:
         typer.echo(f"recon-train: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        typer.echo(f"recon-train: {error}; is there room and a right to write?", err=True)
+        raise typer.Exit(OutputError.exit_code) from error
     except KeyboardInterrupt as error:
         typer.echo("recon-train: interrupted; 'fit' on the same folder goes on", err=True)
         raise typer.Exit(130) from error

@@ -156,7 +156,9 @@ def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
         return type(filaments)(
             filaments.points_px, filaments.weights_px, thinned, filaments.radius_px
         )
-    return Uniform(size_px, size_px, _log_uniform(rng, ranges.density_per_um2) / 100, BORDER_PX)
+    density_per_px2 = _log_uniform(rng, ranges.density_per_um2) / 100
+    thinned = min(density_per_px2, most / (size_px + 2 * BORDER_PX) ** 2)
+    return Uniform(size_px, size_px, thinned, BORDER_PX)
 
 
 def _random_background(rng: np.random.Generator, ranges: Ranges) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def truth_image(
     shape: tuple[int, int],
     sr_pixel_size_nm: float,
 ) -> NDArray[np.float64]:
-    """Count emitters on the fine grid: index = floor(position / pixel), as ``kernels.draw`` does."""
+    """Count emitters on the fine grid: index = floor(position / pixel), as ``kernels.draw``."""
     image = np.zeros(shape)
     row = np.floor(y_nm / sr_pixel_size_nm).astype(int)
     column = np.floor(x_nm / sr_pixel_size_nm).astype(int)
@@ -51,7 +52,7 @@ def widefield_image(
     return np.kron(signal, np.ones((zoom, zoom)))
 
 
-def score(image: NDArray[np.floating], truth: NDArray[np.float64]) -> Score:
+def score(image: NDArray[np.floating[Any]], truth: NDArray[np.float64]) -> Score:
     """NMSE and PSNR with the image scaled to the sum of the truth.
 
     Parameters

@@ -53,15 +53,17 @@ def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]
     graph = _convert(model)
     onnx.checker.check_model(graph, full_check=True)
     beside = path.with_suffix(".partial.onnx")
-    onnx.save(graph, beside)
-    difference = _parity(model, beside, reference_frames)
-    if not difference <= PARITY_TOLERANCE:
-        beside.unlink()
-        raise ContractError(
-            f"the exported network differs from Keras by {difference:.2g}; "
-            f"expected at most {PARITY_TOLERANCE:.0e}"
-        )
-    beside.replace(path)
+    try:
+        onnx.save(graph, beside)
+        difference = _parity(model, beside, reference_frames)
+        if not difference <= PARITY_TOLERANCE:
+            raise ContractError(
+                f"the exported network differs from Keras by {difference:.2g}; "
+                f"expected at most {PARITY_TOLERANCE:.0e}"
+            )
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return Export(path, path.stat().st_size, model.count_params(), difference)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,7 @@ SCALE_BAR_NM = 1000.0
 
 
 def write_figure(
-    path: Path, panels: dict[str, NDArray[np.floating]], *, sr_pixel_size_nm: float
+    path: Path, panels: dict[str, NDArray[np.floating[Any]]], *, sr_pixel_size_nm: float
 ) -> None:
     """Panels side by side in the colour map 'hot', with one scale bar.
 

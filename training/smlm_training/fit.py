@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import json
 import platform
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from smlm_pipeline.errors import SettingError
 from smlm_training.datasets import Batch, Ranges, batches
 from smlm_training.losses import count_loss, detection_loss
 from smlm_training.networks import NETWORKS
@@ -77,6 +80,11 @@ def fit(
     -------
     keras.Model
         The trained network, in float32.
+
+    Raises
+    ------
+    SettingError
+        If the folder holds a run by another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_manifest(recipe, folder)
@@ -84,16 +92,16 @@ def fit(
     block_steps = recipe.ranges.frames_per_film
     every = max(checkpoint_steps // block_steps, 1) * block_steps
     started, first_step = time.monotonic(), run.step
-    stream = _stream(recipe, run.step // block_steps)
-    while run.step < recipe.steps:
-        losses = [run.train(next(stream)) for _ in range(min(every, recipe.steps - run.step))]
-        loss, count = np.mean(losses, axis=0)
-        run.save()
-        pace_s = (time.monotonic() - started) / (run.step - first_step)
-        left_s = pace_s * (recipe.steps - run.step)
-        progress = Progress(run.step, recipe.steps, float(loss), float(count), left_s)
-        _append_history(folder / "history.csv", progress)
-        report(progress)
+    with closing(_stream(recipe, run.step // block_steps)) as stream:
+        while run.step < recipe.steps:
+            losses = [run.train(next(stream)) for _ in range(min(every, recipe.steps - run.step))]
+            loss, count = np.mean(losses, axis=0)
+            run.save()
+            pace_s = (time.monotonic() - started) / (run.step - first_step)
+            left_s = pace_s * (recipe.steps - run.step)
+            progress = Progress(run.step, recipe.steps, float(loss), float(count), left_s)
+            _append_history(folder / "history.csv", progress)
+            report(progress)
     model = run.model_in("float32")
     model.save(folder / "network.keras")
     return model
@@ -124,7 +132,7 @@ class _Run:
         self._enter(precision, values)
         return self._model
 
-    def _enter(self, precision: str, values: list[np.ndarray] | None = None) -> None:
+    def _enter(self, precision: str, values: list[NDArray[Any]] | None = None) -> None:
         keras.mixed_precision.set_dtype_policy(precision)
         self._active_precision = precision
         self._model = NETWORKS[self.recipe.network]()
@@ -178,29 +186,40 @@ def _schedule(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule
     )
 
 
-def _stream(recipe: Recipe, first_block: int) -> Iterator[Batch]:
+def _stream(recipe: Recipe, first_block: int) -> Generator[Batch, None, None]:
     """Batches made ahead by a background thread, so that training seldom waits for them."""
-    ahead: queue.Queue[Batch] = queue.Queue(maxsize=2 * recipe.ranges.frames_per_film)
-
-    def produce() -> None:
-        for batch in batches(
-            recipe.ranges, seed=recipe.seed, batch=recipe.batch, first_block=first_block
-        ):
-            ahead.put(batch)
-
-    threading.Thread(target=produce, daemon=True, name="simulator").start()
-    return iter(ahead.get, None)
+    made = batches(recipe.ranges, seed=recipe.seed, batch=recipe.batch, first_block=first_block)
+    simulator = ThreadPoolExecutor(max_workers=1, thread_name_prefix="simulator")
+    try:
+        wanted = range(2 * recipe.ranges.frames_per_film)
+        ahead = deque(simulator.submit(next, made) for _ in wanted)
+        while True:
+            yield ahead.popleft().result()
+            ahead.append(simulator.submit(next, made))
+    finally:
+        simulator.shutdown(cancel_futures=True)
 
 
 def _write_manifest(recipe: Recipe, folder: Path) -> None:
+    """State the recipe, unless the folder's weights were trained by another one."""
+    path = folder / "manifest.json"
+    stated = json.loads(json.dumps(asdict(recipe)))
+    if (folder / "state.npz").exists() and path.exists():
+        begun = json.loads(path.read_text())["recipe"]
+        if begun != stated:
+            changed = sorted(name for name in stated if begun.get(name) != stated[name])
+            raise SettingError(
+                f"{folder} holds a run by another recipe ({', '.join(changed)}); "
+                "expected the same one to go on with: take another folder"
+            )
     versions = {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-    manifest = {"recipe": asdict(recipe), "versions": versions}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    manifest = {"recipe": stated, "versions": versions}
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _append_history(path: Path, progress: Progress) -> None:

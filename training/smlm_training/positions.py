@@ -24,6 +24,8 @@ COLUMNS = (
 )
 """Columns of ThunderSTORM's simulator (doi 10.1093/bioinformatics/btu202), in its order."""
 
+_NEEDED = ("frame", "y [nm]", "x [nm]")
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -40,18 +42,24 @@ def read_positions(path: Path) -> Positions:
     Raises
     ------
     StackError
-        If the file is not such a table.
+        If the file is not such a table, or a number in it is not finite.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-        columns = [[float(row[name]) for row in rows] for name in ("frame", "y [nm]", "x [nm]")]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+            table = csv.DictReader(stream)
+            missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
+            if missing:
+                raise ValueError(f"no column {', '.join(missing)}")
+            rows = [[float(row[name]) for name in _NEEDED] for row in table]
+        columns = np.array(rows).reshape(-1, len(_NEEDED)).T
+        if not np.isfinite(columns).all():
+            raise ValueError("a number is not finite")
+    except (OSError, TypeError, ValueError, csv.Error) as error:
         raise StackError(
             f"{path} is not a ThunderSTORM table ({type(error).__name__}: {error}); expected a "
             'CSV file with the columns "frame", "x [nm]" and "y [nm]"'
         ) from error
-    frame, y_nm, x_nm = (np.array(column) for column in columns)
+    frame, y_nm, x_nm = columns
     return Positions(frame.astype(np.int64) - 1, y_nm, x_nm)
 
 

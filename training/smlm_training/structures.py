@@ -55,7 +55,7 @@ class Filaments:
     """Molecules along wavy lines, like labelled microtubules.
 
     ``points_px`` (K, 2) are densely spaced points (y, x) of all lines that lie in the
-    field or its border, ``weights`` (K,) the length of line that each stands for,
+    field or its border, ``weights_px`` (K,) the length of line that each stands for,
     ``radius_px`` the standard deviation of a molecule's distance from the axis.
     """
 
@@ -97,7 +97,7 @@ def wavy_filaments(
     reach_px = np.hypot(height_px, width_px) / 2 + border_px
     spacings = rng.uniform(*spacing_px, size=1 + int(2 * reach_px / spacing_px[0]))
     shifts_px = np.cumsum(spacings) - reach_px
-    shifts_px = shifts_px[shifts_px < reach_px]
+    shifts_px = shifts_px[: max(np.count_nonzero(shifts_px < reach_px), 1)]
     angles = np.full(len(shifts_px), rng.uniform(0, np.pi)) + rng.normal(0, 0.06, len(shifts_px))
     crossing = rng.random(len(shifts_px)) < crossing_share
     angles[crossing] = rng.uniform(0, np.pi, crossing.sum())

@@ -1,0 +1,1 @@
+"""Measurements side by side; the only part of training that also drives the engines."""
