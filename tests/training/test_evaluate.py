@@ -1,0 +1,174 @@
+"""Scores, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from smlm_pipeline import contract, kernels
+from smlm_pipeline.errors import SettingError
+from smlm_training.evaluate import (
+    BLURS_PX,
+    nmse_percent,
+    psnr_db,
+    score,
+    truth_image,
+    widefield_image,
+)
+from smlm_training.figure import write_figure
+
+
+def _point(row: int, column: int, emitters: float = 1.0) -> NDArray[np.float64]:
+    image = np.zeros((40, 50))
+    image[row, column] = emitters
+    return image
+
+
+def test_nmse_by_hand() -> None:
+    truth = np.array([[3.0, 0.0], [0.0, 4.0]])
+    image = np.array([[2.0, 1.0], [0.0, 2.0]])
+    assert nmse_percent(image, truth) == pytest.approx(100 * (1 + 1 + 4) / 25)
+    assert nmse_percent(truth, truth) == 0
+    assert nmse_percent(np.zeros_like(truth), truth) == 100
+
+
+def test_psnr_by_hand() -> None:
+    truth = np.array([[10.0, 0.0], [0.0, 0.0]])
+    image = np.array([[10.0, 2.0], [0.0, 0.0]])
+    assert psnr_db(image, truth) == pytest.approx(20 * np.log10(10 / 1))
+    assert psnr_db(truth, truth) == float("inf")
+
+
+def test_truth_counts_emitters_in_their_pixels() -> None:
+    y_nm = np.array([0.0, 12.49, 12.5, 26.0, 26.0])
+    x_nm = np.array([0.0, 12.49, 37.4, 12.6, 24.9])
+    image = truth_image(y_nm, x_nm, shape=(3, 4), sr_pixel_size_nm=12.5)
+    assert image.tolist() == [[2, 0, 0, 0], [0, 0, 1, 0], [0, 2, 0, 0]]
+
+
+def test_truth_leaves_out_what_lies_outside() -> None:
+    y_nm = np.array([-0.1, 5.0, 30.0, 5.0, 29.9])
+    x_nm = np.array([5.0, -0.1, 5.0, 40.0, 39.9])
+    image = truth_image(y_nm, x_nm, shape=(3, 4), sr_pixel_size_nm=10)
+    assert image.sum() == image[2, 3] == 1
+
+
+@pytest.mark.parametrize("zoom", [4, 8, 10])
+def test_truth_and_drawing_share_one_grid(zoom: int) -> None:
+    """A sure detection at the true place is drawn where the truth counts it."""
+    rng = np.random.default_rng(1)
+    height_px, width_px = 8, 12
+    offset_px = rng.uniform(-0.5, 0.49, (2, height_px, width_px)).astype(np.float32)
+    detections = np.zeros((1, len(contract.DETECTION_CHANNELS), height_px, width_px), np.float32)
+    detections[0, 0] = 1
+    detections[0, 1:3] = offset_px
+    window = np.array([zoom, 0, 0, height_px, width_px], np.int32)
+    drawn = kernels.draw(detections, window)
+    margin = contract.MARGIN_PX * zoom
+    rows, columns = np.mgrid[:height_px, :width_px] + 0.5
+    truth = truth_image(
+        100 * (rows + offset_px[0]).ravel(),
+        100 * (columns + offset_px[1]).ravel(),
+        shape=(height_px * zoom, width_px * zoom),
+        sr_pixel_size_nm=100 / zoom,
+    )
+    inner = drawn[margin:-margin, margin:-margin]
+    np.testing.assert_array_equal(inner, truth * contract.WEIGHT_ONE)
+
+
+def test_widefield_is_the_mean_above_background() -> None:
+    frames = np.array([[[110, 100], [90, 130]], [[130, 100], [90, 150]]], np.uint16)
+    image = widefield_image(frames, background_adu=100, zoom=2)
+    expected = [[20, 20, 0, 0], [20, 20, 0, 0], [0, 0, 40, 40], [0, 0, 40, 40]]
+    assert image.tolist() == expected
+
+
+def test_blank_image_has_an_nmse_of_100() -> None:
+    blank = score(np.zeros((40, 50), np.float32), _point(20, 25))
+    assert blank.nmse_percent == pytest.approx((100, 100, 100))
+    assert blank.sum_ratio == 0
+
+
+def test_perfect_image() -> None:
+    perfect = score(_point(20, 25), _point(20, 25))
+    assert perfect.nmse_percent == (0, 0, 0)
+    assert perfect.psnr_db == (float("inf"),) * 3
+    assert perfect.sum_ratio == 1
+
+
+@pytest.mark.parametrize("factor", [0.01, 3.0])
+def test_brightness_does_not_count_but_the_sum_is_told(factor: float) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.poisson(0.1, (40, 50)).astype(np.float64)
+    image = truth + rng.uniform(0, 0.2, truth.shape)
+    one, other = score(image, truth), score(image * factor, truth)
+    assert other.nmse_percent == pytest.approx(one.nmse_percent)
+    assert other.psnr_db == pytest.approx(one.psnr_db)
+    assert other.sum_ratio == pytest.approx(one.sum_ratio * factor)
+    assert one.sum_ratio == pytest.approx(image.sum() / truth.sum())
+
+
+def test_score_of_a_point_that_is_off_by_one() -> None:
+    """Two Gaussians d apart: 2 (1 - exp(-d^2 / 4 sigma^2)); points: 2. Pixels change little."""
+    off = score(_point(20, 26), _point(20, 25))
+    by_hand = [200.0] + [200 * (1 - np.exp(-1 / (4 * blur_px**2))) for blur_px in BLURS_PX[1:]]
+    assert off.nmse_percent == pytest.approx(by_hand, rel=0.01)
+    error = np.sqrt(2 / (40 * 50))
+    assert off.psnr_db[0] == pytest.approx(20 * np.log10(1 / error))
+
+
+def test_score_of_half_the_emitters() -> None:
+    """All of the sum on one of two far points: each is off by its own height."""
+    truth = _point(10, 10) + _point(30, 40)
+    half = score(_point(10, 10), truth)
+    assert half.nmse_percent == pytest.approx((100, 100, 100), rel=1e-6)
+    assert half.sum_ratio == 0.5
+
+
+def test_score_wants_one_shape() -> None:
+    with pytest.raises(
+        SettingError, match=r"the image is \(40, 49\), the truth \(40, 50\) with 1 "
+    ):
+        score(_point(20, 25)[:, 1:], _point(20, 25))
+
+
+def test_score_wants_emitters() -> None:
+    with pytest.raises(SettingError, match=r"with 0 emitters.*does the table belong to the film\?"):
+        score(_point(20, 25), np.zeros((40, 50)))
+
+
+def _figure(path: Path, panels: dict[str, NDArray[np.float64]]) -> NDArray[np.uint8]:
+    write_figure(path, panels, sr_pixel_size_nm=100)
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_figure_has_a_panel_for_each_image(tmp_path: Path) -> None:
+    one = _figure(tmp_path / "one.png", {"truth": _point(20, 25)})
+    two = _figure(tmp_path / "two.png", {"image": _point(5, 5), "truth": _point(20, 25)})
+    assert two.shape == (one.shape[0], 2 * one.shape[1], 3)
+
+
+def test_figure_shows_points_where_they_are(tmp_path: Path) -> None:
+    """25 pixels down and 10 to the right, in whatever size a pixel is drawn."""
+    upper, lower = (
+        _figure(tmp_path / "figure.png", {"truth": point}).astype(np.int64).sum(axis=2)
+        for point in (_point(8, 15), _point(33, 25))
+    )
+    (top, left), (bottom, right) = (
+        np.argwhere(one - other > 100).mean(axis=0)
+        for one, other in ((upper, lower), (lower, upper))
+    )
+    assert bottom - top > 100
+    assert (bottom - top) / (right - left) == pytest.approx(2.5, rel=0.05)
+
+
+def test_figure_of_blank_images(tmp_path: Path) -> None:
+    blank = _figure(tmp_path / "blank.png", {"image": np.zeros((40, 50))})
+    assert (blank == 255).all(axis=2).any()  # the title and the scale bar are there
+    assert np.median(blank) == 0
