@@ -197,7 +197,7 @@ def _door() -> Iterator[None]:
         _errors.print(f"recon-client: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        _errors.print("recon-client: interrupted, nothing was written")
+        _errors.print("recon-client: interrupted; nothing is half-written")
         raise typer.Exit(130) from error
     except Exception as error:
         _errors.print(

@@ -27,11 +27,14 @@ TILE_SIZES_PX = (64, 128, 256, 512)
 MIN_FRAME_PX = 16
 """Smallest frame edge that is accepted; below it every pixel is border."""
 
-HALO_PX = 28
+HALO_PX = 24
 """Context around the core of a tile: the receptive field's radius, rounded up."""
 
 MAX_FRAMES_PER_CHUNK = 64
 """``max_batch_size`` of ``normalize`` and ``unet``."""
+
+MAX_ZOOM = 64
+"""Most fine pixels along the edge of a camera pixel: bounds what a request may allocate."""
 
 MARGIN_PX = 1
 """Camera pixels drawn around a core, for detections that point out of it."""

@@ -165,12 +165,15 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     Raises
     ------
     ChunkError
-        If the window does not lie in the tile or a probability is not finite.
+        If the window does not lie in the tile, or a detection makes no sense.
     """
     zoom, top, left, height, width = check_window(window, detections.shape)
     core = detections[:, :, top : top + height, left : left + width]
-    if not np.isfinite(core[:, 0]).all():
-        raise ChunkError("the network answered with a probability that is not a number")
+    if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and np.isfinite(core[:, 1:3]).all()):
+        raise ChunkError(
+            "the network answered with a probability that is not within 0 and 1, or an offset "
+            "that is not a number"
+        )
     shape = image_shape(zoom, height, width)
     image = np.zeros(shape, np.int32)
     for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
@@ -201,14 +204,16 @@ def check_window(
     Raises
     ------
     ChunkError
-        If the zoom is not positive or the core does not lie in the tile.
+        If the zoom is out of range or the core does not lie in the tile.
     """
     if window.shape != contract.WINDOW.dims:
         raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
     zoom, top, left, height, width = (int(value) for value in window)
     tile_height, tile_width = detections_shape[-2:]
     inside = top >= 0 and left >= 0 and top + height <= tile_height and left + width <= tile_width
-    if zoom < 1 or height < 1 or width < 1 or not inside:
+    if not 1 <= zoom <= contract.MAX_ZOOM:
+        raise ChunkError(f"WINDOW asks for zoom {zoom}; expected 1 to {contract.MAX_ZOOM}")
+    if height < 1 or width < 1 or not inside:
         raise ChunkError(
             f"WINDOW {window.tolist()} (zoom, y, x, height, width) does not lie in a tile of "
             f"{tile_height} x {tile_width} pixels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from smlm_pipeline import kernels
@@ -12,6 +13,9 @@ from smlm_pipeline.transport import PartialSum, Request
 class LocalTransport:
     """Sums chunks through ONNX Runtime here.
 
+    One chunk at a time is in the network, which uses all threads; others are
+    prepared and drawn meanwhile.
+
     Parameters
     ----------
     network_file : Path
@@ -21,10 +25,13 @@ class LocalTransport:
     """
 
     def __init__(self, network_file: Path, *, intra_op_threads: int = 0) -> None:
-        self._network = Network(network_file, intra_op_threads=intra_op_threads)
+        self.network = Network(network_file, intra_op_threads=intra_op_threads)
+        self._running = threading.Lock()
 
     def sum_chunk(self, request: Request) -> PartialSum:
         """Normalise, detect, draw and sum one chunk."""
         normalized = kernels.normalize(request.frames_adu, request.levels_adu)
-        image = kernels.draw(self._network.detect(normalized), request.window)
+        with self._running:
+            detections = self.network.detect(normalized)
+        image = kernels.draw(detections, request.window)
         return PartialSum(image, len(request.frames_adu))

@@ -27,9 +27,10 @@ class _FramesPerSecond(ProgressColumn):
 
 
 class FrameProgress:
-    """Frames done, frames a second and time left; silent unless ``shown``."""
+    """Frames done, frames a second and time left; silent unless ``shown`` on a terminal."""
 
     def __init__(self, frames: int, *, shown: bool) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,8 +38,8 @@ class FrameProgress:
             TextColumn("frames"),
             _FramesPerSecond(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not shown,
+            console=console,
+            disable=not (shown and console.is_terminal),
         )
         self._task = self._progress.add_task("opening", total=frames, start=False)
 

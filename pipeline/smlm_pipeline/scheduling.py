@@ -14,6 +14,9 @@ from smlm_pipeline.transport import PartialSum, Request, Transport
 FIRST_PAUSE_S = 0.2
 """Longest pause before the second attempt; it doubles with each further one."""
 
+LONGEST_PAUSE_S = 20.0
+"""Where the doubling ends."""
+
 
 def run(
     chunks: Iterable[Chunk],
@@ -64,7 +67,7 @@ def _attempt(
 ) -> PartialSum:
     """Try up to ``attempts`` times, with pauses of random length that grow."""
     for attempt in range(1, attempts + 1):
-        longest_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
+        longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
         try:
             return transport.sum_chunk(request)
         except TransientServerError:

@@ -3,7 +3,8 @@
 It is meant for one machine: it listens on 127.0.0.1 only, with the APIs that
 change the server closed. Every file it needs is linked into a temporary folder,
 its shared memory has a prefix of its own, and it runs in its own process group,
-so that nothing is left when it stops, however it stops.
+so that nothing is left when it stops. When its client is killed, the kernel tells
+the server to stop, and the next start removes the temporary folder.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ STOP_TIMEOUT_S = 20.0
 RESTRICTED = "shared-memory,model-repository,trace,logging"
 """Protocols that could change the server or read its memory: closed to clients."""
 
+_NAME = "smlm_recon"
+"""Start of the names of what a server keeps, followed by its client's process id."""
+
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
 
 
@@ -60,7 +64,7 @@ class EmbeddedServer:
     ) -> None:
         self._repository = model_repository
         self._token = secrets.token_hex(8)
-        self._prefix = f"smlm_recon_{self._token}"
+        self._prefix = f"{_NAME}_{os.getpid()}_{self._token}"
         self._folder = Path(tempfile.gettempdir()) / self._prefix
         self._log_file = log_file or self._folder / "tritonserver.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,9 +84,16 @@ class EmbeddedServer:
             If it cannot run on this machine, or does not become ready.
         """
         check_platform()
+        _sweep()
         try:
             self._start()
             self._wait_until_ready()
+        except OSError as error:
+            self.stop()
+            raise ServerError(
+                f"the embedded server cannot be started, {error.filename}: {error.strerror}; "
+                "make that possible, or use --engine local"
+            ) from error
         except BaseException:
             self.stop()
             raise
@@ -128,9 +139,7 @@ class EmbeddedServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-        for segment in _SHARED_MEMORY.glob(f"{self._prefix}*"):
-            segment.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._prefix)
 
     def _start(self) -> None:
         wheel = _wheel_folder()
@@ -267,6 +276,21 @@ def _http_ready(address: str) -> bool:
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
+
+
+def _sweep() -> None:
+    """Remove what clients that were killed could not remove themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_NAME}_*_*"):
+        _, _, client, _ = folder.name.split("_")
+        if client.isdigit() and not Path(f"/proc/{client}").exists():
+            _remove(folder.name)
+
+
+def _remove(prefix: str) -> None:
+    for segment in _SHARED_MEMORY.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            segment.unlink()
+    shutil.rmtree(Path(tempfile.gettempdir()) / prefix, ignore_errors=True)
 
 
 def _check_free(port: int) -> None:

@@ -28,8 +28,8 @@ class Settings:
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
 
-    in_flight: int = 2
-    """Requests under way at once: one is computed while the next is on its way."""
+    in_flight: int = 3
+    """Requests under way at once: one in the network, one on its way there, one drawn."""
 
     attempts: int = 5
     """How often a chunk is sent before the run fails, where another try may help."""
@@ -39,7 +39,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
-        _within("zoom", self.zoom, 1, 64)
+        _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])

@@ -47,9 +47,9 @@ class Submission:
             raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
-        if self.stack.resolve() == self.image.resolve():
-            raise SettingError(f"output is the stack itself, {self.stack}; choose another with -o")
         for path in (self.image, self.picture):
+            if self.stack.resolve() == path.resolve():
+                raise SettingError(f"{path} would replace the stack; choose another name with -o")
             render.check_writable(path)
 
     def camera_pixel_nm(self, film: Stack) -> float:

@@ -1,0 +1,218 @@
+"""Every ``config.pbtxt``, read with Triton's own protobuf, says what ``contract.py`` says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from fakes.served_model import read_configuration
+from smlm_pipeline import contract
+from smlm_pipeline.contract import ModelSpec, TensorSpec
+from smlm_pipeline.repository import network_file
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+MODELS = {model.name: model for model in contract.MODELS}
+CPU_UNET = REPOSITORY / "unet" / "configs" / "cpu.pbtxt"
+FILES = sorted(REPOSITORY.rglob("*.pbtxt"))
+NETWORK_BYTES_MAX = 5_000_000
+
+each_file = pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY))
+)
+
+
+def _parsed(path: Path) -> Any:
+    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+
+
+def _tensors(stated: Any) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs of a configuration in the contract's words."""
+    kinds = model_config_pb2.DataType
+    return tuple(
+        TensorSpec(each.name, kinds.Name(each.data_type).removeprefix("TYPE_"), tuple(each.dims))
+        for each in stated
+    )
+
+
+def _spec(path: Path) -> ModelSpec:
+    found = _parsed(path)
+    return ModelSpec(
+        found.name, found.max_batch_size, _tensors(found.input), _tensors(found.output)
+    )
+
+
+def _steps() -> list[Any]:
+    stated = _parsed(REPOSITORY / "reconstruction" / "config.pbtxt")
+    return list(stated.ensemble_scheduling.step)
+
+
+def _with_batch_axis(spec: TensorSpec, model: ModelSpec) -> tuple[int, ...]:
+    return (-1, *spec.dims) if model.max_batch_size else spec.dims
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_the_repository_holds_the_models_of_the_contract() -> None:
+    folders = {path.name for path in REPOSITORY.iterdir() if path.is_dir()}
+    assert folders == set(MODELS)
+    names = {str(path.relative_to(REPOSITORY)) for path in FILES}
+    assert names == {f"{name}/config.pbtxt" for name in MODELS} | {"unet/configs/cpu.pbtxt"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_version(name: str) -> None:
+    """Triton does not load a model without one, and an ensemble's holds no file."""
+    (version,) = (path for path in (REPOSITORY / name).iterdir() if path.name.isdigit())
+    files = {path.name for path in version.iterdir()}
+    assert ("model.py" in files) is (name != "reconstruction")
+
+
+@each_file
+def test_configuration_is_the_contract(path: Path) -> None:
+    folder = path.relative_to(REPOSITORY).parts[0]
+    assert _spec(path) == MODELS[folder]
+
+
+@each_file
+def test_configuration_states_the_version_of_its_contract(path: Path) -> None:
+    stated = _parsed(path).parameters[contract.CONTRACT_PARAMETER].string_value
+    assert stated == str(contract.CONTRACT_VERSION)
+
+
+@each_file
+def test_configuration_is_plain_enough_for_old_servers(path: Path) -> None:
+    """The embedded server is 2.51: what it does not know, it does not load."""
+    assert "max_inflight_requests" not in path.read_text()
+    assert _parsed(path).IsInitialized()
+
+
+@each_file
+def test_configuration_as_the_models_get_it(path: Path) -> None:
+    """The dictionary that the tests of the models are given has what the file has."""
+    found, spec = read_configuration(path), _spec(path)
+    assert (found["name"], found["max_batch_size"]) == (spec.name, spec.max_batch_size)
+    for side, tensors in (("input", spec.inputs), ("output", spec.outputs)):
+        assert [(each["name"], tuple(each["dims"])) for each in found[side]] == [
+            (tensor.name, tensor.dims) for tensor in tensors
+        ]
+
+
+# --- unet twice -----------------------------------------------------------------------------
+
+
+def test_both_networks_look_the_same_from_outside() -> None:
+    assert _spec(CPU_UNET) == _spec(REPOSITORY / "unet" / "config.pbtxt")
+
+
+def test_network_is_a_plan_on_a_gpu_and_python_without() -> None:
+    kinds = model_config_pb2.ModelInstanceGroup.Kind
+    gpu, cpu = _parsed(REPOSITORY / "unet" / "config.pbtxt"), _parsed(CPU_UNET)
+    assert (gpu.platform, gpu.backend) == ("tensorrt_plan", "")
+    assert [kinds.Name(group.kind) for group in gpu.instance_group] == ["KIND_GPU"]
+    assert (cpu.platform, cpu.backend) == ("", "python")
+    assert [kinds.Name(group.kind) for group in cpu.instance_group] == ["KIND_CPU"]
+    assert int(cpu.parameters["intra_op_threads"].string_value) >= 0
+
+
+@each_file
+def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> None:
+    found = _parsed(path)
+    assert found.HasField("dynamic_batching") is (found.max_batch_size > 0)
+
+
+def test_the_queue_is_bounded_at_the_first_step() -> None:
+    """A refusal later would come after work was done."""
+    first = _parsed(REPOSITORY / "normalize" / "config.pbtxt")
+    assert first.dynamic_batching.default_queue_policy.max_queue_size > 0
+
+
+# --- the ensemble ---------------------------------------------------------------------------
+
+
+def test_steps_follow_the_data_path() -> None:
+    assert [step.model_name for step in _steps()] == ["normalize", "unet", "summation"]
+    assert {step.model_version for step in _steps()} == {-1}
+
+
+def test_every_tensor_of_every_step_is_wired() -> None:
+    for step in _steps():
+        model = MODELS[step.model_name]
+        assert set(step.input_map) == {tensor.name for tensor in model.inputs}
+        assert set(step.output_map) == {tensor.name for tensor in model.outputs}
+
+
+def test_every_wire_carries_one_kind_of_tensor() -> None:
+    """Dims agree as they are, or with the batch axis of whichever end has one."""
+    ensemble = contract.RECONSTRUCTION
+    sources = {tensor.name: (tensor, ensemble) for tensor in ensemble.inputs}
+    for step in _steps():
+        model = MODELS[step.model_name]
+        for tensor in model.inputs:
+            source, giver = sources[step.input_map[tensor.name]]
+            assert source.dtype == tensor.dtype
+            assert _with_batch_axis(source, giver) == _with_batch_axis(tensor, model)
+        for tensor in model.outputs:
+            wire = step.output_map[tensor.name]
+            assert wire not in sources, "a wire has one source"
+            sources[wire] = (tensor, model)
+    for tensor in ensemble.outputs:
+        source, giver = sources[tensor.name]
+        assert source.dtype == tensor.dtype
+        assert _with_batch_axis(source, giver) == _with_batch_axis(tensor, ensemble)
+
+
+# --- the network ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network() -> onnx.ModelProto:
+    return onnx.load(network_file(REPOSITORY))
+
+
+def _axes(tensor: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+    """Sizes of fixed axes and names of open ones."""
+    return tuple(axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim)
+
+
+def test_network_has_the_tensors_of_the_contract(network: onnx.ModelProto) -> None:
+    for found, spec in (
+        (network.graph.input, contract.NORMALIZED),
+        (network.graph.output, contract.DETECTIONS),
+    ):
+        (tensor,) = found
+        assert tensor.name == spec.name
+        assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        fixed = tuple(-1 if isinstance(axis, str) else axis for axis in _axes(tensor))
+        assert fixed == (-1, *spec.dims)
+
+
+def test_network_leaves_frames_and_size_open(network: onnx.ModelProto) -> None:
+    channels = len(contract.DETECTION_CHANNELS)
+    assert _axes(network.graph.input[0]) == ("N", 1, "H", "W")
+    assert _axes(network.graph.output[0]) == ("N", channels, "H", "W")
+
+
+def test_network_is_whole_and_small(network: onnx.ModelProto) -> None:
+    onnx.checker.check_model(network, full_check=True)
+    assert network_file(REPOSITORY).stat().st_size < NETWORK_BYTES_MAX
+    external = [each.name for each in network.graph.initializer if each.external_data]
+    assert external == []
+
+
+def test_card_is_about_this_network() -> None:
+    file = network_file(REPOSITORY)
+    card = file.with_name("model.json")
+    if not card.exists():
+        pytest.skip("no model.json beside model.onnx: the network has not been published yet")
+    told = json.loads(card.read_text())
+    assert told["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert told["contract_version"] == contract.CONTRACT_VERSION
+    assert told["name"] == contract.UNET.name

@@ -1,0 +1,332 @@
+"""The ``model.py`` files outside of the server: right, alone and in a chain, and unimpressed.
+
+The fake of Triton's module refuses misuse, and each request and response is checked against
+the model's ``config.pbtxt``; see ``fakes/``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fakes import triton_python_backend as backend
+from fakes.films import spots_adu
+from fakes.served_model import ServedModel, Tensors, read_configuration
+from smlm_pipeline import chunking, contract, kernels, serving
+from smlm_pipeline.errors import ChunkError, ContractError
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.network import Network
+from smlm_pipeline.repository import network_file
+from smlm_pipeline.transport import Request
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+CONFIGURATIONS = {
+    "normalize": REPOSITORY / "normalize" / "config.pbtxt",
+    "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
+    "summation": REPOSITORY / "summation" / "config.pbtxt",
+}
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    return read_configuration(CONFIGURATIONS[name])
+
+
+@pytest.fixture(scope="module")
+def served() -> dict[str, ServedModel]:
+    return {name: ServedModel(REPOSITORY / name, _configuration(name)) for name in CONFIGURATIONS}
+
+
+def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
+    frames_adu = spots_adu(*shape, seed=seed)
+    levels_adu = np.tile(kernels.film_levels(frames_adu), (shape[0], 1))
+    window = np.array([zoom, 4, 0, shape[1] - 5, shape[2]], np.int32)
+    return Request(f"seed {seed}", frames_adu, levels_adu, window)
+
+
+def _normalize_inputs(request: Request) -> Tensors:
+    return {"FRAMES": request.frames_adu, "LEVELS": request.levels_adu}
+
+
+def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    detections = rng.uniform(-1, 1, (frames, 5, 12, 16)).astype(np.float32)
+    detections[:, 0] = np.abs(detections[:, 0])
+    return detections
+
+
+def _window(*values: int) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def _tensors(response: Tensors | str) -> Tensors:
+    assert not isinstance(response, str), response
+    return response
+
+
+def _error(response: Tensors | str) -> str:
+    """The message of an error that a client may read: one line, no traceback, no path."""
+    assert isinstance(response, str), sorted(response)
+    assert "Traceback" not in response
+    assert "\n" not in response
+    assert "/" not in response
+    assert ".py" not in response
+    return response
+
+
+# --- each alone -----------------------------------------------------------------------------
+
+
+def test_normalize(served: dict[str, ServedModel]) -> None:
+    requests = [_request(seed=1), _request((1, 16, 16), seed=2), _request((5, 32, 20), seed=3)]
+    responses = served["normalize"].execute(*map(_normalize_inputs, requests))
+    for request, response in zip(requests, responses, strict=True):
+        expected = kernels.normalize(request.frames_adu, request.levels_adu)
+        np.testing.assert_array_equal(_tensors(response)["NORMALIZED"], expected)
+
+
+def test_unet(served: dict[str, ServedModel]) -> None:
+    alone = Network(network_file(REPOSITORY), intra_op_threads=0)
+    rng = np.random.default_rng(0)
+    shapes = [(3, 1, 16, 20), (1, 1, 64, 64)]
+    inputs = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
+    responses = served["unet"].execute(*({"NORMALIZED": each} for each in inputs))
+    for given, response in zip(inputs, responses, strict=True):
+        expected = alone.detect(given)
+        np.testing.assert_array_equal(_tensors(response)["DETECTIONS"], expected)
+
+
+def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> None:
+    """Probabilities are probabilities, and no offset leaves the margin of a core."""
+    request = _request((4, 64, 64))
+    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
+    (found,) = served["unet"].execute(_tensors(normalized))
+    probability, offset_y, offset_x, sigma_y, sigma_x = np.moveaxis(
+        _tensors(found)["DETECTIONS"], 1, 0
+    )
+    assert 0 <= probability.min() <= probability.max() <= 1
+    assert max(np.abs(offset_y).max(), np.abs(offset_x).max()) <= contract.MAX_OFFSET_PX
+    assert min(sigma_y.min(), sigma_x.min()) > 0
+
+
+def test_summation(served: dict[str, ServedModel]) -> None:
+    batch: list[Tensors] = [
+        {"DETECTIONS": _detections(), "WINDOW": _window(8, 0, 0, 12, 16)},
+        {"DETECTIONS": _detections(frames=7, seed=1), "WINDOW": _window(3, 2, 4, 5, 6)},
+    ]
+    responses = served["summation"].execute(*batch)
+    for inputs, response in zip(batch, responses, strict=True):
+        expected = kernels.draw(inputs["DETECTIONS"], inputs["WINDOW"])
+        assert expected.any()
+        np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
+        assert _tensors(response)["FRAME_COUNT"].tolist() == [len(inputs["DETECTIONS"])]
+
+
+def test_an_empty_batch_has_no_responses(served: dict[str, ServedModel]) -> None:
+    assert [model.execute() for model in served.values()] == [[], [], []]
+
+
+# --- in a chain -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "zoom"), [((3, 20, 24), 8), ((1, 16, 16), 1), ((20, 64, 64), 5), ((2, 128, 72), 16)]
+)
+def test_chain_equals_the_local_engine_bit_for_bit(
+    served: dict[str, ServedModel],
+    local_transport: LocalTransport,
+    shape: tuple[int, int, int],
+    zoom: int,
+) -> None:
+    request = _request(shape, zoom=zoom)
+    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
+    (found,) = served["unet"].execute(_tensors(normalized))
+    (summed,) = served["summation"].execute({**_tensors(found), "WINDOW": request.window})
+    expected = local_transport.sum_chunk(request)
+    assert expected.image.any()
+    np.testing.assert_array_equal(_tensors(summed)["IMAGE"], expected.image)
+    assert _tensors(summed)["FRAME_COUNT"].tolist() == [expected.frame_count]
+
+
+def test_a_planned_tile_goes_through_the_chain(
+    served: dict[str, ServedModel], local_transport: LocalTransport
+) -> None:
+    chunk = chunking.plan(2, 68, 64, chunk_frames=2, tile_px=64)[1]
+    request = _request((2, 64, 64))
+    window = np.array(chunk.tile.window(8), np.int32)
+    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
+    (found,) = served["unet"].execute(_tensors(normalized))
+    (summed,) = served["summation"].execute({**_tensors(found), "WINDOW": window})
+    planned = Request("tile", request.frames_adu, request.levels_adu, window)
+    expected = local_transport.sum_chunk(planned).image
+    np.testing.assert_array_equal(_tensors(summed)["IMAGE"], expected)
+    assert expected.shape == kernels.image_shape(8, chunk.tile.y.core_size, chunk.tile.x.core_size)
+
+
+# --- bad requests among good ones -----------------------------------------------------------
+
+
+def _bad_frames() -> Tensors:
+    return _normalize_inputs(_request((2, 18, 20)))
+
+
+def _bad_levels() -> Tensors:
+    return {"FRAMES": np.ones((1, 16, 16), np.uint16), "LEVELS": np.zeros((1, 2), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [(_bad_frames, "FRAMES is 18 x 20 pixels; expected"), (_bad_levels, "LEVELS must be finite")],
+)
+def test_normalize_refuses_one_and_answers_its_neighbours(
+    served: dict[str, ServedModel], bad: Callable[[], Tensors], words: str
+) -> None:
+    good = _request(seed=5)
+    first, second, third = served["normalize"].execute(
+        _normalize_inputs(good), bad(), _normalize_inputs(good)
+    )
+    assert words in _error(second)
+    expected = kernels.normalize(good.frames_adu, good.levels_adu)
+    for response in (first, third):
+        np.testing.assert_array_equal(_tensors(response)["NORMALIZED"], expected)
+
+
+def _outside() -> Tensors:
+    return {"DETECTIONS": _detections(), "WINDOW": _window(8, 0, 0, 13, 16)}
+
+
+def _not_a_number() -> Tensors:
+    detections = _detections()
+    detections[1, 0, 3, 3] = np.nan
+    return {"DETECTIONS": detections, "WINDOW": _window(8, 0, 0, 12, 16)}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [(_outside, "does not lie in a tile of 12 x 16"), (_not_a_number, "is not a number")],
+)
+def test_summation_refuses_one_and_answers_its_neighbours(
+    served: dict[str, ServedModel], bad: Callable[[], Tensors], words: str
+) -> None:
+    good: Tensors = {"DETECTIONS": _detections(seed=3), "WINDOW": _window(2, 0, 0, 12, 16)}
+    first, second, third = served["summation"].execute(good, bad(), good)
+    assert words in _error(second)
+    expected = kernels.draw(good["DETECTIONS"], good["WINDOW"])
+    for response in (first, third):
+        np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
+
+
+def test_unet_refuses_one_and_answers_its_neighbours(served: dict[str, ServedModel]) -> None:
+    """ONNX Runtime's own words name nodes and files of the build: they stay in the server."""
+    good: Tensors = {"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)}
+    odd: Tensors = {"NORMALIZED": np.ones((1, 1, 17, 18), np.float32)}
+    first, second, third = served["unet"].execute(good, odd, good)
+    assert "onnx" not in _error(second).lower()
+    assert "the model failed with " in _error(second)
+    for response in (first, third):
+        assert np.isfinite(_tensors(response)["DETECTIONS"]).all()
+
+
+@pytest.mark.parametrize("name", ["normalize", "summation"])
+def test_an_unforeseen_failure_is_told_by_its_kind_alone(
+    served: dict[str, ServedModel], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("/home/someone/secret.py is gone")
+
+    monkeypatch.setattr(kernels, {"normalize": "normalize", "summation": "draw"}[name], fail)
+    inputs = {
+        "normalize": _normalize_inputs(_request()),
+        "summation": {"DETECTIONS": _detections(), "WINDOW": _window(2, 0, 0, 12, 16)},
+    }
+    (response,) = served[name].execute(inputs[name])
+    assert _error(response) == "the model failed with OSError; the server's log may tell more"
+
+
+def test_our_own_errors_speak_for_themselves() -> None:
+    assert serving.message(ChunkError("FRAMES is odd; pad it")) == "FRAMES is odd; pad it"
+
+
+# --- starting -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_another_contract_is_refused_at_the_start(name: str) -> None:
+    other = _configuration(name)
+    other["parameters"][contract.CONTRACT_PARAMETER]["string_value"] = "99"
+    words = f"the configuration of '{name}' states contract version 99"
+    with pytest.raises(ContractError, match=words):
+        ServedModel(REPOSITORY / name, other)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_contract_is_refused_at_the_start(name: str) -> None:
+    other = _configuration(name)
+    del other["parameters"][contract.CONTRACT_PARAMETER]
+    with pytest.raises(ContractError, match="states contract version None"):
+        ServedModel(REPOSITORY / name, other)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_other_tensors_are_refused_at_the_start(name: str, side: str) -> None:
+    other = _configuration(name)
+    other[side][0]["name"] = "PIXELS"
+    with pytest.raises(ContractError, match=rf"the {side}s of '{name}' are \['PIXELS'"):
+        ServedModel(REPOSITORY / name, other)
+
+
+def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
+    """Version 2 of the model beside version 1 has a file of its own."""
+    shutil.copytree(REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
+    model = ServedModel(tmp_path / "unet", _configuration("unet"), version="2")
+    (found,) = model.execute({"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)})
+    assert _tensors(found)["DETECTIONS"].shape == (1, 5, 16, 16)
+
+
+# --- the fake itself ------------------------------------------------------------------------
+
+
+def _array() -> NDArray[np.float32]:
+    return np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("misuse", "words"),
+    [
+        (lambda: backend.Tensor(_array(), "A"), "name is a string"),  # type: ignore[arg-type]
+        (lambda: backend.Tensor("A", [0.0]), "takes an ndarray, not list"),  # type: ignore[arg-type]
+        (lambda: backend.Tensor("A", np.array(["a"])), "cannot hold <U1"),
+        (lambda: backend.TritonError(ValueError("no")), "message is a string"),  # type: ignore[arg-type]
+        (lambda: backend.InferenceResponse(), "either tensors or an error"),
+        (
+            lambda: backend.InferenceResponse(
+                [backend.Tensor("A", _array())], error=backend.TritonError("no")
+            ),
+            "either tensors or an error",
+        ),
+        (
+            lambda: backend.InferenceResponse(error="no"),  # type: ignore[arg-type]
+            "an error is a TritonError, not str",
+        ),
+        (lambda: backend.InferenceResponse([_array()]), "expected a list of tensors"),  # type: ignore[list-item]
+        (lambda: backend.InferenceRequest([backend.Tensor("A", _array())] * 2), "names repeat"),
+        (
+            lambda: backend.get_input_tensor_by_name(backend.InferenceRequest([]), "FRAMES"),
+            "was asked for 'FRAMES'",
+        ),
+    ],
+)
+def test_the_fake_refuses_misuse(misuse: Callable[[], object], words: str) -> None:
+    with pytest.raises((TypeError, ValueError, LookupError), match=words):
+        misuse()
+
+
+def test_the_fake_has_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="get_input_tensor"):
+        _ = backend.get_input_tensor  # type: ignore[attr-defined]

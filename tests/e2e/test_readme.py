@@ -1,0 +1,97 @@
+"""Every command of the README does what it says there."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smlm_pipeline.server import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+]
+SCRIPTS = Path(sys.executable).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    subprocess.run(
+        [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"], cwd=tmp_path, check=True
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for server in started:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+
+
+def test_make_targets_are_run_by_ci() -> None:
+    """``make demo`` and ``make test`` cannot run inside of ``make test``: CI runs both."""
+    targets = {line.split()[1] for line in COMMANDS if line.startswith("make ")}
+    assert targets == {"demo", "test"}
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert all(f"make {target}\n" in ci for target in targets)
+
+
+def test_tritonserver_is_started_as_the_readme_says() -> None:
+    (line,) = [line for line in COMMANDS if line.startswith("tritonserver ")]
+    server = EmbeddedServer(ROOT / "model_repository")
+    given = [argument.replace(f"{ROOT}/", "") for argument in server._arguments()]
+    assert set(shlex.split(line)[1:]) <= set(given)
+
+
+@pytest.mark.triton
+@pytest.mark.training
+def test_commands_run_in_their_order(folder: Path, servers: list[subprocess.Popen[str]]) -> None:
+    commands = [line for line in COMMANDS if line.startswith("recon-")]
+    assert len(commands) >= 13
+    for line in commands:
+        _run(line, folder, servers)
+    made = {path.name for path in folder.iterdir()}
+    assert {"stack.sr.ome.tif", "stack.sr.png", "fine.ome.tif", "fine.png"} <= made
+    assert (folder / "runs/mine/unet/1/model.json").exists()
+
+
+def _run(line: str, folder: Path, servers: list[subprocess.Popen[str]]) -> None:
+    program, *arguments = shlex.split(line)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if arguments[0] == "serve":
+        serving = subprocess.Popen(
+            [SCRIPTS / program, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
+        servers.append(serving)
+        assert serving.stdout is not None
+        assert "127.0.0.1:8001" in serving.stdout.readline()
+        return
+    if arguments[0] == "fit":
+        arguments += ["--steps", "16"]  # an hour and a half otherwise
+    done = subprocess.run(
+        [SCRIPTS / program, *arguments], cwd=folder, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_stages_of_the_data_path_can_be_imported() -> None:
+    stages = re.findall(r"\| `(smlm_pipeline\.[\w.]+)`", README)
+    assert len(stages) == 9
+    for stage in stages:
+        module, name = stage.rsplit(".", 1)
+        assert hasattr(importlib.import_module(module), name)

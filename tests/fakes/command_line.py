@@ -1,0 +1,62 @@
+"""``recon-client`` called from a test, on a small film, and what it leaves and says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tifffile
+from typer.testing import CliRunner, Result
+
+from fakes.films import spots_adu
+from smlm_pipeline import cli, engines
+from smlm_pipeline.engines import Engine
+from smlm_pipeline.transport import Transport
+
+NOTICE = (
+    "recon-client: film.tif does not tell its pixel size; taking 100 nm (--pixel-size-nm sets it)"
+)
+
+
+def write_film(path: Path) -> Path:
+    """16 frames of 32 x 32 pixels that do not tell their pixel size."""
+    tifffile.imwrite(path, spots_adu(16, 32, 32), photometric="minisblack")
+    return path
+
+
+def invoke(*arguments: str | Path, server: str | None = None) -> Result:
+    """Call the command; ``server`` is what the environment names, which says nothing else."""
+    environment = {"RECON_SERVER": server, "RECON_MODEL_REPOSITORY": None}
+    return CliRunner(env=environment).invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def submit(*arguments: str | Path) -> Result:
+    """Reconstruct in this process."""
+    return invoke("submit", "--engine", "local", *arguments)
+
+
+def take_for_local(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
+    """Let ``--engine local`` be this transport."""
+
+    @contextlib.contextmanager
+    def opened(_repository: Path | None) -> Iterator[Engine]:
+        yield Engine(transport, "a fake", "7")
+
+    monkeypatch.setattr(engines, "local_engine", opened)
+
+
+def names(folder: Path) -> list[str]:
+    """All files of a folder, hidden ones included."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def one_line(result: Result) -> str:
+    """What a failed command said: one line on standard error, beside the usual notice."""
+    if result.stdout:
+        raise AssertionError(f"on standard output: {result.stdout}")
+    lines = [line for line in result.stderr.splitlines() if line != NOTICE]
+    if len(lines) != 1 or not lines[0].startswith("recon-client: "):
+        raise AssertionError(f"expected one line of recon-client: {result.stderr}")
+    return lines[0]

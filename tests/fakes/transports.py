@@ -1,0 +1,78 @@
+"""Engines without a network: one that computes by simple rules, one that plays a script."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import kernels
+from smlm_pipeline.transport import PartialSum, Request
+
+
+def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a network with a receptive field of 3 x 3 pixels might answer: shape (N, 5, H, W).
+
+    Brighter pixels are likelier, offsets point to the brighter neighbours, and every value
+    depends on its own neighbourhood alone, so tiles agree to the last bit.
+    """
+    padded = np.pad(normalized[:, 0], ((0, 0), (1, 1), (1, 1)))
+    above, below = padded[:, :-2, 1:-1], padded[:, 2:, 1:-1]
+    left, right = padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]
+    probability = np.clip(normalized[:, 0], 0, 1)
+    offset_y = np.clip((below - above) / 2, -1, 1)
+    offset_x = np.clip((right - left) / 2, -1, 1)
+    sigma = np.full_like(probability, 0.1)
+    return np.stack([probability, offset_y, offset_x, sigma, sigma], axis=1)
+
+
+class ComputingTransport:
+    """The kernels around `neighbour_detections`; it remembers the requests, by label."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, Request] = {}
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        self.requests[request.label] = request
+        normalized = kernels.normalize(request.frames_adu, request.levels_adu)
+        image = kernels.draw(neighbour_detections(normalized), request.window)
+        return PartialSum(image, len(request.frames_adu))
+
+
+class ScriptedTransport:
+    """Raises, for each request, the errors of its script one by one, and then answers.
+
+    Parameters
+    ----------
+    scripts : mapping of label to errors
+        What the first attempts at a request end with.
+    before : callable, optional
+        Called with the label first thing in each attempt, in the thread of that attempt.
+    """
+
+    def __init__(
+        self,
+        scripts: dict[str, Sequence[BaseException]] | None = None,
+        *,
+        before: Callable[[str], None] = lambda _label: None,
+    ) -> None:
+        self._scripts = scripts or {}
+        self._before = before
+        self._lock = threading.Lock()
+        self.attempts: defaultdict[str, int] = defaultdict(int)
+        self.answered = 0
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        with self._lock:
+            attempt = self.attempts[request.label]
+            self.attempts[request.label] += 1
+        self._before(request.label)
+        script = self._scripts.get(request.label, ())
+        if attempt < len(script):
+            raise script[attempt]
+        with self._lock:
+            self.answered += 1
+        return PartialSum(np.zeros((1, 1), np.int32), len(request.frames_adu))

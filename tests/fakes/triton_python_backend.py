@@ -1,0 +1,111 @@
+"""A strict ``triton_python_backend_utils``: what Triton's stub injects, refusing misuse.
+
+The signatures are those of python_backend; what the real one would let through, or find only
+on its way back to the server, raises here at once. There is nothing in it that the models
+of this project do not need, so a misspelt call is an AttributeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+_DTYPES = {"uint8", "uint16", "uint32", "int32", "int64", "float16", "float32", "float64"}
+
+
+class Tensor:
+    """A named array in host memory."""
+
+    def __init__(self, name: str, array: Array) -> None:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a tensor's name is a string, not {name!r}")
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"tensor {name!r} takes an ndarray, not {type(array).__name__}")
+        if array.dtype.name not in _DTYPES:
+            raise TypeError(f"tensor {name!r} cannot hold {array.dtype}")
+        self._name = name
+        self._array = np.ascontiguousarray(array).view()
+        self._array.flags.writeable = False  # in the server others may read the same memory
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> Array:
+        return self._array
+
+    def is_cpu(self) -> bool:
+        return True
+
+
+class InferenceRequest:
+    """The input tensors of one client's request."""
+
+    def __init__(self, inputs: Sequence[Tensor], *, request_id: str = "") -> None:
+        _check_tensors(inputs)
+        self._inputs = list(inputs)
+        self._id = request_id
+
+    def inputs(self) -> list[Tensor]:
+        return list(self._inputs)
+
+    def request_id(self) -> str:
+        return self._id
+
+
+class TritonError:
+    """What a client gets to read in place of tensors."""
+
+    def __init__(self, message: str) -> None:
+        if not isinstance(message, str) or not message:
+            raise TypeError(f"an error's message is a string, not {message!r}")
+        self._message = message
+
+    def message(self) -> str:
+        return self._message
+
+
+class InferenceResponse:
+    """Output tensors or an error, never both."""
+
+    def __init__(
+        self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None
+    ) -> None:
+        if error is not None and not isinstance(error, TritonError):
+            raise TypeError(f"an error is a TritonError, not {type(error).__name__}")
+        if bool(output_tensors) is (error is not None):
+            raise ValueError("a response has either tensors or an error")
+        _check_tensors(output_tensors)
+        self._output_tensors = list(output_tensors)
+        self._error = error
+
+    def output_tensors(self) -> list[Tensor]:
+        return list(self._output_tensors)
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
+
+
+def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> Tensor:
+    """The real one gives None for a name that is not there; the stub then dies on it."""
+    if not isinstance(inference_request, InferenceRequest):
+        raise TypeError(f"expected a request, not {type(inference_request).__name__}")
+    for tensor in inference_request.inputs():
+        if tensor.name() == name:
+            return tensor
+    names = [tensor.name() for tensor in inference_request.inputs()]
+    raise LookupError(f"a request of {names} was asked for {name!r}")
+
+
+def _check_tensors(tensors: Sequence[Tensor]) -> None:
+    if isinstance(tensors, Tensor) or not all(isinstance(each, Tensor) for each in tensors):
+        raise TypeError(f"expected a list of tensors, not {tensors!r}")
+    names = [tensor.name() for tensor in tensors]
+    if len(set(names)) < len(names):
+        raise ValueError(f"tensor names repeat: {names}")

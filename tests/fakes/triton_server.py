@@ -1,0 +1,107 @@
+"""A gRPC server that answers as Triton does, or fails as it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from smlm_pipeline import contract
+from smlm_pipeline.transport import Request, Transport
+
+MODELS = tuple(model.name for model in contract.MODELS)
+
+_NUMPY_TYPES = {"UINT16": np.uint16, "FP32": np.float32, "INT32": np.int32}
+
+
+class FakeTriton:
+    """On a free port of the loopback, running within a ``with`` block.
+
+    Parameters
+    ----------
+    transport : Transport
+        What computes the sums.
+    contract_version : str or None
+        What its models state.
+    models : tuple of str
+        Those that are ready.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        contract_version: str | None = str(contract.CONTRACT_VERSION),
+        models: tuple[str, ...] = MODELS,
+    ) -> None:
+        self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.outputs: tuple[str, ...] = (contract.IMAGE.name, contract.FRAME_COUNT.name)
+        self._transport = transport
+        self._contract_version = contract_version
+        self._models = models
+        self._pool = ThreadPoolExecutor(4)
+        self._server = grpc.server(self._pool)
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self) -> FakeTriton:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(grace=None).wait()
+        self._pool.shutdown()
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        answers: dict[str, Callable[[Any, grpc.ServicerContext], Any]] = {
+            "ServerReady": lambda _question, _: service_pb2.ServerReadyResponse(ready=True),
+            "ServerMetadata": lambda _question, _: service_pb2.ServerMetadataResponse(
+                name="triton", version="2.51.0"
+            ),
+            "ModelReady": lambda question, _: service_pb2.ModelReadyResponse(
+                ready=question.name in self._models
+            ),
+            "ModelMetadata": lambda question, _: service_pb2.ModelMetadataResponse(
+                name=question.name, versions=["10", "9"]
+            ),
+            "ModelConfig": self._config,
+            "ModelInfer": self._infer,
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                answer,
+                request_deserializer=getattr(service_pb2, f"{name}Request").FromString,
+                response_serializer=getattr(service_pb2, f"{name}Response").SerializeToString,
+            )
+            for name, answer in answers.items()
+        }
+        return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+
+    def _config(self, question: Any, _context: grpc.ServicerContext) -> Any:
+        answer = service_pb2.ModelConfigResponse()
+        answer.config.name = question.name
+        if self._contract_version is not None:
+            stated = answer.config.parameters[contract.CONTRACT_PARAMETER]
+            stated.string_value = self._contract_version
+        return answer
+
+    def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:
+        if self.failure is not None:
+            context.abort(*self.failure)
+        arrays = {
+            tensor.name: np.frombuffer(raw, _NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
+            for tensor, raw in zip(question.inputs, question.raw_input_contents, strict=True)
+        }
+        frames, levels, window = (arrays[name] for name in ("FRAMES", "LEVELS", "WINDOW"))
+        found = self._transport.sum_chunk(Request("served", frames, levels, window))
+        count = np.array([found.frame_count], np.int32)
+        answer = service_pb2.ModelInferResponse(model_name=question.model_name)
+        for name, array in {"IMAGE": found.image, "FRAME_COUNT": count}.items():
+            if name in self.outputs:
+                answer.outputs.add(name=name, datatype="INT32", shape=array.shape)
+                answer.raw_output_contents.append(array.tobytes())
+        return answer

@@ -1,0 +1,104 @@
+"""Partial sums become the image: in any order, each once, or not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from smlm_pipeline import chunking, contract, kernels
+from smlm_pipeline.accumulate import Accumulator
+from smlm_pipeline.chunking import Chunk
+from smlm_pipeline.errors import InferenceError
+
+HEIGHT_PX, WIDTH_PX, ZOOM = 100, 72, 2
+CHUNKS = chunking.plan(5, HEIGHT_PX, WIDTH_PX, chunk_frames=2, tile_px=64)
+
+
+def _image(chunk: Chunk) -> NDArray[np.int32]:
+    """A sum that no other chunk has."""
+    shape = kernels.image_shape(ZOOM, chunk.tile.y.core_size, chunk.tile.x.core_size)
+    rng = np.random.default_rng(chunk.index)
+    return rng.integers(0, 2**31 - 1, shape, dtype=np.int32, endpoint=True)
+
+
+def _merged(order: list[Chunk]) -> Accumulator:
+    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    for chunk in order:
+        accumulator.add(chunk, _image(chunk), chunk.frame_count)
+    return accumulator
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(CHUNKS), repeated=st.lists(st.sampled_from(CHUNKS), max_size=9))
+def test_neither_order_nor_repetition_shows(order: list[Chunk], repeated: list[Chunk]) -> None:
+    accumulator = _merged([*repeated, *order, *repeated])
+    assert accumulator.merged_count == len(CHUNKS)
+    np.testing.assert_array_equal(accumulator.image(), _merged(CHUNKS).image())
+
+
+def test_adding_tells_whether_it_was_new() -> None:
+    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    chunk = CHUNKS[1]
+    assert accumulator.add(chunk, _image(chunk), chunk.frame_count) is True
+    assert accumulator.add(chunk, _image(chunk), chunk.frame_count) is False
+    assert accumulator.merged_count == 1
+
+
+def test_cores_and_their_margins_lie_where_they_belong() -> None:
+    """What two tiles draw across their seam lands on one place of the image."""
+    upper, lower = chunking.plan(1, 68, 16, chunk_frames=1, tile_px=64)
+    seam = upper.tile.y.core_size * ZOOM
+    accumulator = Accumulator(68, 16, zoom=ZOOM)
+    for chunk, row in ((upper, seam), (lower, 0)):
+        core = np.zeros_like(_image(chunk))
+        core[row + contract.MARGIN_PX * ZOOM, 9] = contract.WEIGHT_ONE
+        accumulator.add(chunk, core, 1)
+    image = accumulator.image()
+    assert image.shape == (68 * ZOOM, 16 * ZOOM)
+    assert image[seam, 9 - contract.MARGIN_PX * ZOOM] == image.sum() == 2
+
+
+def test_what_points_out_of_the_field_is_left_out() -> None:
+    (chunk,) = chunking.plan(1, 16, 20, chunk_frames=1, tile_px=64)
+    image = np.full((18 * ZOOM, 22 * ZOOM), contract.WEIGHT_ONE, np.int32)
+    image[ZOOM:-ZOOM, ZOOM:-ZOOM] = 0
+    image[ZOOM, ZOOM] = image[-ZOOM - 1, -ZOOM - 1] = contract.WEIGHT_ONE // 4
+    accumulator = Accumulator(16, 20, zoom=ZOOM)
+    accumulator.add(chunk, image, 1)
+    found = accumulator.image()
+    assert found.dtype == np.float32
+    assert found.shape == (16 * ZOOM, 20 * ZOOM)
+    assert found[0, 0] == found[-1, -1] == 0.25
+    assert found.sum() == 0.5
+
+
+def test_sums_go_beyond_the_range_of_a_chunk() -> None:
+    chunks = chunking.plan(4, 16, 16, chunk_frames=1, tile_px=64)
+    accumulator = Accumulator(16, 16, zoom=1)
+    for chunk in chunks:
+        accumulator.add(chunk, np.full((18, 18), 2**31 - 1, np.int32), 1)
+    assert (accumulator.image() == np.float32(4 * (2**31 - 1) / 2**16)).all()
+
+
+@pytest.mark.parametrize("change", [(1, 0), (0, 1), (-1, -1)])
+def test_sum_of_another_shape_is_refused(change: tuple[int, int]) -> None:
+    chunk = CHUNKS[0]
+    height, width = (size + by for size, by in zip(_image(chunk).shape, change, strict=True))
+    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    with pytest.raises(InferenceError, match=rf"chunk 0 came back as \({height}, {width}\)"):
+        accumulator.add(chunk, np.zeros((height, width), np.int32), chunk.frame_count)
+    assert accumulator.merged_count == 0
+    assert not accumulator.image().any()
+
+
+@pytest.mark.parametrize("frames", [0, 1, 3])
+def test_sum_over_other_frames_is_refused(frames: int) -> None:
+    chunk = CHUNKS[0]
+    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    with pytest.raises(InferenceError, match=f"over {frames} frames; expected .* over 2"):
+        accumulator.add(chunk, _image(chunk), frames)
+    assert accumulator.add(chunk, _image(chunk), chunk.frame_count)
+    np.testing.assert_array_equal(accumulator.image(), _merged([chunk]).image())

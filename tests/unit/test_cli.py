@@ -1,0 +1,245 @@
+"""``recon-client`` as a user meets it: what a run leaves and says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fakes.command_line import NOTICE, invoke, names, submit, write_film
+from fakes.films import spots_adu
+from smlm_pipeline import cli, contract
+from smlm_pipeline.report import Report
+
+HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.tif")
+
+
+def _pixel_nm(path: Path) -> float:
+    with tifffile.TiffFile(path) as tiff:
+        pixels: dict[str, Any] = tifffile.xml2dict(tiff.ome_metadata or "")
+    return float(pixels["OME"]["Image"]["Pixels"]["PhysicalSizeX"])
+
+
+# --- what a run leaves and says -------------------------------------------------------------
+
+
+def test_image_and_picture_lie_beside_the_stack(film: Path) -> None:
+    result = submit(film)
+    assert result.exit_code == 0, result.output
+    assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]
+    image = tifffile.imread(film.with_name("film.sr.ome.tif"))
+    assert image.dtype == np.float32
+    assert image.shape == (256, 256)
+    assert image.min() >= 0
+    assert image.sum() > 0
+    with Image.open(film.with_name("film.sr.png")) as picture:
+        assert picture.size == (512, 512)
+    for word in ("film.sr.ome.tif", "film.sr.png", "12.5 nm", "16 frames", "frames/s"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("stack", "image"),
+    [
+        ("film.tif", "film.sr.ome.tif"),
+        ("film.TIFF", "film.sr.ome.tif"),
+        ("film.ome.tif", "film.sr.ome.tif"),
+        ("film.Ome.Tiff", "film.sr.ome.tif"),
+        ("a.b.tif", "a.b.sr.ome.tif"),
+        ("film.stk", "film.stk.sr.ome.tif"),
+        ("film", "film.sr.ome.tif"),
+    ],
+)
+def test_default_name(film: Path, stack: str, image: str) -> None:
+    named = film.rename(film.with_name(stack))
+    result = submit(named, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().endswith(f"{os.sep}{image}")
+
+
+@pytest.mark.parametrize(
+    ("output", "picture"),
+    [("out.tif", "out.png"), ("out.ome.tif", "out.png"), ("OUT.OME.TIFF", "OUT.png")],
+)
+def test_given_name(film: Path, output: str, picture: str) -> None:
+    folder = film.parent / "results"
+    folder.mkdir()
+    result = submit(film, "-o", folder / output)
+    assert result.exit_code == 0, result.output
+    assert names(folder) == sorted([output, picture])
+
+
+def test_an_older_result_is_replaced(film: Path) -> None:
+    older = film.with_name("film.sr.ome.tif")
+    older.write_text("older")
+    assert submit(film).exit_code == 0
+    assert tifffile.imread(older).shape == (256, 256)
+
+
+def test_json_report(film: Path) -> None:
+    result = submit(film, "--json", "--zoom", "4")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    told = json.loads(result.stdout)
+    assert list(told) == [field.name for field in dataclasses.fields(Report)]
+    assert told["stack"] == str(film)
+    assert told["image"] == str(film.with_name("film.sr.ome.tif"))
+    assert told["picture"] == str(film.with_name("film.sr.png"))
+    assert (told["frames"], told["chunks"], told["zoom"]) == (16, 1, 4)
+    assert (told["pixel_size_nm"], told["sr_pixel_size_nm"]) == (100, 25)
+    assert told["contract_version"] == contract.CONTRACT_VERSION
+    image = tifffile.imread(told["image"])
+    assert told["emitters"] == pytest.approx(float(image.sum(dtype=np.float64)))
+
+
+def test_metadata_tells_what_made_the_image_and_names_no_folder(film: Path) -> None:
+    assert submit(film, "--quiet").exit_code == 0
+    with tifffile.TiffFile(film.with_name("film.sr.ome.tif")) as tiff:
+        described = str(tiff.ome_metadata)
+    for fact in ("film.tif", "smlm-recon", "reconstruction", "contract_version"):
+        assert fact in described
+    assert str(film.parent) not in described
+
+
+def test_quiet_prints_nothing(film: Path) -> None:
+    result = submit(film, "--quiet")
+    assert result.exit_code == 0
+    assert result.output == ""
+    assert film.with_name("film.sr.ome.tif").exists()
+
+
+def test_dry_run_tells_the_plan_and_writes_nothing(film: Path) -> None:
+    result = submit(film, "--dry-run", "--chunk-frames", "5", "--pixel-size-nm", "160")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        "16 frames of 32 x 32 pixels of 160 nm -> 256 x 256 pixels of 20 nm\n"
+        f"4 requests of up to 5 frames, 3 at once -> {film.with_name('film.sr.ome.tif')}\n"
+    )
+    assert result.stderr == ""
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_zoom(film: Path) -> None:
+    result = submit(film, "--zoom", "5", "--pixel-size-nm", "110")
+    assert result.exit_code == 0, result.output
+    image = film.with_name("film.sr.ome.tif")
+    assert tifffile.imread(image).shape == (160, 160)
+    assert _pixel_nm(image) == pytest.approx(22)
+
+
+def test_settings_do_not_change_the_image(film: Path) -> None:
+    image = film.with_name("film.sr.ome.tif")
+    assert submit(film, "--quiet").exit_code == 0
+    expected = tifffile.imread(image)
+    options = ("--chunk-frames", "3", "--in-flight", "4", "--tile-px", "64")
+    assert submit(film, "--quiet", *options).exit_code == 0
+    np.testing.assert_array_equal(tifffile.imread(image), expected)
+
+
+# --- pixel size -----------------------------------------------------------------------------
+
+
+def test_pixel_size_by_default_is_said(film: Path) -> None:
+    result = submit(film, "--dry-run")
+    assert "32 x 32 pixels of 100 nm" in result.stdout
+    assert result.stderr == f"{NOTICE}\n"
+
+
+@pytest.mark.parametrize("silence", ["--quiet", "--json"])
+def test_pixel_size_by_default_is_not_said_when_silent(film: Path, silence: str) -> None:
+    assert submit(film, silence).stderr == ""
+    assert _pixel_nm(film.with_name("film.sr.ome.tif")) == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(("options", "pixel_nm"), [([], 13), (["--pixel-size-nm", "80"], 10)])
+def test_pixel_size_is_the_users_or_else_the_files(
+    film: Path, options: list[str], pixel_nm: float
+) -> None:
+    size_um = 0.104
+    tifffile.imwrite(
+        film,
+        spots_adu(16, 32, 32),
+        imagej=True,
+        resolution=(1 / size_um, 1 / size_um),
+        metadata={"unit": "um", "axes": "TYX"},
+    )
+    result = submit(film, *options)
+    assert result.exit_code == 0, result.output
+    assert "does not tell its pixel size" not in result.stderr
+    assert _pixel_nm(film.with_name("film.sr.ome.tif")) == pytest.approx(pixel_nm, rel=1e-5)
+
+
+def test_notice_spells_the_name_as_it_is(film: Path) -> None:
+    """Square brackets are markup to the library that prints."""
+    named = film.rename(film.with_name("cells [a647] of the day before yesterday, again.tif"))
+    result = submit(named, "--dry-run")
+    assert f"{named.name} does not tell its pixel size; taking 100 nm" in result.stderr
+
+
+# --- help -----------------------------------------------------------------------------------
+
+
+def _in_a_fresh_process(code: str) -> list[str]:
+    """Top-level modules that are loaded after the code ran, whatever it prints."""
+    listing = "import sys; sys.stderr.write(' '.join({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"try:\n    {code}\nexcept SystemExit:\n    pass\n{listing}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stderr.split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["submit", "--help"], ["status", "-h"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    loaded = _in_a_fresh_process(f"from smlm_pipeline.cli import app; app({arguments!r})")
+    assert "typer" in loaded
+    assert HEAVY.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("command", [[], ["submit"], ["serve"], ["status"]])
+def test_help_tells_the_exit_codes(command: list[str]) -> None:
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    told = " ".join(result.stdout.split())
+    for code in ("0 done", "2 wrong option", "3 the stack", "4 no server", "5 the server", "143"):
+        assert code in told
+
+
+def test_every_option_is_explained() -> None:
+    told = invoke("submit", "--help").stdout
+    for option in (
+        *("--output", "--server", "--engine", "--pixel-size-nm", "--zoom", "--chunk-frames"),
+        *("--in-flight", "--tile-px", "--model", "--model-repository", "--dry-run", "--quiet"),
+        *("--json", "RECON_SERVER", "RECON_MODEL_REPOSITORY"),
+    ):
+        assert option in told
+
+
+def test_without_a_command_there_is_help() -> None:
+    result = invoke()
+    assert "submit" in result.output
+    assert "status" in result.output
+
+
+def test_the_command_is_installed() -> None:
+    (entry,) = metadata.entry_points(group="console_scripts", name="recon-client")
+    assert entry.value == "smlm_pipeline.cli:app"
+    assert entry.load() is cli.app

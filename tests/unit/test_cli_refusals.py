@@ -1,0 +1,223 @@
+"""What ``recon-client`` cannot do ends in one line, an exit code and no half-written file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import tifffile
+
+from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
+from fakes.transports import ComputingTransport
+from smlm_pipeline import render, scheduling
+from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
+from smlm_pipeline.transport import PartialSum, Request
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.tif")
+
+
+@pytest.mark.parametrize("size", ["0", "0.99", "10001", "-100", "nan", "inf"])
+def test_absurd_pixel_size(film: Path, size: str) -> None:
+    result = submit(film, "--pixel-size-nm", size)
+    assert result.exit_code == 2
+    assert "pixel-size-nm is" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--zoom", "0", "zoom is 0; expected a whole number from 1 to 64"),
+        ("--chunk-frames", "65", "chunk-frames is 65; expected a whole number from 1 to 64"),
+        ("--in-flight", "0", "in-flight is 0; expected"),
+        ("--tile-px", "66", "tile is 66 pixels; expected a multiple of 4"),
+        ("--model", "mine", "--engine local has no model 'mine'; leave out --model"),
+    ],
+)
+def test_wrong_value(film: Path, option: str, value: str, words: str) -> None:
+    result = submit(film, option, value)
+    assert result.exit_code == 2
+    assert words in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["submit"],
+        ["submit", "film.tif", "--zooom", "8"],
+        ["submit", "film.tif", "--zoom", "many"],
+        ["submit", "film.tif", "--engine", "steam"],
+        ["serve", "--port", "70000"],
+        ["reconstruct"],
+    ],
+)
+def test_wrong_usage(arguments: list[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("silence", [[], ["--quiet"]])
+def test_a_stack_that_is_none(film: Path, silence: list[str]) -> None:
+    film.write_text("x,y\n1,2\n")
+    result = submit(film, *silence)
+    assert result.exit_code == 3
+    assert "film.tif is not a TIFF file" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("silence", [[], ["--quiet"]])
+def test_a_stack_that_is_not_there(tmp_path: Path, silence: list[str]) -> None:
+    """Not even its folder: it is the stack that is asked about, not where its image would go."""
+    result = submit(tmp_path / "no" / "film.tif", *silence)
+    assert result.exit_code == 3
+    assert "film.tif does not exist" in one_line(result)
+
+
+def test_stack_is_not_overwritten(film: Path) -> None:
+    before = film.read_bytes()
+    for output in (film, film.parent / ".." / film.parent.name / "film.tif"):
+        result = submit(film, "-o", output)
+        assert result.exit_code == 2
+        assert "would replace the stack; choose another name" in one_line(result)
+    assert film.read_bytes() == before
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out", "out.tif.zip"])
+def test_output_of_another_kind(film: Path, name: str) -> None:
+    result = submit(film, "-o", film.with_name(name))
+    assert result.exit_code == 2
+    message = one_line(result)
+    assert "output is" in message
+    assert ".ome.tif" in message
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_folder_that_is_not_there(film: Path) -> None:
+    result = submit(film, "-o", film.parent / "no" / "out.tif")
+    assert result.exit_code == 7
+    assert "cannot be written: there is no such folder; create it first" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_repository_that_is_none(film: Path) -> None:
+    result = submit(film, "--model-repository", film.parent, "--quiet")
+    assert result.exit_code == 2
+    assert "no model repository at" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+# --- failures on the way --------------------------------------------------------------------
+
+
+class _Failing(ComputingTransport):
+    """Answers two chunks of five frames and fails at what follows."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        if "frames 10" in request.label:
+            raise self._error
+        return super().sum_chunk(request)
+
+
+class _Wrong(ComputingTransport):
+    """Answers with a sum of another shape, or over one frame less."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__()
+        self._change = change
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        found = super().sum_chunk(request)
+        if self._change == "zoom":
+            return PartialSum(found.image[::2, ::2], found.frame_count)
+        return PartialSum(found.image, found.frame_count - 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InferenceError("the server refused the chunk"), 6, "the server refused the chunk"),
+        (TransientServerError("the server did not answer"), 4, "the server did not answer"),
+        (OutputError("the disk is full"), 7, "the disk is full"),
+        (ZeroDivisionError("oops [/]"), 1, "unexpected ZeroDivisionError: oops [/]; please report"),
+    ],
+)
+def test_a_failure_leaves_nothing(
+    film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
+) -> None:
+    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.001)
+    take_for_local(monkeypatch, _Failing(error))
+    result = submit(film, "--quiet", "--chunk-frames", "5")
+    assert result.exit_code == code
+    assert words in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("change", ["zoom", "frames"])
+def test_a_wrong_sum_leaves_nothing(
+    film: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """An engine that answers something else than was asked for is not believed."""
+    take_for_local(monkeypatch, _Wrong(change))
+    result = submit(film, "--quiet")
+    assert result.exit_code == 6
+    assert "chunk 0 came back as" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+class _Signalled(ComputingTransport):
+    """Sends this process a signal with each chunk, and goes on as if nothing were."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self._number = number
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        os.kill(os.getpid(), self._number)
+        return super().sum_chunk(request)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGINT, 130, "recon-client: interrupted; nothing is half-written\n"),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_a_signal_leaves_nothing(
+    film: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, words: str
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    take_for_local(monkeypatch, _Signalled(number))
+    result = submit(film, "--quiet")
+    assert (result.exit_code, result.output) == (code, words)
+    assert names(film.parent) == ["film.tif"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of computing is not thrown away for it; the exit code tells."""
+
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OutputError(f"{path} cannot be written: the disk is full")
+
+    monkeypatch.setattr(render, "write_picture", fail)
+    result = submit(film, "--quiet")
+    assert result.exit_code == 7
+    assert "film.sr.png cannot be written: the disk is full" in one_line(result)
+    assert names(film.parent) == ["film.sr.ome.tif", "film.tif"]
+    assert tifffile.imread(film.with_name("film.sr.ome.tif")).shape == (256, 256)

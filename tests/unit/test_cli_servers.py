@@ -1,0 +1,113 @@
+"""``recon-client`` and servers elsewhere: none, another one, the right one."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
+from fakes.transports import ComputingTransport
+from fakes.triton_server import FakeTriton
+from smlm_pipeline import contract
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.tif")
+
+
+@pytest.fixture
+def closed_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_no_server_to_submit_to(film: Path, closed_address: str) -> None:
+    result = invoke("submit", film, "--server", closed_address, "--quiet")
+    assert result.exit_code == 4
+    message = one_line(result)
+    assert f"no Triton server answers at {closed_address}" in message
+    assert "recon-client serve" in message
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_no_server_to_ask(closed_address: str) -> None:
+    result = invoke("status", "--server", closed_address)
+    assert result.exit_code == 4
+    assert f"no Triton server answers at {closed_address}" in one_line(result)
+
+
+@pytest.mark.parametrize(
+    "address", ["8001", "localhost", "localhost:", ":8001", "http://localhost:8001", "host:grpc"]
+)
+def test_malformed_address(film: Path, address: str) -> None:
+    for arguments in (["submit", film, "--quiet"], ["status"]):
+        result = invoke(*arguments, "--server", address)
+        assert result.exit_code == 2
+        assert f"server is '{address}'; expected HOST:PORT" in one_line(result)
+
+
+def test_server_from_the_environment(film: Path) -> None:
+    transport = ComputingTransport()
+    with FakeTriton(transport) as server:
+        result = invoke("submit", film, "--json", server=server.address)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["engine"] == f"Triton at {server.address}"
+    assert told["model_version"] == "10"
+    assert transport.requests
+
+
+def test_image_through_a_server_is_the_one_without(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_for_local(monkeypatch, ComputingTransport())
+    assert submit(film, "--quiet").exit_code == 0
+    local = film.with_name("film.sr.ome.tif").read_bytes()
+    with FakeTriton(ComputingTransport()) as server:
+        served = film.with_name("served.tif")
+        options = ("-o", served, "--server", server.address, "--chunk-frames", "5")
+        assert invoke("submit", film, "--quiet", *options).exit_code == 0
+    np.testing.assert_array_equal(
+        tifffile.imread(served), tifffile.imread(film.with_name("film.sr.ome.tif"))
+    )
+    assert film.with_name("film.sr.ome.tif").read_bytes() == local
+
+
+def test_server_of_another_contract(film: Path) -> None:
+    with FakeTriton(ComputingTransport(), contract_version="99") as server:
+        submitted = invoke("submit", film, "--server", server.address, "--quiet")
+        asked = invoke("status", "--server", server.address)
+    assert submitted.exit_code == asked.exit_code == 5
+    assert "under contract version 99; this client speaks" in one_line(submitted)
+    assert "does not fit this client" in asked.stderr
+    assert "99" in asked.stdout
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_status() -> None:
+    with FakeTriton(ComputingTransport()) as server:
+        table = invoke("status", "--server", server.address)
+        told = invoke("status", "--server", server.address, "--json")
+    assert table.exit_code == told.exit_code == 0
+    assert f"Triton 2.51.0 at {server.address}: ready" in table.stdout
+    state = json.loads(told.stdout)
+    assert (state["ready"], state["fits"]) == (True, True)
+    for model in contract.MODELS:
+        assert model.name in table.stdout
+    assert [model["name"] for model in state["models"]] == [m.name for m in contract.MODELS]
+
+
+def test_a_port_in_use_to_serve_at() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = invoke("serve", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 4
+    assert "choose another with --port" in one_line(result)

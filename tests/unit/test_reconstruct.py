@@ -1,0 +1,123 @@
+"""The path as a whole, with a network of a few lines in place of the trained one."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fakes.films import ArrayStack, spots_adu
+from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
+from smlm_pipeline import contract, kernels, reconstruct
+from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.settings import Settings
+
+LINES_MAX = 60
+
+
+def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
+    """The image of a whole film, emitter by emitter."""
+    background, scale = kernels.film_levels(frames_adu)
+    fill = ((0, 0), *((0, -size % contract.SIZE_MULTIPLE_PX) for size in frames_adu.shape[1:]))
+    filled = np.pad(frames_adu, fill, constant_values=round(float(background)))
+    detections = neighbour_detections(((filled - background) / scale)[:, None])
+    _, height_px, width_px = frames_adu.shape
+    image = np.zeros((height_px * zoom, width_px * zoom))
+    probability, offset_y, offset_x = detections.transpose(1, 0, 2, 3)[:3]
+    for frame, row, column in np.argwhere(probability[:, :height_px, :width_px]).tolist():
+        y = row * zoom + int(np.floor((offset_y[frame, row, column] + 0.5) * zoom))
+        x = column * zoom + int(np.floor((offset_x[frame, row, column] + 0.5) * zoom))
+        if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:
+            image[y, x] += np.rint(probability[frame, row, column] * contract.WEIGHT_ONE)
+    return (image / contract.WEIGHT_ONE).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((12, 32, 32), Settings()),
+        ((12, 30, 33), Settings(zoom=5, chunk_frames=5, in_flight=3)),
+        ((3, 21, 18), Settings(zoom=1, chunk_frames=1, in_flight=1)),
+        ((4, 70, 101), Settings(zoom=4, chunk_frames=3, tile_px=64)),
+    ],
+)
+def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings: Settings) -> None:
+    frames_adu = spots_adu(*shape)
+    transport = ComputingTransport()
+    result = reconstruct.reconstruct(ArrayStack(frames_adu), transport, settings)
+    expected = _directly(frames_adu, settings.zoom)
+    assert expected.sum() > 1
+    np.testing.assert_array_equal(result.image, expected)
+    assert result.image.dtype == np.float32
+    assert result.levels_adu.tolist() == kernels.film_levels(frames_adu).tolist()
+    assert (result.frame_count, result.chunk_count) == (shape[0], len(transport.requests))
+    assert result.frames_per_s == pytest.approx(shape[0] / result.elapsed_s)
+
+
+@pytest.mark.parametrize("tile_px", [64, 512])
+def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
+    told: list[float] = []
+    settings = Settings(chunk_frames=3, tile_px=tile_px)
+    result = reconstruct.reconstruct(
+        ArrayStack(spots_adu(10, 68, 16)), ComputingTransport(), settings, progress=told.append
+    )
+    assert len(told) == result.chunk_count
+    assert min(told) > 0
+    assert sum(told) == pytest.approx(10)
+
+
+def test_requests_say_what_they_hold() -> None:
+    transport = ComputingTransport()
+    stack = ArrayStack(spots_adu(5, 68, 16))
+    result = reconstruct.reconstruct(stack, transport, Settings(zoom=3, chunk_frames=4, tile_px=64))
+    assert sorted(transport.requests) == [
+        "frames 0 to 3, tile at y 0, x 0",
+        "frames 0 to 3, tile at y 28, x 0",
+        "frames 4 to 4, tile at y 0, x 0",
+        "frames 4 to 4, tile at y 28, x 0",
+    ]
+    last = transport.requests["frames 4 to 4, tile at y 28, x 0"]
+    assert last.window.tolist() == [3, 24, 0, 40, 16]
+    assert last.levels_adu.tolist() == [result.levels_adu.tolist()]
+    np.testing.assert_array_equal(last.frames_adu, stack.read(4, 5)[:, 4:68])
+
+
+@pytest.mark.parametrize(
+    ("frames", "level_frames", "sampled"),
+    [
+        (5, 128, [0, 1, 2, 3, 4]),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (9, 3, [0, 4, 8]),
+        (9, 1, [0]),
+        (1000, 5, [0, 250, 500, 749, 999]),
+    ],
+)
+def test_levels_come_from_frames_spread_over_the_film(
+    frames: int, level_frames: int, sampled: list[int]
+) -> None:
+    stack = ArrayStack(np.ones((frames, 16, 16), np.uint16))
+    settings = Settings(level_frames=level_frames, chunk_frames=64)
+    reconstruct.reconstruct(stack, ComputingTransport(), settings)
+    assert stack.reads[: len(sampled)] == [(frame, frame + 1) for frame in sampled]
+    assert len(stack.reads) == len(sampled) + -(-frames // 64)
+
+
+def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
+    stack = ArrayStack(spots_adu(40, 16, 16))
+    failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
+    settings = Settings(chunk_frames=1, in_flight=1, level_frames=1)
+    with pytest.raises(InferenceError, match="no"):
+        reconstruct.reconstruct(stack, failing, settings)
+    assert stack.reads == [(0, 1), (0, 1)]
+
+
+def test_the_path_fits_on_a_screen() -> None:
+    (tree,) = ast.parse(inspect.getsource(reconstruct.reconstruct)).body
+    assert isinstance(tree, ast.FunctionDef)
+    assert tree.end_lineno is not None
+    assert tree.end_lineno - tree.lineno + 1 <= LINES_MAX
+    loops = [ast.unparse(node.iter) for node in ast.walk(tree) if isinstance(node, ast.For)]
+    assert loops == ["sums"], "the only loop is over chunks"

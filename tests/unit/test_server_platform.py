@@ -1,0 +1,209 @@
+"""Where the embedded server cannot run, one sentence says so and names the way round."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import socket
+import sys
+import sysconfig
+import tempfile
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from smlm_pipeline import server
+from smlm_pipeline.errors import ServerError
+from smlm_pipeline.server import EmbeddedServer
+
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which all is well: Linux, a wheel with its stub, a libpython."""
+    folder = tmp_path / "site-packages" / "pytriton" / "tritonserver"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "backends" / "python").mkdir(parents=True)
+    (folder / "backends" / "python" / "libtriton_python.so").touch()
+    stub = folder / "python_backend_stubs" / VERSION / "triton_python_backend_stub"
+    stub.parent.mkdir(parents=True)
+    stub.touch()
+    spec = ModuleSpec("pytriton", None, is_package=True)
+    spec.submodule_search_locations = [str(folder.parent)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(server, "_libpython_folder", lambda: tmp_path)
+    return folder
+
+
+def _refusal() -> str:
+    with pytest.raises(ServerError, match=r"^the embedded Triton server ") as caught:
+        server.check_platform()
+    return str(caught.value)
+
+
+def _is_one_sentence_with_a_way_round(message: str) -> bool:
+    return "--engine local" in message and "\n" not in message and ". " not in message
+
+
+def test_nothing_is_said_where_all_is_well(wheel: Path) -> None:
+    assert server.check_platform() is None  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine"),
+    [("Windows", "AMD64"), ("Darwin", "arm64"), ("Darwin", "x86_64"), ("Linux", "aarch64")],
+)
+def test_another_platform(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    message = _refusal()
+    assert f"runs on Linux x86-64 only, this is {system} {machine}" in message
+    assert _is_one_sentence_with_a_way_round(message)
+
+
+def test_the_wheel_is_missing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    message = _refusal()
+    assert "install 'smlm-recon[server]'" in message
+    assert _is_one_sentence_with_a_way_round(message)
+
+
+def test_a_python_that_the_server_does_not_know(wheel: Path) -> None:
+    (wheel / "python_backend_stubs" / VERSION / "triton_python_backend_stub").unlink()
+    message = _refusal()
+    assert f"has no Python {VERSION}; use Python 3.10 to 3.12" in message
+    assert _is_one_sentence_with_a_way_round(message)
+
+
+def test_libpython_is_missing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_libpython_folder", lambda: None)
+    message = _refusal()
+    assert f"needs libpython{VERSION}.so, which this Python lacks; install it" in message
+    assert _is_one_sentence_with_a_way_round(message)
+
+
+def test_libpython_is_looked_for_beside_this_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _name: str(tmp_path))
+    (tmp_path / f"libpython{VERSION}.so.1.0").touch()
+    assert server._libpython_folder() == tmp_path
+
+
+def test_a_platform_that_does_not_fit_leaves_nothing(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    with pytest.raises(ServerError, match="this is Windows"), EmbeddedServer(tmp_path):
+        pytest.fail("it started")
+    assert not (tmp_path / "temporary").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="starts a shell script in a process group")
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo I1122 hello; echo E1122 the repository is bad; exit 3", "E1122 the repository is b"),
+        ("echo all seemed well; exit 0", "all seemed well"),
+        ("exit 1", "it wrote no log"),
+    ],
+)
+def test_a_server_that_ends_while_starting_is_quoted(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    binary = wheel / "bin" / "tritonserver"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    with (
+        pytest.raises(ServerError, match=f"ended while starting: {said}"),
+        EmbeddedServer(tmp_path),
+    ):
+        pytest.fail("it started")
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_log_that_cannot_be_written_is_named(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    embedded = EmbeddedServer(tmp_path, log_file=tmp_path / "no" / "server.log")
+    with (
+        pytest.raises(ServerError, match=r"cannot be started, .*server\.log: No such file or dir"),
+        embedded,
+    ):
+        pytest.fail("it started")
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program that is no program")
+def test_a_server_that_is_no_program(wheel: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ServerError, match=r"cannot be started, .*tritonserver: No such file or dir"),
+        EmbeddedServer(tmp_path),
+    ):
+        pytest.fail("it started")
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} cannot be used .* --port"):
+            EmbeddedServer(tmp_path, grpc_port=port)
+
+
+def test_ports_are_different_and_on_the_loopback(tmp_path: Path) -> None:
+    embedded = EmbeddedServer(tmp_path)
+    addresses = {
+        embedded.address,
+        embedded.http_address,
+        embedded.metrics_url.removeprefix("http://").removesuffix("/metrics"),
+    }
+    assert len(addresses) == 3
+    assert {address.split(":")[0] for address in addresses} == {"127.0.0.1"}
+
+
+def test_a_server_that_was_not_started(tmp_path: Path) -> None:
+    embedded = EmbeddedServer(tmp_path)
+    with pytest.raises(ServerError, match="is not running; enter its context first"):
+        _ = embedded.pid
+    with pytest.raises(ServerError, match="is not running; enter its context first"):
+        embedded.wait_for_end()
+    embedded.stop()  # has nothing to do, and does it
+
+
+def test_admin_protocols_are_closed(tmp_path: Path) -> None:
+    """Which ones matters: shared memory lets a client read the server's."""
+    arguments = EmbeddedServer(tmp_path)._arguments()
+    for flag in ("--grpc-restricted-protocol=", "--http-restricted-api="):
+        (value,) = (each.removeprefix(flag) for each in arguments if each.startswith(flag))
+        closed, _, key = value.partition(":admin-key=")
+        assert set(closed.split(",")) >= {"shared-memory", "model-repository", "trace", "logging"}
+        assert len(key) >= 16
+
+
+def test_a_start_sweeps_up_after_killed_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders of clients that no longer run go, those of running ones stay."""
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    gone, running = tmp_path / "smlm_recon_999999999_ab", tmp_path / f"smlm_recon_{os.getpid()}_cd"
+    for folder in (gone, running, tmp_path / "smlm_recon_other"):
+        folder.mkdir()
+    (gone / "tritonserver.log").touch()
+    server._sweep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [running.name, "smlm_recon_other"]
+    )

@@ -1,0 +1,99 @@
+"""Settings: sensible by default, closed, and refused where they make no sense."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+
+import pytest
+
+from smlm_pipeline import contract, settings
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.settings import Settings
+
+
+def test_defaults_make_sense() -> None:
+    defaults = Settings()
+    assert defaults.zoom == 8
+    assert defaults.tile_px in contract.TILE_SIZES_PX
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "tile_px", "frames"),
+    [
+        (64, 64, 512, 32),  # the most
+        (256, 256, 512, 32),
+        (256, 512, 512, 16),
+        (512, 512, 512, 8),
+        (2048, 2048, 512, 8),  # tiles are what is sent
+        (2048, 64, 256, 32),
+    ],
+)
+def test_frames_per_chunk_by_default(
+    height_px: int, width_px: int, tile_px: int, frames: int
+) -> None:
+    defaults = Settings(tile_px=tile_px)
+    assert settings.frames_per_chunk(defaults, height_px, width_px) == frames
+
+
+def test_frames_per_chunk_as_given() -> None:
+    assert settings.frames_per_chunk(Settings(chunk_frames=5), 2048, 2048) == 5
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "low", "high"),
+    [
+        ("zoom", "zoom", 1, 64),
+        ("chunk_frames", "chunk-frames", 1, contract.MAX_FRAMES_PER_CHUNK),
+        ("tile_px", "tile", contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1]),
+        ("in_flight", "in-flight", 1, 64),
+        ("attempts", "attempts", 1, 100),
+        ("level_frames", "level-frames", 1, 10_000),
+    ],
+)
+def test_range_of_each_setting(field: str, name: str, low: int, high: int) -> None:
+    for value in (low, high):
+        assert getattr(dataclasses.replace(Settings(), **{field: value}), field) == value
+    for value in (low - 1, high + 1, -1):
+        expected = f"{name} is {value}; expected a whole number from {low} to {high}"
+        with pytest.raises(SettingError, match=expected):
+            dataclasses.replace(Settings(), **{field: value})
+
+
+@pytest.mark.parametrize("tile_px", [66, 101, 511])
+def test_tile_that_the_network_cannot_halve_is_refused(tile_px: int) -> None:
+    with pytest.raises(SettingError, match=f"tile is {tile_px} pixels; expected a multiple of 4"):
+        Settings(tile_px=tile_px)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError, match="zoom"):
+        Settings().zoom = 4  # type: ignore[misc]
+
+
+def test_unknown_setting_is_refused() -> None:
+    with pytest.raises(TypeError, match="zooom"):
+        Settings(zooom=4)  # type: ignore[call-arg]
+
+
+def test_each_setting_is_explained() -> None:
+    """A docstring stands under every field."""
+    (tree,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(tree, ast.ClassDef)
+    explained = [
+        before.target.id
+        for before, after in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(before, ast.AnnAssign)
+        and isinstance(before.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and str(after.value.value).endswith(".")
+    ]
+    assert explained == [field.name for field in dataclasses.fields(Settings)]
+
+
+def test_each_setting_has_a_range() -> None:
+    source = inspect.getsource(settings.Settings.__post_init__)
+    for field in dataclasses.fields(Settings):
+        assert f"self.{field.name}" in source

@@ -1,0 +1,167 @@
+"""The house style, held by reading the sources: size, names, docstrings and imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLIENT = sorted((ROOT / "pipeline").rglob("*.py"))
+TRAINING = sorted((ROOT / "training").rglob("*.py"))
+MODELS = sorted((ROOT / "model_repository").rglob("*.py"))
+SOURCES = [*CLIENT, *TRAINING, *MODELS]
+
+FILE_LINES_MAX, FUNCTION_LINES_MAX, MODEL_LINES_MAX = 400, 40, 50
+SHORT_SHARE_MIN = 0.95
+
+CATCH_ALLS = {"base", "common", "helper", "helpers", "lib", "misc", "tools", "util", "utils"}
+
+QUANTITIES = {
+    *("delay", "distance", "duration", "interval", "length", "pause", "radius", "sigma", "size"),
+    *("spacing", "timeout", "wavelength"),
+}
+"""A number called so has a unit, which its name should tell: ``size_px``, ``timeout_s``."""
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _lines(node: Function) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def _functions(path: Path) -> Iterator[Function]:
+    return (node for node in ast.walk(_tree(path)) if isinstance(node, Function))
+
+
+def _public(body: list[ast.stmt]) -> Iterator[Function | ast.ClassDef]:
+    """Public functions and classes, with what is public in those classes."""
+    for node in body:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node.body)
+
+
+def _imported(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, at its head or inside functions."""
+    found = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def _is_number(annotation: ast.expr | None) -> bool:
+    """Whether ``int`` or ``float`` is what is annotated, or part of a union or of Annotated."""
+    if isinstance(annotation, ast.Name):
+        return annotation.id in {"int", "float"}
+    if isinstance(annotation, ast.BinOp):
+        return _is_number(annotation.left) or _is_number(annotation.right)
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
+        parts = annotation.slice
+        return isinstance(parts, ast.Tuple) and _is_number(parts.elts[0])
+    return False
+
+
+def test_there_are_sources() -> None:
+    names = {path.name for path in SOURCES}
+    assert names >= {"kernels.py", "simulate.py", "model.py"}
+
+
+@each_source
+def test_file_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES_MAX
+
+
+def test_functions_are_short() -> None:
+    functions = [(path.name, node) for path in SOURCES for node in _functions(path)]
+    long = [f"{file}: {node.name}" for file, node in functions if _lines(node) > FUNCTION_LINES_MAX]
+    assert len(functions) > 100
+    assert len(long) <= (1 - SHORT_SHARE_MIN) * len(functions), long
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.parents[1].name)
+def test_model_is_thin(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MODEL_LINES_MAX
+    allowed = {"json", "pathlib", "numpy", "triton_python_backend_utils", "smlm_pipeline"}
+    assert _imported(path) <= allowed
+
+
+@each_source
+def test_what_is_public_has_a_docstring(path: Path) -> None:
+    missing = [node.name for node in _public(_tree(path).body) if not ast.get_docstring(node)]
+    assert ast.get_docstring(_tree(path)), "the module"
+    assert missing == []
+
+
+@each_source
+def test_module_says_by_its_name_what_it_is(path: Path) -> None:
+    assert path.stem.strip("_") not in CATCH_ALLS
+    assert path.parent.name.strip("_") not in CATCH_ALLS
+
+
+@each_source
+def test_numbers_tell_their_unit(path: Path) -> None:
+    bare = [
+        f"{node.name}({argument.arg})"
+        for node in _public(_tree(path).body)
+        if not isinstance(node, ast.ClassDef)
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if _is_number(argument.annotation) and argument.arg.split("_")[-1] in QUANTITIES
+    ]
+    assert bare == []
+
+
+@each_source
+def test_nothing_is_printed_but_by_the_commands(path: Path) -> None:
+    """Typer's echo and rich's consoles are for the commands; a library is silent."""
+    calls = [ast.unparse(node.func) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
+    assert "print" not in calls
+
+
+@each_source
+def test_inputs_are_not_checked_by_assert(path: Path) -> None:
+    """``python -O`` drops them, and an AssertionError is no message for a user."""
+    asserts = [node.lineno for node in ast.walk(_tree(path)) if isinstance(node, ast.Assert)]
+    assert asserts == []
+
+
+def test_one_module_of_the_client_speaks_to_triton() -> None:
+    speaking = [path.name for path in CLIENT if "tritonclient" in _imported(path)]
+    assert speaking == ["triton.py"]
+    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == []
+
+
+def test_nothing_of_the_client_needs_training() -> None:
+    training = {"keras", "tensorflow", "smlm_training"}
+    assert [path.name for path in CLIENT if _imported(path) & training] == []
+
+
+@pytest.mark.parametrize("module", ["kernels", "contract", "serving", "chunking", "accumulate"])
+def test_arithmetic_loads_nothing_heavy(module: str) -> None:
+    """In the server every Python model is a process of its own, with its own imports."""
+    code = f"import sys, smlm_pipeline.{module}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(done.stdout.split())
+    heavy = {"grpc", "onnxruntime", "rich", "scipy", "tensorflow", "tifffile", "tritonclient"}
+    assert "smlm_pipeline" in loaded
+    assert loaded.isdisjoint(heavy | {"PIL", "keras", "typer"})

@@ -1,0 +1,200 @@
+"""Every way in which a server can fail becomes one of our errors, with its address."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from fakes.transports import ComputingTransport
+from fakes.triton_server import FakeTriton
+from smlm_pipeline import contract, triton
+from smlm_pipeline.errors import (
+    ContractError,
+    InferenceError,
+    ReconError,
+    ServerError,
+    TransientServerError,
+)
+from smlm_pipeline.transport import Request
+from smlm_pipeline.triton import TritonTransport
+
+FAILURES = [
+    ("UNAVAILABLE", "Socket closed", TransientServerError, "did not answer: Socket closed"),
+    ("UNAVAILABLE", "Exceeds maximum queue size", TransientServerError, "did not answer: Exceeds"),
+    ("CANCELLED", "by peer", TransientServerError, "did not answer: by peer"),
+    ("DEADLINE_EXCEEDED", "Deadline Exceeded", TransientServerError, "did not answer: Deadline"),
+    (
+        "NOT_FOUND",
+        "Request for unknown model: 'm' has no available versions",
+        TransientServerError,
+        "did not answer: Request for unknown model",
+    ),
+    (
+        "NOT_FOUND",
+        "Request for unknown model: 'm' is not found",
+        ContractError,
+        "lacks the model: Request for unknown model: 'm' is not found",
+    ),
+    ("INVALID_ARGUMENT", "unexpected shape", InferenceError, "refused the chunk: unexpected"),
+    ("INTERNAL", "the model failed", InferenceError, "refused the chunk: the model failed"),
+    ("UNKNOWN", "who knows", InferenceError, "refused the chunk: who knows"),
+    (
+        "UNAVAILABLE",
+        "This protocol is restricted, expecting header 'key'",
+        ServerError,
+        "refuses inference: This protocol is restricted",
+    ),
+]
+
+failures = pytest.mark.parametrize(("status", "text", "kind", "message"), FAILURES)
+
+
+@pytest.fixture
+def request_() -> Request:
+    frames = np.arange(2 * 16 * 20, dtype=np.uint16).reshape(2, 16, 20)
+    levels = np.broadcast_to(np.array([100, 50], np.float32), (2, 2))
+    return Request("frames 0 to 1", frames, levels, np.array([4, 0, 0, 15, 18], np.int32))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeTriton]:
+    with FakeTriton(ComputingTransport()) as server:
+        yield server
+
+
+@pytest.fixture
+def closed_address() -> str:
+    """An address at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@failures
+def test_status_becomes_an_error(
+    status: str, text: str, kind: type[ReconError], message: str
+) -> None:
+    failed = InferenceServerException(f"{text}\nTraceback: of no use", f"StatusCode.{status}")
+    error = triton.translate(failed, "gpu:8001", "frames 0 to 31")
+    assert type(error) is kind
+    assert message in str(error)
+    assert "gpu:8001" in str(error)
+    assert "Traceback" not in str(error)
+    assert ("frames 0 to 31: " in str(error)) is (kind is not ContractError)
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", None])
+def test_error_without_words(text: str | None) -> None:
+    error = triton.translate(InferenceServerException(text, "StatusCode.INTERNAL"), "a:1", "f")
+    assert type(error) is InferenceError
+    assert str(error) == "f: the server at a:1 refused the chunk: no reason given"
+
+
+@failures
+def test_status_arrives_over_the_wire(
+    server: FakeTriton,
+    request_: Request,
+    status: str,
+    text: str,
+    kind: type[ReconError],
+    message: str,
+) -> None:
+    server.failure = (getattr(grpc.StatusCode, status), text)
+    with (
+        TritonTransport(server.address) as transport,
+        pytest.raises(kind, match=message) as caught,
+    ):
+        transport.sum_chunk(request_)
+    assert caught.type is kind
+    assert server.address in str(caught.value)
+
+
+def test_sum_comes_back_as_it_was_computed(server: FakeTriton, request_: Request) -> None:
+    expected = ComputingTransport().sum_chunk(request_)
+    assert expected.image.any()
+    with TritonTransport(server.address) as transport:
+        found = transport.sum_chunk(request_)
+    assert found.frame_count == 2
+    assert found.image.dtype == np.int32
+    np.testing.assert_array_equal(found.image, expected.image)
+
+
+@pytest.mark.parametrize("kept", [contract.IMAGE.name, contract.FRAME_COUNT.name])
+def test_half_an_answer_is_refused(server: FakeTriton, request_: Request, kept: str) -> None:
+    server.outputs = (kept,)
+    with (
+        TritonTransport(server.address) as transport,
+        pytest.raises(InferenceError, match=f"{server.address} answered without an image"),
+    ):
+        transport.sum_chunk(request_)
+
+
+def test_the_latest_version_is_told(server: FakeTriton) -> None:
+    with TritonTransport(server.address) as transport:
+        assert transport.model_version() == "10"
+
+
+def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
+    with TritonTransport(server.address) as transport:
+        status = transport.status()
+    assert status.fits
+    told = status.as_dict()
+    assert told["fits"] is True
+    assert [model["name"] for model in told["models"]] == [m.name for m in contract.MODELS]
+    assert told["models"][0] == {
+        "name": "normalize",
+        "ready": True,
+        "versions": ("9", "10"),
+        "contract_version": str(contract.CONTRACT_VERSION),
+        "fits": True,
+    }
+
+
+@pytest.mark.parametrize("stated", ["99", "", None])
+def test_another_contract_is_refused(stated: str | None) -> None:
+    with (
+        FakeTriton(ComputingTransport(), contract_version=stated) as server,
+        TritonTransport(server.address) as transport,
+    ):
+        assert not transport.status().fits
+        with pytest.raises(ContractError, match=f"{server.address} serves 'reconstruction' under"):
+            transport.model_version()
+
+
+def test_a_server_without_the_model() -> None:
+    with (
+        FakeTriton(ComputingTransport(), models=("unet",)) as server,
+        TritonTransport(server.address) as transport,
+    ):
+        status = transport.status()
+        with pytest.raises(ContractError, match=f"{server.address} has no model 'reconstruction'"):
+            transport.model_version()
+    assert {model.name: model.fits for model in status.models} == {
+        "normalize": False,
+        "unet": True,
+        "summation": False,
+        "reconstruction": False,
+    }
+    assert not status.fits
+
+
+def test_no_server_to_ask(closed_address: str) -> None:
+    expected = f"no Triton server answers at {closed_address} .*; start one with 'recon-client se"
+    with TritonTransport(closed_address) as transport:
+        with pytest.raises(ServerError, match=expected):
+            transport.status()
+        with pytest.raises(ServerError, match=expected):
+            transport.model_version()
+
+
+def test_no_server_to_sum(closed_address: str, request_: Request) -> None:
+    with (
+        TritonTransport(closed_address) as transport,
+        pytest.raises(TransientServerError, match=f"frames 0 to 1: .* {closed_address} did not"),
+    ):
+        transport.sum_chunk(request_)
