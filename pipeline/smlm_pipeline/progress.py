@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +26,7 @@ class _FramesPerSecond(ProgressColumn):
         return Text(f"{speed:,.0f} frames/s" if speed else "")
 
 
-class FrameProgress:
+class FrameProgress(AbstractContextManager["FrameProgress"]):
     """Frames done, frames a second and time left; silent unless ``shown`` on a terminal."""
 
     def __init__(self, frames: int, *, shown: bool) -> None:
@@ -48,12 +48,7 @@ class FrameProgress:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the bar as it is."""
         self._progress.stop()
 

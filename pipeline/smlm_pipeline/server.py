@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from smlm_pipeline.errors import ServerError
 
@@ -45,7 +44,7 @@ _NAME = "smlm_recon"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
 
 
-class EmbeddedServer:
+class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     """A ``tritonserver`` of our own, running within a ``with`` block.
 
     Parameters
@@ -99,12 +98,7 @@ class EmbeddedServer:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the server."""
         self.stop()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class ServerStatus:
         return {**asdict(self), "models": models, "fits": self.fits}
 
 
-class TritonTransport:
+class TritonTransport(AbstractContextManager["TritonTransport"]):
     """Sums chunks on a Triton server; a context manager that closes the connection.
 
     Parameters
@@ -86,12 +86,7 @@ class TritonTransport:
         """Nothing to do: the connection is made with the first request."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection; requests under way are cancelled."""
         self._client.close()
 

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,11 +64,18 @@ def test_tritonserver_is_started_as_the_readme_says() -> None:
 def test_commands_run_in_their_order(folder: Path, servers: list[subprocess.Popen[str]]) -> None:
     commands = [line for line in COMMANDS if line.startswith("recon-")]
     assert len(commands) >= 13
+    port = str(_free_port())  # 8001 may be taken where tests run
     for line in commands:
-        _run(line, folder, servers)
+        _run(line.replace("8001", port), folder, servers)
     made = {path.name for path in folder.iterdir()}
     assert {"stack.sr.ome.tif", "stack.sr.png", "fine.ome.tif", "fine.png"} <= made
     assert (folder / "runs/mine/unet/1/model.json").exists()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _run(line: str, folder: Path, servers: list[subprocess.Popen[str]]) -> None:
@@ -79,7 +87,7 @@ def _run(line: str, folder: Path, servers: list[subprocess.Popen[str]]) -> None:
         )
         servers.append(serving)
         assert serving.stdout is not None
-        assert "127.0.0.1:8001" in serving.stdout.readline()
+        assert f"127.0.0.1:{arguments[-1]}" in serving.stdout.readline()
         return
     if arguments[0] == "fit":
         arguments += ["--steps", "16"]  # an hour and a half otherwise

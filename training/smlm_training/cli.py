@@ -125,7 +125,7 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the recipe's.")] = None,
 ) -> None:
-    """Train the network on simulated films (two CPU cores: about an hour and a half)."""
+    """Train the network on simulated films (the recipe: an hour and a half on two CPU cores)."""
     with _door():
         from smlm_training import fit as training
 

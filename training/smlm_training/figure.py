@@ -34,7 +34,7 @@ def write_figure(
     sr_pixel_size_nm : float
         Edge of a pixel of the images.
     """
-    figure = Figure(figsize=(4.2 * len(panels), 4.6), layout="constrained", facecolor="black")
+    figure = Figure(figsize=(4.2 * len(panels), 4.45), layout="constrained", facecolor="black")
     for axes, (title, image) in zip(
         np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
     ):
