@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 
-RUN_PIXELS = 64 * 64
+RUN_PIXELS = 4 * 64 * 64
 """Pixels given to ONNX Runtime at a time; larger runs fall out of the CPU's cache."""
 
 

@@ -28,8 +28,8 @@ class Settings:
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
 
-    in_flight: int = 3
-    """Requests under way at once: one in the network, one on its way there, one drawn."""
+    in_flight: int = 2
+    """Requests under way at once: one is in the network while others are read, sent and drawn."""
 
     attempts: int = 5
     """How often a chunk is sent before the run fails, where another try may help."""

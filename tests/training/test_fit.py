@@ -219,8 +219,14 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
 def test_fit_command_shortens_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Recipe] = []
 
-    def begin(recipe: Recipe, folder: Path, *, report: Callable[[Progress], None]) -> None:
-        assert folder == tmp_path
+    def begin(
+        recipe: Recipe,
+        folder: Path,
+        *,
+        start: Path | None,
+        report: Callable[[Progress], None],
+    ) -> None:
+        assert (folder, start) == (tmp_path, None)
         begun.append(recipe)
         report(Progress(50, recipe.steps, 123.456, 1.0, 120.0))
 
@@ -255,3 +261,25 @@ def test_fit_command_refuses_a_folder_of_another_recipe(unbroken: _Done) -> None
 def test_no_simulator_outlives_its_run(unbroken: _Done) -> None:
     assert unbroken.reports
     assert not [each.name for each in threading.enumerate() if "simulator" in each.name]
+
+
+def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Path) -> None:
+    """A learning rate of nothing leaves the weights as they came."""
+    further = replace(RECIPE, learning_rate=0.0, steps=4, float32_steps=4)
+    model = fit(further, tmp_path, start=unbroken.folder, checkpoint_steps=CHECKPOINT_STEPS)
+    for found, expected in zip(model.get_weights(), unbroken.weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    begun = json.loads((unbroken.folder / "manifest.json").read_text())
+    assert manifest["start"] == begun
+
+
+def test_a_start_without_a_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="expected the folder of a finished 'recon-train fit'"):
+        fit(RECIPE, tmp_path / "run", start=tmp_path)
+
+
+def test_fit_command_knows_its_recipes(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["fit", str(tmp_path), "--recipe", "best"])
+    assert result.exit_code == 2
+    assert "recipe is 'best'; expected one of default, finish" in result.stderr

@@ -128,7 +128,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(film: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout == (
         "16 frames of 32 x 32 pixels of 160 nm -> 256 x 256 pixels of 20 nm\n"
-        f"4 requests of up to 5 frames, 3 at once -> {film.with_name('film.sr.ome.tif')}\n"
+        f"4 requests of up to 5 frames, 2 at once -> {film.with_name('film.sr.ome.tif')}\n"
     )
     assert result.stderr == ""
     assert names(film.parent) == ["film.tif"]

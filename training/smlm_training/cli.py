@@ -120,6 +120,12 @@ def evaluate(
 @app.command()
 def fit(
     folder: Annotated[Path, typer.Argument(help="The run's files; an interrupted run goes on.")],
+    recipe_name: Annotated[
+        str, typer.Option("--recipe", help="'default', or 'finish' to end a default run with.")
+    ] = "default",
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a finished run whose network to train further.")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps; by default the recipe's.")
     ] = None,
@@ -129,13 +135,16 @@ def fit(
     with _door():
         from smlm_training import fit as training
 
-        recipe = training.Recipe()
+        if recipe_name not in training.RECIPES:
+            known = ", ".join(training.RECIPES)
+            raise SettingError(f"recipe is {recipe_name!r}; expected one of {known}")
+        recipe = training.RECIPES[recipe_name]
         if steps is not None:
             share = recipe.float32_steps / recipe.steps
             recipe = replace(recipe, steps=steps, float32_steps=round(steps * share))
         if seed is not None:
             recipe = replace(recipe, seed=seed)
-        training.fit(recipe, folder, report=_tell)
+        training.fit(recipe, folder, start=start, report=_tell)
 
 
 @app.command()

@@ -45,6 +45,21 @@ class Recipe:
     ranges: Ranges = field(default_factory=Ranges)
 
 
+RECIPES = {
+    "default": Recipe(),
+    "finish": Recipe(
+        seed=20261123,
+        steps=4_000,
+        float32_steps=4_000,
+        learning_rate=2e-4,
+        warmup_steps=200,
+        ranges=Ranges(photons_spread=(0.05, 0.3)),
+    ),
+}
+"""By the name that the command line takes. ``finish`` follows ``default``: it narrows how much
+molecules of a film differ in brightness, which decides how many are counted where they overlap."""
+
+
 @dataclass
 class Progress:
     """What a run reports as it goes on."""
@@ -60,6 +75,7 @@ def fit(
     recipe: Recipe,
     folder: Path,
     *,
+    start: Path | None = None,
     checkpoint_steps: int = 800,
     report: Callable[[Progress], None] = lambda _progress: None,
 ) -> keras.Model:
@@ -71,6 +87,8 @@ def fit(
         What to train.
     folder : Path
         Where the run's files lie; a run that was interrupted goes on there.
+    start : Path, optional
+        Folder of a finished run whose network is trained further.
     checkpoint_steps : int
         Steps between checkpoints, rounded to whole blocks of films.
     report : callable
@@ -84,11 +102,12 @@ def fit(
     Raises
     ------
     SettingError
-        If the folder holds a run by another recipe.
+        If the folder holds a run by another recipe, or the start has no network.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_manifest(recipe, folder)
-    run = _Run(recipe, folder / "state.npz")
+    weights = None if start is None else _trained_weights(start)
+    _write_manifest(recipe, folder, start)
+    run = _Run(recipe, folder / "state.npz", weights)
     block_steps = recipe.ranges.frames_per_film
     every = max(checkpoint_steps // block_steps, 1) * block_steps
     started, first_step = time.monotonic(), run.step
@@ -110,12 +129,16 @@ def fit(
 class _Run:
     """Weights, optimiser and step of a run, in the precision of its present phase."""
 
-    def __init__(self, recipe: Recipe, state_file: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, state_file: Path, weights: list[NDArray[Any]] | None
+    ) -> None:
         self.recipe = recipe
         self.step = 0
         self._state_file = state_file
         keras.utils.set_random_seed(recipe.seed)
         self._enter(self._precision())
+        if weights is not None:
+            self._model.set_weights(weights)
         if state_file.exists():
             with np.load(state_file) as state:
                 self.step = int(state["step"])
@@ -200,7 +223,16 @@ def _stream(recipe: Recipe, first_block: int) -> Generator[Batch, None, None]:
         simulator.shutdown(cancel_futures=True)
 
 
-def _write_manifest(recipe: Recipe, folder: Path) -> None:
+def _trained_weights(run: Path) -> list[NDArray[Any]]:
+    """Weights of a finished run's network."""
+    file = run / "network.keras"
+    if not file.exists():
+        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
+    weights: list[NDArray[Any]] = keras.saving.load_model(file).get_weights()
+    return weights
+
+
+def _write_manifest(recipe: Recipe, folder: Path, start: Path | None) -> None:
     """State the recipe, unless the folder's weights were trained by another one."""
     path = folder / "manifest.json"
     stated = json.loads(json.dumps(asdict(recipe)))
@@ -219,6 +251,8 @@ def _write_manifest(recipe: Recipe, folder: Path) -> None:
         "numpy": np.__version__,
     }
     manifest = {"recipe": stated, "versions": versions}
+    if start is not None:
+        manifest["start"] = json.loads((start / "manifest.json").read_text())
     path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
