@@ -38,6 +38,10 @@ def simulate(
     frames: Annotated[int, typer.Option(min=2, max=100_000, help="Frames of the film.")] = 200,
     size_px: Annotated[int, typer.Option(min=16, max=2048, help="Height and width.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same film.")] = 1,
+    photons_spread: Annotated[
+        float,
+        typer.Option(min=0.01, max=2, help="Relative spread of the molecules' photons."),
+    ] = presets.FLUOROPHORE.photons_spread,
 ) -> None:
     """Simulate a film with its true positions, as ThunderSTORM would write them."""
     with _door():
@@ -45,7 +49,12 @@ def simulate(
             known = ", ".join(presets.PRESETS)
             raise SettingError(f"preset is {preset!r}; expected one of {known}")
         film = presets.preset_film(
-            preset, seed=seed, frames=frames, height_px=size_px, width_px=size_px
+            preset,
+            seed=seed,
+            frames=frames,
+            height_px=size_px,
+            width_px=size_px,
+            photons_spread=photons_spread,
         )
         folder.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,13 +26,8 @@ _HELD_OUT = 7_771
 
 _BORDER_PX = 6.0
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A kind of film: its structure, and how bright its molecules are."""
-
-    structure: Callable[[np.random.Generator, int, int], Structure]
-    fluorophore: Fluorophore = FLUOROPHORE
+_StructureOf = Callable[[np.random.Generator, int, int], Structure]
+"""What makes the sample of a field of some height and width."""
 
 
 def _microtubules(rng: np.random.Generator, height_px: int, width_px: int) -> Structure:
@@ -49,29 +44,39 @@ def _microtubules(rng: np.random.Generator, height_px: int, width_px: int) -> St
     )
 
 
-def _uniform(density_per_um2: float) -> Callable[[np.random.Generator, int, int], Structure]:
+def _uniform(density_per_um2: float) -> _StructureOf:
     density_per_px2 = density_per_um2 * (PIXEL_SIZE_NM / 1000) ** 2
     return lambda _, height_px, width_px: Uniform(height_px, width_px, density_per_px2, _BORDER_PX)
 
 
-PRESETS = {
-    "microtubules": Preset(_microtubules),
-    "uniform-1": Preset(_uniform(1)),
-    "uniform-3": Preset(_uniform(3)),
-    "uniform-6": Preset(_uniform(6)),
-    "uniform-9": Preset(_uniform(9)),
+PRESETS: dict[str, _StructureOf] = {
+    "microtubules": _microtubules,
+    "uniform-1": _uniform(1),
+    "uniform-3": _uniform(3),
+    "uniform-6": _uniform(6),
+    "uniform-9": _uniform(9),
 }
 """By the name that the command line takes; the number is molecules per square micrometre."""
 
 
-def preset_film(name: str, *, seed: int, frames: int, height_px: int, width_px: int) -> Film:
-    """A film of a preset, always the same for the same arguments."""
+def preset_film(
+    name: str,
+    *,
+    seed: int,
+    frames: int,
+    height_px: int,
+    width_px: int,
+    photons_spread: float = FLUOROPHORE.photons_spread,
+) -> Film:
+    """A film of a preset, always the same for the same arguments.
+
+    ``photons_spread`` is the relative standard deviation of a molecule's photons.
+    """
     rng = np.random.default_rng([_HELD_OUT, seed])
-    preset = PRESETS[name]
     return film(
         rng,
-        structure=preset.structure(rng, height_px, width_px),
-        fluorophore=preset.fluorophore,
+        structure=PRESETS[name](rng, height_px, width_px),
+        fluorophore=replace(FLUOROPHORE, photons_spread=photons_spread),
         camera=CAMERA,
         background_photons=BACKGROUND_PHOTONS,
         frames=frames,
