@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from smlm_pipeline.errors import ServerError
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.server import EmbeddedServer, check_platform
 from smlm_training.presets import preset_film
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,15 @@ class ThunderStorm:
     frames_adu: NDArray[np.uint16]
     y_px: NDArray[np.float64]
     x_px: NDArray[np.float64]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the real server where it cannot run, and say why."""
+    if item.get_closest_marker("triton"):
+        try:
+            check_platform()
+        except ServerError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ count; cores do not overlap and cover the field::
 
 At the edges of the field a core reaches to the edge. A read region starts at a
 multiple of ``SIZE_MULTIPLE_PX`` and has such a size, so it may reach beyond the
-lower and right edges of the field, where it is filled with background.
+lower and right edges of the field, where the last row and column are repeated.
 """
 
 from __future__ import annotations

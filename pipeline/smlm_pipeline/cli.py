@@ -188,10 +188,12 @@ def status(
 @contextlib.contextmanager
 def _door() -> Iterator[None]:
     """Turn every error into one message and an exit code; leave cleanly on signals."""
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    ending = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    handled = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
+    previous = [signal.signal(each, _terminate) for each in handled]
     try:
         yield
-    except typer.Exit:  # SIGTERM, see _terminate
+    except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
         raise
     except ReconError as error:
         _errors.print(f"recon-client: {error}", markup=False, soft_wrap=True)
@@ -207,7 +209,8 @@ def _door() -> Iterator[None]:
         )
         raise typer.Exit(1) from error
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for each, handler in zip(handled, previous, strict=True):
+            signal.signal(each, handler)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

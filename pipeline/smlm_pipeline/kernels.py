@@ -23,6 +23,16 @@ BACKGROUND_RANKS = (0.02, 0.20)
 """Background is the mean of the pixel values between these two ranks."""
 
 
+NORMALIZED_MAX = 16.0
+"""Largest normalised value; one molecule peaks at about 2, the densest films below 16."""
+
+
+def spread_evenly(count: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers below ``count``, first and last among them."""
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+    return chosen
+
+
 def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Background and scale of a film, from a sample of its whole frames.
 
@@ -57,7 +67,9 @@ def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 def _trimmed_mean(frames_adu: NDArray[np.uint16]) -> float:
     """Mean of the pixel values between the two ``BACKGROUND_RANKS``."""
-    counts = np.bincount(frames_adu.ravel(), minlength=1 << 16).astype(np.float64)
+    counts = np.zeros(1 << 16)
+    for frame in frames_adu:  # one at a time: bincount widens what it is given
+        counts += np.bincount(frame.ravel(), minlength=1 << 16)
     low, high = (rank * counts.sum() for rank in BACKGROUND_RANKS)
     cumulated = np.cumsum(counts)
     inside = np.clip(np.minimum(cumulated, high) - np.maximum(cumulated - counts, low), 0, None)
@@ -92,7 +104,10 @@ def _significant(per_frame: NDArray[np.float64]) -> bool:
 def normalize(
     frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(frame - background) / scale, frame by frame.
+    """(frame - background) / scale, frame by frame, at most ``NORMALIZED_MAX``.
+
+    The limit keeps a saturated pixel or a bright bead from outshining all that
+    the network sees around it; blinking molecules stay below it.
 
     Parameters
     ----------
@@ -119,6 +134,7 @@ def normalize(
     normalized = frames_adu.astype(np.float32)
     normalized -= background
     normalized /= scale
+    np.minimum(normalized, np.float32(NORMALIZED_MAX), out=normalized)
     return normalized[:, None]
 
 
@@ -169,7 +185,8 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     """
     zoom, top, left, height, width = check_window(window, detections.shape)
     core = detections[:, :, top : top + height, left : left + width]
-    if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and np.isfinite(core[:, 1:3]).all()):
+    finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # a sum shows any one that is not
+    if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
         raise ChunkError(
             "the network answered with a probability that is not within 0 and 1, or an offset "
             "that is not a number"
@@ -234,12 +251,11 @@ def cut(
     left: int,
     height: int,
     width: int,
-    fill_adu: float,
 ) -> NDArray[np.uint16]:
     """A region of the frames that may reach beyond their lower and right edges.
 
-    What lies outside is filled with the background, which is also what the
-    network's own zero padding stands for.
+    What lies outside repeats the last row and column, so that the light of a
+    molecule at the edge does not break off within the field.
 
     Parameters
     ----------
@@ -247,8 +263,6 @@ def cut(
         Whole frames.
     top, left, height, width : int
         The region, in camera pixels.
-    fill_adu : float
-        Value outside of the frames.
 
     Returns
     -------
@@ -259,5 +273,4 @@ def cut(
     missing = ((0, 0), (0, height - part.shape[1]), (0, width - part.shape[2]))
     if not any(after for _, after in missing):
         return part
-    fill = int(np.clip(round(fill_adu), 0, np.iinfo(np.uint16).max))
-    return np.pad(part, missing, constant_values=fill)
+    return np.pad(part, missing, mode="edge")

@@ -41,6 +41,7 @@ class FrameProgress(AbstractContextManager["FrameProgress"]):
             console=console,
             disable=not (shown and console.is_terminal),
         )
+        self._frames = frames
         self._task = self._progress.add_task("opening", total=frames, start=False)
 
     def __enter__(self) -> FrameProgress:
@@ -55,6 +56,10 @@ class FrameProgress(AbstractContextManager["FrameProgress"]):
     def says(self, what: str) -> None:
         """Name the present stage."""
         self._progress.update(self._task, description=what)
+
+    def finish(self) -> None:
+        """Fill the bar, whatever the parts added up to."""
+        self._progress.update(self._task, description="done", completed=self._frames)
 
     def advance(self, frames: float) -> None:
         """Count frames that are done."""

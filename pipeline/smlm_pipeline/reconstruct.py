@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from smlm_pipeline import chunking, kernels, scheduling
 from smlm_pipeline.accumulate import Accumulator
 from smlm_pipeline.chunking import Chunk
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
 from smlm_pipeline.transport import Request, Transport
+
+LEVEL_PIXELS = 1 << 26
+"""Most pixels of the sample from which levels are estimated: 128 MiB."""
+
+GRPC_BYTES_MAX = 1 << 31
+"""A message of gRPC is smaller than this."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +91,39 @@ def reconstruct(
 
 
 def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
-    """The requests that the film is cut into."""
-    return chunking.plan(
+    """The requests that the film is cut into.
+
+    Raises
+    ------
+    SettingError
+        If the sum of one chunk could not travel in one message.
+    """
+    chunks = chunking.plan(
         stack.frame_count,
         stack.height_px,
         stack.width_px,
         chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
         tile_px=settings.tile_px,
     )
+    tile = chunks[0].tile
+    height, width = kernels.image_shape(settings.zoom, tile.y.core_size, tile.x.core_size)
+    if 4 * height * width >= GRPC_BYTES_MAX:
+        raise SettingError(
+            f"zoom {settings.zoom} makes an image of {height} x {width} pixels from one request; "
+            "expected less than 2 GiB: choose a smaller --zoom or --tile-px"
+        )
+    return chunks
 
 
 def _sample(stack: Stack, frames: int) -> NDArray[np.uint16]:
-    """At most ``frames`` whole frames, evenly spread over the film."""
-    chosen = np.unique(np.linspace(0, stack.frame_count - 1, frames).round().astype(int))
-    return np.concatenate([stack.read(frame, frame + 1) for frame in chosen.tolist()])
+    """At most ``frames`` whole frames, evenly spread over the film; fewer of large ones."""
+    pixels = stack.height_px * stack.width_px
+    most = min(frames, max(LEVEL_PIXELS // pixels, kernels.TEMPORAL_FRAMES_MIN))
+    chosen = kernels.spread_evenly(stack.frame_count, most)
+    sample = np.empty((len(chosen), stack.height_px, stack.width_px), np.uint16)
+    for place, frame in enumerate(chosen):
+        sample[place] = stack.read(frame, frame + 1)[0]
+    return sample
 
 
 def _request(stack: Stack, chunk: Chunk, levels_adu: NDArray[np.float32], zoom: int) -> Request:
@@ -112,7 +138,6 @@ def _request(stack: Stack, chunk: Chunk, levels_adu: NDArray[np.float32], zoom: 
             left=x.read_start,
             height=y.read_size,
             width=x.read_size,
-            fill_adu=float(levels_adu[0]),
         ),
         levels_adu=np.broadcast_to(levels_adu, (chunk.frame_count, 2)),
         window=np.array(chunk.tile.window(zoom), np.int32),

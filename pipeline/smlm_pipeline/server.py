@@ -23,8 +23,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from smlm_pipeline.errors import ServerError
@@ -64,7 +65,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self._repository = model_repository
         self._token = secrets.token_hex(8)
         self._prefix = f"{_NAME}_{os.getpid()}_{self._token}"
-        self._folder = Path(tempfile.gettempdir()) / self._prefix
+        self._folder = _temporary_folder() / self._prefix
         self._log_file = log_file or self._folder / "tritonserver.log"
         self._process: subprocess.Popen[bytes] | None = None
         if grpc_port:
@@ -123,17 +124,22 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         raise ServerError(f"the server ended by itself with status {status}: {self._log_tail()}")
 
     def stop(self) -> None:
-        """Stop the server and remove what it leaves: processes, shared memory, files."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_TIMEOUT_S)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-        _remove(self._prefix)
+        """Stop the server and remove what it leaves: processes, shared memory, files.
+
+        Takes some seconds, in which signals to this process wait: an impatient
+        second Ctrl-C must not keep it from finishing.
+        """
+        with _undisturbed():
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_TIMEOUT_S)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+                self._process = None
+            _remove(self._folder)
 
     def _start(self) -> None:
         wheel = _wheel_folder()
@@ -142,6 +148,8 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         for file in (wheel / "backends" / "python").iterdir():
             (backends / file.name).symlink_to(file)
         (backends / "triton_python_backend_stub").symlink_to(_stub(wheel))
+        # A link, because Triton cannot start its stubs on a path with a space in it.
+        (self._folder / "models").symlink_to(self._repository)
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(wheel / "bin" / "tritonserver"), *self._arguments()],
@@ -162,7 +170,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         ]
         metrics_port = self.metrics_url.rsplit(":", 1)[1].split("/")[0]
         return [
-            f"--model-repository={self._repository}",
+            f"--model-repository={self._folder / 'models'}",
             "--model-config-name=cpu",
             f"--backend-directory={self._folder / 'backends'}",
             "--disable-auto-complete-config",
@@ -272,19 +280,41 @@ def _http_ready(address: str) -> bool:
         return False
 
 
+def _temporary_folder() -> Path:
+    """The system's folder for temporary files, unless Triton would trip over a space in it."""
+    folder = tempfile.gettempdir()
+    return Path("/tmp" if any(map(str.isspace, folder)) else folder)  # noqa: S108 - mode 0700
+
+
 def _sweep() -> None:
     """Remove what clients that were killed could not remove themselves."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_NAME}_*_*"):
-        _, _, client, _ = folder.name.split("_")
+    for folder in _temporary_folder().glob(f"{_NAME}_*_*"):
+        client = folder.name.removeprefix(f"{_NAME}_").split("_")[0]
         if client.isdigit() and not Path(f"/proc/{client}").exists():
-            _remove(folder.name)
+            _remove(folder)
 
 
-def _remove(prefix: str) -> None:
-    for segment in _SHARED_MEMORY.glob(f"{prefix}*"):
+def _remove(folder: Path) -> None:
+    """Remove a server's folder and the shared memory of the same name."""
+    for segment in _SHARED_MEMORY.glob(f"{folder.name}*"):
         with contextlib.suppress(OSError):
             segment.unlink()
-    shutil.rmtree(Path(tempfile.gettempdir()) / prefix, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore the signals that end a program, where this thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _check_free(port: int) -> None:

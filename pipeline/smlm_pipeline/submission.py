@@ -104,7 +104,7 @@ def submit(
                 provenance=told.provenance(),
             )
             render.write_picture(submission.picture, result.image, sr_pixel_size_nm=pixel_nm)
-            progress.says("done")
+            progress.finish()
     return told
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +119,12 @@ def test_a_run_that_ends_well(film_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "exit_code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_a_run_that_is_ended(
     number: signal.Signals, exit_code: int, long_film: Path, tmp_path: Path
@@ -132,6 +139,36 @@ def test_a_run_that_is_ended(
     _wait_for(lambda: not any(_alive(pid) for pid in seen), "the server's processes to end")
     _wait_for(lambda: not _segments(client), "shared memory to be gone")
     assert [path.name for path in tmp_path.iterdir()] == ["long.tif"]
+
+
+def test_an_impatient_second_interrupt_leaves_nothing_either(long_film: Path) -> None:
+    client = _start(long_film)
+    _wait_for(lambda: _working(client), "the server to work")
+    seen = _descendants(client.pid)
+    for _ in range(3):
+        client.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == 130
+    assert not any(_alive(pid) for pid in seen)
+    assert not _segments(client)
+    assert not list(Path(tempfile.gettempdir()).glob(f"smlm_recon_{client.pid}_*"))
+
+
+def test_a_space_in_the_paths(film_file: Path, model_repository: Path, tmp_path: Path) -> None:
+    """Triton itself cannot start its Python models on such a path."""
+    spaced = tmp_path / "my models"
+    shutil.copytree(model_repository, spaced)
+    output = tmp_path / "my image.tif"
+    (tmp_path / "my tmp").mkdir()
+    done = subprocess.run(
+        [*CLIENT, "submit", str(film_file), "-o", str(output), "--model-repository", str(spaced)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "my tmp")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert output.exists()
 
 
 def test_a_server_that_dies_under_the_client(long_film: Path, tmp_path: Path) -> None:

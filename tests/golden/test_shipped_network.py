@@ -10,6 +10,7 @@ import pytest
 from conftest import ThunderStorm
 from golden.renew import FILE, summed
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
@@ -67,3 +68,28 @@ def test_the_card_states_the_scores_that_the_issue_asks_for(model_repository: Pa
     scores = card["scores_on_films_training_never_saw"]["microtubules"]
     assert scores["nmse_percent_at_blur_0_1_2_px"][1] <= 25
     assert card["training"]["recipe"]["steps"] > 0
+
+
+@pytest.mark.parametrize("hot_adu", [2000, 10_000, 65_535])
+def test_a_hot_pixel_does_not_spoil_the_picture(
+    hot_adu: int, local_transport: LocalTransport
+) -> None:
+    frames_adu = preset_film(
+        "microtubules", seed=1, frames=20, height_px=64, width_px=64
+    ).frames_adu
+    clean = image_of(local_transport.network, frames_adu).sum()
+    frames_adu[:, 32, 32] = hot_adu
+    assert image_of(local_transport.network, frames_adu).sum() == pytest.approx(clean, rel=0.03)
+
+
+def test_edges_that_are_no_multiple_of_four_are_as_sharp(
+    local_transport: LocalTransport,
+) -> None:
+    """The last rows of a film cropped to 61 rows, against the same rows of the whole film."""
+    film = preset_film("microtubules", seed=1, frames=60, height_px=64, width_px=64)
+    whole = image_of(local_transport.network, film.frames_adu)[: 61 * 8]
+    cut = kernels.cut(film.frames_adu[:, :61], top=0, left=0, height=64, width=64)
+    cropped = image_of(local_transport.network, cut)[: 61 * 8]
+    rows = slice(58 * 8, 61 * 8)
+    difference = np.abs(gaussian_filter(cropped, 2) - gaussian_filter(whole, 2))[rows].sum()
+    assert difference < 0.5 * whole[rows].sum()

@@ -221,12 +221,14 @@ def test_evaluate_refuses_files_that_are_no_tables(
 
 def test_evaluate_refuses_a_film_of_one_frame(case: _Case) -> None:
     tifffile.imwrite(case.stack, np.ones((SIZE_PX, SIZE_PX), np.uint16))
-    _assert_refused(case.evaluate(), 3, "expected a film of uint16 frames")
+    _assert_refused(case.evaluate(), 3, "expected a film of 8- or 16-bit unsigned frames")
 
 
 def test_evaluate_refuses_a_film_of_floats(case: _Case) -> None:
     tifffile.imwrite(case.stack, np.ones((5, SIZE_PX, SIZE_PX), np.float32))
-    _assert_refused(case.evaluate(), 3, "dtype float32; expected a film of uint16 frames")
+    _assert_refused(
+        case.evaluate(), 3, "dtype float32; expected a film of 8- or 16-bit unsigned frames"
+    )
 
 
 def test_interruption_has_its_exit_code(case: _Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,11 +342,9 @@ def test_image_shape_has_a_margin_all_round() -> None:
     assert kernels.image_shape(1, 1, 1) == (3, 3)
 
 
-def _cut(
-    frames: NDArray[np.uint16], region: tuple[int, int, int, int], fill_adu: float = 7
-) -> NDArray[np.uint16]:
+def _cut(frames: NDArray[np.uint16], region: tuple[int, int, int, int]) -> NDArray[np.uint16]:
     top, left, height, width = region
-    return kernels.cut(frames, top=top, left=left, height=height, width=width, fill_adu=fill_adu)
+    return kernels.cut(frames, top=top, left=left, height=height, width=width)
 
 
 def test_cut_inside_is_a_view() -> None:
@@ -356,20 +354,29 @@ def test_cut_inside_is_a_view() -> None:
     np.testing.assert_array_equal(part, frames[:, 2:6, 4:8])
 
 
-def test_cut_beyond_the_edges_is_filled() -> None:
+def test_cut_beyond_the_edges_repeats_them() -> None:
     frames = np.arange(2 * 6 * 7, dtype=np.uint16).reshape(2, 6, 7)
-    part = _cut(frames, (4, 4, 4, 8), fill_adu=99.6)
+    part = _cut(frames, (4, 4, 4, 8))
     assert part.dtype == np.uint16
     assert part.shape == (2, 4, 8)
     np.testing.assert_array_equal(part[:, :2, :3], frames[:, 4:, 4:])
-    assert (part[:, 2:] == 100).all()
-    assert (part[:, :, 3:] == 100).all()
+    np.testing.assert_array_equal(part[:, 2], part[:, 1])
+    np.testing.assert_array_equal(part[:, 3], part[:, 1])
+    assert (part[:, :, 3:] == part[:, :, 2:3]).all()
     assert not np.shares_memory(part, frames)
 
 
+def test_what_outshines_molecules_is_limited() -> None:
+    frames = np.array([[[100, 180], [65535, 260]]], np.uint16).repeat(2, axis=1).repeat(2, axis=2)
+    levels = np.array([[100, 10]], np.float32)
+    found = np.unique(kernels.normalize(frames, levels)).tolist()
+    assert found == [0, 8, 16]
+    assert kernels.NORMALIZED_MAX == 16
+
+
 @pytest.mark.parametrize(
-    ("fill_adu", "value"), [(-3.5, 0), (0.4, 0), (65535, 65535), (65535.6, 65535), (1e9, 65535)]
+    ("count", "most", "chosen"),
+    [(5, 9, [0, 1, 2, 3, 4]), (10, 4, [0, 3, 6, 9]), (1, 8, [0]), (100, 2, [0, 99])],
 )
-def test_fill_stays_in_the_range_of_a_camera(fill_adu: float, value: int) -> None:
-    part = _cut(np.full((1, 4, 4), 5, np.uint16), (0, 0, 8, 4), fill_adu)
-    assert part[0, :, 0].tolist() == [5] * 4 + [value] * 4
+def test_a_sample_is_spread_evenly(count: int, most: int, chosen: list[int]) -> None:
+    assert kernels.spread_evenly(count, most) == chosen

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fakes.films import ArrayStack, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, kernels, reconstruct
-from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.errors import InferenceError, SettingError
 from smlm_pipeline.settings import Settings
 
 LINES_MAX = 60
@@ -22,7 +22,7 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
     """The image of a whole film, emitter by emitter."""
     background, scale = kernels.film_levels(frames_adu)
     fill = ((0, 0), *((0, -size % contract.SIZE_MULTIPLE_PX) for size in frames_adu.shape[1:]))
-    filled = np.pad(frames_adu, fill, constant_values=round(float(background)))
+    filled = np.pad(frames_adu, fill, mode="edge")
     detections = neighbour_detections(((filled - background) / scale)[:, None])
     _, height_px, width_px = frames_adu.shape
     image = np.zeros((height_px * zoom, width_px * zoom))
@@ -121,3 +121,16 @@ def test_the_path_fits_on_a_screen() -> None:
     assert tree.end_lineno - tree.lineno + 1 <= LINES_MAX
     loops = [ast.unparse(node.iter) for node in ast.walk(tree) if isinstance(node, ast.For)]
     assert loops == ["sums"], "the only loop is over chunks"
+
+
+def test_a_sum_that_cannot_travel_is_refused() -> None:
+    stack = ArrayStack(np.zeros((2, 512, 512), np.uint16))
+    with pytest.raises(SettingError, match="choose a smaller --zoom or --tile-px"):
+        reconstruct.plan_chunks(stack, Settings(zoom=64))
+    assert len(reconstruct.plan_chunks(stack, Settings(zoom=64, tile_px=128))) > 1
+
+
+def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconstruct, "LEVEL_PIXELS", 10 * 16 * 16)
+    sample = reconstruct._sample(ArrayStack(spots_adu(40, 16, 16)), 20)
+    assert len(sample) == 10

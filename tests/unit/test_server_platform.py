@@ -200,10 +200,11 @@ def test_a_start_sweeps_up_after_killed_clients(
     """Folders of clients that no longer run go, those of running ones stay."""
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     gone, running = tmp_path / "smlm_recon_999999999_ab", tmp_path / f"smlm_recon_{os.getpid()}_cd"
-    for folder in (gone, running, tmp_path / "smlm_recon_other"):
+    others = [tmp_path / name for name in ("smlm_recon_other", "smlm_recon_a_b_c")]
+    for folder in (gone, running, *others):
         folder.mkdir()
     (gone / "tritonserver.log").touch()
     server._sweep()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [running.name, "smlm_recon_other"]
+        [running.name, *(other.name for other in others)]
     )

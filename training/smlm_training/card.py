@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import smlm_pipeline
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.network import Network
+from smlm_pipeline.settings import Settings
 from smlm_training import presets
 from smlm_training.evaluate import score, truth_image, widefield_image
 
@@ -27,13 +28,20 @@ SCORED_SEED = 1
 
 def image_of(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float64]:
     """Emitters per fine pixel: the reconstruction of a small film in one go."""
-    levels = kernels.film_levels(frames_adu)
+    levels = _levels(frames_adu)
     repeated = np.broadcast_to(levels, (len(frames_adu), 2))
     height, width = frames_adu.shape[1:]
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
     drawn = kernels.draw(network.detect(kernels.normalize(frames_adu, repeated)), window)
     margin = contract.MARGIN_PX * ZOOM
     return drawn[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
+
+
+def _levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Levels from as many frames as the client takes."""
+    return kernels.film_levels(
+        frames_adu[kernels.spread_evenly(len(frames_adu), Settings.level_frames)]
+    )
 
 
 def held_out_scores(network: Network) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def _scores(network: Network, name: str) -> dict[str, Any]:
         shape=(SCORED_SIZE_PX * ZOOM, SCORED_SIZE_PX * ZOOM),
         sr_pixel_size_nm=1 / ZOOM,
     )
-    background_adu = float(kernels.film_levels(film.frames_adu)[0])
+    background_adu = float(_levels(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=ZOOM)
     ours, camera = score(image, truth), score(widefield, truth)
     return {
@@ -65,6 +73,15 @@ def _scores(network: Network, name: str) -> dict[str, Any]:
         "widefield_nmse_percent": [round(value, 2) for value in camera.nmse_percent],
         "emitters_found_over_true": round(ours.sum_ratio, 4),
     }
+
+
+def code_sha256() -> str:
+    """Hash of the sources that decide what a network is: simulation, training and kernels."""
+    sources = [*Path(__file__).parent.glob("*.py"), Path(kernels.__file__), Path(contract.__file__)]
+    total = hashlib.sha256()
+    for source in sorted(sources, key=lambda path: path.name):
+        total.update(source.name.encode() + b"\0" + source.read_bytes())
+    return total.hexdigest()
 
 
 def write_card(
@@ -79,6 +96,7 @@ def write_card(
         "parameters": parameters,
         "onnx_against_keras_max_difference": parity,
         "made_by": f"recon-train fit, recon-train export; smlm-recon {smlm_pipeline.__version__}",
+        "code_sha256": code_sha256(),
         "training": manifest,
         "scores_on_films_training_never_saw": held_out_scores(network),
     }

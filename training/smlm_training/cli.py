@@ -93,17 +93,18 @@ def evaluate(
         pixels = _read(image, "image of two axes", lambda found: found.ndim == 2)
         frames = _read(
             stack,
-            "film of uint16 frames",
-            lambda found: found.ndim == 3 and found.dtype == np.uint16,
-        )
+            "film of 8- or 16-bit unsigned frames",
+            lambda found: found.ndim == 3 and found.dtype in (np.uint8, np.uint16),
+        ).astype(np.uint16)
         height, width = pixels.shape
         zoom = height // frames.shape[1]
         if not zoom or (height, width) != (zoom * frames.shape[1], zoom * frames.shape[2]):
             raise SettingError(f"{image} is no whole multiple of {stack} in size; are they a pair?")
-        truth_table = read_positions(positions)
+        table = read_positions(positions)
+        filmed = table.frame < len(frames)
         truth = truth_image(
-            truth_table.y_nm,
-            truth_table.x_nm,
+            table.y_nm[filmed],
+            table.x_nm[filmed],
             shape=(height, width),
             sr_pixel_size_nm=pixel_size_nm / zoom,
         )

@@ -37,7 +37,7 @@ from smlm_pipeline.transport import Transport
 from smlm_pipeline.triton import TritonTransport
 from smlm_training.presets import preset_film
 
-LIMIT_BATCHES = (1, 4, 16, 32)
+LIMIT_BATCHES = (1, 4, 16)
 """Whole batches that the bare network is given; the fastest is the limit."""
 
 SIMULATED_FRAMES = 32
@@ -61,8 +61,8 @@ class Speed:
 
 def main(
     size_px: Annotated[list[int], typer.Option(help="Edges of the frames.")] = [64, 256],  # noqa: B006
-    megapixels: Annotated[float, typer.Option(help="Length of each film.")] = 6.0,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
+    megapixels: Annotated[float, typer.Option(help="Length of each film.")] = 12.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
     output: Annotated[Path | None, typer.Option("-o", help="JSON file to write.")] = None,
 ) -> None:
     """Measure, print, and write the figures as JSON if asked to."""
