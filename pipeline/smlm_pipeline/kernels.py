@@ -24,7 +24,7 @@ BACKGROUND_RANKS = (0.02, 0.20)
 
 
 NORMALIZED_MAX = 16.0
-"""Largest normalised value; one molecule peaks at about 2, the densest films below 16."""
+"""Largest normalised value: one molecule peaks at about 2, the densest crossings somewhat above."""
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
@@ -107,7 +107,7 @@ def normalize(
     """(frame - background) / scale, frame by frame, at most ``NORMALIZED_MAX``.
 
     The limit keeps a saturated pixel or a bright bead from outshining all that
-    the network sees around it; blinking molecules stay below it.
+    the network sees around it.
 
     Parameters
     ----------

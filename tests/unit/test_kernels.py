@@ -124,12 +124,12 @@ def test_levels_do_not_change_the_film() -> None:
 
 def test_normalize_by_hand() -> None:
     frames = np.arange(32, dtype=np.uint16).reshape(2, 4, 4)
-    levels = np.array([[4, 2], [16, 0.5]], np.float32)
+    levels = np.array([[4, 2], [16, 2]], np.float32)
     normalized = kernels.normalize(frames, levels)
     assert normalized.dtype == np.float32
     assert normalized.shape == (2, 1, 4, 4)
     assert normalized[0, 0, 0].tolist() == [-2, -1.5, -1, -0.5]
-    assert normalized[1, 0, 3].tolist() == [24, 26, 28, 30]
+    assert normalized[1, 0, 3].tolist() == [6, 6.5, 7, 7.5]
 
 
 def test_normalize_takes_the_whole_range_and_leaves_its_input() -> None:
