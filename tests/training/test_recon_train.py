@@ -16,8 +16,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from smlm_training import cli, presets
+from smlm_training import presets
 from smlm_training.cli import app
+from smlm_training.commands import door
 from smlm_training.evaluate import truth_image
 from smlm_training.positions import read_positions
 

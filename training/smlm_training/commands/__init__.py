@@ -1,0 +1,1 @@
+"""The commands of ``recon-train``, one a module."""
