@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from smlm_training import presets
 from smlm_training.cli import app
-from smlm_training.commands import door
 from smlm_training.evaluate import truth_image
 from smlm_training.positions import read_positions
 
@@ -236,7 +235,7 @@ def test_interruption_has_its_exit_code(case: _Case, monkeypatch: pytest.MonkeyP
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "score", interrupt)
+    monkeypatch.setattr("smlm_training.commands.evaluate.score", interrupt)
     _assert_refused(case.evaluate(), 130, "interrupted")
 
 
