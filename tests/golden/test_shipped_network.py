@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
-from smlm_training.card import image_of
+from smlm_training.inference import detect, draw
 from smlm_training.evaluate import score, truth_image, widefield_image
 from smlm_training.presets import preset_film
 
@@ -54,7 +54,7 @@ def test_filaments_that_training_never_saw_are_sharp(local_transport: LocalTrans
         shape=(512, 512),
         sr_pixel_size_nm=1 / 8,
     )
-    image: NDArray[np.float64] = image_of(local_transport.network, film.frames_adu)
+    image: NDArray[np.float64] = draw(detect(local_transport.network, film.frames_adu))
     background_adu = float(kernels.film_levels(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=8)
     ours, camera = score(image, truth), score(widefield, truth)
@@ -77,9 +77,9 @@ def test_a_hot_pixel_does_not_spoil_the_picture(
     frames_adu = preset_film(
         "microtubules", seed=1, frames=20, height_px=64, width_px=64
     ).frames_adu
-    clean = image_of(local_transport.network, frames_adu).sum()
+    clean = draw(detect(local_transport.network, frames_adu)).sum()
     frames_adu[:, 32, 32] = hot_adu
-    assert image_of(local_transport.network, frames_adu).sum() == pytest.approx(clean, rel=0.03)
+    assert draw(detect(local_transport.network, frames_adu)).sum() == pytest.approx(clean, rel=0.03)
 
 
 def test_edges_that_are_no_multiple_of_four_are_as_sharp(
@@ -87,9 +87,9 @@ def test_edges_that_are_no_multiple_of_four_are_as_sharp(
 ) -> None:
     """The last rows of a film cropped to 61 rows, against the same rows of the whole film."""
     film = preset_film("microtubules", seed=1, frames=60, height_px=64, width_px=64)
-    whole = image_of(local_transport.network, film.frames_adu)[: 61 * 8]
+    whole = draw(detect(local_transport.network, film.frames_adu))[: 61 * 8]
     cut = kernels.cut(film.frames_adu[:, :61], top=0, left=0, height=64, width=64)
-    cropped = image_of(local_transport.network, cut)[: 61 * 8]
+    cropped = draw(detect(local_transport.network, cut))[: 61 * 8]
     rows = slice(58 * 8, 61 * 8)
     difference = np.abs(gaussian_filter(cropped, 2) - gaussian_filter(whole, 2))[rows].sum()
     assert difference < 0.5 * whole[rows].sum()

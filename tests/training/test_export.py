@@ -26,7 +26,7 @@ from smlm_training import card, presets
 from smlm_training import export as exporting
 from smlm_training.cli import app
 from smlm_training.export import Export, export
-from smlm_training.networks import unet
+from smlm_training.networks.unet import unet
 
 pytestmark = pytest.mark.training
 

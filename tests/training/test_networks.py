@@ -14,7 +14,9 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import keras
 
 from smlm_pipeline import contract
-from smlm_training.networks import NETWORKS, PROBABILITY_PRIOR, SIGMA_MIN_PX, DoubleSize, unet
+from smlm_training.networks import NETWORKS
+from smlm_training.networks.resampling import DoubleSize
+from smlm_training.networks.unet import PROBABILITY_PRIOR, SIGMA_MIN_PX, unet
 
 pytestmark = pytest.mark.training
 

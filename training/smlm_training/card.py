@@ -8,40 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import smlm_pipeline
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.network import Network
-from smlm_pipeline.settings import Settings
 from smlm_training import presets
 from smlm_training.evaluate import score, truth_image, widefield_image
-
-ZOOM = 8
-"""Of the images that are scored: 12.5 nm pixels."""
+from smlm_training.inference import ZOOM, detect, draw, film_levels
 
 SCORED_FRAMES = 200
 SCORED_SIZE_PX = 64
 SCORED_SEED = 1
-
-
-def image_of(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """Emitters per fine pixel: the reconstruction of a small film in one go."""
-    levels = _levels(frames_adu)
-    repeated = np.broadcast_to(levels, (len(frames_adu), 2))
-    height, width = frames_adu.shape[1:]
-    window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    drawn = kernels.draw(network.detect(kernels.normalize(frames_adu, repeated)), window)
-    margin = contract.MARGIN_PX * ZOOM
-    return drawn[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
-
-
-def _levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Levels from as many frames as the client takes."""
-    return kernels.film_levels(
-        frames_adu[kernels.spread_evenly(len(frames_adu), Settings.level_frames)]
-    )
 
 
 def held_out_scores(network: Network) -> dict[str, Any]:
@@ -58,14 +34,14 @@ def _scores(network: Network, name: str) -> dict[str, Any]:
         width_px=SCORED_SIZE_PX,
     )
     inside = film.emitters.inside(SCORED_SIZE_PX, SCORED_SIZE_PX)
-    image = image_of(network, film.frames_adu)
+    image = draw(detect(network, film.frames_adu))
     truth = truth_image(
         film.emitters.y_px[inside],
         film.emitters.x_px[inside],
         shape=(SCORED_SIZE_PX * ZOOM, SCORED_SIZE_PX * ZOOM),
         sr_pixel_size_nm=1 / ZOOM,
     )
-    background_adu = float(_levels(film.frames_adu)[0])
+    background_adu = float(film_levels(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=ZOOM)
     ours, camera = score(image, truth), score(widefield, truth)
     return {
@@ -77,7 +53,8 @@ def _scores(network: Network, name: str) -> dict[str, Any]:
 
 def code_sha256() -> str:
     """Hash of the sources that decide what a network is: simulation, training and kernels."""
-    sources = [*Path(__file__).parent.glob("*.py"), Path(kernels.__file__), Path(contract.__file__)]
+    served = [Path(kernels.__file__), Path(contract.__file__)]
+    sources = [*Path(__file__).parent.rglob("*.py"), *served]
     total = hashlib.sha256()
     for source in sorted(sources, key=lambda path: path.name):
         total.update(source.name.encode() + b"\0" + source.read_bytes())

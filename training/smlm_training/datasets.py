@@ -44,6 +44,12 @@ class Ranges:
     photons_spread: Range = (0.05, 0.5)
     sigma_px: Range = (0.9, 1.6)
     background_photons: Range = (5.0, 100.0)
+    offset_adu: Range = (50.0, 1000.0)
+    emccd_share: float = 0.6
+    emccd_adu_per_photon: Range = (1.0, 20.0)
+    emccd_read_noise_adu: Range = (0.0, 5.0)
+    scmos_adu_per_photon: Range = (0.5, 4.0)
+    scmos_read_noise_photons: Range = (0.8, 2.5)
     emitters_max: int = 330
     """Most molecules of a patch; fuller patches are thinned out."""
 
@@ -120,7 +126,7 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> Film:
         rng,
         structure=_random_structure(rng, ranges),
         fluorophore=fluorophore,
-        camera=_random_camera(rng, (size_px, size_px)),
+        camera=_random_camera(rng, ranges),
         background_photons=_random_background(rng, ranges),
         frames=ranges.frames_per_film,
         height_px=size_px,
@@ -176,15 +182,17 @@ def _random_background(rng: np.random.Generator, ranges: Ranges) -> NDArray[np.f
     return shaded
 
 
-def _random_camera(rng: np.random.Generator, shape: tuple[int, int]) -> Camera:
+def _random_camera(rng: np.random.Generator, ranges: Ranges) -> Camera:
     """An EMCCD or an sCMOS, half of the latter with pixels that differ."""
-    offset_adu = rng.uniform(50, 1000)
-    if rng.random() < 0.6:
-        return Emccd(_log_uniform(rng, (1.0, 20.0)), offset_adu, rng.uniform(0, 5))
-    gain = _log_uniform(rng, (0.5, 4.0))
-    read_noise_adu = gain * rng.uniform(0.8, 2.5)
+    offset_adu = rng.uniform(*ranges.offset_adu)
+    if rng.random() < ranges.emccd_share:
+        gain = _log_uniform(rng, ranges.emccd_adu_per_photon)
+        return Emccd(gain, offset_adu, rng.uniform(*ranges.emccd_read_noise_adu))
+    gain = _log_uniform(rng, ranges.scmos_adu_per_photon)
+    read_noise_adu = gain * rng.uniform(*ranges.scmos_read_noise_photons)
     if rng.random() < 0.5:
         return Scmos(gain, offset_adu, read_noise_adu)
+    shape = (ranges.patch_px, ranges.patch_px)
     return Scmos(
         gain * rng.normal(1, 0.02, shape),
         offset_adu + rng.normal(0, 1, shape),

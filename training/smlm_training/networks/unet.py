@@ -1,38 +1,18 @@
-"""The networks, by name: each a function that builds a Keras model."""
+"""The U-Net that answers with detections: the one served by default."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
-import tensorflow as tf
 from keras import layers
 
 from smlm_pipeline import contract
+from smlm_training.networks.resampling import DoubleSize
 
 SIGMA_MIN_PX = 0.01
 """Smallest uncertainty the network may claim, for a finite likelihood."""
 
 PROBABILITY_PRIOR = -4.0
 """Initial logit: most camera pixels hold no molecule."""
-
-
-@keras.saving.register_keras_serializable("smlm_training")
-class DoubleSize(layers.Layer):
-    """Repeat every pixel twice along y and x.
-
-    Keras' own ``UpSampling2D`` does the same by repeating, which ONNX renders as
-    a dozen shape operations; this is one ``Resize``.
-    """
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """(N, H, W, C) -> (N, 2 H, 2 W, C)."""
-        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=2 * tf.shape(x)[1:3])
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape with height and width doubled."""
-        count, height, width, channels = shape
-        return count, height and 2 * height, width and 2 * width, channels
 
 
 def unet(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
@@ -91,7 +71,3 @@ def _detections(x: keras.KerasTensor) -> keras.KerasTensor:
         layers.Activation("softplus", dtype="float32")(spread)
     )
     return layers.Concatenate(name="detections", dtype="float32")([probability, reach, sigma])
-
-
-NETWORKS: dict[str, Callable[[], keras.Model]] = {"unet": unet}
-"""Builders by the name that the command line takes."""
