@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
-from smlm_training.inference import detect, draw
 from smlm_training.evaluate import score, truth_image, widefield_image
+from smlm_training.inference import detect, draw
 from smlm_training.presets import preset_film
 
 
