@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
@@ -61,7 +62,12 @@ def model_repository() -> Path:
 
 @pytest.fixture(scope="session")
 def local_transport(model_repository: Path) -> LocalTransport:
-    return LocalTransport(network_file(model_repository))
+    return LocalTransport(network_file(model_repository, contract.UNET.name))
+
+
+@pytest.fixture(scope="session")
+def map_transport(model_repository: Path) -> LocalTransport:
+    return LocalTransport(network_file(model_repository, contract.UNET_MAP.name))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline import contract, engines
-from smlm_pipeline.errors import ContractError, ReconError, SettingError
+from smlm_pipeline.errors import ContractError, ReconError
 from smlm_pipeline.reconstruct import plan_chunks
 from smlm_pipeline.repository import find_model_repository
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
@@ -67,6 +67,13 @@ Repository = Annotated[
         help="Model repository of the embedded server and of --engine local.",
     ),
 ]
+Model = Annotated[
+    str,
+    typer.Option(
+        help=f"Model to ask: the image is drawn from detections by default; "
+        f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison."
+    ),
+]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -98,9 +105,7 @@ def submit(
     tile_px: Annotated[
         int, typer.Option(help="Largest tile edge; larger fields are cut into tiles.")
     ] = Settings.tile_px,
-    model: Annotated[str, typer.Option(help="Model of the server to ask.")] = (
-        contract.RECONSTRUCTION.name
-    ),
+    model: Model = Settings.model,
     model_repository: Repository = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -115,9 +120,9 @@ def submit(
     """
     with _door():
         settings = Settings(
-            zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
+            model=model, zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
         )
-        asked = Submission(stack, output or default_image(stack), model, settings, pixel_size_nm)
+        asked = Submission(stack, output or default_image(stack), settings, pixel_size_nm)
         noisy = not (quiet or as_json)
         if noisy and pixel_size_nm is None:
             _tell_pixel_size(stack)
@@ -148,7 +153,8 @@ def serve(
 
         repository = find_model_repository(model_repository)
         with EmbeddedServer(repository, grpc_port=port, log_file=log) as server:
-            typer.echo(f"serving {contract.RECONSTRUCTION.name} at {server.address}")
+            served = [name for name in contract.STEPS if (repository / name).exists()]
+            typer.echo(f"serving {', '.join(served)} at {server.address}")
             typer.echo(f"metrics at {server.metrics_url}")
             typer.echo(f"use it: recon-client submit stack.tif --server {server.address}")
             sys.stdout.flush()
@@ -159,11 +165,12 @@ def serve(
 @app.command(epilog=EXIT_CODES)
 def status(
     server: Server = None,
+    model: Model = Settings.model,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Tell whether a server is ready, what it serves and whether that fits this client."""
     with _door():
-        state = engines.server_status(server or f"127.0.0.1:{contract.GRPC_PORT}")
+        state = engines.server_status(server or f"127.0.0.1:{contract.GRPC_PORT}", model)
         if as_json:
             typer.echo(json.dumps(state.as_dict(), indent=2))
         else:
@@ -180,8 +187,9 @@ def status(
             Console().print(f"Triton {state.server_version} at {state.address}: {ready}", table)
         if not state.fits:
             raise ContractError(
-                f"the server at {state.address} does not fit this client, which speaks contract "
-                f"version {contract.CONTRACT_VERSION}; start it on this project's model_repository"
+                f"{state.asked!r} of the server at {state.address} does not fit this client, which "
+                f"speaks contract version {contract.CONTRACT_VERSION}; start the server on this "
+                "project's model_repository"
             )
 
 
@@ -221,9 +229,7 @@ def _choose_engine(
     engine: EngineName, server: str | None, model_repository: Path | None, model: str
 ) -> contextlib.AbstractContextManager[engines.Engine]:
     if engine is EngineName.LOCAL:
-        if model != contract.RECONSTRUCTION.name:
-            raise SettingError(f"--engine local has no model {model!r}; leave out --model")
-        return engines.local_engine(model_repository)
+        return engines.local_engine(model_repository, model)
     if server:
         return engines.server_engine(server, model)
     return engines.embedded_engine(model_repository, model)

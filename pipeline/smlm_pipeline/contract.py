@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Raised whenever a tensor, a unit or a limit below changes its meaning."""
 
 CONTRACT_PARAMETER = "contract_version"
@@ -31,7 +31,7 @@ HALO_PX = 24
 """Context around the core of a tile: the receptive field's radius, rounded up."""
 
 MAX_FRAMES_PER_CHUNK = 64
-"""``max_batch_size`` of ``normalize`` and ``unet``."""
+"""Most frames of a request: ``max_batch_size`` of ``unet``, checked by ``normalize``."""
 
 MAX_ZOOM = 64
 """Most fine pixels along the edge of a camera pixel: bounds what a request may allocate."""
@@ -41,6 +41,9 @@ MARGIN_PX = 1
 
 MAX_OFFSET_PX = 1.0
 """A detection lies at most this far from the centre of its pixel, along y and x."""
+
+MAP_ZOOM = 8
+"""Fine pixels along the edge of a camera pixel in a map network's answer: fixed by training."""
 
 WEIGHT_ONE = 1 << 16
 """The integer that stands for one emitter: images count units of 2^-16 emitters."""
@@ -80,11 +83,20 @@ FRAMES = TensorSpec("FRAMES", "UINT16", (-1, -1))
 LEVELS = TensorSpec("LEVELS", "FP32", (2,))
 """Background and scale of each frame, N,2, in ADU."""
 
-NORMALIZED = TensorSpec("NORMALIZED", "FP32", (1, -1, -1))
-"""(frame - background) / scale, N,1,H,W, dimensionless."""
+FILM_MEAN = TensorSpec("FILM_MEAN", "FP32", (-1, -1))
+"""Mean over the film of the same tile, H,W, in ADU: where molecules were seen at other times."""
+
+NORMALIZED_CHANNELS = ("frame", "film_mean")
+"""Channels of ``NORMALIZED``; both are (value - background) / scale."""
+
+NORMALIZED = TensorSpec("NORMALIZED", "FP32", (len(NORMALIZED_CHANNELS), -1, -1))
+"""Each frame beside the film's mean, N,2,H,W, dimensionless."""
 
 DETECTIONS = TensorSpec("DETECTIONS", "FP32", (len(DETECTION_CHANNELS), -1, -1))
 """One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
+
+MAP = TensorSpec("MAP", "FP32", (1, -1, -1))
+"""Expected emitters per fine pixel, N,1,``MAP_ZOOM`` H,``MAP_ZOOM`` W."""
 
 WINDOW = TensorSpec("WINDOW", "INT32", (5,))
 """zoom, then the core of the tile: y, x, height, width, in camera pixels."""
@@ -101,12 +113,35 @@ def _explicit(spec: TensorSpec) -> TensorSpec:
     return TensorSpec(spec.name, spec.dtype, (-1, *spec.dims))
 
 
-NORMALIZE = ModelSpec("normalize", MAX_FRAMES_PER_CHUNK, (FRAMES, LEVELS), (NORMALIZED,))
+NORMALIZE = ModelSpec(
+    "normalize", 0, (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN), (_explicit(NORMALIZED),)
+)
 UNET = ModelSpec("unet", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
 SUMMATION = ModelSpec("summation", 0, (_explicit(DETECTIONS), WINDOW), (IMAGE, FRAME_COUNT))
-RECONSTRUCTION = ModelSpec(
-    "reconstruction", 0, (_explicit(FRAMES), _explicit(LEVELS), WINDOW), (IMAGE, FRAME_COUNT)
-)
+UNET_MAP = ModelSpec("unet_map", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (MAP,))
+SUMMATION_MAP = ModelSpec("summation_map", 0, (_explicit(MAP), WINDOW), (IMAGE, FRAME_COUNT))
 
-MODELS = (NORMALIZE, UNET, SUMMATION, RECONSTRUCTION)
-"""The models of the repository, in the order of the data path."""
+
+def _ensemble(name: str) -> ModelSpec:
+    """All ensembles look the same from outside."""
+    inputs = (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN, WINDOW)
+    return ModelSpec(name, 0, inputs, (IMAGE, FRAME_COUNT))
+
+
+RECONSTRUCTION = _ensemble("reconstruction")
+"""The image drawn from detections, at any zoom: what is asked by default."""
+
+RECONSTRUCTION_MAP = _ensemble("reconstruction_map")
+"""The plain sum of the maps of a network that answers with the fine image itself."""
+
+STEPS = {
+    RECONSTRUCTION.name: (NORMALIZE, UNET, SUMMATION),
+    RECONSTRUCTION_MAP.name: (NORMALIZE, UNET_MAP, SUMMATION_MAP),
+}
+"""The models of each ensemble, in the order of the data path; the second is the network."""
+
+MODELS = (
+    *(NORMALIZE, UNET, SUMMATION, RECONSTRUCTION),
+    *(UNET_MAP, SUMMATION_MAP, RECONSTRUCTION_MAP),
+)
+"""The models of the repository."""

@@ -31,15 +31,20 @@ class Engine:
 
 
 @contextlib.contextmanager
-def local_engine(model_repository: Path | None) -> Iterator[Engine]:
+def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
     """The network in this process.
 
     Raises
     ------
     SettingError
-        If ONNX Runtime is not installed or there is no network.
+        If there is no such model or no network for it, or ONNX Runtime is not installed.
     """
-    file = network_file(find_model_repository(model_repository))
+    if model not in contract.STEPS:
+        raise SettingError(
+            f"--engine local has no model {model!r}; expected {' or '.join(contract.STEPS)}"
+        )
+    _, network, _ = contract.STEPS[model]
+    file = network_file(find_model_repository(model_repository), network.name)
     try:
         from smlm_pipeline.local import LocalTransport
     except ModuleNotFoundError as error:
@@ -87,8 +92,8 @@ def embedded_engine(model_repository: Path | None, model: str) -> Iterator[Engin
         yield engine
 
 
-def server_status(address: str) -> ServerStatus:
-    """What a server says of itself and of the models that this client needs.
+def server_status(address: str, model: str) -> ServerStatus:
+    """What a server says of itself and of the models of this client, for one that is asked.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def server_status(address: str) -> ServerStatus:
     from smlm_pipeline.triton import TritonTransport
 
     _check_address(address)
-    with TritonTransport(address) as transport:
+    with TritonTransport(address, model=model) as transport:
         return transport.status()
 
 

@@ -7,11 +7,15 @@ normalised frame and of where a detection is drawn.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError
+
+Reading = TypeVar("Reading", np.uint16, np.float32)
 
 TEMPORAL_FRAMES_MIN = 8
 """With fewer frames than this, fluctuations are taken over space, not time."""
@@ -102,9 +106,9 @@ def _significant(per_frame: NDArray[np.float64]) -> bool:
 
 
 def normalize(
-    frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(frame - background) / scale, frame by frame, at most ``NORMALIZED_MAX``.
+    """(value - background) / scale of frames and their film's mean, at most ``NORMALIZED_MAX``.
 
     The limit keeps a saturated pixel or a bright bead from outshining all that
     the network sees around it.
@@ -113,39 +117,48 @@ def normalize(
     ----------
     frames_adu : ndarray, shape (N, H, W), uint16
         Frames of one tile.
+    mean_adu : ndarray, shape (H, W), float32
+        Mean of the film's frames over the same tile.
     levels_adu : ndarray, shape (N, 2), float32
         Background and scale of each frame.
 
     Returns
     -------
-    ndarray, shape (N, 1, H, W), float32
-        Dimensionless frames, as the network reads them.
+    ndarray, shape (N, 2, H, W), float32
+        Channels of ``contract.NORMALIZED_CHANNELS``, as the network reads them.
 
     Raises
     ------
     ChunkError
-        If shapes do not fit the contract, or a level is not finite, or a
+        If shapes do not fit the contract, a level or a mean is not finite, or a
         scale is not positive.
     """
-    check_frames(frames_adu.shape, levels_adu.shape)
+    check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
     if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
         raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
+    if not np.isfinite(mean_adu).all():
+        raise ChunkError("FILM_MEAN must be finite; compute it from the film")
     background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
-    normalized = frames_adu.astype(np.float32)
-    normalized -= background
-    normalized /= scale
+    shape = (len(frames_adu), len(contract.NORMALIZED_CHANNELS), *mean_adu.shape)
+    normalized = np.empty(shape, np.float32)
+    normalized[:, 0] = frames_adu
+    normalized[:, 1] = mean_adu
+    normalized -= background[:, None]
+    normalized /= scale[:, None]
     np.minimum(normalized, np.float32(NORMALIZED_MAX), out=normalized)
-    return normalized[:, None]
+    return normalized
 
 
-def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -> None:
+def check_frames(
+    frames_shape: tuple[int, ...], mean_shape: tuple[int, ...], levels_shape: tuple[int, ...]
+) -> None:
     """Refuse frames that the network cannot take, before memory is spent on them.
 
     Raises
     ------
     ChunkError
-        If FRAMES is not (N, H, W) with edges in multiples of the contract's, or
-        LEVELS is not (N, 2).
+        If FRAMES is not (N, H, W) with edges in multiples of the contract's and no more
+        frames than it allows, FILM_MEAN is not (H, W), or LEVELS is not (N, 2).
     """
     multiple = contract.SIZE_MULTIPLE_PX
     if len(frames_shape) != 3 or min(frames_shape) < 1:
@@ -155,6 +168,13 @@ def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -
             f"FRAMES is {frames_shape[1]} x {frames_shape[2]} pixels; "
             f"expected multiples of {multiple}: pad the tile"
         )
+    if frames_shape[0] > contract.MAX_FRAMES_PER_CHUNK:
+        raise ChunkError(
+            f"FRAMES holds {frames_shape[0]} frames; expected at most "
+            f"{contract.MAX_FRAMES_PER_CHUNK}: send smaller chunks"
+        )
+    if mean_shape != frames_shape[1:]:
+        raise ChunkError(f"FILM_MEAN has shape {mean_shape}; expected {frames_shape[1:]}")
     if levels_shape != (frames_shape[0], 2):
         raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
 
@@ -183,7 +203,7 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     ChunkError
         If the window does not lie in the tile, or a detection makes no sense.
     """
-    zoom, top, left, height, width = check_window(window, detections.shape)
+    zoom, top, left, height, width = check_window(window, *detections.shape[2:])
     core = detections[:, :, top : top + height, left : left + width]
     finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # a sum shows any one that is not
     if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
@@ -213,10 +233,61 @@ def _fine_index(
     return clipped
 
 
+def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sum the maps of N frames over a tile's core.
+
+    Each value is rounded to 2^-16 emitters, and a negative one counts as none, so
+    the sum does not depend on the order of frames, as in `draw`. Nothing points
+    out of a map's core: the margin stays empty.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
+        Expected emitters per fine pixel.
+    window : ndarray, shape (5,), int32
+        zoom, core y, core x, core height, core width, in camera pixels.
+
+    Returns
+    -------
+    ndarray, shape ((height + 2) * MAP_ZOOM, (width + 2) * MAP_ZOOM), int32
+        Core and margin, in units of 2^-16 emitters.
+
+    Raises
+    ------
+    ChunkError
+        If another zoom is asked for, the window does not lie in the tile, or a
+        value makes no sense.
+    """
+    fine = contract.MAP_ZOOM
+    tile_px = (size // fine for size in maps.shape[2:])
+    zoom, *core_px = check_window(window, *tile_px)
+    if zoom != fine:
+        raise ChunkError(
+            f"WINDOW asks for zoom {zoom}; expected {fine}, the zoom of the network's map: ask "
+            f"for that, or ask {contract.RECONSTRUCTION.name!r}, which draws at any zoom"
+        )
+    top, left, height, width = (fine * size_px for size_px in core_px)
+    core = maps[:, 0, top : top + height, left : left + width]
+    most = (2**31 - 1) / (contract.WEIGHT_ONE * len(maps))  # what N frames may add up to
+    image = np.zeros(image_shape(zoom, *core_px[2:]), np.int32)
+    margin = fine * contract.MARGIN_PX
+    summed = image[margin:-margin, margin:-margin]
+    for frame in core:  # frame by frame stays in the cache
+        if not (np.isfinite(frame.min()) and frame.max() < most):
+            raise ChunkError(
+                "the network answered with a number of emitters that is not a number, or above "
+                f"{most:.0f} in one fine pixel"
+            )
+        units = np.maximum(frame, 0)
+        units *= contract.WEIGHT_ONE
+        summed += np.rint(units, out=units).astype(np.int32)
+    return image
+
+
 def check_window(
-    window: NDArray[np.int32], detections_shape: tuple[int, ...]
+    window: NDArray[np.int32], tile_height_px: int, tile_width_px: int
 ) -> tuple[int, int, int, int, int]:
-    """Zoom and core as plain integers.
+    """Zoom and core as plain integers, for a tile of so many camera pixels.
 
     Raises
     ------
@@ -226,14 +297,14 @@ def check_window(
     if window.shape != contract.WINDOW.dims:
         raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
     zoom, top, left, height, width = (int(value) for value in window)
-    tile_height, tile_width = detections_shape[-2:]
-    inside = top >= 0 and left >= 0 and top + height <= tile_height and left + width <= tile_width
+    ends = top + height <= tile_height_px and left + width <= tile_width_px
+    inside = top >= 0 and left >= 0 and ends
     if not 1 <= zoom <= contract.MAX_ZOOM:
         raise ChunkError(f"WINDOW asks for zoom {zoom}; expected 1 to {contract.MAX_ZOOM}")
     if height < 1 or width < 1 or not inside:
         raise ChunkError(
             f"WINDOW {window.tolist()} (zoom, y, x, height, width) does not lie in a tile of "
-            f"{tile_height} x {tile_width} pixels"
+            f"{tile_height_px} x {tile_width_px} pixels"
         )
     return zoom, top, left, height, width
 
@@ -245,13 +316,13 @@ def image_shape(zoom: int, height_px: int, width_px: int) -> tuple[int, int]:
 
 
 def cut(
-    frames_adu: NDArray[np.uint16],
+    frames_adu: NDArray[Reading],
     *,
     top: int,
     left: int,
     height: int,
     width: int,
-) -> NDArray[np.uint16]:
+) -> NDArray[Reading]:
     """A region of the frames that may reach beyond their lower and right edges.
 
     What lies outside repeats the last row and column, so that the light of a
@@ -259,14 +330,14 @@ def cut(
 
     Parameters
     ----------
-    frames_adu : ndarray, shape (N, Y, X), uint16
-        Whole frames.
+    frames_adu : ndarray, shape (N, Y, X), uint16 or float32
+        Whole frames, or a film's mean.
     top, left, height, width : int
         The region, in camera pixels.
 
     Returns
     -------
-    ndarray, shape (N, height, width), uint16
+    ndarray, shape (N, height, width), of the same dtype
         A view where the region lies inside, else a copy.
     """
     part = frames_adu[:, top : top + height, left : left + width]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from smlm_pipeline import kernels
+from smlm_pipeline import contract, kernels
 from smlm_pipeline.network import Network
 from smlm_pipeline.transport import PartialSum, Request
 
@@ -29,9 +29,10 @@ class LocalTransport:
         self._running = threading.Lock()
 
     def sum_chunk(self, request: Request) -> PartialSum:
-        """Normalise, detect, draw and sum one chunk."""
-        normalized = kernels.normalize(request.frames_adu, request.levels_adu)
+        """Normalise one chunk, run the network and sum what it finds."""
+        normalized = kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         with self._running:
-            detections = self.network.detect(normalized)
-        image = kernels.draw(detections, request.window)
+            found = self.network.detect(normalized)
+        summed = kernels.sum_map if self.network.answer == contract.MAP else kernels.draw
+        image = summed(found, request.window)
         return PartialSum(image, len(request.frames_adu))

@@ -1,4 +1,4 @@
-"""The whole path: open -> levels -> plan -> submit -> accumulate -> image. Read this first."""
+"""The whole path: open -> survey -> plan -> submit -> accumulate -> image. Read this first."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import chunking, kernels, scheduling
+from smlm_pipeline import chunking, contract, kernels, scheduling
 from smlm_pipeline.accumulate import Accumulator
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
+from smlm_pipeline.survey import Survey, survey
 from smlm_pipeline.transport import Request, Transport
 
-LEVEL_PIXELS = 1 << 26
-"""Most pixels of the sample from which levels are estimated: 128 MiB."""
-
-GRPC_BYTES_MAX = 1 << 31
-"""A message of gRPC is smaller than this."""
+BYTES_MAX = 1 << 31
+"""A message of gRPC is smaller than this; so is what a request's maps may take."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,12 @@ def reconstruct(
         If the film cannot be read, or a chunk fails for good.
     """
     started = time.perf_counter()
-    levels_adu = kernels.film_levels(_sample(stack, settings.level_frames))
+    seen = survey(stack, settings)
     chunks = plan_chunks(stack, settings)
     accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
     sums = scheduling.run(
         chunks,
-        lambda chunk: _request(stack, chunk, levels_adu, settings.zoom),
+        lambda chunk: _request(stack, chunk, seen, settings.zoom),
         transport,
         in_flight=settings.in_flight,
         attempts=settings.attempts,
@@ -87,7 +85,7 @@ def reconstruct(
             progress(stack.frame_count / len(chunks))
     image = accumulator.image()
     elapsed_s = time.perf_counter() - started
-    return Reconstruction(image, levels_adu, stack.frame_count, len(chunks), elapsed_s)
+    return Reconstruction(image, seen.levels_adu, stack.frame_count, len(chunks), elapsed_s)
 
 
 def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
@@ -96,7 +94,7 @@ def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
     Raises
     ------
     SettingError
-        If the sum of one chunk could not travel in one message.
+        If the sum of one chunk could not travel in one message, or its maps take too much.
     """
     chunks = chunking.plan(
         stack.frame_count,
@@ -105,40 +103,41 @@ def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
         chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
         tile_px=settings.tile_px,
     )
-    tile = chunks[0].tile
-    height, width = kernels.image_shape(settings.zoom, tile.y.core_size, tile.x.core_size)
-    if 4 * height * width >= GRPC_BYTES_MAX:
+    _check_size(chunks[0], settings)
+    return chunks
+
+
+def _check_size(chunk: Chunk, settings: Settings) -> None:
+    """Refuse what no message or no memory would hold."""
+    y, x = chunk.tile.y, chunk.tile.x
+    values = chunk.frame_count * y.read_size * x.read_size * contract.MAP_ZOOM**2
+    if settings.answers_map and 4 * values >= BYTES_MAX:
+        raise SettingError(
+            f"{settings.model} makes maps of {4 * values / 2**30:.1f} GiB of one request; expected "
+            "less than 2 GiB: choose a smaller --chunk-frames or --tile-px"
+        )
+    height, width = kernels.image_shape(settings.zoom, y.core_size, x.core_size)
+    if 4 * height * width >= BYTES_MAX:
         raise SettingError(
             f"zoom {settings.zoom} makes an image of {height} x {width} pixels from one request; "
             "expected less than 2 GiB: choose a smaller --zoom or --tile-px"
         )
-    return chunks
 
 
-def _sample(stack: Stack, frames: int) -> NDArray[np.uint16]:
-    """At most ``frames`` whole frames, evenly spread over the film; fewer of large ones."""
-    pixels = stack.height_px * stack.width_px
-    most = min(frames, max(LEVEL_PIXELS // pixels, kernels.TEMPORAL_FRAMES_MIN))
-    chosen = kernels.spread_evenly(stack.frame_count, most)
-    sample = np.empty((len(chosen), stack.height_px, stack.width_px), np.uint16)
-    for place, frame in enumerate(chosen):
-        sample[place] = stack.read(frame, frame + 1)[0]
-    return sample
-
-
-def _request(stack: Stack, chunk: Chunk, levels_adu: NDArray[np.float32], zoom: int) -> Request:
+def _request(stack: Stack, chunk: Chunk, seen: Survey, zoom: int) -> Request:
     """Read a chunk's frames and put its tensors together."""
     y, x = chunk.tile.y, chunk.tile.x
+    region = {
+        "top": y.read_start,
+        "left": x.read_start,
+        "height": y.read_size,
+        "width": x.read_size,
+    }
     frames = f"frames {chunk.first_frame} to {chunk.last_frame - 1}"
     return Request(
         label=f"{frames}, tile at y {y.core_start}, x {x.core_start}",
-        frames_adu=kernels.cut(
-            stack.read(chunk.first_frame, chunk.last_frame),
-            top=y.read_start,
-            left=x.read_start,
-            height=y.read_size,
-            width=x.read_size,
-        ),
-        levels_adu=np.broadcast_to(levels_adu, (chunk.frame_count, 2)),
+        frames_adu=kernels.cut(stack.read(chunk.first_frame, chunk.last_frame), **region),
+        levels_adu=np.broadcast_to(seen.levels_adu, (chunk.frame_count, 2)),
+        mean_adu=kernels.cut(seen.mean_adu[None], **region)[0],
         window=np.array(chunk.tile.window(zoom), np.int32),
     )

@@ -55,7 +55,7 @@ class Report:
             f"picture  {self.picture}\n"
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
             f"speed    {self.frames_per_s:,.0f} frames/s "
-            f"({self.elapsed_s:.1f} s, {self.engine}, model version {self.model_version})"
+            f"({self.elapsed_s:.1f} s, {self.engine}, {self.model} version {self.model_version})"
         )
 
 
@@ -67,7 +67,6 @@ def report(
     stack: Path,
     image: Path,
     picture: Path,
-    model: str,
     pixel_size_nm: float,
 ) -> Report:
     """Put the facts of a run together."""
@@ -76,7 +75,7 @@ def report(
         image=str(image),
         picture=str(picture),
         engine=engine.description,
-        model=model,
+        model=settings.model,
         model_version=engine.model_version,
         contract_version=contract.CONTRACT_VERSION,
         software=f"smlm-recon {smlm_pipeline.__version__}",

@@ -29,19 +29,19 @@ def find_model_repository(given: Path | None = None) -> Path:
     )
 
 
-def network_file(model_repository: Path) -> Path:
-    """The newest ``model.onnx`` of the repository's network.
+def network_file(model_repository: Path, model: str) -> Path:
+    """The newest ``model.onnx`` of one of the repository's networks.
 
     Raises
     ------
     SettingError
         If there is none.
     """
-    files = model_repository.glob(f"{contract.UNET.name}/*/model.onnx")
+    files = model_repository.glob(f"{model}/*/model.onnx")
     versions = {int(file.parent.name): file for file in files if file.parent.name.isdigit()}
     if not versions:
         raise SettingError(
-            f"no network in {model_repository / contract.UNET.name}: expected 1/model.onnx; "
+            f"no network in {model_repository / model}: expected 1/model.onnx; "
             "publish one, or name another repository with --model-repository"
         )
     return versions[max(versions)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, ReconError
@@ -27,6 +29,45 @@ def check_configuration(configuration: Mapping[str, Any], spec: contract.ModelSp
         names = [tensor["name"] for tensor in configuration[side]]
         if names != [tensor.name for tensor in expected]:
             raise ContractError(f"the {side}s of {spec.name!r} are {names}; expected {expected}")
+
+
+def respond(
+    backend: Any,
+    spec: contract.ModelSpec,
+    requests: Sequence[Any],
+    compute: Callable[..., Sequence[NDArray[Any]]],
+) -> list[Any]:
+    """One response per request; a request that does not fit gets its own error.
+
+    Parameters
+    ----------
+    backend : module
+        Triton's ``triton_python_backend_utils``, which only exists inside the server.
+    spec : ModelSpec
+        The model that answers.
+    requests : sequence of InferenceRequest
+        What Triton put together.
+    compute : callable
+        Takes the arrays of a request and gives those of its response, in the contract's order.
+
+    Returns
+    -------
+    list of InferenceResponse
+        In the order of the requests.
+    """
+
+    def answer(request: Any) -> Any:
+        inputs = [backend.get_input_tensor_by_name(request, each.name) for each in spec.inputs]
+        try:
+            arrays = compute(*(tensor.as_numpy() for tensor in inputs))
+        except Exception as error:  # noqa: BLE001 - a door: the server must live on
+            return backend.InferenceResponse(error=backend.TritonError(message(error)))
+        outputs = zip(spec.outputs, arrays, strict=True)
+        return backend.InferenceResponse(
+            [backend.Tensor(each.name, array) for each, array in outputs]
+        )
+
+    return [answer(request) for request in requests]
 
 
 def message(error: Exception) -> str:

@@ -14,16 +14,23 @@ DEFAULT_PIXEL_SIZE_NM = 100.0
 CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
 """Camera pixels and frames of a request where the user does not say."""
 
+MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST = 1 << 18, 16
+"""The same for a map network, whose answer is 64 values per camera pixel: 64 MiB."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """How a film is cut into chunks, sent and drawn."""
 
+    model: str = contract.RECONSTRUCTION.name
+    """Ensemble that makes the image."""
+
     zoom: int = 8
     """Fine pixels along the edge of a camera pixel."""
 
     chunk_frames: int | None = None
-    """Frames of one request; by default as many as make about two megapixels, at most 32."""
+    """Frames of one request; by default as many as make about two megapixels, at most 32;
+    an eighth of that, at most 16, of a map network."""
 
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
@@ -37,19 +44,33 @@ class Settings:
     level_frames: int = 128
     """Frames, evenly spread over the film, from which its levels are estimated."""
 
+    mean_frames: int = 512
+    """Frames, evenly spread, whose mean shows the network what else the film has seen."""
+
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
+        if self.answers_map and self.zoom != contract.MAP_ZOOM:
+            raise SettingError(
+                f"zoom is {self.zoom}; expected {contract.MAP_ZOOM}, the zoom of {self.model}: "
+                f"leave out --zoom, or take --model {contract.RECONSTRUCTION.name}"
+            )
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
         _within("in-flight", self.in_flight, 1, 64)
         _within("attempts", self.attempts, 1, 100)
         _within("level-frames", self.level_frames, 1, 10_000)
+        _within("mean-frames", self.mean_frames, 1, 100_000)
         if self.tile_px % contract.SIZE_MULTIPLE_PX:
             raise SettingError(
                 f"tile is {self.tile_px} pixels; expected a multiple of {contract.SIZE_MULTIPLE_PX}"
             )
+
+    @property
+    def answers_map(self) -> bool:
+        """Whether the model's network answers with the fine map itself."""
+        return self.model == contract.RECONSTRUCTION_MAP.name
 
 
 def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
@@ -61,7 +82,12 @@ def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
     if settings.chunk_frames is not None:
         return settings.chunk_frames
     tile_pixels = min(height_px, settings.tile_px) * min(width_px, settings.tile_px)
-    return max(min(CHUNK_PIXELS // tile_pixels, CHUNK_FRAMES_MOST), 1)
+    pixels, frames_most = (
+        (MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST)
+        if settings.answers_map
+        else (CHUNK_PIXELS, CHUNK_FRAMES_MOST)
+    )
+    return max(min(pixels // tile_pixels, frames_most), 1)
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

@@ -24,7 +24,6 @@ class Submission:
 
     stack: Path
     image: Path
-    model: str
     settings: Settings
     pixel_size_nm: float | None
 
@@ -93,7 +92,6 @@ def submit(
                 stack=submission.stack,
                 image=submission.image,
                 picture=submission.picture,
-                model=submission.model,
                 pixel_size_nm=submission.camera_pixel_nm(film),
             )
             pixel_nm = told.sr_pixel_size_nm

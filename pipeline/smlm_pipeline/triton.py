@@ -48,17 +48,22 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What a server says of itself and of the models that this client needs."""
+    """What a server says of itself and of the models of this client.
+
+    ``asked`` is the model that is to be used; a server may lack what only others need.
+    """
 
     address: str
     ready: bool
     server_version: str
+    asked: str
     models: tuple[ModelStatus, ...]
 
     @property
     def fits(self) -> bool:
-        """Whether this client can reconstruct with this server."""
-        return self.ready and all(model.fits for model in self.models)
+        """Whether the model that is asked, with its steps, can be used."""
+        needed = {self.asked, *(step.name for step in contract.STEPS.get(self.asked, ()))}
+        return self.ready and all(model.fits for model in self.models if model.name in needed)
 
     def as_dict(self) -> dict[str, Any]:
         """All that is known, for JSON."""
@@ -103,6 +108,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         inputs = [
             _tensor(contract.FRAMES, request.frames_adu),
             _tensor(contract.LEVELS, request.levels_adu),
+            _tensor(contract.FILM_MEAN, request.mean_adu),
             _tensor(contract.WINDOW, request.window),
         ]
         try:
@@ -153,8 +159,9 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             metadata = self._client.get_server_metadata(client_timeout=QUESTION_TIMEOUT_S)
         except InferenceServerException as error:
             raise self._unreachable(error) from error
-        models = tuple(self._model_status(model.name) for model in contract.MODELS)
-        return ServerStatus(self.address, ready, metadata.version, models)
+        names = dict.fromkeys([*(model.name for model in contract.MODELS), self.model])
+        models = tuple(self._model_status(name) for name in names)
+        return ServerStatus(self.address, ready, metadata.version, self.model, models)
 
     def _model_status(self, name: str) -> ModelStatus:
         try:

@@ -19,7 +19,7 @@ from smlm_pipeline.repository import network_file
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = {model.name: model for model in contract.MODELS}
-CPU_UNET = REPOSITORY / "unet" / "configs" / "cpu.pbtxt"
+NETWORKS = ("unet", "unet_map")
 FILES = sorted(REPOSITORY.rglob("*.pbtxt"))
 NETWORK_BYTES_MAX = 5_000_000
 
@@ -48,8 +48,12 @@ def _spec(path: Path) -> ModelSpec:
     )
 
 
-def _steps() -> list[Any]:
-    stated = _parsed(REPOSITORY / "reconstruction" / "config.pbtxt")
+def _cpu(network: str) -> Path:
+    return REPOSITORY / network / "configs" / "cpu.pbtxt"
+
+
+def _steps(ensemble: str) -> list[Any]:
+    stated = _parsed(REPOSITORY / ensemble / "config.pbtxt")
     return list(stated.ensemble_scheduling.step)
 
 
@@ -64,7 +68,8 @@ def test_the_repository_holds_the_models_of_the_contract() -> None:
     folders = {path.name for path in REPOSITORY.iterdir() if path.is_dir()}
     assert folders == set(MODELS)
     names = {str(path.relative_to(REPOSITORY)) for path in FILES}
-    assert names == {f"{name}/config.pbtxt" for name in MODELS} | {"unet/configs/cpu.pbtxt"}
+    twice = {f"{name}/configs/cpu.pbtxt" for name in NETWORKS}
+    assert names == {f"{name}/config.pbtxt" for name in MODELS} | twice
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,7 +77,7 @@ def test_every_model_has_a_version(name: str) -> None:
     """Triton does not load a model without one, and an ensemble's holds no file."""
     (version,) = (path for path in (REPOSITORY / name).iterdir() if path.name.isdigit())
     files = {path.name for path in version.iterdir()}
-    assert ("model.py" in files) is (name != "reconstruction")
+    assert ("model.py" in files) is (name not in contract.STEPS)
 
 
 @each_file
@@ -105,16 +110,18 @@ def test_configuration_as_the_models_get_it(path: Path) -> None:
         ]
 
 
-# --- unet twice -----------------------------------------------------------------------------
+# --- networks, each twice -------------------------------------------------------------------
 
 
-def test_both_networks_look_the_same_from_outside() -> None:
-    assert _spec(CPU_UNET) == _spec(REPOSITORY / "unet" / "config.pbtxt")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_looks_the_same_with_and_without_a_gpu(name: str) -> None:
+    assert _spec(_cpu(name)) == _spec(REPOSITORY / name / "config.pbtxt")
 
 
-def test_network_is_a_plan_on_a_gpu_and_python_without() -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
     kinds = model_config_pb2.ModelInstanceGroup.Kind
-    gpu, cpu = _parsed(REPOSITORY / "unet" / "config.pbtxt"), _parsed(CPU_UNET)
+    gpu, cpu = _parsed(REPOSITORY / name / "config.pbtxt"), _parsed(_cpu(name))
     assert (gpu.platform, gpu.backend) == ("tensorrt_plan", "")
     assert [kinds.Name(group.kind) for group in gpu.instance_group] == ["KIND_GPU"]
     assert (cpu.platform, cpu.backend) == ("", "python")
@@ -124,36 +131,45 @@ def test_network_is_a_plan_on_a_gpu_and_python_without() -> None:
 
 @each_file
 def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> None:
+    """The scheduler of ``normalize`` batches nothing: it is there for its bounded queue."""
     found = _parsed(path)
-    assert found.HasField("dynamic_batching") is (found.max_batch_size > 0)
+    asked = found.max_batch_size > 0 or found.name == "normalize"
+    assert found.HasField("dynamic_batching") is asked
 
 
-def test_the_queue_is_bounded_at_the_first_step() -> None:
+@pytest.mark.parametrize("ensemble", contract.STEPS)
+def test_the_queue_is_bounded_at_the_first_step(ensemble: str) -> None:
     """A refusal later would come after work was done."""
-    first = _parsed(REPOSITORY / "normalize" / "config.pbtxt")
+    first = _parsed(REPOSITORY / _steps(ensemble)[0].model_name / "config.pbtxt")
     assert first.dynamic_batching.default_queue_policy.max_queue_size > 0
 
 
-# --- the ensemble ---------------------------------------------------------------------------
+# --- the ensembles --------------------------------------------------------------------------
+
+each_ensemble = pytest.mark.parametrize("name", contract.STEPS)
 
 
-def test_steps_follow_the_data_path() -> None:
-    assert [step.model_name for step in _steps()] == ["normalize", "unet", "summation"]
-    assert {step.model_version for step in _steps()} == {-1}
+@each_ensemble
+def test_steps_follow_the_data_path(name: str) -> None:
+    steps = _steps(name)
+    assert [step.model_name for step in steps] == [model.name for model in contract.STEPS[name]]
+    assert {step.model_version for step in steps} == {-1}
 
 
-def test_every_tensor_of_every_step_is_wired() -> None:
-    for step in _steps():
+@each_ensemble
+def test_every_tensor_of_every_step_is_wired(name: str) -> None:
+    for step in _steps(name):
         model = MODELS[step.model_name]
         assert set(step.input_map) == {tensor.name for tensor in model.inputs}
         assert set(step.output_map) == {tensor.name for tensor in model.outputs}
 
 
-def test_every_wire_carries_one_kind_of_tensor() -> None:
+@each_ensemble
+def test_every_wire_carries_one_kind_of_tensor(name: str) -> None:
     """Dims agree as they are, or with the batch axis of whichever end has one."""
-    ensemble = contract.RECONSTRUCTION
+    ensemble = MODELS[name]
     sources = {tensor.name: (tensor, ensemble) for tensor in ensemble.inputs}
-    for step in _steps():
+    for step in _steps(name):
         model = MODELS[step.model_name]
         for tensor in model.inputs:
             source, giver = sources[step.input_map[tensor.name]]
@@ -169,12 +185,13 @@ def test_every_wire_carries_one_kind_of_tensor() -> None:
         assert _with_batch_axis(source, giver) == _with_batch_axis(tensor, ensemble)
 
 
-# --- the network ----------------------------------------------------------------------------
+# --- the networks ---------------------------------------------------------------------------
+
+each_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-@pytest.fixture(scope="module")
-def network() -> onnx.ModelProto:
-    return onnx.load(network_file(REPOSITORY))
+def _network(name: str) -> onnx.ModelProto:
+    return onnx.load(network_file(REPOSITORY, name))
 
 
 def _axes(tensor: onnx.ValueInfoProto) -> tuple[int | str, ...]:
@@ -182,37 +199,43 @@ def _axes(tensor: onnx.ValueInfoProto) -> tuple[int | str, ...]:
     return tuple(axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim)
 
 
-def test_network_has_the_tensors_of_the_contract(network: onnx.ModelProto) -> None:
-    for found, spec in (
-        (network.graph.input, contract.NORMALIZED),
-        (network.graph.output, contract.DETECTIONS),
+@each_network
+def test_network_has_the_tensors_of_the_contract(name: str) -> None:
+    graph = _network(name).graph
+    for found, expected in (
+        (graph.input, MODELS[name].inputs),
+        (graph.output, MODELS[name].outputs),
     ):
-        (tensor,) = found
-        assert tensor.name == spec.name
-        assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-        fixed = tuple(-1 if isinstance(axis, str) else axis for axis in _axes(tensor))
-        assert fixed == (-1, *spec.dims)
+        assert [tensor.name for tensor in found] == [spec.name for spec in expected]
+        for tensor, spec in zip(found, expected, strict=True):
+            assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            fixed = tuple(-1 if isinstance(axis, str) else axis for axis in _axes(tensor))
+            assert fixed == (-1, *spec.dims)
 
 
-def test_network_leaves_frames_and_size_open(network: onnx.ModelProto) -> None:
-    channels = len(contract.DETECTION_CHANNELS)
-    assert _axes(network.graph.input[0]) == ("N", 1, "H", "W")
-    assert _axes(network.graph.output[0]) == ("N", channels, "H", "W")
+@each_network
+def test_network_leaves_frames_and_size_open(name: str) -> None:
+    graph = _network(name).graph
+    assert _axes(graph.input[0]) == ("N", len(contract.NORMALIZED_CHANNELS), "H", "W")
+    assert _axes(graph.output[0])[0] == "N"
 
 
-def test_network_is_whole_and_small(network: onnx.ModelProto) -> None:
+@each_network
+def test_network_is_whole_and_small(name: str) -> None:
+    network = _network(name)
     onnx.checker.check_model(network, full_check=True)
-    assert network_file(REPOSITORY).stat().st_size < NETWORK_BYTES_MAX
+    assert network_file(REPOSITORY, name).stat().st_size < NETWORK_BYTES_MAX
     external = [each.name for each in network.graph.initializer if each.external_data]
     assert external == []
 
 
-def test_card_is_about_this_network() -> None:
-    file = network_file(REPOSITORY)
+@each_network
+def test_card_is_about_this_network(name: str) -> None:
+    file = network_file(REPOSITORY, name)
     card = file.with_name("model.json")
     if not card.exists():
         pytest.skip("no model.json beside model.onnx: the network has not been published yet")
     told = json.loads(card.read_text())
     assert told["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert told["contract_version"] == contract.CONTRACT_VERSION
-    assert told["name"] == contract.UNET.name
+    assert told["name"] == name

@@ -6,6 +6,7 @@ the model's ``config.pbtxt``; see ``fakes/``.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,10 @@ CONFIGURATIONS = {
     "normalize": REPOSITORY / "normalize" / "config.pbtxt",
     "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
     "summation": REPOSITORY / "summation" / "config.pbtxt",
+    "unet_map": REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
+    "summation_map": REPOSITORY / "summation_map" / "config.pbtxt",
 }
+CHAINS = {"unet": "summation", "unet_map": "summation_map"}
 
 
 def _configuration(name: str) -> dict[str, Any]:
@@ -45,12 +49,21 @@ def served() -> dict[str, ServedModel]:
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
     frames_adu = spots_adu(*shape, seed=seed)
     levels_adu = np.tile(kernels.film_levels(frames_adu), (shape[0], 1))
+    mean_adu = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
     window = np.array([zoom, 4, 0, shape[1] - 5, shape[2]], np.int32)
-    return Request(f"seed {seed}", frames_adu, levels_adu, window)
+    return Request(f"seed {seed}", frames_adu, levels_adu, mean_adu, window)
 
 
 def _normalize_inputs(request: Request) -> Tensors:
-    return {"FRAMES": request.frames_adu, "LEVELS": request.levels_adu}
+    return {
+        "FRAMES": request.frames_adu,
+        "LEVELS": request.levels_adu,
+        "FILM_MEAN": request.mean_adu,
+    }
+
+
+def _normalized(request: Request) -> NDArray[np.float32]:
+    return kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
 
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
@@ -58,6 +71,11 @@ def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     detections = rng.uniform(-1, 1, (frames, 5, 12, 16)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
     return detections
+
+
+def _maps(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-0.1, 1, (frames, 1, 96, 128)).astype(np.float32)
 
 
 def _window(*values: int) -> NDArray[np.int32]:
@@ -86,19 +104,20 @@ def test_normalize(served: dict[str, ServedModel]) -> None:
     requests = [_request(seed=1), _request((1, 16, 16), seed=2), _request((5, 32, 20), seed=3)]
     responses = served["normalize"].execute(*map(_normalize_inputs, requests))
     for request, response in zip(requests, responses, strict=True):
-        expected = kernels.normalize(request.frames_adu, request.levels_adu)
+        expected = _normalized(request)
         np.testing.assert_array_equal(_tensors(response)["NORMALIZED"], expected)
 
 
-def test_unet(served: dict[str, ServedModel]) -> None:
-    alone = Network(network_file(REPOSITORY), intra_op_threads=0)
+@pytest.mark.parametrize(("name", "answer"), [("unet", "DETECTIONS"), ("unet_map", "MAP")])
+def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None:
+    alone = Network(network_file(REPOSITORY, name), intra_op_threads=0)
     rng = np.random.default_rng(0)
-    shapes = [(3, 1, 16, 20), (1, 1, 64, 64)]
+    shapes = [(3, 2, 16, 20), (1, 2, 64, 64)]
     inputs = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
-    responses = served["unet"].execute(*({"NORMALIZED": each} for each in inputs))
+    responses = served[name].execute(*({"NORMALIZED": each} for each in inputs))
     for given, response in zip(inputs, responses, strict=True):
         expected = alone.detect(given)
-        np.testing.assert_array_equal(_tensors(response)["DETECTIONS"], expected)
+        np.testing.assert_array_equal(_tensors(response)[answer], expected)
 
 
 def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> None:
@@ -127,44 +146,66 @@ def test_summation(served: dict[str, ServedModel]) -> None:
         assert _tensors(response)["FRAME_COUNT"].tolist() == [len(inputs["DETECTIONS"])]
 
 
+def test_summation_map(served: dict[str, ServedModel]) -> None:
+    batch: list[Tensors] = [
+        {"MAP": _maps(), "WINDOW": _window(8, 0, 0, 12, 16)},
+        {"MAP": _maps(frames=7, seed=1), "WINDOW": _window(8, 2, 4, 5, 6)},
+    ]
+    responses = served["summation_map"].execute(*batch)
+    for inputs, response in zip(batch, responses, strict=True):
+        expected = kernels.sum_map(inputs["MAP"], inputs["WINDOW"])
+        assert expected.any()
+        np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
+        assert _tensors(response)["FRAME_COUNT"].tolist() == [len(inputs["MAP"])]
+
+
 def test_an_empty_batch_has_no_responses(served: dict[str, ServedModel]) -> None:
-    assert [model.execute() for model in served.values()] == [[], [], []]
+    assert [model.execute() for model in served.values()] == [[]] * len(CONFIGURATIONS)
 
 
 # --- in a chain -----------------------------------------------------------------------------
 
 
+def _through_the_chain(served: dict[str, ServedModel], network: str, request: Request) -> Tensors:
+    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
+    (found,) = served[network].execute(_tensors(normalized))
+    (summed,) = served[CHAINS[network]].execute({**_tensors(found), "WINDOW": request.window})
+    return _tensors(summed)
+
+
 @pytest.mark.parametrize(
-    ("shape", "zoom"), [((3, 20, 24), 8), ((1, 16, 16), 1), ((20, 64, 64), 5), ((2, 128, 72), 16)]
+    ("network", "shape", "zoom"),
+    [
+        ("unet", (3, 20, 24), 8),
+        ("unet", (1, 16, 16), 1),
+        ("unet", (20, 64, 64), 5),
+        ("unet", (2, 128, 72), 16),
+        ("unet_map", (3, 20, 24), 8),
+        ("unet_map", (20, 64, 64), 8),
+    ],
 )
 def test_chain_equals_the_local_engine_bit_for_bit(
-    served: dict[str, ServedModel],
-    local_transport: LocalTransport,
-    shape: tuple[int, int, int],
-    zoom: int,
+    served: dict[str, ServedModel], network: str, shape: tuple[int, int, int], zoom: int
 ) -> None:
     request = _request(shape, zoom=zoom)
-    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
-    (found,) = served["unet"].execute(_tensors(normalized))
-    (summed,) = served["summation"].execute({**_tensors(found), "WINDOW": request.window})
-    expected = local_transport.sum_chunk(request)
+    summed = _through_the_chain(served, network, request)
+    expected = LocalTransport(network_file(REPOSITORY, network)).sum_chunk(request)
     assert expected.image.any()
-    np.testing.assert_array_equal(_tensors(summed)["IMAGE"], expected.image)
-    assert _tensors(summed)["FRAME_COUNT"].tolist() == [expected.frame_count]
+    np.testing.assert_array_equal(summed["IMAGE"], expected.image)
+    assert summed["FRAME_COUNT"].tolist() == [expected.frame_count]
 
 
+@pytest.mark.parametrize("network", CHAINS)
 def test_a_planned_tile_goes_through_the_chain(
-    served: dict[str, ServedModel], local_transport: LocalTransport
+    served: dict[str, ServedModel], network: str
 ) -> None:
     chunk = chunking.plan(2, 68, 64, chunk_frames=2, tile_px=64)[1]
-    request = _request((2, 64, 64))
     window = np.array(chunk.tile.window(8), np.int32)
-    (normalized,) = served["normalize"].execute(_normalize_inputs(request))
-    (found,) = served["unet"].execute(_tensors(normalized))
-    (summed,) = served["summation"].execute({**_tensors(found), "WINDOW": window})
-    planned = Request("tile", request.frames_adu, request.levels_adu, window)
-    expected = local_transport.sum_chunk(planned).image
-    np.testing.assert_array_equal(_tensors(summed)["IMAGE"], expected)
+    request = dataclasses.replace(_request((2, 64, 64)), window=window)
+    summed = _through_the_chain(served, network, request)
+    expected = LocalTransport(network_file(REPOSITORY, network)).sum_chunk(request).image
+    assert expected.any()
+    np.testing.assert_array_equal(summed["IMAGE"], expected)
     assert expected.shape == kernels.image_shape(8, chunk.tile.y.core_size, chunk.tile.x.core_size)
 
 
@@ -176,12 +217,27 @@ def _bad_frames() -> Tensors:
 
 
 def _bad_levels() -> Tensors:
-    return {"FRAMES": np.ones((1, 16, 16), np.uint16), "LEVELS": np.zeros((1, 2), np.float32)}
+    good = _normalize_inputs(_request())
+    return {**good, "LEVELS": np.zeros_like(good["LEVELS"])}
+
+
+def _bad_mean() -> Tensors:
+    good = _normalize_inputs(_request())
+    return {**good, "FILM_MEAN": good["FILM_MEAN"][:-4]}
+
+
+def _too_many() -> Tensors:
+    return _normalize_inputs(_request((65, 16, 16)))
 
 
 @pytest.mark.parametrize(
     ("bad", "words"),
-    [(_bad_frames, "FRAMES is 18 x 20 pixels; expected"), (_bad_levels, "LEVELS must be finite")],
+    [
+        (_bad_frames, "FRAMES is 18 x 20 pixels; expected"),
+        (_bad_levels, "LEVELS must be finite"),
+        (_bad_mean, "FILM_MEAN has shape (16, 24); expected (20, 24)"),
+        (_too_many, "FRAMES holds 65 frames; expected at most 64"),
+    ],
 )
 def test_normalize_refuses_one_and_answers_its_neighbours(
     served: dict[str, ServedModel], bad: Callable[[], Tensors], words: str
@@ -191,7 +247,7 @@ def test_normalize_refuses_one_and_answers_its_neighbours(
         _normalize_inputs(good), bad(), _normalize_inputs(good)
     )
     assert words in _error(second)
-    expected = kernels.normalize(good.frames_adu, good.levels_adu)
+    expected = _normalized(good)
     for response in (first, third):
         np.testing.assert_array_equal(_tensors(response)["NORMALIZED"], expected)
 
@@ -206,43 +262,70 @@ def _not_a_number() -> Tensors:
     return {"DETECTIONS": detections, "WINDOW": _window(8, 0, 0, 12, 16)}
 
 
+def _another_zoom() -> Tensors:
+    return {"MAP": _maps(), "WINDOW": _window(5, 0, 0, 12, 16)}
+
+
+def _no_map() -> Tensors:
+    maps = _maps()
+    maps[1, 0, 3, 3] = np.nan
+    return {"MAP": maps, "WINDOW": _window(8, 0, 0, 12, 16)}
+
+
 @pytest.mark.parametrize(
-    ("bad", "words"),
-    [(_outside, "does not lie in a tile of 12 x 16"), (_not_a_number, "is not a number")],
+    ("name", "bad", "words"),
+    [
+        ("summation", _outside, "does not lie in a tile of 12 x 16"),
+        ("summation", _not_a_number, "is not a number"),
+        ("summation_map", _another_zoom, "zoom 5; expected 8"),
+        ("summation_map", _no_map, "is not a number"),
+    ],
 )
 def test_summation_refuses_one_and_answers_its_neighbours(
-    served: dict[str, ServedModel], bad: Callable[[], Tensors], words: str
+    served: dict[str, ServedModel], name: str, bad: Callable[[], Tensors], words: str
 ) -> None:
-    good: Tensors = {"DETECTIONS": _detections(seed=3), "WINDOW": _window(2, 0, 0, 12, 16)}
-    first, second, third = served["summation"].execute(good, bad(), good)
+    window = _window(8, 0, 0, 12, 16)
+    good: Tensors
+    if name == "summation":
+        good = {"DETECTIONS": _detections(seed=3), "WINDOW": window}
+        expected = kernels.draw(good["DETECTIONS"], window)
+    else:
+        good = {"MAP": _maps(seed=3), "WINDOW": window}
+        expected = kernels.sum_map(good["MAP"], window)
+    first, second, third = served[name].execute(good, bad(), good)
     assert words in _error(second)
-    expected = kernels.draw(good["DETECTIONS"], good["WINDOW"])
     for response in (first, third):
         np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
 
 
-def test_unet_refuses_one_and_answers_its_neighbours(served: dict[str, ServedModel]) -> None:
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_network_refuses_one_and_answers_its_neighbours(
+    served: dict[str, ServedModel], name: str
+) -> None:
     """ONNX Runtime's own words name nodes and files of the build: they stay in the server."""
-    good: Tensors = {"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)}
-    odd: Tensors = {"NORMALIZED": np.ones((1, 1, 17, 18), np.float32)}
-    first, second, third = served["unet"].execute(good, odd, good)
+    good: Tensors = {"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)}
+    odd: Tensors = {"NORMALIZED": np.ones((1, 2, 17, 18), np.float32)}
+    first, second, third = served[name].execute(good, odd, good)
     assert "onnx" not in _error(second).lower()
     assert "the model failed with " in _error(second)
     for response in (first, third):
-        assert np.isfinite(_tensors(response)["DETECTIONS"]).all()
+        (found,) = _tensors(response).values()
+        assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("name", ["normalize", "summation"])
+@pytest.mark.parametrize("name", ["normalize", "summation", "summation_map"])
 def test_an_unforeseen_failure_is_told_by_its_kind_alone(
     served: dict[str, ServedModel], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError("/home/someone/secret.py is gone")
 
-    monkeypatch.setattr(kernels, {"normalize": "normalize", "summation": "draw"}[name], fail)
+    used = {"normalize": "normalize", "summation": "draw", "summation_map": "sum_map"}
+    monkeypatch.setattr(kernels, used[name], fail)
     inputs = {
         "normalize": _normalize_inputs(_request()),
         "summation": {"DETECTIONS": _detections(), "WINDOW": _window(2, 0, 0, 12, 16)},
+        "summation_map": {"MAP": _maps(), "WINDOW": _window(8, 0, 0, 12, 16)},
     }
     (response,) = served[name].execute(inputs[name])
     assert _error(response) == "the model failed with OSError; the server's log may tell more"
@@ -285,8 +368,16 @@ def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
     """Version 2 of the model beside version 1 has a file of its own."""
     shutil.copytree(REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
     model = ServedModel(tmp_path / "unet", _configuration("unet"), version="2")
-    (found,) = model.execute({"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)})
+    (found,) = model.execute({"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)})
     assert _tensors(found)["DETECTIONS"].shape == (1, 5, 16, 16)
+
+
+@pytest.mark.parametrize(("name", "other"), [("unet", "unet_map"), ("unet_map", "unet")])
+def test_the_other_network_is_refused_at_the_start(tmp_path: Path, name: str, other: str) -> None:
+    shutil.copytree(REPOSITORY / name, tmp_path / name)
+    shutil.copy(network_file(REPOSITORY, other), tmp_path / name / "1" / "model.onnx")
+    with pytest.raises(ContractError, match=f"the network of '{name}' answers with .*; expected"):
+        ServedModel(tmp_path / name, _configuration(name))
 
 
 # --- the fake itself ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from smlm_pipeline import contract
 from smlm_training.presets import preset_film
 
 pytestmark = pytest.mark.triton
@@ -85,7 +86,7 @@ def _start(film: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def _working(client: subprocess.Popen[str]) -> bool:
     """Whether the server has loaded its Python models and holds shared memory."""
-    return client.poll() is None and len(_segments(client)) >= 3 and _busy(client.pid)
+    return client.poll() is None and len(_segments(client)) >= 5 and _busy(client.pid)
 
 
 def _busy(pid: int) -> bool:
@@ -111,7 +112,7 @@ def test_a_run_that_ends_well(film_file: Path, tmp_path: Path) -> None:
     text, _ = client.communicate()
     assert client.returncode == 0
     assert json.loads(text)["frames"] == 40
-    assert len(seen) >= 4  # the server and a stub for each Python model
+    assert len(seen) >= 6  # the server and a stub for each Python model
     assert not [pid for pid in seen if _alive(pid)]
     assert not _segments(client)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.ome.tif", "image.png"]
@@ -195,7 +196,7 @@ def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:
             [*CLIENT, "status", "--server", address], capture_output=True, text=True, check=True
         )
         assert "2.51.0" in told.stdout
-        assert told.stdout.count("yes") == 8
+        assert told.stdout.count("yes") == 2 * len(contract.MODELS)
         output = tmp_path / "image.tif"
         for _ in range(2):  # many submissions to one server
             done = subprocess.run(

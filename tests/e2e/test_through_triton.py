@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +14,11 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
-from smlm_pipeline import kernels
-from smlm_pipeline.errors import InferenceError
+from smlm_pipeline import contract, kernels
+from smlm_pipeline.cli import app
+from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.server import EmbeddedServer
@@ -21,9 +26,13 @@ from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.transport import PartialSum, Request
 from smlm_pipeline.triton import TritonTransport
+from smlm_training.inference import film_mean
 from smlm_training.presets import preset_film
 
 pytestmark = pytest.mark.triton
+
+MAP = contract.RECONSTRUCTION_MAP.name
+COUNTS = ("count", "exec_count")
 
 
 @pytest.mark.parametrize("chunk_frames", [1, 7, 32, 64])
@@ -54,6 +63,55 @@ def test_tiles_and_another_zoom_through_triton(
     np.testing.assert_array_equal(through_triton.image, here.image)
 
 
+def test_map_bit_for_bit_the_local_one(
+    film_file: Path, triton: EmbeddedServer, map_transport: LocalTransport
+) -> None:
+    cut = Settings(model=MAP, chunk_frames=7, in_flight=3)
+    with open_stack(film_file) as film, TritonTransport(triton.address, model=MAP) as transport:
+        through_triton = reconstruct(film, transport, cut)
+        here = reconstruct(film, map_transport, Settings(model=MAP))
+    assert through_triton.image.any()
+    np.testing.assert_array_equal(through_triton.image, here.image)
+
+
+def test_the_command_makes_the_same_map_with_either_engine(
+    film_file: Path, tmp_path: Path, triton: EmbeddedServer
+) -> None:
+    images: list[Path] = []
+    for engine in (["--server", triton.address], ["--engine", "local"]):
+        images.append(tmp_path / f"{len(images)}.tif")
+        asked = ["submit", str(film_file), "-o", str(images[-1]), "--model", MAP, "--json", *engine]
+        result = CliRunner().invoke(app, asked)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["model"] == MAP
+    through_triton, here = (tifffile.imread(image) for image in images)
+    np.testing.assert_array_equal(through_triton, here)
+
+
+def test_tiles_of_a_map_through_triton(
+    tmp_path: Path, triton: EmbeddedServer, map_transport: LocalTransport
+) -> None:
+    path = tmp_path / "wide.tif"
+    frames_adu = preset_film("uniform-3", seed=4, frames=4, height_px=90, width_px=214).frames_adu
+    tifffile.imwrite(path, frames_adu, photometric="minisblack")
+    cut = Settings(model=MAP, tile_px=128)
+    with open_stack(path) as film, TritonTransport(triton.address, model=MAP) as transport:
+        through_triton, here = (reconstruct(film, each, cut) for each in (transport, map_transport))
+    assert through_triton.chunk_count == 3
+    np.testing.assert_array_equal(through_triton.image, here.image)
+
+
+def test_a_map_of_another_zoom_is_told_what_to_do(triton: EmbeddedServer) -> None:
+    """For those who ask the server by other means than the client, which refuses before."""
+    request = _request(np.zeros((2, 16, 16), np.uint16), scale_adu=1.0)
+    window = np.array([5, 0, 0, 16, 16], np.int32)
+    with (
+        TritonTransport(triton.address, model=MAP) as transport,
+        pytest.raises(InferenceError, match=r"zoom 5; expected 8, .* or ask 'reconstruction'"),
+    ):
+        transport.sum_chunk(dataclasses.replace(request, window=window))
+
+
 def test_concurrent_submissions_do_not_mix(
     tmp_path: Path, triton: EmbeddedServer, local_transport: LocalTransport
 ) -> None:
@@ -79,10 +137,66 @@ def test_concurrent_submissions_do_not_mix(
 def test_metrics_show_that_the_frames_went_through_unet(
     film_file: Path, triton: EmbeddedServer
 ) -> None:
-    before = _frames_through(triton, "unet")
+    before = _counted(triton, "nv_inference_count", "unet")
     with open_stack(film_file) as film, TritonTransport(triton.address) as transport:
         reconstruct(film, transport, Settings())
-        assert _frames_through(triton, "unet") - before == film.frame_count
+        after = _counted(triton, "nv_inference_count", "unet")
+        assert after - before == film.frame_count
+
+
+@pytest.mark.parametrize(("model", "network"), [("reconstruction", "unet"), (MAP, "unet_map")])
+def test_concurrent_requests_share_executions_of_the_network(
+    triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str
+) -> None:
+    """The first keeps the network busy, and those that come meanwhile are taken together."""
+    request, count = _request(np.tile(film_adu[:32], (1, 2, 2)), scale_adu=100.0), 8
+    start = threading.Barrier(count)
+
+    def send(_index: int) -> int:
+        start.wait()
+        return transport.sum_chunk(request).frame_count
+
+    before = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    with (
+        TritonTransport(triton.address, model=model) as transport,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        assert list(pool.map(send, range(count))) == [32] * count
+    after = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    frames, executions = (now - then for now, then in zip(after, before, strict=True))
+    assert frames == 32 * count
+    assert frames / contract.MAX_FRAMES_PER_CHUNK <= executions < count
+
+
+def test_a_queue_that_is_full_refuses_before_any_work_is_done(
+    tmp_path: Path, model_repository: Path
+) -> None:
+    """The bound is on the first step; what it refuses may be sent again."""
+    shutil.copytree(model_repository, tmp_path / "models")
+    configuration = tmp_path / "models" / "normalize" / "config.pbtxt"
+    bound = "max_queue_size: {}"
+    assert bound.format(256) in configuration.read_text()
+    configuration.write_text(configuration.read_text().replace(bound.format(256), bound.format(1)))
+    frames_adu = np.full((64, 128, 128), 100, np.uint16)
+    request, count = _request(frames_adu, scale_adu=1.0), 12
+    start = threading.Barrier(count)
+
+    def send(_index: int) -> bool:
+        start.wait()
+        try:
+            return transport.sum_chunk(request).frame_count == 64
+        except TransientServerError as error:
+            assert "Exceeds maximum queue size" in str(error)  # noqa: PT017 - some are answered
+            return False
+
+    with (
+        EmbeddedServer(tmp_path / "models") as server,
+        TritonTransport(server.address) as transport,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        answered = sum(pool.map(send, range(count)))
+        assert 1 <= answered < count
+        assert _counted(server, "nv_inference_count", "normalize") == answered
 
 
 def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
@@ -115,7 +229,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
 
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((2, 50, 56), "multiples of 4"), ((65, 16, 16), "batch-size must be <= 64")],
+    [((2, 50, 56), "multiples of 4"), ((65, 16, 16), "holds 65 frames; expected at most 64")],
 )
 def test_a_chunk_that_breaks_the_contract_is_told_why(
     shape: tuple[int, int, int], message: str, triton: EmbeddedServer
@@ -131,7 +245,7 @@ def test_a_chunk_that_breaks_the_contract_is_told_why(
 
 def test_a_window_outside_of_the_tile_is_told_why(triton: EmbeddedServer) -> None:
     request = _request(np.zeros((2, 16, 16), np.uint16), scale_adu=1.0)
-    outside = Request("chunk", request.frames_adu, request.levels_adu, request.window + 4)
+    outside = dataclasses.replace(request, window=request.window + np.int32(4))
     with (
         TritonTransport(triton.address) as transport,
         pytest.raises(InferenceError, match="does not lie in a tile of 16 x 16"),
@@ -148,16 +262,29 @@ def test_thunderstorm_film_is_counted_right_through_triton(
     assert abs(found / truth - 1) < 0.10
 
 
+def test_a_mean_of_another_tile_is_told_why(
+    film_adu: NDArray[np.uint16], triton: EmbeddedServer
+) -> None:
+    request = _request(film_adu[:2], scale_adu=1.0)
+    other = dataclasses.replace(request, mean_adu=request.mean_adu[:, 8:])
+    with (
+        TritonTransport(triton.address) as transport,
+        pytest.raises(InferenceError, match=r"FILM_MEAN has shape \(48, 48\); expected \(48, 56\)"),
+    ):
+        transport.sum_chunk(other)
+
+
 def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
     count, height, width = frames_adu.shape
     levels = np.tile(np.array([100.0, scale_adu], np.float32), (count, 1))
-    return Request("chunk", frames_adu, levels, np.array([8, 0, 0, height, width], np.int32))
+    window = np.array([8, 0, 0, height, width], np.int32)
+    return Request("chunk", frames_adu, levels, film_mean(frames_adu), window)
 
 
-def _frames_through(server: EmbeddedServer, model: str) -> int:
+def _counted(server: EmbeddedServer, metric: str, model: str) -> int:
     with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
         lines = answer.read().decode().splitlines()
-    prefix = f'nv_inference_count{{model="{model}"'
+    prefix = f'{metric}{{model="{model}"'
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from smlm_pipeline import contract
 from smlm_pipeline.cli import app
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.server import EmbeddedServer
@@ -16,10 +17,9 @@ from smlm_pipeline.server import EmbeddedServer
 pytestmark = pytest.mark.triton
 
 
-def _submit(film: Path, output: Path, server: EmbeddedServer) -> tuple[int, str]:
-    result = CliRunner().invoke(
-        app, ["submit", str(film), "-o", str(output), "--server", server.address, "--quiet"]
-    )
+def _submit(film: Path, output: Path, server: EmbeddedServer, *options: str) -> tuple[int, str]:
+    arguments = ["submit", str(film), "-o", str(output), "--server", server.address, "--quiet"]
+    result = CliRunner().invoke(app, [*arguments, *options])
     return result.exit_code, result.stderr
 
 
@@ -36,7 +36,26 @@ def test_a_server_without_the_model(
     assert not output.exists()
     assert status.exit_code == 5
     told = {model["name"]: model["ready"] for model in json.loads(status.stdout)["models"]}
-    assert told == {"normalize": True, "unet": False, "summation": False, "reconstruction": False}
+    assert told == {model.name: model.name == "normalize" for model in contract.MODELS}
+
+
+def test_a_server_that_serves_only_one_ensemble(
+    film_file: Path, tmp_path: Path, model_repository: Path
+) -> None:
+    """A repository of before the map network is as good as ever for the image drawn."""
+    for name in ("normalize", "unet", "summation", "reconstruction"):
+        shutil.copytree(model_repository / name, tmp_path / "models" / name)
+    output = tmp_path / "image.tif"
+    with EmbeddedServer(tmp_path / "models") as server:
+        code, complaint = _submit(film_file, output, server, "--model", "reconstruction_map")
+        assert not output.exists()
+        status = CliRunner().invoke(app, ["status", "--server", server.address])
+        assert _submit(film_file, output, server) == (0, "")
+    assert code == 5
+    assert "has no model 'reconstruction_map' that is ready" in complaint
+    assert status.exit_code == 0
+    assert status.stdout.count("yes") == 8
+    assert output.exists()
 
 
 def test_a_server_of_another_contract_version(
@@ -46,8 +65,8 @@ def test_a_server_of_another_contract_version(
     configuration = tmp_path / "models" / "reconstruction" / "config.pbtxt"
     stated = 'parameters { key: "contract_version" value { string_value: "%s" } }'
     text = configuration.read_text()
-    assert stated % 1 in text
-    configuration.write_text(text.replace(stated % 1, stated % 99))
+    assert stated % contract.CONTRACT_VERSION in text
+    configuration.write_text(text.replace(stated % contract.CONTRACT_VERSION, stated % 99))
     with EmbeddedServer(tmp_path / "models") as server:
         code, complaint = _submit(film_file, tmp_path / "image.tif", server)
     assert code == 5
@@ -60,9 +79,8 @@ def test_a_model_that_refuses_its_configuration_is_quoted(
 ) -> None:
     shutil.copytree(model_repository, tmp_path / "models")
     configuration = tmp_path / "models" / "normalize" / "config.pbtxt"
-    configuration.write_text(
-        configuration.read_text().replace('string_value: "1"', 'string_value: "7"')
-    )
+    stated = f'string_value: "{contract.CONTRACT_VERSION}"'
+    configuration.write_text(configuration.read_text().replace(stated, 'string_value: "7"'))
     with (
         pytest.raises(ServerError, match="states contract version 7"),
         EmbeddedServer(tmp_path / "models"),

@@ -96,8 +96,8 @@ class FakeTriton:
             tensor.name: np.frombuffer(raw, _NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(question.inputs, question.raw_input_contents, strict=True)
         }
-        frames, levels, window = (arrays[name] for name in ("FRAMES", "LEVELS", "WINDOW"))
-        found = self._transport.sum_chunk(Request("served", frames, levels, window))
+        names = ("FRAMES", "LEVELS", "FILM_MEAN", "WINDOW")
+        found = self._transport.sum_chunk(Request("served", *(arrays[name] for name in names)))
         count = np.array([found.frame_count], np.int32)
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)
         for name, array in {"IMAGE": found.image, "FRAME_COUNT": count}.items():

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
+from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_pipeline.transport import Request
+from smlm_training.inference import film_mean
 from smlm_training.presets import preset_film
 
 FILE = Path(__file__).with_name("film.npz")
@@ -24,11 +25,12 @@ ZOOM = 8
 def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
     """The image of a small film, in units of 2^-16 emitters."""
     levels = np.broadcast_to(kernels.film_levels(frames_adu), (len(frames_adu), 2))
+    mean_adu = film_mean(frames_adu)
     window = np.array([ZOOM, 0, 0, *frames_adu.shape[1:]], np.int32)
-    return transport.sum_chunk(Request("film", frames_adu, levels, window)).image
+    return transport.sum_chunk(Request("film", frames_adu, levels, mean_adu, window)).image
 
 
 if __name__ == "__main__":
     film = preset_film("uniform-1", seed=21, frames=12, height_px=32, width_px=32)
-    engine = LocalTransport(network_file(find_model_repository()))
+    engine = LocalTransport(network_file(find_model_repository(), contract.UNET.name))
     np.savez_compressed(FILE, frames_adu=film.frames_adu, image=summed(film.frames_adu, engine))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,47 +12,64 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_training.presets import preset_film
 
+ENGINES = {
+    "local_transport": contract.RECONSTRUCTION.name,
+    "map_transport": contract.RECONSTRUCTION_MAP.name,
+}
 
-@pytest.fixture(scope="module")
-def whole(film_file: Path, local_transport: LocalTransport) -> NDArray[np.float32]:
+
+@dataclass(frozen=True)
+class Whole:
+    """An engine and the image that it makes of the film in one chunk."""
+
+    transport: LocalTransport
+    model: str
+    image: NDArray[np.float32]
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def whole(request: pytest.FixtureRequest, film_file: Path) -> Whole:
+    transport: LocalTransport = request.getfixturevalue(request.param)
+    model = ENGINES[request.param]
     with open_stack(film_file) as film:
-        return reconstruct(film, local_transport, Settings(chunk_frames=64, in_flight=1)).image
+        image = reconstruct(film, transport, Settings(model=model, chunk_frames=64)).image
+    assert image.sum() > 0
+    return Whole(transport, model, image)
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(chunk_frames=st.integers(1, 64), in_flight=st.integers(1, 4))
 def test_any_chunk_size_gives_the_same_image(
-    film_file: Path,
-    local_transport: LocalTransport,
-    whole: NDArray[np.float32],
-    chunk_frames: int,
-    in_flight: int,
+    film_file: Path, whole: Whole, chunk_frames: int, in_flight: int
 ) -> None:
+    cut = Settings(model=whole.model, chunk_frames=chunk_frames, in_flight=in_flight)
     with open_stack(film_file) as film:
-        cut = Settings(chunk_frames=chunk_frames, in_flight=in_flight)
-        image = reconstruct(film, local_transport, cut).image
-    np.testing.assert_array_equal(image, whole)
+        image = reconstruct(film, whole.transport, cut).image
+    np.testing.assert_array_equal(image, whole.image)
 
 
 @pytest.mark.parametrize("tile_px", [96, 128])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_tiles_give_the_same_image_as_the_whole_field(
-    tile_px: int, tmp_path: Path, local_transport: LocalTransport
+    tile_px: int, engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Weights are rounded to 2^-16, so a pixel may differ by that for each frame, and no more."""
     frames_adu = preset_film("uniform-3", seed=4, frames=3, height_px=150, width_px=206).frames_adu
+    transport: LocalTransport = request.getfixturevalue(engine)
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     with open_stack(path) as film:
-        tiled = reconstruct(film, local_transport, Settings(tile_px=tile_px))
-        untiled = reconstruct(film, local_transport, Settings())
+        tiled = reconstruct(film, transport, Settings(tile_px=tile_px))
+        untiled = reconstruct(film, transport, Settings())
     assert tiled.chunk_count > untiled.chunk_count
     assert untiled.image.sum() > 100
     assert np.abs(tiled.image - untiled.image).max() <= len(frames_adu) * 2.0**-16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
 import subprocess
@@ -47,6 +48,7 @@ def test_image_and_picture_lie_beside_the_stack(film: Path) -> None:
     assert image.shape == (256, 256)
     assert image.min() >= 0
     assert image.sum() > 0
+    assert "reconstruction version 1" in result.stdout
     with Image.open(film.with_name("film.sr.png")) as picture:
         assert picture.size == (512, 512)
     for word in ("film.sr.ome.tif", "film.sr.png", "12.5 nm", "16 frames", "frames/s"):
@@ -149,6 +151,29 @@ def test_settings_do_not_change_the_image(film: Path) -> None:
     options = ("--chunk-frames", "3", "--in-flight", "4", "--tile-px", "64")
     assert submit(film, "--quiet", *options).exit_code == 0
     np.testing.assert_array_equal(tifffile.imread(image), expected)
+
+
+def test_map_of_the_map_network(film: Path) -> None:
+    """Another image than that of the detections, and its metadata tell whose it is."""
+    drawn = film.with_name("drawn.tif")
+    assert submit(film, "--quiet", "-o", drawn).exit_code == 0
+    result = submit(film, "--model", "reconstruction_map", "--chunk-frames", "5")
+    assert result.exit_code == 0, result.output
+    assert "reconstruction_map version 1" in result.stdout
+    image = film.with_name("film.sr.ome.tif")
+    assert tifffile.imread(image).shape == (256, 256)
+    assert not np.array_equal(tifffile.imread(image), tifffile.imread(drawn))
+    with tifffile.TiffFile(image) as tiff:
+        assert '"model": "reconstruction_map"' in html.unescape(str(tiff.ome_metadata))
+
+
+def test_chunks_of_maps_are_smaller(film: Path) -> None:
+    tifffile.imwrite(film, spots_adu(40, 32, 32), photometric="minisblack")
+    for model, told in (
+        ("reconstruction", "2 requests of up to 32"),
+        ("reconstruction_map", "3 req"),
+    ):
+        assert told in submit(film, "--dry-run", "--model", model).stdout
 
 
 # --- pixel size -----------------------------------------------------------------------------

@@ -37,13 +37,26 @@ def test_absurd_pixel_size(film: Path, size: str) -> None:
         ("--chunk-frames", "65", "chunk-frames is 65; expected a whole number from 1 to 64"),
         ("--in-flight", "0", "in-flight is 0; expected"),
         ("--tile-px", "66", "tile is 66 pixels; expected a multiple of 4"),
-        ("--model", "mine", "--engine local has no model 'mine'; leave out --model"),
+        (
+            *("--model", "mine"),
+            "--engine local has no model 'mine'; expected reconstruction or reconstruction_map",
+        ),
     ],
 )
 def test_wrong_value(film: Path, option: str, value: str, words: str) -> None:
     result = submit(film, option, value)
     assert result.exit_code == 2
     assert words in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("arguments", [["--engine", "local"], ["--server", "localhost:1"], []])
+def test_a_map_of_another_zoom(film: Path, arguments: list[str]) -> None:
+    """Whatever the engine, none is opened."""
+    asked = ["--model", "reconstruction_map", "--zoom", "5", *arguments]
+    result = invoke("submit", film, *asked)
+    assert result.exit_code == 2
+    assert "zoom is 5; expected 8, the zoom of reconstruction_map" in one_line(result)
     assert names(film.parent) == ["film.tif"]
 
 

@@ -104,6 +104,40 @@ def test_status() -> None:
     assert [model["name"] for model in state["models"]] == [m.name for m in contract.MODELS]
 
 
+def test_a_server_with_one_of_the_ensembles() -> None:
+    """What is missing is shown, and only matters to those who ask for it."""
+    drawing = ("normalize", "unet", "summation", "reconstruction")
+    with FakeTriton(ComputingTransport(), models=drawing) as server:
+        asked = {
+            model: invoke("status", "--server", server.address, "--model", model, "--json")
+            for model in contract.STEPS
+        }
+        by_default = invoke("status", "--server", server.address)
+    assert {model: each.exit_code for model, each in asked.items()} == {
+        "reconstruction": 0,
+        "reconstruction_map": 5,
+    }
+    assert by_default.exit_code == 0
+    assert by_default.stdout.count("yes") == 2 * len(drawing)
+    told = json.loads(asked["reconstruction"].stdout)
+    assert (told["asked"], told["fits"]) == ("reconstruction", True)
+    missing = {model["name"] for model in told["models"] if not model["ready"]}
+    assert missing == {"unet_map", "summation_map", "reconstruction_map"}
+    assert "'reconstruction_map' of the server at" in asked["reconstruction_map"].stderr
+
+
+def test_submitting_to_a_server_without_the_ensemble(film: Path) -> None:
+    drawing = ("normalize", "unet", "summation", "reconstruction")
+    with FakeTriton(ComputingTransport(), models=drawing) as server:
+        options = ("--server", server.address, "--quiet")
+        lacking = invoke("submit", film, "--model", "reconstruction_map", *options)
+        assert names(film.parent) == ["film.tif"]
+        served = invoke("submit", film, *options)
+    assert lacking.exit_code == 5
+    assert "has no model 'reconstruction_map' that is ready" in one_line(lacking)
+    assert served.exit_code == 0
+
+
 def test_a_port_in_use_to_serve_at() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 
 import numpy as np
@@ -23,7 +24,9 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
     background, scale = kernels.film_levels(frames_adu)
     fill = ((0, 0), *((0, -size % contract.SIZE_MULTIPLE_PX) for size in frames_adu.shape[1:]))
     filled = np.pad(frames_adu, fill, mode="edge")
-    detections = neighbour_detections(((filled - background) / scale)[:, None])
+    mean = np.broadcast_to(filled.mean(axis=0, dtype=np.float64).astype(np.float32), filled.shape)
+    channels = [(each - background) / scale for each in (filled, mean)]
+    detections = neighbour_detections(np.stack(channels, axis=1))
     _, height_px, width_px = frames_adu.shape
     image = np.zeros((height_px * zoom, width_px * zoom))
     probability, offset_y, offset_x = detections.transpose(1, 0, 2, 3)[:3]
@@ -83,32 +86,26 @@ def test_requests_say_what_they_hold() -> None:
     assert last.window.tolist() == [3, 24, 0, 40, 16]
     assert last.levels_adu.tolist() == [result.levels_adu.tolist()]
     np.testing.assert_array_equal(last.frames_adu, stack.read(4, 5)[:, 4:68])
+    mean_adu = stack.read(0, 5).mean(axis=0, dtype=np.float64).astype(np.float32)
+    np.testing.assert_array_equal(last.mean_adu, mean_adu[4:68])
 
 
-@pytest.mark.parametrize(
-    ("frames", "level_frames", "sampled"),
-    [
-        (5, 128, [0, 1, 2, 3, 4]),
-        (5, 5, [0, 1, 2, 3, 4]),
-        (9, 3, [0, 4, 8]),
-        (9, 1, [0]),
-        (1000, 5, [0, 250, 500, 749, 999]),
-    ],
-)
-def test_levels_come_from_frames_spread_over_the_film(
-    frames: int, level_frames: int, sampled: list[int]
-) -> None:
-    stack = ArrayStack(np.ones((frames, 16, 16), np.uint16))
-    settings = Settings(level_frames=level_frames, chunk_frames=64)
-    reconstruct.reconstruct(stack, ComputingTransport(), settings)
-    assert stack.reads[: len(sampled)] == [(frame, frame + 1) for frame in sampled]
-    assert len(stack.reads) == len(sampled) + -(-frames // 64)
+def test_mean_goes_beyond_the_field_as_frames_do() -> None:
+    transport = ComputingTransport()
+    reconstruct.reconstruct(ArrayStack(spots_adu(3, 18, 21)), transport, Settings())
+    (request,) = transport.requests.values()
+    assert request.frames_adu.shape == (3, 20, 24)
+    assert request.mean_adu.shape == (20, 24)
+    assert request.mean_adu.dtype == np.float32
+    np.testing.assert_array_equal(request.mean_adu[18:], np.tile(request.mean_adu[17], (2, 1)))
+    mean_adu = request.frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
+    np.testing.assert_array_equal(request.mean_adu, mean_adu)
 
 
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
     stack = ArrayStack(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
-    settings = Settings(chunk_frames=1, in_flight=1, level_frames=1)
+    settings = Settings(chunk_frames=1, in_flight=1, mean_frames=1)
     with pytest.raises(InferenceError, match="no"):
         reconstruct.reconstruct(stack, failing, settings)
     assert stack.reads == [(0, 1), (0, 1)]
@@ -130,7 +127,14 @@ def test_a_sum_that_cannot_travel_is_refused() -> None:
     assert len(reconstruct.plan_chunks(stack, Settings(zoom=64, tile_px=128))) > 1
 
 
-def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconstruct, "LEVEL_PIXELS", 10 * 16 * 16)
-    sample = reconstruct._sample(ArrayStack(spots_adu(40, 16, 16)), 20)
-    assert len(sample) == 10
+def test_maps_that_no_memory_would_hold_are_refused() -> None:
+    """64 frames of 512 x 512 pixels: 2^24 camera pixels of 64 fine ones of 4 bytes."""
+    stack = ArrayStack(np.zeros((64, 512, 512), np.uint16))
+    maps = Settings(model="reconstruction_map")
+    assert len(reconstruct.plan_chunks(stack, maps)) == 64
+    asked = dataclasses.replace(maps, chunk_frames=64)
+    told = "reconstruction_map makes maps of 4.0 GiB of one request; .* a smaller --chunk-frames or"
+    with pytest.raises(SettingError, match=told):
+        reconstruct.plan_chunks(stack, asked)
+    assert reconstruct.plan_chunks(stack, dataclasses.replace(asked, tile_px=256))
+    assert reconstruct.plan_chunks(stack, Settings(chunk_frames=64))

@@ -21,7 +21,8 @@ def test_the_checkout_has_one_with_a_network() -> None:
     found = repository.find_model_repository()
     assert found.is_absolute()
     assert found.name == "model_repository"
-    assert repository.network_file(found).name == "model.onnx"
+    for name in ("unet", "unet_map"):
+        assert repository.network_file(found, name).parts[-3:] == (name, "1", "model.onnx")
 
 
 def test_an_installed_one_goes_before_the_checkout(
@@ -57,11 +58,13 @@ def test_the_newest_network_is_taken(tmp_path: Path) -> None:
     """Versions are numbers: 10 comes after 9, and what is no number is no version."""
     names = ("9", "10", "draft", "configs")
     _repository(tmp_path, *(f"unet/{name}/model.onnx" for name in names), "unet/11/model.plan")
-    assert repository.network_file(tmp_path) == tmp_path / "unet" / "10" / "model.onnx"
+    _repository(tmp_path, "unet_map/12/model.onnx")
+    newest = tmp_path / "unet" / "10" / "model.onnx"
+    assert repository.network_file(tmp_path, "unet") == newest
 
 
 @pytest.mark.parametrize("files", [(), ("unet/1/model.plan",), ("unet/model.onnx",)])
 def test_a_repository_without_a_network(tmp_path: Path, files: tuple[str, ...]) -> None:
     _repository(tmp_path, *files)
     with pytest.raises(SettingError, match=r"no network in .*unet: expected 1/model\.onnx"):
-        repository.network_file(tmp_path)
+        repository.network_file(tmp_path, "unet")

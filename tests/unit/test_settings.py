@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+from typing import Any
 
 import pytest
 
@@ -50,15 +51,41 @@ def test_frames_per_chunk_as_given() -> None:
         ("in_flight", "in-flight", 1, 64),
         ("attempts", "attempts", 1, 100),
         ("level_frames", "level-frames", 1, 10_000),
+        ("mean_frames", "mean-frames", 1, 100_000),
     ],
 )
 def test_range_of_each_setting(field: str, name: str, low: int, high: int) -> None:
+    def changed(value: int) -> Settings:
+        settings: dict[str, Any] = {field: value}
+        return Settings(**settings)
+
     for value in (low, high):
-        assert getattr(dataclasses.replace(Settings(), **{field: value}), field) == value
+        assert getattr(changed(value), field) == value
     for value in (low - 1, high + 1, -1):
         expected = f"{name} is {value}; expected a whole number from {low} to {high}"
         with pytest.raises(SettingError, match=expected):
-            dataclasses.replace(Settings(), **{field: value})
+            changed(value)
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "frames"),
+    [(64, 64, 16), (128, 128, 16), (256, 256, 4), (512, 512, 1)],
+)
+def test_maps_are_large_so_their_chunks_are_small(
+    height_px: int, width_px: int, frames: int
+) -> None:
+    """64 MiB of maps: 256 bytes per camera pixel."""
+    maps = Settings(model="reconstruction_map")
+    assert settings.frames_per_chunk(maps, height_px, width_px) == frames
+    assert 256 * frames * height_px * width_px <= 64 << 20
+
+
+@pytest.mark.parametrize("zoom", [1, 5, 16])
+def test_a_map_has_the_zoom_it_was_trained_for(zoom: int) -> None:
+    assert Settings(model="reconstruction", zoom=zoom).zoom == zoom
+    told = rf"zoom is {zoom}; expected 8, the zoom of reconstruction_map: leave out --zoom"
+    with pytest.raises(SettingError, match=told):
+        Settings(model="reconstruction_map", zoom=zoom)
 
 
 @pytest.mark.parametrize("tile_px", [66, 101, 511])

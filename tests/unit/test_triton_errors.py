@@ -58,7 +58,8 @@ failures = pytest.mark.parametrize(("status", "text", "kind", "message"), FAILUR
 def request_() -> Request:
     frames = np.arange(2 * 16 * 20, dtype=np.uint16).reshape(2, 16, 20)
     levels = np.broadcast_to(np.array([100, 50], np.float32), (2, 2))
-    return Request("frames 0 to 1", frames, levels, np.array([4, 0, 0, 15, 18], np.int32))
+    mean = frames.mean(axis=0, dtype=np.float32)
+    return Request("frames 0 to 1", frames, levels, mean, np.array([4, 0, 0, 15, 18], np.int32))
 
 
 @pytest.fixture
@@ -174,13 +175,43 @@ def test_a_server_without_the_model() -> None:
         status = transport.status()
         with pytest.raises(ContractError, match=f"{server.address} has no model 'reconstruction'"):
             transport.model_version()
-    assert {model.name: model.fits for model in status.models} == {
-        "normalize": False,
-        "unet": True,
-        "summation": False,
-        "reconstruction": False,
-    }
+    assert [model.name for model in status.models if model.fits] == ["unet"]
     assert not status.fits
+
+
+@pytest.mark.parametrize("asked", contract.STEPS)
+def test_only_what_is_asked_has_to_be_there(asked: str) -> None:
+    """A server with one of both ensembles is of full use to those who ask for it."""
+    models = (*(step.name for step in contract.STEPS[asked]), asked)
+    with FakeTriton(ComputingTransport(), models=models) as server:
+        for model in contract.STEPS:
+            with TritonTransport(server.address, model=model) as transport:
+                status = transport.status()
+            assert status.fits is (model == asked)
+            assert status.asked == model
+            assert {each.name for each in status.models if not each.ready} == (
+                {each.name for each in contract.MODELS} - set(models)
+            )
+
+
+def test_a_step_that_does_not_fit_counts() -> None:
+    models = ("normalize", "summation", "reconstruction")
+    with (
+        FakeTriton(ComputingTransport(), models=models) as server,
+        TritonTransport(server.address) as transport,
+    ):
+        assert not transport.status().fits
+
+
+def test_a_model_of_another_name_is_asked_for_itself() -> None:
+    with (
+        FakeTriton(ComputingTransport(), models=("mine",)) as server,
+        TritonTransport(server.address, model="mine") as transport,
+    ):
+        status = transport.status()
+        assert status.fits
+        assert status.models[-1].name == "mine"
+        assert transport.model_version() == "10"
 
 
 def test_no_server_to_ask(closed_address: str) -> None:

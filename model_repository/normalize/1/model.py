@@ -1,4 +1,4 @@
-"""Triton model ``normalize``: camera frames and their levels -> normalised frames."""
+"""Triton model ``normalize``: frames, their levels and the film's mean -> what networks read."""
 
 import json
 
@@ -8,7 +8,7 @@ from smlm_pipeline import contract, kernels, serving
 
 
 class TritonPythonModel:
-    """One response per request; a request that does not fit gets its own error."""
+    """The gate that refuses a chunk that does not fit."""
 
     def initialize(self, args):
         """Refuse to start under a configuration of another contract."""
@@ -16,13 +16,8 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """Normalise each request's frames."""
-        return [self._respond(request) for request in requests]
+        return serving.respond(pb_utils, contract.NORMALIZE, requests, _normalize)
 
-    def _respond(self, request):
-        frames = pb_utils.get_input_tensor_by_name(request, contract.FRAMES.name).as_numpy()
-        levels = pb_utils.get_input_tensor_by_name(request, contract.LEVELS.name).as_numpy()
-        try:
-            normalized = kernels.normalize(frames, levels)
-        except Exception as error:  # noqa: BLE001 - a door: the server must live on
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(serving.message(error)))
-        return pb_utils.InferenceResponse([pb_utils.Tensor(contract.NORMALIZED.name, normalized)])
+
+def _normalize(frames, levels, mean):
+    return [kernels.normalize(frames, mean, levels)]

@@ -9,7 +9,7 @@ from smlm_pipeline import contract, kernels, serving
 
 
 class TritonPythonModel:
-    """One response per request; a request that does not fit gets its own error."""
+    """N frames in, one image out."""
 
     def initialize(self, args):
         """Refuse to start under a configuration of another contract."""
@@ -17,19 +17,8 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """Draw and sum each request's detections."""
-        return [self._respond(request) for request in requests]
+        return serving.respond(pb_utils, contract.SUMMATION, requests, _draw)
 
-    def _respond(self, request):
-        detections = pb_utils.get_input_tensor_by_name(request, contract.DETECTIONS.name).as_numpy()
-        window = pb_utils.get_input_tensor_by_name(request, contract.WINDOW.name).as_numpy()
-        try:
-            image = kernels.draw(detections, window)
-        except Exception as error:  # noqa: BLE001 - a door: the server must live on
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(serving.message(error)))
-        count = np.array([len(detections)], np.int32)
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor(contract.IMAGE.name, image),
-                pb_utils.Tensor(contract.FRAME_COUNT.name, count),
-            ]
-        )
+
+def _draw(detections, window):
+    return kernels.draw(detections, window), np.array([len(detections)], np.int32)

@@ -1,0 +1,40 @@
+"""What the networks of the repository share on a CPU: ONNX Runtime in a Python model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from smlm_pipeline import serving
+from smlm_pipeline.contract import ModelSpec
+from smlm_pipeline.errors import ContractError
+from smlm_pipeline.network import Network
+
+
+def load(args: Mapping[str, str], spec: ModelSpec) -> Network:
+    """The network of the version that is served, with as many threads as its configuration says.
+
+    Parameters
+    ----------
+    args : mapping
+        What Triton gives to ``initialize``.
+    spec : ModelSpec
+        The model.
+
+    Raises
+    ------
+    ContractError
+        If the configuration or the network was made for something else.
+    """
+    configuration = json.loads(args["model_config"])
+    serving.check_configuration(configuration, spec)
+    threads = int(configuration["parameters"]["intra_op_threads"]["string_value"])
+    folder = Path(args["model_repository"]) / args["model_version"]
+    network = Network(folder / "model.onnx", intra_op_threads=threads)
+    if (network.answer,) != spec.outputs:
+        raise ContractError(
+            f"the network of {spec.name!r} answers with {network.answer.name}; expected "
+            f"{spec.outputs[0].name}: publish it as the other network of the repository"
+        )
+    return network

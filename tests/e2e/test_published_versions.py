@@ -1,0 +1,66 @@
+"""The real server goes over to a version that is published, while it runs or at its next start."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
+
+from fakes.networks import write_network
+from smlm_pipeline.server import EmbeddedServer
+from smlm_training.publish import STAGING_PREFIX, publish
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return write_network(tmp_path / "exported")
+
+
+@pytest.fixture
+def repository(model_repository: Path, tmp_path: Path) -> Path:
+    """The network without the models around it: a server loads each model by itself."""
+    shutil.copytree(model_repository / "unet", tmp_path / "models" / "unet")
+    return tmp_path / "models"
+
+
+class _PollingServer(EmbeddedServer):
+    def _arguments(self) -> list[str]:
+        return [*super()._arguments(), "--model-control-mode=poll", "--repository-poll-secs=1"]
+
+
+def _served_versions(server: EmbeddedServer) -> list[str]:
+    connection = http.client.HTTPConnection(server.http_address, timeout=10)
+    connection.request("GET", "/v2/models/unet")
+    answer = connection.getresponse()
+    versions: list[str] = json.loads(answer.read()).get("versions", [])
+    connection.close()
+    return versions
+
+
+def test_a_real_server_goes_over_to_the_new_version(
+    network: Path, repository: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    deadline = time.monotonic() + 120
+    with _PollingServer(repository, log_file=log) as server:
+        assert _served_versions(server) == ["1"]
+        assert publish(network, repository).version == 2
+        while _served_versions(server) != ["2"]:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+    assert "failed to load" not in log.read_text()
+    assert not list(repository.rglob(f"{STAGING_PREFIX}*"))
+
+
+def test_a_server_started_later_serves_the_new_version(network: Path, repository: Path) -> None:
+    assert publish(network, repository).version == 2
+    with EmbeddedServer(repository) as server:
+        assert _served_versions(server) == ["2"]

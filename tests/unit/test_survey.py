@@ -1,0 +1,115 @@
+"""What is seen of a film before it is cut: its levels and its mean, in little memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fakes.films import ArrayStack, spots_adu
+from smlm_pipeline import kernels, survey
+from smlm_pipeline.settings import Settings
+
+
+class _MadeUp(ArrayStack):
+    """A film of any length that is one frame in memory; its frames are the same but for a pixel."""
+
+    def __init__(self, frame_count: int, height_px: int, width_px: int) -> None:
+        super().__init__(np.full((1, height_px, width_px), 100, np.uint16))
+        self.frame_count = frame_count
+
+    def read(self, first: int, last: int) -> NDArray[np.uint16]:
+        self.reads.append((first, last))
+        frames = np.repeat(self._frames_adu, last - first, axis=0)
+        frames[:, 0, 0] = np.arange(first, last)
+        return frames
+
+
+def _mean(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    mean_adu: NDArray[np.float32] = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean_adu
+
+
+def test_mean_by_hand() -> None:
+    frames = np.array([[[0, 1], [2, 65535]], [[1, 1], [4, 65535]], [[0, 1], [6, 65535]]], np.uint16)
+    seen = survey.survey(ArrayStack(frames), Settings())
+    assert seen.mean_adu.dtype == np.float32
+    assert seen.mean_adu.tolist() == [[np.float32(1 / 3), 1], [4, 65535]]
+
+
+@pytest.mark.parametrize(
+    ("frames", "mean_frames", "sampled"),
+    [
+        (5, 512, [0, 1, 2, 3, 4]),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (9, 3, [0, 4, 8]),
+        (9, 1, [0]),
+        (1000, 5, [0, 250, 500, 749, 999]),
+    ],
+)
+def test_frames_are_spread_over_the_film_and_read_one_at_a_time(
+    frames: int, mean_frames: int, sampled: list[int]
+) -> None:
+    film_adu = spots_adu(frames, 16, 16)
+    stack = ArrayStack(film_adu)
+    seen = survey.survey(stack, Settings(mean_frames=mean_frames))
+    assert stack.reads == [(frame, frame + 1) for frame in sampled]
+    np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu[sampled]))
+
+
+@pytest.mark.parametrize(
+    ("level_frames", "mean_frames", "leveled"),
+    [
+        (3, 9, [0, 4, 8]),
+        (128, 9, list(range(9))),
+        (3, 5, [0, 4, 8]),  # of 0, 2, 4, 6, 8
+        (128, 2, [0, 8]),  # of these alone, since a frame is read once
+    ],
+)
+def test_levels_come_from_some_of_the_same_frames(
+    level_frames: int, mean_frames: int, leveled: list[int]
+) -> None:
+    film_adu = spots_adu(9, 24, 24)
+    seen = survey.survey(
+        ArrayStack(film_adu), Settings(level_frames=level_frames, mean_frames=mean_frames)
+    )
+    assert seen.levels_adu.tolist() == kernels.film_levels(film_adu[leveled]).tolist()
+
+
+def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    film_adu = spots_adu(40, 16, 16)
+    monkeypatch.setattr(survey, "LEVEL_PIXELS", 10 * 16 * 16)
+    seen = survey.survey(ArrayStack(film_adu), Settings(level_frames=20))
+    few = film_adu[kernels.spread_evenly(40, 10)]
+    assert seen.levels_adu.tolist() == kernels.film_levels(few).tolist()
+    np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu))
+
+
+def test_memory_does_not_grow_with_the_film() -> None:
+    """Beside the sample for the levels, a few whole frames, however long the film is."""
+    pixels = 256 * 256
+    peaks = []
+    for frames in (64, 2048):
+        tracemalloc.start()
+        seen = survey.survey(_MadeUp(frames, 256, 256), Settings(level_frames=8, mean_frames=512))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert seen.mean_adu[0, 0] == pytest.approx((frames - 1) / 2, abs=0.5)
+        assert (seen.mean_adu[1:] == 100).all()
+    assert peaks[1] <= 1.05 * peaks[0] + 100_000
+    assert peaks[1] < 8 * 2 * pixels + 8 * 8 * pixels  # eight frames of the sample, eight float64
+
+
+def test_a_film_of_one_frame() -> None:
+    film_adu = spots_adu(1, 16, 16)
+    seen = survey.survey(ArrayStack(film_adu), Settings())
+    np.testing.assert_array_equal(seen.mean_adu, film_adu[0])
+
+
+def test_the_film_is_not_changed() -> None:
+    film_adu = spots_adu(9, 16, 16)
+    before = film_adu.copy()
+    survey.survey(ArrayStack(film_adu), Settings())
+    np.testing.assert_array_equal(film_adu, before)
