@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import StackError
-from smlm_training.positions import COLUMNS, read_positions, write_positions
+from smlm_training.positions import COLUMNS, PositionsTable, read_positions, write_positions
 from smlm_training.simulate import Emitters
 
 THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm" / "positions.csv"
@@ -60,6 +60,28 @@ def test_written_text(tmp_path: Path) -> None:
         "3,3,673.58016,330.00000,132.00000,1000.50000,50.00000,4.47214",
         "",
     ]
+
+
+def test_frames_are_numbered_on_and_each_pixel_has_its_background(tmp_path: Path) -> None:
+    background = np.arange(96.0).reshape(8, 12)
+    path = tmp_path / "positions.csv"
+    with path.open("w") as stream:
+        table = PositionsTable(
+            stream,
+            height_px=8,
+            width_px=12,
+            pixel_size_nm=100,
+            offset_photons=50.0,
+            background_photons=background,
+        )
+        table.add(_emitters())
+        table.add(_emitters())
+    assert (table.frames, table.molecules) == (6, 6)
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [row[1] for row in rows] == ["1", "1", "3", "4", "4", "6"]
+    by_hand = [(1, 0), (7, 11), (3, 6)] * 2  # the pixels they lie in
+    assert [row[7] for row in rows] == [f"{background[pixel] ** 0.5:.5f}" for pixel in by_hand]
 
 
 @real_table

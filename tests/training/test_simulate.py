@@ -1,24 +1,22 @@
-"""Films: where light falls, how much, and that ThunderSTORM's own film comes out the same."""
+"""Films: where light falls, how much of it, and in which frame."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pytest
-import tifffile
 from numpy.typing import NDArray
 from scipy.special import erf
 
 from smlm_training.camera import Scmos
-from smlm_training.presets import PRESETS, preset_film
-from smlm_training.simulate import Emitters, Fluorophore, expected_photons, film, shine
-from smlm_training.structures import Uniform
-
-THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm"
-"""Made with 2 ADU a photon, a base of 100 ADU and 20 photons of background."""
+from smlm_training.simulate import (
+    Emitters,
+    Fluorophore,
+    expected_photons,
+    film,
+    joined,
+    shine,
+)
+from smlm_training.structures import Filaments, Uniform
 
 both_spots = pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "sampled"])
 
@@ -150,102 +148,67 @@ def test_film_without_molecules_is_its_background() -> None:
     assert (off_adu < 5 * np.sqrt(background / 2000)).all()
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_same_seed_gives_the_same_film(name: str) -> None:
-    first, again, other = (
-        preset_film(name, seed=seed, frames=3, height_px=20, width_px=28) for seed in (1, 1, 2)
-    )
-    assert first.frames_adu.shape == (3, 20, 28)
-    assert first.frames_adu.dtype == np.uint16
-    np.testing.assert_array_equal(first.frames_adu, again.frames_adu)
-    np.testing.assert_array_equal(first.emitters.y_px, again.emitters.y_px)
-    assert (first.frames_adu != other.frames_adu).any()
+@both_spots
+def test_wide_fields_are_rendered_as_narrow_ones(
+    integrated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 x 70 pixels in tiles, with molecules on the seams and beyond the edges."""
+    rng = np.random.default_rng(5)
+    emitters = shine(rng, Uniform(300, 70, 0.02, 6.0), Fluorophore(1500, 0.3, 1.2), 3)
+    emitters.y_px[:, :4] = [[64.0, 63.9, 128.0, -3.0]]
+    tiled = expected_photons(emitters, 300, 70, integrated=integrated)
+    monkeypatch.setattr("smlm_training.simulate._WIDE_PX", 300)
+    whole = expected_photons(emitters, 300, 70, integrated=integrated)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("density_per_um2", [1, 3, 6, 9])
-def test_uniform_presets_have_the_density_of_their_name(density_per_um2: int) -> None:
-    name = f"uniform-{density_per_um2}"
-    made = preset_film(name, seed=1, frames=100, height_px=32, width_px=64)
-    expected = density_per_um2 * 3.2 * 6.4 * 100
-    assert made.emitters.inside(32, 64).sum() == pytest.approx(expected, abs=4 * np.sqrt(expected))
+def test_frames_rendered_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    structure = Uniform(20, 30, 0.05, 6.0)
+    emitters = shine(np.random.default_rng(6), structure, Fluorophore(1500, 0.3, 1.2), 7)
+    at_once = expected_photons(emitters, 20, 30)
+    monkeypatch.setattr("smlm_training.simulate._PROFILE_VALUES", 50 * 60 * 2)
+    np.testing.assert_array_equal(expected_photons(emitters, 20, 30), at_once)
 
 
-@dataclass(frozen=True)
-class _Rendered:
-    """ThunderSTORM's film, and what its true molecules should have given."""
-
-    frames_adu: NDArray[np.float64]
-    expected_adu: dict[bool, NDArray[np.float64]]
-    """By whether the spot is integrated over pixels."""
-
-    def off(self, integrated: bool) -> NDArray[np.float64]:
-        return self.frames_adu - self.expected_adu[integrated]
-
-    def excess_noise(self, integrated: bool) -> float:
-        """Slope of the variance (ADU^2) over the mean (ADU), in units of the gain."""
-        light_adu = (self.expected_adu[integrated] - 100).ravel()
-        slope, _ = np.polyfit(light_adu, self.off(integrated).ravel() ** 2, 1)
-        return float(slope) / 2
-
-    def gain(self, integrated: bool) -> float:
-        """Slope of the readings over what was expected."""
-        expected_adu = self.expected_adu[integrated].ravel()
-        return float(np.polyfit(expected_adu, self.frames_adu.ravel(), 1)[0])
-
-    def mean_frame_error(self, integrated: bool) -> float:
-        """Of the mean frame without base and background, relative to its norm."""
-        signal_adu = self.expected_adu[integrated].mean(axis=0) - 140
-        off_adu = self.off(integrated).mean(axis=0)
-        return float(np.linalg.norm(off_adu) / np.linalg.norm(signal_adu))
-
-    def shot_noise_error(self) -> float:
-        """What ``mean_frame_error`` is by noise alone: variance is 4 ADU^2 per ADU of light."""
-        light_adu = self.expected_adu[False].mean(axis=0) - 100
-        variance_adu2 = 4 * light_adu.sum() / len(self.frames_adu)
-        return float(np.sqrt(variance_adu2) / np.linalg.norm(light_adu - 40))
+def test_film_takes_the_shape_of_the_spot() -> None:
+    """One molecule in the middle of a pixel, sampled: a peak 5 % above the integrated one."""
+    sums = []
+    for integrated in (True, False):
+        made = film(
+            np.random.default_rng(7),
+            structure=Filaments(np.array([[8.5, 8.5]]), np.ones(1), 30.0, 0.0),
+            fluorophore=Fluorophore(1e4, 0.0, 1.0, sigma_spread=0.0),
+            camera=Scmos(0.1, 0.0, 0.0),
+            background_photons=0.0,
+            frames=50,
+            height_px=17,
+            width_px=17,
+            integrated=integrated,
+        )
+        count = made.emitters.inside(17, 17).sum()
+        sums.append(made.frames_adu[:, 8, 8].sum() / count * 10 / 1e4)
+    assert sums[0] == pytest.approx(0.3829249225**2, rel=0.01)
+    assert sums[1] == pytest.approx(1 / (2 * np.pi), rel=0.01)
 
 
-@pytest.fixture(scope="module")
-def rendered() -> _Rendered:
-    if not THUNDERSTORM.exists():
-        pytest.skip("../shared/data/thunderstorm is not there")
-    frames_adu = tifffile.imread(THUNDERSTORM / "stack.tif").astype(np.float64)
-    with (THUNDERSTORM / "positions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    frame = np.array([int(row["frame"]) - 1 for row in rows])
-    place = np.arange(len(rows)) - np.searchsorted(frame, frame)
-    emitters = Emitters(*(np.zeros((len(frames_adu), place.max() + 1)) for _ in range(4)))
-    emitters.sigma_px[:] = 1
-    for values, column, unit in (
-        (emitters.y_px, "y [nm]", 100),
-        (emitters.x_px, "x [nm]", 100),
-        (emitters.photons, "intensity [photon]", 1),
-        (emitters.sigma_px, "sigma [nm]", 100),
-    ):
-        values[frame, place] = [float(row[column]) / unit for row in rows]
-    height_px, width_px = frames_adu.shape[1:]
-    expected_adu = {
-        integrated: 100
-        + 2 * (20 + expected_photons(emitters, height_px, width_px, integrated=integrated))
-        for integrated in (True, False)
-    }
-    return _Rendered(frames_adu, expected_adu)
-
-
-def test_thunderstorms_mean_frame_comes_out(rendered: _Rendered) -> None:
-    """2.85 % off, all of it the shot noise of 20 frames, with the spot sampled at pixel centres."""
-    assert rendered.mean_frame_error(integrated=False) < 0.030
-    by_noise = rendered.shot_noise_error()
-    assert rendered.mean_frame_error(integrated=False) == pytest.approx(by_noise, rel=0.03)
-    assert rendered.gain(integrated=False) == pytest.approx(1, abs=0.01)
-
-
-def test_thunderstorms_noise_comes_out(rendered: _Rendered) -> None:
-    assert rendered.excess_noise(integrated=False) == pytest.approx(2, abs=0.1)
-
-
-def test_thunderstorm_samples_its_spot_where_a_camera_integrates(rendered: _Rendered) -> None:
-    """The integrated spot is a twelfth of a pixel^2 wider, so it peaks 3 % lower."""
-    assert rendered.mean_frame_error(integrated=True) < 0.035
-    assert rendered.gain(integrated=True) == pytest.approx(1.03, abs=0.01)
-    assert rendered.excess_noise(integrated=True) > 2.3
+def test_blocks_join_to_one_film() -> None:
+    parts = [
+        film(
+            np.random.default_rng(seed),
+            structure=Uniform(16, 16, density, 6.0),
+            fluorophore=Fluorophore(1000, 0.2, 1.0),
+            camera=Scmos(1.0, 100.0, 0.0),
+            background_photons=5.0,
+            frames=frames,
+            height_px=16,
+            width_px=16,
+        )
+        for seed, density, frames in ((1, 0.02, 3), (2, 0.2, 4))
+    ]
+    whole = joined(parts)
+    assert whole.frames_adu.shape == (7, 16, 16)
+    np.testing.assert_array_equal(whole.frames_adu[3:], parts[1].frames_adu)
+    places = parts[0].emitters.photons.shape[1]
+    np.testing.assert_array_equal(whole.emitters.y_px[:3, :places], parts[0].emitters.y_px)
+    assert not whole.emitters.photons[:3, places:].any()
+    assert np.isfinite(expected_photons(whole.emitters, 16, 16)).all()

@@ -8,12 +8,26 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+DIGITISING_ADU = 0.5
+"""What rounding down takes from a reading, on average."""
+
 
 class Camera(Protocol):
     """Turns the mean number of photons of a pixel into a reading."""
 
+    @property
+    def adu_per_photon(self) -> float | NDArray[np.float64]:
+        """Gain of all pixels, or of each (Y, X)."""
+        ...
+
     def expose(self, rng: np.random.Generator, photons: NDArray[np.float64]) -> NDArray[np.uint16]:
         """Noisy frames in ADU, of the shape of ``photons``."""
+        ...
+
+    def average(
+        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
+    ) -> NDArray[np.float64]:
+        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
         ...
 
 
@@ -39,6 +53,14 @@ class Emccd:
             rng, multiplied * self.adu_per_photon, self.offset_adu, self.read_noise_adu
         )
 
+    def average(
+        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
+    ) -> NDArray[np.float64]:
+        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
+        variance_adu2 = 2 * photons * self.adu_per_photon**2 + self.read_noise_adu**2
+        mean_adu = photons * self.adu_per_photon + self.offset_adu
+        return _averaged(rng, mean_adu, variance_adu2 / frames)
+
 
 @dataclass(frozen=True)
 class Scmos:
@@ -56,6 +78,21 @@ class Scmos:
         """Noisy frames in ADU, of the shape of ``photons``."""
         signal_adu = rng.poisson(photons).astype(np.float64) * self.adu_per_photon
         return _digitise(rng, signal_adu, self.offset_adu, self.read_noise_adu)
+
+    def average(
+        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
+    ) -> NDArray[np.float64]:
+        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
+        variance_adu2 = photons * np.square(self.adu_per_photon) + np.square(self.read_noise_adu)
+        mean_adu = photons * self.adu_per_photon + self.offset_adu
+        return _averaged(rng, mean_adu, variance_adu2 / frames)
+
+
+def _averaged(
+    rng: np.random.Generator, mean_adu: NDArray[np.float64], variance_adu2: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    noise_adu: NDArray[np.float64] = rng.standard_normal(mean_adu.shape) * np.sqrt(variance_adu2)
+    return mean_adu - DIGITISING_ADU + noise_adu
 
 
 def _digitise(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
+from smlm_training.backgrounds import Background
 from smlm_training.camera import Emccd
-from smlm_training.simulate import Film, Fluorophore, film
-from smlm_training.structures import Structure, Uniform, wavy_filaments
+from smlm_training.samples import FilamentSample, UniformSample
+from smlm_training.scene import Scene
+from smlm_training.simulate import Film, Fluorophore, joined
 
 PIXEL_SIZE_NM = 100.0
 """Camera pixel of all presets."""
@@ -21,42 +20,52 @@ CAMERA = Emccd(adu_per_photon=2.0, offset_adu=100.0)
 
 BACKGROUND_PHOTONS = 20.0
 
-_HELD_OUT = 7_771
-"""Sets these films' random numbers apart from those of training."""
+_SCENE = Scene(
+    UniformSample(),
+    fluorophore=FLUOROPHORE,
+    background=Background(BACKGROUND_PHOTONS),
+    camera=CAMERA,
+    pixel_size_nm=PIXEL_SIZE_NM,
+)
 
-_BORDER_PX = 6.0
+_MICROTUBULES = FilamentSample(
+    density_per_um=(3.5, 3.5), spacing_nm=(300.0, 900.0), crossing_share=0.15, radius_nm=5.0
+)
+"""Wavy lines mostly 300 to 900 nm apart with some crossings, 3.5 molecules per micrometre."""
 
-_StructureOf = Callable[[np.random.Generator, int, int], Structure]
-"""What makes the sample of a field of some height and width."""
+_EVALUATE = FilamentSample(
+    density_per_um2=5.5,
+    density_per_um=(3.0, 4.0),
+    spacing_nm=(300.0, 500.0),
+    lines_per_bundle=(2, 4),
+    gap_nm=(800.0, 1500.0),
+    crossing_share=0.15,
+    radius_nm=5.0,
+)
+"""Bundles of lines 300 to 500 nm apart; 5.5 a um2 are 225 molecules in a frame of 64 x 64."""
 
+_DENSITIES_PER_UM2 = (1, 3, 6, 9)
 
-def _microtubules(rng: np.random.Generator, height_px: int, width_px: int) -> Structure:
-    """Wavy lines mostly 300 to 900 nm apart with some crossings, 3.5 molecules per micrometre."""
-    return wavy_filaments(
-        rng,
-        height_px=height_px,
-        width_px=width_px,
-        spacing_px=(3.0, 9.0),
-        crossing_share=0.15,
-        density_per_px=0.35,
-        radius_px=0.05,
-        border_px=_BORDER_PX,
-    )
-
-
-def _uniform(density_per_um2: float) -> _StructureOf:
-    density_per_px2 = density_per_um2 * (PIXEL_SIZE_NM / 1000) ** 2
-    return lambda _, height_px, width_px: Uniform(height_px, width_px, density_per_px2, _BORDER_PX)
-
-
-PRESETS: dict[str, _StructureOf] = {
-    "microtubules": _microtubules,
-    "uniform-1": _uniform(1),
-    "uniform-3": _uniform(3),
-    "uniform-6": _uniform(6),
-    "uniform-9": _uniform(9),
+PRESETS: dict[str, Scene] = {
+    "microtubules": replace(_SCENE, sample=_MICROTUBULES),
+    **{
+        f"uniform-{density}": replace(_SCENE, sample=UniformSample(float(density)))
+        for density in _DENSITIES_PER_UM2
+    },
+    **{
+        f"filaments-{density}": replace(
+            _SCENE,
+            sample=replace(_MICROTUBULES, density_per_um2=float(density), density_per_um=None),
+        )
+        for density in _DENSITIES_PER_UM2
+    },
+    "evaluate": replace(_SCENE, sample=_EVALUATE, frames=361, seed=361),
 }
-"""By the name that the command line takes; the number is molecules per square micrometre."""
+"""By the name that the command line takes; the number is molecules per square micrometre.
+
+``evaluate`` is the film that the shipped network is chosen by: 361 frames, about 225
+molecules in each. The others have 200 frames by default.
+"""
 
 
 def preset_film(
@@ -68,18 +77,11 @@ def preset_film(
     width_px: int,
     photons_spread: float = FLUOROPHORE.photons_spread,
 ) -> Film:
-    """A film of a preset, always the same for the same arguments.
+    """A film of a preset, whole in memory, always the same for the same arguments.
 
     ``photons_spread`` is the relative standard deviation of a molecule's photons.
     """
-    rng = np.random.default_rng([_HELD_OUT, seed])
-    return film(
-        rng,
-        structure=PRESETS[name](rng, height_px, width_px),
-        fluorophore=replace(FLUOROPHORE, photons_spread=photons_spread),
-        camera=CAMERA,
-        background_photons=BACKGROUND_PHOTONS,
-        frames=frames,
-        height_px=height_px,
-        width_px=width_px,
-    )
+    scene = PRESETS[name]
+    fluorophore = replace(scene.fluorophore, photons_spread=photons_spread)
+    scene = replace(scene, fluorophore=fluorophore, seed=seed, frames=frames)
+    return joined(list(replace(scene, height_px=height_px, width_px=width_px).blocks()))
