@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +15,22 @@ from smlm_pipeline.errors import SettingError
 BLURS_PX = (0.0, 1.0, 2.0)
 """Standard deviations, in fine pixels, at which both images are compared."""
 
+_Image = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Score:
-    """One image against the truth; NMSE in percent and PSNR in dB, for each of ``BLURS_PX``.
+    """One image against the truth, each tuple for each of ``BLURS_PX``.
 
-    ``sum_ratio`` is the image's sum before scaling over the true number of
-    emitters; it has no meaning for a wide-field image.
+    ``nmse_percent`` and ``psnr_db`` are of the image scaled to the sum of the truth,
+    ``nmse_fitted_percent`` of the image scaled to the smallest error, at each blur
+    anew. PSNR is infinite without error. ``sum_ratio`` is the image's sum before
+    scaling over the true number of emitters; it has no meaning for a wide-field
+    image.
     """
 
     nmse_percent: tuple[float, ...]
+    nmse_fitted_percent: tuple[float, ...]
     psnr_db: tuple[float, ...]
     sum_ratio: float
 
@@ -34,7 +41,7 @@ def truth_image(
     *,
     shape: tuple[int, int],
     sr_pixel_size_nm: float,
-) -> NDArray[np.float64]:
+) -> _Image:
     """Count emitters on the fine grid: index = floor(position / pixel), as ``kernels.draw``."""
     image = np.zeros(shape)
     row = np.floor(y_nm / sr_pixel_size_nm).astype(int)
@@ -44,16 +51,14 @@ def truth_image(
     return image
 
 
-def widefield_image(
-    frames_adu: NDArray[np.uint16], *, background_adu: float, zoom: int
-) -> NDArray[np.float64]:
+def widefield_image(frames_adu: NDArray[np.uint16], *, background_adu: float, zoom: int) -> _Image:
     """What a camera alone shows: the mean frame without background, each pixel ``zoom`` times."""
     signal = np.clip(frames_adu.mean(axis=0) - background_adu, 0, None)
     return np.kron(signal, np.ones((zoom, zoom)))
 
 
-def score(image: NDArray[np.floating[Any]], truth: NDArray[np.float64]) -> Score:
-    """NMSE and PSNR with the image scaled to the sum of the truth.
+def score(image: NDArray[np.floating[Any]], truth: _Image) -> Score:
+    """NMSE and PSNR at each blur, with the image scaled to the sum of the truth and fitted.
 
     Parameters
     ----------
@@ -63,33 +68,64 @@ def score(image: NDArray[np.floating[Any]], truth: NDArray[np.float64]) -> Score
     Raises
     ------
     SettingError
-        If the shapes differ or the truth is empty.
+        If the shapes differ, the truth is empty or a pixel of the image is not finite.
     """
     if image.shape != truth.shape or not truth.any():
         raise SettingError(
             f"the image is {image.shape}, the truth {truth.shape} with {truth.sum():.0f} emitters; "
             "expected one shape and some emitters: does the table belong to the film?"
         )
-    total = float(image.sum())
-    scaled = image * (truth.sum() / total) if total else image.astype(np.float64)
-    pairs = [(_blur(scaled, blur), _blur(truth, blur)) for blur in BLURS_PX]
+    if not np.isfinite(image).all():
+        raise SettingError("a pixel of the image is not a number; expected an image of emitters")
+    scaled = equal_sum(image, truth)
+    pairs = [(blurred(scaled, blur), blurred(truth, blur)) for blur in BLURS_PX]
+
+    def at_each_blur(measure: Callable[[_Image, _Image], float]) -> tuple[float, ...]:
+        return tuple(measure(*pair) for pair in pairs)
+
     return Score(
-        tuple(nmse_percent(*pair) for pair in pairs),
-        tuple(psnr_db(*pair) for pair in pairs),
-        total / float(truth.sum()),
+        at_each_blur(nmse_percent),
+        at_each_blur(nmse_fitted_percent),
+        at_each_blur(psnr_db),
+        float(image.sum(dtype=np.float64) / truth.sum()),
     )
 
 
-def nmse_percent(image: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """||image - truth||^2 / ||truth||^2, in percent; a blank image has 100."""
+def equal_sum(image: NDArray[np.floating[Any]], truth: _Image) -> _Image:
+    """The image (Y, X), float64, scaled to the sum of the truth; one that sums to 0 as it is."""
+    total = float(image.sum(dtype=np.float64))
+    return image.astype(np.float64) * (truth.sum() / total if total else 1.0)
+
+
+def nmse_percent(image: _Image, truth: _Image) -> float:
+    """||image - truth||^2 / ||truth||^2, in percent; a blank image has 100.
+
+    The normalisation of Deep-STORM's evaluation (doi 10.1364/OPTICA.5.000458).
+    """
     return float(100 * np.sum((image - truth) ** 2) / np.sum(truth**2))
 
 
-def psnr_db(image: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """20 log10(largest true value / root mean square error); infinite without error."""
+def nmse_fitted_percent(image: _Image, truth: _Image) -> float:
+    """The smallest NMSE over all scales of the image, in percent; at most 100.
+
+    For a = <image, truth> / ||image||^2, where the derivative is zero, it is
+    1 - <image, truth>^2 / (||image||^2 ||truth||^2). A blank image has 100.
+    """
+    norm2 = float(np.sum(image**2))
+    scale = float(np.sum(image * truth)) / norm2 if norm2 else 0.0
+    return nmse_percent(scale * image, truth)
+
+
+def psnr_db(image: _Image, truth: _Image) -> float:
+    """20 log10(MAX / sqrt(MSE)), MAX the largest true value; infinite without error.
+
+    On images that are mostly empty it is high whatever the image: read it beside
+    the blank image's.
+    """
     error = float(np.sqrt(np.mean((image - truth) ** 2)))
     return float(20 * np.log10(truth.max() / error)) if error else float("inf")
 
 
-def _blur(image: NDArray[np.float64], sigma_px: float) -> NDArray[np.float64]:
+def blurred(image: _Image, sigma_px: float) -> _Image:
+    """The image under a Gaussian of ``sigma_px`` fine pixels, darkness beyond its edges."""
     return gaussian_filter(image, sigma_px, mode="constant") if sigma_px else image

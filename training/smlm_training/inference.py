@@ -9,7 +9,7 @@ from smlm_pipeline import contract, kernels
 from smlm_pipeline.network import Network
 from smlm_pipeline.settings import Settings
 
-ZOOM = 8
+ZOOM = contract.MAP_ZOOM
 """Fine pixels along a camera pixel, in scores: 12.5 nm for pixels of 100 nm."""
 
 
@@ -18,6 +18,13 @@ def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     return kernels.film_levels(
         frames_adu[kernels.spread_evenly(len(frames_adu), Settings.level_frames)]
     )
+
+
+def film_mean(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Mean frame (H, W), in ADU, of as many frames as the client takes."""
+    chosen = kernels.spread_evenly(len(frames_adu), Settings.mean_frames)
+    mean_adu: NDArray[np.float32] = frames_adu[chosen].mean(axis=0, dtype=np.float64).astype("f4")
+    return mean_adu
 
 
 def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -35,15 +42,33 @@ def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float
     ndarray, shape (N, 5, H, W), float32
         Channels of ``contract.DETECTION_CHANNELS``.
     """
+    return network.detect(normalized(frames_adu))
+
+
+def normalized(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """A whole film (N, H, W) as the network reads it: (N, 2, H, W)."""
     levels = np.broadcast_to(film_levels(frames_adu), (len(frames_adu), 2))
-    return network.detect(kernels.normalize(frames_adu, levels))
+    mean_adu = film_mean(frames_adu)
+    blocks = [
+        kernels.normalize(frames_adu[first : first + step], mean_adu, levels[first : first + step])
+        for step in [contract.MAX_FRAMES_PER_CHUNK]
+        for first in range(0, len(frames_adu), step)
+    ]
+    return np.concatenate(blocks)
 
 
-def draw(detections: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Emitters per fine pixel, (``ZOOM`` H, ``ZOOM`` W), summed over the frames."""
-    height, width = detections.shape[2:]
+def draw(answers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Emitters per fine pixel, (``ZOOM`` H, ``ZOOM`` W), summed over the frames.
+
+    Parameters
+    ----------
+    answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
+        Detections, which are drawn, or maps, which are only summed.
+    """
+    maps = answers.shape[1] == contract.MAP.dims[0]
+    height, width = (size // (ZOOM if maps else 1) for size in answers.shape[2:])
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
     margin = contract.MARGIN_PX * ZOOM
-    drawn = kernels.draw(detections, window)[margin:-margin, margin:-margin]
-    image: NDArray[np.float64] = drawn / contract.WEIGHT_ONE
+    summed = kernels.sum_map(answers, window) if maps else kernels.draw(answers, window)
+    image: NDArray[np.float64] = summed[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
     return image
