@@ -1,0 +1,214 @@
+"""All estimates from one film, with their uncertainty by resampling its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.errors import StackError
+from smlm_training.matching.camera_levels import (
+    CameraKind,
+    NoiseLine,
+    camera_levels,
+    noise_line,
+)
+from smlm_training.matching.molecules import Blinking, blinking, brightness_adu, density_per_px2
+from smlm_training.matching.moments import Moments, measure
+from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, fit_spot
+
+RESAMPLES = 100
+_BLOCKS = 50
+"""Frames are resampled in at most so many runs, as molecules may shine in several in a row."""
+
+_SIGNIFICANCE = 5.0
+"""Standard errors by which blinking must show."""
+
+GUESSED_SPREAD = (0.05, 0.5)
+"""Relative spread of photons, as far as the film does not tell it."""
+
+_SIGMA_SHARE_ERROR = 0.005
+"""Of sigma, for spots that differ in width; simulated films come out so much too narrow."""
+
+_SPREAD2_ERROR = 0.02
+"""What a spot that is not quite a Gaussian may add to the squared spread of photons."""
+
+
+@dataclass(frozen=True)
+class KnownCamera:
+    """What the user knows of the camera: its kind, and gain and offset or None."""
+
+    kind: CameraKind
+    gain_adu_per_photon: float | None = None
+    offset_adu: float | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """An estimate and its standard error, which is infinite where the film does not tell it."""
+
+    value: float
+    error: float
+
+    @property
+    def relative_error(self) -> float:
+        """Error in parts of the value."""
+        return self.error / self.value if self.value > 0 else float("inf")
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What a film tells.
+
+    ``photons`` is the mean of a molecule in a frame and ``photons_spread`` its relative
+    standard deviation, ``density_per_px2`` molecules per frame and square pixel.
+    ``misfit`` is that of the spot; ``spread_measured`` the weight of this film, against
+    a guess, in the spread of photons.
+    """
+
+    sigma_px: Value
+    photons: Value
+    photons_spread: Value
+    background_photons: Value
+    density_per_px2: Value
+    offset_adu: Value
+    gain_adu_per_photon: Value
+    misfit: float
+    spread_measured: float
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What follows from one choice of frames, and guesses at what they do not tell."""
+
+    spot: Spot
+    blinking: Blinking
+    line: NoiseLine
+    read_noise: float
+    spread2: float
+
+
+def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
+    """Estimate all that the simulator needs.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (T, Y, X), uint16
+        Frames in ADU, spread over the film.
+    known : KnownCamera
+        What need not be estimated.
+
+    Returns
+    -------
+    Estimates
+        Errors are half of the range that holds 68 % of the results of ``RESAMPLES``
+        resampled films; read noise and, as far as the film does not tell it, the spread
+        of photons are drawn from a range each time.
+
+    Raises
+    ------
+    StackError
+        If nothing blinks in the film, or spots are too narrow or too wide.
+    """
+    moments = measure(frames_adu)
+    if not moments.covariance_adu2.any():
+        raise StackError(
+            "no pixel changes in the frames measured; expected a film of blinking molecules"
+        )
+    rng = np.random.default_rng(len(frames_adu))
+    averages = [moments.mean(), *_resampled(moments, rng)]
+    spots = [fit_spot(each.covariance_adu2) for each in averages]
+    _check_spots(spots)
+    return _combined(averages, spots, known, rng)
+
+
+def _combined(
+    averages: list[Moments], spots: list[Spot], known: KnownCamera, rng: np.random.Generator
+) -> Estimates:
+    """Estimates from all frames, the first of both lists, with errors from the others."""
+    draws = [
+        _Draw(spot, blinking(each, spot), noise_line(each, spot, known.kind), *guess)
+        for each, spot, guess in zip(averages, spots, _guesses(known.kind, rng), strict=True)
+    ]
+    weight = _spread_weight(draws)
+    found = [_values(draw, known, weight) for draw in draws]
+    values = {name: _value(np.array([each[name] for each in found])) for name in found[0]}
+    error_px = np.hypot(values["sigma_px"].error, _SIGMA_SHARE_ERROR * spots[0].sigma_px)
+    values["sigma_px"] = Value(spots[0].sigma_px, float(error_px))
+    return Estimates(misfit=spots[0].misfit, spread_measured=weight, **values)
+
+
+def _resampled(moments: Moments, rng: np.random.Generator) -> Iterator[Moments]:
+    """Averages over as many frames as there are, in runs drawn with replacement."""
+    frames = np.arange(len(moments.light_adu))
+    blocks = np.array_split(frames, min(len(frames), _BLOCKS))
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(0, len(blocks), len(blocks))
+        yield moments.mean(np.concatenate([blocks[index] for index in drawn]))
+
+
+def _guesses(kind: CameraKind, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
+    """Read noise and squared spread of photons: means of the ranges, then draws."""
+    read_noise, spread = (
+        rng.uniform(*bounds, RESAMPLES) for bounds in (kind.read_noise, GUESSED_SPREAD)
+    )
+    yield float(np.sqrt(np.mean(read_noise**2))), float(np.mean(spread**2))
+    yield from zip(read_noise.tolist(), (spread**2).tolist(), strict=True)
+
+
+def _check_spots(spots: list[Spot]) -> None:
+    strengths = np.array([spot.strength_adu2 for spot in spots])
+    if not strengths[0] > _SIGNIFICANCE * strengths.std():
+        raise StackError(
+            "no blinking shows: neighbouring pixels do not fluctuate together beyond chance; "
+            "expected molecules that switch on and off: take more frames, or more light"
+        )
+    low, high = SIGMA_PX_RANGE
+    if not low * 1.02 < spots[0].sigma_px < high * 0.98:
+        raise StackError(
+            f"spots seem to have a sigma of {spots[0].sigma_px:.2f} pixels or beyond; expected "
+            f"{low} to {high}: is the film in focus, with pixels of about 100 nm and no drift?"
+        )
+
+
+def _spread_weight(draws: list[_Draw]) -> float:
+    """Weight of the measured against the guessed spread, by their variances."""
+    measured = np.array([draw.blinking.spread2 for draw in draws])
+    guessed = np.array([draw.spread2 for draw in draws])
+    error2 = _value(measured).error ** 2 + _SPREAD2_ERROR**2
+    return float(guessed.var() / (guessed.var() + error2))
+
+
+def _values(draw: _Draw, known: KnownCamera, weight: float) -> dict[str, float]:
+    """Values by their names in ``Estimates``, for one choice of frames."""
+    measured2 = float(np.clip(draw.blinking.spread2, 0, 1))
+    spread2 = weight * measured2 + (1 - weight) * draw.spread2
+    molecule_adu = brightness_adu(draw.blinking, spread2)
+    density = density_per_px2(draw.blinking, spread2)
+    gain_adu, offset_adu = camera_levels(
+        draw.line,
+        known.kind,
+        draw.read_noise,
+        gain_adu=known.gain_adu_per_photon,
+        offset_adu=known.offset_adu,
+    )
+    background_adu = draw.line.light_adu - offset_adu - density * molecule_adu
+    return {
+        "sigma_px": draw.spot.sigma_px,
+        "photons": molecule_adu / gain_adu,
+        "photons_spread": spread2**0.5,
+        "background_photons": background_adu / gain_adu,
+        "density_per_px2": density,
+        "offset_adu": offset_adu,
+        "gain_adu_per_photon": gain_adu,
+    }
+
+
+def _value(column: NDArray[np.float64]) -> Value:
+    """The first, of all frames, with half of the central 68 % of the others as its error."""
+    if not np.isfinite(column[0]) or np.isfinite(column).mean() < 0.9:
+        return Value(float("nan"), float("inf"))
+    low, high = np.nanpercentile(column[1:], (15.87, 84.13))
+    return Value(float(column[0]), float(high - low) / 2)

@@ -1,0 +1,125 @@
+"""From estimates to a preset that ``recon-train fit --preset FILE`` takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smlm_training.datasets import Range
+from smlm_training.matching.camera_levels import CameraKind
+from smlm_training.matching.crowding import line_width_px
+from smlm_training.matching.estimates import Estimates, Value
+
+LEAST_SHARE = 0.1
+"""Ranges are at least so wide to either side of an estimate, in parts of it."""
+
+_TOLD_SHARE = 0.5
+"""Estimates with a larger relative error are left out, and the base's range holds."""
+
+_BACKGROUND_PHOTONS_MIN = 0.5
+_BACKGROUND_ERROR_MAX_PHOTONS = 20.0
+_SPREAD_RANGE = (0.05, 1.0)
+_SPREAD_ERROR_MAX = 0.12
+_BLEACHED_SHARE = 0.5
+"""Of the mean density: later in the film, or in the next one, fewer molecules shine."""
+
+
+def is_told(name: str, value: Value) -> bool:
+    """Whether the film tells the field ``name`` of ``Estimates`` well enough to train by it.
+
+    Background may be close to zero: a bound on it is worth knowing, too.
+    """
+    if name == "photons_spread":
+        return value.error < _SPREAD_ERROR_MAX
+    if name == "background_photons":
+        return value.error < max(_TOLD_SHARE * value.value, _BACKGROUND_ERROR_MAX_PHOTONS)
+    return value.relative_error < _TOLD_SHARE
+
+
+def preset(
+    found: Estimates, crowding: Range, kind: CameraKind, source: dict[str, Any]
+) -> dict[str, Any]:
+    """Fields of the recipe that this film changes, and where they come from.
+
+    Parameters
+    ----------
+    found : Estimates
+        Of the film.
+    crowding : tuple of float
+        Density of rather empty and of the fullest places, relative to the mean.
+    kind : CameraKind
+        Of the camera.
+    source : dict
+        What else to say of the film, under ``measured_from``.
+
+    Returns
+    -------
+    dict
+        For JSON. Densities are per square micrometre of 100 nm pixels, as the simulator
+        has them: a hundred times those per pixel, whatever the film's pixels are.
+    """
+    ranges: dict[str, Range] = {}
+    for name in ("sigma_px", "photons", "offset_adu"):
+        value: Value = getattr(found, name)
+        if is_told(name, value):
+            ranges[name] = _about(value)
+    if is_told("photons_spread", found.photons_spread):
+        about = _about(found.photons_spread, additive=True)
+        ranges["photons_spread"] = _inside(about, *_SPREAD_RANGE)
+    if is_told("background_photons", found.background_photons):
+        about = _about(found.background_photons, additive=True)
+        ranges["background_photons"] = _inside(about, _BACKGROUND_PHOTONS_MIN, float("inf"))
+    if is_told("density_per_px2", found.density_per_px2):
+        ranges |= _densities(found, crowding)
+    if is_told("gain_adu_per_photon", found.gain_adu_per_photon):
+        ranges[f"{kind.name}_adu_per_photon"] = _about(found.gain_adu_per_photon)
+    return {
+        "base": "default",
+        "ranges": {
+            **{name: [_rounded(low), _rounded(high)] for name, (low, high) in ranges.items()},
+            "emccd_share": 1.0 if kind.name == "emccd" else 0.0,
+        },
+        "measured_from": {**source, **_measured(found)},
+    }
+
+
+def _about(value: Value, *, additive: bool = False) -> Range:
+    """Two errors to either side, as factors or as steps, and at least ``LEAST_SHARE``."""
+    least_low, least_high = value.value * (1 - LEAST_SHARE), value.value * (1 + LEAST_SHARE)
+    if additive:
+        low, high = value.value - 2 * value.error, value.value + 2 * value.error
+    else:
+        factor = 1 + 2 * value.relative_error
+        low, high = value.value / factor, value.value * factor
+    return min(low, least_low), max(high, least_high)
+
+
+def _inside(bounds: Range, low: float, high: float) -> Range:
+    """Bounds cut to what is possible; not empty where they lie outside."""
+    first = min(max(bounds[0], low), high)
+    return first, min(max(bounds[1], first * (1 + LEAST_SHARE)), high)
+
+
+def _densities(found: Estimates, crowding: Range) -> dict[str, Range]:
+    """Densities per area and per line: from sparse places, or times, to the fullest.
+
+    A line's density is that which makes a lone line as full as those places.
+    """
+    least, most = _about(found.density_per_px2)
+    emptiest = min(max(crowding[0], _BLEACHED_SHARE / 5), _BLEACHED_SHARE)
+    width_px = line_width_px(found.sigma_px.value)
+    areas = 100 * least * emptiest, 100 * most * crowding[1]
+    lines = 10 * width_px * least * _BLEACHED_SHARE, 10 * width_px * most * crowding[1]
+    return {"density_per_um2": areas, "density_per_um": lines}
+
+
+def _measured(found: Estimates) -> dict[str, dict[str, float]]:
+    values = {name: each for name, each in vars(found).items() if isinstance(each, Value)}
+    told = {name: each for name, each in values.items() if is_told(name, each)}
+    return {
+        "values": {name: _rounded(each.value) for name, each in told.items()},
+        "uncertainties": {name: _rounded(each.error) for name, each in told.items()},
+    }
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.4g}")

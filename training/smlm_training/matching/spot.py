@@ -1,0 +1,69 @@
+"""How the light of one spot is shared among pixels, as sums over all places it may have.
+
+A spot is a Gaussian integrated over each pixel (Smith et al., doi 10.1038/nmeth.1449).
+It separates into a profile along y and one along x, so each sum over places is a product
+of two integrals along one axis. A spot has one photon here; places lie evenly, as those of
+many molecules do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+_STEP_PX = 0.05
+_PLACES_PX = np.arange(-16, 16, _STEP_PX)
+
+
+def pair_overlap(sigma_px: float, lag_px: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Integral of profile times profile, ``lag_px`` pixels apart, over the spot's place.
+
+    It is the triangle of two pixels, convolved with a Gaussian of variance
+    ``2 sigma_px**2``: about ``exp(-lag**2 / (4 (sigma**2 + 1 / 12)))``.
+
+    Parameters
+    ----------
+    sigma_px : float
+        Standard deviation of the spot.
+    lag_px : ndarray, any shape, int
+        Distances between two pixels along one axis.
+
+    Returns
+    -------
+    ndarray, shape of ``lag_px``, float64
+        Overlaps, 1/px.
+    """
+    width_px = np.sqrt(2) * sigma_px
+
+    def ramp(x_px: NDArray[np.int_]) -> NDArray[np.float64]:
+        z = x_px / width_px
+        tail: NDArray[np.float64] = x_px * ndtr(z) + width_px * _normal(z)
+        return tail
+
+    return ramp(lag_px + 1) - 2 * ramp(lag_px) + ramp(lag_px - 1)
+
+
+def _normal(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    density: NDArray[np.float64] = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    return density
+
+
+def profile(sigma_px: float, pixel: int = 0) -> NDArray[np.float64]:
+    """Share of the light that falls into a pixel, for each of many places of the spot."""
+    edge_px = (pixel + 0.5 - _PLACES_PX) / sigma_px
+    share: NDArray[np.float64] = ndtr(edge_px) - ndtr(edge_px - 1 / sigma_px)
+    return share
+
+
+def filtered_profile(sigma_px: float, taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a filter of an odd number of ``taps``, shape (K,), makes of the profile."""
+    first = -(len(taps) // 2)
+    shares = np.array([profile(sigma_px, first + index) for index in range(len(taps))])
+    filtered: NDArray[np.float64] = taps @ shares
+    return filtered
+
+
+def overlap(*profiles: NDArray[np.float64]) -> float:
+    """Integral of the product of profiles over the spot's place, along one axis."""
+    return float(np.prod(profiles, axis=0).sum() * _STEP_PX)
