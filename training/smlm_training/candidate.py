@@ -1,0 +1,117 @@
+"""A network that is to be published, and whether it may be: its card and the contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ContractError, SettingError
+from smlm_pipeline.network import Network
+
+CARD_FILE = "model.json"
+
+SERVED = {spec.name: spec for spec in (contract.UNET, contract.UNET_MAP)}
+"""The models of a repository that are networks."""
+
+_PROBES = ((1, 16, 16), (3, 20, 36))
+"""N, H and W of the blank frames that a network has to answer: two, for axes that are open."""
+
+_RUNTIME_ERRORS = (
+    *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
+    *(runtime.NoModel, runtime.NotImplemented, runtime.RuntimeException),
+)
+"""ONNX Runtime's errors have no common root."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network and its card, byte by byte, and the model that it fits."""
+
+    network: bytes
+    card_text: bytes
+    card: dict[str, Any]
+    spec: contract.ModelSpec
+
+
+def read_candidate(network_file: Path, model: str | None) -> Candidate:
+    """Read a network and its card, and check both.
+
+    Parameters
+    ----------
+    network_file : Path
+        The ONNX file, with ``model.json`` beside it.
+    model : str, optional
+        ``unet`` or ``unet_map``; by default the one that answers as the network does.
+
+    Raises
+    ------
+    SettingError
+        If a file is missing, or the card is none.
+    ContractError
+        If the network is another than its card tells of, or does not fit the contract.
+    """
+    network, card_text = _read(network_file), _read(network_file.with_name(CARD_FILE))
+    card = _checked_card(network_file, network, card_text)
+    return Candidate(network, card_text, card, _checked_spec(network_file, model))
+
+
+def _read(file: Path) -> bytes:
+    if not file.is_file():
+        raise SettingError(
+            f"no {file}; expected a network of 'recon-train export' with its card {CARD_FILE} "
+            "beside it, or the folder of a run"
+        )
+    return file.read_bytes()
+
+
+def _checked_card(network_file: Path, network: bytes, card_text: bytes) -> dict[str, Any]:
+    """The card, if it tells of this very network and of this contract."""
+    try:
+        card = json.loads(card_text)
+        stated = card["sha256"], card["contract_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingError(
+            f"{network_file.with_name(CARD_FILE)} is no model card ({error!r}); expected the one "
+            "that 'recon-train export' writes"
+        ) from error
+    found = hashlib.sha256(network).hexdigest()
+    if stated[0] != found:
+        raise ContractError(
+            f"{network_file} has sha256 {found}, and its card tells of {stated[0]}: they are not "
+            "of one export; export the run anew"
+        )
+    if stated[1] != contract.CONTRACT_VERSION:
+        raise ContractError(
+            f"{network_file} was made for contract version {stated[1]}; expected "
+            f"{contract.CONTRACT_VERSION}: export the run anew with this release"
+        )
+    checked: dict[str, Any] = card
+    return checked
+
+
+def _checked_spec(network_file: Path, model: str | None) -> contract.ModelSpec:
+    """The model that answers as the network does, if the network keeps the contract."""
+    try:
+        network = Network(network_file, intra_op_threads=1)
+        for probe in _PROBES:
+            count, height, width = probe
+            network.detect(np.zeros((count, *contract.NORMALIZED.dims[:1], height, width), "f4"))
+    except (*_RUNTIME_ERRORS, ValueError) as error:
+        raise ContractError(
+            f"{network_file} does not answer frames of any number and size ({error}); expected a "
+            "network of 'recon-train export'"
+        ) from error
+    spec = next(spec for spec in SERVED.values() if spec.outputs == (network.answer,))
+    if model not in {None, spec.name}:
+        raise ContractError(
+            f"{network_file} answers with {network.answer.name}, which {spec.name} serves and "
+            f"{model} does not: publish it as {spec.name}"
+        )
+    return spec
