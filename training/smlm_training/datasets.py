@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
 from smlm_training.camera import Camera, Emccd, Scmos
-from smlm_training.simulate import Emitters, Film, Fluorophore, film
+from smlm_training.molecule_scale import expected_scale_adu
+from smlm_training.simulate import Emitters, Film, Fluorophore, average_photons, film
 from smlm_training.structures import Structure, Uniform, wavy_filaments
 
 Range = tuple[float, float]
 
 BORDER_PX = 6.0
 """Molecules this far outside a patch still shine into it."""
+
+MOLECULES_MAX = 100_000
+"""Most molecules of the frames of which only the mean is made."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,13 @@ class Ranges:
 
     patch_px: int = 48
     frames_per_film: int = 16
-    density_per_um2: Range = (0.3, 9.0)
+    density_per_um2: Range = (0.3, 10.0)
     density_per_um: Range = (0.5, 7.0)
     filament_spacing_um: Range = (0.25, 2.5)
     filament_share: float = 0.6
     empty_share: float = 0.02
     photons: Range = (500.0, 5000.0)
-    photons_spread: Range = (0.05, 0.5)
+    photons_spread: Range = (0.05, 0.35)
     sigma_px: Range = (0.9, 1.6)
     background_photons: Range = (5.0, 100.0)
     offset_adu: Range = (50.0, 1000.0)
@@ -50,6 +54,11 @@ class Ranges:
     emccd_read_noise_adu: Range = (0.0, 5.0)
     scmos_adu_per_photon: Range = (0.5, 4.0)
     scmos_read_noise_photons: Range = (0.8, 2.5)
+    other_frames: Range = (8.0, 2000.0)
+    drift_share: float = 0.15
+    drift_px: Range = (0.0, 3.0)
+    scale_error: float = 0.025
+    """Relative error of the film's scale, as in a client that sees a hundred whole frames."""
     emitters_max: int = 330
     """Most molecules of a patch; fuller patches are thinned out."""
 
@@ -58,10 +67,10 @@ class Ranges:
 class Batch:
     """What the loss needs of N frames.
 
-    ``normalized`` (N, H, W, 1) is the network's input; ``position_px`` (N, E, 2)
-    holds y and x of the molecules in the patch, and ``present`` (N, E) says which
-    places are taken. Molecules outside of the patch shine into it and are not
-    among them.
+    ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
+    mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
+    ``present`` (N, E) says which places are taken. Molecules outside of the patch
+    shine into it and are not among them.
     """
 
     normalized: NDArray[np.float32]
@@ -80,8 +89,7 @@ def batches(ranges: Ranges, *, seed: int, batch: int, first_block: int = 0) -> I
 def block_batches(ranges: Ranges, *, seed: int, batch: int, block: int) -> Iterator[Batch]:
     """The ``frames_per_film`` batches of one block."""
     films = [
-        _prepare(random_film(np.random.default_rng([seed, block, index]), ranges), ranges)
-        for index in range(batch)
+        _prepare(np.random.default_rng([seed, block, index]), ranges) for index in range(batch)
     ]
     for frame in range(ranges.frames_per_film):
         yield Batch(
@@ -90,13 +98,14 @@ def block_batches(ranges: Ranges, *, seed: int, batch: int, block: int) -> Itera
 
 
 def _prepare(
-    film: Film, ranges: Ranges
+    rng: np.random.Generator, ranges: Ranges
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Network input, positions and presence of all frames of one film."""
-    levels = kernels.film_levels(film.frames_adu)
-    repeated = np.broadcast_to(levels, (len(film.frames_adu), 2))
-    normalized = kernels.normalize(film.frames_adu, repeated)
-    position, present = inside_first(film.emitters, ranges.patch_px, ranges.emitters_max)
+    made = random_film(rng, ranges)
+    frames_adu = made.film.frames_adu
+    levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
+    normalized = kernels.normalize(frames_adu, made.mean_adu, levels)
+    position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
     return normalized.transpose(0, 2, 3, 1), position, present
 
 
@@ -114,24 +123,82 @@ def inside_first(
     return position, present
 
 
-def random_film(rng: np.random.Generator, ranges: Ranges) -> Film:
-    """One film under conditions drawn from ``ranges``."""
+@dataclass(frozen=True)
+class FilmOfSeries:
+    """A short film, and what is known of the long one that it is part of.
+
+    ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
+    float32 its background and scale.
+    """
+
+    film: Film
+    mean_adu: NDArray[np.float32]
+    levels_adu: NDArray[np.float32]
+
+
+def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
+    """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
+
+    Of the longer film nothing else is made. The background is estimated from the
+    short film's frames; from so few small frames the scale would have an error of a
+    tenth, five times the client's, so it is the expected one, with the client's error.
+    """
     size_px = ranges.patch_px
     fluorophore = Fluorophore(
         photons=_log_uniform(rng, ranges.photons),
         photons_spread=rng.uniform(*ranges.photons_spread),
         sigma_px=rng.uniform(*ranges.sigma_px),
     )
-    return film(
+    structure = _random_structure(rng, ranges)
+    camera = _random_camera(rng, ranges)
+    background = _random_background(rng, ranges)
+    made = film(
         rng,
-        structure=_random_structure(rng, ranges),
+        structure=structure,
         fluorophore=fluorophore,
-        camera=_random_camera(rng, ranges),
-        background_photons=_random_background(rng, ranges),
+        camera=camera,
+        background_photons=background,
         frames=ranges.frames_per_film,
         height_px=size_px,
         width_px=size_px,
     )
+    mean_adu = _mean_of_series(rng, ranges, made, structure, fluorophore, camera, background)
+    levels_adu = kernels.film_levels(made.frames_adu)
+    if structure.expected_count():
+        gain = float(np.mean(camera.adu_per_photon))
+        error = 1 + ranges.scale_error * rng.standard_normal()
+        levels_adu[1] = expected_scale_adu(fluorophore, gain) * error
+    return FilmOfSeries(made, mean_adu, levels_adu)
+
+
+def _mean_of_series(
+    rng: np.random.Generator,
+    ranges: Ranges,
+    made: Film,
+    structure: Structure,
+    fluorophore: Fluorophore,
+    camera: Camera,
+    background_photons: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Mean (H, W) of the film's frames and others of the same sample, which may drift."""
+    most = MOLECULES_MAX / max(structure.expected_count(), 1.0)
+    others = int(min(_log_uniform(rng, ranges.other_frames), most))
+    drifts = rng.random() < ranges.drift_share
+    length_px, angle = rng.uniform(*ranges.drift_px) * drifts, rng.uniform(0, 2 * np.pi)
+    photons = average_photons(
+        rng,
+        structure,
+        fluorophore,
+        frames=others,
+        height_px=ranges.patch_px,
+        width_px=ranges.patch_px,
+        drift_px=(length_px * np.sin(angle), length_px * np.cos(angle)),
+    )
+    other_adu = camera.average(rng, photons + background_photons, others)
+    filmed = ranges.frames_per_film
+    mean_adu = (made.frames_adu.sum(axis=0) + others * other_adu) / (filmed + others)
+    mean_of_all: NDArray[np.float32] = mean_adu.astype(np.float32)
+    return mean_of_all
 
 
 def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:

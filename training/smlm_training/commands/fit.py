@@ -4,45 +4,110 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.commands.door import door
+from smlm_training.commands.watch import Watch
+from smlm_training.preset_files import preset_json, recipe_of
+from smlm_training.recipes import PRESETS, Recipe
+
+if TYPE_CHECKING:
+    from smlm_training.sources import FilmFiles
 
 
 def fit(
-    folder: Annotated[Path, typer.Argument(help="The run's files; an interrupted run goes on.")],
-    recipe_name: Annotated[
-        str, typer.Option("--recipe", help="'default', or 'finish' to end a default run with.")
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="The run's files; an interrupted run goes on.")
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(help=f"One of {', '.join(PRESETS)}, or a JSON file with what differs."),
     ] = "default",
     start: Annotated[
         Path | None, typer.Option(help="Folder of a finished run whose network to train further.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps; by default the recipe's.")
+        int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the preset's.")] = None,
+    stack: Annotated[
+        Path | None, typer.Option(help="TIFF film for presets that train on one, like 'seed'.")
+    ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="ThunderSTORM table of that film's emitters.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Let a run in the folder go on; else refuse the folder.")
+    ] = True,
+    strategy: Annotated[
+        Literal["auto", "none"], typer.Option(help="All GPUs where there are several, or one.")
+    ] = "auto",
+    print_preset: Annotated[
+        bool, typer.Option("--print-preset", help="Show every setting as JSON, and train nothing.")
+    ] = False,
 ) -> None:
-    """Train the network on simulated films (the recipe: an hour and a half on two CPU cores)."""
+    """Train a network (the default preset: an hour and a half on two CPU cores)."""
     with door():
+        recipe = _recipe(preset, steps, seed)
+        if print_preset:
+            typer.echo(preset_json(recipe))
+            return
+        if folder is None:
+            raise SettingError("there is no folder; expected one for the run's files: fit FOLDER")
         from smlm_training import fit as training
 
-        if recipe_name not in training.RECIPES:
-            known = ", ".join(training.RECIPES)
-            raise SettingError(f"recipe is {recipe_name!r}; expected one of {known}")
-        recipe = training.RECIPES[recipe_name]
-        if steps is not None:
-            share = recipe.float32_steps / recipe.steps
-            recipe = replace(recipe, steps=steps, float32_steps=round(steps * share))
-        if seed is not None:
-            recipe = replace(recipe, seed=seed)
-        training.fit(recipe, folder, start=start, report=_tell)
+        with Watch(recipe.steps) as watch:
+            training.fit(
+                recipe,
+                folder,
+                start=start,
+                film=_film(stack, positions),
+                resume=resume,
+                strategy=training.all_devices() if strategy == "auto" else None,
+                command=_command(context),
+                report=watch.report,
+                tick=watch.tick,
+            )
 
 
-def _tell(progress: Any) -> None:
-    typer.echo(
-        f"step {progress.step:,} of {progress.steps:,}  loss {progress.loss:.2f}  "
-        f"{progress.seconds_left / 60:.0f} min left"
-    )
+def _recipe(preset: str, steps: int | None, seed: int | None) -> Recipe:
+    recipe = recipe_of(preset)
+    if steps is not None:
+        recipe = recipe.shortened(steps)
+    return recipe if seed is None else replace(recipe, seed=seed)
+
+
+def _film(stack: Path | None, positions: Path | None) -> FilmFiles | None:
+    from smlm_training.sources import FilmFiles
+
+    if stack is None and positions is None:
+        return None
+    if stack is None or positions is None:
+        raise SettingError(
+            "only one of --stack and --positions is given; expected the film and its table"
+        )
+    return FilmFiles(stack, positions)
+
+
+def _command(context: typer.Context) -> str:
+    """What was typed, with the names of options for paths, which are the machine's own."""
+    words = ["recon-train fit FOLDER"]
+    for name, value in context.params.items():
+        if name == "folder" or value is None or value == _default(context, name):
+            continue
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{name}")
+        elif isinstance(value, Path) or (name == "preset" and value not in PRESETS):
+            words.append(f"{option} {'FILE' if name == 'preset' else name.upper()}")
+        else:
+            words.append(f"{option} {value}")
+    return " ".join(words)
+
+
+def _default(context: typer.Context, name: str) -> object:
+    return next(each.default for each in context.command.params if each.name == name)
