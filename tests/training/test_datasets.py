@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
 from smlm_training.datasets import (
     Batch,
+    FilmOfSeries,
     Ranges,
     batches,
     block_batches,
@@ -37,11 +37,15 @@ def _assert_same(batch: Batch, other: Batch) -> None:
 
 
 def _film(block: int, index: int) -> Film:
+    return _film_of_series(block, index).film
+
+
+def _film_of_series(block: int, index: int) -> FilmOfSeries:
     return random_film(np.random.default_rng([SEED, block, index]), RANGES)
 
 
 def _films(ranges: Ranges, count: int) -> list[Film]:
-    return [random_film(np.random.default_rng([9, index]), ranges) for index in range(count)]
+    return [random_film(np.random.default_rng([9, index]), ranges).film for index in range(count)]
 
 
 def _inside_per_frame(films: list[Film], size_px: int) -> NDArray[np.int64]:
@@ -75,13 +79,16 @@ def test_each_batch_of_a_block_holds_one_frame_of_each_film(block: int) -> None:
     made = list(block_batches(RANGES, seed=SEED, batch=BATCH, block=block))
     assert len(made) == RANGES.frames_per_film
     for index in range(BATCH):
-        film = _film(block, index)
-        background_adu, scale_adu = kernels.film_levels(film.frames_adu)
+        series = _film_of_series(block, index)
+        background_adu, scale_adu = series.levels_adu
         for frame, batch in enumerate(made):
-            expected = (film.frames_adu[frame] - background_adu) / scale_adu
-            np.testing.assert_allclose(
-                batch.normalized[index, :, :, 0], expected, rtol=1e-5, atol=1e-5
-            )
+            for channel, values in enumerate((series.film.frames_adu[frame], series.mean_adu)):
+                np.testing.assert_allclose(
+                    batch.normalized[index, :, :, channel],
+                    (values - background_adu) / scale_adu,
+                    rtol=1e-5,
+                    atol=1e-5,
+                )
 
 
 def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
@@ -102,7 +109,7 @@ def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
 
 def test_shapes_types_and_finite_values() -> None:
     for batch in _batches(SEED, 12):
-        assert batch.normalized.shape == (BATCH, 16, 16, 1)
+        assert batch.normalized.shape == (BATCH, 16, 16, 2)
         assert batch.position_px.shape == (BATCH, RANGES.emitters_max, 2)
         assert batch.present.shape == (BATCH, RANGES.emitters_max)
         for values in vars(batch).values():

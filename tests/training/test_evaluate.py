@@ -13,6 +13,8 @@ from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import SettingError
 from smlm_training.evaluate import (
     BLURS_PX,
+    equal_sum,
+    nmse_fitted_percent,
     nmse_percent,
     psnr_db,
     score,
@@ -34,6 +36,33 @@ def test_nmse_by_hand() -> None:
     assert nmse_percent(image, truth) == pytest.approx(100 * (1 + 1 + 4) / 25)
     assert nmse_percent(truth, truth) == 0
     assert nmse_percent(np.zeros_like(truth), truth) == 100
+
+
+def test_fitted_nmse_by_hand() -> None:
+    """<image, truth> = 14, ||image||^2 = 9, ||truth||^2 = 25: 1 - 196 / 225."""
+    truth = np.array([[3.0, 0.0], [0.0, 4.0]])
+    image = np.array([[2.0, 1.0], [0.0, 2.0]])
+    assert nmse_fitted_percent(image, truth) == pytest.approx(100 * (1 - 196 / 225))
+    assert nmse_fitted_percent(5.0 * image, truth) == pytest.approx(100 * (1 - 196 / 225))
+    assert nmse_fitted_percent(7.0 * truth, truth) == pytest.approx(0)
+    assert nmse_fitted_percent(np.zeros_like(truth), truth) == 100
+
+
+def test_no_scale_is_better_than_the_fitted_one() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.poisson(0.2, (20, 20)).astype(np.float64)
+    image = truth + rng.normal(0.1, 0.3, truth.shape)
+    best = min(nmse_percent(scale * image, truth) for scale in np.linspace(0, 2, 2001))
+    assert nmse_fitted_percent(image, truth) == pytest.approx(best, abs=1e-4)
+    assert nmse_fitted_percent(image, truth) <= best
+
+
+def test_equal_sum_by_hand() -> None:
+    truth = np.array([[3.0, 0.0], [0.0, 4.0]])
+    scaled = equal_sum(np.array([[1, 1], [0, 0]], np.float32), truth)
+    assert scaled.tolist() == [[3.5, 3.5], [0, 0]]
+    assert scaled.dtype == np.float64
+    assert not equal_sum(np.zeros((2, 2)), truth).any()
 
 
 def test_psnr_by_hand() -> None:
@@ -90,12 +119,15 @@ def test_widefield_is_the_mean_above_background() -> None:
 def test_blank_image_has_an_nmse_of_100() -> None:
     blank = score(np.zeros((40, 50), np.float32), _point(20, 25))
     assert blank.nmse_percent == pytest.approx((100, 100, 100))
+    assert blank.nmse_fitted_percent == pytest.approx((100, 100, 100))
+    assert blank.psnr_db[0] == pytest.approx(20 * np.log10(np.sqrt(40 * 50)))
     assert blank.sum_ratio == 0
 
 
 def test_perfect_image() -> None:
     perfect = score(_point(20, 25), _point(20, 25))
     assert perfect.nmse_percent == (0, 0, 0)
+    assert perfect.nmse_fitted_percent == pytest.approx((0, 0, 0))
     assert perfect.psnr_db == (float("inf"),) * 3
     assert perfect.sum_ratio == 1
 
@@ -107,6 +139,7 @@ def test_brightness_does_not_count_but_the_sum_is_told(factor: float) -> None:
     image = truth + rng.uniform(0, 0.2, truth.shape)
     one, other = score(image, truth), score(image * factor, truth)
     assert other.nmse_percent == pytest.approx(one.nmse_percent)
+    assert other.nmse_fitted_percent == pytest.approx(one.nmse_fitted_percent)
     assert other.psnr_db == pytest.approx(one.psnr_db)
     assert other.sum_ratio == pytest.approx(one.sum_ratio * factor)
     assert one.sum_ratio == pytest.approx(image.sum() / truth.sum())
@@ -126,6 +159,7 @@ def test_score_of_half_the_emitters() -> None:
     truth = _point(10, 10) + _point(30, 40)
     half = score(_point(10, 10), truth)
     assert half.nmse_percent == pytest.approx((100, 100, 100), rel=1e-6)
+    assert half.nmse_fitted_percent == pytest.approx((50, 50, 50), rel=1e-6)
     assert half.sum_ratio == 0.5
 
 
@@ -141,34 +175,76 @@ def test_score_wants_emitters() -> None:
         score(_point(20, 25), np.zeros((40, 50)))
 
 
-def _figure(path: Path, panels: dict[str, NDArray[np.float64]]) -> NDArray[np.uint8]:
-    write_figure(path, panels, sr_pixel_size_nm=100)
+def test_score_wants_numbers() -> None:
+    image = _point(20, 25)
+    image[0, 0] = np.nan
+    with pytest.raises(SettingError, match="a pixel of the image is not a number"):
+        score(image, _point(20, 25))
+
+
+def _figure(
+    path: Path,
+    image: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    widefield: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """The four panels as pixels (4, Y, X, 3), titles and colour bars cut off."""
+    shown = truth if widefield is None else widefield
+    write_figure(path, widefield=shown, truth=truth, image=image, sr_pixel_size_nm=100)
     with Image.open(path) as picture:
         assert picture.format == "PNG"
-        return np.asarray(picture.convert("RGB"))
+        pixels = np.asarray(picture.convert("RGB")).astype(np.int64)
+    panel = pixels.shape[1] // 4
+    rows = slice(pixels.shape[0] // 4, pixels.shape[0] * 7 // 10)
+    return np.stack([pixels[rows, panel * index : panel * (index + 1)] for index in range(4)])
 
 
-def test_figure_has_a_panel_for_each_image(tmp_path: Path) -> None:
-    one = _figure(tmp_path / "one.png", {"truth": _point(20, 25)})
-    two = _figure(tmp_path / "two.png", {"image": _point(5, 5), "truth": _point(20, 25)})
-    assert two.shape == (one.shape[0], 2 * one.shape[1], 3)
+def _bright(panel: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Middle of the bright pixels, row and column."""
+    middle: NDArray[np.float64] = np.argwhere(panel.sum(axis=-1) > 300).mean(axis=0)
+    return middle
 
 
 def test_figure_shows_points_where_they_are(tmp_path: Path) -> None:
-    """25 pixels down and 10 to the right, in whatever size a pixel is drawn."""
-    upper, lower = (
-        _figure(tmp_path / "figure.png", {"truth": point}).astype(np.int64).sum(axis=2)
-        for point in (_point(8, 15), _point(33, 25))
-    )
-    (top, left), (bottom, right) = (
-        np.argwhere(one - other > 100).mean(axis=0)
-        for one, other in ((upper, lower), (lower, upper))
-    )
-    assert bottom - top > 100
-    assert (bottom - top) / (right - left) == pytest.approx(2.5, rel=0.05)
+    """10 pixels down and 4 to the right, in whatever size a pixel is drawn."""
+    panels = [
+        _figure(tmp_path / "it.png", point, point) for point in (_point(15, 20), _point(25, 24))
+    ]
+    for upper, lower in zip(panels[0][:3], panels[1][:3], strict=True):
+        down, right = _bright(lower) - _bright(upper)
+        assert down > 50
+        assert down / right == pytest.approx(2.5, rel=0.05)
 
 
-def test_figure_of_blank_images(tmp_path: Path) -> None:
-    blank = _figure(tmp_path / "blank.png", {"image": np.zeros((40, 50))})
-    assert (blank == 255).all(axis=2).any()  # the title and the scale bar are there
-    assert np.median(blank) == 0
+def test_truth_and_reconstruction_have_one_white_level(tmp_path: Path) -> None:
+    """Half of the truth's brightness, spread over twice the places, looks darker than it."""
+    truth = _point(20, 15)
+    _, true, half, _ = _figure(tmp_path / "it.png", _point(20, 15) + _point(20, 35), truth)
+    assert true.sum(axis=-1).max() > 700  # white
+    assert 150 < half.sum(axis=-1).max() < 500  # red to orange
+    assert (half.sum(axis=-1) > 150).sum() > 1.2 * (true.sum(axis=-1) > 450).sum()
+
+
+def test_difference_is_blue_where_missing_and_red_where_too_much(tmp_path: Path) -> None:
+    """Missing at the left, too much at the right, black in the middle, where both agree."""
+    truth, image = _point(20, 15) + _point(15, 25), _point(20, 35) + _point(15, 25)
+    difference = _figure(tmp_path / "it.png", image, truth)[3]
+    red, blue = difference[..., 0] - difference[..., 2], difference[..., 2] - difference[..., 0]
+    missing, surplus = (np.argwhere(colour > 100)[:, 1] for colour in (blue, red))
+    assert len(missing) > 20
+    assert len(surplus) == pytest.approx(len(missing), rel=0.25)
+    assert surplus.min() - missing.max() > 5 * np.ptp(missing)
+
+
+def test_figure_does_not_depend_on_the_units_of_the_image(tmp_path: Path) -> None:
+    image, truth = _point(20, 15) + _point(15, 25), _point(20, 15) + 2 * _point(15, 25)
+    one = _figure(tmp_path / "one.png", image, truth)
+    other = _figure(tmp_path / "other.png", 1000 * image, truth)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_figure_of_a_blank_image(tmp_path: Path) -> None:
+    blank = np.zeros((40, 50))
+    panels = _figure(tmp_path / "blank.png", blank, _point(20, 25), widefield=blank)
+    assert np.median(panels[0]) < 20
+    assert (panels[3][..., 2] > 200).any()  # all that is true is missing

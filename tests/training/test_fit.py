@@ -5,26 +5,31 @@ from __future__ import annotations
 import csv
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
 import keras
+import tensorflow as tf
 
+import smlm_pipeline
 from smlm_pipeline.errors import SettingError
-from smlm_training import fit as training
-from smlm_training.cli import app
+from smlm_training import sources
 from smlm_training.datasets import Ranges, batches
-from smlm_training.fit import Progress, Recipe, fit
+from smlm_training.fit import Progress, fit
 from smlm_training.networks import NETWORKS
+from smlm_training.networks.unet import unet
+from smlm_training.recipes import Recipe
+from smlm_training.trainer import Trainer
 
 pytestmark = pytest.mark.training
 
@@ -32,11 +37,11 @@ RECIPE = Recipe(
     seed=3,
     batch=2,
     steps=12,
+    epoch_steps=4,
     float32_steps=4,
     warmup_steps=2,
     ranges=Ranges(patch_px=16, frames_per_film=4, emitters_max=60),
 )
-CHECKPOINT_STEPS = 4
 
 
 class _InterruptionError(Exception):
@@ -51,13 +56,6 @@ class _Done:
     precisions: list[str]
 
 
-@pytest.fixture(autouse=True)
-def _own_precision() -> Iterator[None]:
-    """Keras' precision is global; a run that is interrupted leaves its own behind."""
-    yield
-    keras.mixed_precision.set_dtype_policy("float32")
-
-
 def _run(folder: Path, recipe: Recipe = RECIPE) -> _Done:
     reports, precisions = [], []
 
@@ -65,8 +63,16 @@ def _run(folder: Path, recipe: Recipe = RECIPE) -> _Done:
         reports.append(progress)
         precisions.append(keras.mixed_precision.dtype_policy().name)
 
-    model = fit(recipe, folder, checkpoint_steps=CHECKPOINT_STEPS, report=report)
+    model = fit(recipe, folder, command="recon-train fit FOLDER", report=report)
     return _Done(folder, model.get_weights(), reports, precisions)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow_network() -> Iterator[None]:
+    """One level instead of three, which is traced in a fraction of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(NETWORKS, "unet", partial(unet, (16,)))  # type: ignore[arg-type]
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +86,14 @@ def _assert_same_weights(weights: list[NDArray[Any]], others: list[NDArray[Any]]
 
 
 def _interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    train = training._Run.train
+    train = Trainer.train
 
-    def until(run: Any, batch: Any) -> tuple[float, float]:
-        if run.step == step:
+    def until(trainer: Trainer, batch: Any) -> tuple[float, float]:
+        if trainer.step == step:
             raise _InterruptionError
-        return train(run, batch)
+        return train(trainer, batch)
 
-    monkeypatch.setattr(training._Run, "train", until)
+    monkeypatch.setattr(Trainer, "train", until)
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
@@ -97,7 +103,7 @@ def _history(folder: Path) -> list[dict[str, str]]:
 
 def test_a_run_leaves_its_files(unbroken: _Done) -> None:
     names = sorted(path.name for path in unbroken.folder.iterdir())
-    assert names == ["history.csv", "manifest.json", "network.keras", "state.npz"]
+    assert names == ["history.csv", "manifest.json", "network.keras", "state.npz", "tensorboard"]
 
 
 def test_the_manifest_states_recipe_and_versions(unbroken: _Done) -> None:
@@ -105,7 +111,11 @@ def test_the_manifest_states_recipe_and_versions(unbroken: _Done) -> None:
     assert manifest["recipe"] == json.loads(json.dumps(asdict(RECIPE)))
     assert manifest["recipe"]["ranges"]["patch_px"] == 16
     assert manifest["versions"]["numpy"] == np.__version__
-    assert set(manifest["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    assert manifest["versions"]["smlm-recon"] == smlm_pipeline.__version__
+    assert set(manifest["versions"]) == {"python", "tensorflow", "keras", "numpy", "smlm-recon"}
+    assert manifest["command"] == "recon-train fit FOLDER"
+    assert manifest["devices"] == "1 x CPU"
+    assert str(unbroken.folder) not in json.dumps(manifest)
 
 
 def test_the_history_has_a_row_for_each_checkpoint(unbroken: _Done) -> None:
@@ -114,8 +124,10 @@ def test_the_history_has_a_row_for_each_checkpoint(unbroken: _Done) -> None:
     assert [report.step for report in unbroken.reports] == [4, 8, 12]
     for row, report in zip(rows, unbroken.reports, strict=True):
         assert float(row["loss"]) == report.loss
-        assert np.isfinite([report.loss, report.count_loss]).all()
+        assert np.isfinite([report.loss, report.count_loss, report.validation_loss]).all()
         assert report.steps == RECIPE.steps
+        assert 0 < report.waited_s < report.trained_s
+        assert report.wait_share == report.waited_s / report.trained_s == float(row["wait_share"])
     assert unbroken.reports[-1].seconds_left == 0
 
 
@@ -144,17 +156,21 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
         with pytest.raises(_InterruptionError, match=r"^$"):
             _run(tmp_path)
     assert not (tmp_path / "network.keras").exists()
+    begun = json.loads((tmp_path / "manifest.json").read_text())
     resumed = _run(tmp_path)
-    done = step // CHECKPOINT_STEPS
+    done = step // RECIPE.epoch_steps
     assert [report.step for report in resumed.reports] == [4, 8, 12][done:]
-    assert [report.loss for report in resumed.reports] == [
-        report.loss for report in unbroken.reports[done:]
+    assert [(report.loss, report.validation_loss) for report in resumed.reports] == [
+        (report.loss, report.validation_loss) for report in unbroken.reports[done:]
     ]
     assert [int(row["step"]) for row in _history(tmp_path)] == [4, 8, 12]
     _assert_same_weights(resumed.weights, unbroken.weights)
     with np.load(tmp_path / "state.npz") as state, np.load(unbroken.folder / "state.npz") as other:
         assert state.files == other.files
         _assert_same_weights([state[name] for name in state], [other[name] for name in other])
+    going_on = {name: begun[name] for name in ("command", "devices", "versions")}
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest == {**begun, "resumed": [{"step": done * RECIPE.epoch_steps, **going_on}]}
 
 
 def test_an_interrupted_checkpoint_leaves_the_last_one_whole(
@@ -180,93 +196,154 @@ def test_an_interrupted_checkpoint_leaves_the_last_one_whole(
 
 def test_a_finished_run_is_not_trained_again(unbroken: _Done, monkeypatch: Any) -> None:
     _interrupt_at(monkeypatch, RECIPE.steps)
+    manifest = (unbroken.folder / "manifest.json").read_bytes()
     again = _run(unbroken.folder)
     assert again.reports == []
+    assert (unbroken.folder / "manifest.json").read_bytes() == manifest
     _assert_same_weights(again.weights, unbroken.weights)
 
 
 def test_a_run_does_not_go_on_by_another_recipe(unbroken: _Done) -> None:
     manifest = (unbroken.folder / "manifest.json").read_bytes()
     other = replace(RECIPE, seed=4, learning_rate=2e-3)
-    with pytest.raises(SettingError, match=r"another recipe \(learning_rate, seed\).*another fol"):
+    other = replace(other, ranges=replace(RECIPE.ranges, patch_px=20))
+    changed = r"another recipe \(learning_rate, ranges.patch_px, seed\).*another folder"
+    with pytest.raises(SettingError, match=changed):
         fit(other, unbroken.folder)
     assert (unbroken.folder / "manifest.json").read_bytes() == manifest
 
 
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (ArithmeticError("no such film"), ArithmeticError, "no such film"),
+        (
+            MemoryError("no room"),
+            SettingError,
+            r"short \(no room\).*batches of 2: lower batch or ra",
+        ),
+    ],
+    ids=["any", "memory"],
+)
 def test_an_error_of_the_simulator_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    raised: type[Exception],
+    message: str,
 ) -> None:
+    """As it is and at once, although it happens in a thread of tf.data's."""
+
     def two_batches(*arguments: Any, **settings: Any) -> Iterator[Any]:
         stream = batches(*arguments, **settings)
         yield from (next(stream), next(stream))
-        raise MemoryError("no room for another film")
+        raise error
 
-    monkeypatch.setattr(training, "batches", two_batches)
-    with pytest.raises(MemoryError, match="no room for another film"):
+    monkeypatch.setattr(sources, "batches", two_batches)
+    started = time.monotonic()
+    with pytest.raises(raised, match=message):
         fit(RECIPE, tmp_path)
+    assert time.monotonic() - started < 60
     assert not (tmp_path / "state.npz").exists()
 
 
-def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
-    recipe = Recipe()
-    schedule = training._schedule(recipe)
-    half_way = (recipe.warmup_steps + recipe.steps) // 2
-    steps = (0, recipe.warmup_steps // 2, recipe.warmup_steps, half_way, recipe.steps)
-    rates = [float(schedule(step)) / recipe.learning_rate for step in steps]
-    assert rates == pytest.approx([0.05, 0.525, 1, 0.505, 0.01], rel=1e-3)
-
-
-def test_fit_command_shortens_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[Recipe] = []
-
-    def begin(
-        recipe: Recipe,
-        folder: Path,
-        *,
-        start: Path | None,
-        report: Callable[[Progress], None],
-    ) -> None:
-        assert (folder, start) == (tmp_path, None)
-        begun.append(recipe)
-        report(Progress(50, recipe.steps, 123.456, 1.0, 120.0))
-
-    monkeypatch.setattr(training, "fit", begin)
-    result = CliRunner().invoke(app, ["fit", str(tmp_path), "--steps", "1000", "--seed", "9"])
-    assert result.exit_code == 0, result.output
-    assert result.stdout == "step 50 of 1,000  loss 123.46  2 min left\n"
-    assert CliRunner().invoke(app, ["fit", str(tmp_path)]).exit_code == 0
-    share = Recipe().float32_steps / Recipe().steps
-    shorter = replace(Recipe(), steps=1000, float32_steps=round(1000 * share), seed=9)
-    assert begun == [shorter, Recipe()]
-
-
-def test_fit_command_tells_that_an_interrupted_run_goes_on(
+def test_short_memory_of_the_device_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
+    def exhausted(*_: Any) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nlong story")
 
-    monkeypatch.setattr(training, "fit", interrupt)
-    result = CliRunner().invoke(app, ["fit", str(tmp_path)])
-    assert result.exit_code == 130
-    assert "'fit' on the same folder goes on" in result.stderr
+    monkeypatch.setattr(Trainer, "train", exhausted)
+    with pytest.raises(SettingError, match=r"short \(OOM when allocating\); expected room for bat"):
+        fit(RECIPE, tmp_path)
 
 
-def test_fit_command_refuses_a_folder_of_another_recipe(unbroken: _Done) -> None:
-    result = CliRunner().invoke(app, ["fit", str(unbroken.folder)])
-    assert result.exit_code == 2
-    assert "another recipe (batch, float32_steps, ranges, seed, steps, warm" in result.stderr
+def test_a_loss_that_is_no_number_ends_the_run_at_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = Trainer.train
+
+    def diverge(trainer: Trainer, batch: Any) -> tuple[float, float]:
+        loss, count = train(trainer, batch)
+        return (loss if trainer.step < 6 else float("nan")), count
+
+    monkeypatch.setattr(Trainer, "train", diverge)
+    with pytest.raises(SettingError, match=r"loss is nan after step 8; .*lower learning_rate"):
+        fit(RECIPE, tmp_path)
+    with np.load(tmp_path / "state.npz") as state:
+        assert state["step"] == 4
+
+
+def test_a_run_is_resumed_only_if_wanted(unbroken: _Done) -> None:
+    with pytest.raises(SettingError, match="a run that has come to step 12; expected a folder wit"):
+        fit(RECIPE, unbroken.folder, resume=False)
+
+
+def test_precision_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keras.mixed_precision.dtype_policy().name == "float32"
+    _interrupt_at(monkeypatch, 2)
+    with pytest.raises(_InterruptionError, match=r"^$"):
+        _run(tmp_path)
+    assert keras.mixed_precision.dtype_policy().name == "float32"
+
+
+def test_tensorboard_gets_a_point_for_each_checkpoint(unbroken: _Done) -> None:
+    points: dict[str, list[tuple[int, float]]] = {}
+    for file in (unbroken.folder / "tensorboard").iterdir():
+        for record in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                point = event.step, float(tf.make_ndarray(value.tensor))
+                points.setdefault(value.tag, []).append(point)
+    assert set(points) >= {"loss", "count_loss", "learning_rate", "steps_per_s", "wait_share"}
+    assert [step for step, _ in points["loss"]] == [4, 8, 12]
+    losses = [report.loss for report in unbroken.reports]
+    assert [loss for _, loss in points["loss"]] == pytest.approx(losses)
+
+
+def test_every_step_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+    reports: list[Progress] = []
+    recipe = replace(RECIPE, steps=5)
+    fit(recipe, tmp_path, report=reports.append, tick=lambda *step: told.append(step))
+    assert [step for step, _ in told] == [1, 2, 3, 4, 5]
+    assert reports[0].loss == pytest.approx(np.mean([loss for _, loss in told[:4]]))
+
+
+def test_the_average_of_the_weights_is_what_a_run_ends_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a_1 = w_1, a_t = 0.5 a_(t-1) + 0.5 w_t."""
+    train, weights = Trainer.train, []
+
+    def remember(trainer: Trainer, batch: Any) -> tuple[float, float]:
+        losses = train(trainer, batch)
+        weights.append(trainer._model.get_weights())
+        return losses
+
+    monkeypatch.setattr(Trainer, "train", remember)
+    recipe = replace(RECIPE, steps=4, float32_steps=4, epoch_steps=2, average_decay=0.5)
+    model = fit(recipe, tmp_path)
+    average = weights[0]
+    for later in weights[1:]:
+        average = [0.5 * old + 0.5 * new for old, new in zip(average, later, strict=True)]
+    for found, expected in zip(model.get_weights(), average, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    saved = keras.saving.load_model(tmp_path / "network.keras")
+    _assert_same_weights(saved.get_weights(), model.get_weights())
 
 
 def test_no_simulator_outlives_its_run(unbroken: _Done) -> None:
     assert unbroken.reports
-    assert not [each.name for each in threading.enumerate() if "simulator" in each.name]
+    names = [each.name for each in threading.enumerate()]
+    assert [name for name in names if "MainThread" not in name and "pytest" not in name] == []
 
 
 def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Path) -> None:
     """A learning rate of nothing leaves the weights as they came."""
     further = replace(RECIPE, learning_rate=0.0, steps=4, float32_steps=4)
-    model = fit(further, tmp_path, start=unbroken.folder, checkpoint_steps=CHECKPOINT_STEPS)
+    model = fit(further, tmp_path, start=unbroken.folder)
     for found, expected in zip(model.get_weights(), unbroken.weights, strict=True):
         np.testing.assert_array_equal(found, expected)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -277,9 +354,3 @@ def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Pat
 def test_a_start_without_a_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="expected the folder of a finished 'recon-train fit'"):
         fit(RECIPE, tmp_path / "run", start=tmp_path)
-
-
-def test_fit_command_knows_its_recipes(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["fit", str(tmp_path), "--recipe", "best"])
-    assert result.exit_code == 2
-    assert "recipe is 'best'; expected one of default, finish" in result.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from smlm_training import presets
+from smlm_pipeline.errors import SettingError
 from smlm_training.cli import app
 from smlm_training.evaluate import truth_image
 from smlm_training.positions import read_positions
@@ -66,101 +68,165 @@ def _assert_refused(result: Any, exit_code: int, message: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_simulate_writes_film_and_positions(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "film"
-    result = _simulate(folder)
+def test_evaluate_prints_scores_beside_blank_and_wide_field(case: _Case) -> None:
+    result = case.evaluate("--no-detections")
     assert result.exit_code == 0, result.output
-    film = presets.preset_film(
-        "microtubules", seed=1, frames=FRAMES, height_px=SIZE_PX, width_px=SIZE_PX
-    )
-    np.testing.assert_array_equal(tifffile.imread(folder / "stack.tif"), film.frames_adu)
-    positions = read_positions(folder / "positions.csv")
-    inside = film.emitters.inside(SIZE_PX, SIZE_PX)
-    assert positions.frame.tolist() == np.nonzero(inside)[0].tolist()
-    expected_nm = film.emitters.x_px[inside] * 100
-    np.testing.assert_allclose(positions.x_nm, expected_nm, rtol=0, atol=1e-5)
-    assert f"{FRAMES} frames with {inside.sum():,} emitters" in result.stdout
+    title, names, *rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert title == "image against truth"
+    assert names == "measure blur (fine px) image blank image wide field"
+    assert len(rows) == 10
+    sharp = re.fullmatch(r"NMSE, equal sum \(%\) 0 ([\d.]+) 100.0 [\d.]+", rows[0])
+    fitted = re.fullmatch(r"NMSE, least squares \(%\) 0 ([\d.]+) 100.0 [\d.]+", rows[3])
+    assert sharp is not None
+    assert float(sharp[1]) > 150  # near 200 % at blur 0: all pixels are off
+    assert fitted is not None
+    assert float(fitted[1]) < 100
+    assert rows[6].startswith("PSNR, equal sum (dB) 0 ")
+    assert rows[9] == "sum / true emitters 100.0% 0.0% -"
 
 
-def test_simulated_film_states_its_pixel_size(tmp_path: Path) -> None:
-    assert _simulate(tmp_path).exit_code == 0
-    with tifffile.TiffFile(tmp_path / "stack.tif") as film:
-        assert film.series[0].axes == "TYX"
-        assert (film.imagej_metadata or {})["unit"] == "um"
-        numerator, denominator = film.pages.first.tags["XResolution"].value
-        assert denominator / numerator == pytest.approx(presets.PIXEL_SIZE_NM / 1000)
-
-
-def test_simulate_takes_preset_and_seed(tmp_path: Path) -> None:
-    films = []
-    for name, seed in (("uniform-9", 1), ("uniform-9", 1), ("uniform-9", 2), ("uniform-1", 1)):
-        assert _simulate(tmp_path, "--preset", name, "--seed", str(seed)).exit_code == 0
-        films.append((tmp_path / "stack.tif").read_bytes())
-    assert films[0] == films[1]
-    assert len(set(films)) == 3
-
-
-def test_simulate_refuses_an_unknown_preset(tmp_path: Path) -> None:
-    folder = tmp_path / "film"
-    result = _simulate(folder, "--preset", "neurons")
-    _assert_refused(result, 2, "preset is 'neurons'; expected one of microtubules, uniform-1")
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize("option", [("--frames", "1"), ("--size-px", "8"), ("--seed", "-1")])
-def test_simulate_refuses_numbers_out_of_range(tmp_path: Path, option: tuple[str, str]) -> None:
-    result = _invoke("simulate", str(tmp_path / "film"), *option)
-    assert result.exit_code == 2
-    assert option[0].strip("-") in result.stderr
-    assert not (tmp_path / "film").exists()
-
-
-def test_simulate_where_nothing_can_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    _assert_refused(_simulate(tmp_path / "file" / "film"), 7, "recon-train: ")
-
-
-def test_evaluate_prints_scores_beside_the_wide_field(case: _Case) -> None:
+def test_evaluate_scores_the_molecules_of_the_network(case: _Case) -> None:
     result = case.evaluate()
     assert result.exit_code == 0, result.output
-    ours, camera, count = result.stdout.splitlines()
-    assert ours.startswith("image       NMSE 1")  # near 200 % at blur 0: all pixels are off
-    assert camera.startswith("wide field  NMSE ")
-    for line in (ours, camera):
-        assert line.endswith("% at blur 0 / 1 / 2 SR pixels (blank image: 100 %)")
-    assert count.endswith("emitters (100.0%)")
+    assert "molecules from probability 0.5 on, pairs within 250 nm" in result.stdout
+    for name in ("Jaccard", "F1", "RMSE of the pairs", "RMS sigma (nm)", "probability"):
+        assert f" {name} " in result.stdout
+    assert "positions within a camera pixel: flat to " in result.stdout
+    assert max(map(len, result.stdout.splitlines()[:-1])) <= 80
 
 
 def test_evaluate_as_json(case: _Case) -> None:
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
     scores = json.loads(result.stdout)
-    assert set(scores) == {"image", "wide field"}
+    assert set(scores) == {"image", "blank image", "wide field", "detections"}
+    found = scores.pop("detections")
     for each in scores.values():
-        assert set(each) == {"nmse_percent", "psnr_db", "sum_ratio"}
-        assert len(each["nmse_percent"]) == len(each["psnr_db"]) == 3
+        assert set(each) == {"nmse_percent", "nmse_fitted_percent", "psnr_db", "sum_ratio"}
+        assert {len(value) for value in each.values() if isinstance(value, list)} == {3}
     sharp, *blurred = scores["image"]["nmse_percent"]
     assert sharp > 100 > blurred[0] > blurred[1]
     assert scores["image"]["sum_ratio"] == pytest.approx(1)
+    assert found["true"] == len(read_positions(case.positions).frame)
+    assert found["jaccard"] == pytest.approx(
+        found["pairs"] / (found["found"] + found["true"] - found["pairs"])
+    )
+    assert found["jaccard"] > 0.5
+    assert sum(each["errors"] for each in found["sigma"]["bins"]) == 2 * found["pairs"]
+    assert sum(found["within_pixel"]["y_share"]) == pytest.approx(1)
+
+
+def test_what_json_cannot_say_is_null(case: _Case) -> None:
+    """A perfect image has an infinite PSNR."""
+    pixels = np.roll(tifffile.imread(case.image), -1, axis=1)
+    tifffile.imwrite(case.image, pixels)
+    result = case.evaluate("--json", "--no-detections")
+    scores = json.loads(result.stdout, parse_constant=lambda name: pytest.fail(name))
+    assert scores["image"]["psnr_db"] == [None] * 3
+    assert scores["image"]["nmse_percent"] == pytest.approx([0, 0, 0])
+    assert scores["detections"] is None
+
+
+def test_evaluate_as_table_for_spreadsheets(case: _Case) -> None:
+    path = case.folder / "scores.csv"
+    result = case.evaluate("-o", str(path), "--json")
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.stdout)
+    with path.open(newline="") as stream:
+        rows = {
+            (row["of"], row["measure"], row["blur_px"]): row["value"]
+            for row in csv.DictReader(stream)
+        }
+    assert float(rows["image", "nmse_percent", "1.0"]) == scores["image"]["nmse_percent"][1]
+    assert float(rows["detections", "jaccard", ""]) == scores["detections"]["jaccard"]
+    assert ("blank image", "sum_ratio", "") in rows
+
+
+def test_threshold_tolerance_and_border_change_what_counts(case: _Case) -> None:
+    loose, strict = (
+        json.loads(case.evaluate("--json", *options).stdout)["detections"]
+        for options in (
+            (),
+            ("--threshold", "0.9", "--tolerance-nm", "20", "--border-nm", "300"),
+        )
+    )
+    assert strict["true"] < 0.8 * loose["true"]
+    assert strict["found"] < loose["found"]
+    assert strict["rmse_nm"] < 20 < loose["rmse_nm"] + 20
+    refused = case.evaluate("--tolerance-nm", "0")
+    assert refused.exit_code == 2
+
+
+def test_a_film_of_any_size_has_its_molecules_scored(case: _Case) -> None:
+    """22 x 21 pixels: the network takes multiples of four."""
+    film, image = tifffile.imread(case.stack), tifffile.imread(case.image)
+    tifffile.imwrite(case.stack, film[:, :22, :21])
+    tifffile.imwrite(case.image, image[: 22 * ZOOM, : 21 * ZOOM])
+    result = case.evaluate("--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["detections"]
+    positions = read_positions(case.positions)
+    assert found["true"] == ((positions.y_nm < 2200) & (positions.x_nm < 2100)).sum()
+    assert found["jaccard"] > 0.5
+
+
+def test_calibration_is_drawn(case: _Case) -> None:
+    path = case.folder / "calibration.png"
+    assert case.evaluate("--calibration-figure", str(path)).exit_code == 0
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+    refused = case.evaluate("--calibration-figure", str(path), "--no-detections")
+    _assert_refused(refused, 2, "no calibration without detections")
+
+
+def test_without_a_network_the_image_is_scored_all_the_same(
+    case: _Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Path:
+        raise SettingError("no model repository")
+
+    monkeypatch.setattr("smlm_training.commands.evaluate.find_model_repository", missing)
+    result = case.evaluate("--json")
+    assert result.exit_code == 0, result.output
+    assert "no detections are scored: no model repository" in result.stderr
+    assert json.loads(result.stdout)["detections"] is None
+
+
+def test_without_onnxruntime_the_image_is_scored_all_the_same(
+    case: _Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = case.evaluate("--json")
+    assert result.exit_code == 0, result.output
+    assert "ONNX Runtime is missing; pip install 'smlm-recon[local]'" in result.stderr
+    assert json.loads(result.stdout)["detections"] is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"this is no network"])
+def test_evaluate_refuses_what_is_no_network(case: _Case, content: bytes | None) -> None:
+    path = case.folder / "network.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    _assert_refused(case.evaluate("--network", str(path)), 2, f"{path} is no network")
 
 
 def test_evaluate_takes_the_pixel_size(case: _Case) -> None:
     table = case.positions.read_text().splitlines()
     rows = [[float(value) for value in row.split(",")] for row in table[1:]]
     doubled = [f"{row[0]:g},{row[1]:g},{2 * row[2]},{2 * row[3]},1,1,1,1" for row in rows]
-    at_100_nm = case.evaluate("--json")
+    at_100_nm = case.evaluate("--json", "--no-detections")
     case.positions.write_text("\n".join([table[0], *doubled]))
-    at_200_nm = case.evaluate("--json", "--pixel-size-nm", "200")
+    at_200_nm = case.evaluate("--json", "--no-detections", "--pixel-size-nm", "200")
     assert json.loads(at_200_nm.stdout) == json.loads(at_100_nm.stdout)
 
 
 def test_evaluate_draws_the_figure(case: _Case) -> None:
     figure = case.folder / "comparison.png"
-    result = case.evaluate("--figure", str(figure))
+    result = case.evaluate("--figure", str(figure), "--no-detections")
     assert result.exit_code == 0, result.output
     with Image.open(figure) as picture:
         assert picture.format == "PNG"
-        assert picture.width > 2 * picture.height  # three panels
+        assert picture.width > 2.5 * picture.height  # four panels
         assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 100  # the map 'hot'
 
 
@@ -241,7 +307,8 @@ def test_interruption_has_its_exit_code(case: _Case, monkeypatch: pytest.MonkeyP
 
 def test_every_option_has_help() -> None:
     command: Any = typer.main.get_command(app)
-    assert set(command.commands) == {"simulate", "evaluate", "fit", "export"}
+    expected = {"simulate", "match", "fit", "export", "publish", "evaluate"}
+    assert set(command.commands) == expected
     for each in command.commands.values():
         assert each.help
         for parameter in each.params:

@@ -35,6 +35,7 @@ from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.transport import Transport
 from smlm_pipeline.triton import TritonTransport
+from smlm_training.inference import film_levels, film_mean, normalized
 from smlm_training.presets import preset_film
 
 LIMIT_BATCHES = (1, 4, 16)
@@ -43,7 +44,8 @@ LIMIT_BATCHES = (1, 4, 16)
 SIMULATED_FRAMES = 32
 """Frames that are simulated; longer films repeat them."""
 
-_MODELS = tuple(model.name for model in contract.MODELS)
+_ENSEMBLE = contract.RECONSTRUCTION.name
+_MODELS = (*(step.name for step in contract.STEPS[_ENSEMBLE]), _ENSEMBLE)
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,13 @@ def main(
         EmbeddedServer(repository) as server,
         TritonTransport(server.address) as triton,
     ):
-        local = LocalTransport(network_file(repository))
+        network = network_file(repository, contract.UNET.name)
+        local = LocalTransport(network)
         for size in size_px:
             frames = max(round(megapixels * 1e6 / size**2), 32)
             film = _film(Path(folder) / f"{size}.tif", frames, size)
             results += _compare(film, frames, size, local, triton, server, repeats)
-            _tell_stages(film, size, network_file(repository), Path(folder))
+            _tell_stages(film, size, network, Path(folder))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         figures = {"machine": _machine(), "results": [asdict(result) for result in results]}
@@ -113,10 +116,10 @@ def _compare(
     repeats: int,
 ) -> list[Speed]:
     """Time all contenders in turn, ``repeats`` times over."""
-    normalized = _normalized(film)
-    network = network_file(find_model_repository())
+    ready = normalized(tifffile.imread(film))
+    network = network_file(find_model_repository(), contract.UNET.name)
     contenders: dict[str, Callable[[], object]] = {
-        f"(a) bare network, batches of {batch}": _bare(network, normalized, batch)
+        f"(a) bare network, batches of {batch}": _bare(network, ready, batch)
         for batch in LIMIT_BATCHES
     }
     contenders["(b) submit --engine local"] = lambda: _through(film, local)
@@ -136,13 +139,7 @@ def _compare(
     return results
 
 
-def _normalized(film: Path) -> NDArray[np.float32]:
-    frames_adu = tifffile.imread(film)
-    levels = np.broadcast_to(kernels.film_levels(frames_adu[:64]), (len(frames_adu), 2))
-    return kernels.normalize(frames_adu, levels)
-
-
-def _bare(network: Path, normalized: NDArray[np.float32], batch: int) -> Callable[[], object]:
+def _bare(network: Path, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
     """Nothing but ONNX Runtime on frames that lie ready in memory."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cpus()
@@ -151,8 +148,8 @@ def _bare(network: Path, normalized: NDArray[np.float32], batch: int) -> Callabl
     )
 
     def work() -> None:
-        for first in range(0, len(normalized), batch):
-            session.run(None, {contract.NORMALIZED.name: normalized[first : first + batch]})
+        for first in range(0, len(ready), batch):
+            session.run(None, {contract.NORMALIZED.name: ready[first : first + batch]})
 
     return work
 
@@ -188,22 +185,24 @@ def _tell(results: list[Speed], spent_s: dict[str, float], frames: int) -> None:
 def _tell_stages(film: Path, size_px: int, network: Path, folder: Path) -> None:
     """Where the time goes in one process, one stage after the other."""
     frames_adu = tifffile.imread(film)[: contract.MAX_FRAMES_PER_CHUNK // 2]
-    levels = np.broadcast_to(kernels.film_levels(frames_adu), (len(frames_adu), 2))
+    levels_adu = np.broadcast_to(film_levels(frames_adu), (len(frames_adu), 2))
+    mean_adu = film_mean(frames_adu)
     session = Network(network, intra_op_threads=0)
-    normalized = kernels.normalize(frames_adu, levels)
-    detections = session.detect(normalized)
+    ready = kernels.normalize(frames_adu, mean_adu, levels_adu)
+    detections = session.detect(ready)
     window = np.array([Settings.zoom, 0, 0, size_px, size_px], np.int32)
     image = kernels.draw(detections, window).astype(np.float32)
     stages: dict[str, Callable[[], object]] = {
-        "levels": lambda: kernels.film_levels(frames_adu),
-        "normalize": lambda: kernels.normalize(frames_adu, levels),
-        "unet": lambda: session.detect(normalized),
+        "levels": lambda: film_levels(frames_adu),
+        "mean": lambda: film_mean(frames_adu),
+        "normalize": lambda: kernels.normalize(frames_adu, mean_adu, levels_adu),
+        "unet": lambda: session.detect(ready),
         "summation": lambda: kernels.draw(detections, window),
     }
     costs = ", ".join(
         f"{name} {_fastest_s(work) * 1e3 / len(frames_adu):.3f}" for name, work in stages.items()
     )
-    typer.echo(f"  stage by stage, ms a frame (levels: of the sampled frames only): {costs}")
+    typer.echo(f"  stage by stage, ms a frame (levels, mean: of the sampled frames only): {costs}")
     nm = 12.5
     image_s = _fastest_s(
         lambda: render.write_image(folder / "image.tif", image, sr_pixel_size_nm=nm, provenance={})

@@ -1,0 +1,390 @@
+"""``recon-train match``: known optics, molecules and cameras are recovered from films alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import ThunderStorm
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from smlm_pipeline.errors import StackError
+from smlm_training.camera import Emccd, Scmos
+from smlm_training.cli import app
+from smlm_training.datasets import Ranges
+from smlm_training.matching.camera_levels import KINDS, NoiseLine, camera_levels
+from smlm_training.matching.crowding import crowding_of_places, line_width_px
+from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
+from smlm_training.matching.moments import LAG_PX_MAX, NOISE_TAPS, measure
+from smlm_training.matching.preset import preset
+from smlm_training.matching.psf_width import fit_spot
+from smlm_training.matching.sampling import sample_film
+from smlm_training.matching.spot import overlap, pair_overlap, profile
+from smlm_training.matching.wording import rows
+from smlm_training.preset_files import recipe_of
+from smlm_training.simulate import Film, Fluorophore, film
+from smlm_training.structures import Structure, Uniform, wavy_filaments
+
+SIZE_PX, FRAMES = 64, 200
+EMCCD, SCMOS = KnownCamera(KINDS["emccd"]), KnownCamera(KINDS["scmos"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a film is made with; filaments have so many molecules per micrometre."""
+
+    sigma_px: float = 1.1
+    photons: float = 1500
+    spread: float = 0.2
+    density: float = 6
+    filaments: bool = False
+    background_photons: float = 20
+    graded: bool = False
+    emccd: bool = True
+    gain_adu: float = 2
+    offset_adu: float = 100
+    read_noise_adu: float = 0
+    frames: int = FRAMES
+
+    def film(self, seed: int = 1) -> Film:
+        rng = np.random.default_rng(seed)
+        background = np.full((SIZE_PX, SIZE_PX), float(self.background_photons))
+        if self.graded:
+            background *= np.linspace(0.4, 1.6, SIZE_PX)
+        kind = Emccd if self.emccd else Scmos
+        return film(
+            rng,
+            structure=self._structure(rng),
+            fluorophore=Fluorophore(self.photons, self.spread, self.sigma_px),
+            camera=kind(self.gain_adu, self.offset_adu, self.read_noise_adu),
+            background_photons=background,
+            frames=self.frames,
+            height_px=SIZE_PX,
+            width_px=SIZE_PX,
+        )
+
+    def _structure(self, rng: np.random.Generator) -> Structure:
+        if not self.filaments:
+            return Uniform(SIZE_PX, SIZE_PX, self.density / 100, 6.0)
+        return wavy_filaments(
+            rng,
+            height_px=SIZE_PX,
+            width_px=SIZE_PX,
+            spacing_px=(3.0, 9.0),
+            crossing_share=0.15,
+            density_per_px=self.density / 10,
+            radius_px=0.05,
+            border_px=6.0,
+        )
+
+
+CASES = {
+    "plain": Case(density=1),
+    "dense": Case(),
+    "denser": Case(density=9),
+    "sparse": Case(density=0.3),
+    "narrow": Case(sigma_px=0.95),
+    "wide": Case(sigma_px=1.5),
+    "dim": Case(photons=800),
+    "bright": Case(photons=3000, sigma_px=0.95),
+    "filaments": Case(filaments=True, density=3.5),
+    "graded": Case(graded=True, filaments=True, density=3.5),
+    "varied": Case(spread=0.5, density=1),
+    "gain": Case(gain_adu=10, offset_adu=500, read_noise_adu=4, density=3),
+    "scmos": Case(emccd=False, gain_adu=1, read_noise_adu=1.6, density=3),
+    "scmos filaments": Case(emccd=False, read_noise_adu=4, filaments=True, density=3.5),
+}
+
+TOLERANCES = {
+    "sigma_px": 0.025,
+    "photons": 0.2,
+    "density_per_px2": 0.25,
+    "gain_adu_per_photon": 0.07,
+    "offset_adu": 0.1,
+}
+"""Relative, of a film of 200 frames of 64 x 64 pixels; photons of filaments are the worst, since
+the film does not tell how much they spread."""
+
+BACKGROUND_TOLERANCE_PHOTONS = 10.0
+ERRORS_MOST = 3.5
+"""By how many of its own errors an estimate may be off."""
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_known_films_are_recovered(case: Case) -> None:
+    made = case.film()
+    inside = made.emitters.inside(SIZE_PX, SIZE_PX)
+    found = estimate(made.frames_adu, EMCCD if case.emccd else SCMOS)
+    truths = {
+        "sigma_px": case.sigma_px,
+        "photons": float(made.emitters.photons[inside].mean()),
+        "density_per_px2": inside.sum() / FRAMES / SIZE_PX**2,
+        "gain_adu_per_photon": case.gain_adu,
+        "offset_adu": case.offset_adu,
+    }
+    for name, truth in truths.items():
+        value: Value = getattr(found, name)
+        assert value.value == pytest.approx(truth, rel=TOLERANCES[name]), name
+        assert abs(value.value - truth) < ERRORS_MOST * value.error, name
+    off_photons = abs(found.background_photons.value - case.background_photons)
+    assert off_photons < BACKGROUND_TOLERANCE_PHOTONS
+    assert off_photons < ERRORS_MOST * found.background_photons.error
+    assert abs(found.photons_spread.value - case.spread) < ERRORS_MOST * found.photons_spread.error
+
+
+def test_thunderstorms_film_is_recovered(thunderstorm: ThunderStorm) -> None:
+    """Twenty frames; sigma is 1.06 to 1.15 px, photons 2000 to 2500, 6 per um2, background 20."""
+    found = estimate(thunderstorm.frames_adu, EMCCD)
+    assert found.sigma_px.value == pytest.approx(1.105, rel=0.03)
+    assert found.photons.value == pytest.approx(2250, rel=0.15)
+    assert found.density_per_px2.value == pytest.approx(4956 / 20 / 64**2, rel=0.2)
+    assert found.gain_adu_per_photon.value == pytest.approx(2, rel=0.05)
+    assert abs(found.offset_adu.value - 100) < 2 * found.offset_adu.error < 40
+    assert abs(found.background_photons.value - 20) < 2 * found.background_photons.error
+
+
+def test_a_wrong_kind_of_camera_changes_photons_and_not_density() -> None:
+    frames_adu = CASES["plain"].film().frames_adu
+    right, wrong = estimate(frames_adu, EMCCD), estimate(frames_adu, SCMOS)
+    assert wrong.photons.value == pytest.approx(right.photons.value / 2, rel=0.05)
+    assert wrong.density_per_px2 == right.density_per_px2
+    assert wrong.sigma_px == right.sigma_px
+
+
+def test_more_frames_make_it_surer() -> None:
+    few, many = (estimate(Case(density=3, frames=n).film().frames_adu, EMCCD) for n in (25, 400))
+    for name in ("photons", "density_per_px2", "gain_adu_per_photon", "offset_adu"):
+        assert getattr(many, name).error < 0.75 * getattr(few, name).error
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("known", [(2.0, None), (None, 100.0), (2.0, 100.0), (None, None)])
+def test_what_is_known_of_the_camera_gives_the_rest(
+    kind: Any, known: tuple[float | None, float | None]
+) -> None:
+    """50 photons at 2 ADU over 100 ADU: shot noise of 2 ADU x 100 ADU x excess, and read noise."""
+    read_adu = 3.0 if kind.name == "emccd" else 3.0 * 2
+    line = NoiseLine(2 * kind.excess, 200 * kind.excess + read_adu**2, 200.0)
+    levels = camera_levels(line, kind, 3.0, gain_adu=known[0], offset_adu=known[1])
+    assert levels == pytest.approx((2, 100))
+
+
+def test_offset_above_the_light_gives_no_gain() -> None:
+    line = NoiseLine(4.0, 400.0, 200.0)
+    gain_adu, _ = camera_levels(line, KINDS["emccd"], 0.0, gain_adu=None, offset_adu=300.0)
+    assert np.isnan(gain_adu)
+
+
+def test_overlaps_of_a_spot() -> None:
+    lags = np.arange(-12, 13)
+    assert pair_overlap(1.1, lags).sum() == pytest.approx(1)
+    assert pair_overlap(1e-3, np.array([0, 1, 2])) == pytest.approx([1, 0, 0], abs=2e-3)
+    integrals = [overlap(profile(1.1), profile(1.1, lag)) for lag in range(4)]
+    assert pair_overlap(1.1, np.arange(4)) == pytest.approx(integrals, abs=1e-6)
+    ratio = pair_overlap(1.1, np.array([2]))[0] / pair_overlap(1.1, np.array([0]))[0]
+    assert ratio == pytest.approx(np.exp(-4 / (4 * (1.1**2 + 1 / 12))), rel=0.01)
+
+
+def test_spot_is_fitted_to_its_own_covariances() -> None:
+    rows_px, columns_px = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
+    covariance_adu2 = 300 * np.outer(pair_overlap(1.23, rows_px), pair_overlap(1.23, columns_px))
+    covariance_adu2 += 0.7
+    covariance_adu2[0, LAG_PX_MAX] += 1e4  # noise of the camera
+    spot = fit_spot(covariance_adu2)
+    assert spot.sigma_px == pytest.approx(1.23, abs=1e-3)
+    assert spot.strength_adu2 == pytest.approx(300, rel=1e-3)
+    assert spot.misfit < 1e-4
+
+
+def test_moments_of_white_noise() -> None:
+    """Whole numbers from 0 to 40, all as likely: a variance of (41^2 - 1) / 12 = 140."""
+    frames_adu = np.random.default_rng(3).integers(0, 41, (40, 48, 48), dtype=np.uint16)
+    moments = measure(frames_adu).mean()
+    centre = (0, LAG_PX_MAX)
+    assert moments.covariance_adu2[centre] == pytest.approx(140, rel=0.02)
+    assert np.abs(np.delete(moments.covariance_adu2.ravel(), LAG_PX_MAX)).max() < 3
+    assert moments.noise_adu2 == pytest.approx(140 * (1 - 1 / 40), rel=0.04)
+    assert moments.light_adu == pytest.approx(20, rel=0.01)
+    assert np.sum(NOISE_TAPS**2) == pytest.approx(1)
+
+
+def test_crowding_of_uniform_and_of_lines() -> None:
+    uniform = crowding_of_places(CASES["dense"].film().frames_adu)
+    lines = crowding_of_places(CASES["filaments"].film().frames_adu)
+    assert 0.7 < uniform[0] < 1 < uniform[1] < 1.35
+    assert lines[0] < 0.2
+    assert 2 < lines[1] < 5
+    assert line_width_px(1.1) == pytest.approx((2 * np.pi * (1.21 / 2 + 1 / 24 + 2.25)) ** 0.5)
+
+
+def _refused(frames_adu: NDArray[np.uint16], message: str) -> None:
+    with pytest.raises(StackError, match=message):
+        estimate(frames_adu, EMCCD)
+
+
+def test_films_that_do_not_blink_are_refused() -> None:
+    _refused(np.full((30, 32, 32), 100, np.uint16), "no pixel changes in the frames measured")
+    still = np.random.default_rng(1).poisson(200, (60, 32, 32)).astype(np.uint16)
+    _refused(still, "no blinking shows: neighbouring pixels do not fluctuate together")
+
+
+def test_spots_too_wide_are_refused() -> None:
+    _refused(Case(sigma_px=6, photons=20_000).film().frames_adu, "spots seem to have a sigma of")
+
+
+def _found(**changes: Any) -> Estimates:
+    found = Estimates(
+        sigma_px=Value(1.1, 0.01),
+        photons=Value(2000, 300),
+        photons_spread=Value(0.3, 0.05),
+        background_photons=Value(20, 12),
+        density_per_px2=Value(0.06, 0.006),
+        offset_adu=Value(100, 2),
+        gain_adu_per_photon=Value(2, 0.1),
+        misfit=0.002,
+        spread_measured=0.8,
+    )
+    return replace(found, **changes)
+
+
+def test_preset_has_ranges_about_the_estimates() -> None:
+    ranges = preset(_found(), (0.2, 3.0), KINDS["emccd"], {})["ranges"]
+    assert ranges["sigma_px"] == pytest.approx([0.99, 1.21])  # at least 10 %
+    assert ranges["offset_adu"] == pytest.approx([90, 110])
+    assert ranges["photons"] == pytest.approx([2000 / 1.3, 2000 * 1.3], abs=1)  # two errors
+    assert ranges["photons_spread"] == pytest.approx([0.2, 0.4])
+    assert ranges["background_photons"] == pytest.approx([0.5, 44])  # positive
+    assert ranges["density_per_um2"] == pytest.approx([0.2 * 6 / 1.2, 3 * 6 * 1.2])
+    assert ranges["density_per_um"][1] == pytest.approx(
+        3 * 0.6 * 1.2 * line_width_px(1.1), rel=1e-3
+    )
+    assert ranges["emccd_adu_per_photon"] == pytest.approx([1.8, 2.2], abs=0.02)
+    assert ranges["emccd_share"] == 1
+    assert "scmos_adu_per_photon" not in ranges
+
+
+def test_preset_leaves_out_what_the_film_does_not_tell() -> None:
+    unknown = Value(float("nan"), float("inf"))
+    found = _found(photons=unknown, background_photons=unknown, gain_adu_per_photon=unknown)
+    stated = preset(found, (0.5, 1.2), KINDS["scmos"], {"stack": "film.tif"})
+    missing = {"photons", "background_photons", "scmos_adu_per_photon"}
+    assert missing.isdisjoint(stated["ranges"])
+    assert stated["ranges"]["emccd_share"] == 0
+    assert stated["measured_from"]["stack"] == "film.tif"
+    assert missing.isdisjoint(stated["measured_from"]["values"])
+    report = {row.name: row for row in rows(found, SCMOS, pixel_size_nm=100, area_px2=4096)}
+    assert report["photons per emitter and frame"].sureness == "not told"
+
+
+def test_report_says_how_sure_and_why() -> None:
+    known = replace(EMCCD, gain_adu_per_photon=2.0)
+    found = _found(gain_adu_per_photon=Value(2, 0), misfit=0.2)
+    report = {row.name: row for row in rows(found, known, pixel_size_nm=200, area_px2=1000)}
+    assert report["PSF sigma (px)"].sureness == "very sure"
+    assert "20% of the covariance does not fit a Gaussian" in report["PSF sigma (px)"].why
+    assert report["gain (ADU per photon)"].sureness == "given"
+    assert report["gain (ADU per photon)"].why == "by --gain-adu-per-photon"
+    assert report["background (photons)"].sureness == "rough"
+    assert report["emitters per frame"].value == "60"
+    assert report["emitters per um2"].value == "1.5"
+
+
+def _write(path: Path, frames_adu: NDArray[Any], **options: Any) -> Path:
+    tifffile.imwrite(path, frames_adu, photometric="minisblack", **options)
+    return path
+
+
+def test_sample_is_spread_over_the_film_and_taken_where_it_blinks(tmp_path: Path) -> None:
+    frames = np.empty((1001, 20, 300), np.uint16)
+    frames[:] = (np.arange(1001) % 7)[:, None, None]
+    frames[:, 0, 0] = np.arange(1001)
+    frames[::2, :, 290:] = 900
+    mapped = sample_film(_write(tmp_path / "mapped.tif", frames))
+    assert mapped.frames_adu.shape == (500, 20, 256)
+    assert mapped.film_shape == (1001, 20, 300)
+    assert (mapped.top_px, mapped.left_px) == (0, 44)
+    np.testing.assert_array_equal(mapped.frames_adu[-1], frames[-1, :, 44:])
+    paged = sample_film(_write(tmp_path / "paged.tif", frames, compression="zlib"))
+    np.testing.assert_array_equal(paged.frames_adu, mapped.frames_adu)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((8, 32, 32), np.uint16), "has 8 frames of 32 x 32 pixels; expected at least 16"),
+        (np.zeros((30, 32, 12), np.uint8), "has 30 frames of 32 x 12 pixels; expected at least"),
+        (np.zeros((30, 32, 32), np.float32), "dtype float32; expected frames, rows and columns"),
+        (np.zeros((32, 32), np.uint16), r"has shape \(32, 32\) and dtype uint16"),
+    ],
+)
+def test_files_that_are_no_film_are_refused(
+    tmp_path: Path, frames: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(StackError, match=message):
+        sample_film(_write(tmp_path / "film.tif", frames))
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"cannot read .*none\.tif"):
+        sample_film(tmp_path / "none.tif")
+    (tmp_path / "text.tif").write_text("no film")
+    with pytest.raises(StackError, match=r"cannot read .*text\.tif"):
+        sample_film(tmp_path / "text.tif")
+    whole = _write(tmp_path / "whole.tif", np.ones((20, 32, 32), np.uint16)).read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StackError, match=r"cut\.tif"):
+        sample_film(tmp_path / "cut.tif")
+
+
+@pytest.fixture
+def matching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs the command in an empty folder, on a film that lies in another one."""
+    (tmp_path / "films").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    stack = _write(tmp_path / "films" / "cells.tif", Case(density=2).film().frames_adu)
+    return lambda *options: CliRunner().invoke(app, ["match", str(stack), *options])
+
+
+def test_command_writes_a_preset_that_fit_takes(matching: Callable[..., Any]) -> None:
+    result = matching("--pixel-size-nm", "200")
+    assert result.exit_code == 0, result.output
+    assert "very sure" in result.stdout
+    assert "--preset cells.preset.json" in " ".join(result.stdout.split())
+    stated = json.loads(Path("cells.preset.json").read_text())
+    assert stated["measured_from"]["window_px"] == [0, 0, SIZE_PX, SIZE_PX]
+    ranges = recipe_of("cells.preset.json").ranges
+    truths = {"sigma_px": 1.1, "photons": 1500, "background_photons": 20, "offset_adu": 100}
+    truths |= {"emccd_adu_per_photon": 2, "density_per_um2": 2, "photons_spread": 0.2}
+    for name, truth in truths.items():
+        low, high = getattr(ranges, name)
+        assert low < truth < high, name
+    low, high = ranges.photons
+    assert high / low < 1.5
+    assert ranges.emccd_share == 1
+    assert ranges.scmos_adu_per_photon == Ranges().scmos_adu_per_photon
+
+
+def test_command_takes_what_the_user_knows(matching: Callable[..., Any]) -> None:
+    known = ("--camera", "scmos", "--gain-adu-per-photon", "4", "--offset-adu", "100")
+    result = matching(*known, "-o", "new/mine.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("given") == 2
+    ranges = recipe_of("new/mine.json").ranges
+    assert ranges.scmos_adu_per_photon == pytest.approx((3.6, 4.4))
+    assert ranges.photons[0] < 750 < ranges.photons[1]
+    assert ranges.emccd_share == 0
+
+
+def test_command_refuses_an_unknown_camera(matching: Callable[..., Any]) -> None:
+    result = matching("--camera", "ccd")
+    assert result.exit_code == 2
+    assert "camera is 'ccd'; expected one of emccd, scmos" in result.stderr
+    assert not Path("cells.preset.json").exists()

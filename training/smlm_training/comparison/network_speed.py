@@ -1,0 +1,113 @@
+"""``make bench``: milliseconds a frame of every network through ONNX Runtime, in one run.
+
+All networks are timed in turn on the same frames with the same threads, several
+times over, so that a noisy machine is noisy for all of them; what counts is the
+ratio to Deep-STORM. Speed does not depend on the weights, so they are untrained.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import keras
+import numpy as np
+import onnxruntime
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from smlm_pipeline.network import Network, available_cpus
+from smlm_training.export import export
+from smlm_training.inference import normalized
+from smlm_training.networks import NETWORKS
+from smlm_training.presets import preset_film
+
+SIZE_PX = 64
+FRAMES = 4
+PEER = "deep-storm"
+"""What the others are compared with."""
+
+
+@dataclass(frozen=True)
+class NetworkSpeed:
+    """Median, fastest and slowest round of one network; ``times_peer`` is of the medians."""
+
+    network: str
+    parameters: int
+    ms_per_frame: float
+    fastest_ms: float
+    slowest_ms: float
+    times_peer: float
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
+    output: Annotated[Path | None, typer.Option("-o", help="JSON file to write.")] = None,
+) -> None:
+    """Measure, print, and write the figures as JSON if asked to."""
+    machine = (
+        f"{available_cpus()} CPU threads ({platform.machine()}), ONNX Runtime "
+        f"{onnxruntime.__version__} in FP32, {FRAMES} frames of {SIZE_PX} x {SIZE_PX}"
+    )
+    film = preset_film("microtubules", seed=5, frames=16, height_px=SIZE_PX, width_px=SIZE_PX)
+    frames = normalized(film.frames_adu)[:FRAMES]
+    with tempfile.TemporaryDirectory() as folder:
+        found = _timed(Path(folder), frames, rounds)
+    Console().print(_table(machine, found))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figures = {"machine": machine, "networks": [asdict(each) for each in found]}
+        output.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[NetworkSpeed]:
+    parameters, sessions = {}, {}
+    for name, build in NETWORKS.items():
+        keras.utils.set_random_seed(1)
+        file = folder / f"{name}.onnx"
+        parameters[name] = export(build(), file, frames[:1]).parameters
+        sessions[name] = Network(file, intra_op_threads=0)
+    times_ms: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(rounds + 1):
+        for name, network in sessions.items():
+            started = time.perf_counter()
+            network.detect(frames)
+            times_ms[name].append((time.perf_counter() - started) * 1e3 / len(frames))
+    medians = {name: float(np.median(each[1:])) for name, each in times_ms.items()}  # 1: warm-up
+    return [
+        NetworkSpeed(
+            name,
+            parameters[name],
+            medians[name],
+            min(each[1:]),
+            max(each[1:]),
+            medians[PEER] / medians[name],
+        )
+        for name, each in times_ms.items()
+    ]
+
+
+def _table(machine: str, found: list[NetworkSpeed]) -> Table:
+    table = Table(title=machine, title_justify="left")
+    for heading in ("network", "parameters", "ms a frame", "fastest to slowest", f"x {PEER}"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for each in found:
+        table.add_row(
+            each.network,
+            f"{each.parameters:,}",
+            f"{each.ms_per_frame:.2f}",
+            f"{each.fastest_ms:.2f} to {each.slowest_ms:.2f}",
+            f"{each.times_peer:.1f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
