@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     subprocess.run(
         [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"], cwd=tmp_path, check=True
     )
+    shutil.copytree(ROOT / "model_repository", tmp_path / "model_repository")
     return tmp_path
 
 
@@ -72,7 +74,7 @@ def test_commands_run_in_their_order(folder: Path, servers: list[subprocess.Pope
         _run(line.replace("8001", port), folder, servers)
     made = {path.name for path in folder.iterdir()}
     assert {"stack.sr.ome.tif", "stack.sr.png", "fine.ome.tif", "fine.png"} <= made
-    assert (folder / "runs/finish/unet/1/model.json").exists()
+    assert (folder / "model_repository/unet/2/model.json").exists()
 
 
 def _free_port() -> int:
@@ -93,7 +95,7 @@ def _run(line: str, folder: Path, servers: list[subprocess.Popen[str]]) -> None:
         assert f"127.0.0.1:{arguments[-1]}" in serving.stdout.readline()
         return
     if arguments[0] == "fit":
-        arguments += ["--steps", "16"]  # an hour and a half otherwise
+        arguments += ["--steps", "16"]  # hours otherwise
     done = subprocess.run(
         [SCRIPTS / program, *arguments], cwd=folder, capture_output=True, text=True, env=environment
     )
