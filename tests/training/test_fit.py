@@ -28,6 +28,7 @@ from smlm_training.datasets import Ranges, batches
 from smlm_training.fit import Progress, fit
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet import unet
+from smlm_training.networks.unet_map import unet_map
 from smlm_training.recipes import Recipe
 from smlm_training.trainer import Trainer
 
@@ -349,6 +350,26 @@ def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Pat
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     begun = json.loads((unbroken.folder / "manifest.json").read_text())
     assert manifest["start"] == begun
+
+
+def test_a_map_network_starts_from_the_trunk_of_detections(
+    unbroken: _Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one convolution of the shallow trunk comes with its weights, the head begins anew."""
+    monkeypatch.setitem(NETWORKS, "unet-map", partial(unet_map, (16,)))
+    further = replace(RECIPE, network="unet-map", learning_rate=0.0, steps=4, float32_steps=4)
+    weights = fit(further, tmp_path, start=unbroken.folder).get_weights()
+    trunk = [weight.shape for weight in weights[:-2]]
+    assert trunk == [weight.shape for weight in unbroken.weights[: len(trunk)]]
+    _assert_same_weights(weights[:-2], unbroken.weights[: len(trunk)])
+
+
+def test_a_start_that_begins_with_other_layers_is_refused(
+    unbroken: _Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, "unet", partial(unet, (32,)))
+    with pytest.raises(SettingError, match="begins with other layers; expected a run of the same"):
+        fit(RECIPE, tmp_path, start=unbroken.folder)
 
 
 def test_a_start_without_a_network_is_refused(tmp_path: Path) -> None:

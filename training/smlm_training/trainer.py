@@ -34,7 +34,7 @@ class Trainer:
     strategy : tf.distribute.Strategy
         Where to: each replica takes its share of every batch.
     weights : list of ndarray, optional
-        What the network starts from.
+        What the network starts from; those of another network as far as they fit.
     state : State, optional
         A checkpoint of this recipe to go on from.
 
@@ -74,7 +74,7 @@ class Trainer:
         keras.utils.set_random_seed(recipe.seed)
         self._enter(self._precision())
         if weights is not None:
-            _assign(self._model.weights, weights)
+            _begin_with(self._model.weights, weights)
         if state is not None:
             self.step, self._plateau = state.step, state.plateau
             self._enter(self._precision(), state.values)
@@ -200,6 +200,25 @@ class Trainer:
 
 def _values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:
+    """Fill the first variables, as far as the values are of their shapes.
+
+    The same network takes all of them; a network with another answer takes what
+    comes before it, so one trunk serves detections and maps.
+    """
+    alike = 0
+    for variable, value in zip(variables, values, strict=False):
+        if tuple(variable.shape) != value.shape:
+            break
+        alike += 1
+    if alike == 0:
+        raise SettingError(
+            "the start's network begins with other layers; expected a run of the same network, or "
+            "of one with the same trunk"
+        )
+    _assign(variables[:alike], values[:alike])
 
 
 def _assign(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:

@@ -28,7 +28,10 @@ def fit(
         typer.Option(help=f"One of {', '.join(PRESETS)}, or a JSON file with what differs."),
     ] = "default",
     start: Annotated[
-        Path | None, typer.Option(help="Folder of a finished run whose network to train further.")
+        Path | None,
+        typer.Option(
+            help="Folder of a finished run whose network, or its first layers, to train further."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps; by default the preset's.")
