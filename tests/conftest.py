@@ -17,7 +17,7 @@ from smlm_pipeline.errors import ServerError
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_pipeline.server import EmbeddedServer, check_platform
-from smlm_training.presets import preset_film
+from smlm_training.simulation.presets import preset_film
 
 ROOT = Path(__file__).parents[1]
 THUNDERSTORM = ROOT.parent / "shared" / "data" / "thunderstorm"

@@ -19,7 +19,7 @@ import pytest
 import tifffile
 
 from smlm_pipeline import contract
-from smlm_training.presets import preset_film
+from smlm_training.simulation.presets import preset_film
 
 pytestmark = pytest.mark.triton
 

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 
 from fakes.networks import write_network
 from smlm_pipeline.server import EmbeddedServer
-from smlm_training.publish import STAGING_PREFIX, publish
+from smlm_training.delivery.publish import STAGING_PREFIX, publish
 
 pytestmark = pytest.mark.triton
 

@@ -26,8 +26,8 @@ from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.transport import PartialSum, Request
 from smlm_pipeline.triton import TritonTransport
-from smlm_training.inference import film_mean
-from smlm_training.presets import preset_film
+from smlm_training.scoring.inference import film_mean
+from smlm_training.simulation.presets import preset_film
 
 pytestmark = pytest.mark.triton
 

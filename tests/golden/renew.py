@@ -15,8 +15,8 @@ from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_pipeline.transport import Request
-from smlm_training.inference import film_mean
-from smlm_training.presets import preset_film
+from smlm_training.scoring.inference import film_mean
+from smlm_training.simulation.presets import preset_film
 
 FILE = Path(__file__).with_name("film.npz")
 ZOOM = 8

@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.local import LocalTransport
-from smlm_training.evaluate import score, truth_image, widefield_image
-from smlm_training.inference import detect, draw
-from smlm_training.presets import preset_film
+from smlm_training.scoring.evaluate import score, truth_image, widefield_image
+from smlm_training.scoring.inference import detect, draw
+from smlm_training.simulation.presets import preset_film
 
 
 def test_a_stored_film_gives_the_stored_sum(local_transport: LocalTransport) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import kernels
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.transport import Request
-from smlm_training.inference import film_mean
+from smlm_training.scoring.inference import film_mean
 
 _WINDOW = np.array([8, 0, 0, 48, 56], np.int32)
 

@@ -17,7 +17,7 @@ from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
-from smlm_training.presets import preset_film
+from smlm_training.simulation.presets import preset_film
 
 ENGINES = {
     "local_transport": contract.RECONSTRUCTION.name,

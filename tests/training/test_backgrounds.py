@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.backgrounds import Background, BackgroundKind
-from smlm_training.field import Field
+from smlm_training.simulation.backgrounds import Background, BackgroundKind
+from smlm_training.simulation.field import Field
 
 FIELD = Field(48, 80, 100.0, 6.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_training.camera import Camera, Emccd, Scmos
+from smlm_training.simulation.camera import Camera, Emccd, Scmos
 
 READINGS = 200_000
 FLOOR_ADU = -0.5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_training.datasets import (
+from smlm_training.fitting.datasets import (
     Batch,
     FilmOfSeries,
     Ranges,
@@ -18,7 +18,7 @@ from smlm_training.datasets import (
     inside_first,
     random_film,
 )
-from smlm_training.simulate import Emitters, Film
+from smlm_training.simulation.simulate import Emitters, Film
 
 RANGES = Ranges(patch_px=16, frames_per_film=3, emitters_max=60)
 SEED = 5

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.detection_scores import detection_score
-from smlm_training.molecules import Molecules, in_field
-from smlm_training.pairing import pair
+from smlm_training.scoring.detection_scores import detection_score
+from smlm_training.scoring.molecules import Molecules, in_field
+from smlm_training.scoring.pairing import pair
 
 
 def _molecules(*rows: tuple[int, float, float]) -> Molecules:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import SettingError
-from smlm_training.evaluate import (
+from smlm_training.scoring.evaluate import (
     BLURS_PX,
     equal_sum,
     nmse_fitted_percent,
@@ -21,7 +21,7 @@ from smlm_training.evaluate import (
     truth_image,
     widefield_image,
 )
-from smlm_training.figure import write_figure
+from smlm_training.scoring.figure import write_figure
 
 
 def _point(row: int, column: int, emitters: float = 1.0) -> NDArray[np.float64]:

@@ -23,12 +23,13 @@ import onnx
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.network import Network
-from smlm_training import card, robustness
-from smlm_training import export as exporting
 from smlm_training.cli import app
-from smlm_training.export import Export, answer_of, export
-from smlm_training.inference import normalized
+from smlm_training.delivery import card
+from smlm_training.delivery import export as exporting
+from smlm_training.delivery.export import Export, answer_of, export
 from smlm_training.networks import NETWORKS, kind_of
+from smlm_training.scoring import robustness
+from smlm_training.scoring.inference import normalized
 
 pytestmark = pytest.mark.training
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_training.camera import Emccd, Scmos
-from smlm_training.datasets import Ranges, random_film
-from smlm_training.simulate import Fluorophore, average_photons, expected_photons, shine
-from smlm_training.structures import Uniform
+from smlm_training.fitting.datasets import Ranges, random_film
+from smlm_training.simulation.camera import Emccd, Scmos
+from smlm_training.simulation.simulate import Fluorophore, average_photons, expected_photons, shine
+from smlm_training.simulation.structures import Uniform
 
 SIZE_PX = 20
 FLUOROPHORE = Fluorophore(photons=1000, photons_spread=0.2, sigma_px=1.2)

@@ -23,14 +23,14 @@ import tensorflow as tf
 
 import smlm_pipeline
 from smlm_pipeline.errors import SettingError
-from smlm_training import sources
-from smlm_training.datasets import Ranges, batches
-from smlm_training.fit import Progress, fit
+from smlm_training.fitting import sources
+from smlm_training.fitting.datasets import Ranges, batches
+from smlm_training.fitting.fit import Progress, fit
+from smlm_training.fitting.recipes import Recipe
+from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet import unet
 from smlm_training.networks.unet_map import unet_map
-from smlm_training.recipes import Recipe
-from smlm_training.trainer import Trainer
 
 pytestmark = pytest.mark.training
 
@@ -356,7 +356,7 @@ def test_a_map_network_starts_from_the_trunk_of_detections(
     unbroken: _Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one convolution of the shallow trunk comes with its weights, the head begins anew."""
-    monkeypatch.setitem(NETWORKS, "unet-map", partial(unet_map, (16,)))
+    monkeypatch.setitem(NETWORKS, "unet-map", partial(unet_map, (16,)))  # type: ignore[arg-type]
     further = replace(RECIPE, network="unet-map", learning_rate=0.0, steps=4, float32_steps=4)
     weights = fit(further, tmp_path, start=unbroken.folder).get_weights()
     trunk = [weight.shape for weight in weights[:-2]]
@@ -367,7 +367,7 @@ def test_a_map_network_starts_from_the_trunk_of_detections(
 def test_a_start_that_begins_with_other_layers_is_refused(
     unbroken: _Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(NETWORKS, "unet", partial(unet, (32,)))
+    monkeypatch.setitem(NETWORKS, "unet", partial(unet, (32,)))  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="begins with other layers; expected a run of the same"):
         fit(RECIPE, tmp_path, start=unbroken.folder)
 

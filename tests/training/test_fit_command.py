@@ -15,12 +15,12 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
-from smlm_training import fit as training
 from smlm_training.cli import app
 from smlm_training.commands.watch import Watch
-from smlm_training.fit import Progress
-from smlm_training.recipes import PRESETS, Recipe
-from smlm_training.sources import FilmFiles
+from smlm_training.fitting import fit as training
+from smlm_training.fitting.fit import Progress
+from smlm_training.fitting.recipes import PRESETS, Recipe
+from smlm_training.fitting.sources import FilmFiles
 
 pytestmark = pytest.mark.training
 

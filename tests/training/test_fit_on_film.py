@@ -18,14 +18,15 @@ import tifffile
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
 from smlm_pipeline.errors import SettingError, StackError
-from smlm_training import presets, schedules
-from smlm_training.fit import fit
+from smlm_training.fitting import schedules
+from smlm_training.fitting.fit import fit
+from smlm_training.fitting.recipes import PRESETS, Cut, Recipe
+from smlm_training.fitting.sources import FilmFiles, Simulated, source_of
+from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet_interpolated import unet_interpolated
-from smlm_training.positions import write_positions
-from smlm_training.recipes import PRESETS, Cut, Recipe
-from smlm_training.sources import FilmFiles, Simulated, source_of
-from smlm_training.trainer import Trainer
+from smlm_training.simulation import presets
+from smlm_training.simulation.positions import write_positions
 
 pytestmark = pytest.mark.training
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
-from smlm_training.recipes import Recipe
-from smlm_training.trainer import Trainer
+from smlm_training.fitting.recipes import Recipe
+from smlm_training.fitting.trainer import Trainer
 
 pytestmark = pytest.mark.training
 
@@ -26,10 +26,10 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-from smlm_training.fit import fit
+from smlm_training.fitting.fit import fit
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet import unet
-from smlm_training.recipes import Recipe
+from smlm_training.fitting.recipes import Recipe
 NETWORKS["unet"] = partial(unet, (16,))
 ranges = replace(Recipe().ranges, patch_px=16, frames_per_film=4, emitters_max=60)
 recipe = Recipe(batch=4, steps=6, float32_steps=6, epoch_steps=3, average_decay=0.5, ranges=ranges)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.fluorophores import (
+from smlm_training.simulation.fluorophores import (
     Fluorophore,
     PhotonDistribution,
     SigmaDistribution,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from smlm_training.groups import Rings, Spots, scattered_centres
+from smlm_training.simulation.groups import Rings, Spots, scattered_centres
 
 CENTRES = np.array([[10.0, 20.0], [40.0, 15.0]])
 COUNT = 20_000

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
-from smlm_training.camera import Camera, Emccd, Scmos
-from smlm_training.simulate import Emitters, Fluorophore, expected_photons, film
-from smlm_training.structures import Uniform
+from smlm_training.simulation.camera import Camera, Emccd, Scmos
+from smlm_training.simulation.simulate import Emitters, Fluorophore, expected_photons, film
+from smlm_training.simulation.structures import Uniform
 
 EMCCD = Emccd(2.0, 100.0)
 PHOTONS, PHOTONS_SPREAD, SIGMA_PX = 1500.0, 0.2, 1.1

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError, SettingError
-from smlm_training import film_localisations
-from smlm_training.film_localisations import localise_by_file, localise_film
-from smlm_training.localise import localise
-from smlm_training.merging import Places, merge
+from smlm_training.scoring import film_localisations
+from smlm_training.scoring.film_localisations import localise_by_file, localise_film
+from smlm_training.scoring.localise import localise
+from smlm_training.scoring.merging import Places, merge
 
 Pixel = tuple[int, int, int, float, float, float, float]
 """Frame, row, column, probability, y and x of the place in pixels, sigma of both."""

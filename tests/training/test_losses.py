@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
-from smlm_training.losses import count_loss, detection_loss, position_loss
+from smlm_training.fitting.losses import count_loss, detection_loss, position_loss
 
 pytestmark = pytest.mark.training
 

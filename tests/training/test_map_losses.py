@@ -15,9 +15,9 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import tensorflow as tf
 
 from smlm_pipeline import contract
-from smlm_training.evaluate import truth_image
-from smlm_training.map_losses import map_loss, truth_maps
+from smlm_training.fitting.map_losses import map_loss, truth_maps
 from smlm_training.networks.fine_map import MAP_SCALE
+from smlm_training.scoring.evaluate import truth_image
 
 pytestmark = pytest.mark.training
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from smlm_pipeline.errors import StackError
-from smlm_training.camera import Emccd, Scmos
 from smlm_training.cli import app
-from smlm_training.datasets import Ranges
+from smlm_training.fitting.datasets import Ranges
+from smlm_training.fitting.preset_files import recipe_of
 from smlm_training.matching.camera_levels import KINDS, NoiseLine, camera_levels
 from smlm_training.matching.crowding import crowding_of_places, line_width_px
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
@@ -26,11 +26,11 @@ from smlm_training.matching.moments import LAG_PX_MAX, NOISE_TAPS, measure
 from smlm_training.matching.preset import preset
 from smlm_training.matching.psf_width import fit_spot
 from smlm_training.matching.sampling import sample_film
-from smlm_training.matching.spot import overlap, pair_overlap, profile
 from smlm_training.matching.wording import rows
-from smlm_training.preset_files import recipe_of
-from smlm_training.simulate import Film, Fluorophore, film
-from smlm_training.structures import Structure, Uniform, wavy_filaments
+from smlm_training.simulation.camera import Emccd, Scmos
+from smlm_training.simulation.simulate import Film, Fluorophore, film
+from smlm_training.simulation.spot import overlap, pair_overlap, profile
+from smlm_training.simulation.structures import Structure, Uniform, wavy_filaments
 
 SIZE_PX, FRAMES = 64, 200
 EMCCD, SCMOS = KnownCamera(KINDS["emccd"]), KnownCamera(KINDS["scmos"])

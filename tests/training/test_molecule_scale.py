@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from smlm_pipeline import kernels
-from smlm_training.fluorophores import Fluorophore, PhotonDistribution
-from smlm_training.molecule_scale import expected_scale_adu
-from smlm_training.presets import CAMERA, PRESETS
-from smlm_training.simulate import joined
+from smlm_training.simulation.fluorophores import Fluorophore, PhotonDistribution
+from smlm_training.simulation.molecule_scale import expected_scale_adu
+from smlm_training.simulation.presets import CAMERA, PRESETS
+from smlm_training.simulation.simulate import joined
 
 
 @pytest.mark.parametrize("sigma_px", [0.9, 1.1, 1.6])

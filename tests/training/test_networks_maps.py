@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
-from smlm_training.map_losses import map_loss
+from smlm_training.fitting.map_losses import map_loss
 from smlm_training.networks import MAP_NETWORKS, NETWORKS, Kind, kind_of
 from smlm_training.networks.fine_map import MAP_SCALE, Density
 from smlm_training.networks.resampling import SubPixels

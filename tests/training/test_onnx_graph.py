@@ -16,7 +16,7 @@ import onnxruntime
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
-from smlm_training.onnx_graph import tidy
+from smlm_training.delivery.onnx_graph import tidy
 
 ENLARGED = """
 (float[N,2,H,W] frames) => (float[N,1,A,B] fine)

@@ -13,12 +13,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import SettingError, StackError
-from smlm_training.camera import Emccd
-from smlm_training.datasets import Batch
-from smlm_training.inference import film_levels
-from smlm_training.patches import batches, cut_pairs
-from smlm_training.positions import Positions, read_positions
-from smlm_training.simulate import Emitters, expected_photons
+from smlm_training.fitting.datasets import Batch
+from smlm_training.fitting.patches import batches, cut_pairs
+from smlm_training.scoring.inference import film_levels
+from smlm_training.simulation.camera import Emccd
+from smlm_training.simulation.positions import Positions, read_positions
+from smlm_training.simulation.simulate import Emitters, expected_photons
 
 THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm"
 

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import StackError
-from smlm_training.positions import COLUMNS, PositionsTable, read_positions, write_positions
-from smlm_training.simulate import Emitters
+from smlm_training.simulation.positions import (
+    COLUMNS,
+    PositionsTable,
+    read_positions,
+    write_positions,
+)
+from smlm_training.simulation.simulate import Emitters
 
 THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm" / "positions.csv"
 PIXEL_NM = 110.0

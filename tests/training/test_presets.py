@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smlm_training.presets import PRESETS, preset_film
-from smlm_training.samples import FilamentSample
-from smlm_training.simulate import shine
-from smlm_training.structures import Filaments
+from smlm_training.simulation.presets import PRESETS, preset_film
+from smlm_training.simulation.samples import FilamentSample
+from smlm_training.simulation.simulate import shine
+from smlm_training.simulation.structures import Filaments
 
 SEEDS = range(12)
 

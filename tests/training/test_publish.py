@@ -21,10 +21,10 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import DETECTIONS, MAP, write_card, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, OutputError, SettingError
-from smlm_training import publish as publishing
-from smlm_training.card_table import SCORES
 from smlm_training.cli import app
-from smlm_training.publish import publish, writable_repository
+from smlm_training.delivery import publish as publishing
+from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.publish import publish, writable_repository
 
 FILES = ["model.json", "model.onnx", "model.py"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.preset_files import preset_json, recipe_of
-from smlm_training.recipes import PRESETS, Cut, Recipe
+from smlm_training.fitting.preset_files import preset_json, recipe_of
+from smlm_training.fitting.recipes import PRESETS, Cut, Recipe
 
 
 def _file(folder: Path, stated: Any) -> str:

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.cli import app
-from smlm_training.evaluate import truth_image
-from smlm_training.positions import read_positions
+from smlm_training.scoring.evaluate import truth_image
+from smlm_training.simulation.positions import read_positions
 
 FRAMES, SIZE_PX, ZOOM = 12, 24, 4
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.bundles import bundled_filaments
-from smlm_training.field import Field
-from smlm_training.fluorophores import Fluorophore
-from smlm_training.groups import Rings, Spots
-from smlm_training.samples import (
+from smlm_training.simulation.bundles import bundled_filaments
+from smlm_training.simulation.field import Field
+from smlm_training.simulation.fluorophores import Fluorophore
+from smlm_training.simulation.groups import Rings, Spots
+from smlm_training.simulation.samples import (
     AnySample,
     FilamentSample,
     RingSample,
     SpotSample,
     UniformSample,
 )
-from smlm_training.simulate import shine
-from smlm_training.structures import Filaments
+from smlm_training.simulation.simulate import shine
+from smlm_training.simulation.structures import Filaments
 
 FIELD = Field(64, 48, 100.0, 6.0)
 AREA_UM2 = 6.4 * 4.8

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.backgrounds import Background
-from smlm_training.camera import Emccd
-from smlm_training.presets import PRESETS
-from smlm_training.samples import RingSample, SpotSample, UniformSample
-from smlm_training.scene import Scene
-from smlm_training.scene_file import read_scene, write_scene
-from smlm_training.scmos import ScmosChip
-from smlm_training.simulate import Film, Fluorophore, joined
+from smlm_training.simulation.backgrounds import Background
+from smlm_training.simulation.camera import Emccd
+from smlm_training.simulation.presets import PRESETS
+from smlm_training.simulation.samples import RingSample, SpotSample, UniformSample
+from smlm_training.simulation.scene import Scene
+from smlm_training.simulation.scene_file import read_scene, write_scene
+from smlm_training.simulation.scmos import ScmosChip
+from smlm_training.simulation.simulate import Film, Fluorophore, joined
 
 SCENE = Scene(
     UniformSample(2.0),
@@ -38,7 +38,7 @@ def _film(scene: Scene) -> Film:
 
 def test_long_films_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = _film(replace(SCENE, frames=3))
-    monkeypatch.setattr("smlm_training.scene._BLOCK_PIXELS", 3 * 16 * 24 + 5)
+    monkeypatch.setattr("smlm_training.simulation.scene._BLOCK_PIXELS", 3 * 16 * 24 + 5)
     blocks = list(SCENE.blocks())
     assert [len(block.frames_adu) for block in blocks] == [3, 3, 1]
     np.testing.assert_array_equal(blocks[0].frames_adu, at_once.frames_adu)

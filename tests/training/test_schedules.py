@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
-from smlm_training.recipes import Recipe
-from smlm_training.schedules import Plateau, cosine
+from smlm_training.fitting.recipes import Recipe
+from smlm_training.fitting.schedules import Plateau, cosine
 
 pytestmark = pytest.mark.training
 

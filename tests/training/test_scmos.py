@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from smlm_pipeline.errors import SettingError, StackError
-from smlm_training.scmos import ScmosChip
+from smlm_training.simulation.scmos import ScmosChip
 
 SHAPE = (60, 80)
 

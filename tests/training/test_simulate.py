@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from smlm_training.camera import Scmos
-from smlm_training.simulate import (
+from smlm_training.simulation.camera import Scmos
+from smlm_training.simulation.simulate import (
     Emitters,
     Fluorophore,
     expected_photons,
@@ -16,7 +16,7 @@ from smlm_training.simulate import (
     joined,
     shine,
 )
-from smlm_training.structures import Filaments, Uniform
+from smlm_training.simulation.structures import Filaments, Uniform
 
 both_spots = pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "sampled"])
 
@@ -157,7 +157,7 @@ def test_wide_fields_are_rendered_as_narrow_ones(
     emitters = shine(rng, Uniform(300, 70, 0.02, 6.0), Fluorophore(1500, 0.3, 1.2), 3)
     emitters.y_px[:, :4] = [[64.0, 63.9, 128.0, -3.0]]
     tiled = expected_photons(emitters, 300, 70, integrated=integrated)
-    monkeypatch.setattr("smlm_training.simulate._WIDE_PX", 300)
+    monkeypatch.setattr("smlm_training.simulation.simulate._WIDE_PX", 300)
     whole = expected_photons(emitters, 300, 70, integrated=integrated)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-9)
 
@@ -166,7 +166,7 @@ def test_frames_rendered_a_few_at_a_time_are_the_same(monkeypatch: pytest.Monkey
     structure = Uniform(20, 30, 0.05, 6.0)
     emitters = shine(np.random.default_rng(6), structure, Fluorophore(1500, 0.3, 1.2), 7)
     at_once = expected_photons(emitters, 20, 30)
-    monkeypatch.setattr("smlm_training.simulate._PROFILE_VALUES", 50 * 60 * 2)
+    monkeypatch.setattr("smlm_training.simulation.simulate._PROFILE_VALUES", 50 * 60 * 2)
     np.testing.assert_array_equal(expected_photons(emitters, 20, 30), at_once)
 
 

@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from smlm_training import film_files, presets
 from smlm_training.cli import app
-from smlm_training.positions import read_positions
-from smlm_training.scene import Scene
-from smlm_training.scene_file import read_scene
+from smlm_training.simulation import film_files, presets
+from smlm_training.simulation.positions import read_positions
+from smlm_training.simulation.scene import Scene
+from smlm_training.simulation.scene_file import read_scene
 
 FRAMES, SIZE_PX = 6, 24
 FILES = ["positions.csv", "simulation.json", "stack.tif"]
@@ -102,7 +102,7 @@ def test_a_film_is_made_again_from_its_settings(tmp_path: Path) -> None:
 def test_blocks_of_frames_follow_one_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smlm_training.scene._BLOCK_PIXELS", 4 * SIZE_PX**2)
+    monkeypatch.setattr("smlm_training.simulation.scene._BLOCK_PIXELS", 4 * SIZE_PX**2)
     scene = _scene(tmp_path, "--preset", "uniform-9")
     frames_adu = np.concatenate([block.frames_adu for block in scene.blocks()])
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "stack.tif"), frames_adu)

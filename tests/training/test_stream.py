@@ -13,8 +13,8 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
-from smlm_training.datasets import Batch
-from smlm_training.stream import Stream
+from smlm_training.fitting.datasets import Batch
+from smlm_training.fitting.stream import Stream
 
 pytestmark = pytest.mark.training
 

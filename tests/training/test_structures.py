@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_training.structures import Filaments, Positions, Uniform, wavy_filaments
+from smlm_training.simulation.structures import Filaments, Positions, Uniform, wavy_filaments
 
 BORDER_PX = 6.0
 STEP_PX = 0.1

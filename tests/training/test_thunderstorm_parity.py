@@ -17,8 +17,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_training.camera import Emccd
-from smlm_training.simulate import Emitters, expected_photons
+from smlm_training.simulation.camera import Emccd
+from smlm_training.simulation.simulate import Emitters, expected_photons
 
 THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm"
 

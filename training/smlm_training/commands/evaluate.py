@@ -15,17 +15,17 @@ from rich.console import Console
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_training import presets
-from smlm_training.calibration import PROBABILITY_MIN
-from smlm_training.calibration_figure import write_calibration_figure
 from smlm_training.commands.door import door, read_pixels
-from smlm_training.detection_report import DetectionReport, Judging, detection_report
-from smlm_training.evaluate import Score, score, truth_image, widefield_image
-from smlm_training.figure import write_figure
-from smlm_training.molecules import Molecules
-from smlm_training.positions import read_positions
-from smlm_training.score_files import scores_csv, scores_json
-from smlm_training.score_tables import detection_tables, gridding_line, image_table
+from smlm_training.scoring.calibration import PROBABILITY_MIN
+from smlm_training.scoring.calibration_figure import write_calibration_figure
+from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
+from smlm_training.scoring.evaluate import Score, score, truth_image, widefield_image
+from smlm_training.scoring.figure import write_figure
+from smlm_training.scoring.molecules import Molecules
+from smlm_training.scoring.score_files import scores_csv, scores_json
+from smlm_training.scoring.score_tables import detection_tables, gridding_line, image_table
+from smlm_training.simulation import presets
+from smlm_training.simulation.positions import read_positions
 
 _Image = Annotated[Path, typer.Argument(help="Image that recon-client wrote.")]
 _Stack = Annotated[Path, typer.Option(help="The film: for its wide-field image and the network.")]
@@ -171,7 +171,7 @@ def _report(
     pixel_size_nm: float,
     judging: Judging,
 ) -> DetectionReport:
-    from smlm_training.film_localisations import localise_by_file
+    from smlm_training.scoring.film_localisations import localise_by_file
 
     candidates = localise_by_file(
         file,

@@ -10,7 +10,7 @@ import typer
 from smlm_training.commands.door import door
 
 if TYPE_CHECKING:
-    from smlm_training.export import Export
+    from smlm_training.delivery.export import Export
 
 
 def export(
@@ -19,14 +19,14 @@ def export(
 ) -> None:
     """Export a trained network to ONNX, with its card model.json beside it."""
     with door():
-        from smlm_training.export import export_run
+        from smlm_training.delivery.export import export_run
 
         report(export_run(folder, output))
 
 
 def report(done: Export) -> None:
     """Print what was exported, and a notice if it is large."""
-    from smlm_training.export import SIZE_LIMIT_BYTES
+    from smlm_training.delivery.export import SIZE_LIMIT_BYTES
 
     typer.echo(
         f"{done.path}: {done.answer.name}, {done.parameters:,} parameters, "

@@ -11,11 +11,11 @@ import typer
 from smlm_pipeline.errors import SettingError
 from smlm_training.commands.door import door
 from smlm_training.commands.watch import Watch
-from smlm_training.preset_files import preset_json, recipe_of
-from smlm_training.recipes import PRESETS, Recipe
+from smlm_training.fitting.preset_files import preset_json, recipe_of
+from smlm_training.fitting.recipes import PRESETS, Recipe
 
 if TYPE_CHECKING:
-    from smlm_training.sources import FilmFiles
+    from smlm_training.fitting.sources import FilmFiles
 
 
 def fit(
@@ -61,7 +61,7 @@ def fit(
             return
         if folder is None:
             raise SettingError("there is no folder; expected one for the run's files: fit FOLDER")
-        from smlm_training import fit as training
+        from smlm_training.fitting import fit as training
 
         with Watch(recipe.steps) as watch:
             training.fit(
@@ -85,7 +85,7 @@ def _recipe(preset: str, steps: int | None, seed: int | None) -> Recipe:
 
 
 def _film(stack: Path | None, positions: Path | None) -> FilmFiles | None:
-    from smlm_training.sources import FilmFiles
+    from smlm_training.fitting.sources import FilmFiles
 
     if stack is None and positions is None:
         return None

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.errors import SettingError
-from smlm_training import presets
 from smlm_training.commands.door import door
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.crowding import crowding_of_places
@@ -19,6 +18,7 @@ from smlm_training.matching.estimates import Estimates, KnownCamera, estimate
 from smlm_training.matching.preset import preset
 from smlm_training.matching.sampling import Sample, sample_film
 from smlm_training.matching.wording import rows
+from smlm_training.simulation import presets
 
 
 def match(

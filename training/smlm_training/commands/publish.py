@@ -13,7 +13,7 @@ from smlm_training.commands.door import door
 from smlm_training.commands.export import report
 
 if TYPE_CHECKING:
-    from smlm_training.publish import Published
+    from smlm_training.delivery.publish import Published
 
 
 def publish(
@@ -39,8 +39,8 @@ def publish(
     GPU, build the TensorRT plan of the new version first.
     """
     with door(), tempfile.TemporaryDirectory() as scratch:
-        from smlm_training.publish import publish as put
-        from smlm_training.publish import writable_repository
+        from smlm_training.delivery.publish import publish as put
+        from smlm_training.delivery.publish import writable_repository
 
         repository = writable_repository(model_repository)
         if network.is_dir():
@@ -49,7 +49,7 @@ def publish(
 
 
 def _exported(run: Path, scratch: Path) -> Path:
-    from smlm_training.export import export_run
+    from smlm_training.delivery.export import export_run
 
     done = export_run(run, scratch / "model.onnx")
     report(done)
@@ -57,7 +57,7 @@ def _exported(run: Path, scratch: Path) -> Path:
 
 
 def _report(done: Published) -> None:
-    from smlm_training.card_table import card_table
+    from smlm_training.delivery.card_table import card_table
 
     typer.echo(f"{done.model} version {done.version}: {done.folder}")
     before = "" if done.version_before is None else f"version {done.version_before}"

@@ -11,11 +11,11 @@ from rich.progress import Progress
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.commands.door import door
-from smlm_training.film_files import STACK, write_film
-from smlm_training.overrides import Overrides
-from smlm_training.presets import PRESETS
-from smlm_training.scene import Scene
-from smlm_training.scene_file import read_scene
+from smlm_training.simulation.film_files import STACK, write_film
+from smlm_training.simulation.overrides import Overrides
+from smlm_training.simulation.presets import PRESETS
+from smlm_training.simulation.scene import Scene
+from smlm_training.simulation.scene_file import read_scene
 
 _SAMPLE, _LIGHT, _CAMERA, _FILM = "Sample", "Molecules and background", "Camera", "Film"
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from smlm_training.fit import Progress
+    from smlm_training.fitting.fit import Progress
 
 
 class Watch(AbstractContextManager["Watch"]):

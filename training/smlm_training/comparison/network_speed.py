@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.network import Network, available_cpus
-from smlm_training.export import export
-from smlm_training.inference import normalized
+from smlm_training.delivery.export import export
 from smlm_training.networks import NETWORKS
-from smlm_training.presets import preset_film
+from smlm_training.scoring.inference import normalized
+from smlm_training.simulation.presets import preset_film
 
 SIZE_PX = 64
 FRAMES = 4

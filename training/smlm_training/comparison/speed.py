@@ -35,8 +35,8 @@ from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.transport import Transport
 from smlm_pipeline.triton import TritonTransport
-from smlm_training.inference import film_levels, film_mean, normalized
-from smlm_training.presets import preset_film
+from smlm_training.scoring.inference import film_levels, film_mean, normalized
+from smlm_training.simulation.presets import preset_film
 
 LIMIT_BATCHES = (1, 4, 16)
 """Whole batches that the bare network is given; the fastest is the limit."""

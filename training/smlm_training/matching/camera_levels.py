@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smlm_training.datasets import Range, Ranges
+from smlm_training.fitting.datasets import Range, Ranges
 from smlm_training.matching.moments import NOISE_TAPS, Moments
 from smlm_training.matching.psf_width import Spot
-from smlm_training.matching.spot import filtered_profile, overlap, profile
+from smlm_training.simulation.spot import filtered_profile, overlap, profile
 
 _KEPT_LIGHT = float((NOISE_TAPS**4).sum() ** 2)
 """Share of a pixel's noise that is left in its light, which is weighted over neighbours."""

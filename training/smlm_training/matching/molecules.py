@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from smlm_training.matching.camera_levels import brightness_cube
 from smlm_training.matching.moments import Moments
 from smlm_training.matching.psf_width import Spot
-from smlm_training.matching.spot import overlap, profile
+from smlm_training.simulation.spot import overlap, profile
 
 
 @dataclass(frozen=True)

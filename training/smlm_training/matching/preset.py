@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from smlm_training.datasets import Range
+from smlm_training.fitting.datasets import Range
 from smlm_training.matching.camera_levels import CameraKind
 from smlm_training.matching.crowding import line_width_px
 from smlm_training.matching.estimates import Estimates, Value

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from smlm_training.matching.moments import LAG_PX_MAX
-from smlm_training.matching.spot import pair_overlap
+from smlm_training.simulation.spot import pair_overlap
 
 SIGMA_PX_RANGE = (0.5, 4.0)
 """Widths that are looked for: narrower ones hide in a pixel, wider ones reach beyond the lags."""

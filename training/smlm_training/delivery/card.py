@@ -1,0 +1,66 @@
+"""``model.json``: what a network was trained on, by which code, and how it scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import smlm_pipeline
+from smlm_pipeline import contract, kernels
+from smlm_pipeline.network import Network
+from smlm_training.scoring import robustness
+from smlm_training.scoring.film_scores import score_scene
+from smlm_training.simulation import presets
+from smlm_training.simulation.scene import Scene
+
+SCORED: dict[str, Scene] = {
+    **{name: scene for name, scene in presets.PRESETS.items() if name != "microtubules"},
+    "uniform-1": replace(presets.PRESETS["uniform-1"], frames=800),
+}
+"""Films of the card. ``uniform-1`` is longer: that is where gridding is looked for, and fewer
+molecules would show nothing but chance."""
+
+
+def held_out_scores(network: Network) -> dict[str, Any]:
+    """Scores on each film of ``SCORED``, none of which training ever saw."""
+    return {name: score_scene(network, scene).as_dict() for name, scene in SCORED.items()}
+
+
+def code_sha256() -> str:
+    """Hash of the sources that decide what a network is: films, training, networks, kernels."""
+    package = Path(__file__).parents[1]
+    sources = [Path(kernels.__file__), Path(contract.__file__)]
+    for room in ("simulation", "fitting", "networks"):
+        sources += sorted((package / room).glob("*.py"))
+    total = hashlib.sha256()
+    for source in sources:
+        total.update(source.name.encode() + b"\0" + source.read_bytes())
+    return total.hexdigest()
+
+
+def write_card(
+    network_file: Path, manifest: Mapping[str, Any], *, parameters: int, parity: float
+) -> Path:
+    """Write ``model.json`` beside the network; the path of the card."""
+    network = Network(network_file, intra_op_threads=0)
+    found = robustness.changes(network)
+    card = {
+        "name": (contract.UNET_MAP if network.answer == contract.MAP else contract.UNET).name,
+        "contract_version": contract.CONTRACT_VERSION,
+        "sha256": hashlib.sha256(network_file.read_bytes()).hexdigest(),
+        "parameters": parameters,
+        "onnx_against_keras_max_difference": parity,
+        "made_by": f"recon-train fit, recon-train export; smlm-recon {smlm_pipeline.__version__}",
+        "code_sha256": code_sha256(),
+        "training": manifest,
+        "scores_on_films_training_never_saw": held_out_scores(network),
+        "robustness": [change.as_dict() for change in found],
+        "warnings": robustness.warnings(found),
+    }
+    path = network_file.with_name("model.json")
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    return path

@@ -1,0 +1,202 @@
+"""Keras network -> ONNX file with the contract's tensor names and axes."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ContractError, SettingError
+from smlm_training import networks  # noqa: F401 - registers the layers of a run's file
+from smlm_training.delivery.card import write_card
+from smlm_training.delivery.onnx_graph import tidy
+from smlm_training.fitting import runs
+from smlm_training.scoring.inference import normalized
+from smlm_training.simulation import presets
+
+OPSET = 17
+"""Understood by TensorRT 10 and 11, by TensorRT-RTX and by ONNX Runtime."""
+
+PARITY_TOLERANCE = 1e-3
+"""Largest difference between Keras and ONNX Runtime that export accepts, as a share of the
+largest value of the same channel: a map's values are a thousandth of a detection's."""
+
+SIZE_LIMIT_BYTES = 5_000_000
+"""A larger file is worth a notice: it is copied with every deployment."""
+
+_FRAMES_AT_ONCE = 2
+"""Frames compared at a time; layers on the fine grid take 100 MB a frame."""
+
+_SMALLEST_SCALE = 1e-6
+"""Divisor for a channel that is zero everywhere."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and how far it is from Keras.
+
+    ``parity_max_difference`` is the largest difference of two values,
+    ``parity_relative`` the largest as a share of its channel's largest value.
+    """
+
+    path: Path
+    answer: contract.TensorSpec
+    size_bytes: int
+    parameters: int
+    parity_max_difference: float
+    parity_relative: float
+
+
+def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]) -> Export:
+    """Write ``model`` to ``path`` and check it against Keras.
+
+    The file takes all channels of ``contract.NORMALIZED`` even if the network
+    reads only the first of them, so that every network serves under one contract.
+
+    Parameters
+    ----------
+    model : keras.Model
+        (N, H, W, 1 or 2) -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
+        computing in float32.
+    path : Path
+        The ONNX file; replaced as a whole.
+    reference_frames : ndarray, shape (N, 2, H, W), float32
+        Normalised frames on which both runtimes must agree.
+
+    Raises
+    ------
+    ContractError
+        If the network's channels are not the contract's, or ONNX Runtime and
+        Keras differ by more than ``PARITY_TOLERANCE``.
+    """
+    answer = answer_of(model)
+    graph = _convert(model, answer)
+    onnx.checker.check_model(graph, full_check=True)
+    beside = path.with_suffix(".partial.onnx")
+    try:
+        onnx.save(graph, beside)
+        difference, relative = _parity(model, beside, answer, reference_frames)
+        if not relative <= PARITY_TOLERANCE:
+            raise ContractError(
+                f"the exported network differs from Keras by {relative:.2g} of a channel's "
+                f"largest value; expected at most {PARITY_TOLERANCE:.0e}"
+            )
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    size_bytes = path.stat().st_size
+    return Export(path, answer, size_bytes, model.count_params(), difference, relative)
+
+
+def export_run(run: Path, output: Path) -> Export:
+    """Export a finished run's network, with its card ``model.json`` beside it.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a finished ``recon-train fit``.
+    output : Path
+        The ONNX file; it and the card are replaced when both are there.
+
+    Raises
+    ------
+    SettingError
+        If the folder holds no finished run.
+    ContractError
+        As ``export``.
+    """
+    model, manifest = _trained(run / runs.NETWORK_FILE), runs.read_manifest(run)
+    film = presets.preset_film("microtubules", seed=2, frames=16, height_px=64, width_px=64)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as folder:
+        done = export(model, Path(folder) / output.name, normalized(film.frames_adu))
+        card = write_card(
+            done.path, manifest, parameters=done.parameters, parity=done.parity_max_difference
+        )
+        done.path.replace(output)
+        card.replace(output.with_name(card.name))
+    return replace(done, path=output)
+
+
+def _trained(file: Path) -> keras.Model:
+    if not file.exists():
+        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
+    try:
+        return keras.saving.load_model(file)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise SettingError(
+            f"cannot read {file} ({error}); expected the network of a finished 'recon-train fit'"
+        ) from error
+
+
+def answer_of(model: keras.Model) -> contract.TensorSpec:
+    """``contract.DETECTIONS`` or ``contract.MAP``, told by the model's channels.
+
+    Raises
+    ------
+    ContractError
+        If the channels are neither's, or the model reads more than there are.
+    """
+    reads, channels = model.input_shape[-1], model.output_shape[-1]
+    for answer in (contract.DETECTIONS, contract.MAP):
+        if channels == answer.dims[0] and reads <= contract.NORMALIZED.dims[0]:
+            return answer
+    raise ContractError(
+        f"the network {model.name!r} reads {reads} channels and answers with {channels}; "
+        f"expected at most {contract.NORMALIZED.dims[0]}, and {contract.DETECTIONS.dims[0]} for "
+        f"detections or {contract.MAP.dims[0]} for a map"
+    )
+
+
+def _convert(model: keras.Model, answer: contract.TensorSpec) -> onnx.ModelProto:
+    """ONNX graph with channels first and the contract's names, N, H and W left open.
+
+    Inference makes a batch normalisation a multiplication and an addition, which
+    TensorFlow's own optimiser and the converter's fold into the convolution before it.
+    """
+    name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[0]
+    reads = model.input_shape[-1]
+    signature = [tf.TensorSpec((None, None, None, channels), tf.float32, name=name)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def forward(normalized: tf.Tensor) -> dict[str, tf.Tensor]:
+        read = normalized if reads == channels else normalized[..., :reads]
+        return {answer.name: model(read, training=False)}
+
+    graph, _ = tf2onnx.convert.from_function(
+        forward,
+        input_signature=signature,
+        opset=OPSET,
+        inputs_as_nchw=[name],
+        outputs_as_nchw=[answer.name],
+    )
+    tidy(graph, answer)
+    return graph
+
+
+def _parity(
+    model: keras.Model, path: Path, answer: contract.TensorSpec, frames: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Largest difference of two values, and the largest as a share of its channel's largest."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    largest = np.zeros((2, answer.dims[0]))
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        part = frames[first : first + _FRAMES_AT_ONCE]
+        (found,) = session.run([answer.name], {contract.NORMALIZED.name: part})
+        read = part.transpose(0, 2, 3, 1)[..., : model.input_shape[-1]]
+        expected = np.asarray(model(read, training=False)).transpose(0, 3, 1, 2)
+        each = [np.abs(found - expected), np.abs(expected)]
+        largest = np.maximum(largest, [values.max(axis=(0, 2, 3)) for values in each])
+    difference, scale = largest
+    relative = difference / np.maximum(scale, _SMALLEST_SCALE)
+    return float(difference.max()), float(relative.max())

@@ -1,0 +1,184 @@
+"""A network into a model repository as its next version, whole or not at all.
+
+A version is written under a name that Triton ignores, beside the versions and so
+on their file system, synchronised with the disk, and renamed as a whole. A server
+that polls or reloads sees the version with all its files, or does not see it.
+
+A version published here serves on a CPU at once. On a GPU the model is a TensorRT
+plan, compiled from ``model.onnx`` on that very GPU: the plan of the new version has
+to be built before a server there can load it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import smlm_pipeline
+from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.repository import find_model_repository
+from smlm_training.delivery.candidate import CARD_FILE, SERVED, read_candidate
+
+NETWORK_FILE = "model.onnx"
+SERVING_FILE = "model.py"
+PLAN_FILE = "model.plan"
+
+STAGING_PREFIX = ".publishing-"
+"""Triton takes folders for versions whose names begin with a number, and leaves this alone."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The new version and its card, and those of the version before, if there was one.
+
+    ``plan_missing`` tells that the version before has a TensorRT plan, which the
+    new one lacks as yet.
+    """
+
+    model: str
+    version: int
+    folder: Path
+    card: Mapping[str, Any]
+    version_before: int | None = None
+    card_before: Mapping[str, Any] = field(default_factory=dict)
+    plan_missing: bool = False
+
+
+def writable_repository(given: Path | None) -> Path:
+    """The repository to publish in: the given one, or the checkout's own.
+
+    Raises
+    ------
+    SettingError
+        If there is none, or it belongs to the installed package.
+    OutputError
+        If this user may not write in it.
+    """
+    repository = find_model_repository(given)
+    if repository.is_relative_to(Path(smlm_pipeline.__file__).resolve().parent):
+        raise SettingError(
+            f"{repository} belongs to the installed package, whose next upgrade would drop the "
+            "new version; copy the folder, and name the copy with --model-repository"
+        )
+    for folder in (repository / model for model in SERVED):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{folder} is not writable for this user; expected a repository of yours, named "
+                "with --model-repository"
+            )
+    return repository
+
+
+def publish(network_file: Path, repository: Path, *, model: str | None = None) -> Published:
+    """Put a network, its card and what serves it into ``repository`` as the next version.
+
+    Several may publish at once: each gets a version of its own.
+
+    Parameters
+    ----------
+    network_file : Path
+        ``model.onnx``, with the card ``model.json`` of its export beside it.
+    repository : Path
+        A model repository that is writable.
+    model : str, optional
+        ``unet`` or ``unet_map``; by default the one that answers as the network does.
+
+    Raises
+    ------
+    SettingError
+        If a file or the model is missing, or the card cannot be read.
+    ContractError
+        If the network is another than its card tells of, or does not fit the contract.
+    """
+    candidate = read_candidate(network_file, model)
+    folder = repository / candidate.spec.name
+    if not (folder / "config.pbtxt").exists():
+        raise SettingError(
+            f"no {folder / 'config.pbtxt'}, which a network like {network_file} needs; copy the "
+            "folder of that model from a release"
+        )
+    with tempfile.TemporaryDirectory(dir=folder, prefix=STAGING_PREFIX) as staging:
+        staged = Path(staging) / "version"
+        staged.mkdir()
+        _write(staged / NETWORK_FILE, candidate.network)
+        _write(staged / CARD_FILE, candidate.card_text)
+        _write(staged / SERVING_FILE, _newest(folder, SERVING_FILE).read_bytes())
+        _synchronise(staged)
+        version = _rename_to_next(staged, folder)
+    _synchronise(folder)
+    return _published(folder, version, candidate.card)
+
+
+def _versions(folder: Path) -> list[int]:
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
+
+
+def _newest(folder: Path, name: str) -> Path:
+    """The file of this name in the newest version that has one."""
+    files = (folder / str(version) / name for version in reversed(_versions(folder)))
+    for file in files:
+        if file.is_file():
+            return file
+    raise SettingError(
+        f"no version in {folder} has a {name}; expected the one of a release, which serves the "
+        "network on a CPU"
+    )
+
+
+def _write(file: Path, content: bytes) -> None:
+    with file.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _synchronise(folder: Path) -> None:
+    """Have the names in a folder survive a power cut, where the system can promise that."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename_to_next(staged: Path, folder: Path) -> int:
+    """Make ``staged`` the next version; the number is taken by whoever renames first."""
+    while True:
+        version = max(_versions(folder), default=0) + 1
+        try:
+            staged.rename(folder / str(version))
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+        else:
+            return version
+
+
+def _published(folder: Path, version: int, card: Mapping[str, Any]) -> Published:
+    before = max((each for each in _versions(folder) if each < version), default=None)
+    told = Published(folder.name, version, folder / str(version), card)
+    if before is None:
+        return told
+    return replace(
+        told,
+        version_before=before,
+        card_before=_card_if_any(folder / str(before) / CARD_FILE),
+        plan_missing=(folder / str(before) / PLAN_FILE).exists(),
+    )
+
+
+def _card_if_any(file: Path) -> Mapping[str, Any]:
+    """An older version's card; one that is missing or broken says nothing."""
+    try:
+        card = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}

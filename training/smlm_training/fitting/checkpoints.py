@@ -1,0 +1,66 @@
+"""The state of a run in one file, replaced as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.errors import SettingError
+from smlm_training.fitting.schedules import Plateau
+
+STATE_FILE = "state.npz"
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run goes on from.
+
+    ``values`` are the variables of network and optimiser in their own order;
+    ``plateau`` is there for the schedule of that name.
+    """
+
+    step: int
+    values: list[NDArray[Any]]
+    plateau: Plateau | None = None
+
+
+def save_state(folder: Path, state: State) -> None:
+    """Replace the checkpoint; an interrupted write leaves the last one whole."""
+    arrays: dict[str, Any] = {f"v{index}": value for index, value in enumerate(state.values)}
+    arrays["step"] = state.step
+    if state.plateau is not None:
+        arrays["plateau"] = np.array(astuple(state.plateau), np.float64)
+    beside = folder / "state.partial.npz"
+    np.savez(beside, **arrays)
+    beside.replace(folder / STATE_FILE)
+
+
+def load_state(folder: Path) -> State | None:
+    """The last checkpoint, or None where a run has not come to one.
+
+    Raises
+    ------
+    SettingError
+        If the file is no checkpoint.
+    """
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as arrays:
+            count = sum(name.startswith("v") for name in arrays.files)
+            plateau = None
+            if "plateau" in arrays.files:
+                rate, best_loss, waited_epochs = arrays["plateau"].tolist()
+                plateau = Plateau(rate, best_loss, int(waited_epochs))
+            values = [arrays[f"v{index}"] for index in range(count)]
+            return State(int(arrays["step"]), values, plateau)
+    except (OSError, ValueError, KeyError) as error:
+        raise SettingError(
+            f"{path} is no checkpoint ({error}); expected one of 'recon-train fit': remove it to "
+            "begin anew"
+        ) from error

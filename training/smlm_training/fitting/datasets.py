@@ -1,0 +1,267 @@
+"""Endless training batches from the simulator, the same for the same seed.
+
+Every film has its own sample, molecules, optics, background and camera, drawn
+from wide ranges, and its own levels, computed as they are for a user's film. A
+block is as many films as a batch has frames; its j-th batch holds the j-th frame
+of each film, so that every batch spans many conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import kernels
+from smlm_training.simulation.camera import Camera, Emccd, Scmos
+from smlm_training.simulation.molecule_scale import expected_scale_adu
+from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
+from smlm_training.simulation.structures import Structure, Uniform, wavy_filaments
+
+Range = tuple[float, float]
+
+BORDER_PX = 6.0
+"""Molecules this far outside a patch still shine into it."""
+
+MOLECULES_MAX = 100_000
+"""Most molecules of the frames of which only the mean is made."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What training films are drawn from; pairs are smallest and largest.
+
+    Densities and photons are drawn uniformly in their logarithm. Lengths and
+    areas assume 100 nm camera pixels: ten pixels are a micrometre.
+    """
+
+    patch_px: int = 48
+    frames_per_film: int = 16
+    density_per_um2: Range = (0.3, 10.0)
+    density_per_um: Range = (0.5, 7.0)
+    filament_spacing_um: Range = (0.25, 2.5)
+    filament_share: float = 0.6
+    empty_share: float = 0.02
+    photons: Range = (500.0, 5000.0)
+    photons_spread: Range = (0.05, 0.35)
+    sigma_px: Range = (0.9, 1.6)
+    background_photons: Range = (5.0, 100.0)
+    offset_adu: Range = (50.0, 1000.0)
+    emccd_share: float = 0.6
+    emccd_adu_per_photon: Range = (1.0, 20.0)
+    emccd_read_noise_adu: Range = (0.0, 5.0)
+    scmos_adu_per_photon: Range = (0.5, 4.0)
+    scmos_read_noise_photons: Range = (0.8, 2.5)
+    other_frames: Range = (8.0, 2000.0)
+    drift_share: float = 0.15
+    drift_px: Range = (0.0, 3.0)
+    scale_error: float = 0.025
+    """Relative error of the film's scale, as in a client that sees a hundred whole frames."""
+    emitters_max: int = 330
+    """Most molecules of a patch; fuller patches are thinned out."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loss needs of N frames.
+
+    ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
+    mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
+    ``present`` (N, E) says which places are taken. Molecules outside of the patch
+    shine into it and are not among them.
+    """
+
+    normalized: NDArray[np.float32]
+    position_px: NDArray[np.float32]
+    present: NDArray[np.float32]
+
+
+def batches(ranges: Ranges, *, seed: int, batch: int, first_block: int = 0) -> Iterator[Batch]:
+    """Batches of ``batch`` frames without end, from block ``first_block`` on."""
+    block = first_block
+    while True:
+        yield from block_batches(ranges, seed=seed, batch=batch, block=block)
+        block += 1
+
+
+def block_batches(ranges: Ranges, *, seed: int, batch: int, block: int) -> Iterator[Batch]:
+    """The ``frames_per_film`` batches of one block."""
+    films = [
+        _prepare(np.random.default_rng([seed, block, index]), ranges) for index in range(batch)
+    ]
+    for frame in range(ranges.frames_per_film):
+        yield Batch(
+            *(np.stack([part[frame] for part in parts]) for parts in zip(*films, strict=True))
+        )
+
+
+def _prepare(
+    rng: np.random.Generator, ranges: Ranges
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Network input, positions and presence of all frames of one film."""
+    made = random_film(rng, ranges)
+    frames_adu = made.film.frames_adu
+    levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
+    normalized = kernels.normalize(frames_adu, made.mean_adu, levels)
+    position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
+    return normalized.transpose(0, 2, 3, 1), position, present
+
+
+def inside_first(
+    emitters: Emitters, size_px: int, places: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Positions (N, places, 2) and presence (N, places) of the molecules in a square field."""
+    inside = emitters.inside(size_px, size_px)
+    order = np.argsort(~inside, axis=1, kind="stable")[:, :places]
+    position = np.zeros((len(order), places, 2), np.float32)
+    present = np.zeros((len(order), places), np.float32)
+    for axis, values in enumerate((emitters.y_px, emitters.x_px)):
+        position[:, : order.shape[1], axis] = np.take_along_axis(values, order, axis=1)
+    present[:, : order.shape[1]] = np.take_along_axis(inside, order, axis=1)
+    return position, present
+
+
+@dataclass(frozen=True)
+class FilmOfSeries:
+    """A short film, and what is known of the long one that it is part of.
+
+    ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
+    float32 its background and scale.
+    """
+
+    film: Film
+    mean_adu: NDArray[np.float32]
+    levels_adu: NDArray[np.float32]
+
+
+def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
+    """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
+
+    Of the longer film nothing else is made. The background is estimated from the
+    short film's frames; from so few small frames the scale would have an error of a
+    tenth, five times the client's, so it is the expected one, with the client's error.
+    """
+    size_px = ranges.patch_px
+    fluorophore = Fluorophore(
+        photons=_log_uniform(rng, ranges.photons),
+        photons_spread=rng.uniform(*ranges.photons_spread),
+        sigma_px=rng.uniform(*ranges.sigma_px),
+    )
+    structure = _random_structure(rng, ranges)
+    camera = _random_camera(rng, ranges)
+    background = _random_background(rng, ranges)
+    made = film(
+        rng,
+        structure=structure,
+        fluorophore=fluorophore,
+        camera=camera,
+        background_photons=background,
+        frames=ranges.frames_per_film,
+        height_px=size_px,
+        width_px=size_px,
+    )
+    mean_adu = _mean_of_series(rng, ranges, made, structure, fluorophore, camera, background)
+    levels_adu = kernels.film_levels(made.frames_adu)
+    if structure.expected_count():
+        gain = float(np.mean(camera.adu_per_photon))
+        error = 1 + ranges.scale_error * rng.standard_normal()
+        levels_adu[1] = expected_scale_adu(fluorophore, gain) * error
+    return FilmOfSeries(made, mean_adu, levels_adu)
+
+
+def _mean_of_series(
+    rng: np.random.Generator,
+    ranges: Ranges,
+    made: Film,
+    structure: Structure,
+    fluorophore: Fluorophore,
+    camera: Camera,
+    background_photons: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Mean (H, W) of the film's frames and others of the same sample, which may drift."""
+    most = MOLECULES_MAX / max(structure.expected_count(), 1.0)
+    others = int(min(_log_uniform(rng, ranges.other_frames), most))
+    drifts = rng.random() < ranges.drift_share
+    length_px, angle = rng.uniform(*ranges.drift_px) * drifts, rng.uniform(0, 2 * np.pi)
+    photons = average_photons(
+        rng,
+        structure,
+        fluorophore,
+        frames=others,
+        height_px=ranges.patch_px,
+        width_px=ranges.patch_px,
+        drift_px=(length_px * np.sin(angle), length_px * np.cos(angle)),
+    )
+    other_adu = camera.average(rng, photons + background_photons, others)
+    filmed = ranges.frames_per_film
+    mean_adu = (made.frames_adu.sum(axis=0) + others * other_adu) / (filmed + others)
+    mean_of_all: NDArray[np.float32] = mean_adu.astype(np.float32)
+    return mean_of_all
+
+
+def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
+    return float(np.exp(rng.uniform(*np.log(bounds))))
+
+
+def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
+    """Filaments or a uniform sample, thinned to what a patch has places for."""
+    size_px = ranges.patch_px
+    kind = rng.random()
+    if kind < ranges.empty_share:
+        return Uniform(size_px, size_px, 0.0, BORDER_PX)
+    most = 0.85 * ranges.emitters_max * (size_px + 2 * BORDER_PX) ** 2 / size_px**2
+    if kind > 1 - ranges.filament_share:
+        nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
+        density_per_px = _log_uniform(rng, ranges.density_per_um) / 10
+        filaments = wavy_filaments(
+            rng,
+            height_px=size_px,
+            width_px=size_px,
+            spacing_px=(nearest_px, nearest_px * rng.uniform(1.2, 2.5)),
+            crossing_share=rng.choice([0.0, 0.1, 0.3, 1.0]),
+            density_per_px=density_per_px,
+            radius_px=rng.uniform(0.0, 0.2),
+            border_px=BORDER_PX,
+        )
+        thinned = min(density_per_px, most / filaments.weights_px.sum())
+        return type(filaments)(
+            filaments.points_px, filaments.weights_px, thinned, filaments.radius_px
+        )
+    density_per_px2 = _log_uniform(rng, ranges.density_per_um2) / 100
+    thinned = min(density_per_px2, most / (size_px + 2 * BORDER_PX) ** 2)
+    return Uniform(size_px, size_px, thinned, BORDER_PX)
+
+
+def _random_background(rng: np.random.Generator, ranges: Ranges) -> NDArray[np.float64]:
+    """Flat in half of the films, a smooth slope with a bump in the others."""
+    size_px = ranges.patch_px
+    level = _log_uniform(rng, ranges.background_photons)
+    flat = np.full((size_px, size_px), level)
+    if rng.random() < 0.5:
+        return flat
+    y, x = np.mgrid[:size_px, :size_px] / size_px - 0.5
+    slope = rng.uniform(-0.4, 0.4) * y + rng.uniform(-0.4, 0.4) * x
+    distance2 = (y - rng.uniform(-0.5, 0.5)) ** 2 + (x - rng.uniform(-0.5, 0.5)) ** 2
+    bump = rng.uniform(0, 0.6) * np.exp(-distance2 / (2 * rng.uniform(0.2, 0.5) ** 2))
+    shaded: NDArray[np.float64] = flat * (1 + slope + bump)
+    return shaded
+
+
+def _random_camera(rng: np.random.Generator, ranges: Ranges) -> Camera:
+    """An EMCCD or an sCMOS, half of the latter with pixels that differ."""
+    offset_adu = rng.uniform(*ranges.offset_adu)
+    if rng.random() < ranges.emccd_share:
+        gain = _log_uniform(rng, ranges.emccd_adu_per_photon)
+        return Emccd(gain, offset_adu, rng.uniform(*ranges.emccd_read_noise_adu))
+    gain = _log_uniform(rng, ranges.scmos_adu_per_photon)
+    read_noise_adu = gain * rng.uniform(*ranges.scmos_read_noise_photons)
+    if rng.random() < 0.5:
+        return Scmos(gain, offset_adu, read_noise_adu)
+    shape = (ranges.patch_px, ranges.patch_px)
+    return Scmos(
+        gain * rng.normal(1, 0.02, shape),
+        offset_adu + rng.normal(0, 1, shape),
+        read_noise_adu * rng.gamma(8, 1 / 8, shape),
+    )

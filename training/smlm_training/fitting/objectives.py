@@ -1,0 +1,53 @@
+"""What a network is trained to lower, by what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from smlm_training.fitting.losses import count_loss, detection_loss
+from smlm_training.fitting.map_losses import map_loss
+from smlm_training.networks import kind_of
+
+Objective = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""(answer, position_px, present) -> loss (N,) and its part about the count (N,)."""
+
+
+def objective_of(network: str, *, l1_weight: float) -> Objective:
+    """The objective of a network by its name.
+
+    Parameters
+    ----------
+    network : str
+        Name in ``networks.NETWORKS``.
+    l1_weight : float
+        Of the L1 term in the loss of maps.
+
+    Returns
+    -------
+    callable
+        Of the network's answer, ``position_px`` (N, E, 2) and ``present`` (N, E),
+        float32: the loss of each frame, and how far the count is off: for
+        detections the count's part of the loss, for maps the difference between
+        the sum and the true number of emitters.
+
+    Raises
+    ------
+    SettingError
+        If there is no such network.
+    """
+    if kind_of(network).answers == "map":
+        return partial(_of_map, l1_weight=l1_weight)
+    return _of_detections
+
+
+def _of_detections(answer: Any, position_px: Any, present: Any) -> tuple[Any, Any]:
+    return detection_loss(answer, position_px, present), count_loss(answer, present)
+
+
+def _of_map(answer: Any, position_px: Any, present: Any, *, l1_weight: float) -> tuple[Any, Any]:
+    miscount = tf.reduce_sum(answer, axis=(1, 2, 3)) - tf.reduce_sum(present, axis=1)
+    return map_loss(answer, position_px, present, l1_weight=l1_weight), tf.abs(miscount)

@@ -1,0 +1,173 @@
+"""The folder of a run: what it says of itself, and its history."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import smlm_pipeline
+from smlm_pipeline.errors import SettingError
+from smlm_training.fitting.recipes import Recipe
+
+MANIFEST_FILE = "manifest.json"
+HISTORY_FILE = "history.csv"
+NETWORK_FILE = "network.keras"
+
+
+def described(
+    recipe: Recipe, data: Mapping[str, Any], *, command: str, devices: str
+) -> dict[str, Any]:
+    """What a manifest says: every setting, seed and version, and nothing of the machine's names.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is trained.
+    data : mapping
+        What the source of the batches says of itself.
+    command : str
+        What was typed, without paths.
+    devices : str
+        How many of which kind.
+    """
+    return {
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        **data,
+        "command": command,
+        "devices": devices,
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "smlm-recon": smlm_pipeline.__version__,
+        },
+    }
+
+
+def begin_manifest(folder: Path, now: Mapping[str, Any], start: Path | None) -> None:
+    """State how a run begins, and how the one began whose network it starts from.
+
+    Raises
+    ------
+    SettingError
+        If that one has no manifest.
+    """
+    begun = dict(now) if start is None else {**now, "start": read_manifest(start)}
+    _write(folder, begun)
+
+
+def check_same_run(folder: Path, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run by another recipe, or on another film.
+
+    Raises
+    ------
+    SettingError
+        If the folder's run is another one; the message names what differs.
+    """
+    begun = read_manifest(folder)
+    changed = _changed(_with_defaults(begun.get("recipe", {})), now["recipe"])
+    if begun.get("film") != now.get("film"):
+        changed.append("film")
+    if changed:
+        raise SettingError(
+            f"{folder} holds a run by another recipe ({', '.join(changed)}); "
+            "expected the same one to go on with: take another folder"
+        )
+
+
+def resume_manifest(folder: Path, now: Mapping[str, Any], step: int) -> None:
+    """Add to the manifest that the run goes on at ``step``, and in which versions."""
+    begun = read_manifest(folder)
+    going_on = {name: now[name] for name in ("command", "devices", "versions")}
+    resumed = [*begun.get("resumed", []), {"step": step, **going_on}]
+    _write(folder, {**begun, "resumed": resumed})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run says of itself.
+
+    Raises
+    ------
+    SettingError
+        If it has no manifest that can be read.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            f"cannot read {path} ({error}); expected the manifest of 'recon-train fit'"
+        ) from error
+    return manifest
+
+
+def trained_weights(run: Path) -> list[NDArray[Any]]:
+    """Weights of a finished run's network.
+
+    Raises
+    ------
+    SettingError
+        If the run has no network yet.
+    """
+    file = run / NETWORK_FILE
+    if not file.exists():
+        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
+    weights: list[NDArray[Any]] = keras.saving.load_model(file).get_weights()
+    return weights
+
+
+def save_network(folder: Path, network: keras.Model) -> None:
+    """Write the trained network, as a whole or not at all."""
+    beside = folder / f"partial.{NETWORK_FILE}"
+    network.save(beside)
+    beside.replace(folder / NETWORK_FILE)
+
+
+def append_history(folder: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to the history; a run begun by an older version keeps its columns."""
+    path = folder / HISTORY_FILE
+    columns = list(row)
+    if path.exists():
+        with path.open(newline="") as stream:
+            columns = next(csv.reader(stream), columns)
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _write(folder: Path, manifest: Mapping[str, Any]) -> None:
+    beside = folder / f"{MANIFEST_FILE}.partial"
+    beside.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    beside.replace(folder / MANIFEST_FILE)
+
+
+def _with_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe of an older version, with the fields that it did not have yet."""
+    defaults: dict[str, Any] = json.loads(json.dumps(asdict(Recipe())))
+    return {**defaults, **recipe}
+
+
+def _changed(begun: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
+    """Names of the settings that differ."""
+    names = []
+    for name, value in now.items():
+        before = begun.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            names += _changed(before, value, f"{within}{name}.")
+        elif before != value:
+            names.append(f"{within}{name}")
+    return sorted(names)

@@ -1,0 +1,147 @@
+"""Where a run's batches come from: the simulator, or patches of a film."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from smlm_pipeline.errors import SettingError, StackError
+from smlm_training.fitting import patches
+from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
+from smlm_training.fitting.recipes import Recipe
+from smlm_training.simulation.positions import read_positions
+
+VALIDATION_SEED = 7_772
+"""With the last of all blocks, which no run gets to, these films are in no training set."""
+
+_LAST_BLOCK = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class FilmFiles:
+    """A film of the camera as TIFF and ThunderSTORM's table of its emitters."""
+
+    stack: Path
+    positions: Path
+
+
+class Source(Protocol):
+    """Batches to train on, the same for the same recipe, and others to validate on."""
+
+    def training(self, first_step: int) -> Iterator[Batch]:
+        """Batches without end, from step ``first_step`` on."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """The same few batches each time."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """What of the source is not in the recipe, for the manifest."""
+        ...
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Endless simulated films; a block of them is validated on."""
+
+    ranges: Ranges
+    seed: int
+    batch: int
+
+    def training(self, first_step: int) -> Iterator[Batch]:
+        """Batches without end; what a block has before ``first_step`` is skipped."""
+        block, used = divmod(first_step, self.ranges.frames_per_film)
+        made = batches(self.ranges, seed=self.seed, batch=self.batch, first_block=block)
+        return islice(made, used, None)
+
+    def validation(self) -> Iterator[Batch]:
+        """One block of films, the same for every seed of training."""
+        return block_batches(self.ranges, seed=VALIDATION_SEED, batch=self.batch, block=_LAST_BLOCK)
+
+    def described(self) -> dict[str, Any]:
+        """Nothing: the recipe says all."""
+        return {}
+
+
+@dataclass(frozen=True)
+class CutFromFilm:
+    """Pairs of patches and positions out of one film."""
+
+    pairs: Batch
+    held_out: Batch
+    seed: int
+    batch: int
+    sha256: dict[str, str]
+
+    def training(self, first_step: int) -> Iterator[Batch]:
+        """Batches without end, in an order of their own in each epoch."""
+        return patches.batches(self.pairs, batch=self.batch, seed=self.seed, first_step=first_step)
+
+    def validation(self) -> Iterator[Batch]:
+        """All pairs that training does not see."""
+        held = self.held_out
+        for first in range(0, len(held.present), self.batch):
+            part = slice(first, first + self.batch)
+            yield Batch(held.normalized[part], held.position_px[part], held.present[part])
+
+    def described(self) -> dict[str, Any]:
+        """Hashes of the files, and how many pairs there are."""
+        return {
+            "film": {
+                **self.sha256,
+                "training_pairs": len(self.pairs.present),
+                "validation_pairs": len(self.held_out.present),
+            }
+        }
+
+
+def source_of(recipe: Recipe, film: FilmFiles | None) -> Source:
+    """What a recipe trains on.
+
+    Raises
+    ------
+    SettingError
+        If the recipe wants a film and there is none, or the other way round.
+    StackError
+        If the film or its table cannot be used.
+    """
+    if recipe.data == "simulated":
+        if film is not None:
+            raise SettingError(
+                "the preset trains on simulated films, but there is a stack; expected none, or "
+                'a preset with "data": "film", like \'seed\''
+            )
+        return Simulated(recipe.ranges, recipe.seed, recipe.batch)
+    if film is None:
+        raise SettingError(
+            "the preset trains on patches of a film; expected --stack with the film's TIFF and "
+            "--positions with its ThunderSTORM table"
+        )
+    cut = patches.cut_pairs(
+        _frames(film.stack), read_positions(film.positions), **asdict(recipe.cut), seed=recipe.seed
+    )
+    files = {"stack_sha256": film.stack, "positions_sha256": film.positions}
+    hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    return CutFromFilm(*cut, recipe.seed, recipe.batch, hashes)
+
+
+def _frames(path: Path) -> NDArray[np.uint16]:
+    try:
+        frames: NDArray[np.uint16] = tifffile.imread(path)
+    except (OSError, ValueError) as error:
+        raise StackError(f"cannot read {path} ({error}); expected a TIFF film") from error
+    if frames.ndim != 3 or frames.dtype != np.uint16:
+        raise StackError(
+            f"{path} has shape {frames.shape} and dtype {frames.dtype}; expected a film of uint16 "
+            "frames, (T, Y, X)"
+        )
+    return frames

@@ -1,0 +1,1 @@
+"""How good an image and its molecules are, beside the truth."""

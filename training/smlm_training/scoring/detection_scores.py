@@ -1,0 +1,86 @@
+"""How many of the true molecules were found, and how far off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from smlm_training.scoring.molecules import Points
+from smlm_training.scoring.pairing import pair
+
+TOLERANCE_NM = 250.0
+"""Largest distance of a found molecule from its true one, as in the SMLM 2016 challenge."""
+
+
+@dataclass(frozen=True)
+class DetectionScore:
+    """Found against true molecules, after the SMLM 2016 challenge.
+
+    Sage et al., doi 10.1038/s41592-019-0364-4: with TP pairs, FP found without a
+    partner and FN true ones without, each property states its formula. A score
+    whose denominator is zero is NaN. What differs from the challenge: two
+    dimensions only, no threshold on the true photons and no correction of a
+    systematic shift ("wobble"); the border of 450 nm that it leaves out is left
+    to the caller (``molecules.in_field``).
+
+    ``pairs``, ``found`` and ``true`` are counts; ``rmse_nm`` is the root mean
+    square of the pairs' distances in the plane.
+    """
+
+    pairs: int
+    found: int
+    true: int
+    rmse_nm: float
+
+    @property
+    def jaccard(self) -> float:
+        """TP / (TP + FP + FN)."""
+        return _ratio(self.pairs, self.found + self.true - self.pairs)
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP)."""
+        return _ratio(self.pairs, self.found)
+
+    @property
+    def recall(self) -> float:
+        """TP / (TP + FN)."""
+        return _ratio(self.pairs, self.true)
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall."""
+        return _ratio(2 * self.pairs, self.found + self.true)
+
+    @property
+    def efficiency_percent(self) -> float:
+        """100 - sqrt((100 - 100 Jaccard)^2 + (1 / nm RMSE)^2), the challenge's lateral one."""
+        return 100 - float(np.hypot(100 - 100 * self.jaccard, self.rmse_nm))
+
+
+def detection_score(
+    found: Points, true: Points, tolerance_nm: float = TOLERANCE_NM
+) -> DetectionScore:
+    """Pair found with true molecules (``pairing.pair``) and count.
+
+    Parameters
+    ----------
+    found, true : Points
+        Molecules with frames from 0 and positions in nm.
+    tolerance_nm : float
+        Largest distance of a pair.
+
+    Raises
+    ------
+    SettingError
+        If the tolerance is not positive and finite.
+    """
+    pairs = pair(found, true, tolerance_nm=tolerance_nm)
+    count = len(pairs.distance_nm)
+    rmse_nm = float(np.sqrt(np.mean(pairs.distance_nm**2))) if count else float("nan")
+    return DetectionScore(count, len(found.frame), len(true.frame), rmse_nm)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

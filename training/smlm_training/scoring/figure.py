@@ -1,0 +1,118 @@
+"""The figure that people look at: wide field, truth, image and difference, at one scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from smlm_training.scoring.evaluate import blurred, equal_sum, score
+
+VIEW_BLUR_PX = 1.0
+"""Fine pixels by which points are smoothed for the eye, in truth and image alike."""
+
+BRIGHTEST_PERCENTILE = 99.7
+"""White, of the pixels that are not empty."""
+
+SCALE_BAR_NM = 1000.0
+
+DIFFERENCE = LinearSegmentedColormap.from_list(
+    "missing to surplus",
+    [(0, "#d8efff"), (0.3, "#2f8fff"), (0.5, "black"), (0.7, "#ff5a26"), (1, "#ffe0c0")],
+)
+"""Blue where the image has too little, red where it has too much, black where it is right."""
+
+_Image = NDArray[np.floating[Any]]
+
+
+def write_figure(
+    path: Path,
+    *,
+    widefield: _Image,
+    truth: NDArray[np.float64],
+    image: _Image,
+    sr_pixel_size_nm: float,
+) -> None:
+    """Four panels side by side, with one scale bar and the NMSE of each image.
+
+    Truth and reconstruction have one white level, the difference the same range to
+    both sides of black, all in emitters per fine pixel after a blur of
+    ``VIEW_BLUR_PX``; image and wide field are scaled to the sum of the truth, as they
+    are for the NMSE. The wide field has a white level of its own.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG to write.
+    widefield, truth, image : ndarray, shape (Y, X)
+        On one fine grid.
+    sr_pixel_size_nm : float
+        Edge of a pixel of that grid.
+    """
+    views = {
+        "wide field": blurred(equal_sum(widefield, truth), VIEW_BLUR_PX),
+        "truth": blurred(truth, VIEW_BLUR_PX),
+        "reconstruction": blurred(equal_sum(image, truth), VIEW_BLUR_PX),
+    }
+    views["difference"] = views["reconstruction"] - views["truth"]
+    white = _white(views["truth"])
+    titles = {
+        "wide field": f"wide field\n{_nmse(widefield, truth)}",
+        "truth": f"truth\n{truth.sum():,.0f} emitters",
+        "reconstruction": f"reconstruction\n{_nmse(image, truth)}",
+        "difference": "reconstruction - truth\nblue: missing, red: too much",
+    }
+    figure = Figure(figsize=(17.6, 5.6), facecolor="black")
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.92))  # leaves room for the titles
+    for axes, (name, view) in zip(figure.subplots(1, len(views)), views.items(), strict=True):
+        low, high = (-white, white) if name == "difference" else (0.0, white)
+        shown = axes.imshow(
+            view,
+            cmap=DIFFERENCE if name == "difference" else mpl.colormaps["hot"],
+            vmin=low,
+            vmax=_white(view) if name == "wide field" else high,
+            interpolation="nearest",
+        )
+        axes.set_title(titles[name], color="white", fontsize=12)
+        axes.set_axis_off()
+        _colour_bar(figure, axes, shown)
+        _scale_bar(axes, view.shape, sr_pixel_size_nm)
+    figure.savefig(path, dpi=120)
+
+
+def _nmse(image: _Image, truth: NDArray[np.float64]) -> str:
+    errors = " / ".join(f"{value:.1f}" for value in score(image, truth).nmse_percent)
+    return f"NMSE {errors} % (blur 0 / 1 / 2 px)"
+
+
+def _white(view: NDArray[np.float64]) -> float:
+    lit = view[view > view.max() * 1e-3]
+    return float(np.percentile(lit, BRIGHTEST_PERCENTILE)) if lit.size else 1.0
+
+
+def _colour_bar(figure: Figure, axes: Any, shown: Any) -> None:
+    bar = figure.colorbar(shown, ax=axes, orientation="horizontal", fraction=0.04, pad=0.02)
+    bar.set_label("emitters per fine pixel", color="white")
+    bar.ax.tick_params(colors="white")
+    bar.outline.set_edgecolor("white")
+
+
+def _scale_bar(axes: Any, shape: tuple[int, ...], sr_pixel_size_nm: float) -> None:
+    """White on a dark ground, so that it is seen on filaments too."""
+    height, width = shape
+    right, length_px = width * 0.95, SCALE_BAR_NM / sr_pixel_size_nm
+    axes.plot([right - length_px, right], [height * 0.95] * 2, color="white", linewidth=3)
+    axes.text(
+        right - length_px / 2,
+        height * 0.935,
+        f"{SCALE_BAR_NM / 1000:g} µm",
+        color="white",
+        ha="center",
+        va="bottom",
+        bbox={"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1},
+    )

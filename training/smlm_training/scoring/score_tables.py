@@ -1,0 +1,94 @@
+"""Scores as tables for the eye, 80 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.table import Table
+
+from smlm_training.scoring.detection_report import DetectionReport
+from smlm_training.scoring.evaluate import BLURS_PX, Score
+
+_MEASURES = {
+    "nmse_percent": "NMSE, equal sum (%)",
+    "nmse_fitted_percent": "NMSE, least squares (%)",
+    "psnr_db": "PSNR, equal sum (dB)",
+}
+
+
+def image_table(scores: Mapping[str, Score]) -> Table:
+    """A row for each measure and blur, a column for each image."""
+    table = _table("image against truth", "measure", "blur (fine px)", *scores)
+    for name, title in _MEASURES.items():
+        for index, blur_px in enumerate(BLURS_PX):
+            values = (getattr(each, name)[index] for each in scores.values())
+            table.add_row(
+                "" if index else title, f"{blur_px:g}", *(f"{value:.1f}" for value in values)
+            )
+    ratios = (
+        f"{each.sum_ratio:.1%}" if name != "wide field" else "-" for name, each in scores.items()
+    )
+    table.add_row("sum / true emitters", "", *ratios)
+    return table
+
+
+def detection_tables(report: DetectionReport) -> Iterator[Table]:
+    """Scores, sigmas against errors and probabilities against frequencies."""
+    yield _score_table(report)
+    table = _table(
+        "predicted sigmas against errors of the pairs, y and x",
+        *("RMS sigma (nm)", "RMS error (nm)", "error / sigma", "errors"),
+    )
+    for sigma in report.sigma.bins:
+        ratio = sigma.error_nm / sigma.sigma_nm
+        numbers = (f"{sigma.sigma_nm:.1f}", f"{sigma.error_nm:.1f}", f"{ratio:.2f}")
+        table.add_row(*numbers, f"{sigma.errors:,}")
+    yield table
+    table = _table(
+        "probabilities against the share of found molecules that are true",
+        *("probability", "share", "found"),
+    )
+    for each in report.probability.bins:
+        table.add_row(f"{each.probability:.2f}", f"{each.frequency:.2f}", f"{each.found:,}")
+    yield table
+
+
+def _score_table(report: DetectionReport) -> Table:
+    judging, score, sigma = report.judging, report.score, report.sigma
+    border = f", {judging.border_nm:g} nm of border left out" if judging.border_nm else ""
+    table = _table(
+        f"molecules from probability {judging.threshold:g} on, pairs within "
+        f"{judging.tolerance_nm:g} nm{border}",
+        *("measure", "value"),
+    )
+    table.add_row("found / true / pairs", f"{score.found:,} / {score.true:,} / {score.pairs:,}")
+    table.add_row("Jaccard", f"{score.jaccard:.1%}")
+    table.add_row("precision / recall", f"{score.precision:.1%} / {score.recall:.1%}")
+    table.add_row("F1", f"{score.f1:.1%}")
+    table.add_row("RMSE of the pairs", f"{score.rmse_nm:.1f} nm")
+    table.add_row("challenge's efficiency", f"{score.efficiency_percent:.1f} %")
+    table.add_row("error / sigma, RMS (calibrated: 1)", f"{sigma.z_rms:.2f}")
+    table.add_row("RMS error / RMS sigma", f"{sigma.ratio:.2f}")
+    within = f"{sigma.within_1_sigma_percent:.1f} / {sigma.within_2_sigma_percent:.1f} %"
+    table.add_row("within 1 / 2 sigma (normal: 68.3 / 95.4 %)", within)
+    apart = f"{report.probability.expected_error:.3f}"
+    table.add_row("|share - probability|, mean (calibrated: 0)", apart)
+    return table
+
+
+def gridding_line(report: DetectionReport) -> str:
+    """How flat positions are within a camera pixel, and when that means something."""
+    within = report.within_pixel
+    return (
+        f"positions within a camera pixel: flat to {within.deviation_percent:.1f} % (chance alone: "
+        f"{within.chance_percent:.1f} % a bin; only for samples that are uniform themselves)"
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    first, *others = columns
+    table = Table(first, title=title, title_justify="left", title_style="bold", box=None)
+    table.min_width = min(len(title) + 1, 80)  # else a narrow table breaks its title
+    for column in others:
+        table.add_column(column, justify="right")
+    return table

@@ -1,0 +1,1 @@
+"""Films of blinking molecules, with what is true of them: sample, optics, camera."""

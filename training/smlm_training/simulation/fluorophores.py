@@ -1,0 +1,101 @@
+"""How bright a molecule is in one frame, and how wide its spot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_training.simulation.bounds import check_one_of, check_within
+
+PhotonDistribution = Literal["gamma", "lognormal", "uniform", "constant"]
+SigmaDistribution = Literal["normal", "uniform"]
+
+HALF_WIDTH = 3**0.5
+"""Half the width of a uniform distribution, in its standard deviations."""
+
+WIDTH_MAX_PX = 20.0
+"""Largest mean sigma of a spot."""
+
+
+@dataclass(frozen=True)
+class Fluorophore:
+    """How bright a molecule is in one frame, and how wide its spot.
+
+    ``photons`` is the mean and ``photons_spread`` the relative standard deviation of
+    the photons of one molecule in one frame, which follow ``photons_distribution``.
+    ``sigma_px`` and ``sigma_spread`` are the same of the spot's standard deviation.
+    A uniform distribution about a mean m with a relative spread s goes from
+    m (1 - 3^0.5 s) to m (1 + 3^0.5 s); `uniform_moments` gives m and s of the ends that
+    ThunderSTORM asks for (doi 10.1093/bioinformatics/btu202). A spread of 0 makes all
+    molecules alike.
+    """
+
+    photons: float
+    photons_spread: float
+    sigma_px: float
+    sigma_spread: float = 0.03
+    photons_distribution: PhotonDistribution = "gamma"
+    sigma_distribution: SigmaDistribution = "normal"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no distribution of positive numbers.
+
+        Raises
+        ------
+        SettingError
+            Naming the setting, its value and what was expected.
+        """
+        check_one_of(
+            "photons distribution", self.photons_distribution, get_args(PhotonDistribution)
+        )
+        check_one_of("sigma distribution", self.sigma_distribution, get_args(SigmaDistribution))
+        widest = {"uniform": 1 / HALF_WIDTH, "constant": 0.0}
+        check_within("photons", self.photons, 1e-6, 1e6)
+        largest = widest.get(self.photons_distribution, 3.0)
+        name = f"photons spread ({self.photons_distribution})"
+        check_within(name, self.photons_spread, 0.0, largest)
+        check_within("sigma in pixels", self.sigma_px, 0.1, WIDTH_MAX_PX)
+        check_within("sigma spread", self.sigma_spread, 0.0, 0.5)
+
+    def draw_photons(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Photons of ``count`` molecules, shape (count,), float64."""
+        mean, spread = self.photons, self.photons_spread
+        if spread == 0:
+            return np.full(count, float(mean))
+        if self.photons_distribution == "lognormal":
+            variance = np.log1p(spread**2)  # of the logarithm
+            return rng.lognormal(np.log(mean) - variance / 2, np.sqrt(variance), count)
+        if self.photons_distribution == "uniform":
+            return mean * (1 + HALF_WIDTH * spread * rng.uniform(-1, 1, count))
+        shape = 1 / spread**2
+        return rng.gamma(shape, mean / shape, count)
+
+    @property
+    def cube_over_square_photons(self) -> float:
+        """E[I^3] / E[I^2] of the photons I: the brightness that a film's scale is made of."""
+        square = self.photons_spread**2
+        if self.photons_distribution == "lognormal":
+            return self.photons * (1 + square) ** 2
+        if self.photons_distribution == "uniform":
+            return self.photons * (1 + 3 * square) / (1 + square)
+        return self.photons * (1 + 2 * square)
+
+    def draw_sigma_px(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """Standard deviations of spots, of the given shape, float64, in camera pixels."""
+        if self.sigma_distribution == "uniform":
+            spread = 1 + HALF_WIDTH * self.sigma_spread * rng.uniform(-1, 1, shape)
+        else:
+            spread = np.clip(1 + self.sigma_spread * rng.standard_normal(shape), 0.7, 1.3)
+        sigma_px: NDArray[np.float64] = self.sigma_px * spread
+        return sigma_px
+
+
+def uniform_moments(smallest: float, largest: float) -> tuple[float, float]:
+    """Mean and relative standard deviation of a uniform distribution between two values."""
+    mean = (smallest + largest) / 2
+    return mean, (largest - smallest) / 2 / HALF_WIDTH / mean
