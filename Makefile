@@ -30,8 +30,9 @@ format: .venv/dev  ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev  ## Frames a second: bare network, local engine, Triton; where the time goes
+bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a frame of each network
 	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
+	$(BIN)/python -m smlm_training.comparison.network_speed -o bench/networks.json
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv

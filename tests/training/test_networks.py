@@ -17,19 +17,28 @@ from smlm_pipeline import contract
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.detection_head import PROBABILITY_PRIOR, SIGMA_MIN_PX
 from smlm_training.networks.resampling import DoubleSize
-from smlm_training.networks.unet import unet
 
 pytestmark = pytest.mark.training
 
-RADIUS_PX = 24
-"""Farthest pixel that sees a pixel: 21 by the convolutions, up to 3 by pooling."""
+RADIUS_PX = {"unet": 24, "unet-fast": 23}
+"""Farthest pixel that sees a pixel: by the convolutions, and up to 3 by pooling."""
+
+PARAMETERS = {"unet": 427_621, "unet-fast": 125_669}
+
+CHANNELS = len(contract.NORMALIZED_CHANNELS)
+
+
+@pytest.fixture(scope="module", params=RADIUS_PX)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of each network that answers with detections."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def network() -> Any:
+def network(name: str) -> Any:
     """Random weights, always the same."""
     keras.utils.set_random_seed(1)
-    return unet()
+    return NETWORKS[name]()
 
 
 def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,7 +47,7 @@ def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _frames(*shape: int, spread: float = 1.0) -> NDArray[np.float32]:
-    return np.random.default_rng(2).normal(0, spread, (*shape, 1)).astype(np.float32)
+    return np.random.default_rng(2).normal(0, spread, (*shape, CHANNELS)).astype(np.float32)
 
 
 def _reach_px(
@@ -46,7 +55,7 @@ def _reach_px(
 ) -> tuple[int, int, int, int]:
     """How far up, down, left and right one changed pixel changes the answer."""
     changed = frame.copy()
-    changed[0, y, x, 0] += change
+    changed[0, y, x] += change
     before, after = _answer(network, np.concatenate([frame, changed]))
     rows, columns = np.nonzero((before != after).any(axis=2))
     return (
@@ -57,12 +66,8 @@ def _reach_px(
     )
 
 
-def test_networks_are_built_by_name() -> None:
-    assert NETWORKS["unet"] is unet
-
-
-def test_size_of_the_unet(network: Any) -> None:
-    assert network.count_params() == 427_333
+def test_size(name: str, network: Any) -> None:
+    assert network.count_params() == PARAMETERS[name]
     filters = {layer.filters for layer in network.layers if hasattr(layer, "filters")}
     assert {count % 16 for count in filters - {1, 2}} == {0}  # one and two: the answers
 
@@ -89,7 +94,7 @@ def test_channels_keep_their_ranges(network: Any, spread: float) -> None:
 
 def test_channels_have_the_contracts_order(network: Any) -> None:
     """By their answers to a dark frame: the prior, no offset, softplus of zero."""
-    (detections,) = _answer(network, np.zeros((1, 16, 16, 1), np.float32))
+    (detections,) = _answer(network, np.zeros((1, 16, 16, CHANNELS), np.float32))
     prior = 1 / (1 + np.exp(-PROBABILITY_PRIOR))
     sigma_px = np.log(2) + SIGMA_MIN_PX
     answers = {"probability": prior, "offset_y_px": 0, "offset_x_px": 0}
@@ -107,37 +112,39 @@ def test_frames_do_not_influence_each_other(network: Any) -> None:
 
 
 @pytest.mark.parametrize("alignment", range(contract.SIZE_MULTIPLE_PX))
-def test_a_pixel_of_a_random_network_reaches_within_the_halo(network: Any, alignment: int) -> None:
+def test_a_pixel_of_a_random_network_reaches_within_the_halo(
+    name: str, network: Any, alignment: int
+) -> None:
     place = 48 + alignment
     for change in (3.0, 1e3):
         reach_px = _reach_px(network, _frames(1, 96, 96), place, place, change)
-        assert 16 < max(reach_px) <= RADIUS_PX <= contract.HALO_PX
+        assert 8 < max(reach_px) <= RADIUS_PX[name]
 
 
-def test_radius_of_the_receptive_field() -> None:
+def test_radius_of_the_receptive_field(name: str) -> None:
     """With positive weights nothing cancels, so the whole field shows.
 
-    A pixel reaches 21 to 24 pixels, depending on its place in its 4 x 4 block.
+    How far a pixel reaches depends on its place in its 4 x 4 block.
     """
-    network = unet()
+    network = NETWORKS[name]()
     network.set_weights(
         [
             np.full(weight.shape, 1 / np.prod(weight.shape[:-1])) if weight.ndim == 4 else weight
             for weight in network.get_weights()
         ]
     )
-    dark = np.zeros((1, 96, 96, 1), np.float32)
-    reach_px = [_reach_px(network, dark, 48 + place, 51 - place, 100.0) for place in range(4)]
-    by_place = [(23, 22), (24, 21), (21, 24), (22, 23)]
-    assert [reach[:2] for reach in reach_px] == by_place
-    assert [reach[2:] for reach in reach_px] == by_place[::-1]
-    assert np.max(reach_px) == RADIUS_PX
+    dark = np.zeros((1, 96, 96, CHANNELS), np.float32)
+    reach_px = np.array(
+        [_reach_px(network, dark, 48 + place, 51 - place, 100.0) for place in range(4)]
+    )
+    np.testing.assert_array_equal(reach_px[:, :2], reach_px[::-1, 2:])  # y and x are alike
+    assert reach_px.max() == RADIUS_PX[name] <= contract.HALO_PX
 
 
-def test_a_shift_by_whole_blocks_shifts_the_answer(network: Any) -> None:
+def test_a_shift_by_whole_blocks_shifts_the_answer(name: str, network: Any) -> None:
     frame = _frames(1, 96, 96)
     shift = 2 * contract.SIZE_MULTIPLE_PX
-    inner = slice(RADIUS_PX, 96 - RADIUS_PX - shift)
+    inner = slice(RADIUS_PX[name], 96 - RADIUS_PX[name] - shift)
     whole = _answer(network, frame)[0]
     cut = _answer(network, frame[:, shift:, shift:])[0]
     np.testing.assert_allclose(

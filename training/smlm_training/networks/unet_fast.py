@@ -33,6 +33,6 @@ def unet_fast(filters: tuple[int, int] = (32, 64), fine_filters: int = 16) -> ke
     frames = layers.Input((None, None, len(contract.NORMALIZED_CHANNELS)), name="frames")
     coarse = layers.Conv2D(filters[0], 4, strides=2, padding="same", activation="relu")(frames)
     features = trunk(coarse, filters)
-    fine = layers.Conv2D(4 * fine_filters, 3, padding="same", activation="relu")(features)
+    fine = layers.Conv2D(4 * fine_filters, 1, activation="relu")(features)
     fine = layers.Conv2D(fine_filters, 3, padding="same", activation="relu")(SubPixels(2)(fine))
     return keras.Model(frames, detections(fine), name="unet-fast")
