@@ -41,7 +41,7 @@ class Settings:
     attempts: int = 5
     """How often a chunk is sent before the run fails, where another try may help."""
 
-    level_frames: int = 128
+    level_frames: int = 512
     """Frames, evenly spread over the film, from which its levels are estimated."""
 
     mean_frames: int = 512
