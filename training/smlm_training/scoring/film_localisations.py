@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from smlm_pipeline import contract, kernels
+from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.network import Network
-from smlm_training.scoring.inference import film_levels, film_mean
+from smlm_training.scoring.inference import normalized_blocks
 from smlm_training.scoring.localise import THRESHOLD, localise
 from smlm_training.scoring.molecules import Localisations, stacked
 
@@ -98,18 +98,8 @@ def _detections(
     network: Network, frames_adu: NDArray[np.uint16]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Number of the first frame and detections of each block, without what was padded."""
-    count, height, width = frames_adu.shape
-    whole = {"top": 0, "left": 0, "height": _padded(height), "width": _padded(width)}
-    mean_adu = kernels.cut(film_mean(frames_adu)[None], **whole)[0]
-    levels_adu = film_levels(frames_adu)[None]
-    most = max(_BLOCK_PIXELS // mean_adu.size, 1)
+    height, width = frames_adu.shape[1:]
+    most = max(_BLOCK_PIXELS // (height * width), 1)
     step = min(most, contract.MAX_FRAMES_PER_CHUNK)
-    for first in range(0, count, step):
-        block = kernels.cut(frames_adu[first : first + step], **whole)
-        normalized = kernels.normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
-        yield first, network.detect(normalized)[:, :, :height, :width]
-
-
-def _padded(size_px: int) -> int:
-    """The next multiple of what the network halves."""
-    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
+    for index, block in enumerate(normalized_blocks(frames_adu, step)):
+        yield index * step, network.detect(block)[:, :, :height, :width]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,15 +48,40 @@ def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float
 
 
 def normalized(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """A whole film (N, H, W) as the network reads it: (N, 2, H, W)."""
-    levels = np.broadcast_to(film_levels(frames_adu), (len(frames_adu), 2))
-    mean_adu = film_mean(frames_adu)
-    blocks = [
-        kernels.normalize(frames_adu[first : first + step], mean_adu, levels[first : first + step])
-        for step in [contract.MAX_FRAMES_PER_CHUNK]
-        for first in range(0, len(frames_adu), step)
-    ]
-    return np.concatenate(blocks)
+    """A whole film (N, H, W) as the network reads it: (N, 2, H, W), padded as in the blocks."""
+    return np.concatenate(list(normalized_blocks(frames_adu, contract.MAX_FRAMES_PER_CHUNK)))
+
+
+def normalized_blocks(
+    frames_adu: NDArray[np.uint16], block_frames: int
+) -> Iterator[NDArray[np.float32]]:
+    """A film as the network reads it, at most ``block_frames`` frames at a time.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, H, W), uint16
+        A whole film of any size.
+    block_frames : int
+        Frames of a block, no more than ``contract.MAX_FRAMES_PER_CHUNK``.
+
+    Yields
+    ------
+    ndarray, shape (n, 2, H', W'), float32
+        H' and W' are the next multiples of what the network halves; the last row
+        and column are repeated up to there, as the client does.
+    """
+    count, height, width = frames_adu.shape
+    whole = {"top": 0, "left": 0, "height": _padded(height), "width": _padded(width)}
+    mean_adu = kernels.cut(film_mean(frames_adu)[None], **whole)[0]
+    levels_adu = film_levels(frames_adu)[None]
+    for first in range(0, count, block_frames):
+        block = kernels.cut(frames_adu[first : first + block_frames], **whole)
+        yield kernels.normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
+
+
+def _padded(size_px: int) -> int:
+    """The next multiple of what the network halves."""
+    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
 
 
 def draw(answers: NDArray[np.float32]) -> NDArray[np.float64]:
