@@ -9,21 +9,25 @@ of each film, so that every batch spans many conditions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
+from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
 from smlm_training.simulation.molecule_scale import expected_scale_adu
 from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
-from smlm_training.simulation.structures import Structure, Uniform, wavy_filaments
+from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
 Range = tuple[float, float]
 
 BORDER_PX = 6.0
 """Molecules this far outside a patch still shine into it."""
+
+FILLED_SHARE = 0.85
+"""Of a patch's places for molecules, how many the fullest samples take on average."""
 
 MOLECULES_MAX = 100_000
 """Most molecules of the frames of which only the mean is made."""
@@ -43,6 +47,8 @@ class Ranges:
     density_per_um: Range = (0.5, 7.0)
     filament_spacing_um: Range = (0.25, 2.5)
     filament_share: float = 0.6
+    bundle_share: float = 0.4
+    """Of the films of filaments: those whose filaments run in bundles of two to four."""
     empty_share: float = 0.02
     photons: Range = (500.0, 5000.0)
     photons_spread: Range = (0.05, 0.35)
@@ -211,27 +217,49 @@ def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
     kind = rng.random()
     if kind < ranges.empty_share:
         return Uniform(size_px, size_px, 0.0, BORDER_PX)
-    most = 0.85 * ranges.emitters_max * (size_px + 2 * BORDER_PX) ** 2 / size_px**2
+    most = FILLED_SHARE * ranges.emitters_max
     if kind > 1 - ranges.filament_share:
-        nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
-        density_per_px = _log_uniform(rng, ranges.density_per_um) / 10
-        filaments = wavy_filaments(
+        filaments = _random_filaments(rng, ranges)
+        length_px = filaments.length_within_px(size_px, size_px)
+        if filaments.density_per_px * length_px <= most:
+            return filaments
+        return replace(filaments, density_per_px=most / length_px)
+    density_per_px2 = _log_uniform(rng, ranges.density_per_um2) / 100
+    return Uniform(size_px, size_px, min(density_per_px2, most / size_px**2), BORDER_PX)
+
+
+def _random_filaments(rng: np.random.Generator, ranges: Ranges) -> Filaments:
+    """Filaments evenly spread, or in bundles with gaps of several spacings between them."""
+    size_px = ranges.patch_px
+    nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
+    density_per_px = _log_uniform(rng, ranges.density_per_um) / 10
+    widest_px = nearest_px * rng.uniform(1.2, 2.5)
+    crossing_share = rng.choice([0.0, 0.1, 0.3, 1.0])
+    radius_px = rng.uniform(0.0, 0.2)
+    if rng.random() >= ranges.bundle_share:
+        return wavy_filaments(
             rng,
             height_px=size_px,
             width_px=size_px,
-            spacing_px=(nearest_px, nearest_px * rng.uniform(1.2, 2.5)),
-            crossing_share=rng.choice([0.0, 0.1, 0.3, 1.0]),
+            spacing_px=(nearest_px, widest_px),
+            crossing_share=crossing_share,
             density_per_px=density_per_px,
-            radius_px=rng.uniform(0.0, 0.2),
+            radius_px=radius_px,
             border_px=BORDER_PX,
         )
-        thinned = min(density_per_px, most / filaments.weights_px.sum())
-        return type(filaments)(
-            filaments.points_px, filaments.weights_px, thinned, filaments.radius_px
-        )
-    density_per_px2 = _log_uniform(rng, ranges.density_per_um2) / 100
-    thinned = min(density_per_px2, most / (size_px + 2 * BORDER_PX) ** 2)
-    return Uniform(size_px, size_px, thinned, BORDER_PX)
+    gap_px = widest_px * rng.uniform(1.2, 3.0)
+    return bundled_filaments(
+        rng,
+        height_px=size_px,
+        width_px=size_px,
+        spacing_px=(nearest_px, widest_px),
+        lines_per_bundle=(2, 4),
+        gap_px=(gap_px, 2 * gap_px),
+        crossing_share=crossing_share,
+        density_per_px=density_per_px,
+        radius_px=radius_px,
+        border_px=BORDER_PX,
+    )
 
 
 def _random_background(rng: np.random.Generator, ranges: Ranges) -> NDArray[np.float64]:
