@@ -7,7 +7,8 @@
     ├── SettingError (ValueError)         an option does not make sense
     ├── ChunkError (ValueError)           a chunk does not fit the contract
     ├── ServerError                       no server, or it cannot be started
-    │   └── TransientServerError          worth another try
+    │   ├── TransientServerError          worth another try
+    │   └── DeviceError                   its GPU is missing, or data lies elsewhere
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
     └── OutputError (OSError)             the result cannot be written
@@ -48,6 +49,10 @@ class ServerError(ReconError):
 
 class TransientServerError(ServerError):
     """The server did not answer this time; the same request may pass later."""
+
+
+class DeviceError(ServerError):
+    """A server that should compute on a GPU lacks it, or its data lies in other memory."""
 
 
 class ContractError(ReconError):

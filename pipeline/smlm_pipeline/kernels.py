@@ -30,6 +30,12 @@ BACKGROUND_RANKS = (0.02, 0.20)
 NORMALIZED_MAX = 16.0
 """Largest normalised value: one molecule peaks at about 2, the densest crossings somewhat above."""
 
+NOT_DETECTIONS = (
+    "the network answered with a probability that is not within 0 and 1, or an offset that is not "
+    "a number"
+)
+"""What a network hears whose ``DETECTIONS`` cannot be drawn."""
+
 
 def spread_evenly(count: int, most: int) -> list[int]:
     """At most ``most`` of the numbers below ``count``, first and last among them."""
@@ -134,10 +140,7 @@ def normalize(
         scale is not positive.
     """
     check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
-    if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
-        raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
-    if not np.isfinite(mean_adu).all():
-        raise ChunkError("FILM_MEAN must be finite; compute it from the film")
+    check_levels(mean_adu, levels_adu)
     background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
     shape = (len(frames_adu), len(contract.NORMALIZED_CHANNELS), *mean_adu.shape)
     normalized = np.empty(shape, np.float32)
@@ -179,6 +182,20 @@ def check_frames(
         raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
 
 
+def check_levels(mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]) -> None:
+    """Refuse numbers that no frame can be normalised by.
+
+    Raises
+    ------
+    ChunkError
+        If a level or a mean is not finite, or a scale is not positive.
+    """
+    if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
+        raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
+    if not np.isfinite(mean_adu).all():
+        raise ChunkError("FILM_MEAN must be finite; compute it from the film")
+
+
 def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
     """Draw the detections of a tile's core on the fine grid and sum the frames.
 
@@ -207,10 +224,7 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     core = detections[:, :, top : top + height, left : left + width]
     finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # a sum shows any one that is not
     if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
-        raise ChunkError(
-            "the network answered with a probability that is not within 0 and 1, or an offset "
-            "that is not a number"
-        )
+        raise ChunkError(NOT_DETECTIONS)
     shape = image_shape(zoom, height, width)
     image = np.zeros(shape, np.int32)
     for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
@@ -227,7 +241,8 @@ def _fine_index(
 ) -> NDArray[np.intp]:
     """Where each pixel of a core points to on the fine grid, margin included, along one axis."""
     pixel = np.arange(offset_px.shape[axis]) + contract.MARGIN_PX
-    within = np.floor((offset_px + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
+    near = np.clip(offset_px, np.float32(-size), np.float32(size))  # beyond is outside anyway
+    within = np.floor((near + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
     within += np.expand_dims(pixel * zoom, 1 - axis)
     clipped: NDArray[np.intp] = np.clip(within, 0, size - 1, out=within)
     return clipped
@@ -258,30 +273,55 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
         If another zoom is asked for, the window does not lie in the tile, or a
         value makes no sense.
     """
+    core_px = check_map_window(window, *maps.shape[2:])
     fine = contract.MAP_ZOOM
-    tile_px = (size // fine for size in maps.shape[2:])
-    zoom, *core_px = check_window(window, *tile_px)
+    top, left, height, width = (fine * size_px for size_px in core_px)
+    core = maps[:, 0, top : top + height, left : left + width]
+    most = most_in_map(len(maps))
+    image = np.zeros(image_shape(fine, *core_px[2:]), np.int32)
+    margin = fine * contract.MARGIN_PX
+    summed = image[margin:-margin, margin:-margin]
+    for frame in core:  # frame by frame stays in the cache
+        if not (np.isfinite(frame.min()) and float(frame.max()) < most):
+            raise ChunkError(not_a_map(most))
+        units = np.maximum(frame, 0)
+        units *= contract.WEIGHT_ONE
+        summed += np.rint(units, out=units).astype(np.int32)
+    return image
+
+
+def most_in_map(frame_count: int) -> float:
+    """What a fine pixel of one frame stays below, so that N frames do not overflow the sum."""
+    return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
+
+
+def not_a_map(most: float) -> str:
+    """What a network hears whose ``MAP`` cannot be summed."""
+    return (
+        "the network answered with a number of emitters that is not a number, or above "
+        f"{most:.0f} in one fine pixel"
+    )
+
+
+def check_map_window(
+    window: NDArray[np.int32], map_height: int, map_width: int
+) -> tuple[int, int, int, int]:
+    """Core as plain integers, in camera pixels, for a map of so many fine pixels.
+
+    Raises
+    ------
+    ChunkError
+        If another zoom than the map's is asked for, or the core does not lie in the tile.
+    """
+    fine = contract.MAP_ZOOM
+    zoom, *core_px = check_window(window, map_height // fine, map_width // fine)
     if zoom != fine:
         raise ChunkError(
             f"WINDOW asks for zoom {zoom}; expected {fine}, the zoom of the network's map: ask "
             f"for that, or ask {contract.RECONSTRUCTION.name!r}, which draws at any zoom"
         )
-    top, left, height, width = (fine * size_px for size_px in core_px)
-    core = maps[:, 0, top : top + height, left : left + width]
-    most = (2**31 - 1) / (contract.WEIGHT_ONE * len(maps))  # what N frames may add up to
-    image = np.zeros(image_shape(zoom, *core_px[2:]), np.int32)
-    margin = fine * contract.MARGIN_PX
-    summed = image[margin:-margin, margin:-margin]
-    for frame in core:  # frame by frame stays in the cache
-        if not (np.isfinite(frame.min()) and frame.max() < most):
-            raise ChunkError(
-                "the network answered with a number of emitters that is not a number, or above "
-                f"{most:.0f} in one fine pixel"
-            )
-        units = np.maximum(frame, 0)
-        units *= contract.WEIGHT_ONE
-        summed += np.rint(units, out=units).astype(np.int32)
-    return image
+    top, left, height, width = core_px
+    return top, left, height, width
 
 
 def check_window(

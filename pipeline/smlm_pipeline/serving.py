@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, ReconError
 
@@ -35,7 +33,9 @@ def respond(
     backend: Any,
     spec: contract.ModelSpec,
     requests: Sequence[Any],
-    compute: Callable[..., Sequence[NDArray[Any]]],
+    compute: Callable[..., Sequence[Any]],
+    *,
+    write: Callable[[str, Any], Any] | None = None,
 ) -> list[Any]:
     """One response per request; a request that does not fit gets its own error.
 
@@ -48,7 +48,10 @@ def respond(
     requests : sequence of InferenceRequest
         What Triton put together.
     compute : callable
-        Takes the arrays of a request and gives those of its response, in the contract's order.
+        Takes the tensors of a request and gives the arrays of its response, in the contract's
+        order.
+    write : callable, optional
+        Makes a tensor of a name and an array; by default one in host memory.
 
     Returns
     -------
@@ -56,16 +59,16 @@ def respond(
         In the order of the requests.
     """
 
+    tensor_of = write or backend.Tensor
+
     def answer(request: Any) -> Any:
         inputs = [backend.get_input_tensor_by_name(request, each.name) for each in spec.inputs]
         try:
-            arrays = compute(*(tensor.as_numpy() for tensor in inputs))
+            outputs = zip(spec.outputs, compute(*inputs), strict=True)
+            tensors = [tensor_of(each.name, array) for each, array in outputs]
         except Exception as error:  # noqa: BLE001 - a door: the server must live on
             return backend.InferenceResponse(error=backend.TritonError(message(error)))
-        outputs = zip(spec.outputs, arrays, strict=True)
-        return backend.InferenceResponse(
-            [backend.Tensor(each.name, array) for each, array in outputs]
-        )
+        return backend.InferenceResponse(tensors)
 
     return [answer(request) for request in requests]
 

@@ -15,6 +15,7 @@ CODES = {
     errors.StackError: 3,
     errors.ServerError: 4,
     errors.TransientServerError: 4,
+    errors.DeviceError: 4,
     errors.ContractError: 5,
     errors.ChunkError: 6,
     errors.InferenceError: 6,

@@ -1,10 +1,8 @@
 """Triton model ``normalize``: frames, their levels and the film's mean -> what networks read."""
 
-import json
-
 import triton_python_backend_utils as pb_utils
 
-from smlm_pipeline import contract, kernels, serving
+from smlm_pipeline import contract, served_steps
 
 
 class TritonPythonModel:
@@ -12,12 +10,8 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Refuse to start under a configuration of another contract."""
-        serving.check_configuration(json.loads(args["model_config"]), contract.NORMALIZE)
+        self._step = served_steps.Normalization(pb_utils, args, contract.NORMALIZE)
 
     def execute(self, requests):
         """Normalise each request's frames."""
-        return serving.respond(pb_utils, contract.NORMALIZE, requests, _normalize)
-
-
-def _normalize(frames, levels, mean):
-    return [kernels.normalize(frames, mean, levels)]
+        return self._step.respond(requests)

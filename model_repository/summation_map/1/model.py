@@ -1,11 +1,8 @@
 """Triton model ``summation_map``: the maps of N frames -> their sum."""
 
-import json
-
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from smlm_pipeline import contract, kernels, serving
+from smlm_pipeline import contract, served_steps
 
 
 class TritonPythonModel:
@@ -13,12 +10,8 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Refuse to start under a configuration of another contract."""
-        serving.check_configuration(json.loads(args["model_config"]), contract.SUMMATION_MAP)
+        self._step = served_steps.Summation(pb_utils, args, contract.SUMMATION_MAP, "sum_map")
 
     def execute(self, requests):
         """Sum each request's maps."""
-        return serving.respond(pb_utils, contract.SUMMATION_MAP, requests, _sum)
-
-
-def _sum(maps, window):
-    return kernels.sum_map(maps, window), np.array([len(maps)], np.int32)
+        return self._step.respond(requests)

@@ -17,4 +17,4 @@ class TritonPythonModel:
         return serving.respond(pb_utils, contract.UNET, requests, self._detect)
 
     def _detect(self, normalized):
-        return [self._network.detect(normalized)]
+        return [self._network.detect(normalized.as_numpy())]

@@ -1,0 +1,42 @@
+"""What the summations tell Triton's ``/metrics`` about memory: names that dashboards rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BYTES_TO_HOST = "recon_device_to_host_bytes_total"
+"""Bytes that a summation copied from the GPU to the host: one image a request."""
+
+HOST_INPUTS = "recon_host_inputs_total"
+"""Requests refused because detections lay in host memory on a deployment that says ``gpu``."""
+
+_MEANINGS = {
+    BYTES_TO_HOST: "Bytes copied from the GPU to the host by the summation",
+    HOST_INPUTS: "Requests whose detections lay in host memory on a GPU deployment",
+}
+
+
+class DeviceMetrics:
+    """The counters of one summation model, zero from its start.
+
+    Parameters
+    ----------
+    backend : module
+        Triton's ``triton_python_backend_utils``.
+    model : str
+        Label of the counters.
+    """
+
+    def __init__(self, backend: Any, model: str) -> None:
+        # A counter lives as long as its family, which the server forgets with the last reference.
+        self._families = {
+            name: backend.MetricFamily(
+                name=name, description=meaning, kind=backend.MetricFamily.COUNTER
+            )
+            for name, meaning in _MEANINGS.items()
+        }
+        counters = {
+            name: family.Metric(labels={"model": model}) for name, family in self._families.items()
+        }
+        self.bytes_to_host = counters[BYTES_TO_HOST]
+        self.host_inputs = counters[HOST_INPUTS]
