@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             check_platform()
         except ServerError as error:
             pytest.skip(str(error))
+    if item.get_closest_marker("gpu") and (reason := why_no_gpu()):
+        pytest.skip(reason)
+
+
+@functools.cache
+def why_no_gpu() -> str | None:
+    """What keeps CuPy from a GPU here, or None."""
+    try:
+        cupy = importlib.import_module("cupy")
+        cupy.cuda.runtime.getDeviceCount()
+    except ImportError:
+        return "CuPy is not installed (smlm-recon[gpu])"
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"no GPU: {error}"
+    return None
 
 
 @pytest.fixture(scope="session")

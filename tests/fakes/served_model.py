@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 
 from fakes import triton_python_backend as backend
+from fakes.cupy_on_host import from_dlpack
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]
@@ -41,7 +42,14 @@ def read_configuration(pbtxt: Path) -> dict[str, Any]:
 class ServedModel:
     """One instance of a Python model, initialised; ``configuration`` stands in for its file's."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any], version: str = "1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        configuration: Mapping[str, Any],
+        version: str = "1",
+        *,
+        device: int = 0,
+    ) -> None:
         self._configuration = configuration
         self._model = _load(folder / version / "model.py")
         self._model.initialize(
@@ -52,7 +60,7 @@ class ServedModel:
                 "model_version": version,
                 "model_instance_kind": "CPU",
                 "model_instance_name": f"{configuration['name']}_0",
-                "model_instance_device_id": "0",
+                "model_instance_device_id": str(device),
             }
         )
 
@@ -61,7 +69,7 @@ class ServedModel:
         for inputs in batch:
             self._check(inputs, "input")
         requests = [
-            backend.InferenceRequest([backend.Tensor(name, array) for name, array in each.items()])
+            backend.InferenceRequest([_tensor(name, array) for name, array in each.items()])
             for each in batch
         ]
         responses = self._model.execute(requests)
@@ -75,7 +83,10 @@ class ServedModel:
         error = response.error()
         if error is not None:
             return error.message()
-        tensors = {each.name(): cast(Array, each.as_numpy()) for each in response.output_tensors()}
+        tensors = {
+            each.name(): cast(Array, each.as_numpy() if each.is_cpu() else from_dlpack(each))
+            for each in response.output_tensors()
+        }
         self._check(tensors, "output")
         return tensors
 
@@ -92,6 +103,13 @@ class ServedModel:
             )
             if not fits or array.dtype != np.dtype(_NUMPY_TYPES[stated["data_type"]]):
                 raise AssertionError(f"{name} is {array.shape} {array.dtype}; expected {stated}")
+
+
+def _tensor(name: str, array: Any) -> backend.Tensor:
+    """In the memory that the array lies in."""
+    if isinstance(array, np.ndarray):
+        return backend.Tensor(name, array)
+    return backend.Tensor.from_dlpack(name, array)
 
 
 def _load(path: Path) -> Any:

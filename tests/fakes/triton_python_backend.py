@@ -7,18 +7,22 @@ of this project do not need, so a misspelt call is an AttributeError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 
+_CPU = 1
+"""The host in DLPack's list of devices."""
+
 _DTYPES = {"uint8", "uint16", "uint32", "int32", "int64", "float16", "float32", "float64"}
 
 
 class Tensor:
-    """A named array in host memory."""
+    """A named array in host memory or, by `from_dlpack`, in a GPU's."""
 
     def __init__(self, name: str, array: Array) -> None:
         if not isinstance(name, str) or not name:
@@ -28,17 +32,73 @@ class Tensor:
         if array.dtype.name not in _DTYPES:
             raise TypeError(f"tensor {name!r} cannot hold {array.dtype}")
         self._name = name
-        self._array = np.ascontiguousarray(array).view()
+        self._array: Any = np.ascontiguousarray(array).view()
         self._array.flags.writeable = False  # in the server others may read the same memory
+
+    @staticmethod
+    def from_dlpack(name: str, tensor: Any) -> Tensor:
+        """The real one takes capsules as well, and then does not wait for what fills them."""
+        if not hasattr(tensor, "__dlpack_device__"):
+            raise TypeError(f"tensor {name!r} takes an array with __dlpack__, not {tensor!r}")
+        if tensor.__dlpack_device__()[0] == _CPU:
+            return Tensor(name, np.from_dlpack(tensor))
+        made = Tensor(name, np.zeros(0, np.float32))
+        made._array = tensor
+        return made
 
     def name(self) -> str:
         return self._name
 
     def as_numpy(self) -> Array:
-        return self._array
+        if not self.is_cpu():
+            raise ValueError(f"tensor {self._name!r} is stored in GPU memory")
+        array: Array = self._array
+        return array
 
     def is_cpu(self) -> bool:
-        return True
+        return isinstance(self._array, np.ndarray)
+
+    def __dlpack__(self, stream: int | None = None) -> Any:
+        return self._array.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, number = self._array.__dlpack_device__()
+        return int(kind), int(number)
+
+
+class Metric:
+    """A counter of a family, for one set of labels."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        if not all(isinstance(each, str) for pair in labels.items() for each in pair):
+            raise TypeError(f"labels are strings, not {labels!r}")
+        self.labels = dict(labels)
+        self._value = 0.0
+
+    def increment(self, value: float) -> None:
+        if value < 0:
+            raise ValueError("a counter does not go down")
+        self._value += value
+
+    def value(self) -> float:
+        return self._value
+
+
+class MetricFamily:
+    """Counters of one name; the server shows those of ``families``."""
+
+    COUNTER = "counter"
+    families: ClassVar[dict[str, MetricFamily]] = {}
+
+    def __init__(self, *, name: str, description: str, kind: str) -> None:
+        if not name or not description or kind != MetricFamily.COUNTER:
+            raise ValueError(f"a counter has a name and a description: {name!r} {description!r}")
+        self.metrics: list[Metric] = []
+        MetricFamily.families[name] = self
+
+    def Metric(self, *, labels: Mapping[str, str]) -> Metric:  # noqa: N802 - its name there
+        self.metrics.append(Metric(labels))
+        return self.metrics[-1]
 
 
 class InferenceRequest:
