@@ -61,7 +61,7 @@ def test_every_weight_comes_back(name: str, tmp_path: Path) -> None:
 def test_the_network_that_ships_answers_alike_in_keras() -> None:
     file = network_file(find_model_repository(), contract.UNET.name)
     model = NETWORKS["unet"]()
-    model.set_weights(start_from(file).weights)
+    model.set_weights(start_from(Path("unet")).weights)
     expected = np.asarray(model(FRAMES.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
     found = Network(file, intra_op_threads=1).detect(FRAMES)
     np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -31,9 +31,9 @@ def fit(
     start: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN_OR_ONNX",
-            help="Finished run, or published model.onnx, whose network, or its first layers, to "
-            "train further.",
+            metavar="RUN_OR_NETWORK",
+            help="Train further: a finished run, a model.onnx with its card, or a network of the "
+            "model repository by its name, such as unet. Another network takes its first layers.",
         ),
     ] = None,
     steps: Annotated[

@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_training.delivery.candidate import Candidate, read_candidate
 from smlm_training.delivery.export import answer_of, convert
 from smlm_training.fitting.runs import Start, start_from_run
@@ -30,7 +32,8 @@ def start_from(path: Path) -> Start:
     Parameters
     ----------
     path : Path
-        The folder of a finished run, or an ONNX file with its card ``model.json`` beside it.
+        The folder of a finished run, an ONNX file with its card ``model.json`` beside it,
+        or the name of a network of the model repository, such as ``unet``.
 
     Raises
     ------
@@ -41,6 +44,8 @@ def start_from(path: Path) -> Start:
     """
     if path.is_dir():
         return start_from_run(path)
+    if not path.exists() and str(path) in contract.NETWORKS:
+        path = network_file(find_model_repository(), str(path))
     candidate = read_candidate(path, None)
     training = candidate.card.get("training", {})
     name = training.get("recipe", {}).get("network", "")
