@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -167,13 +168,20 @@ def serve(
 def status(
     server: Server = None,
     model: Model = Settings.model,
+    ask_canary: Annotated[
+        bool,
+        typer.Option("--canary", help="Also send a frame with one molecule, which is to be found."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Tell whether a server is ready, what it serves and whether that fits this client."""
     with _door():
-        state = engines.server_status(server or f"127.0.0.1:{contract.GRPC_PORT}", model)
+        address = server or f"127.0.0.1:{contract.GRPC_PORT}"
+        state = engines.server_status(address, model)
+        found = engines.server_canary(address, model) if ask_canary and state.fits else None
         if as_json:
-            typer.echo(json.dumps(state.as_dict(), indent=2))
+            told = {"canary": asdict(found)} if found else {}
+            typer.echo(json.dumps({**state.as_dict(), **told}, indent=2))
         else:
             table = Table("model", "ready", "versions", "contract", "fits this client")
             for each in state.models:
@@ -186,6 +194,8 @@ def status(
                 )
             ready = "ready" if state.ready else "not ready"
             Console().print(f"Triton {state.server_version} at {state.address}: {ready}", table)
+            if found:
+                typer.echo(f"canary: {found.emitters:.2f} of 1 emitter, {found.elapsed_ms:.0f} ms")
         if not state.fits:
             raise ContractError(
                 f"{state.asked!r} of the server at {state.address} does not fit this client, which "

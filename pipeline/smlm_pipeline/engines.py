@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smlm_pipeline import contract
+from smlm_pipeline import canary, contract
+from smlm_pipeline.canary import Canary
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_pipeline.transport import Transport
@@ -105,6 +106,18 @@ def server_status(address: str, model: str) -> ServerStatus:
     _check_address(address)
     with TritonTransport(address, model=model) as transport:
         return transport.status()
+
+
+def server_canary(address: str, model: str) -> Canary:
+    """What a server makes of one frame with one molecule.
+
+    Raises
+    ------
+    ReconError
+        If it does not answer, or does not find it.
+    """
+    with server_engine(address, model) as engine:
+        return canary.ask(engine.transport)
 
 
 def _check_address(address: str) -> None:

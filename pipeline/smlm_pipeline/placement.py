@@ -80,8 +80,8 @@ class Placement:
                 compiled.compile_kernels()
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(
-                f"{VARIABLE} is 'gpu', but GPU {self._device_id} cannot be used ({error}); give the "
-                f"server a GPU, or start it with {VARIABLE}=cpu and --model-config-name=cpu"
+                f"{VARIABLE} is 'gpu', but GPU {self._device_id} cannot be used ({error}); give "
+                f"the server a GPU, or start it with {VARIABLE}=cpu and --model-config-name=cpu"
             ) from error
 
     def device(self) -> contextlib.AbstractContextManager[Any]:

@@ -58,7 +58,6 @@ def respond(
     list of InferenceResponse
         In the order of the requests.
     """
-
     tensor_of = write or backend.Tensor
 
     def answer(request: Any) -> Any:

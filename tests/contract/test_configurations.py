@@ -134,6 +134,17 @@ def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
     assert int(cpu.parameters["intra_op_threads"].string_value) >= 0
 
 
+@pytest.mark.parametrize(
+    "name", sorted({steps[end].name for steps in contract.STEPS.values() for end in (0, 2)})
+)
+def test_steps_around_a_network_compute_where_their_input_lies(name: str) -> None:
+    """On a GPU and without one from the same file: an instance a GPU, else one on the CPU."""
+    kinds = model_config_pb2.ModelInstanceGroup.Kind
+    found = _parsed(REPOSITORY / name / "config.pbtxt")
+    assert [kinds.Name(group.kind) for group in found.instance_group] == ["KIND_AUTO"]
+    assert found.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
+
+
 @each_file
 def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> None:
     """The scheduler of ``normalize`` batches nothing: it is there for its bounded queue."""

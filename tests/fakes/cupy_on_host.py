@@ -104,7 +104,7 @@ copies: list[int] = []
 
 def empty(shape: tuple[int, ...], dtype: type) -> DeviceArray:
     """Filled with what no kernel would leave there."""
-    values = np.empty(shape, dtype)
+    values: NDArray[Any] = np.empty(shape, dtype)
     values.view(np.uint8).fill(0xFF)
     return DeviceArray(values)
 
@@ -171,7 +171,11 @@ def _argument(value: Any) -> Any:
         return ctypes.c_void_p(value._values.ctypes.data)
     if not isinstance(value, np.int32 | np.float32 | np.float64):
         raise TypeError(f"the size of {value!r} is not stated; pass a scalar of NumPy")
-    kinds = {np.int32: ctypes.c_int32, np.float32: ctypes.c_float, np.float64: ctypes.c_double}
+    kinds: dict[type, Any] = {
+        np.int32: ctypes.c_int32,
+        np.float32: ctypes.c_float,
+        np.float64: ctypes.c_double,
+    }
     return kinds[type(value)](value.item())
 
 

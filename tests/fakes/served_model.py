@@ -64,7 +64,7 @@ class ServedModel:
             }
         )
 
-    def execute(self, *batch: Tensors) -> list[Tensors | str]:
+    def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | str]:
         """The tensors of each request's response, or the message of its error."""
         for inputs in batch:
             self._check(inputs, "input")
@@ -90,7 +90,7 @@ class ServedModel:
         self._check(tensors, "output")
         return tensors
 
-    def _check(self, tensors: Tensors, side: str) -> None:
+    def _check(self, tensors: Mapping[str, Any], side: str) -> None:
         expected = {tensor["name"]: tensor for tensor in self._configuration[side]}
         if set(tensors) != set(expected):
             raise AssertionError(f"{side}s are {sorted(tensors)}; expected {sorted(expected)}")

@@ -182,8 +182,8 @@ def test_the_grid_strides_over_what_it_does_not_cover(
 
 
 def _same_refusal(device: ModuleType, name: str, found: Any, window: NDArray[np.int32]) -> None:
-    with pytest.raises(ChunkError) as expected:  # noqa: PT011 - the other is compared with it
+    with pytest.raises(ChunkError) as expected:
         getattr(kernels, name)(found, window)
-    with pytest.raises(ChunkError) as refused:  # noqa: PT011
+    with pytest.raises(ChunkError) as refused:
         getattr(device, name)(device.cupy.asarray(found), window)
     assert str(refused.value) == str(expected.value)

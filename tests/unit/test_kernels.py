@@ -295,6 +295,12 @@ def test_offsets_beyond_the_contract_stay_in_the_image() -> None:
     assert drawn == {(0, 0): ONE, (23, 23): ONE}
 
 
+def test_the_largest_offsets_do_not_come_round_on_the_other_side() -> None:
+    detections = _detections(4, 4, (0, 0, 1, -3e38, 3e38), (3, 3, 0.5, 3e38, -3e38))
+    drawn = _drawn(kernels.draw(detections, _window(4, 0, 0, 4, 4)))
+    assert drawn == {(0, 23): ONE, (23, 0): ONE // 2}
+
+
 def test_frames_and_detections_at_one_place_add_up() -> None:
     detections = _detections(4, 4, (1, 1, 1, 0.6, 0), (2, 1, 0.25, -0.4, 0), frames=3)
     detections[2, 0, 1, 1] = 0.5

@@ -20,4 +20,4 @@ class TritonPythonModel:
         return serving.respond(pb_utils, self._spec, requests, self._detect)
 
     def _detect(self, normalized):
-        return [self._network.detect(normalized)]
+        return [self._network.detect(normalized.as_numpy())]

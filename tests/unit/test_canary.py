@@ -1,0 +1,96 @@
+"""The frame with one molecule that tells a server that works from one that is only ready."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fakes.command_line import invoke, one_line
+from fakes.triton_server import FakeTriton
+from smlm_pipeline import canary, contract, kernels
+from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.transport import PartialSum, Request
+
+
+class Answering:
+    """A transport whose answer to the canary is made from the right one."""
+
+    def __init__(self, change: Callable[[PartialSum], PartialSum]) -> None:
+        self._change = change
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        zoom, _, _, height, width = request.window.tolist()
+        image = np.zeros(kernels.image_shape(zoom, height, width), np.int32)
+        image[zoom * 33, zoom * 33] = contract.WEIGHT_ONE
+        return self._change(PartialSum(image, len(request.frames_adu)))
+
+
+def _scaled(answer: PartialSum, factor: float) -> PartialSum:
+    return dataclasses.replace(answer, image=(answer.image * factor).astype(np.int32))
+
+
+def test_the_networks_find_the_molecule(
+    local_transport: LocalTransport, map_transport: LocalTransport
+) -> None:
+    for transport in (local_transport, map_transport):
+        found = canary.ask(transport)
+        assert found.emitters == pytest.approx(1, abs=0.5)
+        assert found.elapsed_ms > 0
+
+
+def test_the_frame_is_within_the_contract() -> None:
+    request = canary._request()
+    normalized = kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    assert normalized.shape == (1, 2, 64, 64)
+    assert normalized[0, 0].max() == pytest.approx(canary.PEAK_ADU / canary.SCALE_ADU, rel=0.01)
+    assert normalized[0, 0, 0, 0] == 0
+    assert kernels.check_window(request.window, 64, 64)[0] == contract.MAP_ZOOM
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda right: _scaled(right, 0), r"found 0.00 emitters in a frame of one; .* restart it"),
+        (lambda right: _scaled(right, 4.5), r"found 4.50 emitters in a frame of one"),
+        (lambda right: _scaled(right, -1), r"found -1.00 emitters"),
+        (lambda right: PartialSum(right.image[1:], 1), r"answered with \(527, 528\) over 1 frames"),
+        (lambda right: PartialSum(right.image, 2), r"over 2 frames; expected \(528, 528\) over 1"),
+    ],
+)
+def test_any_other_answer_is_an_error(
+    change: Callable[[PartialSum], PartialSum], words: str
+) -> None:
+    with pytest.raises(InferenceError, match=words):
+        canary.ask(Answering(change))
+
+
+def test_the_command_tells_what_was_found() -> None:
+    with FakeTriton(Answering(lambda right: right)) as server:
+        told = invoke("status", "--server", server.address, "--canary")
+        as_json = invoke("status", "--server", server.address, "--canary", "--json")
+        without = invoke("status", "--server", server.address, "--json")
+    assert told.exit_code == as_json.exit_code == 0
+    assert "canary: 1.00 of 1 emitter" in told.stdout
+    assert json.loads(as_json.stdout)["canary"]["emitters"] == 1
+    assert "canary" not in json.loads(without.stdout)
+
+
+def test_a_server_that_is_only_ready_fails() -> None:
+    with FakeTriton(Answering(lambda right: _scaled(right, 0))) as server:
+        ready = invoke("status", "--server", server.address)
+        asked = invoke("status", "--server", server.address, "--canary")
+    assert ready.exit_code == 0
+    assert asked.exit_code == 6
+    assert "canary: the server found 0.00 emitters in a frame of one" in one_line(asked)
+
+
+def test_a_server_of_another_contract_is_not_asked() -> None:
+    with FakeTriton(Answering(lambda right: right), contract_version="99") as server:
+        refused = invoke("status", "--server", server.address, "--canary")
+    assert refused.exit_code == 5
+    assert "canary" not in refused.stdout
