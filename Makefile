@@ -36,11 +36,17 @@ bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a f
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(PIN) --extra train --extra server --group dev -o requirements/dev.txt
-	$(BIN)/uv pip compile $(PIN) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
+	$(BIN)/uv pip compile $(PIN) $(OURS) --extra train --extra server --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile $(PIN) $(OURS) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group server-image -c requirements/client-image.txt -o requirements/server-image.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) pyproject.toml --extra train --group training-image -o requirements/training-image.txt
 
-PIN := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
-  --no-header --no-annotate --no-emit-package smlm-recon --group build pyproject.toml
+PIN := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+  --no-emit-package smlm-recon
+OURS := --python-version 3.10 --group build pyproject.toml
+IMAGE := --python-version 3.12
 
 clean:  ## Remove the environment and what demo and bench wrote
 	rm -rf .venv $(OUT) bench

@@ -1,0 +1,83 @@
+"""``python -m smlm_pipeline.staging``: a writable copy of the models that a server is to serve.
+
+An image's own repository is read-only, and plans lie beside the networks they were
+compiled from; what nobody asked for should cost neither a plan nor memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import OutputError, ReconError, SettingError
+from smlm_pipeline.repository import find_model_repository
+
+
+def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[str]:
+    """Copy ensembles and their steps; the names of what is now in the folder.
+
+    Parameters
+    ----------
+    model_repository : Path
+        Where they come from.
+    folder : Path
+        Where they go; what an earlier start left there is removed.
+    ensembles : list of str
+        Names of ``contract.STEPS``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such ensemble.
+    OutputError
+        If the copy cannot be written.
+    """
+    unknown = [name for name in ensembles if name not in contract.STEPS]
+    if unknown or not ensembles:
+        raise SettingError(
+            f"RECON_ENSEMBLES names {', '.join(unknown) or 'nothing'}; expected some of "
+            f"{', '.join(contract.STEPS)}"
+        )
+    steps = (step.name for name in ensembles for step in contract.STEPS[name])
+    names = list(dict.fromkeys([*steps, *ensembles]))
+    missing = [name for name in names if not (model_repository / name).is_dir()]
+    if missing:
+        raise SettingError(
+            f"{model_repository} lacks {', '.join(missing)}; expected all models of the ensembles: "
+            "take a repository of this release"
+        )
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in names:
+            shutil.copytree(model_repository / name, folder / name)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}; name a writable folder with "
+            "room for the models (RECON_RUN)"
+        ) from error
+    return names
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the copy goes.")],
+    ensembles: Annotated[list[str], typer.Argument(help="What is to be served.")],
+    model_repository: Annotated[
+        Path | None,
+        typer.Option(envvar="RECON_MODEL_REPOSITORY", help="Where it comes from."),
+    ] = None,
+) -> None:
+    """Copy the models of ENSEMBLES into FOLDER and print their names."""
+    try:
+        names = stage(find_model_repository(model_repository), folder, ensembles)
+    except ReconError as error:
+        typer.echo(f"recon-server: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    typer.echo(" ".join(names))
+
+
+if __name__ == "__main__":
+    typer.run(main)

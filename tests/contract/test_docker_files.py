@@ -1,0 +1,183 @@
+"""The files of ``docker/``, as far as they can be judged without a Docker engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+from ruamel.yaml import YAML
+
+from smlm_pipeline import device_metrics
+from smlm_pipeline.server import RESTRICTED
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+SCRIPTS = Path(sys.executable).parent
+DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))
+DASHBOARDS = sorted((DOCKER / "grafana" / "dashboards").glob("*.json"))
+OURS = {device_metrics.BYTES_TO_HOST, device_metrics.HOST_INPUTS}
+
+each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+
+
+@cache
+def _compose() -> Any:
+    return YAML(typ="safe").load(DOCKER / "compose.yaml")
+
+
+def _services() -> dict[str, Any]:
+    services: dict[str, Any] = _compose()["services"]
+    return services
+
+
+def _expressions() -> list[str]:
+    return [
+        target["expr"].replace("$__rate_interval", "1m")
+        for path in DASHBOARDS
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel["targets"]
+    ]
+
+
+# --- images ---------------------------------------------------------------------------------
+
+
+@each_dockerfile
+def test_hadolint_has_nothing_to_say(path: Path) -> None:
+    done = subprocess.run(
+        [SCRIPTS / "hadolint", path], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@each_dockerfile
+def test_image_is_pinned_and_not_run_by_root(path: Path) -> None:
+    text = path.read_text()
+    bases = re.findall(r"^(?:FROM|ARG TRITON_IMAGE=) ?([\w./-]+:\S+)", text, re.MULTILINE)
+    assert bases
+    assert not any(base.endswith(":latest") for base in bases)
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE)[-1] == "1000:1000"
+    assert text.count("--require-hashes") == 2, "of the wheel's build and of the image"
+
+
+@each_dockerfile
+def test_what_an_image_copies_is_there_and_not_ignored(path: Path) -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    lines = re.findall(r"^COPY (?!--from)(.+)$", path.read_text(), re.MULTILINE)
+    sources = [source for line in lines for source in line.split()[:-1]]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(source == each or source.startswith(f"{each}/") for each in kept), source
+
+
+def test_server_image_is_new_enough_for_the_network() -> None:
+    """Older releases lack fixes of the remote holes of 2025 and 2026."""
+    (release,) = re.findall(r"tritonserver:(\d\d\.\d\d)-py3", (DOCKER / "server/Dockerfile").read_text())
+    assert release >= "26.07"
+
+
+@pytest.mark.parametrize("script", ["recon-server", "install-tensorrt"])
+def test_scripts_parse(script: str) -> None:
+    path = DOCKER / "server" / script
+    subprocess.run(["sh", "-n", path], check=True, timeout=30)
+    assert path.stat().st_mode & 0o111, "executable"
+
+
+def test_the_server_closes_what_the_embedded_one_closes() -> None:
+    text = (DOCKER / "server" / "recon-server").read_text()
+    closed = re.findall(r"closed=(?:\$closed,)?(\S+)", text)
+    assert set(",".join(closed).replace(" ;;", "").split(",")) >= set(RESTRICTED.split(","))
+
+
+# --- compose --------------------------------------------------------------------------------
+
+
+def test_compose_is_what_its_specification_says() -> None:
+    done = subprocess.run(
+        [
+            *(SCRIPTS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"),
+            DOCKER / "compose.yaml",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_services_have_no_more_rights_than_they_need() -> None:
+    for name, service in _services().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service["user"].startswith("0"), name
+        assert all(re.match(r"127\.0\.0\.1:|\$\{RECON_BIND:-127", each) for each in service["ports"])
+
+
+def test_images_of_others_are_pinned() -> None:
+    for name, service in _services().items():
+        assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+
+
+def test_nothing_that_looks_like_a_secret() -> None:
+    for path in DOCKER.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"(?i)(password|secret|token)\s*[:=]\s*\S", path.read_text()), path
+
+
+def test_what_compose_mounts_is_there() -> None:
+    mounts = [each for service in _services().values() for each in service["volumes"]]
+    folders = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert len(folders) == 3
+    assert all((DOCKER / folder).is_dir() for folder in folders)
+    assert {mount.split(":")[0] for mount in mounts} - set(folders) == set(_compose()["volumes"])
+
+
+def test_the_server_stops_before_it_is_killed() -> None:
+    text = (DOCKER / "server" / "recon-server").read_text()
+    (seconds,) = re.findall(r"--exit-timeout-secs=(\d+)", text)
+    assert int(_services()["server"]["stop_grace_period"].removesuffix("s")) > int(seconds)
+
+
+# --- metrics --------------------------------------------------------------------------------
+
+
+def test_prometheus_scrapes_the_server_where_compose_runs_it() -> None:
+    found = YAML(typ="safe").load(DOCKER / "prometheus" / "prometheus.yaml")
+    (job,) = found["scrape_configs"]
+    ((target,),) = [each["targets"] for each in job["static_configs"]]
+    host, port = target.split(":")
+    assert host in _services()
+    assert port in re.findall(r"EXPOSE (.+)", (DOCKER / "server/Dockerfile").read_text())[0].split()
+
+
+def test_grafana_reads_prometheus() -> None:
+    folder = DOCKER / "grafana" / "provisioning"
+    (source,) = YAML(typ="safe").load(folder / "datasources" / "prometheus.yaml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = YAML(typ="safe").load(folder / "dashboards" / "files.yaml")["providers"]
+    mounted = [each.split(":")[1] for each in _services()["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            assert panel["datasource"]["uid"] == source["uid"]
+            assert panel["description"]
+
+
+@pytest.mark.parametrize("expression", _expressions())
+def test_every_query_is_promql(expression: str) -> None:
+    assert promql_parser.parse(expression) is not None
+
+
+def test_the_dashboard_shows_what_this_project_counts() -> None:
+    assert {name for name in OURS if any(name in each for each in _expressions())} == OURS
