@@ -2,10 +2,10 @@
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test check format bench pin clean
+.PHONY: help demo test check format bench gpu-check pin clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the picture
 	$(BIN)/recon-train simulate $(OUT)
@@ -33,6 +33,9 @@ format: .venv/dev  ## Format the sources
 bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a frame of each network
 	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
 	$(BIN)/python -m smlm_training.comparison.network_speed -o bench/networks.json
+
+gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
+	$(BIN)/python -m smlm_training.comparison.gpu_check -o gpu-report.md
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv

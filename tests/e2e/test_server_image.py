@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def test_only_what_is_asked_for_is_served(image: Image) -> None:
 def test_clients_cannot_change_the_server(image: Image) -> None:
     _canary(image)
     client = grpcclient.InferenceServerClient(image.address)
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: client.unload_model("unet"),
         lambda: client.get_model_repository_index(),
         lambda: client.register_system_shared_memory("probe", "/probe", 64),

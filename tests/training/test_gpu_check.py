@@ -1,0 +1,266 @@
+"""``make gpu-check``, as far as it goes without a GPU: what it measures, decides and writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fakes import cupy_on_host
+from smlm_pipeline import contract, engines
+from smlm_pipeline.canary import Canary
+from smlm_pipeline.errors import DeviceError, ServerError
+from smlm_pipeline.server import EmbeddedServer
+from smlm_training.comparison import device_speed, gpu_check, gpu_containers
+from smlm_training.comparison.device_speed import KernelSpeed
+from smlm_training.comparison.gpu_report import Findings, as_markdown
+from smlm_training.comparison.server_speed import Server, ServerSpeed
+
+MODEL = contract.RECONSTRUCTION.name
+SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
+
+
+def _check(*arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.command()(gpu_check.main)
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, " ".join(result.output.split())
+
+
+def _without_docker(monkeypatch: pytest.MonkeyPatch, *kernels: KernelSpeed) -> None:
+    monkeypatch.setattr(gpu_check, "_gpus", lambda: "NVIDIA X, 600.1, 9.0")
+    monkeypatch.setattr(gpu_containers, "docker_is_there", lambda: False)
+    if kernels:
+        monkeypatch.setattr(device_speed, "measure", lambda *_, **__: list(kernels))
+
+
+# --- what there is --------------------------------------------------------------------------
+
+
+def test_without_a_gpu_it_fails_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_check, "_gpus", lambda: "")
+    code, told = _check("-o", str(tmp_path / "report.md"))
+    assert code == 4
+    assert "no NVIDIA GPU" in told
+    assert "no report was written" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_without_docker_checks_the_kernels_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_docker(monkeypatch, KernelSpeed("draw", 64, 1, True, 1e5, 9))
+    code, _ = _check("-o", str(tmp_path / "report.md"))
+    report = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert "GPU: NVIDIA X, 600.1, 9.0" in report
+    assert "- left out: all that needs Docker" in report
+    assert "| draw | 64 | 1 | yes | 100000 | 9 |" in report
+
+
+def test_a_gpu_with_neither_docker_nor_cupy_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_docker(monkeypatch)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    code, told = _check("-o", str(tmp_path / "report.md"))
+    assert code == DeviceError.exit_code
+    assert "neither Docker nor CuPy" in told
+    assert not (tmp_path / "report.md").exists()
+
+
+def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_docker(monkeypatch, KernelSpeed("draw", 64, 8, False, 1, 1))
+    code, told = _check("-o", str(tmp_path / "report.md"))
+    assert code == 1
+    assert "draw, 64 px, 8 frames: not NumPy's bits" in told
+    assert "- FAILED: draw, 64 px" in (tmp_path / "report.md").read_text()
+
+
+# --- kernels --------------------------------------------------------------------------------
+
+
+class _Event:
+    def record(self) -> None:
+        """Time stands still here."""
+
+    def synchronize(self) -> None:
+        """Nothing runs on."""
+
+
+def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cupy_on_host.installed() as device_kernels:
+        cuda = device_kernels.cupy.cuda
+        cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
+        monkeypatch.setattr(device_speed, "REPEATS", 2)
+        speeds = device_speed.measure([16], [1, 3], zoom=4)
+    assert [(each.kernel, each.frames) for each in speeds] == [
+        (kernel, frames) for frames in (1, 3) for kernel in ("normalize", "draw", "sum_map")
+    ]
+    assert all(each.same_bits for each in speeds)
+    assert speeds[3].frames_per_s == pytest.approx(2 * 3 / 0.02)
+    assert speeds[0].bytes_to_host_per_frame == 0
+    assert speeds[4].bytes_to_host_per_frame == (4 * (18 * 4) ** 2 + 4) / 3
+
+
+def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
+    """They run inside of the image."""
+    code = (
+        "import sys, smlm_training.comparison.device_speed; "
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(done.stdout.split())
+    assert "smlm_training" in loaded
+    assert loaded.isdisjoint({"keras", "scipy", "tensorflow", "tifffile", "tritonclient"})
+
+
+# --- a server -------------------------------------------------------------------------------
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("model", gpu_check.ENSEMBLES)
+def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
+    found, told = Findings("a machine"), list[str]()
+    server = Server(triton.address, triton.metrics_url)
+    gpu_check.measure_all(
+        found, server, model, told.append, sizes_px=(64,), batches=(2, 4), megapixels=0.03
+    )
+    assert found.wrong_under_load == {model: 0}
+    assert [(each.model, each.batch) for each in found.speeds] == [(model, 2), (model, 4)]
+    for speed in found.speeds:
+        assert speed.server_per_s > 0
+        assert speed.end_to_end_per_s > 0
+        assert speed.network_per_s > 0
+        assert speed.bytes_to_host_per_frame == 0, "nothing is copied from a GPU here"
+    assert found.failures() == []
+    assert len(told) == 2
+
+
+def test_maps_that_no_message_holds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, model = Findings("a machine"), contract.RECONSTRUCTION_MAP.name
+    monkeypatch.setattr(gpu_check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(gpu_check, "measure", lambda *_, **__: SPEED)
+    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
+    gpu_check.measure_all(found, server, model, lambda _: None, sizes_px=(64, 512))
+    assert f"{model} at 512 px, 64 frames: maps too large" in found.left_out
+    assert 0 < len(found.speeds) < 8
+
+
+def test_images_are_compared_by_error_and_sum() -> None:
+    expected = np.ones((8, 8), np.float32)
+    assert gpu_check.compare(expected, expected) == (0, 1)
+    error, ratio = gpu_check.compare(1.1 * expected, expected)
+    assert error == pytest.approx(1, rel=1e-3)
+    assert ratio == pytest.approx(1.1)
+
+
+# --- Docker ---------------------------------------------------------------------------------
+
+ENGINE = """#!{python}
+import json, sys
+with open({asked!r}, "a") as stream:
+    stream.write(json.dumps(sys.argv[1:]) + chr(10))
+answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "inspect": "true"}}
+if "smlm_training.comparison.device_speed" in sys.argv:
+    answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
+print(answers.get(sys.argv[1], ""))
+"""
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
+    """A ``docker`` that answers as the engine would; gives what it was asked."""
+    asked, program = tmp_path / "asked", tmp_path / "docker"
+    program.write_text(ENGINE.format(python=sys.executable, asked=str(asked)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(engines, "server_canary", lambda *_: Canary(1.0, 2.0))
+    return lambda: [json.loads(line) for line in asked.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_a_container_has_its_gpu_and_is_removed(
+    docker: Callable[[], list[list[str]]], device: str
+) -> None:
+    with gpu_containers.running(gpu_check.ENSEMBLES, device=device) as server:
+        assert server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
+    run, *_, removed = docker()
+    assert ("--gpus" in run) is (device == "gpu")
+    assert {"--read-only", f"RECON_DEVICE={device}"} <= set(run)
+    assert f"RECON_ENSEMBLES={' '.join(gpu_check.ENSEMBLES)}" in run
+    assert removed == ["rm", "--force", "c0ffee"]
+
+
+def test_a_container_is_removed_when_something_fails(
+    docker: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> Canary:
+        raise ServerError("no Triton server answers")
+
+    monkeypatch.setattr(engines, "server_canary", silent)
+    monkeypatch.setattr(gpu_containers, "START_TIMEOUT_S", 0.5)
+    with (
+        pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
+        gpu_containers.running([MODEL], device="gpu"),
+    ):
+        pytest.fail("it is not ready")
+    assert docker()[-1] == ["rm", "--force", "c0ffee"]
+
+
+def test_kernels_are_measured_in_the_image(docker: Callable[[], list[list[str]]]) -> None:
+    assert gpu_containers.kernel_speed() == {"cupy": "14", "kernels": []}
+    (asked,) = docker()
+    assert asked[-3:] == ["smlm-recon-server", "-m", "smlm_training.comparison.device_speed"]
+
+
+def test_the_whole_check_builds_compares_and_measures(
+    docker: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.ones((8, 8), np.float32)
+    monkeypatch.setattr(gpu_check, "image_of", lambda *_: image)
+    monkeypatch.setattr(gpu_check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(gpu_check, "measure", lambda *_, **__: SPEED)
+    found = Findings("GPU: NVIDIA X")
+    gpu_check.with_docker(found, lambda _: None)
+    assert found.machine == "GPU: NVIDIA X; CuPy 14"
+    assert found.against_cpu == dict.fromkeys(gpu_check.ENSEMBLES, (0, 1))
+    assert found.failures() == []
+    verbs = [asked[0] for asked in docker()]
+    assert verbs[0] == "build"
+    assert verbs.count("rm") == 2
+
+
+# --- the report -----------------------------------------------------------------------------
+
+
+def test_the_report_says_first_what_failed() -> None:
+    found = Findings(
+        "GPU: NVIDIA X",
+        against_cpu={MODEL: (2.5, 0.99)},
+        speeds=[SPEED],
+        wrong_under_load={MODEL: 3},
+    )
+    report = as_markdown(found)
+    assert report.startswith("# GPU check\n\nGPU: NVIDIA X\n\n## Result\n\n- FAILED: ")
+    assert f"{MODEL}: 2.50 % NMSE between the GPU's image and the CPU's" in report
+    assert f"{MODEL}: 3 images under load differ" in report
+    assert f"| {MODEL} | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
+    assert "Nothing was left out." in report
+
+
+def test_make_runs_it_on_the_checkout() -> None:
+    makefile = (gpu_check.CHECKOUT / "Makefile").read_text()
+    assert f"-m {gpu_check.__name__} -o gpu-report.md" in makefile
+    assert (gpu_check.CHECKOUT / "docker" / "server" / "Dockerfile").exists()

@@ -1,0 +1,187 @@
+"""``make gpu-check``: everything that needs a GPU, checked and measured, in one report.
+
+With Docker and an NVIDIA GPU it builds the server's image, reconstructs a film on the GPU and
+on the CPU, compares the images and measures frames a second; with a GPU alone it checks the
+kernels. Without a GPU it fails and writes nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tifffile
+import typer
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import DeviceError, ReconError
+from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import open_stack
+from smlm_pipeline.triton import TritonTransport
+from smlm_training.comparison import device_speed, gpu_containers
+from smlm_training.comparison.gpu_report import Findings, as_markdown
+from smlm_training.comparison.server_speed import (
+    Server,
+    ServerSpeed,
+    answers_that_differ_under_load,
+    measure,
+)
+from smlm_training.scoring.evaluate import nmse_percent
+from smlm_training.simulation.presets import preset_film
+
+CHECKOUT = Path(__file__).parents[3]
+ENSEMBLES = (contract.RECONSTRUCTION.name, contract.RECONSTRUCTION_MAP.name)
+BATCHES = (1, 4, 16, contract.MAX_FRAMES_PER_CHUNK)
+MEGAPIXELS = 40
+"""Length of the film of each measurement."""
+
+IN_FLIGHT = 8
+"""Requests under way at once while speed is measured."""
+
+MAP_VALUES_MOST = 1 << 27
+"""Largest answer of a map network that is asked for: 512 MiB of one request."""
+
+_WITHOUT = (
+    "gpu-check: this machine has no NVIDIA GPU (nvidia-smi finds none), so nothing was checked and "
+    "no report was written. With a GPU it would compare the CuPy kernels with NumPy's, bit by bit; "
+    "with Docker as well, build docker/server, compile and judge the plans, reconstruct a film on "
+    "the GPU and on the CPU and compare the images, load the server until its memory would show, "
+    "and measure frames a second and bytes to the host."
+)
+
+_NEEDS_DOCKER = (
+    "all that needs Docker: the image, TensorRT plans, the ensembles, speed through the server "
+    "and load; install Docker with the NVIDIA container toolkit and run make gpu-check again"
+)
+
+
+def main(
+    output: Annotated[Path, typer.Option("-o", help="Report to write.")] = Path("gpu-report.md"),
+) -> None:
+    """Check and measure what this machine can, and write one report."""
+    gpus = _gpus()
+    if not gpus:
+        typer.echo(_WITHOUT, err=True)
+        raise typer.Exit(DeviceError.exit_code)
+    found = Findings(f"GPU: {gpus}")
+    try:
+        if gpu_containers.docker_is_there():
+            with_docker(found, typer.echo)
+        else:
+            without_docker(found)
+    except ReconError as error:
+        typer.echo(f"gpu-check: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    output.write_text(as_markdown(found))
+    typer.echo(f"report: {output}")
+    if found.failures():
+        typer.echo("\n".join(found.failures()), err=True)
+        raise typer.Exit(1)
+
+
+def without_docker(found: Findings) -> None:
+    """The kernels in this Python, which needs CuPy."""
+    try:
+        speeds = device_speed.measure(contract.TILE_SIZES_PX, BATCHES, zoom=Settings.zoom)
+    except ImportError as error:
+        raise DeviceError(
+            f"there is a GPU, but neither Docker nor CuPy ({error}); install 'smlm-recon[gpu]' to "
+            "check the kernels, or Docker with the NVIDIA container toolkit to check everything"
+        ) from error
+    found.kernels = [vars(each) for each in speeds]
+    found.left_out.append(_NEEDS_DOCKER)
+
+
+def with_docker(found: Findings, tell: Callable[[str], None]) -> None:
+    """Everything, in the image."""
+    gpu_containers.build(CHECKOUT)
+    told = gpu_containers.kernel_speed()
+    found.machine += f"; CuPy {told['cupy']}"
+    found.kernels = told["kernels"]  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.tif"
+        made = preset_film("microtubules", seed=1, frames=200, height_px=64, width_px=64)
+        tifffile.imwrite(film, made.frames_adu, photometric="minisblack")
+        with gpu_containers.running(ENSEMBLES, device="cpu") as server:
+            on_cpu = {model: image_of(film, server, model) for model in ENSEMBLES}
+        with gpu_containers.running(ENSEMBLES, device="gpu") as server:
+            for model in ENSEMBLES:
+                on_gpu = image_of(film, server, model)
+                found.against_cpu[model] = compare(on_gpu, on_cpu[model])
+                measure_all(found, server, model, tell)
+
+
+def measure_all(
+    found: Findings,
+    server: Server,
+    model: str,
+    tell: Callable[[str], None],
+    *,
+    sizes_px: tuple[int, ...] = contract.TILE_SIZES_PX,
+    batches: tuple[int, ...] = BATCHES,
+    megapixels: float = MEGAPIXELS,
+) -> None:
+    """Load and speed of one ensemble of a running server, added to what was found."""
+    requests = gpu_containers.IN_FLIGHT
+    found.wrong_under_load[model] = answers_that_differ_under_load(
+        server, model, size_px=sizes_px[-1], batch=batches[0], requests=requests
+    )
+    for size_px in sizes_px:
+        for batch in batches:
+            if Settings(model=model).answers_map and _map_values(size_px, batch) > MAP_VALUES_MOST:
+                found.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
+                continue
+            frames = max(int(megapixels * 1e6 / size_px**2), batch)
+            speed = measure(
+                server, model, size_px=size_px, batch=batch, frames=frames, in_flight=IN_FLIGHT
+            )
+            found.speeds.append(speed)
+            tell(_line(speed))
+
+
+def image_of(film: Path, server: Server, model: str) -> NDArray[np.float32]:
+    """The image of a film through a server."""
+    with open_stack(film) as stack, TritonTransport(server.address, model=model) as transport:
+        return reconstruct(stack, transport, Settings(model=model)).image
+
+
+def compare(image: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:
+    """NMSE in percent and ratio of sums of an image against the one that it should be."""
+    error = nmse_percent(image.astype(np.float64), expected.astype(np.float64))
+    return error, float(image.sum(dtype=np.float64) / expected.sum(dtype=np.float64))
+
+
+def _map_values(size_px: int, batch: int) -> int:
+    return int(batch * (contract.MAP_ZOOM * size_px) ** 2)
+
+
+def _line(speed: ServerSpeed) -> str:
+    return (
+        f"{speed.model} {speed.size_px} px, {speed.batch} frames a request: "
+        f"{speed.end_to_end_per_s:.0f} frames/s end to end"
+    )
+
+
+def _gpus() -> str:
+    """Names of the GPUs that the driver tells, or nothing."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    done = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    typer.run(main)

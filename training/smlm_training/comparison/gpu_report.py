@@ -1,0 +1,98 @@
+"""What ``make gpu-check`` found, as one Markdown file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from smlm_training.comparison.server_speed import ServerSpeed
+
+
+@dataclass
+class Findings:
+    """Everything that was checked or measured; what is empty was not."""
+
+    machine: str
+    kernels: Sequence[Mapping[str, Any]] = ()
+    against_cpu: dict[str, tuple[float, float]] = field(default_factory=dict)
+    speeds: list[ServerSpeed] = field(default_factory=list)
+    wrong_under_load: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def failures(self) -> list[str]:
+        """What should not be, one sentence each."""
+        found = [
+            f"{each['kernel']}, {each['size_px']} px, {each['frames']} frames: not NumPy's bits"
+            for each in self.kernels
+            if not each["same_bits"]
+        ]
+        found += [
+            f"{model}: {nmse:.2f} % NMSE between the GPU's image and the CPU's; expected below 1"
+            for model, (nmse, _) in self.against_cpu.items()
+            if not nmse < 1
+        ]
+        return found + [
+            f"{model}: {count} images under load differ from the one alone"
+            for model, count in self.wrong_under_load.items()
+            if count
+        ]
+
+
+def as_markdown(found: Findings) -> str:
+    """The report; it says first what failed and what was left out."""
+    failures = found.failures()
+    parts = [
+        "# GPU check",
+        found.machine,
+        "## Result",
+        "\n".join(f"- FAILED: {each}" for each in failures) or "Nothing that was checked failed.",
+        "\n".join(f"- left out: {each}" for each in found.left_out) or "Nothing was left out.",
+    ]
+    if found.against_cpu:
+        rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in found.against_cpu.items()]
+        title = "## The demo film, against the server on the CPU"
+        parts += [title, _table(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
+    if found.wrong_under_load:
+        counts = [(model, str(count)) for model, count in found.wrong_under_load.items()]
+        title = "## Images that differ under load from the one alone"
+        parts += [title, _table(("ensemble", "images"), counts)]
+    if found.speeds:
+        parts += ["## Through the server", _speeds(found.speeds)]
+    if found.kernels:
+        parts += ["## Kernels alone", _kernels(found.kernels)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _speeds(speeds: Sequence[ServerSpeed]) -> str:
+    heads = (
+        *("ensemble", "px", "frames of a request", "network, frames/s", "server, frames/s"),
+        *("end to end, frames/s", "bytes to the host per frame"),
+    )
+    rows = [
+        (
+            *(each.model, str(each.size_px), str(each.batch), f"{each.network_per_s:.0f}"),
+            *(f"{each.server_per_s:.0f}", f"{each.end_to_end_per_s:.0f}"),
+            f"{each.bytes_to_host_per_frame:.0f}",
+        )
+        for each in speeds
+    ]
+    return _table(heads, rows)
+
+
+def _kernels(kernels: Sequence[Mapping[str, Any]]) -> str:
+    heads = ("kernel", "px", "frames", "NumPy's bits", "frames/s", "bytes to the host per frame")
+    rows = [
+        (
+            *(str(each["kernel"]), str(each["size_px"]), str(each["frames"])),
+            "yes" if each["same_bits"] else "NO",
+            *(f"{each['frames_per_s']:.0f}", f"{each['bytes_to_host_per_frame']:.0f}"),
+        )
+        for each in kernels
+    ]
+    return _table(heads, rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
