@@ -1,21 +1,21 @@
 """Every network of a repository gets a plan that fits this GPU and passed the gate, or none does.
 
-Read this first: the path of one network is ``_prepared``.
+Read this first: the path of one network is ``_Preparation.run``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import smlm_pipeline
-from smlm_pipeline import contract
-from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.errors import OutputError, PlanError, SettingError
 from smlm_pipeline.plans import gate
 from smlm_pipeline.plans.cache import PLAN_FILE, Entry, PlanCache, replace_file
-from smlm_pipeline.plans.compiler import Compiler
+from smlm_pipeline.plans.compiler import Compiler, Executor
 from smlm_pipeline.plans.key import Choices, PlanKey
 from smlm_pipeline.plans.profiles import networks, profiles
 from smlm_pipeline.plans.reference import Reference, read_reference
@@ -45,8 +45,8 @@ def prepare(
 ) -> list[Prepared]:
     """Put a plan beside the newest network of every model that is one.
 
-    A plan that lies there and is not the right one is removed before anything
-    else, so that a failure leaves nothing that a server could load by mistake.
+    A plan that lies there and is not the right one is removed before one is built,
+    and any by a failure, so that nothing is left that a server could load by mistake.
 
     Parameters
     ----------
@@ -83,85 +83,108 @@ def prepare(
     done = []
     for name in names:
         file = network_file(model_repository, name)
-        reference = read_reference(file, networks()[name][0])
-        key = PlanKey(
-            reference.network_sha256,
-            reference.precision,
-            compiler.version,
-            compiler.compute_capability,
-            choices,
-            profiles(name, largest_tile_px=largest_tile_px),
-        )
-        done.append(_prepared(name, file, reference, key, cache, compiler, tell))
+        with _nothing_left_by_failure(file.parent):
+            reference = read_reference(file, networks()[name][0])
+            key = PlanKey(
+                reference.network_sha256,
+                reference.precision,
+                compiler.version,
+                compiler.compute_capability,
+                choices,
+                profiles(name, largest_tile_px=largest_tile_px),
+            )
+            done.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
     return done
 
 
-def _prepared(
-    model: str,
-    file: Path,
-    reference: Reference,
-    key: PlanKey,
-    cache: PlanCache,
-    compiler: Compiler,
-    tell: Callable[[str], None],
-) -> Prepared:
-    with cache.locked(key):
-        kept = cache.find(key)
-        _withdraw(file.parent, kept)
-        allowed = gate.tolerance(key.precision, tf32=key.choices.tf32)
-        if kept is not None:
-            difference = _difference(compiler, kept.plan, reference, key)
-            gate.check(difference, allowed, model=model)
-            entry = kept
-        else:
-            tell(f"building the plan of {model} for {compiler.gpu}, which takes minutes")
-            entry = _built(model, file, reference, key, cache, compiler)
-            difference = entry.record.largest_difference
-        _put(file.parent, entry)
-    return Prepared(model, file.parent.name, entry.record, difference, kept is not None)
+@dataclass(frozen=True)
+class _Preparation:
+    """All that is needed for the plan of one network."""
+
+    model: str
+    file: Path
+    reference: Reference
+    key: PlanKey
+    cache: PlanCache
+    compiler: Compiler
+    tell: Callable[[str], None]
+
+    def run(self) -> Prepared:
+        """Find the plan or build it, and put it in place."""
+        version = self.file.parent
+        with self.cache.locked(self.key):
+            kept = self.cache.find(self.key)
+            _withdraw(version, right=kept)
+            difference = None if kept is None else self._passing(kept)
+            if kept is None or difference is None:
+                self.tell(f"building the plan of {self.model} for {self.compiler.gpu}: minutes")
+                entry = self._built()
+                difference = entry.record.largest_difference
+            else:
+                entry = kept
+            _put(version, entry)
+        return Prepared(self.model, version.name, entry.record, difference, entry is kept)
+
+    def _passing(self, kept: Entry) -> float | None:
+        """How a kept plan answers today, or None: the driver may be another than at its build."""
+        try:
+            difference, _ = self._judged(kept.plan)
+        except PlanError as error:
+            self.tell(f"the plan of {self.model} that was kept is of no more use: {error}")
+            self.cache.drop(self.key)
+            return None
+        return difference
+
+    def _built(self) -> Entry:
+        """Build the plan and keep it, once it has passed."""
+        begin_s = time.monotonic()
+        compiled = self.compiler.compile(
+            self.file.read_bytes(),
+            self.key.profiles,
+            self.key.choices,
+            self.cache.timing_cache(self.key),
+        )
+        build_s = time.monotonic() - begin_s
+        self.cache.keep_timing_cache(self.key, compiled.timing_cache)
+        difference, executor = self._judged(compiled.plan)
+        record = Record(
+            model=self.model,
+            key=self.key.as_dict(),
+            plan_sha256=sha256(compiled.plan),
+            plan_bytes=len(compiled.plan),
+            gpu=self.compiler.gpu,
+            build_s=round(build_s, 1),
+            activation_bytes=executor.activation_bytes,
+            largest_difference=difference,
+            tolerance=self._allowed,
+            made_by=f"smlm-recon {smlm_pipeline.__version__}",
+        )
+        entry = Entry(compiled.plan, record)
+        self.cache.store(self.key, entry)
+        return entry
+
+    def _judged(self, plan: bytes) -> tuple[float, Executor]:
+        """How far a plan is from its network, if that is not too far."""
+        executor = self.compiler.load(plan)
+        difference = gate.largest_difference(executor, self.reference, self.key.profiles)
+        gate.check(difference, self._allowed, model=self.model)
+        return difference, executor
+
+    @property
+    def _allowed(self) -> float:
+        return gate.tolerance(self.key.precision, tf32=self.key.choices.tf32)
 
 
-def _built(
-    model: str,
-    file: Path,
-    reference: Reference,
-    key: PlanKey,
-    cache: PlanCache,
-    compiler: Compiler,
-) -> Entry:
-    """Build a plan and keep it, once it has passed."""
-    begin_s = time.monotonic()
-    timing = cache.timing_cache(key)
-    compiled = compiler.compile(file.read_bytes(), key.profiles, key.choices, timing)
-    build_s = time.monotonic() - begin_s
-    cache.keep_timing_cache(key, compiled.timing_cache)
-    executor = compiler.load(compiled.plan)
-    difference = gate.largest_difference(executor, reference, key.profiles)
-    allowed = gate.tolerance(key.precision, tf32=key.choices.tf32)
-    gate.check(difference, allowed, model=model)
-    record = Record(
-        model=model,
-        key=key.as_dict(),
-        plan_sha256=sha256(compiled.plan),
-        plan_bytes=len(compiled.plan),
-        gpu=compiler.gpu,
-        build_s=round(build_s, 1),
-        activation_bytes=executor.activation_bytes,
-        largest_difference=difference,
-        tolerance=allowed,
-        made_by=f"smlm-recon {smlm_pipeline.__version__}, contract {contract.CONTRACT_VERSION}",
-    )
-    entry = Entry(compiled.plan, record)
-    cache.store(key, entry)
-    return entry
+@contextlib.contextmanager
+def _nothing_left_by_failure(version: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _withdraw(version, right=None)
+        raise
 
 
-def _difference(compiler: Compiler, plan: bytes, reference: Reference, key: PlanKey) -> float:
-    """What a kept plan answers today: the driver or the GPU may be another than at its build."""
-    return gate.largest_difference(compiler.load(plan), reference, key.profiles)
-
-
-def _withdraw(version: Path, right: Entry | None) -> None:
+def _withdraw(version: Path, *, right: Entry | None) -> None:
     """Remove a plan that is not the right one."""
     placed = version / PLAN_FILE
     try:

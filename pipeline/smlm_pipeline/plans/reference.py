@@ -69,7 +69,7 @@ def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
     if not file.exists():
         raise ContractError(f"no {file}, which a plan is judged by; {remedy}")
     try:
-        with np.load(file) as stored:
+        with file.open("rb") as stream, np.load(stream) as stored:
             found = Reference(
                 str(stored["network_sha256"]),
                 str(stored["precision"]),
