@@ -19,6 +19,7 @@ CODES = {
     errors.ChunkError: 6,
     errors.InferenceError: 6,
     errors.OutputError: 7,
+    errors.PlanError: 8,
 }
 
 BUILTINS = {
