@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline.errors import PlanError
 from smlm_pipeline.network import Network
-from smlm_pipeline.plans.compiler import Compiled
+from smlm_pipeline.plans.compiler import Compiled, Executor
 from smlm_pipeline.plans.key import Choices
 from smlm_pipeline.plans.profiles import Profile
 from smlm_training.delivery.reference import make_reference
@@ -34,7 +34,7 @@ class RuntimeExecutor:
         (folder / "executed.onnx").write_bytes(network)
         self._network = Network(folder / "executed.onnx", intra_op_threads=1)
         self._error = np.float32(error)
-        self.activation_bytes = (1000, 2000, 3000, 4000)
+        self.activation_bytes: tuple[int, ...] = (1000, 2000, 3000, 4000)
         self.asked: list[tuple[int, tuple[int, ...]]] = []
 
     def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
@@ -63,11 +63,13 @@ class RuntimeCompiler:
         choices: Choices,
         timing_cache: bytes,
     ) -> Compiled:
+        if not profiles or choices.workspace_bytes < 1:
+            raise AssertionError("a plan has profiles, and its kernels some memory")
         self.builds += 1
         self.timing_caches.append(timing_cache)
         return Compiled(self._header + network, b"learnt %d" % self.builds)
 
-    def load(self, plan: bytes) -> RuntimeExecutor:
+    def load(self, plan: bytes) -> Executor:
         self.loads += 1
         if not plan.startswith(self._header):
             raise PlanError("the plan is of another GPU")

@@ -180,6 +180,7 @@ class IBuilderConfig:
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
         _check(cache, ITimingCache)
+        _check(ignore_mismatch, bool)
         if cache.content and not cache.content.startswith(b"timings of 10.13"):
             return False
         self._cache = cache
@@ -251,6 +252,8 @@ class IExecutionContext:
         return all(low <= size <= high for low, size, high in within)
 
     def get_tensor_shape(self, name: str) -> list[int]:
+        if name != self._engine.names[1]:
+            raise AssertionError(f"the shape of {name} is no question")
         return [*self._answer(np.zeros(self._specified, np.float32)).shape]
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
@@ -283,7 +286,7 @@ class ICudaEngine:
             bytes.fromhex(told["network"]), providers=["CPUExecutionProvider"]
         )
         ends = (*self.session.get_inputs(), *self.session.get_outputs())
-        self.names = [each.name for each in ends]
+        self.names: list[str] = [each.name for each in ends]
 
     @property
     def num_optimization_profiles(self) -> int:

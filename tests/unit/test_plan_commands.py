@@ -55,9 +55,7 @@ def test_the_containers_start_calls_the_same(repository: Path, gpu: None) -> Non
 
 
 def test_options_reach_the_compiler(repository: Path, gpu: None) -> None:
-    result = _build(
-        repository, "--tf32", "--workspace-mib", "7", "--largest-tile-px", "128"
-    )
+    result = _build(repository, "--tf32", "--workspace-mib", "7", "--largest-tile-px", "128")
     assert result.exit_code == 0, result.output
     config = trt.Builder.last.config
     assert trt.BuilderFlag.TF32 in config.flags

@@ -39,7 +39,11 @@ def version(repository: Path) -> Path:
 
 
 def _prepare(
-    repository: Path, compiler: RuntimeCompiler, *, tf32: bool = False, lines: list[str] | None = None
+    repository: Path,
+    compiler: RuntimeCompiler,
+    *,
+    tf32: bool = False,
+    lines: list[str] | None = None,
 ) -> list[Prepared]:
     return prepare(
         repository,
@@ -55,9 +59,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_plan_is_built_once(
-    repository: Path, version: Path, compiler: RuntimeCompiler
-) -> None:
+def test_a_plan_is_built_once(repository: Path, version: Path, compiler: RuntimeCompiler) -> None:
     lines: list[str] = []
     (first,) = _prepare(repository, compiler, lines=lines)
     assert (first.model, first.version, first.from_cache) == ("unet", "1", False)

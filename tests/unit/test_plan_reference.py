@@ -124,7 +124,7 @@ def test_answers_of_another_type_are_refused(network: Path) -> None:
         found.network_sha256,
         "fp32",
         found.normalized,
-        found.answers.astype(np.float16),  # type: ignore[arg-type]
+        found.answers.astype(np.float16),
     )
     write_reference(network.with_name("reference.npz"), halves)
     with pytest.raises(ContractError, match=r"float16 in fp32, which unet does not take"):

@@ -7,6 +7,7 @@ is in ``tests/compiler``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_an_operator_that_it_does_not_know(compiler: TensorRT, tmp_path: Path) -
 
 def test_other_tensors_are_refused(compiler: TensorRT, tmp_path: Path) -> None:
     network = write_network(tmp_path, DETECTIONS.replace("NORMALIZED", "frames"))
-    with pytest.raises(PlanError, match="1 inputs and 1 outputs; expected .* called NORMALIZED"):
+    with pytest.raises(PlanError, match=r"1 inputs and 1 outputs; expected .* called NORMALIZED"):
         _plan(compiler, network)
 
 
@@ -172,7 +173,9 @@ def test_frames_out_of_the_profile_are_refused(compiler: TensorRT, network: Path
     ],
     ids=["torn", "of another version"],
 )
-def test_a_plan_that_does_not_fit(spoil, message: str, compiler: TensorRT, network: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_that_does_not_fit(
+    spoil: Callable[[bytes], bytes], message: str, compiler: TensorRT, network: Path
+) -> None:
     with pytest.raises(PlanError, match=f"does not take the plan: .*{message}"):
         compiler.load(spoil(_plan(compiler, network)))
 

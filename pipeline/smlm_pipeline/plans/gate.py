@@ -82,4 +82,5 @@ def check(difference: float, allowed: float, *, model: str) -> None:
 def _repeated(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """The first axis, over and over up to ``count``, whole at least once."""
     places = np.arange(max(count, len(values))) % len(values)
-    return values[places]
+    repeated: NDArray[np.float32] = values[places]
+    return repeated

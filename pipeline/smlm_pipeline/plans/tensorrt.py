@@ -144,7 +144,7 @@ class LoadedPlan:
 def complaints(trt: Any) -> Any:
     """A logger of TensorRT's that keeps warnings and errors, to quote them."""
 
-    class Complaints(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Complaints(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)  # bound classes do not take super()
             self._lines: list[str] = []

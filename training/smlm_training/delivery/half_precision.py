@@ -57,8 +57,9 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
     _keep_full_precision(converted.model.graph)
     converted.prune_graph()
     converted.topological_sort()
-    onnx.checker.check_model(converted.model, full_check=True)
-    return converted.model
+    model: onnx.ModelProto = converted.model
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def sensitive_nodes(graph: onnx.GraphProto) -> list[str]:
