@@ -145,6 +145,7 @@ def test_a_network_that_ships_in_fp16(name: str) -> None:
 
 
 @pytest.mark.training
+@pytest.mark.timeout(900)
 def test_every_network_that_can_be_trained(tmp_path: Path) -> None:
     """With random weights, in both precisions: what a compiler takes does not depend on them."""
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
