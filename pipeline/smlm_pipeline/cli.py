@@ -62,6 +62,7 @@ Model = Annotated[
     str,
     typer.Option(
         help=f"Model to ask: the image is drawn from detections by default; "
+        f"{contract.RECONSTRUCTION_FAST.name!r} takes a third of the time and errs more, "
         f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison."
     ),
 ]

@@ -41,7 +41,7 @@ def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
     """
     if model not in contract.STEPS:
         raise SettingError(
-            f"--engine local has no model {model!r}; expected {' or '.join(contract.STEPS)}"
+            f"--engine local has no model {model!r}; expected one of {', '.join(contract.STEPS)}"
         )
     _, network, _ = contract.STEPS[model]
     file = network_file(find_model_repository(model_repository), network.name)

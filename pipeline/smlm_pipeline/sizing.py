@@ -18,7 +18,7 @@ well enough from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from smlm_pipeline import contract, kernels
@@ -71,13 +71,15 @@ class Sizes:
         return asdict(self)
 
 
-def sizes(model: str, *, tile_px: int, frames: int | None, zoom: int, in_flight: int) -> Sizes:
-    """What a server needs for requests to one ensemble.
+def sizes(
+    models: Sequence[str], *, tile_px: int, frames: int | None, zoom: int, in_flight: int
+) -> Sizes:
+    """What a server needs, if all requests may be for the same one of several ensembles.
 
     Parameters
     ----------
-    model : str
-        One of ``contract.STEPS``.
+    models : sequence of str
+        Some of ``contract.STEPS``, at least one.
     tile_px : int
         Edge of the largest tile, in camera pixels.
     frames : int, optional
@@ -90,45 +92,45 @@ def sizes(model: str, *, tile_px: int, frames: int | None, zoom: int, in_flight:
     Returns
     -------
     Sizes
+        Pools for the ensemble that needs most; shared memory for all models that are
+        asked, since a region that has grown stays.
 
     Raises
     ------
     SettingError
         If there is no such model, or a number is out of the contract's range.
     """
-    if model not in contract.STEPS:
-        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.STEPS)}")
-    steps = contract.STEPS[model]
-    zoom = contract.MAP_ZOOM if contract.MAP in steps[1].outputs else zoom
-    settings = Settings(
-        model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom, in_flight=in_flight
-    )
-    tensors = _tensors_bytes(frames_per_chunk(settings, tile_px, tile_px), tile_px, zoom)
-    between = sum(tensors[step.outputs[0].name] for step in steps[:2])
-    crossing = [sum(tensors[each.name] for each in (*step.inputs, *step.outputs)) for step in steps]
-    to_gpu, back = tensors[contract.NORMALIZED.name], tensors[contract.IMAGE.name]
-    region = max(crossing[0], back)
+    on_gpu, to_gpu, region = 0, 0, 0
+    crossing: dict[str, int] = {}
+    for model in models:
+        tensors = _tensors_bytes(model, tile_px, frames, zoom, in_flight)
+        steps = contract.STEPS[model]
+        on_gpu = max(on_gpu, sum(tensors[step.outputs[0].name] for step in steps[:2]))
+        to_gpu = max(to_gpu, tensors[contract.NORMALIZED.name])
+        for step in steps:
+            needed = sum(tensors[each.name] for each in (*step.inputs, *step.outputs))
+            crossing[step.name] = max(crossing.get(step.name, 0), needed)
+        region = max(region, crossing[steps[0].name], tensors[contract.IMAGE.name])
     return Sizes(
-        cuda_pool_bytes=_whole(HEADROOM * in_flight * between),
+        cuda_pool_bytes=_whole(HEADROOM * in_flight * on_gpu),
         pinned_pool_bytes=_whole(HEADROOM * in_flight * to_gpu),
         shm_default_bytes=_whole(region),
         shm_growth_bytes=_whole(region),
-        shm_total_bytes=sum(REGION_PARTS * _whole(max(region, each)) for each in crossing),
+        shm_total_bytes=sum(REGION_PARTS * _whole(max(region, each)) for each in crossing.values()),
     )
 
 
-def largest(needs: Iterable[Sizes]) -> Sizes:
-    """What serves any of several ensembles, when all requests may be for the same one.
-
-    Shared memory adds up, since a region of a model that is asked no more stays.
-    """
-    each = [need.as_dict() for need in needs]
-    most = {name: max(need[name] for need in each) for name in each[0]}
-    return Sizes(**{**most, "shm_total_bytes": sum(need["shm_total_bytes"] for need in each)})
-
-
-def _tensors_bytes(frames: int, tile_px: int, zoom: int) -> dict[str, int]:
-    """Size of every tensor of one request."""
+def _tensors_bytes(
+    model: str, tile_px: int, frames: int | None, zoom: int, in_flight: int
+) -> dict[str, int]:
+    """Size of every tensor of one request to an ensemble."""
+    if model not in contract.STEPS:
+        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.STEPS)}")
+    zoom = contract.MAP_ZOOM if contract.MAP in contract.STEPS[model][1].outputs else zoom
+    settings = Settings(
+        model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom, in_flight=in_flight
+    )
+    frames = frames_per_chunk(settings, tile_px, tile_px)
     pixels = frames * tile_px**2
     fine = kernels.image_shape(zoom, tile_px, tile_px)
     return {

@@ -34,7 +34,7 @@ from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import PlanError
 from smlm_pipeline.plans.key import Choices
-from smlm_pipeline.plans.profiles import Profile, networks, profiles
+from smlm_pipeline.plans.profiles import Profile, profiles
 from smlm_pipeline.plans.tensorrt import complaints, configured, parsed
 from smlm_pipeline.repository import network_file
 from smlm_training.delivery.half_precision import halved
@@ -130,13 +130,13 @@ def _halved(network: bytes) -> bytes:
     return halved(onnx.load_from_string(network)).SerializeToString()
 
 
-@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("name", contract.NETWORKS)
 def test_a_network_that_ships(name: str) -> None:
     network = network_file(REPOSITORY, name).read_bytes()
     _check(network, _profiles(name), on_camera_grid=True)
 
 
-@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("name", contract.NETWORKS)
 def test_a_network_that_ships_in_fp16(name: str) -> None:
     network = network_file(REPOSITORY, name).read_bytes()
     if precision_of(network) == "fp16":

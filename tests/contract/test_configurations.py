@@ -19,7 +19,7 @@ from smlm_pipeline.repository import network_file
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = {model.name: model for model in contract.MODELS}
-NETWORKS = ("unet", "unet_map")
+NETWORKS = tuple(contract.NETWORKS)
 FILES = sorted(REPOSITORY.rglob("*.pbtxt"))
 NETWORK_BYTES_MAX = 5_000_000
 
@@ -78,6 +78,11 @@ def test_every_model_has_a_version(name: str) -> None:
     (version,) = (path for path in (REPOSITORY / name).iterdir() if path.name.isdigit())
     files = {path.name for path in version.iterdir()}
     assert ("model.py" in files) is (name not in contract.STEPS)
+
+
+def test_one_text_serves_every_network_on_a_cpu() -> None:
+    texts = {(REPOSITORY / name / "1" / "model.py").read_bytes() for name in NETWORKS}
+    assert len(texts) == 1
 
 
 @each_file

@@ -31,10 +31,11 @@ CONFIGURATIONS = {
     "normalize": REPOSITORY / "normalize" / "config.pbtxt",
     "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
     "summation": REPOSITORY / "summation" / "config.pbtxt",
+    "unet_fast": REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
     "unet_map": REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
     "summation_map": REPOSITORY / "summation_map" / "config.pbtxt",
 }
-CHAINS = {"unet": "summation", "unet_map": "summation_map"}
+CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 
 
 def _configuration(name: str) -> dict[str, Any]:
@@ -108,7 +109,9 @@ def test_normalize(served: dict[str, ServedModel]) -> None:
         np.testing.assert_array_equal(_tensors(response)["NORMALIZED"], expected)
 
 
-@pytest.mark.parametrize(("name", "answer"), [("unet", "DETECTIONS"), ("unet_map", "MAP")])
+@pytest.mark.parametrize(
+    ("name", "answer"), [("unet", "DETECTIONS"), ("unet_fast", "DETECTIONS"), ("unet_map", "MAP")]
+)
 def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None:
     alone = Network(network_file(REPOSITORY, name), intra_op_threads=0)
     rng = np.random.default_rng(0)
@@ -180,6 +183,8 @@ def _through_the_chain(served: dict[str, ServedModel], network: str, request: Re
         ("unet", (1, 16, 16), 1),
         ("unet", (20, 64, 64), 5),
         ("unet", (2, 128, 72), 16),
+        ("unet_fast", (3, 20, 24), 8),
+        ("unet_fast", (20, 64, 64), 5),
         ("unet_map", (3, 20, 24), 8),
         ("unet_map", (20, 64, 64), 8),
     ],

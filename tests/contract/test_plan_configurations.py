@@ -10,12 +10,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from smlm_pipeline import contract, sizing
-from smlm_pipeline.plans.profiles import networks, profiles
+from smlm_pipeline.plans.profiles import profiles
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
 
-each_network = pytest.mark.parametrize("name", networks())
+each_network = pytest.mark.parametrize("name", contract.NETWORKS)
 
 
 def _configuration(name: str) -> Any:
@@ -83,7 +83,9 @@ def test_the_queue_and_an_execution_fit_the_cuda_pool() -> None:
 
 @each_network
 def test_every_network_bounds_its_queue_alike(name: str) -> None:
-    policies = [_configuration(each).dynamic_batching.default_queue_policy for each in networks()]
+    policies = [
+        _configuration(each).dynamic_batching.default_queue_policy for each in contract.NETWORKS
+    ]
     found = _configuration(name).dynamic_batching.default_queue_policy
     assert all(found == policy for policy in policies)
     assert 0 < found.max_queue_size <= sizing.IN_FLIGHT

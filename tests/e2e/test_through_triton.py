@@ -144,7 +144,10 @@ def test_metrics_show_that_the_frames_went_through_unet(
         assert after - before == film.frame_count
 
 
-@pytest.mark.parametrize(("model", "network"), [("reconstruction", "unet"), (MAP, "unet_map")])
+@pytest.mark.parametrize(
+    ("model", "network"),
+    [(model, network.name) for model, (_, network, _) in contract.STEPS.items()],
+)
 def test_concurrent_requests_share_executions_of_the_network(
     triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str
 ) -> None:

@@ -18,7 +18,6 @@ from smlm_pipeline.plans.cache import PlanCache
 from smlm_pipeline.plans.devices import open_tensorrt
 from smlm_pipeline.plans.key import Choices
 from smlm_pipeline.plans.prepare import Prepared, prepare
-from smlm_pipeline.plans.profiles import networks
 from smlm_pipeline.plans.tensorrt import TensorRT
 from smlm_pipeline.repository import network_file
 
@@ -60,7 +59,7 @@ def prepared(repository: Path, compiler: TensorRT) -> list[Prepared]:
 
 
 def test_every_network_gets_a_plan_that_passes(prepared: list[Prepared], repository: Path) -> None:
-    assert [each.model for each in prepared] == list(networks())
+    assert [each.model for each in prepared] == list(contract.NETWORKS)
     for each in prepared:
         assert each.difference <= each.record.tolerance
         assert (repository / each.model / each.version / "model.plan").exists()

@@ -27,6 +27,7 @@ from smlm_training.fitting import sources
 from smlm_training.fitting.datasets import Ranges, batches
 from smlm_training.fitting.fit import Progress, fit
 from smlm_training.fitting.recipes import Recipe
+from smlm_training.fitting.runs import start_from_run
 from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet import unet
@@ -344,7 +345,7 @@ def test_no_simulator_outlives_its_run(unbroken: _Done) -> None:
 def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Path) -> None:
     """A learning rate of nothing leaves the weights as they came."""
     further = replace(RECIPE, learning_rate=0.0, steps=4, float32_steps=4)
-    model = fit(further, tmp_path, start=unbroken.folder)
+    model = fit(further, tmp_path, start=start_from_run(unbroken.folder))
     for found, expected in zip(model.get_weights(), unbroken.weights, strict=True):
         np.testing.assert_array_equal(found, expected)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -358,7 +359,7 @@ def test_a_map_network_starts_from_the_trunk_of_detections(
     """The one convolution of the shallow trunk comes with its weights, the head begins anew."""
     monkeypatch.setitem(NETWORKS, "unet-map", partial(unet_map, (16,)))  # type: ignore[arg-type]
     further = replace(RECIPE, network="unet-map", learning_rate=0.0, steps=4, float32_steps=4)
-    weights = fit(further, tmp_path, start=unbroken.folder).get_weights()
+    weights = fit(further, tmp_path, start=start_from_run(unbroken.folder)).get_weights()
     trunk = [weight.shape for weight in weights[:-2]]
     assert trunk == [weight.shape for weight in unbroken.weights[: len(trunk)]]
     _assert_same_weights(weights[:-2], unbroken.weights[: len(trunk)])
@@ -369,9 +370,9 @@ def test_a_start_that_begins_with_other_layers_is_refused(
 ) -> None:
     monkeypatch.setitem(NETWORKS, "unet", partial(unet, (32,)))  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="begins with other layers; expected a run of the same"):
-        fit(RECIPE, tmp_path, start=unbroken.folder)
+        fit(RECIPE, tmp_path, start=start_from_run(unbroken.folder))
 
 
-def test_a_start_without_a_network_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_a_network_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="expected the folder of a finished 'recon-train fit'"):
-        fit(RECIPE, tmp_path / "run", start=tmp_path)
+        start_from_run(tmp_path)

@@ -20,6 +20,7 @@ from smlm_training.commands.watch import Watch
 from smlm_training.fitting import fit as training
 from smlm_training.fitting.fit import Progress
 from smlm_training.fitting.recipes import PRESETS, Recipe
+from smlm_training.fitting.runs import Start
 from smlm_training.fitting.sources import FilmFiles
 
 pytestmark = pytest.mark.training
@@ -86,7 +87,12 @@ def test_fit_tells_of_checkpoints_and_of_the_wait(begun: list[Any], tmp_path: Pa
     ]
 
 
-def test_fit_takes_a_preset_its_film_and_a_start(begun: list[Any], tmp_path: Path) -> None:
+def test_fit_takes_a_preset_its_film_and_a_start(
+    begun: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Start([], {})
+    starts = {tmp_path / "b": start}
+    monkeypatch.setattr("smlm_training.delivery.start.start_from", starts.__getitem__)
     film = ["--stack", str(tmp_path / "a.tif"), "--positions", str(tmp_path / "a.csv")]
     options = ["--preset", "seed", *film, "--start", str(tmp_path / "b")]
     result = _invoke(str(tmp_path / "run"), *options, "--no-resume", "--strategy", "none")
@@ -94,7 +100,7 @@ def test_fit_takes_a_preset_its_film_and_a_start(begun: list[Any], tmp_path: Pat
     assert begun[0] == {
         "recipe": PRESETS["seed"],
         "folder": tmp_path / "run",
-        "start": tmp_path / "b",
+        "start": start,
         "film": FilmFiles(tmp_path / "a.tif", tmp_path / "a.csv"),
         "resume": False,
         "strategy": None,
@@ -133,8 +139,8 @@ def test_fit_shows_a_preset(begun: list[Any]) -> None:
     result = _invoke("--preset", "finish", "--seed", "5", "--print-preset")
     assert result.exit_code == 0, result.output
     shown = json.loads(result.stdout)
-    assert (shown["seed"], shown["steps"]) == (5, 4_000)
-    assert shown["ranges"]["photons_spread"] == [0.05, 0.3]
+    assert (shown["seed"], shown["steps"]) == (5, 24_000)
+    assert shown["ranges"]["photons_spread"] == [0.05, 0.35]
     assert begun == []
 
 

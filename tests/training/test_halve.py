@@ -19,7 +19,6 @@ from fakes.networks import write_card, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, SettingError
 from smlm_pipeline.network import Network
-from smlm_pipeline.plans.profiles import networks
 from smlm_pipeline.plans.reference import read_reference
 from smlm_pipeline.repository import network_file
 from smlm_training.cli import app
@@ -89,7 +88,7 @@ def test_inside_is_half_and_the_ends_are_whole(network: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("name", contract.NETWORKS)
 def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path) -> None:
     """Two casts, none between layers of one precision; answers moved by rounding alone."""
     file = network_file(model_repository, name)
@@ -102,7 +101,7 @@ def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path)
     assert {kinds[outputs[node]] for node in sensitive_nodes(whole.graph)} == {FLOAT}
     halves = [name for name, kind in kinds.items() if kind == FLOAT16]
     assert len(halves) > len(kinds) / 2
-    reference = read_reference(file, networks()[name][0])
+    reference = read_reference(file, contract.NETWORKS[name])
     path = file_in(found, name)
     largest = np.abs(reference.answers).max(axis=(0, 2, 3), keepdims=True)
     answers = Network(path, intra_op_threads=1).detect(reference.normalized)

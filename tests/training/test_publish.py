@@ -41,7 +41,7 @@ def network(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(model_repository: Path, tmp_path: Path) -> Path:
     """A copy with one version of each network."""
-    for model in ("reconstruction", "unet", "unet_map"):
+    for model in ("reconstruction", *contract.NETWORKS):
         shutil.copytree(model_repository / model, tmp_path / "models" / model)
         if model != "reconstruction":
             write_card(tmp_path / "models" / model / "1" / "model.onnx")
@@ -96,9 +96,20 @@ def test_a_map_network_is_published_as_its_model(tmp_path: Path, repository: Pat
     done = publish(network, repository)
     assert (done.model, done.folder) == ("unet_map", repository / "unet_map" / "2")
     assert _names(repository / "unet") == ["1", "config.pbtxt", "configs"]
-    with pytest.raises(ContractError, match="answers with MAP, which unet_map serves and unet"):
+    with pytest.raises(
+        ContractError, match=r"answers with MAP, which unet does not serve: .* unet_map"
+    ):
         publish(network, repository, model="unet")
     assert publish(network, repository, model="unet_map").version == 3
+
+
+def test_the_small_network_is_published_as_its_model(tmp_path: Path, repository: Path) -> None:
+    """It answers as the default one does: its card tells them apart, unless a model is named."""
+    network = write_network(tmp_path / "exported")
+    card = json.loads(network.with_name("model.json").read_text())
+    network.with_name("model.json").write_text(json.dumps({**card, "name": "unet_fast"}))
+    assert publish(network, repository).folder == repository / "unet_fast" / "2"
+    assert publish(network, repository, model="unet").folder == repository / "unet" / "2"
 
 
 REFUSED_NETWORKS = {

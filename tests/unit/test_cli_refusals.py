@@ -39,7 +39,7 @@ def test_absurd_pixel_size(film: Path, size: str) -> None:
         ("--tile-px", "66", "tile is 66 pixels; expected a multiple of 4"),
         (
             *("--model", "mine"),
-            "--engine local has no model 'mine'; expected reconstruction or reconstruction_map",
+            "--engine local has no model 'mine'; expected one of reconstruction, reconstruction_",
         ),
     ],
 )

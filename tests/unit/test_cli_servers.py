@@ -115,6 +115,7 @@ def test_a_server_with_one_of_the_ensembles() -> None:
         by_default = invoke("status", "--server", server.address)
     assert {model: each.exit_code for model, each in asked.items()} == {
         "reconstruction": 0,
+        "reconstruction_fast": 5,
         "reconstruction_map": 5,
     }
     assert by_default.exit_code == 0
@@ -122,7 +123,7 @@ def test_a_server_with_one_of_the_ensembles() -> None:
     told = json.loads(asked["reconstruction"].stdout)
     assert (told["asked"], told["fits"]) == ("reconstruction", True)
     missing = {model["name"] for model in told["models"] if not model["ready"]}
-    assert missing == {"unet_map", "summation_map", "reconstruction_map"}
+    assert missing == {model.name for model in contract.MODELS} - set(drawing)
     assert "'reconstruction_map' of the server at" in asked["reconstruction_map"].stderr
 
 

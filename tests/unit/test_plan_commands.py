@@ -119,7 +119,7 @@ def test_sizes_of_one_model_as_json() -> None:
     arguments = ["plan", "sizes", "--model", "reconstruction", "--tile-px", "128", "--frames", "8"]
     result = CliRunner().invoke(app, [*arguments, "--in-flight", "2", "--zoom", "10", "--json"])
     assert result.exit_code == 0, result.output
-    expected = sizing.sizes("reconstruction", tile_px=128, frames=8, zoom=10, in_flight=2)
+    expected = sizing.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
     assert json.loads(result.stdout) == expected.as_dict()
 
 

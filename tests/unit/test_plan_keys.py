@@ -12,7 +12,7 @@ from smlm_pipeline.errors import PlanError, SettingError
 from smlm_pipeline.plans import key as keys
 from smlm_pipeline.plans import versions
 from smlm_pipeline.plans.key import Choices, PlanKey
-from smlm_pipeline.plans.profiles import Profile, networks, profiles
+from smlm_pipeline.plans.profiles import Profile, ensemble_of, profiles
 from smlm_pipeline.settings import Settings, frames_per_chunk
 
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
@@ -60,11 +60,11 @@ def test_rounding_is_off_unless_asked_for() -> None:
 
 # --- profiles -------------------------------------------------------------------------------
 
-each_network = pytest.mark.parametrize("name", networks())
+each_network = pytest.mark.parametrize("name", contract.NETWORKS)
 
 
 def test_every_network_of_the_contract_is_one() -> None:
-    assert set(networks()) == {steps[1].name for steps in contract.STEPS.values()}
+    assert set(contract.NETWORKS) == {steps[1].name for steps in contract.STEPS.values()}
 
 
 @each_network
@@ -81,7 +81,7 @@ def test_a_profile_a_tile_size(name: str) -> None:
 @pytest.mark.parametrize("tile_px", contract.TILE_SIZES_PX)
 def test_whole_chunks_are_what_a_profile_is_best_at(name: str, tile_px: int) -> None:
     """Triton takes the profile at the least distance of all sizes, N included."""
-    frames = frames_per_chunk(Settings(model=networks()[name][1]), tile_px, tile_px)
+    frames = frames_per_chunk(Settings(model=ensemble_of(name)), tile_px, tile_px)
     chunk = (frames, 2, tile_px, tile_px)
 
     def distance(profile: Profile) -> float:

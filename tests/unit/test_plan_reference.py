@@ -15,7 +15,6 @@ from fakes.networks import DETECTIONS, MAP, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.network import Network
-from smlm_pipeline.plans.profiles import networks
 from smlm_pipeline.plans.reference import Reference, read_reference, write_reference
 from smlm_pipeline.repository import network_file
 from smlm_training.delivery.reference import make_reference
@@ -50,11 +49,11 @@ def test_the_same_network_gives_the_same_file(network: Path) -> None:
     assert make_reference(network).read_bytes() == make_reference(network).read_bytes()
 
 
-@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("name", contract.NETWORKS)
 def test_the_networks_that_ship_have_theirs(name: str, model_repository: Path) -> None:
     """If this fails: recon-train reference model_repository/NAME/VERSION/model.onnx."""
     file = network_file(model_repository, name)
-    found = read_reference(file, networks()[name][0])
+    found = read_reference(file, contract.NETWORKS[name])
     assert file.with_name("reference.npz").stat().st_size < SIZE_BYTES_MAX
     again = Network(file, intra_op_threads=1).detect(found.normalized)
     largest = np.abs(found.answers).max(axis=(0, 2, 3), keepdims=True)

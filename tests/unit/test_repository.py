@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline import repository
+from smlm_pipeline import contract, repository
 from smlm_pipeline.errors import SettingError
 
 
@@ -21,7 +21,7 @@ def test_the_checkout_has_one_with_a_network() -> None:
     found = repository.find_model_repository()
     assert found.is_absolute()
     assert found.name == "model_repository"
-    for name in ("unet", "unet_map"):
+    for name in contract.NETWORKS:
         assert repository.network_file(found, name).parts[-3:] == (name, "1", "model.onnx")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from smlm_pipeline import contract, sizing
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.sizing import Sizes, largest, sizes
+from smlm_pipeline.sizing import Sizes, sizes
 
 MIB = 1 << 20
 
@@ -19,7 +19,7 @@ def _sizes(
     zoom: int = 8,
     in_flight: int = 4,
 ) -> Sizes:
-    return sizes(model, tile_px=tile_px, frames=frames, zoom=zoom, in_flight=in_flight)
+    return sizes([model], tile_px=tile_px, frames=frames, zoom=zoom, in_flight=in_flight)
 
 
 def test_values() -> None:
@@ -74,10 +74,18 @@ def test_a_map_network_has_a_zoom_of_its_own() -> None:
 
 
 def test_any_ensemble_may_be_asked_by_all() -> None:
+    """Pools are for the one that needs most; ``normalize`` has one region, whoever is asked."""
     needs = [_sizes(name, frames=None) for name in contract.STEPS]
-    found = largest(needs)
+    found = sizes(list(contract.STEPS), tile_px=512, frames=None, zoom=8, in_flight=4)
     assert found.cuda_pool_bytes == max(need.cuda_pool_bytes for need in needs)
-    assert found.shm_total_bytes == sum(need.shm_total_bytes for need in needs)
+    assert found.pinned_pool_bytes == max(need.pinned_pool_bytes for need in needs)
+    assert found.shm_total_bytes < sum(need.shm_total_bytes for need in needs)
+    assert found.shm_total_bytes >= 2 * len(contract.NETWORKS) * found.shm_default_bytes
+
+
+def test_the_same_steps_need_no_more() -> None:
+    twice = sizes(["reconstruction"] * 2, tile_px=512, frames=8, zoom=8, in_flight=4)
+    assert twice == _sizes()
 
 
 def test_flags_of_the_server() -> None:

@@ -1,20 +1,23 @@
-"""Triton model ``unet`` on a CPU: ONNX Runtime over the ``model.onnx`` beside this file."""
+"""A network on a CPU: ONNX Runtime over the ``model.onnx`` beside this file.
+
+The same text serves every network of the repository; the configuration says which it is.
+"""
 
 import triton_python_backend_utils as pb_utils
 
-from smlm_pipeline import contract, served_network, serving
+from smlm_pipeline import served_network, serving
 
 
 class TritonPythonModel:
-    """Normalised frames in, detections out."""
+    """Normalised frames in, the network's answer out."""
 
     def initialize(self, args):
         """Load the network."""
-        self._network = served_network.load(args, contract.UNET)
+        self._spec, self._network = served_network.load(args)
 
     def execute(self, requests):
         """Run the network on each request's frames."""
-        return serving.respond(pb_utils, contract.UNET, requests, self._detect)
+        return serving.respond(pb_utils, self._spec, requests, self._detect)
 
     def _detect(self, normalized):
         return [self._network.detect(normalized)]

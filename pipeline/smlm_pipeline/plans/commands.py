@@ -104,9 +104,12 @@ def sizes(
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
     with door():
-        need = sizing.largest(
-            sizing.sizes(name, tile_px=tile_px, frames=frames, zoom=zoom, in_flight=in_flight)
-            for name in model or contract.STEPS
+        need = sizing.sizes(
+            model or list(contract.STEPS),
+            tile_px=tile_px,
+            frames=frames,
+            zoom=zoom,
+            in_flight=in_flight,
         )
         if as_json:
             typer.echo(json.dumps(need.as_dict(), indent=2))

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import smlm_pipeline
+from smlm_pipeline import contract
 from smlm_pipeline.errors import OutputError, PlanError, SettingError
 from smlm_pipeline.plans import gate
 from smlm_pipeline.plans.cache import PLAN_FILE, Entry, PlanCache, replace_file
 from smlm_pipeline.plans.compiler import Compiler, Executor
 from smlm_pipeline.plans.key import Choices, PlanKey
-from smlm_pipeline.plans.profiles import networks, profiles
+from smlm_pipeline.plans.profiles import profiles
 from smlm_pipeline.plans.reference import Reference, read_reference
 from smlm_pipeline.plans.sidecar import SIDECAR_FILE, Record, sha256
 from smlm_pipeline.repository import network_file
@@ -74,17 +75,19 @@ def prepare(
     OutputError
         If the repository cannot be written to.
     """
-    names = [name for name in networks() if (model_repository / name / "config.pbtxt").exists()]
+    names = [
+        name for name in contract.NETWORKS if (model_repository / name / "config.pbtxt").exists()
+    ]
     if not names:
         raise SettingError(
-            f"{model_repository} has none of the networks {', '.join(networks())}; expected a "
-            "model repository of this project"
+            f"{model_repository} has none of the networks {', '.join(contract.NETWORKS)}; "
+            "expected a model repository of this project"
         )
     done = []
     for name in names:
         file = network_file(model_repository, name)
         with _nothing_left_by_failure(file.parent):
-            reference = read_reference(file, networks()[name][0])
+            reference = read_reference(file, contract.NETWORKS[name])
             key = PlanKey(
                 reference.network_sha256,
                 reference.precision,

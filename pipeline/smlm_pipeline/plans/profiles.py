@@ -30,14 +30,6 @@ class Profile:
     largest: Shape
 
 
-def networks() -> dict[str, tuple[contract.ModelSpec, str]]:
-    """The contract's networks by name, each with the first ensemble that it is a step of."""
-    found: dict[str, tuple[contract.ModelSpec, str]] = {}
-    for ensemble, (_, network, _) in contract.STEPS.items():
-        found.setdefault(network.name, (network, ensemble))
-    return found
-
-
 def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
     """The profiles of a network's plan, in the order of ``contract.TILE_SIZES_PX``.
 
@@ -48,7 +40,7 @@ def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
     Parameters
     ----------
     model : str
-        One of ``networks()``.
+        One of ``contract.NETWORKS``.
     largest_tile_px : int
         One of ``contract.TILE_SIZES_PX``.
 
@@ -63,15 +55,19 @@ def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
             f"largest tile is {largest_tile_px} pixels; expected one of "
             f"{', '.join(map(str, sizes_px))}"
         )
-    spec, ensemble = networks()[model]
     asked = (size if size <= largest_tile_px else sizes_px[0] for size in sizes_px)
-    return tuple(_profile(spec, ensemble, tile_px) for tile_px in asked)
+    return tuple(_profile(contract.NETWORKS[model], tile_px) for tile_px in asked)
 
 
-def _profile(spec: contract.ModelSpec, ensemble: str, tile_px: int) -> Profile:
+def ensemble_of(model: str) -> str:
+    """The ensemble that a network is asked through."""
+    return next(name for name, steps in contract.STEPS.items() if steps[1].name == model)
+
+
+def _profile(spec: contract.ModelSpec, tile_px: int) -> Profile:
     """Usual is a whole chunk of the client, as it cuts films unless told otherwise."""
     channels, smallest_px = spec.inputs[0].dims[0], contract.MIN_FRAME_PX
-    usual_frames = frames_per_chunk(Settings(model=ensemble), tile_px, tile_px)
+    usual_frames = frames_per_chunk(Settings(model=ensemble_of(spec.name)), tile_px, tile_px)
     return Profile(
         smallest=(1, channels, smallest_px, smallest_px),
         usual=(usual_frames, channels, tile_px, tile_px),

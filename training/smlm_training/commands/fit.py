@@ -15,6 +15,7 @@ from smlm_training.fitting.preset_files import preset_json, recipe_of
 from smlm_training.fitting.recipes import PRESETS, Recipe
 
 if TYPE_CHECKING:
+    from smlm_training.fitting.runs import Start
     from smlm_training.fitting.sources import FilmFiles
 
 
@@ -30,7 +31,9 @@ def fit(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a finished run whose network, or its first layers, to train further."
+            metavar="RUN_OR_NETWORK",
+            help="Train further: a finished run, a model.onnx with its card, or a network of the "
+            "model repository by its name, such as unet. Another network takes its first layers.",
         ),
     ] = None,
     steps: Annotated[
@@ -67,7 +70,7 @@ def fit(
             training.fit(
                 recipe,
                 folder,
-                start=start,
+                start=None if start is None else _start(start),
                 film=_film(stack, positions),
                 resume=resume,
                 strategy=training.all_devices() if strategy == "auto" else None,
@@ -75,6 +78,12 @@ def fit(
                 report=watch.report,
                 tick=watch.tick,
             )
+
+
+def _start(path: Path) -> Start:
+    from smlm_training.delivery.start import start_from
+
+    return start_from(path)
 
 
 def _recipe(preset: str, steps: int | None, seed: int | None) -> Recipe:

@@ -53,7 +53,10 @@ def match(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
         _tell(found, known, sample, pixel_size_nm)
-        typer.echo(f"{path}: train by it with 'recon-train fit FOLDER --preset {path}'")
+        typer.echo(
+            f"{path}: train the network that ships by it, in an hour, with\n"
+            f"  recon-train fit FOLDER --preset {path} --start unet"
+        )
 
 
 def _source(stack: Path, sample: Sample, camera: str, pixel_size_nm: float) -> dict[str, object]:

@@ -29,8 +29,8 @@ def publish(
         typer.Option(help="Repository to publish in; by default that of the checkout."),
     ] = None,
     model: Annotated[
-        Literal["unet", "unet_map"] | None,
-        typer.Option(help="Model to publish as; by default the one that answers alike."),
+        Literal["unet", "unet_fast", "unet_map"] | None,
+        typer.Option(help="Model to publish as; by default the one that the card names."),
     ] = None,
 ) -> None:
     """Put a network into a model repository, as the next version of its model.

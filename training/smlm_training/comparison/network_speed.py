@@ -11,9 +11,10 @@ import json
 import platform
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import keras
 import numpy as np
@@ -36,6 +37,9 @@ PEER = "deep-storm"
 """What the others are compared with."""
 
 
+Key = TypeVar("Key")
+
+
 @dataclass(frozen=True)
 class NetworkSpeed:
     """Median, fastest and slowest round of one network; ``times_peer`` is of the medians."""
@@ -53,19 +57,27 @@ def main(
     output: Annotated[Path | None, typer.Option("-o", help="JSON file to write.")] = None,
 ) -> None:
     """Measure, print, and write the figures as JSON if asked to."""
-    machine = (
+    with tempfile.TemporaryDirectory() as folder:
+        found = _timed(Path(folder), reference_frames(), rounds)
+    Console().print(_table(found))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figures = {"machine": machine(), "networks": [asdict(each) for each in found]}
+        output.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def machine() -> str:
+    """What the times were measured on, in words."""
+    return (
         f"{available_cpus()} CPU threads ({platform.machine()}), ONNX Runtime "
         f"{onnxruntime.__version__} in FP32, {FRAMES} frames of {SIZE_PX} x {SIZE_PX}"
     )
+
+
+def reference_frames() -> NDArray[np.float32]:
+    """Frames (``FRAMES``, 2, ``SIZE_PX``, ``SIZE_PX``) as networks read them."""
     film = preset_film("microtubules", seed=5, frames=16, height_px=SIZE_PX, width_px=SIZE_PX)
-    frames = normalized(film.frames_adu)[:FRAMES]
-    with tempfile.TemporaryDirectory() as folder:
-        found = _timed(Path(folder), frames, rounds)
-    Console().print(_table(machine, found))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figures = {"machine": machine, "networks": [asdict(each) for each in found]}
-        output.write_text(json.dumps(figures, indent=2) + "\n")
+    return normalized(film.frames_adu)[:FRAMES]
 
 
 def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[NetworkSpeed]:
@@ -75,10 +87,7 @@ def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[Netwo
         file = folder / f"{name}.onnx"
         parameters[name] = export(build(), file, frames[:1]).parameters
         sessions[name] = Network(file, intra_op_threads=0)
-    times_ms: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(rounds):
-        for name, network in sessions.items():
-            times_ms[name].append(_ms_per_frame(network, frames))
+    times_ms = timed_in_turn(sessions, frames, rounds)
     medians = {name: float(np.median(each)) for name, each in times_ms.items()}
     return [
         NetworkSpeed(
@@ -93,6 +102,17 @@ def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[Netwo
     ]
 
 
+def timed_in_turn(
+    networks: Mapping[Key, Network], frames: NDArray[np.float32], rounds: int
+) -> dict[Key, list[float]]:
+    """Milliseconds a frame of each network in each round; all of them take turns."""
+    times_ms: dict[Key, list[float]] = {key: [] for key in networks}
+    for _ in range(rounds):
+        for key, network in networks.items():
+            times_ms[key].append(_ms_per_frame(network, frames))
+    return times_ms
+
+
 def _ms_per_frame(network: Network, frames: NDArray[np.float32]) -> float:
     """Mean over ``ROUND_S`` seconds, after one run that the cache belonged to another network."""
     network.detect(frames)
@@ -103,8 +123,8 @@ def _ms_per_frame(network: Network, frames: NDArray[np.float32]) -> float:
     return (time.perf_counter() - started) * 1e3 / (runs * len(frames))
 
 
-def _table(machine: str, found: list[NetworkSpeed]) -> Table:
-    table = Table(title=machine, title_justify="left")
+def _table(found: list[NetworkSpeed]) -> Table:
+    table = Table(title=machine(), title_justify="left")
     for heading in ("network", "parameters", "ms a frame", "fastest to slowest", f"x {PEER}"):
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
     for each in found:

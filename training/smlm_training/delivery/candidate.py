@@ -17,9 +17,6 @@ from smlm_pipeline.network import Network
 
 CARD_FILE = "model.json"
 
-SERVED = {spec.name: spec for spec in (contract.UNET, contract.UNET_MAP)}
-"""The models of a repository that are networks."""
-
 _PROBES = ((1, 16, 16), (3, 20, 36))
 """N, H and W of the blank frames that a network has to answer: two, for axes that are open."""
 
@@ -48,7 +45,7 @@ def read_candidate(network_file: Path, model: str | None) -> Candidate:
     network_file : Path
         The ONNX file, with ``model.json`` beside it.
     model : str, optional
-        ``unet`` or ``unet_map``; by default the one that answers as the network does.
+        One of the contract's networks; by default the one that the card names.
 
     Raises
     ------
@@ -59,7 +56,8 @@ def read_candidate(network_file: Path, model: str | None) -> Candidate:
     """
     network, card_text = _read(network_file), _read(network_file.with_name(CARD_FILE))
     card = _checked_card(network_file, network, card_text)
-    return Candidate(network, card_text, card, _checked_spec(network_file, model))
+    spec = _checked_spec(network_file, model, str(card.get("name")))
+    return Candidate(network, card_text, card, spec)
 
 
 def _read(file: Path) -> bytes:
@@ -96,8 +94,8 @@ def _checked_card(network_file: Path, network: bytes, card_text: bytes) -> dict[
     return checked
 
 
-def _checked_spec(network_file: Path, model: str | None) -> contract.ModelSpec:
-    """The model that answers as the network does, if the network keeps the contract."""
+def _checked_spec(network_file: Path, model: str | None, named: str) -> contract.ModelSpec:
+    """The model asked for, named by the card, or that answers alike, if the network fits it."""
     try:
         network = Network(network_file, intra_op_threads=1)
         for probe in _PROBES:
@@ -108,10 +106,10 @@ def _checked_spec(network_file: Path, model: str | None) -> contract.ModelSpec:
             f"{network_file} does not answer frames of any number and size ({error}); expected a "
             "network of 'recon-train export'"
         ) from error
-    spec = next(spec for spec in SERVED.values() if spec.outputs == (network.answer,))
-    if model not in {None, spec.name}:
+    fitting = contract.networks_that_answer(network.answer)
+    if model is not None and model not in fitting:
         raise ContractError(
-            f"{network_file} answers with {network.answer.name}, which {spec.name} serves and "
-            f"{model} does not: publish it as {spec.name}"
+            f"{network_file} answers with {network.answer.name}, which {model} does not serve: "
+            f"publish it as {' or '.join(fitting)}"
         )
-    return spec
+    return fitting.get(model or named, next(iter(fitting.values())))

@@ -42,6 +42,13 @@ def code_sha256() -> str:
     return total.hexdigest()
 
 
+def served_as(manifest: Mapping[str, Any], network: Network) -> str:
+    """The model that serves a network: the one called like it, or the first that answers alike."""
+    fitting = contract.networks_that_answer(network.answer)
+    name = str(manifest.get("recipe", {}).get("network")).replace("-", "_")
+    return name if name in fitting else next(iter(fitting))
+
+
 def write_card(
     network_file: Path, manifest: Mapping[str, Any], *, parameters: int, parity: float
 ) -> Path:
@@ -49,7 +56,7 @@ def write_card(
     network = Network(network_file, intra_op_threads=0)
     found = robustness.changes(network)
     card = {
-        "name": (contract.UNET_MAP if network.answer == contract.MAP else contract.UNET).name,
+        "name": served_as(manifest, network),
         "contract_version": contract.CONTRACT_VERSION,
         "sha256": hashlib.sha256(network_file.read_bytes()).hexdigest(),
         "parameters": parameters,

@@ -81,7 +81,7 @@ def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]
         Keras differ by more than ``PARITY_TOLERANCE``.
     """
     answer = answer_of(model)
-    graph = _convert(model, answer)
+    graph = convert(model, answer)
     onnx.checker.check_model(graph, full_check=True)
     beside = path.with_suffix(".partial.onnx")
     try:
@@ -161,8 +161,10 @@ def answer_of(model: keras.Model) -> contract.TensorSpec:
     )
 
 
-def _convert(model: keras.Model, answer: contract.TensorSpec) -> onnx.ModelProto:
-    """ONNX graph with channels first and the contract's names, N, H and W left open.
+def convert(model: keras.Model, answer: contract.TensorSpec) -> onnx.ModelProto:
+    """ONNX graph of a network, with channels first and the contract's names.
+
+    N, H and W are left open.
 
     Inference makes a batch normalisation a multiplication and an addition, which
     TensorFlow's own optimiser and the converter's fold into the convolution before it.

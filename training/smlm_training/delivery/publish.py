@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import smlm_pipeline
+from smlm_pipeline import contract
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.repository import find_model_repository
-from smlm_training.delivery.candidate import CARD_FILE, SERVED, read_candidate
+from smlm_training.delivery.candidate import CARD_FILE, read_candidate
 from smlm_training.delivery.half_card import check_stated
 from smlm_training.delivery.reference import make_reference, precision_of
 
@@ -68,7 +69,7 @@ def writable_repository(given: Path | None) -> Path:
             f"{repository} belongs to the installed package, whose next upgrade would drop the "
             "new version; copy the folder, and name the copy with --model-repository"
         )
-    for folder in (repository / model for model in SERVED):
+    for folder in (repository / model for model in contract.NETWORKS):
         if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(
                 f"{folder} is not writable for this user; expected a repository of yours, named "
@@ -89,7 +90,7 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
     repository : Path
         A model repository that is writable.
     model : str, optional
-        ``unet`` or ``unet_map``; by default the one that answers as the network does.
+        One of ``contract.NETWORKS``; by default the one that the card names.
 
     Raises
     ------

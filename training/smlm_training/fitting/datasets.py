@@ -49,6 +49,11 @@ class Ranges:
     filament_share: float = 0.6
     bundle_share: float = 0.4
     """Of the films of filaments: those whose filaments run in bundles of two to four."""
+    filament_turn_rad: Range = (0.03, 0.4)
+    """Spread of directions of filaments without bundles: small, they keep their distance;
+    large, they meet and part at small angles, which no single frame can tell apart."""
+    filament_sway: Range = (0.3, 2.5)
+    """How much they wave, relative to the films that networks are scored on."""
     empty_share: float = 0.02
     photons: Range = (500.0, 5000.0)
     photons_spread: Range = (0.05, 0.35)
@@ -246,8 +251,10 @@ def _random_filaments(rng: np.random.Generator, ranges: Ranges) -> Filaments:
             density_per_px=density_per_px,
             radius_px=radius_px,
             border_px=BORDER_PX,
+            turn_rad=_log_uniform(rng, ranges.filament_turn_rad),
+            sway=_log_uniform(rng, ranges.filament_sway),
         )
-    gap_px = widest_px * rng.uniform(1.2, 3.0)
+    gap_px = min(widest_px * rng.uniform(1.2, 3.0), size_px / 3)  # more leaves patches empty
     return bundled_filaments(
         rng,
         height_px=size_px,

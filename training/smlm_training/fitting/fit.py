@@ -22,13 +22,13 @@ from smlm_pipeline.errors import SettingError
 from smlm_training.fitting.checkpoints import load_state, save_state
 from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.runs import (
+    Start,
     append_history,
     begin_manifest,
     check_same_run,
     described,
     resume_manifest,
     save_network,
-    trained_weights,
 )
 from smlm_training.fitting.sources import FilmFiles, Source, source_of
 from smlm_training.fitting.stream import Stream
@@ -71,7 +71,7 @@ def fit(
     recipe: Recipe,
     folder: Path,
     *,
-    start: Path | None = None,
+    start: Start | None = None,
     film: FilmFiles | None = None,
     resume: bool = True,
     strategy: tf.distribute.Strategy | None = None,
@@ -87,8 +87,8 @@ def fit(
         What to train.
     folder : Path
         Where the run's files lie; a run that was interrupted goes on there.
-    start : Path, optional
-        Folder of a finished run whose network is trained further.
+    start : Start, optional
+        A trained network, or one with the same first layers, to train further.
     film : FilmFiles, optional
         What a recipe that trains on a film is given.
     resume : bool
@@ -112,7 +112,8 @@ def fit(
     ------
     SettingError
         If the folder holds a run by another recipe, or any run and ``resume`` is
-        false; if the start has no network; if the data or the memory are short;
+        false; if the start begins with other layers; if the data or the memory are
+        short;
         or if the loss is no longer finite.
     StackError
         If the film cannot be used.
@@ -132,7 +133,7 @@ def _trainer(
     recipe: Recipe,
     folder: Path,
     source: Source,
-    start: Path | None,
+    start: Start | None,
     resume: bool,
     strategy: tf.distribute.Strategy,
     command: str,
@@ -142,7 +143,7 @@ def _trainer(
     now = described(recipe, source.described(), command=command, devices=devices)
     state = load_state(folder)
     if state is None:
-        weights = None if start is None else trained_weights(start)
+        weights = None if start is None else start.weights
         trainer = Trainer(recipe, strategy, weights=weights)
         folder.mkdir(parents=True, exist_ok=True)
         begin_manifest(folder, now, start)

@@ -108,11 +108,10 @@ PRESETS = {
     "default": Recipe(),
     "finish": Recipe(
         seed=20261123,
-        steps=4_000,
-        float32_steps=4_000,
-        learning_rate=2e-4,
-        warmup_steps=200,
-        ranges=Ranges(photons_spread=(0.05, 0.3)),
+        steps=24_000,
+        float32_steps=6_000,
+        learning_rate=4e-4,
+        warmup_steps=300,
     ),
     "fast": Recipe(network="unet-fast"),
     "map": Recipe(network="unet-map", steps=20_000, float32_steps=2_500),
@@ -130,10 +129,9 @@ PRESETS = {
 }
 """By the name that the command line takes.
 
-``finish`` follows ``default``: it narrows how much molecules of a film differ in brightness, which
-decides how many are counted where they overlap. ``fast`` is ``default`` for the
-small network. ``map`` is the U-Net with a fine map as its answer,
-on simulated films. ``seed`` is the seed's recipe: its network form, data, loss as written, batch
-and 100 epochs of 7,000 pairs; schedule and learning rate are Deep-STORM's (doi
+``finish`` goes on from a trained ``unet`` (``fit --start``), at a learning rate that forgets
+little. ``fast`` is ``default`` for the small network. ``map`` is the U-Net with a fine map as its
+answer, on simulated films. ``seed`` is the seed's recipe: its network form, data, loss as written,
+batch and 100 epochs of 7,000 pairs; schedule and learning rate are Deep-STORM's (doi
 10.1364/OPTICA.5.000458), where the seed's text has 1e-4 and no schedule.
 """

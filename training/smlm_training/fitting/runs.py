@@ -6,7 +6,7 @@ import csv
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,28 @@ from smlm_training.fitting.recipes import Recipe
 MANIFEST_FILE = "manifest.json"
 HISTORY_FILE = "history.csv"
 NETWORK_FILE = "network.keras"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained network to begin with: its weights in Keras' order, and its manifest."""
+
+    weights: list[NDArray[Any]]
+    manifest: Mapping[str, Any]
+
+
+def start_from_run(run: Path) -> Start:
+    """The network of a finished run.
+
+    Raises
+    ------
+    SettingError
+        If the run has no network yet, or no manifest.
+    """
+    file = run / NETWORK_FILE
+    if not file.exists():
+        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
+    return Start(keras.saving.load_model(file).get_weights(), read_manifest(run))
 
 
 def described(
@@ -55,15 +77,9 @@ def described(
     }
 
 
-def begin_manifest(folder: Path, now: Mapping[str, Any], start: Path | None) -> None:
-    """State how a run begins, and how the one began whose network it starts from.
-
-    Raises
-    ------
-    SettingError
-        If that one has no manifest.
-    """
-    begun = dict(now) if start is None else {**now, "start": read_manifest(start)}
+def begin_manifest(folder: Path, now: Mapping[str, Any], start: Start | None) -> None:
+    """State how a run begins, and how the network was trained that it starts from."""
+    begun = dict(now) if start is None else {**now, "start": start.manifest}
     _write(folder, begun)
 
 
@@ -110,21 +126,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"cannot read {path} ({error}); expected the manifest of 'recon-train fit'"
         ) from error
     return manifest
-
-
-def trained_weights(run: Path) -> list[NDArray[Any]]:
-    """Weights of a finished run's network.
-
-    Raises
-    ------
-    SettingError
-        If the run has no network yet.
-    """
-    file = run / NETWORK_FILE
-    if not file.exists():
-        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
-    weights: list[NDArray[Any]] = keras.saving.load_model(file).get_weights()
-    return weights
 
 
 def save_network(folder: Path, network: keras.Model) -> None:

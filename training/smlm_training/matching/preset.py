@@ -73,7 +73,7 @@ def preset(
     if is_told("gain_adu_per_photon", found.gain_adu_per_photon):
         ranges[f"{kind.name}_adu_per_photon"] = _about(found.gain_adu_per_photon)
     return {
-        "base": "default",
+        "base": "finish",
         "ranges": {
             **{name: [_rounded(low), _rounded(high)] for name, (low, high) in ranges.items()},
             "emccd_share": 1.0 if kind.name == "emccd" else 0.0,

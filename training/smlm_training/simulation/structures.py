@@ -93,24 +93,35 @@ def wavy_filaments(
     density_per_px: float,
     radius_px: float,
     border_px: float,
+    turn_rad: float = 0.06,
+    sway: float = 1.0,
 ) -> Filaments:
     """A bundle of nearly parallel wavy lines, with some that cross it.
 
     Lines follow one another at distances drawn from ``spacing_px``; a share of
     them runs in another direction. Each line's deviation from straight is a sum
     of three sinusoids.
+
+    Parameters
+    ----------
+    turn_rad : float
+        Standard deviation of a line's direction from the bundle's, in radians; from
+        about 0.2 on, lines meet and part at small angles.
+    sway : float
+        Amplitude of the waves, relative to ``sway_px``.
     """
     reach_px = np.hypot(height_px, width_px) / 2 + border_px
     spacings = rng.uniform(*spacing_px, size=1 + int(2 * reach_px / spacing_px[0]))
     shifts_px = np.cumsum(spacings) - reach_px
     shifts_px = shifts_px[: max(np.count_nonzero(shifts_px < reach_px), 1)]
-    angles = np.full(len(shifts_px), rng.uniform(0, np.pi)) + rng.normal(0, 0.06, len(shifts_px))
+    turns = rng.normal(0, turn_rad, len(shifts_px))
+    angles = np.full(len(shifts_px), rng.uniform(0, np.pi)) + turns
     crossing = rng.random(len(shifts_px)) < crossing_share
     angles[crossing] = rng.uniform(0, np.pi, crossing.sum())
     along_px = lines_along(reach_px)
     return clipped_lines(
         along_px,
-        shifts_px[:, None] + sway_px(rng, len(angles), along_px),
+        shifts_px[:, None] + sway * sway_px(rng, len(angles), along_px),
         angles,
         height_px=height_px,
         width_px=width_px,

@@ -1,0 +1,113 @@
+"""Training goes on from a published ONNX file as it does from the run that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
+pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[train]")
+
+import keras
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ContractError, SettingError
+from smlm_pipeline.network import Network
+from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_training.cli import app
+from smlm_training.delivery.export import export
+from smlm_training.delivery.start import start_from
+from smlm_training.networks import NETWORKS
+
+pytestmark = pytest.mark.training
+
+FRAMES = np.random.default_rng(1).normal(0, 1, (2, 2, 16, 24)).astype(np.float32)
+
+
+def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:
+    """An untrained network as a release has it, and its weights."""
+    keras.utils.set_random_seed(3)
+    model = NETWORKS[name]()
+    rng = np.random.default_rng(4)
+    for weight in model.weights:  # biases of nothing, all alike, would share a constant
+        if len(weight.shape) == 1:
+            weight.assign(weight + rng.uniform(0, 0.3, weight.shape))
+    file = folder / "model.onnx"
+    export(model, file, FRAMES)
+    card = {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "contract_version": contract.CONTRACT_VERSION,
+        "training": {"recipe": {"network": name}, "command": "recon-train fit"},
+    }
+    (folder / "model.json").write_text(json.dumps(card))
+    return file, model.get_weights()
+
+
+@pytest.mark.parametrize("name", ["unet-fast", "unet-map"])
+def test_every_weight_comes_back(name: str, tmp_path: Path) -> None:
+    file, weights = _published(name, tmp_path)
+    start = start_from(file)
+    assert start.manifest["command"] == "recon-train fit"
+    for found, expected in zip(start.weights, weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_network_that_ships_answers_alike_in_keras() -> None:
+    file = network_file(find_model_repository(), contract.UNET.name)
+    model = NETWORKS["unet"]()
+    model.set_weights(start_from(Path("unet")).weights)
+    expected = np.asarray(model(FRAMES.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
+    found = Network(file, intra_op_threads=1).detect(FRAMES)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_folded_normalisation_cannot_be_unfolded(tmp_path: Path) -> None:
+    file, _ = _published("fid-storm", tmp_path)
+    with pytest.raises(SettingError, match=r"normalisation is folded.*start from the folder"):
+        start_from(file)
+
+
+def test_a_file_without_its_card_is_no_start(tmp_path: Path) -> None:
+    file, _ = _published("unet-fast", tmp_path)
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(SettingError, match=r"with its card model\.json"):
+        start_from(file)
+
+
+def test_a_file_of_another_card_is_no_start(tmp_path: Path) -> None:
+    file, _ = _published("unet-fast", tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "sha256": "0" * 64}))
+    with pytest.raises(ContractError, match="not of one export"):
+        start_from(file)
+
+
+def test_fit_goes_on_from_what_is_served(tmp_path: Path) -> None:
+    """A step at a learning rate of nothing keeps the weights, and the manifest says whose."""
+    file, weights = _published("unet-fast", tmp_path)
+    recipe = {
+        "base": "fast",
+        "steps": 1,
+        "epoch_steps": 1,
+        "float32_steps": 1,
+        "warmup_steps": 0,
+        "learning_rate": 0.0,
+        "batch": 2,
+        "ranges": {"patch_px": 16, "frames_per_film": 2, "emitters_max": 40},
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(recipe))
+    run = tmp_path / "run"
+    words = ["fit", str(run), "--preset", str(tmp_path / "mine.json"), "--start", str(file)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["start"] == {"recipe": {"network": "unet-fast"}, "command": "recon-train fit"}
+    saved = keras.saving.load_model(run / "network.keras").get_weights()
+    for found, expected in zip(saved, weights, strict=True):
+        np.testing.assert_array_equal(found, expected)

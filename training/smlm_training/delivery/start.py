@@ -1,0 +1,90 @@
+"""A network to train further: of a run, or of the ONNX file that a server has.
+
+An ONNX file names its constants by the nodes that read them, not by Keras' layers.
+Which constant is which layer's is told by exporting the same network once more with
+weights that are all different, and finding each of them in that file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_training.delivery.candidate import Candidate, read_candidate
+from smlm_training.delivery.export import answer_of, convert
+from smlm_training.fitting.runs import Start, start_from_run
+from smlm_training.networks import NETWORKS, kind_of
+
+Constants = dict[str, NDArray[Any]]
+
+
+def start_from(path: Path) -> Start:
+    """The network at ``path``, to train further.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of a finished run, an ONNX file with its card ``model.json`` beside it,
+        or the name of a network of the model repository, such as ``unet``.
+
+    Raises
+    ------
+    SettingError
+        If there is no network, or its weights cannot be told from the file.
+    ContractError
+        If the file is another than its card tells of, or of another contract.
+    """
+    if path.is_dir():
+        return start_from_run(path)
+    if not path.exists() and str(path) in contract.NETWORKS:
+        path = network_file(find_model_repository(), str(path))
+    candidate = read_candidate(path, None)
+    training = candidate.card.get("training", {})
+    name = training.get("recipe", {}).get("network", "")
+    kind_of(name)
+    return Start(_weights(path, candidate, name), training)
+
+
+def _weights(path: Path, candidate: Candidate, name: str) -> list[NDArray[Any]]:
+    """Values of the Keras network's weights, in its order."""
+    published = _constants(onnx.load_from_string(candidate.network))
+    keras.mixed_precision.set_dtype_policy("float32")
+    model = NETWORKS[name]()
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(rng.standard_normal(variable.shape))
+    marked = _constants(convert(model, answer_of(model)))
+    places = [_place(marked, np.asarray(variable)) for variable in model.weights]
+    alike = {each: value.shape for each, value in marked.items()} == {
+        each: value.shape for each, value in published.items()
+    }
+    if not alike or None in places:
+        raise SettingError(
+            f"the weights of {name!r} cannot be told from {path}: its normalisation is folded into "
+            "its convolutions, or another release exported it; start from the folder of its run"
+        )
+    return [_as_keras(published[place]) for place in places if place is not None]
+
+
+def _constants(graph: onnx.ModelProto) -> Constants:
+    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.graph.initializer}
+
+
+def _place(marked: Constants, weight: NDArray[Any]) -> str | None:
+    """Name of the constant that holds this weight."""
+    return next(
+        (name for name, value in marked.items() if np.array_equal(_as_keras(value), weight)), None
+    )
+
+
+def _as_keras(value: NDArray[Any]) -> NDArray[Any]:
+    """Kernels (out, in, height, width) as Keras has them: (height, width, in, out)."""
+    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
