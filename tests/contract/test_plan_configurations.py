@@ -9,8 +9,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from smlm_pipeline import contract, sizing
+from smlm_pipeline import contract
 from smlm_pipeline.plans.profiles import profiles
+from smlm_pipeline.sizing import pools
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
@@ -78,7 +79,7 @@ def test_the_queue_and_an_execution_fit_the_cuda_pool() -> None:
     found = _configuration(contract.UNET.name)
     queued = found.dynamic_batching.default_queue_policy.max_queue_size
     frames = profiles(contract.UNET.name, largest_tile_px=LARGEST_PX)[-1].usual[0]
-    assert queued + found.max_batch_size // frames == sizing.IN_FLIGHT
+    assert queued + found.max_batch_size // frames == pools.IN_FLIGHT
 
 
 @each_network
@@ -88,4 +89,4 @@ def test_every_network_bounds_its_queue_alike(name: str) -> None:
     ]
     found = _configuration(name).dynamic_batching.default_queue_policy
     assert all(found == policy for policy in policies)
-    assert 0 < found.max_queue_size <= sizing.IN_FLIGHT
+    assert 0 < found.max_queue_size <= pools.IN_FLIGHT

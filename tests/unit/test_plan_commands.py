@@ -16,9 +16,9 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes import cupy
 from fakes import tensorrt as trt
 from fakes.plans import write_repository
-from smlm_pipeline import sizing
 from smlm_pipeline.cli import app
 from smlm_pipeline.plans.__main__ import app as module_app
+from smlm_pipeline.sizing import pools
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_repository_with_a_stale_reference(repository: Path, gpu: None) -> Non
     ("arguments", "code", "message"),
     [
         (["--largest-tile-px", "100"], 2, "largest tile is 100 pixels"),
-        (["--model-repository", "nowhere"], 2, "no model repository at nowhere"),
+        (["--model-repository", "nowhere"], 2, "nowhere has none of the networks unet"),
         (["--cache", "/dev/null/cache"], 7, "plan cache /dev/null/cache cannot be written to"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_machine_without_tensorrt_says_how_to_get_it(
 
 def test_sizes_are_flags_that_a_shell_can_hand_on() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "smlm_pipeline.plans", "sizes", "--gpus", "2"],
+        [sys.executable, "-m", "smlm_pipeline.sizing", "--gpus", "2"],
         capture_output=True,
         text=True,
         check=True,
@@ -119,7 +119,7 @@ def test_sizes_of_one_model_as_json() -> None:
     arguments = ["plan", "sizes", "--model", "reconstruction", "--tile-px", "128", "--frames", "8"]
     result = CliRunner().invoke(app, [*arguments, "--in-flight", "2", "--zoom", "10", "--json"])
     assert result.exit_code == 0, result.output
-    expected = sizing.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
+    expected = pools.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
     assert json.loads(result.stdout) == expected.as_dict()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from smlm_pipeline import contract, sizing
+from smlm_pipeline import contract
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.sizing import Sizes, sizes
+from smlm_pipeline.sizing import pools
+from smlm_pipeline.sizing.pools import Sizes, sizes
 
 MIB = 1 << 20
 
@@ -98,4 +99,4 @@ def test_flags_of_the_server() -> None:
 
 
 def test_a_server_holds_four_clients_by_default() -> None:
-    assert 4 * Settings.in_flight <= sizing.IN_FLIGHT
+    assert 4 * Settings.in_flight <= pools.IN_FLIGHT

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from smlm_pipeline import contract, sizing
+from smlm_pipeline import contract
 from smlm_pipeline.door import EXIT_CODES, door
 from smlm_pipeline.plans.cache import PlanCache
 from smlm_pipeline.plans.devices import open_tensorrt
 from smlm_pipeline.plans.key import Choices
 from smlm_pipeline.plans.prepare import Prepared, prepare
 from smlm_pipeline.repository import find_model_repository
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.sizing.command import sizes
 
 _MIB = 1 << 20
 
@@ -45,14 +44,20 @@ def build(
     ] = Path("plans"),
     tf32: Annotated[
         bool,
-        typer.Option(help="Let tensor cores round FP32 factors to 11 bits: faster, coarser."),
+        typer.Option(
+            envvar="RECON_TF32",
+            help="Let tensor cores round FP32 factors to 11 bits: faster, coarser.",
+        ),
     ] = Choices.tf32,
     workspace_mib: Annotated[
         int, typer.Option(min=1, help="Memory that one kernel may use beside the activations.")
     ] = Choices.workspace_bytes // _MIB,
     largest_tile_px: Annotated[
         int,
-        typer.Option(help="Largest tile to serve; a smaller one spares a small GPU memory."),
+        typer.Option(
+            envvar="RECON_LARGEST_TILE_PX",
+            help="Largest tile to serve; a smaller one spares a small GPU memory.",
+        ),
     ] = contract.TILE_SIZES_PX[-1],
 ) -> None:
     """Put a plan beside the network of every model, from the cache or built now.
@@ -61,7 +66,7 @@ def build(
     has a plan that fits this GPU and answers as the network does.
     """
     with door():
-        repository = find_model_repository(model_repository)
+        repository = model_repository or find_model_repository()
         compiler = open_tensorrt()
         done = prepare(
             repository,
@@ -85,33 +90,4 @@ def _told(done: Prepared) -> str:
     )
 
 
-@app.command(epilog=EXIT_CODES)
-def sizes(
-    tile_px: Annotated[int, typer.Option(help="Largest tile edge.")] = Settings.tile_px,
-    frames: Annotated[
-        int | None, typer.Option(help="Frames of a request; by default what the client sends.")
-    ] = None,
-    zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
-    in_flight: Annotated[
-        int, typer.Option(help="Requests on one GPU at once, of all clients.")
-    ] = sizing.IN_FLIGHT,
-    gpus: Annotated[int, typer.Option(min=1, help="How many GPUs the server uses.")] = 1,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Ensemble that is served, several times for several; default all."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
-) -> None:
-    """Print the flags of tritonserver that set its pools and shared memory, one a line."""
-    with door():
-        need = sizing.sizes(
-            model or list(contract.STEPS),
-            tile_px=tile_px,
-            frames=frames,
-            zoom=zoom,
-            in_flight=in_flight,
-        )
-        if as_json:
-            typer.echo(json.dumps(need.as_dict(), indent=2))
-        else:
-            typer.echo("\n".join(need.flags(gpus)))
+app.command(epilog=EXIT_CODES)(sizes)
