@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,13 +30,14 @@ pytest.importorskip(
 import onnx
 import tensorrt_rtx_bindings as rtx
 
+from fakes import cupy
 from fakes import tensorrt as fake
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import PlanError
 from smlm_pipeline.plans.key import Choices
 from smlm_pipeline.plans.profiles import Profile, profiles
-from smlm_pipeline.plans.tensorrt import complaints, configured, parsed
+from smlm_pipeline.plans.tensorrt import TensorRT, complaints, configured, parsed
 from smlm_pipeline.repository import network_file
 from smlm_training.delivery.half_precision import halved
 from smlm_training.delivery.reference import precision_of
@@ -179,6 +181,20 @@ def test_a_profile_upside_down_is_refused(tmp_path: Path) -> None:
     upside_down = Profile((1, 2, 64, 64), (1, 2, 16, 16), (1, 2, 64, 64))
     with pytest.raises((PlanError, ValueError), match=r"profile|shape"):
         _built(network, [upside_down])
+
+
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops:DeprecationWarning")
+def test_the_plan_builder_itself_speaks_to_it() -> None:
+    """The very calls that build a plan on a GPU, timing cache included; and what a load says."""
+    module = SimpleNamespace(**{**vars(rtx), "__version__": "11.0"})
+    compiler = TensorRT(module, cupy, gpu="none", compute_capability="8.6")
+    network = network_file(REPOSITORY, contract.UNET.name).read_bytes()
+    compiled = compiler.compile(network, _profiles("unet")[:1], CHOICES, b"")
+    assert len(compiled.plan) > 100_000
+    assert compiled.timing_cache
+    if not Path("/dev/nvidia0").exists():
+        with pytest.raises(PlanError, match=r"TensorRT does not take the plan: .*CUDA"):
+            compiler.load(compiled.plan)
 
 
 def test_complaints_are_kept_to_be_quoted() -> None:
