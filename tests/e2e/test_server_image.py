@@ -29,6 +29,7 @@ from smlm_pipeline import contract, server
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
+from smlm_pipeline.sizing.pools import sizes
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.triton import TritonTransport
 
@@ -287,5 +288,29 @@ def test_without_a_plan_that_fits_no_server_starts(tmp_path: Path) -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine may have a GPU to build a plan on")
     done = _start(tmp_path, RECON_DEVICE="gpu")
-    assert done.returncode != 0
+    assert done.returncode == 8, done.stderr
+    assert "a TensorRT plan needs" in done.stderr
     assert not done.stdout
+
+
+def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path) -> None:
+    """As it goes where there is a plan: the builder alone is replaced, by one that says yes."""
+    asked = tmp_path / "asked"
+    (tmp_path / "gpu").mkdir()
+    python = tmp_path / "gpu" / "python3"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in smlm_pipeline.plans) echo "$@" >{asked}; exit 0 ;; esac\n'
+        f'exec {shlex.quote(sys.executable)} "$@"\n'
+    )
+    python.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "gpu"), str(tmp_path / "bin"), os.environ["PATH"]])
+    flags = _flags(_start(tmp_path, RECON_DEVICE="gpu", RECON_IN_FLIGHT="5", PATH=path))
+    models, cache = tmp_path / "run" / "models", tmp_path / "plans"
+    assert asked.read_text().split() == [
+        *("-m", "smlm_pipeline.plans", "prepare"),
+        *("--model-repository", str(models), "--cache", str(cache)),
+    ]
+    need = sizes([contract.RECONSTRUCTION.name], tile_px=512, frames=None, zoom=8, in_flight=5)
+    assert f"--cuda-memory-pool-byte-size=0:{need.cuda_pool_bytes}" in flags
+    assert f"--pinned-memory-pool-byte-size={need.pinned_pool_bytes}" in flags
+    assert not any(flag.startswith("--model-config-name") for flag in flags)
