@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,20 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline import contract, engines
-from smlm_pipeline.errors import ContractError, ReconError
+from smlm_pipeline.door import EXIT_CODES, MESSAGES, door
+from smlm_pipeline.errors import ContractError
+from smlm_pipeline.plans import commands as plan_commands
 from smlm_pipeline.reconstruct import plan_chunks
 from smlm_pipeline.repository import find_model_repository
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.submission import Submission, default_image
 from smlm_pipeline.submission import submit as submit_film
-
-EXIT_CODES = """
-Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
-4 no server, or it cannot be started; 5 the server serves another model or contract;
-6 the server refused or lost a chunk; 7 the result cannot be written; 130 interrupted
-(143 by SIGTERM). With 3 to 6 nothing has been written, and no file is ever half-written.
-"""
 
 app = typer.Typer(
     help="Super-resolution images from films of blinking molecules, through NVIDIA Triton.",
@@ -39,8 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_errors = Console(stderr=True, highlight=False)
+app.add_typer(plan_commands.app, name="plan")
 
 
 class EngineName(str, enum.Enum):
@@ -119,7 +110,7 @@ def submit(
     Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
     picture beside it.
     """
-    with _door():
+    with door():
         settings = Settings(
             model=model, zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
         )
@@ -149,7 +140,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the embedded Triton server on this machine until Ctrl-C."""
-    with _door():
+    with door():
         from smlm_pipeline.server import EmbeddedServer
 
         repository = find_model_repository(model_repository)
@@ -170,7 +161,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Tell whether a server is ready, what it serves and whether that fits this client."""
-    with _door():
+    with door():
         state = engines.server_status(server or f"127.0.0.1:{contract.GRPC_PORT}", model)
         if as_json:
             typer.echo(json.dumps(state.as_dict(), indent=2))
@@ -194,38 +185,6 @@ def status(
             )
 
 
-@contextlib.contextmanager
-def _door() -> Iterator[None]:
-    """Turn every error into one message and an exit code; leave cleanly on signals."""
-    ending = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    handled = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
-    previous = [signal.signal(each, _terminate) for each in handled]
-    try:
-        yield
-    except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
-        raise
-    except ReconError as error:
-        _errors.print(f"recon-client: {error}", markup=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        _errors.print("recon-client: interrupted; nothing is half-written")
-        raise typer.Exit(130) from error
-    except Exception as error:
-        _errors.print(
-            f"recon-client: unexpected {type(error).__name__}: {error}; please report this",
-            markup=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(1) from error
-    finally:
-        for each, handler in zip(handled, previous, strict=True):
-            signal.signal(each, handler)
-
-
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise typer.Exit(128 + number)
-
-
 def _choose_engine(
     engine: EngineName, server: str | None, model_repository: Path | None, model: str
 ) -> contextlib.AbstractContextManager[engines.Engine]:
@@ -239,7 +198,7 @@ def _choose_engine(
 def _tell_pixel_size(stack: Path) -> None:
     with open_stack(stack) as film:
         if film.pixel_size_nm is None:
-            _errors.print(
+            MESSAGES.print(
                 f"recon-client: {stack.name} does not tell its pixel size; taking "
                 f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)",
                 markup=False,

@@ -10,6 +10,7 @@
     │   └── TransientServerError          worth another try
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
+    ├── PlanError                         no TensorRT plan that fits this GPU
     └── OutputError (OSError)             the result cannot be written
 
 A message says what was wrong, what was expected and what to do.
@@ -60,6 +61,12 @@ class InferenceError(ReconError):
     """The server answered a chunk with an error or with a wrong sum."""
 
     exit_code = 6
+
+
+class PlanError(ReconError):
+    """A TensorRT plan cannot be built here, or answers otherwise than its network."""
+
+    exit_code = 8
 
 
 class OutputError(ReconError, OSError):

@@ -268,7 +268,8 @@ def test_export_command_writes_network_and_card(finished_run: Path, small: Any) 
     assert result.exit_code == 0, result.output
     assert f"{output}: DETECTIONS, 95 parameters, 0.0 MB, at most" in result.stdout
     assert result.stderr == ""
-    assert sorted(path.name for path in output.parent.iterdir()) == ["model.json", "model.onnx"]
+    names = sorted(path.name for path in output.parent.iterdir())
+    assert names == ["model.json", "model.onnx", "reference.npz"]
     stated = json.loads((output.parent / "model.json").read_text())
     assert stated["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
     assert stated["parameters"] == 95
@@ -314,7 +315,7 @@ def test_publish_command_exports_a_run_first(finished_run: Path, tmp_path: Path)
     assert result.exit_code == 0, result.output
     assert f"unet version 5: {repository / 'unet' / '5'}" in result.stdout
     names = sorted(path.name for path in (repository / "unet" / "5").iterdir())
-    assert names == ["model.json", "model.onnx", "model.py"]
+    assert names == ["model.json", "model.onnx", "model.py", "reference.npz"]
     assert sorted(path.name for path in finished_run.iterdir()) == [
         "manifest.json",
         "network.keras",

@@ -26,7 +26,7 @@ from smlm_training.delivery import publish as publishing
 from smlm_training.delivery.card_table import SCORES
 from smlm_training.delivery.publish import publish, writable_repository
 
-FILES = ["model.json", "model.onnx", "model.py"]
+FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]
 
 
 def _names(folder: Path) -> list[str]:
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_nothing(
 def test_files_are_on_the_disk_before_the_version_is_seen(
     network: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three files and their folder; after the rename the model's folder."""
+    """Four files and their folder; after the rename the model's folder."""
     seen: list[bool] = []
     fsync = os.fsync
 
@@ -227,7 +227,7 @@ def test_files_are_on_the_disk_before_the_version_is_seen(
 
     monkeypatch.setattr(os, "fsync", watched)
     publish(network, repository)
-    assert seen == [False] * 4 + [True]
+    assert seen == [False] * 5 + [True]
 
 
 def test_a_server_that_polls_never_sees_half_a_version(network: Path, repository: Path) -> None:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from smlm_pipeline import cli, errors
+from smlm_pipeline import door, errors
 
 CODES = {
     errors.ReconError: 1,
@@ -19,6 +19,7 @@ CODES = {
     errors.ChunkError: 6,
     errors.InferenceError: 6,
     errors.OutputError: 7,
+    errors.PlanError: 8,
 }
 
 BUILTINS = {
@@ -43,7 +44,7 @@ def test_errors_are_also_what_python_calls_them(error: type[errors.ReconError]) 
 
 
 def test_every_code_is_documented_for_the_command_line() -> None:
-    documented = {int(code) for code in re.findall(r"\b(\d+) [a-z]", cli.EXIT_CODES)}
+    documented = {int(code) for code in re.findall(r"\b(\d+) [a-z]", door.EXIT_CODES)}
     assert documented >= {0, 130, *CODES.values()}
 
 

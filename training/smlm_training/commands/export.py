@@ -17,7 +17,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")],
 ) -> None:
-    """Export a trained network to ONNX, with its card model.json beside it."""
+    """Export a trained network to ONNX, with model.json and reference.npz beside it."""
     with door():
         from smlm_training.delivery.export import export_run
 

@@ -67,6 +67,6 @@ def _report(done: Published) -> None:
     if done.plan_missing:
         typer.echo(
             f"recon-train: note: {before} has a TensorRT plan; build that of version "
-            f"{done.version} before a server on a GPU loads it",
+            f"{done.version} before a server on a GPU loads it (recon-client plan build)",
             err=True,
         )

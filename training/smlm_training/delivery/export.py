@@ -20,6 +20,7 @@ from smlm_pipeline.errors import ContractError, SettingError
 from smlm_training import networks  # noqa: F401 - registers the layers of a run's file
 from smlm_training.delivery.card import write_card
 from smlm_training.delivery.onnx_graph import tidy
+from smlm_training.delivery.reference import make_reference
 from smlm_training.fitting import runs
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
@@ -99,14 +100,14 @@ def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]
 
 
 def export_run(run: Path, output: Path) -> Export:
-    """Export a finished run's network, with its card ``model.json`` beside it.
+    """Export a finished run's network, with card ``model.json`` and ``reference.npz`` beside it.
 
     Parameters
     ----------
     run : Path
         Folder of a finished ``recon-train fit``.
     output : Path
-        The ONNX file; it and the card are replaced when both are there.
+        The ONNX file; it and what lies beside it are replaced when all are there.
 
     Raises
     ------
@@ -123,8 +124,10 @@ def export_run(run: Path, output: Path) -> Export:
         card = write_card(
             done.path, manifest, parameters=done.parameters, parity=done.parity_max_difference
         )
+        reference = make_reference(done.path)
         done.path.replace(output)
-        card.replace(output.with_name(card.name))
+        for file in (card, reference):
+            file.replace(output.with_name(file.name))
     return replace(done, path=output)
 
 

@@ -6,7 +6,7 @@ that polls or reloads sees the version with all its files, or does not see it.
 
 A version published here serves on a CPU at once. On a GPU the model is a TensorRT
 plan, compiled from ``model.onnx`` on that very GPU: the plan of the new version has
-to be built before a server there can load it.
+to be built before a server there can load it, and is judged by ``reference.npz``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.repository import find_model_repository
 from smlm_training.delivery.candidate import CARD_FILE, read_candidate
+from smlm_training.delivery.half_card import check_stated
+from smlm_training.delivery.reference import make_reference, precision_of
 
 NETWORK_FILE = "model.onnx"
 SERVING_FILE = "model.py"
@@ -95,9 +97,12 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
     SettingError
         If a file or the model is missing, or the card cannot be read.
     ContractError
-        If the network is another than its card tells of, or does not fit the contract.
+        If the network is another than its card tells of, does not fit the contract, or
+        computes in FP16 and its card does not state what that costs.
     """
     candidate = read_candidate(network_file, model)
+    if precision_of(candidate.network) == "fp16":
+        check_stated(candidate.card)
     folder = repository / candidate.spec.name
     if not (folder / "config.pbtxt").exists():
         raise SettingError(
@@ -109,6 +114,7 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
         staged.mkdir()
         _write(staged / NETWORK_FILE, candidate.network)
         _write(staged / CARD_FILE, candidate.card_text)
+        _flush(make_reference(staged / NETWORK_FILE))
         _write(staged / SERVING_FILE, _newest(folder, SERVING_FILE).read_bytes())
         _synchronise(staged)
         version = _rename_to_next(staged, folder)
@@ -136,6 +142,12 @@ def _write(file: Path, content: bytes) -> None:
     with file.open("xb") as stream:
         stream.write(content)
         stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush(file: Path) -> None:
+    """Have a file that was written by others survive a power cut."""
+    with file.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 

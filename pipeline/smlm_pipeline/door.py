@@ -1,0 +1,56 @@
+"""What all commands of ``recon-client`` share: errors become one message and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import typer
+from rich.console import Console
+
+from smlm_pipeline.errors import ReconError
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
+4 no server, or it cannot be started; 5 the server serves another model or contract;
+6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan that
+fits this GPU; 130 interrupted (143 by SIGTERM). With 3 to 6 nothing has been written, and no
+file is ever half-written.
+"""
+
+MESSAGES = Console(stderr=True, highlight=False)
+"""Where commands say what is wrong."""
+
+
+@contextlib.contextmanager
+def door() -> Iterator[None]:
+    """Turn every error into one message and an exit code; leave cleanly on signals."""
+    ending = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    handled = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
+    previous = [signal.signal(each, _terminate) for each in handled]
+    try:
+        yield
+    except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
+        raise
+    except ReconError as error:
+        MESSAGES.print(f"recon-client: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        MESSAGES.print("recon-client: interrupted; nothing is half-written")
+        raise typer.Exit(130) from error
+    except Exception as error:
+        MESSAGES.print(
+            f"recon-client: unexpected {type(error).__name__}: {error}; please report this",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from error
+    finally:
+        for each, handler in zip(handled, previous, strict=True):
+            signal.signal(each, handler)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise typer.Exit(128 + number)

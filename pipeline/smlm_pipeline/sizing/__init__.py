@@ -1,0 +1,1 @@
+"""How much memory a server has to set aside, as numbers and as flags of ``tritonserver``."""

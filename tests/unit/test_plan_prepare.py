@@ -1,0 +1,227 @@
+"""A repository ends with plans that fit and passed, or without a plan and with an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
+
+from fakes.networks import DETECTIONS, MAP, write_network
+from fakes.plans import RuntimeCompiler, write_repository
+from smlm_pipeline.errors import ContractError, OutputError, PlanError, SettingError
+from smlm_pipeline.plans.cache import PlanCache
+from smlm_pipeline.plans.key import Choices
+from smlm_pipeline.plans.prepare import Prepared, prepare
+from smlm_training.delivery.reference import make_reference
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="plans are built on Linux")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return write_repository(tmp_path / "models")
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> RuntimeCompiler:
+    return RuntimeCompiler(tmp_path)
+
+
+@pytest.fixture
+def version(repository: Path) -> Path:
+    return repository / "unet" / "1"
+
+
+def _prepare(
+    repository: Path,
+    compiler: RuntimeCompiler,
+    *,
+    tf32: bool = False,
+    lines: list[str] | None = None,
+) -> list[Prepared]:
+    return prepare(
+        repository,
+        PlanCache(repository.parent / "cache"),
+        compiler,
+        choices=Choices(tf32=tf32),
+        largest_tile_px=512,
+        tell=(lines if lines is not None else []).append,
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_plan_is_built_once(repository: Path, version: Path, compiler: RuntimeCompiler) -> None:
+    lines: list[str] = []
+    (first,) = _prepare(repository, compiler, lines=lines)
+    assert (first.model, first.version, first.from_cache) == ("unet", "1", False)
+    assert first.difference < 1e-6
+    assert lines == ["building the plan of unet for NVIDIA A10: minutes"]
+    plan = (version / "model.plan").read_bytes()
+    assert plan.endswith((version / "model.onnx").read_bytes())
+    (second,) = _prepare(repository, compiler, lines=lines)
+    assert second.from_cache
+    assert second.record == first.record
+    assert (compiler.builds, len(lines)) == (1, 1)
+    assert (version / "model.plan").read_bytes() == plan
+
+
+def test_the_record_lies_beside_the_plan(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    (done,) = _prepare(repository, compiler)
+    told = json.loads((version / "plan.json").read_text())
+    assert told["gpu"] == "NVIDIA A10"
+    assert told["key"]["precision"] == "fp32"
+    assert told["activation_bytes"] == [1000, 2000, 3000, 4000]
+    assert told["largest_difference"] == done.difference <= told["tolerance"] == 1e-3
+    assert _names(version) == [
+        *("model.json", "model.onnx", "model.plan", "plan.json", "reference.npz"),
+    ]
+
+
+def test_a_new_container_takes_the_plan_from_the_cache(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    for name in ("model.plan", "plan.json"):
+        (version / name).unlink()
+    (done,) = _prepare(repository, compiler)
+    assert (done.from_cache, compiler.builds) == (True, 1)
+    assert {"model.plan", "plan.json"} <= set(_names(version))
+
+
+@pytest.mark.parametrize(
+    "different", [{"version": "11.0.1"}, {"compute_capability": "8.9"}], ids=["tensorrt", "gpu"]
+)
+def test_another_machine_builds_its_own(
+    different: dict[str, str], repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    elsewhere = replace(compiler, **different)  # type: ignore[arg-type]
+    (done,) = _prepare(repository, elsewhere)
+    assert not done.from_cache
+    assert elsewhere.builds == compiler.builds + 1
+    assert elsewhere.load((version / "model.plan").read_bytes())
+    (again,) = _prepare(repository, compiler)
+    assert again.from_cache
+    assert compiler.load((version / "model.plan").read_bytes())
+
+
+def test_another_arithmetic_is_another_plan(repository: Path, compiler: RuntimeCompiler) -> None:
+    _prepare(repository, compiler)
+    (done,) = _prepare(repository, compiler, tf32=True)
+    assert (done.from_cache, done.record.tolerance) == (False, 1e-2)
+
+
+def test_a_published_network_gets_a_plan_of_its_own(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    newer = write_network(repository / "unet" / "2", DETECTIONS.replace("10}", "11}"))
+    make_reference(newer)
+    (done,) = _prepare(repository, compiler)
+    assert (done.version, done.from_cache) == ("2", False)
+    assert (newer.with_name("model.plan")).read_bytes().endswith(newer.read_bytes())
+
+
+def test_every_network_gets_one(repository: Path, compiler: RuntimeCompiler) -> None:
+    write_repository(repository.parent / "other", MAP, model="unet_map")
+    (repository.parent / "other" / "unet_map").rename(repository / "unet_map")
+    assert [each.model for each in _prepare(repository, compiler)] == ["unet", "unet_map"]
+    assert (repository / "unet_map" / "1" / "model.plan").exists()
+
+
+def test_builds_learn_from_each_other(repository: Path, compiler: RuntimeCompiler) -> None:
+    _prepare(repository, compiler)
+    _prepare(repository, compiler, tf32=True)
+    assert compiler.timing_caches == [b"", b"learnt 1"]
+
+
+# --- what does not pass ---------------------------------------------------------------------
+
+
+def test_a_plan_that_answers_otherwise_is_not_put_anywhere(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    compiler.error = 100.0
+    with pytest.raises(PlanError, match="the plan of unet answers the reference frames up to"):
+        _prepare(repository, compiler)
+    assert "model.plan" not in _names(version)
+    compiler.error = 0.0
+    (done,) = _prepare(repository, compiler)
+    assert not done.from_cache
+
+
+def test_a_kept_plan_is_asked_again(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    """The driver may have changed: what does not pass today is built anew, or nothing is left."""
+    _prepare(repository, compiler)
+    compiler.error = 100.0
+    lines: list[str] = []
+    with pytest.raises(PlanError, match="answers the reference frames up to"):
+        _prepare(repository, compiler, lines=lines)
+    assert "the plan of unet that was kept is of no more use: the plan of unet answers" in lines[0]
+    assert compiler.builds == 2
+    assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
+    compiler.error = 0.0
+    (done,) = _prepare(repository, compiler)
+    assert (done.from_cache, compiler.builds) == (False, 3)
+
+
+def test_a_plan_that_was_there_and_does_not_fit_goes_first(
+    repository: Path, version: Path, compiler: RuntimeCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (version / "model.plan").write_bytes(b"of another GPU")
+    (version / "plan.json").write_text("{}")
+
+    def fail(*_: object) -> None:
+        assert not (version / "model.plan").exists()
+        raise PlanError("no kernels")
+
+    monkeypatch.setattr(compiler, "compile", fail)
+    with pytest.raises(PlanError, match="no kernels"):
+        _prepare(repository, compiler)
+    assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
+
+
+def test_a_network_without_reference_gets_no_plan(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    (version / "reference.npz").unlink()
+    (version / "model.plan").write_bytes(b"whatever")
+    with pytest.raises(ContractError, match="which a plan is judged by"):
+        _prepare(repository, compiler)
+    assert compiler.builds == 0
+    assert "model.plan" not in _names(version)
+
+
+def test_a_repository_of_something_else(tmp_path: Path, compiler: RuntimeCompiler) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(SettingError, match=r"has none of the networks unet, .*of this project"):
+        _prepare(tmp_path / "models", compiler)
+
+
+def test_a_repository_that_cannot_be_written_to(
+    repository: Path, compiler: RuntimeCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mode of a folder does not stop root, so the system's answer is made up."""
+    replaced = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if Path(target).name == "model.plan" and repository in Path(target).parents:
+            raise OSError(30, "Read-only file system")
+        replaced(source, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError, match=r"model\.plan cannot be written \(Read-only file system"):
+        _prepare(repository, compiler)

@@ -1,0 +1,213 @@
+"""TensorRT is called as it wants to be, as far as a strict stand-in can tell; see ``fakes``.
+
+What only a GPU can tell is in ``tests/gpu``; what NVIDIA's own compiler tells without one
+is in ``tests/compiler``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
+
+from fakes import cupy
+from fakes import tensorrt as trt
+from fakes.networks import DETECTIONS, write_network
+from smlm_pipeline import contract
+from smlm_pipeline.errors import PlanError
+from smlm_pipeline.network import Network
+from smlm_pipeline.plans import gate
+from smlm_pipeline.plans.devices import open_tensorrt
+from smlm_pipeline.plans.key import Choices
+from smlm_pipeline.plans.profiles import Profile, profiles
+from smlm_pipeline.plans.reference import read_reference
+from smlm_pipeline.plans.tensorrt import TensorRT
+from smlm_training.delivery.reference import make_reference
+
+PROFILES = profiles("unet", largest_tile_px=contract.TILE_SIZES_PX[-1])
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Both can be imported."""
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    return monkeypatch
+
+
+@pytest.fixture
+def compiler(modules: pytest.MonkeyPatch) -> TensorRT:
+    return open_tensorrt()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return write_network(tmp_path)
+
+
+def _plan(compiler: TensorRT, network: Path, choices: Choices | None = None) -> bytes:
+    compiled = compiler.compile(network.read_bytes(), PROFILES, choices or Choices(), b"")
+    return compiled.plan
+
+
+# --- building -------------------------------------------------------------------------------
+
+
+def test_the_compiler_tells_what_a_plan_is_tied_to(compiler: TensorRT) -> None:
+    found = (compiler.version, compiler.gpu, compiler.compute_capability)
+    assert found == (trt.__version__, "NVIDIA A10", "8.6")
+
+
+def test_profiles_and_workspace_are_asked_for(compiler: TensorRT, network: Path) -> None:
+    _plan(compiler, network, Choices(workspace_bytes=123 << 20))
+    config = trt.Builder.last.config
+    assert config.pools == {trt.MemoryPoolType.WORKSPACE: 123 << 20}
+    assert [profile.shapes for profile in config.profiles] == [
+        {"NORMALIZED": [list(each.smallest), list(each.usual), list(each.largest)]}
+        for each in PROFILES
+    ]
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_rounding_of_factors_is_never_left_to_chance(
+    tf32: bool, compiler: TensorRT, network: Path
+) -> None:
+    _plan(compiler, network, Choices(tf32=tf32))
+    assert (trt.BuilderFlag.TF32 in trt.Builder.last.config.flags) is tf32
+
+
+@pytest.mark.parametrize(("version", "flags"), [("10.13.3.9", 1 << 1), ("11.1.0.2", 0)])
+def test_types_are_those_of_the_file_in_either_version(
+    version: str, flags: int, modules: pytest.MonkeyPatch, network: Path
+) -> None:
+    modules.setattr(trt, "__version__", version)
+    _plan(open_tensorrt(), network)
+    assert trt.Builder.last.network.flags == flags
+
+
+def test_what_was_learnt_is_handed_on(compiler: TensorRT, network: Path) -> None:
+    content = network.read_bytes()
+    first = compiler.compile(content, PROFILES, Choices(), b"")
+    assert first.timing_cache == b"timings of 10.13.3.9"
+    again = compiler.compile(content, PROFILES, Choices(), first.timing_cache)
+    assert again == first
+
+
+def test_what_another_version_learnt_is_left(compiler: TensorRT, network: Path) -> None:
+    content = network.read_bytes()
+    found = compiler.compile(content, PROFILES, Choices(), b"timings of 9.2")
+    assert found.timing_cache == b"timings of 10.13.3.9"
+
+
+def test_an_operator_that_it_does_not_know(compiler: TensorRT, tmp_path: Path) -> None:
+    graph = DETECTIONS.replace(
+        "DETECTIONS = Conv(NORMALIZED, weights)",
+        "found = Conv(NORMALIZED, weights) DETECTIONS = Erf(found)",
+    )
+    network = write_network(tmp_path, graph)
+    with pytest.raises(PlanError, match=r"cannot read the network: .*no importer for operator Erf"):
+        _plan(compiler, network)
+
+
+def test_other_tensors_are_refused(compiler: TensorRT, tmp_path: Path) -> None:
+    network = write_network(tmp_path, DETECTIONS.replace("NORMALIZED", "frames"))
+    with pytest.raises(PlanError, match=r"1 inputs and 1 outputs; expected .* called NORMALIZED"):
+        _plan(compiler, network)
+
+
+def test_a_profile_that_it_refuses(compiler: TensorRT, network: Path) -> None:
+    upside_down = Profile((1, 2, 64, 64), (1, 2, 16, 16), (1, 2, 64, 64))
+    with pytest.raises(PlanError, match="refuses the profile Profile"):
+        compiler.compile(network.read_bytes(), [upside_down], Choices(), b"")
+
+
+def test_a_build_that_fails_tells_why(compiler: TensorRT, network: Path) -> None:
+    """Errors and warnings, not what it says all the time."""
+    with pytest.raises(PlanError, match=r"built no plan: Could not find any implementation for"):
+        _plan(compiler, network, Choices(workspace_bytes=1))
+
+
+# --- running --------------------------------------------------------------------------------
+
+
+def test_a_plan_answers_as_its_network(compiler: TensorRT, network: Path) -> None:
+    executor = compiler.load(_plan(compiler, network))
+    frames = np.random.default_rng(0).normal(0, 1, (3, 2, 20, 64)).astype(np.float32)
+    expected = Network(network, intra_op_threads=1).detect(frames)
+    for index in range(len(PROFILES)):
+        np.testing.assert_allclose(executor.run(frames, profile=index), expected, rtol=1e-6)
+    crooked = np.asfortranarray(frames)
+    np.testing.assert_allclose(executor.run(crooked, profile=0), expected, rtol=1e-6)
+
+
+def test_a_plan_passes_the_gate(compiler: TensorRT, network: Path) -> None:
+    make_reference(network)
+    reference = read_reference(network, contract.UNET)
+    executor = compiler.load(_plan(compiler, network))
+    assert gate.largest_difference(executor, reference, PROFILES) < 1e-6
+
+
+def test_memory_is_told_for_each_profile(compiler: TensorRT, network: Path) -> None:
+    found = compiler.load(_plan(compiler, network)).activation_bytes
+    assert found == tuple(int(np.prod(each.largest)) for each in PROFILES)
+
+
+def test_frames_out_of_the_profile_are_refused(compiler: TensorRT, network: Path) -> None:
+    executor = compiler.load(_plan(compiler, network))
+    frames = np.zeros((1, 2, 68, 64), np.float32)
+    with pytest.raises(PlanError, match="cannot run the plan: it gave no reason"):
+        executor.run(frames, profile=0)
+    assert executor.run(frames, profile=1).shape == (1, 5, 68, 64)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda plan: plan[:-9], "magicTag"),
+        (lambda plan: plan.replace(b"10.13.3.9", b"10.12.0.1"), "not compatible"),
+    ],
+    ids=["torn", "of another version"],
+)
+def test_a_plan_that_does_not_fit(
+    spoil: Callable[[bytes], bytes], message: str, compiler: TensorRT, network: Path
+) -> None:
+    with pytest.raises(PlanError, match=f"does not take the plan: .*{message}"):
+        compiler.load(spoil(_plan(compiler, network)))
+
+
+# --- where there is no TensorRT or no GPU ---------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["tensorrt", "cupy"])
+def test_a_missing_package_is_named(missing: str, modules: pytest.MonkeyPatch) -> None:
+    modules.setitem(sys.modules, missing, None)
+    with pytest.raises(PlanError, match=rf"Python package {missing}, .*the server's container"):
+        open_tensorrt()
+
+
+def test_no_gpu(modules: pytest.MonkeyPatch) -> None:
+    modules.setattr(cupy, "GPUS", [])
+    with pytest.raises(PlanError, match=r"no GPU to build a plan on \(cudaErrorNoDevice"):
+        open_tensorrt()
+
+
+def test_gpus_of_two_kinds(modules: pytest.MonkeyPatch) -> None:
+    modules.setattr(cupy, "GPUS", [*cupy.GPUS, {"name": b"NVIDIA L4", "major": 8, "minor": 9}])
+    with pytest.raises(PlanError, match=r"capability 8\.6 and 8\.9 are .* CUDA_VISIBLE_DEVICES"):
+        open_tensorrt()
+
+
+def test_gpus_of_one_kind_share_a_plan(modules: pytest.MonkeyPatch) -> None:
+    modules.setattr(cupy, "GPUS", [*cupy.GPUS, {"name": b"NVIDIA A40", "major": 8, "minor": 6}])
+    assert open_tensorrt().gpu == "NVIDIA A10, NVIDIA A40"
+
+
+def test_an_old_tensorrt(modules: pytest.MonkeyPatch) -> None:
+    modules.setattr(trt, "__version__", "8.6.1")
+    with pytest.raises(PlanError, match=r"TensorRT 8\.6\.1 is installed; expected 10 or 11"):
+        open_tensorrt()

@@ -1,0 +1,66 @@
+"""What a network answers to a few frames, kept beside it for whoever compiles it.
+
+``recon-client plan build`` judges a TensorRT plan by it; see ``smlm_pipeline.plans``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from smlm_pipeline.network import Network
+from smlm_pipeline.plans.reference import REFERENCE_FILE, Reference, write_reference
+from smlm_training.scoring.inference import normalized
+from smlm_training.simulation import presets
+
+_FRAMES, _HEIGHT_PX, _WIDTH_PX = 4, 48, 40
+"""Of the reference frames: not square, so that no two axes are taken for each other."""
+
+_ANSWER_VALUES_MAX = 1 << 17
+"""Numbers that are kept of a network's answers: half a megabyte before compression."""
+
+
+def make_reference(network_file: Path) -> Path:
+    """Write ``reference.npz`` beside a network; the path of it.
+
+    Parameters
+    ----------
+    network_file : Path
+        An exported network, in any precision.
+    """
+    frames = _frames()
+    network = Network(network_file, intra_op_threads=1)
+    values = network.detect(frames[:1]).size
+    count = min(max(_ANSWER_VALUES_MAX // values, 1), len(frames))
+    content = network_file.read_bytes()
+    reference = Reference(
+        hashlib.sha256(content).hexdigest(),
+        precision_of(content),
+        frames[:count],
+        network.detect(frames[:count]),
+    )
+    file = network_file.with_name(REFERENCE_FILE)
+    write_reference(file, reference)
+    return file
+
+
+def precision_of(network: bytes) -> str:
+    """Tell "fp16" if any weight of an ONNX file is of half precision, else "fp32"."""
+    graph = onnx.load_from_string(network).graph
+    halves = (each.data_type == onnx.TensorProto.FLOAT16 for each in graph.initializer)
+    return "fp16" if any(halves) else "fp32"
+
+
+@cache
+def _frames() -> NDArray[np.float32]:
+    """Frames of filaments as a network reads them, in numbers that float16 holds exactly."""
+    film = presets.preset_film(
+        "microtubules", seed=2, frames=16, height_px=_HEIGHT_PX, width_px=_WIDTH_PX
+    )
+    chosen = normalized(film.frames_adu)[:: 16 // _FRAMES]
+    return chosen.astype(np.float16).astype(np.float32)
