@@ -27,7 +27,7 @@ from smlm_training.fitting import sources
 from smlm_training.fitting.datasets import Ranges, batches
 from smlm_training.fitting.fit import Progress, fit
 from smlm_training.fitting.recipes import Recipe
-from smlm_training.fitting.runs import start_from_run
+from smlm_training.fitting.runs import append_history, drop_history_after, start_from_run
 from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet import unet
@@ -376,3 +376,31 @@ def test_a_start_that_begins_with_other_layers_is_refused(
 def test_a_run_without_a_network_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="expected the folder of a finished 'recon-train fit'"):
         start_from_run(tmp_path)
+
+
+def test_a_preset_that_goes_on_wants_a_start(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, start_required=True)
+    with pytest.raises(SettingError, match=r"goes on from a trained network.* --start unet"):
+        fit(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_from_its_own_start_only(unbroken: _Done, tmp_path: Path) -> None:
+    start = start_from_run(unbroken.folder)
+    recipe = replace(RECIPE, steps=2, float32_steps=2)
+    fit(recipe, tmp_path, start=start)
+    fit(recipe, tmp_path, start=start)
+    fit(recipe, tmp_path)
+    other = replace(start, manifest={**start.manifest, "command": "another"})
+    with pytest.raises(SettingError, match=r"a run by another recipe \(start\)"):
+        fit(recipe, tmp_path, start=other)
+
+
+def test_the_history_has_no_rows_of_steps_that_were_lost(tmp_path: Path) -> None:
+    append_history(tmp_path, {"step": 4, "loss": 1.5})
+    append_history(tmp_path, {"step": 8, "loss": 1.25})
+    drop_history_after(tmp_path, 4)
+    append_history(tmp_path, {"step": 8, "loss": 1.0})
+    with (tmp_path / "history.csv").open(newline="") as stream:
+        rows = [(row["step"], row["loss"]) for row in csv.DictReader(stream)]
+    assert rows == [("4", "1.5"), ("8", "1.0")]

@@ -73,6 +73,8 @@ def test_fit_tells_of_checkpoints_and_of_the_wait(begun: list[Any], tmp_path: Pa
     assert result.stdout == (
         "step 50 of 1,000  loss 123.46  validation 130.00  2.50 steps/s  2 min left\n"
         "waited 2.5% of the time for data\n"
+        f"{tmp_path}: unet has been trained for 1,000 steps; "
+        f"recon-train publish {tmp_path} puts it into a model repository\n"
     )
     assert begun == [
         {
@@ -153,7 +155,7 @@ def test_fit_tells_that_an_interrupted_run_goes_on(
     monkeypatch.setattr(training, "fit", interrupt)
     result = _invoke(str(tmp_path))
     assert result.exit_code == 130
-    assert "'fit' on the same folder goes on" in result.stderr
+    assert "the same command goes on from the last checkpoint" in result.stderr
 
 
 def test_a_terminal_gets_a_bar(

@@ -77,7 +77,10 @@ def test_sigma_has_the_stated_moments(distribution: SigmaDistribution) -> None:
             {"photons_spread": 0.6, "photons_distribution": "uniform"},
             r"photons spread \(uniform\) is 0.6; expected a number from 0 to 0.57735",
         ),
-        ({"photons_distribution": "constant"}, r"photons spread \(constant\) is 0.2"),
+        (
+            {"photons_distribution": "constant"},
+            r"photons spread is 0.2 and their distribution constant",
+        ),
         ({"photons_distribution": "normal"}, "photons distribution is 'normal'; expected one of"),
         ({"sigma_px": -1.1}, "sigma in pixels is -1.1"),
         ({"sigma_px": "wide"}, "sigma in pixels is 'wide'"),

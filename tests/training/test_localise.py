@@ -14,7 +14,7 @@ from smlm_pipeline.errors import ChunkError, SettingError
 from smlm_training.scoring import film_localisations
 from smlm_training.scoring.film_localisations import localise_by_file, localise_film
 from smlm_training.scoring.localise import localise
-from smlm_training.scoring.merging import Places, merge
+from smlm_training.scoring.merging import Places, merge, share_surplus
 
 Pixel = tuple[int, int, int, float, float, float, float]
 """Frame, row, column, probability, y and x of the place in pixels, sigma of both."""
@@ -219,3 +219,23 @@ def test_a_network_that_answers_with_a_map_has_no_molecules(
     monkeypatch.setattr(film_localisations, "Network", maps)
     with pytest.raises(SettingError, match=r"map.onnx answers with MAP; expected .* DETECTIONS"):
         localise_by_file(Path("map.onnx"), _blinking(8), pixel_size_nm=100)
+
+
+def _places(*places: tuple[int, float, float]) -> Places:
+    """Frame, probability and x in pixels of each."""
+    frame, probability, x_px = (np.array(column) for column in zip(*places, strict=True))
+    mean_px = np.stack([np.full(len(places), 2.0), x_px])
+    return Places(frame, probability.astype(float), mean_px, np.full((2, len(places)), 0.01))
+
+
+def test_what_exceeds_one_molecule_goes_to_the_nearest_with_room() -> None:
+    """0.3 too much: 0.1 fit into the nearest place, 0.2 go to the next; one is too far away."""
+    places = _places((0, 1.3, 4.0), (0, 0.9, 4.5), (0, 0.4, 5.2), (0, 0.4, 6.2), (1, 0.4, 4.0))
+    shared = share_surplus(places)
+    assert shared.probability == pytest.approx([1.0, 1.0, 0.6, 0.4, 0.4])
+    np.testing.assert_array_equal(shared.mean_px, places.mean_px)
+
+
+def test_a_surplus_without_a_neighbour_stays() -> None:
+    assert share_surplus(_places((0, 1.2, 4.0), (0, 0.5, 6.5))).probability.tolist() == [1.2, 0.5]
+    assert share_surplus(_places((0, 0.7, 4.0))).probability.tolist() == [0.7]

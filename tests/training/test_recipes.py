@@ -60,7 +60,7 @@ def test_a_file_without_base_differs_from_the_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"bath": 8}, r"mine.json: bath is no setting; expected one of network, data, seed"),
+        ({"bath": 8}, r"mine.json: bath is no setting; expected one of network, start_required"),
         ({"ranges": {"sigma": 1}}, r"ranges.sigma is no setting; expected one of .*sigma_px"),
         ({"batch": "8"}, r'batch is "8"; expected a whole number'),
         ({"batch": True}, r"batch is true; expected a whole number"),
@@ -70,7 +70,15 @@ def test_a_file_without_base_differs_from_the_default(tmp_path: Path) -> None:
         ({"ranges": 4}, r"ranges is 4; expected an object of settings"),
         ({"ranges": {"sigma_px": 1.1}}, r"ranges.sigma_px is 1.1; expected a list of 2: a number"),
         ({"ranges": {"sigma_px": [1, "a"]}}, r'ranges.sigma_px\[1\] is "a"; expected a number'),
-        ({"ranges": {"sigma_px": [2, 1]}}, r"ranges.sigma_px, largest, is 1.0; expected .*from 2"),
+        (
+            {"ranges": {"sigma_px": [2, 1]}},
+            r"ranges.sigma_px is 2 to 1; expected the smaller",
+        ),
+        ({"ranges": {"photons": [0, 100]}}, r"ranges.photons, smallest, is 0.0; .*from 1e-06"),
+        ({"ranges": {"filament_share": 7}}, r"ranges.filament_share is 7.0; .*from 0 to 1"),
+        ({"ranges": {"patch_px": -8}}, r"ranges.patch_px is -8; expected a whole number from 8"),
+        ({"ranges": {"frames_per_film": 0}}, r"ranges.frames_per_film is 0; expected .*from 2"),
+        ({"ranges": {"emitters_max": 0}}, r"ranges.emitters_max is 0; expected .*from 1"),
         ({"batch": 0}, r"batch is 0; expected a whole number from 1"),
         ({"schedule": "steps"}, r"schedule is 'steps'; expected one of cosine, plateau"),
         ({"data": "films"}, r"data is 'films'; expected one of simulated, film"),

@@ -231,13 +231,12 @@ def test_evaluate_draws_the_figure(case: _Case) -> None:
 
 
 def test_evaluate_refuses_a_table_of_another_film(case: _Case) -> None:
-    header, first, *_ = case.positions.read_text().splitlines()
-    values = first.split(",")
-    values[2] = "1e6"
-    case.positions.write_text("\n".join([header, ",".join(values)]))
+    other = case.folder / "other"
+    assert _simulate(other, "--seed", "99").exit_code == 0
+    case.positions.write_bytes((other / "positions.csv").read_bytes())
     figure = case.folder / "comparison.png"
     result = case.evaluate("--figure", str(figure))
-    _assert_refused(result, 2, "does the table belong to the film?")
+    _assert_refused(result, 3, "the table does not fit the film")
     assert not figure.exists()
 
 

@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_what_was_there(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OutputError, match=r"to \(No space left on device\); .* --cache"):
             cache.store(KEY, _entry(plan=b"another"))
     assert cache.find(KEY) == _entry()
     assert _names(tmp_path / "cache") == [KEY.digest]

@@ -53,15 +53,10 @@ class PlanCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        try:
+        with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise OutputError(
-                f"the plan cache {folder} cannot be written to ({error.strerror}); expected a "
-                "folder of this user: name another with --cache"
-            ) from error
 
     @contextlib.contextmanager
     def locked(self, key: PlanKey) -> Iterator[None]:
@@ -93,9 +88,18 @@ class PlanCache:
         return Entry(plan, record) if record and record.is_of(key, plan) else None
 
     def store(self, key: PlanKey, entry: Entry) -> None:
-        """Keep a plan, in place of whatever had its name; hold the key meanwhile."""
+        """Keep a plan, in place of whatever had its name; hold the key meanwhile.
+
+        Raises
+        ------
+        OutputError
+            If there is no room.
+        """
         place = self._folder / key.digest
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=_STAGING_PREFIX) as staging:
+        with (
+            self._writing(),
+            tempfile.TemporaryDirectory(dir=self._folder, prefix=_STAGING_PREFIX) as staging,
+        ):
             staged = Path(staging) / "entry"
             staged.mkdir()
             write_durably(staged / PLAN_FILE, entry.plan)
@@ -118,7 +122,18 @@ class PlanCache:
 
     def keep_timing_cache(self, key: PlanKey, content: bytes) -> None:
         """Replace it; of two builds at once the later one's is kept."""
-        replace_file(self._timing_file(key), content)
+        with self._writing():
+            replace_file(self._timing_file(key), content)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"the plan cache {self._folder} cannot be written to ({error.strerror}); expected "
+                "a folder of this user with room for plans: name another with --cache"
+            ) from error
 
     def _timing_file(self, key: PlanKey) -> Path:
         name = f"timing-{key.tensorrt_version}-sm{key.compute_capability}.cache"

@@ -15,17 +15,19 @@ from rich.console import Console
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_training.commands.door import door, read_pixels
+from smlm_training.commands.door import door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.calibration_figure import write_calibration_figure
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
-from smlm_training.scoring.evaluate import Score, score, truth_image, widefield_image
+from smlm_training.scoring.evaluate import WIDEFIELD, Score, score, truth_image, widefield_image
 from smlm_training.scoring.figure import write_figure
 from smlm_training.scoring.molecules import Molecules
 from smlm_training.scoring.score_files import scores_csv, scores_json
 from smlm_training.scoring.score_tables import detection_tables, gridding_line, image_table
 from smlm_training.simulation import presets
+from smlm_training.simulation.film_reading import read_film, read_pixels
 from smlm_training.simulation.positions import read_positions
+from smlm_training.simulation.table_check import check_table
 
 _Image = Annotated[Path, typer.Argument(help="Image that recon-client wrote.")]
 _Stack = Annotated[Path, typer.Option(help="The film: for its wide-field image and the network.")]
@@ -81,7 +83,7 @@ def evaluate(
     """Score an image, and the network's molecules, against the true positions."""
     with door():
         pixels, frames_adu = _read(image, stack)
-        true = _true_molecules(positions, len(frames_adu))
+        true = _true_molecules(positions, frames_adu, pixel_size_nm)
         images, truth = _images(pixels, frames_adu, true, pixel_size_nm)
         scores = {name: score(each, truth) for name, each in images.items()}
         file = _network_file(network) if detections else None
@@ -92,7 +94,7 @@ def evaluate(
         if figure is not None:
             write_figure(
                 figure,
-                widefield=images["wide field"],
+                widefield=images[WIDEFIELD],
                 truth=truth,
                 image=pixels,
                 sr_pixel_size_nm=pixel_size_nm * frames_adu.shape[1] / len(pixels),
@@ -114,21 +116,20 @@ def evaluate(
 def _read(image: Path, stack: Path) -> tuple[NDArray[Any], NDArray[np.uint16]]:
     """The image (Y, X) and the film (N, H, W), whose whole multiple it is."""
     pixels = read_pixels(image, "image of two axes", lambda found: found.ndim == 2)
-    frames_adu = read_pixels(
-        stack,
-        "film of 8- or 16-bit unsigned frames",
-        lambda found: found.ndim == 3 and found.dtype in (np.uint8, np.uint16),
-    ).astype(np.uint16)
+    frames_adu = read_film(stack)
     zoom = len(pixels) // frames_adu.shape[1]
     if not zoom or pixels.shape != (zoom * frames_adu.shape[1], zoom * frames_adu.shape[2]):
         raise SettingError(f"{image} is no whole multiple of {stack} in size; are they a pair?")
     return pixels, frames_adu
 
 
-def _true_molecules(positions: Path, frames: int) -> Molecules:
-    table = read_positions(positions)
-    filmed = (table.frame >= 0) & (table.frame < frames)
-    return Molecules(table.frame, table.y_nm, table.x_nm).take(filmed)
+def _true_molecules(
+    positions: Path, frames_adu: NDArray[np.uint16], pixel_size_nm: float
+) -> Molecules:
+    """Molecules of the table, if it is the film's; a table may go on after its film."""
+    true = read_positions(positions).first_frames(len(frames_adu))
+    check_table(frames_adu, true.by_frame(len(frames_adu), pixel_size_nm), pixel_size_nm)
+    return Molecules(true.frame, true.y_nm, true.x_nm)
 
 
 def _images(
@@ -143,7 +144,7 @@ def _images(
     background_adu = float(kernels.film_levels(frames_adu)[0])
     widefield = widefield_image(frames_adu, background_adu=background_adu, zoom=zoom)
     blank = np.zeros_like(truth)
-    return {"image": pixels, "blank image": blank, "wide field": widefield}, truth
+    return {"image": pixels, "blank image": blank, WIDEFIELD: widefield}, truth
 
 
 def _network_file(given: Path | None) -> Path | None:

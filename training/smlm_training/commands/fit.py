@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -56,14 +57,15 @@ def fit(
         bool, typer.Option("--print-preset", help="Show every setting as JSON, and train nothing.")
     ] = False,
 ) -> None:
-    """Train a network (the default preset: an hour and a half on two CPU cores)."""
-    with door():
+    """Train a network; the time left is told from the first checkpoint on."""
+    with door("the same command goes on from the last checkpoint"):
         recipe = _recipe(preset, steps, seed)
         if print_preset:
             typer.echo(preset_json(recipe))
             return
         if folder is None:
             raise SettingError("there is no folder; expected one for the run's files: fit FOLDER")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
         from smlm_training.fitting import fit as training
 
         with Watch(recipe.steps) as watch:
@@ -78,6 +80,10 @@ def fit(
                 report=watch.report,
                 tick=watch.tick,
             )
+        typer.echo(
+            f"{folder}: {recipe.network} has been trained for {recipe.steps:,} steps; "
+            f"recon-train publish {folder} puts it into a model repository"
+        )
 
 
 def _start(path: Path) -> Start:

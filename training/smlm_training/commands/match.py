@@ -54,7 +54,7 @@ def match(
         path.write_text(text + "\n", encoding="utf-8")
         _tell(found, known, sample, pixel_size_nm)
         typer.echo(
-            f"{path}: train the network that ships by it, in an hour, with\n"
+            f"{path}: train the network that ships further by it with\n"
             f"  recon-train fit FOLDER --preset {path} --start unet"
         )
 

@@ -20,9 +20,11 @@ from smlm_training.simulation.scene import Scene
 SCORED: dict[str, Scene] = {
     **{name: scene for name, scene in presets.PRESETS.items() if name != "microtubules"},
     "uniform-1": replace(presets.PRESETS["uniform-1"], frames=800),
+    "evaluate, unseen": replace(presets.PRESETS["evaluate"], seed=3610),
 }
-"""Films of the card. ``uniform-1`` is longer: that is where gridding is looked for, and fewer
-molecules would show nothing but chance."""
+"""Films of the card. ``evaluate, unseen`` is another film of the kind that the network was chosen
+by; nothing was chosen by it. ``uniform-1`` is longer: that is where gridding is looked for, and
+fewer molecules would show nothing but chance."""
 
 
 def held_out_scores(network: Network) -> dict[str, Any]:

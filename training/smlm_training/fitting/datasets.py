@@ -9,19 +9,21 @@ of each film, so that every batch spans many conditions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
+from smlm_training.simulation.bounds import Range, check_range, check_whole, check_within
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
 from smlm_training.simulation.molecule_scale import expected_scale_adu
 from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
-Range = tuple[float, float]
+_FROM_ZERO = frozenset({"photons_spread", "emccd_read_noise_adu", "drift_px"})
+"""Ranges that are drawn evenly; most of the others are drawn in their logarithm."""
 
 BORDER_PX = 6.0
 """Molecules this far outside a patch still shine into it."""
@@ -72,6 +74,25 @@ class Ranges:
     """Relative error of the film's scale, as in a client that sees a hundred whole frames."""
     emitters_max: int = 330
     """Most molecules of a patch; fuller patches are thinned out."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no film can be drawn from.
+
+        Raises
+        ------
+        SettingError
+            Naming the setting, its value and what was expected.
+        """
+        check_whole("ranges.patch_px", self.patch_px, 8, 4096)
+        check_whole("ranges.frames_per_film", self.frames_per_film, 2, 10_000)
+        check_whole("ranges.emitters_max", self.emitters_max, 1, 100_000)
+        check_within("ranges.scale_error", self.scale_error, 0, 1)
+        for each in fields(self):
+            name, value = f"ranges.{each.name}", getattr(self, each.name)
+            if each.name.endswith("_share"):
+                check_within(name, value, 0, 1)
+            elif isinstance(value, tuple):
+                check_range(name, value, 0 if each.name in _FROM_ZERO else 1e-6, 1e6)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from smlm_training.fitting.runs import (
     begin_manifest,
     check_same_run,
     described,
+    drop_history_after,
     resume_manifest,
     save_network,
 )
@@ -36,7 +37,7 @@ from smlm_training.fitting.summaries import scalars_to
 from smlm_training.fitting.trainer import Trainer
 
 BATCHES_AHEAD = 32
-"""Batches that wait to be trained on, at most: two films' frames of the default preset."""
+"""Batches that wait to be trained on, at most: two blocks of films of the default preset."""
 
 
 @dataclass
@@ -112,9 +113,9 @@ def fit(
     ------
     SettingError
         If the folder holds a run by another recipe, or any run and ``resume`` is
-        false; if the start begins with other layers; if the data or the memory are
-        short;
-        or if the loss is no longer finite.
+        false; if the recipe wants a start and there is none, or one that begins with
+        other layers; if the data or the memory are short; or if the loss is no longer
+        finite.
     StackError
         If the film cannot be used.
     """
@@ -143,6 +144,11 @@ def _trainer(
     now = described(recipe, source.described(), command=command, devices=devices)
     state = load_state(folder)
     if state is None:
+        if recipe.start_required and start is None:
+            raise SettingError(
+                "the preset goes on from a trained network, and none is given; expected --start, "
+                "for example --start unet"
+            )
         weights = None if start is None else start.weights
         trainer = Trainer(recipe, strategy, weights=weights)
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,10 +159,11 @@ def _trainer(
             f"{folder} holds a run that has come to step {state.step:,}; expected a folder without "
             "one: take another, or let this run go on with --resume"
         )
-    check_same_run(folder, now)
+    check_same_run(folder, now, start)
     trainer = Trainer(recipe, strategy, state=state)
     if state.step < recipe.steps:
         resume_manifest(folder, now, state.step)
+        drop_history_after(folder, state.step)
     return trainer
 
 
@@ -181,11 +188,11 @@ def _train(
         while trainer.step < recipe.steps:
             part = _epoch(trainer, stream, tick)
             part["validation_loss"] = trainer.validate(source.validation())
-            save_state(folder, trainer.state())
             pace_s = (time.monotonic() - started) / (trainer.step - first_step)
             left_s = pace_s * (recipe.steps - trainer.step)
             progress = Progress(trainer.step, recipe.steps, seconds_left=left_s, **part)
             append_history(folder, asdict(progress))
+            save_state(folder, trainer.state())
             write(trainer.step, part)
             report(progress)
 

@@ -82,7 +82,7 @@ def cut_pairs(
             f"patches are {patch_px} x {patch_px} pixels, frames {frames_adu.shape[1]} x "
             f"{frames_adu.shape[2]}; expected patches that fit into the frames"
         )
-    emitters_px = _by_frame(positions, len(frames_adu), pixel_size_nm)
+    emitters_px = positions.by_frame(len(frames_adu), pixel_size_nm)
     check_table(frames_adu, emitters_px, pixel_size_nm)
     corners = _places(
         np.random.default_rng(seed),
@@ -138,18 +138,6 @@ def batches(pairs: Batch, *, batch: int, seed: int, first_step: int = 0) -> Iter
             chosen = order[first : first + batch]
             yield Batch(pairs.normalized[chosen], pairs.position_px[chosen], pairs.present[chosen])
         epoch, step = epoch + 1, 0
-
-
-def _by_frame(positions: Positions, frames: int, pixel_size_nm: float) -> list[NDArray[np.float64]]:
-    """For each frame y and x (K, 2) of its emitters, in camera pixels."""
-    if len(positions.frame) and not 0 <= positions.frame.min() <= positions.frame.max() < frames:
-        raise StackError(
-            f"the table tells of frames {positions.frame.min() + 1} to "
-            f"{positions.frame.max() + 1}, the film has {frames}; expected the table of this film"
-        )
-    order = np.argsort(positions.frame, kind="stable")
-    sorted_px = np.stack([positions.y_nm, positions.x_nm], axis=1)[order] / pixel_size_nm
-    return np.split(sorted_px, np.searchsorted(positions.frame[order], np.arange(1, frames)))
 
 
 def _places(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from smlm_training.fitting.datasets import Ranges
-from smlm_training.simulation.bounds import check_one_of, check_range, check_whole, check_within
+from smlm_training.simulation.bounds import check_one_of, check_whole, check_within
 
 SCHEDULES = ("cosine", "plateau")
 DATA = ("simulated", "film")
@@ -49,6 +49,9 @@ class Recipe:
 
     network: str = "unet"
     """By its name in ``networks.NETWORKS``."""
+    start_required: bool = False
+    """Whether a run begins with a trained network; with random weights, so low a learning rate
+    and so few steps come to nothing good."""
     data: str = "simulated"
     """``simulated``: endless films of ``ranges``; ``film``: patches of a film, by ``cut``."""
     seed: int = 20261122
@@ -84,14 +87,10 @@ class Recipe:
         check_whole("epoch_steps", self.epoch_steps, 1, 10**6)
         check_whole("float32_steps", self.float32_steps, 0, self.steps)
         check_whole("warmup_steps", self.warmup_steps, 0, 10**6)
-        check_within("learning_rate", self.learning_rate, 0, 1)
+        check_within("learning_rate", self.learning_rate, 0.0, 1)
         check_within("clip_norm", self.clip_norm, 0, 1e6)
         check_within("average_decay", self.average_decay, 0, 1 - 1e-6)
         check_within("l1_weight", self.l1_weight, 0, 1e3)
-        for each in fields(self.ranges):
-            value = getattr(self.ranges, each.name)
-            if isinstance(value, tuple):
-                check_range(f"ranges.{each.name}", value, 0, 1e6)
 
     @property
     def patch_px(self) -> int:
@@ -107,6 +106,7 @@ class Recipe:
 PRESETS = {
     "default": Recipe(),
     "finish": Recipe(
+        start_required=True,
         seed=20261123,
         steps=24_000,
         float32_steps=6_000,

@@ -83,8 +83,10 @@ def begin_manifest(folder: Path, now: Mapping[str, Any], start: Start | None) ->
     _write(folder, begun)
 
 
-def check_same_run(folder: Path, now: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run by another recipe, or on another film.
+def check_same_run(folder: Path, now: Mapping[str, Any], start: Start | None) -> None:
+    """Refuse to go on with a run by another recipe, on another film, or from another start.
+
+    Where no start is named, the run's own is meant.
 
     Raises
     ------
@@ -95,6 +97,8 @@ def check_same_run(folder: Path, now: Mapping[str, Any]) -> None:
     changed = _changed(_with_defaults(begun.get("recipe", {})), now["recipe"])
     if begun.get("film") != now.get("film"):
         changed.append("film")
+    if start is not None and begun.get("start") != json.loads(json.dumps(start.manifest)):
+        changed.append("start")
     if changed:
         raise SettingError(
             f"{folder} holds a run by another recipe ({', '.join(changed)}); "
@@ -148,6 +152,20 @@ def append_history(folder: Path, row: Mapping[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def drop_history_after(folder: Path, step: int) -> None:
+    """Forget rows of checkpoints that were not kept: the run goes on from an earlier one."""
+    path = folder / HISTORY_FILE
+    if not path.exists():
+        return
+    with path.open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    kept = [row for row in rows if not row[0].isdigit() or int(row[0]) <= step]
+    beside = folder / f"{HISTORY_FILE}.partial"
+    with beside.open("w", newline="") as stream:
+        csv.writer(stream).writerows(kept)
+    beside.replace(path)
 
 
 def _write(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -9,14 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import tifffile
-from numpy.typing import NDArray
-
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.errors import SettingError
 from smlm_training.fitting import patches
 from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
 from smlm_training.fitting.recipes import Recipe
+from smlm_training.simulation.film_reading import read_film
 from smlm_training.simulation.positions import read_positions
 
 VALIDATION_SEED = 7_772
@@ -127,21 +124,11 @@ def source_of(recipe: Recipe, film: FilmFiles | None) -> Source:
             "--positions with its ThunderSTORM table"
         )
     cut = patches.cut_pairs(
-        _frames(film.stack), read_positions(film.positions), **asdict(recipe.cut), seed=recipe.seed
+        read_film(film.stack),
+        read_positions(film.positions),
+        **asdict(recipe.cut),
+        seed=recipe.seed,
     )
     files = {"stack_sha256": film.stack, "positions_sha256": film.positions}
     hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     return CutFromFilm(*cut, recipe.seed, recipe.batch, hashes)
-
-
-def _frames(path: Path) -> NDArray[np.uint16]:
-    try:
-        frames: NDArray[np.uint16] = tifffile.imread(path)
-    except (OSError, ValueError) as error:
-        raise StackError(f"cannot read {path} ({error}); expected a TIFF film") from error
-    if frames.ndim != 3 or frames.dtype != np.uint16:
-        raise StackError(
-            f"{path} has shape {frames.shape} and dtype {frames.dtype}; expected a film of uint16 "
-            "frames, (T, Y, X)"
-        )
-    return frames

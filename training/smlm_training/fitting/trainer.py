@@ -185,8 +185,10 @@ class Trainer:
         weights = _values(self._model.variables)
         if self.recipe.average_decay:
             self._optimizer.finalize_variable_values(self._model.trainable_variables)
-        yield
-        _assign(self._model.variables, weights)
+        try:
+            yield
+        finally:
+            _assign(self._model.variables, weights)
 
     def network(self) -> keras.Model:
         """The network that the run ends with, in float32 and on one device."""

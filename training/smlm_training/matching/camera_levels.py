@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smlm_training.fitting.datasets import Range, Ranges
+from smlm_training.fitting.datasets import Ranges
 from smlm_training.matching.moments import NOISE_TAPS, Moments
 from smlm_training.matching.psf_width import Spot
+from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.spot import filtered_profile, overlap, profile
 
 _KEPT_LIGHT = float((NOISE_TAPS**4).sum() ** 2)

@@ -29,8 +29,13 @@ _SIGNIFICANCE = 5.0
 GUESSED_SPREAD = (0.05, 0.5)
 """Relative spread of photons, as far as the film does not tell it."""
 
-_SIGMA_SHARE_ERROR = 0.005
-"""Of sigma, for spots that differ in width; simulated films come out so much too narrow."""
+_SIGMA_SHARE_ERROR = 0.015
+"""Of sigma, for spots that differ in width; simulated films come out so much too narrow, those
+whose widths spread by an eighth twice as much."""
+
+_GAIN_SHARE_ERROR = 0.04
+"""Of a gain that the film tells, and of the photons that follow: pixels that differ and dim
+films shift the line of noise by so much, which resampling does not show."""
 
 _SPREAD2_ERROR = 0.02
 """What a spot that is not quite a Gaussian may add to the squared spread of photons."""
@@ -56,6 +61,10 @@ class Value:
     def relative_error(self) -> float:
         """Error in parts of the value."""
         return self.error / self.value if self.value > 0 else float("inf")
+
+    def with_share_error(self, share: float) -> Value:
+        """The same, with an independent error of this share of the value."""
+        return Value(self.value, float(np.hypot(self.error, share * self.value)))
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,11 @@ def _combined(
     weight = _spread_weight(draws)
     found = [_values(draw, known, weight) for draw in draws]
     values = {name: _value(np.array([each[name] for each in found])) for name in found[0]}
-    error_px = np.hypot(values["sigma_px"].error, _SIGMA_SHARE_ERROR * spots[0].sigma_px)
-    values["sigma_px"] = Value(spots[0].sigma_px, float(error_px))
+    shares = {"sigma_px": _SIGMA_SHARE_ERROR}
+    if known.gain_adu_per_photon is None:
+        shares |= {"gain_adu_per_photon": _GAIN_SHARE_ERROR, "photons": _GAIN_SHARE_ERROR}
+    for name, share in shares.items():
+        values[name] = values[name].with_share_error(share)
     return Estimates(misfit=spots[0].misfit, spread_measured=weight, **values)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from smlm_training.fitting.datasets import Range
+from smlm_training.fitting.datasets import FILLED_SHARE, Ranges
 from smlm_training.matching.camera_levels import CameraKind
 from smlm_training.matching.crowding import line_width_px
 from smlm_training.matching.estimates import Estimates, Value
+from smlm_training.simulation.bounds import Range
 
 LEAST_SHARE = 0.1
 """Ranges are at least so wide to either side of an estimate, in parts of it."""
@@ -58,6 +60,7 @@ def preset(
         has them: a hundred times those per pixel, whatever the film's pixels are.
     """
     ranges: dict[str, Range] = {}
+    emitters_max = Ranges.emitters_max
     for name in ("sigma_px", "photons", "offset_adu"):
         value: Value = getattr(found, name)
         if is_told(name, value):
@@ -69,13 +72,15 @@ def preset(
         about = _about(found.background_photons, additive=True)
         ranges["background_photons"] = _inside(about, _BACKGROUND_PHOTONS_MIN, float("inf"))
     if is_told("density_per_px2", found.density_per_px2):
-        ranges |= _densities(found, crowding)
+        densities, emitters_max = _densities(found, crowding)
+        ranges |= densities
     if is_told("gain_adu_per_photon", found.gain_adu_per_photon):
         ranges[f"{kind.name}_adu_per_photon"] = _about(found.gain_adu_per_photon)
     return {
         "base": "finish",
         "ranges": {
             **{name: [_rounded(low), _rounded(high)] for name, (low, high) in ranges.items()},
+            "emitters_max": emitters_max,
             "emccd_share": 1.0 if kind.name == "emccd" else 0.0,
         },
         "measured_from": {**source, **_measured(found)},
@@ -99,8 +104,10 @@ def _inside(bounds: Range, low: float, high: float) -> Range:
     return first, min(max(bounds[1], first * (1 + LEAST_SHARE)), high)
 
 
-def _densities(found: Estimates, crowding: Range) -> dict[str, Range]:
-    """Densities per area and per line: from sparse places, or times, to the fullest.
+def _densities(found: Estimates, crowding: Range) -> tuple[dict[str, Range], int]:
+    """Densities per area and per line, from sparse places, or times, to the fullest.
+
+    With them, how many molecules a patch must have places for, so that none is thinned out.
 
     A line's density is that which makes a lone line as full as those places.
     """
@@ -109,7 +116,9 @@ def _densities(found: Estimates, crowding: Range) -> dict[str, Range]:
     width_px = line_width_px(found.sigma_px.value)
     areas = 100 * least * emptiest, 100 * most * crowding[1]
     lines = 10 * width_px * least * _BLEACHED_SHARE, 10 * width_px * most * crowding[1]
-    return {"density_per_um2": areas, "density_per_um": lines}
+    fullest = areas[1] * (Ranges.patch_px / 10) ** 2 / FILLED_SHARE
+    places = max(math.ceil(fullest), Ranges.emitters_max)
+    return {"density_per_um2": areas, "density_per_um": lines}, places
 
 
 def _measured(found: Estimates) -> dict[str, dict[str, float]]:

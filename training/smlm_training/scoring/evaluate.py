@@ -18,6 +18,10 @@ BLURS_PX = (0.0, 1.0, 2.0)
 _Image = NDArray[np.float64]
 
 
+WIDEFIELD = "wide field"
+"""What the wide-field image is called among scored images."""
+
+
 @dataclass(frozen=True)
 class Score:
     """One image against the truth, each tuple for each of ``BLURS_PX``.

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from smlm_training.scoring.evaluate import blurred, equal_sum, score
+from smlm_training.scoring.evaluate import WIDEFIELD, blurred, equal_sum, score
 
 VIEW_BLUR_PX = 1.0
 """Fine pixels by which points are smoothed for the eye, in truth and image alike."""
@@ -55,17 +55,18 @@ def write_figure(
         Edge of a pixel of that grid.
     """
     views = {
-        "wide field": blurred(equal_sum(widefield, truth), VIEW_BLUR_PX),
+        WIDEFIELD: blurred(equal_sum(widefield, truth), VIEW_BLUR_PX),
         "truth": blurred(truth, VIEW_BLUR_PX),
         "reconstruction": blurred(equal_sum(image, truth), VIEW_BLUR_PX),
     }
     views["difference"] = views["reconstruction"] - views["truth"]
     white = _white(views["truth"])
     titles = {
-        "wide field": f"wide field\n{_nmse(widefield, truth)}",
+        WIDEFIELD: f"{WIDEFIELD}\n{_nmse(widefield, truth)}",
         "truth": f"truth\n{truth.sum():,.0f} emitters",
         "reconstruction": f"reconstruction\n{_nmse(image, truth)}",
-        "difference": "reconstruction - truth\nblue: missing, red: too much",
+        "difference": f"reconstruction - truth, blurred by {VIEW_BLUR_PX:g} px\n"
+        "blue: missing, red: too much",
     }
     figure = Figure(figsize=(17.6, 5.6), facecolor="black")
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.92))  # leaves room for the titles
@@ -75,8 +76,8 @@ def write_figure(
             view,
             cmap=DIFFERENCE if name == "difference" else mpl.colormaps["hot"],
             vmin=low,
-            vmax=_white(view) if name == "wide field" else high,
-            interpolation="nearest",
+            vmax=_white(view) if name == WIDEFIELD else high,
+            interpolation="auto",  # nearest drops lines of images that are larger than a panel
         )
         axes.set_title(titles[name], color="white", fontsize=12)
         axes.set_axis_off()

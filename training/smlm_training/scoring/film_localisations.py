@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.network import Network
-from smlm_training.scoring.inference import normalized_blocks
+from smlm_training.scoring.inference import normalized_blocks, padded_px
 from smlm_training.scoring.localise import THRESHOLD, localise
 from smlm_training.scoring.molecules import Localisations, stacked
 
@@ -99,7 +99,7 @@ def _detections(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Number of the first frame and detections of each block, without what was padded."""
     height, width = frames_adu.shape[1:]
-    most = max(_BLOCK_PIXELS // (height * width), 1)
+    most = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
     step = min(most, contract.MAX_FRAMES_PER_CHUNK)
     for index, block in enumerate(normalized_blocks(frames_adu, step)):
         yield index * step, network.detect(block)[:, :, :height, :width]

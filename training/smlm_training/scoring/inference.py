@@ -71,7 +71,7 @@ def normalized_blocks(
         and column are repeated up to there, as the client does.
     """
     count, height, width = frames_adu.shape
-    whole = {"top": 0, "left": 0, "height": _padded(height), "width": _padded(width)}
+    whole = {"top": 0, "left": 0, "height": padded_px(height), "width": padded_px(width)}
     mean_adu = kernels.cut(film_mean(frames_adu)[None], **whole)[0]
     levels_adu = film_levels(frames_adu)[None]
     for first in range(0, count, block_frames):
@@ -79,7 +79,7 @@ def normalized_blocks(
         yield kernels.normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
 
 
-def _padded(size_px: int) -> int:
+def padded_px(size_px: int) -> int:
     """The next multiple of what the network halves."""
     return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import ChunkError
-from smlm_training.scoring.merging import Places, merge
+from smlm_training.scoring.merging import Places, merge, share_surplus
 from smlm_training.scoring.molecules import Localisations, in_field
 
 THRESHOLD = 0.5
@@ -36,8 +36,8 @@ def localise(
     A molecule lies at the mean of the places that were merged into it, weighted
     by their probabilities. Its variance is the mixture's, the mean of the pixels'
     variances plus the variance of their places, so that pixels that disagree make
-    it less certain. Its probability is the sum, at most 1. Molecules outside of
-    the field are left out, as they are from the image.
+    it less certain. Its probability is the sum; what exceeds 1 is its neighbours'.
+    Molecules outside of the field are left out, as they are from the image.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def localise(
         If a detection is not a number, or a sigma not positive.
     """
     _, _, height, width = detections.shape
-    places = merge(_candidates(detections))
+    places = share_surplus(merge(_candidates(detections)))
     y_nm, x_nm = places.mean_px * pixel_size_nm
     sigma_y_nm, sigma_x_nm = np.sqrt(places.variance_px2) * pixel_size_nm
     found = Localisations(

@@ -7,11 +7,16 @@ maximum summed with those of its 3 x 3 neighbours that point to within half a pi
 a limit: 98, -, 88, - and 73. The mixture's variance is the calibrated one: error / sigma of
 1.00, 1.00, 1.01, 1.11 and 1.15, against 1.17, -, 1.39, - and 1.67 for the sigma of the most
 probable pixel alone (merged by 3 x 3).
+
+A limit above one lets a place take some of its neighbour's probability: the neighbours are
+then true more often than they say, by up to 0.16 of those that say 0.3 to 0.7 on the preset
+``evaluate``. ``share_surplus`` gives it back, after which it is 0.09 at most there; Jaccard and
+errors stay the same within 0.3.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +28,10 @@ REACH_PX = 1.0
 ONE_MOLECULE_MAX = 1.3
 """Largest summed probability of one molecule; the sum has an error of its own."""
 
+SURPLUS_REACH_PX = 2 * REACH_PX
+"""How far from a place that holds more than one molecule the rest of it may belong."""
+
+_SURPLUS_NEIGHBOURS = 4
 _FRAMES_APART_PX = 10 * REACH_PX
 
 
@@ -82,10 +91,43 @@ def merge(places: Places) -> Places:
     return Places(places.frame[left], probability[left], mean[:, left], variance[:, left])
 
 
+def share_surplus(places: Places) -> Places:
+    """Give what a place holds beyond one molecule to the nearest places with room for it.
+
+    Parameters
+    ----------
+    places : Places
+        As merged, in any order of frames.
+
+    Returns
+    -------
+    Places
+        The same places. Probabilities have the same sum; one above 1 is left where
+        there is no neighbour with room within ``SURPLUS_REACH_PX``.
+    """
+    probability = places.probability.copy()
+    full = np.flatnonzero(probability > 1)
+    points = _apart(places)
+    _, nearest = KDTree(points).query(
+        points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
+    )
+    for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
+        for neighbour in neighbours[neighbours < len(probability)]:  # others are too far away
+            room = max(1 - probability[neighbour], 0.0)
+            given = min(probability[place] - 1, room) if neighbour != place else 0.0
+            probability[place] -= given
+            probability[neighbour] += given
+    return replace(places, probability=probability)
+
+
+def _apart(places: Places) -> NDArray[np.float64]:
+    """Places (M, 3), with frames so far apart along a third axis that they never mix."""
+    return np.column_stack([places.frame * _FRAMES_APART_PX, *places.mean_px])
+
+
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs within reach; frames lie so far apart along a third axis that they never mix."""
-    tree = KDTree(np.column_stack([places.frame * _FRAMES_APART_PX, *places.mean_px]))
-    pairs = tree.query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
+    """Pairs of one frame within reach."""
+    pairs = KDTree(_apart(places)).query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 
 from smlm_training.scoring.detection_report import DetectionReport
-from smlm_training.scoring.evaluate import BLURS_PX, Score
+from smlm_training.scoring.evaluate import BLURS_PX, WIDEFIELD, Score
 
 
 def scores_json(scores: Mapping[str, Score], report: DetectionReport | None) -> str:
     """An object by image, and ``detections``; what is infinite or no number is null."""
-    found = None if report is None else _detections(report)
-    return json.dumps(
-        _finite({**{name: asdict(each) for name, each in scores.items()}, "detections": found}),
-        indent=2,
-        allow_nan=False,
-    )
+    told: dict[str, Any] = {name: _image(name, each) for name, each in scores.items()}
+    told["detections"] = None if report is None else _detections(report)
+    return json.dumps(_finite(told), indent=2, allow_nan=False)
 
 
 def scores_csv(scores: Mapping[str, Score], report: DetectionReport | None) -> str:
@@ -37,7 +34,7 @@ def scores_csv(scores: Mapping[str, Score], report: DetectionReport | None) -> s
 
 def _rows(scores: Mapping[str, Score], report: DetectionReport | None) -> Iterator[list[object]]:
     for name, each in scores.items():
-        for measure, values in asdict(each).items():
+        for measure, values in _image(name, each).items():
             if isinstance(values, tuple):
                 for blur_px, value in zip(BLURS_PX, values, strict=True):
                     yield [name, measure, blur_px, _finite(value)]
@@ -46,6 +43,12 @@ def _rows(scores: Mapping[str, Score], report: DetectionReport | None) -> Iterat
     for measure, value in ({} if report is None else _detections(report)).items():
         if not isinstance(value, dict):
             yield ["detections", measure, None, _finite(value)]
+
+
+def _image(name: str, score: Score) -> dict[str, Any]:
+    """Scores of an image; the sum of a wide field is in another unit and tells nothing."""
+    told = asdict(score)
+    return {**told, "sum_ratio": None} if name == WIDEFIELD else told
 
 
 def _detections(report: DetectionReport) -> dict[str, Any]:

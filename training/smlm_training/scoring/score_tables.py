@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.table import Table
 
 from smlm_training.scoring.detection_report import DetectionReport
-from smlm_training.scoring.evaluate import BLURS_PX, Score
+from smlm_training.scoring.evaluate import BLURS_PX, WIDEFIELD, Score
 
 _MEASURES = {
     "nmse_percent": "NMSE, equal sum (%)",
@@ -26,7 +26,7 @@ def image_table(scores: Mapping[str, Score]) -> Table:
                 "" if index else title, f"{blur_px:g}", *(f"{value:.1f}" for value in values)
             )
     ratios = (
-        f"{each.sum_ratio:.1%}" if name != "wide field" else "-" for name, each in scores.items()
+        f"{each.sum_ratio:.1%}" if name != WIDEFIELD else "-" for name, each in scores.items()
     )
     table.add_row("sum / true emitters", "", *ratios)
     return table

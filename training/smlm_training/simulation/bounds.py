@@ -46,6 +46,8 @@ def check_range(name: str, value: object, low: float, high: float) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
         raise SettingError(f"{name} is {value!r}; expected a smallest and a largest number")
     check_within(f"{name}, smallest,", value[0], low, high)
+    if value[1] < value[0]:
+        raise SettingError(f"{name} is {value[0]:g} to {value[1]:g}; expected the smaller first")
     check_within(f"{name}, largest,", value[1], value[0], high)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.errors import SettingError
 from smlm_training.simulation.bounds import check_one_of, check_within
 
 PhotonDistribution = Literal["gamma", "lognormal", "uniform", "constant"]
@@ -52,7 +53,12 @@ class Fluorophore:
             "photons distribution", self.photons_distribution, get_args(PhotonDistribution)
         )
         check_one_of("sigma distribution", self.sigma_distribution, get_args(SigmaDistribution))
-        widest = {"uniform": 1 / HALF_WIDTH, "constant": 0.0}
+        if self.photons_distribution == "constant" and self.photons_spread:
+            raise SettingError(
+                f"photons spread is {self.photons_spread!r} and their distribution constant; "
+                "expected no spread, or another distribution"
+            )
+        widest = {"uniform": 1 / HALF_WIDTH}
         check_within("photons", self.photons, 1e-6, 1e6)
         largest = widest.get(self.photons_distribution, 3.0)
         name = f"photons spread ({self.photons_distribution})"

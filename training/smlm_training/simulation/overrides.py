@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from smlm_pipeline.errors import SettingError
+from smlm_training.simulation.backgrounds import Background
 from smlm_training.simulation.bounds import check_one_of, check_range
 from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.fluorophores import Fluorophore, uniform_moments
@@ -65,12 +66,7 @@ class Overrides:
             scene,
             sample=self._sample(scene.sample),
             fluorophore=self._fluorophore(scene.fluorophore),
-            background=_with(
-                scene.background,
-                photons=self.background_photons,
-                kind=self.background_kind,
-                variation=self.background_variation,
-            ),
+            background=self._background(scene.background),
             camera=self._camera(scene.camera),
             psf=self.psf,
             frames=self.frames,
@@ -102,6 +98,20 @@ class Overrides:
         if density_per_um2 is not None:
             return replace(sample, density_per_um2=density_per_um2, density_per_um=None)
         return sample
+
+    def _background(self, background: Background) -> Background:
+        changed = _with(
+            background,
+            photons=self.background_photons,
+            kind=self.background_kind,
+            variation=self.background_variation,
+        )
+        if changed.kind == "flat" and self.background_variation is not None:
+            raise SettingError(
+                "a variation was given for a flat background; add --background-kind graded or "
+                "patchy"
+            )
+        return changed
 
     def _fluorophore(self, fluorophore: Fluorophore) -> Fluorophore:
         photons: dict[str, Any] = {

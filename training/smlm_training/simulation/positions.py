@@ -38,6 +38,28 @@ class Positions:
     y_nm: NDArray[np.float64]
     x_nm: NDArray[np.float64]
 
+    def first_frames(self, frames: int) -> Positions:
+        """Those of the first ``frames`` frames."""
+        among = (self.frame >= 0) & (self.frame < frames)
+        return Positions(self.frame[among], self.y_nm[among], self.x_nm[among])
+
+    def by_frame(self, frames: int, pixel_size_nm: float) -> list[NDArray[np.float64]]:
+        """For each of ``frames`` frames y and x (K, 2) of its emitters, in camera pixels.
+
+        Raises
+        ------
+        StackError
+            If there are emitters of other frames.
+        """
+        if len(self.frame) and not 0 <= self.frame.min() <= self.frame.max() < frames:
+            raise StackError(
+                f"the table tells of frames {self.frame.min() + 1} to {self.frame.max() + 1}, the "
+                f"film has {frames}; expected the table of this film"
+            )
+        order = np.argsort(self.frame, kind="stable")
+        sorted_px = np.stack([self.y_nm, self.x_nm], axis=1)[order] / pixel_size_nm
+        return np.split(sorted_px, np.searchsorted(self.frame[order], np.arange(1, frames)))
+
 
 def read_positions(path: Path) -> Positions:
     """Read a ThunderSTORM table; columns may come in any order.

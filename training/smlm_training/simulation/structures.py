@@ -114,8 +114,7 @@ def wavy_filaments(
     spacings = rng.uniform(*spacing_px, size=1 + int(2 * reach_px / spacing_px[0]))
     shifts_px = np.cumsum(spacings) - reach_px
     shifts_px = shifts_px[: max(np.count_nonzero(shifts_px < reach_px), 1)]
-    turns = rng.normal(0, turn_rad, len(shifts_px))
-    angles = np.full(len(shifts_px), rng.uniform(0, np.pi)) + turns
+    angles = rng.uniform(0, np.pi) + rng.normal(0, turn_rad, len(shifts_px))
     crossing = rng.random(len(shifts_px)) < crossing_share
     angles[crossing] = rng.uniform(0, np.pi, crossing.sum())
     along_px = lines_along(reach_px)
