@@ -208,3 +208,55 @@ def test_a_start_sweeps_up_after_killed_clients(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [running.name, *(other.name for other in others)]
     )
+
+
+def _program(wheel: Path, text: str) -> Path:
+    """In the place of the server; it counts its starts in a file."""
+    starts = wheel / "starts"
+    program = wheel / "bin" / "tritonserver"
+    program.write_text(f"#!{sys.executable}\nSTARTS = {str(starts)!r}\n{text}")
+    program.chmod(0o755)
+    return starts
+
+
+COUNTED = """
+import http.server, sys
+with open(STARTS, "a") as stream:
+    stream.write("x")
+"""
+
+DIES_ONCE = """
+if len(open(STARTS).read()) == 1:
+    sys.exit("terminate called after throwing 'boost::interprocess::lock_exception'")
+port = next(each for each in sys.argv if each.startswith("--http-port=")).partition("=")[2]
+
+class Ready(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(port)), Ready).serve_forever()
+"""
+
+
+def test_a_server_that_lost_a_race_with_itself_is_started_again(
+    wheel: Path, tmp_path: Path
+) -> None:
+    starts = _program(wheel, COUNTED + DIES_ONCE)
+    with EmbeddedServer(tmp_path) as embedded:
+        assert embedded.pid > 0
+    assert starts.read_text() == "xx"
+
+
+@pytest.mark.parametrize(
+    ("complaint", "expected"), [("no such model", 1), ("boost::interprocess::lock_exception", 4)]
+)
+def test_a_server_that_does_not_start_is_given_up(
+    wheel: Path, tmp_path: Path, complaint: str, expected: int
+) -> None:
+    starts = _program(wheel, f"{COUNTED}sys.exit('error: {complaint}')")
+    with pytest.raises(ServerError, match=complaint), EmbeddedServer(tmp_path):
+        pytest.fail("it started")
+    assert len(starts.read_text()) == expected
