@@ -8,6 +8,51 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.io.canvas import Canvas
+
+
+class FineImage:
+    """Expected number of emitters per fine pixel, read by rows out of a sum.
+
+    Detections that point out of the field of view are left out. It can be read
+    while the canvas of the sum is open.
+
+    Parameters
+    ----------
+    canvas : Canvas
+        The sum, margin included, in units of 2^-16 emitters.
+    zoom : int
+        Fine pixels along the edge of a camera pixel.
+    """
+
+    def __init__(self, canvas: Canvas, zoom: int) -> None:
+        self._canvas, self._margin = canvas, contract.MARGIN_PX * zoom
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, in fine pixels."""
+        height, width = self._canvas.shape
+        return height - 2 * self._margin, width - 2 * self._margin
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """Rows of the image, shape (rows, width), float32."""
+        first, last, _ = rows.indices(self.shape[0])
+        sums = self._canvas.rows(first + self._margin, last + self._margin)
+        inside = sums[:, self._margin : -self._margin]
+        return (inside / contract.WEIGHT_ONE).astype(np.float32)
+
+    def whole(self) -> NDArray[np.float32]:
+        """All of it at once, for who has the memory: shape (zoom Y, zoom X)."""
+        return self[:]
+
+    def emitters(self) -> float:
+        """Its sum: how many emitters were seen, over all frames."""
+        height, rows = self._canvas.shape[0] - self._margin, 256
+        total = 0
+        for first in range(self._margin, height, rows):
+            sums = self._canvas.rows(first, min(first + rows, height))
+            total += int(sums[:, self._margin : -self._margin].sum())
+        return total / contract.WEIGHT_ONE
 
 
 class Accumulator:
@@ -19,12 +64,16 @@ class Accumulator:
         Field of view, in camera pixels.
     zoom : int
         Fine pixels along the edge of a camera pixel.
+    canvas : Canvas, optional
+        Where the sum is kept, of `kernels.image_shape`; by default in memory.
     """
 
-    def __init__(self, height_px: int, width_px: int, *, zoom: int) -> None:
+    def __init__(
+        self, height_px: int, width_px: int, *, zoom: int, canvas: Canvas | None = None
+    ) -> None:
         self._zoom = zoom
         self._merged: set[int] = set()
-        self._canvas = np.zeros(kernels.image_shape(zoom, height_px, width_px), np.int64)
+        self._canvas = canvas or Canvas(kernels.image_shape(zoom, height_px, width_px))
 
     def add(self, chunk: Chunk, image: NDArray[np.int32], frame_count: int) -> bool:
         """Merge the sum of a chunk; false if that chunk was merged before.
@@ -45,7 +94,7 @@ class Accumulator:
                 f"expected {expected} over {chunk.frame_count}"
             )
         top, left = core_y.core_start * zoom, core_x.core_start * zoom
-        self._canvas[top : top + expected[0], left : left + expected[1]] += image
+        self._canvas.add(top, left, image)
         self._merged.add(chunk.index)
         return True
 
@@ -54,11 +103,6 @@ class Accumulator:
         """How many chunks have been merged."""
         return len(self._merged)
 
-    def image(self) -> NDArray[np.float32]:
-        """Expected number of emitters per fine pixel, shape (zoom Y, zoom X), float32.
-
-        Detections that point out of the field of view are left out.
-        """
-        margin = contract.MARGIN_PX * self._zoom
-        inside = self._canvas[margin:-margin, margin:-margin]
-        return (inside / contract.WEIGHT_ONE).astype(np.float32)
+    def image(self) -> FineImage:
+        """The image of what has been merged."""
+        return FineImage(self._canvas, self._zoom)

@@ -17,12 +17,14 @@ from rich.table import Table
 from smlm_pipeline import contract, engines
 from smlm_pipeline.door import EXIT_CODES, MESSAGES, door
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.io.selection import Selection, frames_range, region
+from smlm_pipeline.memory import parse_bytes
+from smlm_pipeline.plan import Plan, plan
 from smlm_pipeline.plans import commands as plan_commands
-from smlm_pipeline.reconstruct import plan_chunks
+from smlm_pipeline.report import Report
 from smlm_pipeline.repository import find_model_repository
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
-from smlm_pipeline.stack import open_stack
-from smlm_pipeline.submission import Submission, default_image
+from smlm_pipeline.submission import Submission, image_path
 from smlm_pipeline.submission import submit as submit_film
 
 app = typer.Typer(
@@ -71,11 +73,18 @@ Model = Annotated[
 
 @app.command(epilog=EXIT_CODES)
 def submit(
-    stack: Annotated[Path, typer.Argument(help="Film of blinking molecules: a TIFF stack.")],
+    stack: Annotated[
+        Path, typer.Argument(help="Film of blinking molecules: a file, or the folder of one.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Image to write; by default STACK.sr.ome.tif."),
+        typer.Option(
+            "-o", "--output", help="Image to write, or its folder; by default STACK.sr.ome.tif."
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier image of that name.")
+    ] = False,
     server: Server = None,
     engine: Annotated[
         EngineName, typer.Option(help="'local' runs the network in this process, without Triton.")
@@ -88,16 +97,40 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Frames from A up to B (excluded), counted from 0."),
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Region to take, in camera pixels."),
+    ] = None,
+    channel: Annotated[int | None, typer.Option(min=0, help="Channel to take, from 0.")] = None,
+    z: Annotated[int | None, typer.Option(min=0, help="Plane in z to take, from 0.")] = None,
+    position: Annotated[int | None, typer.Option(min=0, help="Position to take, from 0.")] = None,
+    time_axis: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS", help="Axis of the frames where the file names it otherwise."),
+    ] = None,
     zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
     chunk_frames: Annotated[
         int | None, typer.Option(help="Frames of one request; by default up to 32.")
     ] = Settings.chunk_frames,
     in_flight: Annotated[
-        int, typer.Option(help="Requests under way at once.")
+        int | None,
+        typer.Option(help="Requests under way at once; by default as many as the server can use."),
     ] = Settings.in_flight,
     tile_px: Annotated[
         int, typer.Option(help="Largest tile edge; larger fields are cut into tiles.")
     ] = Settings.tile_px,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most memory of this client, as 4GiB; by default a quarter of the machine's. A "
+            "server and --engine local's network take theirs beside it.",
+        ),
+    ] = None,
     model: Model = Settings.model,
     model_repository: Repository = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -108,25 +141,42 @@ def submit(
 ) -> None:
     """Reconstruct one super-resolution image from STACK.
 
-    Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
+    STACK is a TIFF, BigTIFF, OME-TIFF, ND2, Zarr, NDTiff or raw film, or a folder of
+    TIFFs. Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
     picture beside it.
     """
     with door():
         settings = Settings(
-            model=model, zoom=zoom, chunk_frames=chunk_frames, in_flight=in_flight, tile_px=tile_px
+            model=model,
+            zoom=zoom,
+            chunk_frames=chunk_frames,
+            in_flight=in_flight,
+            tile_px=tile_px,
+            memory_bytes=None if memory is None else parse_bytes(memory),
         )
-        asked = Submission(stack, output or default_image(stack), settings, pixel_size_nm)
+        selection = Selection(
+            frames=(0, None) if frames is None else frames_range(frames),
+            roi_px=None if roi is None else region(roi),
+            channel=channel,
+            z=z,
+            position=position,
+            time_axis=time_axis and time_axis.upper(),
+        )
+        image = image_path(stack, output)
+        asked = Submission(stack, image, settings, pixel_size_nm, selection, overwrite)
         noisy = not (quiet or as_json)
-        if noisy and pixel_size_nm is None:
-            _tell_pixel_size(stack)
+        say = _tell if noisy else _keep_quiet
+        told: Plan | Report
         if dry_run:
-            _print_plan(asked)
-            return
-        chosen = _choose_engine(engine, server, model_repository, model)
-        told = submit_film(asked, chosen, show_progress=noisy)
+            told = plan(asked)
+            for note in told.notes:
+                say(note)
+        else:
+            chosen = _choose_engine(engine, server, model_repository, model)
+            told = submit_film(asked, chosen, show_progress=noisy, say=say)
         if as_json:
             typer.echo(json.dumps(told.as_dict(), indent=2))
-        elif noisy:
+        elif dry_run or noisy:
             typer.echo(told.as_text())
 
 
@@ -205,27 +255,9 @@ def _choose_engine(
     return engines.embedded_engine(model_repository, model)
 
 
-def _tell_pixel_size(stack: Path) -> None:
-    with open_stack(stack) as film:
-        if film.pixel_size_nm is None:
-            MESSAGES.print(
-                f"recon-client: {stack.name} does not tell its pixel size; taking "
-                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)",
-                markup=False,
-                soft_wrap=True,
-            )
+def _tell(note: str) -> None:
+    MESSAGES.print(f"recon-client: {note}", markup=False, soft_wrap=True)
 
 
-def _print_plan(asked: Submission) -> None:
-    zoom = asked.settings.zoom
-    with open_stack(asked.stack) as film:
-        asked.check()
-        chunks = plan_chunks(film, asked.settings)
-        pixel_nm = asked.camera_pixel_nm(film)
-        typer.echo(
-            f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels of "
-            f"{pixel_nm:g} nm -> {film.height_px * zoom} x {film.width_px * zoom} "
-            f"pixels of {pixel_nm / zoom:g} nm\n"
-            f"{len(chunks)} requests of up to {chunks[0].frame_count} frames, "
-            f"{asked.settings.in_flight} at once -> {asked.image}"
-        )
+def _keep_quiet(_note: str) -> None:
+    """With --quiet and --json; the report has the notes."""

@@ -6,18 +6,22 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import chunking, contract, kernels, scheduling
-from smlm_pipeline.accumulate import Accumulator
+from smlm_pipeline import chunking, contract, kernels, memory, scheduling
+from smlm_pipeline.accumulate import Accumulator, FineImage
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import Settings, frames_per_chunk
+from smlm_pipeline.io.canvas import Canvas, FileCanvas
+from smlm_pipeline.read_ahead import ReadAhead
+from smlm_pipeline.settings import IN_FLIGHT_FIRST, Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
 from smlm_pipeline.survey import Survey, survey
 from smlm_pipeline.transport import Request, Transport
+from smlm_pipeline.window import Window
 
 BYTES_MAX = 1 << 31
 """A message of gRPC is smaller than this; so is what a request's maps may take."""
@@ -27,15 +31,20 @@ BYTES_MAX = 1 << 31
 class Reconstruction:
     """The image and what it was made from.
 
-    ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per fine
-    pixel, ``levels_adu`` (2,) the film's background and scale.
+    ``pixels`` is the expected number of emitters per fine pixel, readable while its
+    canvas is open; ``levels_adu`` (2,) the film's background and scale.
     """
 
-    image: NDArray[np.float32]
+    pixels: FineImage
     levels_adu: NDArray[np.float32]
     frame_count: int
     chunk_count: int
     elapsed_s: float
+
+    @property
+    def image(self) -> NDArray[np.float32]:
+        """All pixels at once: shape (zoom Y, zoom X), float32."""
+        return self.pixels.whole()
 
     @property
     def frames_per_s(self) -> float:
@@ -48,6 +57,7 @@ def reconstruct(
     transport: Transport,
     settings: Settings,
     *,
+    canvas: Canvas | None = None,
     progress: Callable[[float], None] = lambda _frames: None,
 ) -> Reconstruction:
     """One super-resolution image from a film of blinking molecules.
@@ -60,6 +70,8 @@ def reconstruct(
         The engine: a Triton server or this process.
     settings : Settings
         How to cut, send and draw.
+    canvas : Canvas, optional
+        Where the sum is kept, made by `open_canvas`; by default in memory.
     progress : callable
         Called after each chunk with the number of whole frames it amounts to.
 
@@ -71,21 +83,47 @@ def reconstruct(
     started = time.perf_counter()
     seen = survey(stack, settings)
     chunks = plan_chunks(stack, settings)
-    accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
-    sums = scheduling.run(
-        chunks,
-        lambda chunk: _request(stack, chunk, seen, settings.zoom),
-        transport,
-        in_flight=settings.in_flight,
-        attempts=settings.attempts,
-    )
-    with contextlib.closing(sums):
-        for chunk, partial in sums:
-            accumulator.add(chunk, partial.image, partial.frame_count)
-            progress(stack.frame_count / len(chunks))
-    image = accumulator.image()
+    accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom, canvas=canvas)
+    with ReadAhead(stack, chunks) as ahead:
+        sums = scheduling.run(
+            chunks,
+            lambda chunk: _request(ahead.frames(chunk), chunk, seen, settings.zoom),
+            transport,
+            window=_window(stack, settings),
+            attempts=settings.attempts,
+        )
+        with contextlib.closing(sums):
+            for chunk, partial in sums:
+                accumulator.add(chunk, partial.image, partial.frame_count)
+                progress(stack.frame_count / len(chunks))
     elapsed_s = time.perf_counter() - started
-    return Reconstruction(image, seen.levels_adu, stack.frame_count, len(chunks), elapsed_s)
+    return Reconstruction(
+        accumulator.image(), seen.levels_adu, stack.frame_count, len(chunks), elapsed_s
+    )
+
+
+def open_canvas(stack: Stack, settings: Settings, folder: Path) -> Canvas:
+    """Where the sum of this film's image is kept: in memory if it fits, else in ``folder``.
+
+    Raises
+    ------
+    SettingError
+        If the film needs more memory than the settings allow.
+    OutputError
+        If the folder has no room.
+    """
+    size = stack.height_px, stack.width_px
+    shape = kernels.image_shape(settings.zoom, *size)
+    fits = memory.room(stack.frame_count, *size, settings).sum_in_memory
+    return Canvas(shape) if fits else FileCanvas(shape, folder)
+
+
+def _window(stack: Stack, settings: Settings) -> Window:
+    """The user's number of requests under way, or one that adapts within the memory."""
+    if settings.in_flight is not None:
+        return Window(settings.in_flight, settings.in_flight)
+    room = memory.room(stack.frame_count, stack.height_px, stack.width_px, settings)
+    return Window(IN_FLIGHT_FIRST, room.in_flight_most)
 
 
 def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:
@@ -124,8 +162,8 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
         )
 
 
-def _request(stack: Stack, chunk: Chunk, seen: Survey, zoom: int) -> Request:
-    """Read a chunk's frames and put its tensors together."""
+def _request(frames_adu: NDArray[np.uint16], chunk: Chunk, seen: Survey, zoom: int) -> Request:
+    """Cut a chunk's tile out of its frames and put its tensors together."""
     y, x = chunk.tile.y, chunk.tile.x
     region = {
         "top": y.read_start,
@@ -136,7 +174,7 @@ def _request(stack: Stack, chunk: Chunk, seen: Survey, zoom: int) -> Request:
     frames = f"frames {chunk.first_frame} to {chunk.last_frame - 1}"
     return Request(
         label=f"{frames}, tile at y {y.core_start}, x {x.core_start}",
-        frames_adu=kernels.cut(stack.read(chunk.first_frame, chunk.last_frame), **region),
+        frames_adu=kernels.cut(frames_adu, **region),
         levels_adu=np.broadcast_to(seen.levels_adu, (chunk.frame_count, 2)),
         mean_adu=kernels.cut(seen.mean_adu[None], **region)[0],
         window=np.array(chunk.tile.window(zoom), np.int32),

@@ -11,6 +11,13 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines import Engine
 from smlm_pipeline.reconstruct import Reconstruction
 from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import Stack
+
+NOTHING_FOUND = (
+    "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
+    "at its frames, and at the ranges that the network was trained for (README, Limits)"
+)
+"""What is said where the sum of the image is below one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Report:
     emitters: float
     elapsed_s: float
     frames_per_s: float
+    selection: dict[str, Any]
+    notes: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -63,15 +72,18 @@ def report(
     result: Reconstruction,
     settings: Settings,
     engine: Engine,
+    stack: Stack,
     *,
-    stack: Path,
     image: Path,
     picture: Path,
     pixel_size_nm: float,
+    notes: list[str],
 ) -> Report:
-    """Put the facts of a run together."""
+    """Put the facts of a run together; a run that found nothing gets a note of it."""
+    emitters = result.pixels.emitters()
+    nothing = [] if emitters >= 1 else [NOTHING_FOUND]
     return Report(
-        stack=str(stack),
+        stack=str(stack.path),
         image=str(image),
         picture=str(picture),
         engine=engine.description,
@@ -86,7 +98,9 @@ def report(
         sr_pixel_size_nm=pixel_size_nm / settings.zoom,
         background_adu=float(result.levels_adu[0]),
         scale_adu=float(result.levels_adu[1]),
-        emitters=float(result.image.sum(dtype="float64")),
+        emitters=emitters,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
+        selection=asdict(stack.selection),
+        notes=[*notes, *nothing],
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import ReconError, TransientServerError
 from smlm_pipeline.transport import PartialSum, Request, Transport
+from smlm_pipeline.window import Window
 
 FIRST_PAUSE_S = 0.2
 """Longest pause before the second attempt; it doubles with each further one."""
@@ -23,12 +25,12 @@ def run(
     prepare: Callable[[Chunk], Request],
     transport: Transport,
     *,
-    in_flight: int,
+    window: Window,
     attempts: int,
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
     """Sums of all chunks, as they come.
 
-    At most ``in_flight`` requests are prepared and not yet answered, so memory
+    At most ``window.limit`` requests are prepared and not yet answered, so memory
     does not grow with the film. The first chunk that fails for good ends the run:
     what is under way is not waited for.
 
@@ -38,14 +40,16 @@ def run(
         What ``prepare`` or the transport raised, once no attempt is left.
     """
     stopped = threading.Event()
-    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="chunk")
+    pool = ThreadPoolExecutor(window.most, thread_name_prefix="chunk")
     under_way: dict[Future[PartialSum], Chunk] = {}
     try:
         for chunk in chunks:
-            if len(under_way) == in_flight:
+            while len(under_way) >= window.limit:
                 yield from _finished(under_way)
             request = prepare(chunk)
-            under_way[pool.submit(_attempt, transport, request, attempts, stopped)] = chunk
+            sent = pool.submit(_attempt, transport, request, window, attempts, stopped)
+            under_way[sent] = chunk
+            del request  # or the last one would live on while the next is waited for
         while under_way:
             yield from _finished(under_way)
     finally:
@@ -63,15 +67,24 @@ def _finished(
 
 
 def _attempt(
-    transport: Transport, request: Request, attempts: int, stopped: threading.Event
+    transport: Transport,
+    request: Request,
+    window: Window,
+    attempts: int,
+    stopped: threading.Event,
 ) -> PartialSum:
     """Try up to ``attempts`` times, with pauses of random length that grow."""
     for attempt in range(1, attempts + 1):
         longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
+        started = time.perf_counter()
         try:
-            return transport.sum_chunk(request)
+            answer = transport.sum_chunk(request)
         except TransientServerError:
+            window.failed()
             pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
             if attempt == attempts or stopped.wait(pause_s):
                 raise
+        else:
+            window.answered(time.perf_counter() - started)
+            return answer
     raise ReconError(f"attempts is {attempts}; expected at least one")

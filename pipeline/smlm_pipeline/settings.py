@@ -10,6 +10,11 @@ from smlm_pipeline.errors import SettingError
 DEFAULT_PIXEL_SIZE_NM = 100.0
 """Camera pixel in the sample plane, where neither the user nor the file tells."""
 
+LEVEL_PIXELS = 1 << 26
+"""Most pixels of the sample from which levels are estimated: 128 MiB."""
+
+IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 16
+"""Requests under way at once where the user does not say: at the start, and at most."""
 
 CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
 """Camera pixels and frames of a request where the user does not say."""
@@ -35,8 +40,12 @@ class Settings:
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
 
-    in_flight: int = 2
-    """Requests under way at once: one is in the network while others are read, sent and drawn."""
+    in_flight: int | None = None
+    """Requests under way at once: one is in the network while others are read, sent and drawn.
+    By default as many as keep the server busy, found out on the way."""
+
+    memory_bytes: int | None = None
+    """What the client may take; by default a share of the machine's memory."""
 
     attempts: int = 5
     """How often a chunk is sent before the run fails, where another try may help."""
@@ -58,7 +67,10 @@ class Settings:
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
-        _within("in-flight", self.in_flight, 1, 64)
+        if self.in_flight is not None:
+            _within("in-flight", self.in_flight, 1, 64)
+        if self.memory_bytes is not None:
+            _within("memory", self.memory_bytes, 64 << 20, 1 << 50)
         _within("attempts", self.attempts, 1, 100)
         _within("level-frames", self.level_frames, 1, 10_000)
         _within("mean-frames", self.mean_frames, 1, 100_000)

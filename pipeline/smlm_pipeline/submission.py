@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from smlm_pipeline import render
+from smlm_pipeline import memory, render
 from smlm_pipeline.engines import Engine
-from smlm_pipeline.errors import SettingError
+from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.io.ome_tiff import write_image
+from smlm_pipeline.io.output import check_writable
+from smlm_pipeline.io.selection import Selection
 from smlm_pipeline.progress import FrameProgress
-from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.reconstruct import Reconstruction, open_canvas, reconstruct
 from smlm_pipeline.report import Report, report
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
 from smlm_pipeline.stack import Stack, open_stack
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+_FILM_ENDINGS = (*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is asked for; ``pixel_size_nm`` is None where the file shall tell."""
+    """What is asked for; ``pixel_size_nm`` is None where the file shall tell.
+
+    ``selection`` is the part of the file to take, and ``overwrite`` allows an earlier
+    result to be replaced.
+    """
 
     stack: Path
     image: Path
     settings: Settings
     pixel_size_nm: float | None
+    selection: Selection = field(default_factory=Selection)
+    overwrite: bool = False
 
     @property
     def picture(self) -> Path:
         """The PNG beside the image."""
-        return self.image.with_name(f"{_stem(self.image)}.png")
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
 
     def check(self) -> None:
         """Find out before the work whether its result could be kept.
@@ -40,34 +51,61 @@ class Submission:
         SettingError
             If the pixel size is absurd, or the output is no TIFF or the stack itself.
         OutputError
-            If the output's folder cannot be written to.
+            If the output's folder cannot be written to, or an earlier result is there.
         """
         if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
             raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
+        film = self.stack.resolve()
         for path in (self.image, self.picture):
-            if self.stack.resolve() == path.resolve():
+            if film in (path.resolve(), path.resolve().parent):
                 raise SettingError(f"{path} would replace the stack; choose another name with -o")
-            render.check_writable(path)
+            if path.is_file() and not self.overwrite:
+                raise OutputError(
+                    f"{path} exists; expected a new name: choose one with -o, or let it be "
+                    "replaced with --overwrite"
+                )
+            check_writable(path)
 
     def camera_pixel_nm(self, film: Stack) -> float:
         """The user's word, then the file's, then the default."""
         return self.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
 
+    def notes(self, film: Stack) -> list[str]:
+        """What the user should know before the work."""
+        notes = list(film.notes)
+        if self.pixel_size_nm is None and film.pixel_size_nm is None:
+            notes.append(
+                f"{film.path.name} does not tell its pixel size; taking "
+                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+            )
+        return notes
 
-def default_image(stack: Path) -> Path:
-    """``STACK.sr.ome.tif`` beside the stack."""
-    return stack.with_name(f"{_stem(stack)}.sr.ome.tif")
+
+def image_path(stack: Path, output: Path | None) -> Path:
+    """Where the image goes: ``output``, or ``STACK.sr.ome.tif`` in that folder or beside the stack.
+
+    A film in a folder gives its image the folder's name and lies beside that.
+    """
+    if output is not None and not output.is_dir():
+        return output
+    film = stack if stack.name not in ("", "..") else stack.resolve()
+    name = f"{_stem(film, _FILM_ENDINGS)}.sr.ome.tif"
+    return output / name if output is not None else film.with_name(name)
 
 
 def submit(
-    submission: Submission, engine: AbstractContextManager[Engine], *, show_progress: bool
+    submission: Submission,
+    engine: AbstractContextManager[Engine],
+    *,
+    show_progress: bool,
+    say: Callable[[str], None],
 ) -> Report:
     """Reconstruct and write.
 
     The film is opened and looked at before the engine is, so that a bad file is
-    refused at once.
+    refused at once. ``say`` is given each note as it arises.
 
     Raises
     ------
@@ -75,39 +113,57 @@ def submit(
         Of the kind that tells what failed. Nothing has been written then, unless it
         is the picture that cannot be: the image is kept.
     """
-    with open_stack(submission.stack) as film:
+    settings = submission.settings
+    with open_stack(submission.stack, submission.selection) as film:
         submission.check()
-        with FrameProgress(film.frame_count, shown=show_progress) as progress:
+        notes = submission.notes(film)
+        for note in notes:
+            say(note)
+        folder = submission.image.resolve().parent
+        with (
+            open_canvas(film, settings, folder) as canvas,
+            FrameProgress(film.frame_count, shown=show_progress) as progress,
+        ):
             progress.says("starting")
             with engine as opened:
                 progress.says("reconstructing")
                 result = reconstruct(
-                    film, opened.transport, submission.settings, progress=progress.advance
+                    film, opened.transport, settings, canvas=canvas, progress=progress.advance
                 )
             progress.says("writing")
             told = report(
                 result,
-                submission.settings,
+                settings,
                 opened,
-                stack=submission.stack,
+                film,
                 image=submission.image,
                 picture=submission.picture,
                 pixel_size_nm=submission.camera_pixel_nm(film),
+                notes=notes,
             )
-            pixel_nm = told.sr_pixel_size_nm
-            render.write_image(
-                submission.image,
-                result.image,
-                sr_pixel_size_nm=pixel_nm,
-                provenance=told.provenance(),
-            )
-            render.write_picture(submission.picture, result.image, sr_pixel_size_nm=pixel_nm)
+            for note in told.notes[len(notes) :]:
+                say(note)
+            _write(submission, film, result, told)
             progress.finish()
     return told
 
 
-def _stem(path: Path) -> str:
-    """The file's name without its TIFF ending."""
+def _write(submission: Submission, film: Stack, result: Reconstruction, told: Report) -> None:
+    """The image first: an hour of computing is not thrown away for a picture."""
+    pixel_nm = told.sr_pixel_size_nm
+    provenance = told.provenance()
+    write_image(submission.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
+    room = memory.room(film.frame_count, film.height_px, film.width_px, submission.settings)
+    render.write_picture(
+        submission.picture,
+        result.pixels,
+        sr_pixel_size_nm=pixel_nm,
+        edge_max_px=room.picture_edge_px,
+    )
+
+
+def _stem(path: Path, endings: tuple[str, ...]) -> str:
+    """The name without its ending."""
     name = path.name
-    ending = next((each for each in _ENDINGS if name.lower().endswith(each)), "")
+    ending = next((each for each in endings if name.lower().endswith(each)), "")
     return name[: len(name) - len(ending)]

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 from smlm_pipeline.stack import Stack
-
-LEVEL_PIXELS = 1 << 26
-"""Most pixels of the sample from which levels are estimated: 128 MiB."""
 
 
 @dataclass(frozen=True)

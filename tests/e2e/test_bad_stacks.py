@@ -21,9 +21,8 @@ def _make(path: Path, kind: str) -> None:
     arrays = {
         "one frame": _GREY[0],
         "rgb": np.zeros((4, 32, 32, 3), np.uint8),
-        "float": _GREY.astype(np.float32),
         "nan": np.full((4, 32, 32), np.nan, np.float32),
-        "signed": _GREY.astype(np.int16),
+        "complex": _GREY.astype(np.complex64),
         "small": np.full((4, 8, 32), 100, np.uint16),
     }
     if kind == "missing":
@@ -51,9 +50,8 @@ def _make(path: Path, kind: str) -> None:
         ("folder", "folder"),
         ("one frame", "at least 2"),
         ("rgb", "colour"),
-        ("float", "float32"),
         ("nan", "NaN"),
-        ("signed", "int16"),
+        ("complex", "complex64"),
         ("small", "16"),
         ("truncated", "cut short"),
     ],

@@ -36,7 +36,7 @@ def _merged(order: list[Chunk]) -> Accumulator:
 def test_neither_order_nor_repetition_shows(order: list[Chunk], repeated: list[Chunk]) -> None:
     accumulator = _merged([*repeated, *order, *repeated])
     assert accumulator.merged_count == len(CHUNKS)
-    np.testing.assert_array_equal(accumulator.image(), _merged(CHUNKS).image())
+    np.testing.assert_array_equal(accumulator.image().whole(), _merged(CHUNKS).image().whole())
 
 
 def test_adding_tells_whether_it_was_new() -> None:
@@ -56,7 +56,7 @@ def test_cores_and_their_margins_lie_where_they_belong() -> None:
         core = np.zeros_like(_image(chunk))
         core[row + contract.MARGIN_PX * ZOOM, 9] = contract.WEIGHT_ONE
         accumulator.add(chunk, core, 1)
-    image = accumulator.image()
+    image = accumulator.image().whole()
     assert image.shape == (68 * ZOOM, 16 * ZOOM)
     assert image[seam, 9 - contract.MARGIN_PX * ZOOM] == image.sum() == 2
 
@@ -68,7 +68,7 @@ def test_what_points_out_of_the_field_is_left_out() -> None:
     image[ZOOM, ZOOM] = image[-ZOOM - 1, -ZOOM - 1] = contract.WEIGHT_ONE // 4
     accumulator = Accumulator(16, 20, zoom=ZOOM)
     accumulator.add(chunk, image, 1)
-    found = accumulator.image()
+    found = accumulator.image().whole()
     assert found.dtype == np.float32
     assert found.shape == (16 * ZOOM, 20 * ZOOM)
     assert found[0, 0] == found[-1, -1] == 0.25
@@ -80,7 +80,7 @@ def test_sums_go_beyond_the_range_of_a_chunk() -> None:
     accumulator = Accumulator(16, 16, zoom=1)
     for chunk in chunks:
         accumulator.add(chunk, np.full((18, 18), 2**31 - 1, np.int32), 1)
-    assert (accumulator.image() == np.float32(4 * (2**31 - 1) / 2**16)).all()
+    assert (accumulator.image().whole() == np.float32(4 * (2**31 - 1) / 2**16)).all()
 
 
 @pytest.mark.parametrize("change", [(1, 0), (0, 1), (-1, -1)])
@@ -91,7 +91,7 @@ def test_sum_of_another_shape_is_refused(change: tuple[int, int]) -> None:
     with pytest.raises(InferenceError, match=rf"chunk 0 came back as \({height}, {width}\)"):
         accumulator.add(chunk, np.zeros((height, width), np.int32), chunk.frame_count)
     assert accumulator.merged_count == 0
-    assert not accumulator.image().any()
+    assert not accumulator.image().whole().any()
 
 
 @pytest.mark.parametrize("frames", [0, 1, 3])
@@ -101,4 +101,4 @@ def test_sum_over_other_frames_is_refused(frames: int) -> None:
     with pytest.raises(InferenceError, match=f"over {frames} frames; expected .* over 2"):
         accumulator.add(chunk, _image(chunk), frames)
     assert accumulator.add(chunk, _image(chunk), chunk.frame_count)
-    np.testing.assert_array_equal(accumulator.image(), _merged([chunk]).image())
+    np.testing.assert_array_equal(accumulator.image().whole(), _merged([chunk]).image().whole())

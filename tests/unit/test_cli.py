@@ -17,9 +17,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fakes.command_line import NOTICE, invoke, names, submit, write_film
+from fakes.command_line import NOTICE, invoke, names, one_line, submit, write_film
 from fakes.films import spots_adu
 from smlm_pipeline import cli, contract
+from smlm_pipeline.plan import Plan
 from smlm_pipeline.report import Report
 
 HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
@@ -86,11 +87,79 @@ def test_given_name(film: Path, output: str, picture: str) -> None:
     assert names(folder) == sorted([output, picture])
 
 
-def test_an_older_result_is_replaced(film: Path) -> None:
-    older = film.with_name("film.sr.ome.tif")
+@pytest.mark.parametrize("name", ["film.sr.ome.tif", "film.sr.png"])
+def test_an_older_result_is_replaced_only_if_asked(film: Path, name: str) -> None:
+    older = film.with_name(name)
     older.write_text("older")
-    assert submit(film).exit_code == 0
-    assert tifffile.imread(older).shape == (256, 256)
+    refused = submit(film)
+    assert refused.exit_code == 7
+    assert f"{name} exists; expected a new name: choose one with -o" in one_line(refused)
+    assert older.read_text() == "older"
+    assert submit(film, "--overwrite").exit_code == 0
+    assert tifffile.imread(film.with_name("film.sr.ome.tif")).shape == (256, 256)
+
+
+def test_into_a_folder(film: Path) -> None:
+    folder = film.parent / "results"
+    folder.mkdir()
+    assert submit(film, "-o", folder).exit_code == 0
+    assert names(folder) == ["film.sr.ome.tif", "film.sr.png"]
+
+
+def test_the_plan_as_json(film: Path) -> None:
+    result = submit(film, "--dry-run", "--json", "--frames", "2:10", "--roi", "4,8,20,16")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert list(told) == [field.name for field in dataclasses.fields(Plan)]
+    assert (told["frames"], told["height_px"], told["width_px"]) == (8, 16, 20)
+    assert told["selection"]["roi_px"] == [4, 8, 20, 16]
+    assert told["selection"]["frames"] == [2, 10]
+    assert told["image"] == str(film.with_name("film.sr.ome.tif"))
+    assert len(told["notes"]) == 1
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_a_part_of_the_film(film: Path) -> None:
+    part = film.with_name("part.tif")
+    tifffile.imwrite(part, tifffile.imread(film)[2:10, 8:24, 4:24], photometric="minisblack")
+    asked = ["--frames", "2:10", "--roi", "4,8,20,16", "--json"]
+    told = json.loads(submit(film, *asked).stdout)
+    assert submit(part, "--quiet").exit_code == 0
+    assert told["selection"]["roi_px"] == [4, 8, 20, 16]
+    cut, alone = (tifffile.imread(film.with_name(f"{n}.sr.ome.tif")) for n in ("film", "part"))
+    np.testing.assert_array_equal(cut, alone)
+
+
+def test_a_film_of_nothing_is_told(film: Path) -> None:
+    tifffile.imwrite(film, np.full((16, 32, 32), 100, np.uint16), photometric="minisblack")
+    result = submit(film)
+    assert result.exit_code == 0
+    assert "recon-client: found no emitter at all, so the image is empty" in result.stderr
+    told = json.loads(submit(film, "--overwrite", "--json").stdout)
+    assert [note[:20] for note in told["notes"]] == ["film.tif does not te", "found no emitter at "]
+
+
+def test_floats_are_rescaled_and_it_is_told(film: Path) -> None:
+    counts = tifffile.imread(film)
+    tifffile.imwrite(film, (counts / 16 - 3).astype(np.float32), photometric="minisblack")
+    result = submit(film)
+    assert result.exit_code == 0
+    assert "film.tif holds float32 values; rescaled to 16 bits: count = (value - " in result.stderr
+    assert tifffile.imread(film.with_name("film.sr.ome.tif")).sum() > 0
+
+
+def test_a_sum_that_lies_in_a_file_is_the_same(film: Path) -> None:
+    wide = film.with_name("wide.tif")
+    tifffile.imwrite(wide, spots_adu(3, 96, 200), photometric="minisblack")
+    asked = ["--zoom", "16", "--tile-px", "64", "--quiet"]
+    for name, limit in (("memory", "2GiB"), ("file", "380MiB")):
+        plan = json.loads(submit(wide, "--memory", limit, "--dry-run", "--json", *asked[:-1]).stdout)
+        assert plan["sum_in_memory"] is (name == "memory")
+        result = submit(wide, "--memory", limit, "-o", film.with_name(f"{name}.tif"), *asked)
+        assert result.exit_code == 0, result.output
+    one, other = (tifffile.imread(film.with_name(f"{name}.tif")) for name in ("memory", "file"))
+    np.testing.assert_array_equal(one, other)
+    assert one.sum() > 0
 
 
 def test_json_report(film: Path) -> None:
@@ -126,10 +195,12 @@ def test_quiet_prints_nothing(film: Path) -> None:
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(film: Path) -> None:
-    result = submit(film, "--dry-run", "--chunk-frames", "5", "--pixel-size-nm", "160")
+    asked = ["--chunk-frames", "5", "--pixel-size-nm", "160", "--memory", "2GiB"]
+    result = submit(film, "--dry-run", *asked)
     assert result.exit_code == 0, result.output
     assert result.stdout == (
         "16 frames of 32 x 32 pixels of 160 nm -> 256 x 256 pixels of 20 nm\n"
+        "at most 2,048 MiB of memory, the sum in memory\n"
         f"4 requests of up to 5 frames, 2 at once -> {film.with_name('film.sr.ome.tif')}\n"
     )
     assert result.stderr == ""
@@ -149,7 +220,7 @@ def test_settings_do_not_change_the_image(film: Path) -> None:
     assert submit(film, "--quiet").exit_code == 0
     expected = tifffile.imread(image)
     options = ("--chunk-frames", "3", "--in-flight", "4", "--tile-px", "64")
-    assert submit(film, "--quiet", *options).exit_code == 0
+    assert submit(film, "--quiet", "--overwrite", *options).exit_code == 0
     np.testing.assert_array_equal(tifffile.imread(image), expected)
 
 
@@ -252,6 +323,7 @@ def test_every_option_is_explained() -> None:
     told = invoke("submit", "--help").stdout
     for option in (
         *("--output", "--server", "--engine", "--pixel-size-nm", "--zoom", "--chunk-frames"),
+        *("--frames", "--roi", "--channel", "--position", "--time-axis", "--memory", "--overwrite"),
         *("--in-flight", "--tile-px", "--model", "--model-repository", "--dry-run", "--quiet"),
         *("--json", "RECON_SERVER", "RECON_MODEL_REPOSITORY"),
     ):

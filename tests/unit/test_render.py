@@ -18,6 +18,7 @@ from PIL import Image
 
 from smlm_pipeline import render
 from smlm_pipeline.errors import OutputError
+from smlm_pipeline.io import ome_tiff, output
 
 PIXEL_NM = 12.5
 PROVENANCE = {"model": "reconstruction", "version": 3, "frames": 1000, "levels": [101.5, 40.25]}
@@ -31,7 +32,7 @@ def _ome_image(tiff: tifffile.TiffFile) -> dict[str, Any]:
 
 
 def _write_image(path: Path, image: NDArray[np.float32]) -> None:
-    render.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=PROVENANCE)
+    ome_tiff.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=PROVENANCE)
 
 
 def _write_picture(path: Path, image: NDArray[np.float32]) -> None:
@@ -87,7 +88,7 @@ def test_image_that_is_not_contiguous(tmp_path: Path) -> None:
 
 def test_pixel_size_stands_in_ome_and_in_the_tags(tmp_path: Path) -> None:
     path = tmp_path / "image.ome.tif"
-    render.write_image(path, np.ones((8, 16), np.float32), sr_pixel_size_nm=13.54, provenance={})
+    ome_tiff.write_image(path, np.ones((8, 16), np.float32), sr_pixel_size_nm=13.54, provenance={})
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
         assert (tiff.series[0].axes, tiff.series[0].shape) == ("YX", (8, 16))
@@ -112,11 +113,11 @@ def test_provenance_is_readable_json(tmp_path: Path) -> None:
         "server": {"device": "cpu"},
     }
     image = np.zeros((8, 8), np.float32)
-    render.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=provenance)
+    ome_tiff.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=provenance)
     with tifffile.TiffFile(path) as tiff:
         description = _ome_image(tiff)["Description"]
     assert json.loads(description) == {
-        "value": render.VALUE_UNIT,
+        "value": ome_tiff.VALUE_UNIT,
         "stack": "a <b> & 'µ'.tif",
         "frames": 12,
         "levels_adu": [[100, 20.5]],
@@ -228,17 +229,54 @@ def test_binning_takes_the_mean_also_at_partial_edges() -> None:
 
 
 def test_huge_image_is_binned_down(tmp_path: Path) -> None:
-    image = np.zeros((64, 9001), np.float32)
+    image = np.zeros((600, 9001), np.float32)
     colours = _picture(tmp_path / "picture.png", image, pixel_nm=10)
-    assert colours.shape == (32, 4501, 3)
+    assert colours.shape == (300, 4501, 3)
     assert _bar_px(colours) == 1000  # 20 um of 90, in pixels of 20 nm
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 3)])
+@pytest.mark.parametrize("shape", [(1, 1), (300, 700), (2000, 300)])
 def test_odd_shapes_make_a_picture(tmp_path: Path, shape: tuple[int, int]) -> None:
     height, width, _ = _picture(tmp_path / "picture.png", np.ones(shape, np.float32)).shape
     assert height * shape[1] == width * shape[0]
     assert max(height, width) <= render.PICTURE_EDGE_MAX_PX
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((128, 20000), (160, 20000)),  # 16 x 2500 camera pixels at zoom 8
+        ((20000, 128), (20000, 160)),
+        ((600, 20000), (300, 10000)),
+        ((3, 700), (160, 700)),
+        ((128, 70000), (160, 23334)),
+    ],
+)
+def test_a_strip_keeps_its_width_and_has_room_for_the_label(
+    tmp_path: Path, shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    image = np.zeros(shape, np.float32)
+    image[1, ::10] = 1
+    colours = _picture(tmp_path / "picture.png", image)
+    assert colours.shape == (*size, 3)
+    assert (colours[:4, :64].sum(axis=2) > 200).any(), "the field shows in its corner"
+    height, width = size
+    label = (colours[height * 3 // 4 :, width // 2 :] == 255).all(axis=2)
+    assert label.sum() > 100, "scale bar and label are there"
+
+
+def test_an_image_in_bands_makes_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = _filaments(512, 6, 300)
+    for name in ("whole", "bands"):
+        _write_image(tmp_path / f"{name}.tif", image)
+        _write_picture(tmp_path / f"{name}.png", image)
+        for module in (ome_tiff, render):
+            monkeypatch.setattr(module, "BAND_BYTES", 4 * 512 * 5)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "bands.tif"), image)
+    whole, bands = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("whole", "bands"))
+    np.testing.assert_array_equal(bands, whole)
 
 
 @both_writers
@@ -334,8 +372,8 @@ def test_link_is_written_through(tmp_path: Path) -> None:
 
 def test_writable_target_passes_and_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "old.tif").write_text("old")
-    render.check_writable(tmp_path / "old.tif")
-    render.check_writable(tmp_path / "new.tif")
+    output.check_writable(tmp_path / "old.tif")
+    output.check_writable(tmp_path / "new.tif")
     assert [each.name for each in tmp_path.iterdir()] == ["old.tif"]
     assert (tmp_path / "old.tif").read_text() == "old"
 
@@ -353,14 +391,14 @@ def test_unwritable_target_is_refused_early(tmp_path: Path, name: str, message: 
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=message):
-        render.check_writable(tmp_path / name)
+        output.check_writable(tmp_path / name)
     assert {each.name for each in tmp_path.iterdir()} == {"folder", "file"}
 
 
 @pytest.mark.skipif(os.devnull != "/dev/null", reason="needs a device with a path")
 def test_device_is_refused() -> None:
     with pytest.raises(OutputError, match="/dev/null cannot be written: it is a folder or a dev"):
-        render.check_writable(Path(os.devnull))
+        output.check_writable(Path(os.devnull))
 
 
 def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,4 +407,4 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "open", refuse)  # root, whom containers run as, may write anywhere
     with pytest.raises(OutputError, match="no permission; choose another folder"):
-        render.check_writable(tmp_path / "out.tif")
+        output.check_writable(tmp_path / "out.tif")

@@ -14,6 +14,7 @@ from smlm_pipeline import chunking, scheduling
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import InferenceError, ReconError, StackError, TransientServerError
 from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.window import Window
 
 PATIENCE_S = 30.0
 """For what happens at once, unless it never happens."""
@@ -64,9 +65,8 @@ def _run(
     in_flight: int = 2,
     attempts: int = 3,
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
-    return scheduling.run(
-        _chunks(chunks), prepare, transport, in_flight=in_flight, attempts=attempts
-    )
+    window = Window(in_flight, in_flight)
+    return scheduling.run(_chunks(chunks), prepare, transport, window=window, attempts=attempts)
 
 
 def _lost(count: int) -> list[TransientServerError]:
@@ -88,7 +88,7 @@ def test_no_chunks_make_no_requests() -> None:
 def test_a_chunk_comes_with_its_own_sum() -> None:
     chunks = chunking.plan(20, 16, 16, chunk_frames=3, tile_px=64)
     transport = ScriptedTransport({"2": _lost(1)})
-    sums = scheduling.run(chunks, _request, transport, in_flight=3, attempts=2)
+    sums = scheduling.run(chunks, _request, transport, window=Window(3, 3), attempts=2)
     assert {chunk.index: partial.frame_count for chunk, partial in sums} == {
         chunk.index: chunk.frame_count for chunk in chunks
     }

@@ -49,6 +49,7 @@ def test_frames_per_chunk_as_given() -> None:
         ("chunk_frames", "chunk-frames", 1, contract.MAX_FRAMES_PER_CHUNK),
         ("tile_px", "tile", contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1]),
         ("in_flight", "in-flight", 1, 64),
+        ("memory_bytes", "memory", 64 << 20, 1 << 50),
         ("attempts", "attempts", 1, 100),
         ("level_frames", "level-frames", 1, 10_000),
         ("mean_frames", "mean-frames", 1, 100_000),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.contract import MIN_FRAME_PX
 from smlm_pipeline.errors import StackError
+from smlm_pipeline.io.selection import Selection
 from smlm_pipeline.stack import open_stack
 
 COUNT, HEIGHT_PX, WIDTH_PX = 12, 20, 24
@@ -266,14 +267,14 @@ def test_no_such_file(path: Path) -> None:
     refuse(path, "does not exist")
 
 
-def test_folder(tmp_path: Path) -> None:
-    refuse(tmp_path, "is a folder")
+def test_folder_without_a_film(tmp_path: Path) -> None:
+    refuse(tmp_path, "is a folder without a film")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_pipe_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
-    refuse(path, "is a folder or device")
+    refuse(path, "is a device or pipe")
 
 
 def test_empty_file(path: Path) -> None:
@@ -325,13 +326,16 @@ def test_several_channels(path: Path, options: dict[str, Any]) -> None:
 
 def test_frames_called_channels_are_explained(path: Path) -> None:
     tifffile.imwrite(path, make_film(), imagej=True)
-    assert "if they are frames" in refuse(path, "has several channels")
+    assert "if they are frames, --time-axis C" in refuse(path, "has several channels")
+    with open_stack(path, Selection(time_axis="C")) as stack:
+        np.testing.assert_array_equal(stack.read(0, COUNT), make_film())
 
 
 def test_two_axes_of_frames(path: Path) -> None:
     film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
     tifffile.imwrite(path, film, imagej=True, metadata={"axes": "TZYX"})
-    refuse(path, r"has axes TZYX of \(6, 2, 20, 24\), not T,Y,X")
+    message = refuse(path, r"has several planes in z \(axes TZYX, \(6, 2, 20, 24\)\)")
+    assert message.endswith("choose one with --z 0 to 1")
 
 
 def test_separate_images(path: Path) -> None:
@@ -352,19 +356,57 @@ def test_preview_does_not_count(path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_float(path: Path, dtype: str) -> None:
-    tifffile.imwrite(path, (make_film() // 256).astype(dtype))
-    message = refuse(path, f"holds {dtype} values;")
-    assert "save it as 16-bit unsigned" in message
+    film = make_film() // 256
+    tifffile.imwrite(path, film.astype(dtype))
+    with open_stack(path) as stack:
+        assert stack.notes == (f"film.tif holds {dtype} values; taken as whole counts",)
+        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+
+
+def test_fractions_are_rescaled_and_said_so(path: Path) -> None:
+    film = (make_film() / 7 - 1000).astype(np.float32)
+    tifffile.imwrite(path, film)
+    with open_stack(path) as stack:
+        (note,) = stack.notes
+        counts = stack.read(0, COUNT)
+    found = re.search(r"rescaled to 16 bits: count = \(value - (\S+)\) \* (\S+)$", note)
+    assert found
+    zero, factor = float(found[1]), float(found[2])
+    np.testing.assert_allclose(counts / factor + zero, film, atol=0.6 / factor, rtol=1e-5)
+    assert counts.min() > 1000
+
+
+def test_damage_in_later_frames_of_numbers(path: Path) -> None:
+    """A sample is looked at when the film is opened; what it misses is found when it is read."""
+    film = np.zeros((200, 16, 16), np.float32)
+    film += np.random.default_rng(0).uniform(0, 1, film.shape).astype(np.float32)
+    film[1, 3, 4] = np.inf
+    tifffile.imwrite(path, film)
+    with open_stack(path) as stack:
+        stack.read(0, 1)
+        with pytest.raises(StackError, match=r"NaN or infinite \(frame 1\)"):
+            stack.read(0, 4)
 
 
 def test_nan_in_the_first_frame_is_named(path: Path) -> None:
     film = make_film().astype(np.float32)
     film[0, 3, 4] = np.nan
     tifffile.imwrite(path, film)
-    refuse(path, "holds float32 values, some of them NaN;")
+    refuse(path, r"holds float32 values, some of them NaN or infinite \(frame 0\);")
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "uint32", "int64", "complex64", "bool"])
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint32", "int64"])
+def test_other_whole_numbers_are_counts_if_they_fit(path: Path, dtype: str) -> None:
+    film = make_film() // 2
+    tifffile.imwrite(path, film.astype(dtype), photometric="minisblack")
+    with open_stack(path) as stack:
+        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    tifffile.imwrite(path, film.astype(dtype) - 1000, photometric="minisblack")
+    with open_stack(path) as stack:
+        assert "rescaled" in stack.notes[0]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "bool"])
 def test_other_types(path: Path, dtype: str) -> None:
     tifffile.imwrite(path, make_film().astype(dtype))
     refuse(path, f"holds {dtype} values;")
@@ -384,7 +426,7 @@ def test_unknown_compression_names_what_to_install(path: Path) -> None:
     with tifffile.TiffFile(path, mode="r+") as tif:
         for page in tif.pages:
             page.aspage().tags["Compression"].overwrite(40000)
-    assert "pip install imagecodecs" in refuse(path, "cannot be decoded here")
+    assert "pip install 'smlm-recon[codecs]'" in refuse(path, "cannot be decoded here")
 
 
 def test_packed_values_name_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +436,7 @@ def test_packed_values_name_what_to_install(path: Path, monkeypatch: pytest.Monk
         raise NotImplementedError("unpack 12-bit integers requires the 'imagecodecs' package")
 
     monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
-    assert "pip install imagecodecs" in refuse(path, "cannot be decoded here")
+    assert "pip install 'smlm-recon[codecs]'" in refuse(path, "cannot be decoded here")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
@@ -527,8 +569,8 @@ def test_stack_error_closes_the_file(path: Path, monkeypatch: pytest.MonkeyPatch
         init(file)
 
     monkeypatch.setattr(tifffile.FileHandle, "open", remembered)
-    tifffile.imwrite(path, make_film().astype(np.float32), compression="zlib")
+    tifffile.imwrite(path, make_film().astype(np.complex64), compression="zlib")
     opened.clear()
-    refuse(path, "holds float32")
+    refuse(path, "holds complex64")
     assert opened
     assert all(file.closed for file in opened)

@@ -26,6 +26,7 @@ import typer
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract, kernels, render
+from smlm_pipeline.io.ome_tiff import write_image
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.network import Network, available_cpus
 from smlm_pipeline.reconstruct import reconstruct
@@ -205,7 +206,7 @@ def _tell_stages(film: Path, size_px: int, network: Path, folder: Path) -> None:
     typer.echo(f"  stage by stage, ms a frame (levels, mean: of the sampled frames only): {costs}")
     nm = 12.5
     image_s = _fastest_s(
-        lambda: render.write_image(folder / "image.tif", image, sr_pixel_size_nm=nm, provenance={})
+        lambda: write_image(folder / "image.tif", image, sr_pixel_size_nm=nm, provenance={})
     )
     picture_s = _fastest_s(
         lambda: render.write_picture(folder / "image.png", image, sr_pixel_size_nm=nm)

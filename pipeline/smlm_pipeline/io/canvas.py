@@ -1,0 +1,115 @@
+"""Where the sum of the fine image is kept: in memory, or in a file where it is too large."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.errors import OutputError
+
+_ITEM_BYTES, _MAPPED_BYTES = 8, 1 << 25
+
+
+class Canvas(AbstractContextManager["Canvas"]):
+    """Integer sums in memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width, in fine pixels.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self._sums = np.zeros(shape, np.int64)
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
+        """Add an image of shape (Y, X) whose first pixel lies at ``top``, ``left``."""
+        self._sums[top : top + image.shape[0], left : left + image.shape[1]] += image
+
+    def rows(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows ``first`` to ``last - 1``: a view, shape (last - first, width)."""
+        return self._sums[first:last]
+
+
+class FileCanvas(Canvas):
+    """Integer sums in a nameless file, of which only what is added to is in memory.
+
+    Each part is mapped anew: a mapping counts all it ever touched as memory of the process.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width, in fine pixels.
+    folder : Path
+        Where the file lies; the system removes it whatever becomes of this process.
+
+    Raises
+    ------
+    OutputError
+        If the disk has no room for it: writing to a mapping without would end the process.
+    """
+
+    def __init__(self, shape: tuple[int, int], folder: Path) -> None:
+        self.shape = shape
+        size_bytes = _ITEM_BYTES * shape[0] * shape[1]
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see __exit__
+        except OSError as error:
+            raise _no_room(folder, size_bytes, error) from error
+        try:
+            _reserve(self._file, size_bytes)
+        except OSError as error:
+            self._file.close()
+            raise _no_room(folder, size_bytes, error) from error
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the file."""
+        self._file.close()
+
+    def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
+        """Add an image; see `Canvas.add`."""
+        rows = max(_MAPPED_BYTES // (self.shape[1] * _ITEM_BYTES), 1)
+        for first in range(0, len(image), rows):
+            part = image[first : first + rows]
+            mapped = self._mapped(top + first, top + first + len(part), "r+")
+            mapped[:, left : left + image.shape[1]] += part
+
+    def rows(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of the sum, as a copy; see `Canvas.rows`."""
+        return np.array(self._mapped(first, last, "r"))
+
+    def _mapped(self, first: int, last: int, mode: str) -> NDArray[np.int64]:
+        width = self.shape[1]
+        offset_bytes, shape = first * width * _ITEM_BYTES, (last - first, width)
+        return np.memmap(self._file, np.int64, mode, offset_bytes, shape)  # type: ignore[call-overload, no-any-return]
+
+
+def _reserve(file: IO[bytes], size_bytes: int) -> None:
+    """Make the file so long, of zeros, with room on the disk for each."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
+        return
+    block = bytes(1 << 24)
+    for start in range(0, size_bytes, len(block)):
+        file.write(block[: size_bytes - start])
+    file.flush()
+
+
+def _no_room(folder: Path, size_bytes: int, error: OSError) -> OutputError:
+    full = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+    return OutputError(
+        f"the sum of the image does not fit into --memory and takes {size_bytes / 2**30:.1f} GiB in "
+        f"{folder}, which failed: {full}; free space, raise --memory or choose another folder "
+        "with -o"
+    )

@@ -1,0 +1,59 @@
+"""Nikon's ND2 films, through the package nd2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.io.pixel_size import believed_nm
+from smlm_pipeline.io.refusals import extra, refusal
+from smlm_pipeline.io.source import Source
+
+
+class Nd2Source(Source):
+    """Frames of an ND2 file; the channels of a frame lie side by side in it."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self.path, self._file = path, file
+        sizes = {axis: size for axis, size in file.sizes.items() if size > 1 or axis in "YX"}
+        if "S" in sizes:
+            raise refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
+        sizes["Y"], sizes["X"] = sizes.pop("Y"), sizes.pop("X")
+        self.axes, self.shape = "".join(sizes), tuple(sizes.values())
+        self.dtype = np.dtype(file.dtype).newbyteorder("=")
+        self._channels = sizes.get("C", 1)
+        self.pixel_size_nm = believed_nm(float(file.voxel_size().x), "um")
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file was closed."""
+        return bool(self._file.closed)
+
+    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Copy out of the frames that hold the planes; see `Source.read`."""
+        read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
+        for index, plane in enumerate(planes):
+            frame, channel = divmod(plane, self._channels)
+            pixels = self._file.read_frame(frame)
+            read[index] = pixels.reshape(self._channels, *self.shape[-2:])[channel, y, x]
+        return read
+
+
+def open_nd2(path: Path) -> Nd2Source:
+    """Open an ND2 film.
+
+    Raises
+    ------
+    StackError
+        If the package nd2 is missing, or the file is no film of grey frames.
+    """
+    with extra(path, "nd2"):
+        import nd2
+    return Nd2Source(path, nd2.ND2File(path))

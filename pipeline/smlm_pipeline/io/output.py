@@ -1,0 +1,71 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from smlm_pipeline.errors import OutputError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free space or choose another disk",
+    errno.EDQUOT: "your quota is used up; free space or choose another disk",
+    errno.EACCES: "no permission; choose another folder, or close what holds the file open",
+    errno.ENOENT: "there is no such folder; create it first",
+    errno.EISDIR: "it is a folder or a device; give the name of a file",
+}
+
+
+def check_writable(path: Path) -> None:
+    """Refuse, after a trial, a target that cannot be written, before an hour is spent on it.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or not writable, or the target is not a file.
+    """
+    with _partial(path):
+        pass
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside the target; give it the target's name once it is whole.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing is left of it then.
+    """
+    with _partial(path) as (file, partial, target):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())  # a network drive reports a full disk only here
+        file.close()  # Windows renames closed files only
+        partial.replace(target)
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
+    """Open file, its path and the target's; what is not renamed is removed."""
+    target = Path(os.path.realpath(path))  # a link is written through, not replaced
+    # not tempfile: its files stay readable by their owner alone, also once renamed
+    partial = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        if target.exists() and not target.is_file():  # a device would be replaced by a file
+            raise IsADirectoryError(errno.EISDIR, "not a file")
+        with partial.open("xb") as file:
+            yield file, partial, target
+    except OutputError:
+        raise
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another target")
+        raise OutputError(f"{path} cannot be written: {advice}") from error
+    finally:
+        with contextlib.suppress(OSError):  # renamed, never made, or an error that says more
+            partial.unlink()
