@@ -2,7 +2,7 @@
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test check format bench gpu-check pin clean
+.PHONY: help demo test check format bench memory gpu-check pin clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,6 +33,10 @@ format: .venv/dev  ## Format the sources
 bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a frame of each network
 	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
 	$(BIN)/python -m smlm_training.comparison.network_speed -o bench/networks.json
+	$(BIN)/python -m smlm_training.comparison.client_speed -o bench/client.json
+
+memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2048 pixels
+	$(BIN)/python -m smlm_training.comparison.memory -o bench/memory.json
 
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/python -m smlm_training.comparison.gpu_check -o gpu-report.md

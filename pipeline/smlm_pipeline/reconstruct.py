@@ -87,7 +87,7 @@ def reconstruct(
     with ReadAhead(stack, chunks) as ahead:
         sums = scheduling.run(
             chunks,
-            lambda chunk: _request(ahead.frames(chunk), chunk, seen, settings.zoom),
+            lambda chunk: request_of(ahead.frames(chunk), chunk, seen, settings.zoom),
             transport,
             window=_window(stack, settings),
             attempts=settings.attempts,
@@ -162,7 +162,7 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
         )
 
 
-def _request(frames_adu: NDArray[np.uint16], chunk: Chunk, seen: Survey, zoom: int) -> Request:
+def request_of(frames_adu: NDArray[np.uint16], chunk: Chunk, seen: Survey, zoom: int) -> Request:
     """Cut a chunk's tile out of its frames and put its tensors together."""
     y, x = chunk.tile.y, chunk.tile.x
     region = {

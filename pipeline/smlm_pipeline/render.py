@@ -22,7 +22,7 @@ LABEL_ROOM_PX = 160
 """A strip that is narrower lies on a black ground of this edge, to hold scale bar and label."""
 
 CONTRAST_PIXELS = 1 << 22
-"""Most pixels of a picture that decide its contrast; of a larger one every second or so is asked."""
+"""Most pixels of a picture that decide its contrast: of a larger one, some are left out."""
 
 SMOOTHING_PX = 1.0
 """Sigma of the picture's smoothing: joins speckle, keeps filaments apart."""

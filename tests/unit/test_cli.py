@@ -153,7 +153,9 @@ def test_a_sum_that_lies_in_a_file_is_the_same(film: Path) -> None:
     tifffile.imwrite(wide, spots_adu(3, 96, 200), photometric="minisblack")
     asked = ["--zoom", "16", "--tile-px", "64", "--quiet"]
     for name, limit in (("memory", "2GiB"), ("file", "380MiB")):
-        plan = json.loads(submit(wide, "--memory", limit, "--dry-run", "--json", *asked[:-1]).stdout)
+        plan = json.loads(
+            submit(wide, "--memory", limit, "--dry-run", "--json", *asked[:-1]).stdout
+        )
         assert plan["sum_in_memory"] is (name == "memory")
         result = submit(wide, "--memory", limit, "-o", film.with_name(f"{name}.tif"), *asked)
         assert result.exit_code == 0, result.output

@@ -109,7 +109,7 @@ def _reserve(file: IO[bytes], size_bytes: int) -> None:
 def _no_room(folder: Path, size_bytes: int, error: OSError) -> OutputError:
     full = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
     return OutputError(
-        f"the sum of the image does not fit into --memory and takes {size_bytes / 2**30:.1f} GiB in "
-        f"{folder}, which failed: {full}; free space, raise --memory or choose another folder "
+        f"the sum of the image does not fit into --memory and takes {size_bytes / 2**30:.1f} GiB "
+        f"in {folder}, which failed: {full}; free space, raise --memory or choose another folder "
         "with -o"
     )

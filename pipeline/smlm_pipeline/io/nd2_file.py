@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,29 @@ from smlm_pipeline.io.refusals import extra, refusal
 from smlm_pipeline.io.source import Source
 
 
+class _Unmapped:
+    """A file that nd2 reads from: it would map it, and all it ever read would count as memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        if len(found) < size:  # nd2 would take zeros for what is missing
+            raise EOFError
+        return found
+
+
 class Nd2Source(Source):
     """Frames of an ND2 file; the channels of a frame lie side by side in it."""
 
-    def __init__(self, path: Path, file: Any) -> None:
-        self.path, self._file = path, file
+    def __init__(self, path: Path, opened: _Unmapped, file: Any) -> None:
+        self.path, self._opened, self._file = path, opened, file
         sizes = {axis: size for axis, size in file.sizes.items() if size > 1 or axis in "YX"}
         if "S" in sizes:
             raise refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
@@ -30,11 +49,12 @@ class Nd2Source(Source):
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
+        self._opened.close()
 
     @property
     def closed(self) -> bool:
         """Whether the file was closed."""
-        return bool(self._file.closed)
+        return self._opened.closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Copy out of the frames that hold the planes; see `Source.read`."""
@@ -42,6 +62,8 @@ class Nd2Source(Source):
         for index, plane in enumerate(planes):
             frame, channel = divmod(plane, self._channels)
             pixels = self._file.read_frame(frame)
+            if not pixels.any():  # what nd2 hands out for a frame that is not in the file
+                raise refusal(self.path, f"lacks frame {frame}", f"take --frames :{frame}")
             read[index] = pixels.reshape(self._channels, *self.shape[-2:])[channel, y, x]
         return read
 
@@ -56,4 +78,9 @@ def open_nd2(path: Path) -> Nd2Source:
     """
     with extra(path, "nd2"):
         import nd2
-    return Nd2Source(path, nd2.ND2File(path))
+    with ExitStack() as on_error:
+        opened = _Unmapped(path)
+        on_error.callback(opened.close)
+        source = Nd2Source(path, opened, nd2.ND2File(opened))
+        on_error.pop_all()
+        return source

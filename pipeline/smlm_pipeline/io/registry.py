@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smlm_pipeline.io import tiff, zarr_store
+from smlm_pipeline.io import ndtiff, tiff, zarr_store
 from smlm_pipeline.io.files import open_folder
 from smlm_pipeline.io.nd2_file import open_nd2
 from smlm_pipeline.io.raw import open_raw
@@ -40,7 +40,7 @@ def open_source(path: Path) -> Source:
         return open_nd2(path)
     if path.suffix.lower() == ".raw":
         return open_raw(path)
-    if path.name in {tiff.NDTIFF_INDEX, *zarr_store.MARKS}:
+    if path.name in {ndtiff.INDEX, *zarr_store.MARKS}:
         return _open_folder(path.parent)
     raise refusal(
         path, f"is not a TIFF file, nor any of {FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
@@ -48,10 +48,10 @@ def open_source(path: Path) -> Source:
 
 
 def _open_folder(folder: Path) -> Source:
-    if (folder / tiff.NDTIFF_INDEX).is_file():
-        return tiff.open_ndtiff(folder)
-    if (folder / "Full resolution" / tiff.NDTIFF_INDEX).is_file():  # of a pyramid
-        return tiff.open_ndtiff(folder / "Full resolution")
+    if (folder / ndtiff.INDEX).is_file():
+        return ndtiff.open_ndtiff(folder)
+    if (folder / "Full resolution" / ndtiff.INDEX).is_file():  # of a pyramid
+        return ndtiff.open_ndtiff(folder / "Full resolution")
     if any((folder / mark).is_file() for mark in zarr_store.MARKS):
         return zarr_store.open_zarr(folder)
     return open_folder(folder)

@@ -1,4 +1,4 @@
-"""TIFF and its kin: BigTIFF, ImageJ, OME-TIFF, Micro-Manager's and NDTiff's files.
+"""TIFF and its kin: BigTIFF, ImageJ, OME-TIFF and Micro-Manager's files.
 
 A film stored as one uncompressed block is mapped, any other is decoded page by page;
 either way no more of it is in memory than was asked for.
@@ -18,14 +18,10 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.io import tiff_layout
 from smlm_pipeline.io.pixel_size import believed_nm
-from smlm_pipeline.io.refusals import refusal
 from smlm_pipeline.io.source import Source
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
-
-NDTIFF_INDEX = "NDTiff.index"
-"""What lies beside the files of an NDTiff film and says where its planes are."""
 
 
 class TiffSource(Source):
@@ -80,20 +76,6 @@ def open_tiff(path: Path) -> TiffSource:
         source = TiffSource(path, tif, film)
         on_error.pop_all()
         return source
-
-
-def open_ndtiff(folder: Path) -> TiffSource:
-    """Open the folder of an NDTiff film through the first of its files.
-
-    Raises
-    ------
-    StackError or any error of tifffile
-        If that file is missing, or as in `open_tiff`.
-    """
-    files = sorted(folder.glob("*NDTiffStack*.tif"), key=lambda file: (len(file.name), file.name))
-    if not files:
-        raise refusal(folder, f"holds {NDTIFF_INDEX} and no NDTiffStack file", "copy it again")
-    return open_tiff(files[0])
 
 
 def _pixel_size_nm(tif: TiffFile) -> float | None:

@@ -1,0 +1,59 @@
+"""The sum in a file is the sum in memory, leaves nothing behind and tells a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smlm_pipeline.errors import OutputError
+from smlm_pipeline.io import canvas
+from smlm_pipeline.io.canvas import Canvas, FileCanvas
+
+SHAPE = (300, 700)
+
+
+@pytest.mark.parametrize("mapped_bytes", [1, 700 * 8 * 7, 1 << 25])
+def test_a_file_sums_as_memory_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped_bytes: int
+) -> None:
+    monkeypatch.setattr(canvas, "_MAPPED_BYTES", mapped_bytes)
+    random = np.random.default_rng(1)
+    with Canvas(SHAPE) as memory, FileCanvas(SHAPE, tmp_path) as file:
+        for top, left in ((0, 0), (100, 300), (250, 650), (100, 0)):
+            image = random.integers(-9, 1 << 31, (50, 50), dtype=np.int32)
+            memory.add(top, left, image)
+            file.add(top, left, image)
+        assert memory.rows(0, 300).any()
+        for first, last in ((0, 300), (99, 151), (299, 300)):
+            np.testing.assert_array_equal(file.rows(first, last), memory.rows(first, last))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    told = "takes 2.0 GiB in .*failed: the disk is full; free space, raise --memory"
+    with pytest.raises(OutputError, match=told):
+        FileCanvas((16384, 16384), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_room_cannot_be_asked_for_zeros_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with FileCanvas(SHAPE, tmp_path) as file:
+        assert not file.rows(0, 300).any()
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file or directory"):
+        FileCanvas(SHAPE, tmp_path / "no")

@@ -1,0 +1,51 @@
+"""The number of requests under way follows what the server can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from smlm_pipeline.window import Window
+
+
+def _serve(window: Window, servers: int, rounds: int, *, alone_s: float = 1.0) -> int:
+    """Answers of a server that works on so many requests at once, one after the other."""
+    for _ in range(rounds * window.most):
+        window.answered(alone_s * max(window.limit / servers, 1.0))
+    return window.limit
+
+
+@pytest.mark.parametrize(("servers", "low", "high"), [(1, 2, 3), (2, 3, 4), (8, 9, 10)])
+def test_a_few_more_than_are_worked_on(servers: int, low: int, high: int) -> None:
+    window = Window(2, 16)
+    window.answered(1.0)
+    assert low <= _serve(window, servers, rounds=20) <= high
+
+
+def test_it_stays_within_the_most() -> None:
+    assert _serve(Window(2, 5), servers=100, rounds=20) == 5
+
+
+def test_it_shrinks_when_the_server_slows() -> None:
+    window = Window(2, 16)
+    assert _serve(window, servers=8, rounds=20) >= 9
+    assert _serve(window, servers=1, rounds=40) <= 3
+
+
+def test_a_failure_halves_it() -> None:
+    window = Window(8, 16)
+    for expected in (4, 2, 1, 1):
+        window.failed()
+        assert window.limit == expected
+
+
+def test_a_number_that_was_asked_for_stays() -> None:
+    window = Window(3, 3)
+    window.failed()
+    assert _serve(window, servers=50, rounds=20) == 3
+
+
+def test_no_time_at_all() -> None:
+    window = Window(2, 4)
+    for _ in range(20):
+        window.answered(0.0)
+    assert window.limit == 4
