@@ -9,10 +9,10 @@ help:  ## List the targets
 
 demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the picture
 	$(BIN)/recon-train simulate $(OUT)
-	@echo "$(BIN)/recon-client submit $(OUT)/stack.tif"
+	@echo "$(BIN)/recon-client submit $(OUT)/stack.tif --overwrite"
 	@# 4: this machine cannot run the server, which the client has just said
-	@$(BIN)/recon-client submit $(OUT)/stack.tif \
-	  || { test $$? -eq 4 && $(BIN)/recon-client submit $(OUT)/stack.tif --engine local; }
+	@$(BIN)/recon-client submit $(OUT)/stack.tif --overwrite \
+	  || { test $$? -eq 4 && $(BIN)/recon-client submit $(OUT)/stack.tif --overwrite --engine local; }
 	$(BIN)/recon-train evaluate $(OUT)/stack.sr.ome.tif --stack $(OUT)/stack.tif \
 	  --positions $(OUT)/positions.csv --figure $(OUT)/comparison.png
 	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."

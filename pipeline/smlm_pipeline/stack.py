@@ -45,7 +45,7 @@ class Stack(AbstractContextManager["Stack"]):
             frames=(first, first + self.frame_count),
             roi_px=(view.x.start, view.y.start, self.width_px, self.height_px),
         )
-        self.notes = (f"{self.path.name} {counts.note}",) if counts.note else ()
+        self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
         self._source, self._view, self._counts = source, view, counts
 
     def __exit__(self, *_: object) -> None:

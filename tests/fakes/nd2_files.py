@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,11 @@ def _file(chunks: dict[str, bytes]) -> bytes:
         data += struct.pack(f"<IIQ{reserved}s", _MAGIC, reserved, len(content), name.encode())
         data += content
     places += b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", len(data))
-    name = b"ND2 FILEMAP SIGNATURE NAME 0001!"
-    return bytes(data) + struct.pack("<IIQ32s", _MAGIC, 32, len(places), name) + places
+    head = struct.pack("<IIQ32s", _MAGIC, 32, len(places), b"ND2 FILEMAP SIGNATURE NAME 0001!")
+    return bytes(data) + head + places
 
 
-def _level(name: str, values: dict[str, object]) -> bytes:
+def _level(name: str, values: Mapping[str, object]) -> bytes:
     """A level of Nikon's binary variant: type, name, count, length, items, their offsets."""
     items = b"".join(_item(key, value) for key, value in values.items())
     head = _name(11, name)
@@ -73,7 +74,7 @@ def _level(name: str, values: dict[str, object]) -> bytes:
 
 
 def _item(name: str, value: object) -> bytes:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return _level(name, value)
     if isinstance(value, bool):
         return _name(1, name) + struct.pack("<B", value)
@@ -81,7 +82,7 @@ def _item(name: str, value: object) -> bytes:
         return _name(3, name) + struct.pack("<I", value)
     if isinstance(value, float):
         return _name(6, name) + struct.pack("<d", value)
-    raise TypeError(f"{name} is a {type(value).__name__}; expected a dict, bool, int or float")
+    raise TypeError(f"{name} is a {type(value).__name__}; expected a mapping, bool, int or float")
 
 
 def _name(kind: int, name: str) -> bytes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.reconstruct import plan_chunks, reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
 from smlm_training.simulation.presets import preset_film
@@ -73,3 +73,23 @@ def test_tiles_give_the_same_image_as_the_whole_field(
     assert tiled.chunk_count > untiled.chunk_count
     assert untiled.image.sum() > 100
     assert np.abs(tiled.image - untiled.image).max() <= len(frames_adu) * 2.0**-16
+
+
+def test_no_seam_shows_between_tiles(local_transport: LocalTransport, tmp_path: Path) -> None:
+    """Beside the seams there are as many emitters as elsewhere, to four standard errors."""
+    frames_adu = preset_film("uniform-3", seed=8, frames=8, height_px=64, width_px=400).frames_adu
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, frames_adu, photometric="minisblack")
+    settings = Settings(tile_px=64)
+    with open_stack(path) as film:
+        found = reconstruct(film, local_transport, settings)
+        spans = {chunk.tile.x for chunk in plan_chunks(film, settings)}
+    by_column = found.image.sum(axis=0).reshape(400, settings.zoom).sum(axis=1)
+    seams = sorted(span.core_start for span in spans)[1:]
+    beside = np.zeros(400, bool)
+    for seam in seams:
+        beside[seam - 1 : seam + 1] = True
+    assert beside.sum() == 2 * len(seams) >= 20
+    expected = by_column[~beside].mean() * beside.sum()
+    assert expected > 100
+    assert abs(by_column[beside].sum() - expected) < 4 * np.sqrt(expected)

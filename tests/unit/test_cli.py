@@ -152,7 +152,7 @@ def test_a_sum_that_lies_in_a_file_is_the_same(film: Path) -> None:
     wide = film.with_name("wide.tif")
     tifffile.imwrite(wide, spots_adu(3, 96, 200), photometric="minisblack")
     asked = ["--zoom", "16", "--tile-px", "64", "--quiet"]
-    for name, limit in (("memory", "2GiB"), ("file", "380MiB")):
+    for name, limit in (("memory", "2GiB"), ("file", "310MiB")):
         plan = json.loads(
             submit(wide, "--memory", limit, "--dry-run", "--json", *asked[:-1]).stdout
         )
