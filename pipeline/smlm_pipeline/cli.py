@@ -16,10 +16,10 @@ from rich.table import Table
 
 from smlm_pipeline import contract, engines
 from smlm_pipeline.door import EXIT_CODES, MESSAGES, door
+from smlm_pipeline.dry_run import Plan, plan
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.io.selection import Selection, frames_range, region
 from smlm_pipeline.memory import parse_bytes
-from smlm_pipeline.plan import Plan, plan
 from smlm_pipeline.plans import commands as plan_commands
 from smlm_pipeline.report import Report
 from smlm_pipeline.repository import find_model_repository

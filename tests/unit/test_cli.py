@@ -20,7 +20,7 @@ from PIL import Image
 from fakes.command_line import NOTICE, invoke, names, one_line, submit, write_film
 from fakes.films import spots_adu
 from smlm_pipeline import cli, contract
-from smlm_pipeline.plan import Plan
+from smlm_pipeline.dry_run import Plan
 from smlm_pipeline.report import Report
 
 HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
