@@ -13,8 +13,10 @@ DEFAULT_PIXEL_SIZE_NM = 100.0
 LEVEL_PIXELS = 1 << 26
 """Most pixels of the sample from which levels are estimated: 128 MiB."""
 
-IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 16
-"""Requests under way at once where the user does not say: at the start, and at most."""
+IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 8
+"""Requests under way at once where the user does not say: at the start, and at most.
+
+The pools of a server are sized for four clients of this most (`smlm_pipeline.sizing`)."""
 
 CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
 """Camera pixels and frames of a request where the user does not say."""

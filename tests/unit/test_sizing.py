@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smlm_pipeline import contract
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import IN_FLIGHT_MOST
 from smlm_pipeline.sizing import pools
 from smlm_pipeline.sizing.pools import Sizes, sizes
 
@@ -99,4 +99,4 @@ def test_flags_of_the_server() -> None:
 
 
 def test_a_server_holds_four_clients_by_default() -> None:
-    assert 4 * Settings.in_flight <= pools.IN_FLIGHT
+    assert 4 * IN_FLIGHT_MOST <= pools.IN_FLIGHT
