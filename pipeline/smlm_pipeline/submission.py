@@ -59,8 +59,13 @@ class Submission:
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
         film = self.stack.resolve()
         for path in (self.image, self.picture):
-            if film in (path.resolve(), path.resolve().parent):
+            if film == path.resolve():
                 raise SettingError(f"{path} would replace the stack; choose another name with -o")
+            if film == path.resolve().parent:
+                raise SettingError(
+                    f"{path} would lie among the files of the stack and be taken for one of them; "
+                    "choose another folder with -o"
+                )
             if path.is_file() and not self.overwrite:
                 raise OutputError(
                     f"{path} exists; expected a new name: choose one with -o, or let it be "

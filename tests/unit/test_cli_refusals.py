@@ -105,6 +105,45 @@ def test_stack_is_not_overwritten(film: Path) -> None:
     assert names(film.parent) == ["film.tif"]
 
 
+def test_image_does_not_go_among_the_films_files(film: Path) -> None:
+    folder = film.with_name("frames")
+    folder.mkdir()
+    for index, frame in enumerate(tifffile.imread(film)):
+        tifffile.imwrite(folder / f"{index}.tif", frame)
+    for output in (folder, folder / "out.tif"):
+        result = submit(folder, "-o", output, "--pixel-size-nm", "100")
+        assert result.exit_code == 2
+        assert "would lie among the files of the stack" in one_line(result)
+    assert submit(folder, "--quiet").exit_code == 0
+    assert names(film.parent) == ["film.tif", "frames", "frames.sr.ome.tif", "frames.sr.png"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--frames", "10", "frames is '10'; expected A:B"),
+        ("--frames", "10:99", "frames is 10:99; expected numbers up to 16"),
+        ("--roi", "0,0,33,16", "expected a region inside the 32 x 32 pixels"),
+        ("--roi", "0,0", "roi is '0,0'; expected x,y,w,h"),
+        ("--channel", "1", "channel is 1; expected 0 to 0"),
+        ("--time-axis", "w", "time-axis is 'W'; expected one of"),
+        ("--memory", "lots", "memory is 'lots'; expected a size such as 4GiB"),
+        ("--memory", "100MiB", "memory is 100 MiB; frames of 32 x 32 pixels need at least"),
+    ],
+)
+def test_a_part_that_is_not_there(film: Path, option: str, value: str, words: str) -> None:
+    result = submit(film, option, value)
+    assert result.exit_code == 2
+    assert words in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+def test_a_region_below_the_minimum(film: Path) -> None:
+    result = submit(film, "--roi", "0,0,32,8")
+    assert result.exit_code == 3
+    assert "has frames of 8 x 32 pixels" in one_line(result)
+
+
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out", "out.tif.zip"])
 def test_output_of_another_kind(film: Path, name: str) -> None:
     result = submit(film, "-o", film.with_name(name))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,44 @@ def test_axis_of_ndtiff_that_is_not_known(tmp_path: Path) -> None:
     write_ndtiff(tmp_path / "film", planes)
     with pytest.raises(StackError, match="has an axis 'row'"):
         open_stack(tmp_path / "film")
+
+
+def test_without_imagecodecs_the_extra_is_named(tmp_path: Path) -> None:
+    """In a process of its own: tifffile looks for it once."""
+    path = tmp_path / "film.tif"
+    tifffile.imwrite(path, make_film(), compression="zstd", photometric="minisblack")
+    code = (
+        "import sys; sys.modules['imagecodecs'] = None\n"
+        "from pathlib import Path; from smlm_pipeline.stack import open_stack\n"
+        f"open_stack(Path({str(path)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "that cannot be decoded here" in last
+    assert "pip install 'smlm-recon[codecs]'" in last
+
+
+@pytest.mark.parametrize("name", ["nd2", "ndtiff", "zarr", "ome-zarr", "raw"])
+def test_no_damage_escapes_as_another_error(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](tmp_path / "film", make_film(4))
+    files = [file for file in sorted(tmp_path.rglob("*")) if file.is_file()]
+    random = np.random.default_rng(7)
+    for _ in range(40):
+        file = files[random.integers(len(files))]
+        data = file.read_bytes()
+        damaged = bytearray(data)
+        for offset in random.integers(0, min(len(data), 500), 3):
+            damaged[offset] = random.integers(256)
+            damaged[-1 - offset] = random.integers(256)
+        file.write_bytes(damaged[: random.integers(1, 2 * len(data))])
+        try:
+            with open_stack(path) as stack:
+                stack.read(0, stack.frame_count)
+        except StackError as error:
+            assert "expected a film of grey frames" in str(error)  # noqa: PT017 - some is harmless
+        finally:
+            file.write_bytes(data)
 
 
 # --- ND2, Zarr, raw -------------------------------------------------------------------------

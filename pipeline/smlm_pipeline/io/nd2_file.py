@@ -19,6 +19,7 @@ class _Unmapped:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
+        self._size_bytes = path.stat().st_size
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
 
     @property
@@ -26,8 +27,10 @@ class _Unmapped:
         return self._file.closed
 
     def read(self, size: int = -1) -> bytes:
+        if size > self._size_bytes - self._file.tell():  # nd2 would take zeros for what is missing
+            raise EOFError
         found = self._file.read(size)
-        if len(found) < size:  # nd2 would take zeros for what is missing
+        if len(found) < size:  # it has shrunk since
             raise EOFError
         return found
 
