@@ -39,7 +39,7 @@ gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all 
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(PIN) $(OURS) --extra train --extra server --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile $(PIN) $(OURS) --extra bench --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile $(PIN) $(OURS) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt
