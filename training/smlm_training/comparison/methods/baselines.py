@@ -21,7 +21,7 @@ class Blank:
         self.block_frames = _BLOCK_FRAMES
         self.parameters: dict[str, Any] = {}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:  # noqa: ARG002
         """Zeros, whatever the frames (N, Y, X) are."""
         return Found(np.zeros(self._shape), None)
 

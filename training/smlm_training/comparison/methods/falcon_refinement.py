@@ -97,9 +97,7 @@ def _shifted(nodes: Nodes, patches: Patches, signal: Values) -> Nodes:
     photons = nodes.photons[:, None, None]
     down_y = -np.einsum("kij,kij->k", beneath, photons * patches.h_y)
     down_x = -np.einsum("kij,kij->k", beneath, photons * patches.h_x)
-    change = -photons * (
-        down_y[:, None, None] * patches.h_y + down_x[:, None, None] * patches.h_x
-    )
+    change = -photons * (down_y[:, None, None] * patches.h_y + down_x[:, None, None] * patches.h_x)
     step = _FURTHER * patches.best_step(left, change)
     dy, dx = (
         np.clip(d + step * down, -_SHIFT_MAX, _SHIFT_MAX)

@@ -17,7 +17,7 @@ from smlm_training.scoring.molecules import Molecules, in_field
 
 @dataclass(frozen=True)
 class FitSettings:
-    """ThunderSTORM's defaults, and which fits are believed.
+    """ThunderSTORM's defaults.
 
     Attributes
     ----------
@@ -25,13 +25,10 @@ class FitSettings:
         Of detection, in standard deviations of the first wavelet plane.
     radius_px : int
         Of the window, 2 radius + 1 pixels wide.
-    sigma_factor_max : float
-        A fit is dropped whose width is so many times the film's, or less than one over it.
     """
 
     threshold: float = 1.0
     radius_px: int = 3
-    sigma_factor_max: float = 2.0
 
 
 class SingleEmitter:
@@ -40,8 +37,9 @@ class SingleEmitter:
     **Detection.** Wavelet plane F2 above 1 std(F1), 3 x 3 maxima (``spot_detection``).
     **Fit.** N E_y E_x + b with free width in 7 x 7 pixels by maximum likelihood
     (``spot_fit``; doi 10.1038/nmeth.1449). **Dropped** are fits that have not settled,
-    lie out of the window's inner part, or are too wide or narrow; ThunderSTORM
-    (doi 10.1093/bioinformatics/btu202) leaves that to a filter of the user's.
+    or lie out of the window's inner part. Widths are not filtered, as they are not by
+    default in ThunderSTORM (doi 10.1093/bioinformatics/btu202): where molecules are dense,
+    hardly any would pass.
 
     Its multi-emitter fit is not part of this: it is off by default there, and slow.
     Maintained libraries exist (Picasso, doi 10.1038/nprot.2017.024), but bring a graphical
@@ -87,6 +85,5 @@ class SingleEmitter:
 
     def _believed(self, spots: Spots) -> NDArray[np.bool_]:
         reach_px = self._settings.radius_px - 1
-        near = np.maximum(np.abs(spots.y_px), np.abs(spots.x_px)) < reach_px
-        ratio = np.abs(np.log(spots.sigma_px / self._facts.sigma_px))
-        return near & spots.settled & (ratio < np.log(self._settings.sigma_factor_max))
+        near: NDArray[np.bool_] = np.hypot(spots.y_px, spots.x_px) < reach_px
+        return near & spots.settled

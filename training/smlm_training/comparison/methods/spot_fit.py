@@ -53,7 +53,9 @@ def fit_spots(windows: Values, sigma_px: float) -> Spots:
     rim[1:-1, 1:-1] = False
     background = np.maximum(np.median(windows[:, rim], axis=1), _MEAN_MIN)
     photons = np.maximum((windows - background[:, None, None]).sum(axis=(1, 2)), 10.0)
-    fit = np.stack([np.zeros(count), np.zeros(count), photons, background, np.full(count, sigma_px)])
+    fit = np.stack(
+        [np.zeros(count), np.zeros(count), photons, background, np.full(count, sigma_px)]
+    )
     settled = np.zeros(count, bool)
     for _ in range(_ROUNDS):
         (left,) = np.nonzero(~settled)
