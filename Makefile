@@ -30,9 +30,8 @@ format: .venv/dev  ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a frame of each network
-	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
-	$(BIN)/python -m smlm_training.comparison.network_speed -o bench/networks.json
+bench: .venv/dev  ## Ms a frame of each engine and network, where the time goes, memory
+	$(BIN)/recon-bench speed -o bench
 
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/python -m smlm_training.comparison.gpu_check -o gpu-report.md

@@ -21,7 +21,8 @@ def _dense(size_px: int) -> NDArray[np.float64]:
     wraps = [
         np.diff(ndtr((edges + n * size_px - middles) / SIGMA_PX), axis=0) for n in range(-3, 4)
     ]
-    return np.sum(wraps, axis=0)
+    whole: NDArray[np.float64] = np.sum(wraps, axis=0)
+    return whole
 
 
 @pytest.mark.parametrize("shape_px", SHAPES)

@@ -42,11 +42,9 @@ def test_projection_is_the_transpose_of_the_image(zoom: int) -> None:
 
 
 def _nodes(**changes: list[float]) -> Nodes:
-    columns = {name: np.zeros(2) for name in ("dy", "dx", "dz")}
-    columns |= {"photons": np.array([800.0, 500.0])}
-    columns |= {name: np.array(values) for name, values in changes.items()}
-    places = (np.array([0, 1]), np.array([13, 20]), np.array([15, 12]))
-    return Nodes(*places, **columns)
+    dy, dx, dz = (np.array(changes.get(name, [0.0, 0.0])) for name in ("dy", "dx", "dz"))
+    frame, row, column = np.array([0, 1]), np.array([13, 20]), np.array([15, 12])
+    return Nodes(frame, row, column, dy, dx, dz, np.array([800.0, 500.0]))
 
 
 def test_expansion_agrees_with_a_molecule_at_the_next_node_half_way() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from smlm_training.comparison.load import command as load_command
+from smlm_training.comparison.speed import command as speed_command
 from smlm_training.comparison.table import command as table_command
 
 app = typer.Typer(
@@ -12,9 +14,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(table_command.table)
-
-
-@app.callback()
-def main() -> None:
-    """Keep commands named while there is one alone."""
+for command in (table_command.table, speed_command.speed, load_command.load):
+    app.command()(command)

@@ -83,15 +83,16 @@ class Patches:
     def added(self, patches: Values) -> Values:
         """Patches (K, P, P) added up on the camera's frames (N, Y, X)."""
         size = int(np.prod(self._padded))
-        frames = np.bincount(self._index, patches.ravel(), size).reshape(self._padded)
+        frames: Values = np.bincount(self._index, patches.ravel(), size).astype(np.float64)
         reach = self._reach
-        return frames[:, reach:-reach, reach:-reach]
+        return frames.reshape(self._padded)[:, reach:-reach, reach:-reach]
 
     def gathered(self, frames: Values) -> Values:
         """The pixels of frames (N, Y, X) beneath each patch, (K, P, P); zero beyond the edges."""
         reach = self._reach
         padded = np.pad(frames, ((0, 0), (reach, reach), (reach, reach)))
-        return padded.ravel()[self._index].reshape(self.h.shape)
+        beneath: Values = padded.ravel()[self._index].reshape(self.h.shape)
+        return beneath
 
     def best_step(self, frames: Values, change: Values) -> Values:
         """For each molecule its frame's t, which makes ||frames - t change||^2 least, (K,)."""
@@ -133,8 +134,10 @@ def moved_to_nearest(nodes: Nodes) -> Nodes:
     places, group = np.unique(key, axis=1, return_inverse=True)
     group = group.ravel()
     count = np.bincount(group)
-    means = (np.bincount(group, each) / count for each in (nodes.dy, nodes.dx, nodes.dz))
-    return Nodes(*places, *means, np.bincount(group, nodes.photons))
+    dy, dx, dz = (np.bincount(group, each) / count for each in (nodes.dy, nodes.dx, nodes.dz))
+    frame, row, column = places
+    photons = np.bincount(group, nodes.photons)
+    return Nodes(frame, row, column, dy, dx, dz, photons)
 
 
 def _by(values: Values, patches: Values) -> Values:

@@ -70,7 +70,8 @@ def refine(nodes: Nodes, signal: Values, settings: FalconSettings, sigma_px: flo
     sigma_px : float
         Of the spot.
     """
-    shape = (len(signal), *signal.shape[1:])
+    count, height, width = signal.shape
+    shape = (count, height, width)
     for _ in range(settings.refine_rounds):
         patches = Patches(nodes, shape, zoom=settings.fine_zoom, sigma_px=sigma_px)
         nodes = moved_to_nearest(_shifted(nodes, patches, signal))

@@ -64,7 +64,8 @@ def fit_spots(windows: Values, sigma_px: float) -> Spots:
         step = _step(windows[left], fit[:, left])
         fit[:, left] = _moved(fit[:, left], step)
         settled[left] = np.abs(step[[0, 1, 4]]).max(axis=0) < _SETTLED_PX
-    return Spots(*fit, settled)
+    y, x, photons, background, sigma = fit
+    return Spots(y, x, photons, background, sigma, settled)
 
 
 def _step(windows: Values, fit: Values) -> Values:

@@ -37,7 +37,8 @@ class Cut:
 
     def places_nm(self) -> Values:
         """Distance along the line of each value of a profile."""
-        return np.arange(-HALF_LENGTH_NM, HALF_LENGTH_NM + 1e-9, self.fine_nm)
+        places: Values = np.arange(-HALF_LENGTH_NM, HALF_LENGTH_NM + 1e-9, self.fine_nm)
+        return places
 
     def profile(self, image: Values) -> Values:
         """Values of an image (Y, X) along the line, averaged over the strip's width."""

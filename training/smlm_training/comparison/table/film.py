@@ -125,7 +125,7 @@ def _facts(frames_adu: NDArray[np.uint16], pixel_nm: float, known: Known) -> Fil
     if None in told.values():
         told = _estimated(frames_adu, known, told)
     return FilmFacts(
-        shape_px=frames_adu.shape[1:],
+        shape_px=(frames_adu.shape[1], frames_adu.shape[2]),
         pixel_size_nm=pixel_nm,
         sigma_px=told["sigma_px"],
         molecule_photons=told["molecule_photons"],

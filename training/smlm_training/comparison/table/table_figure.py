@@ -113,10 +113,10 @@ def _show_zoom(axes: Any, view: Values, white: float, square: Rectangle, cut: Cu
 
 def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
     places_nm = cut.places_nm()
-    colours = mpl.colormaps["tab10"].colors
+    colours = mpl.colormaps["tab10"]
     for index, (name, view) in enumerate(views.items()):
         profile = cut.profile(view)
-        style = {"color": colours[index % len(colours)], "linewidth": 1.6}
+        style = {"color": colours(index % colours.N), "linewidth": 1.6}
         if name == "truth":
             style = {"color": "white", "linewidth": 3.0}
         elif name == _OWN_CONTRAST:
