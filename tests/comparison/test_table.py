@@ -20,11 +20,14 @@ import keras
 
 from smlm_training import bench_cli
 from smlm_training.comparison.methods import registry
+from smlm_training.comparison.methods.baselines import Widefield
 from smlm_training.comparison.methods.cel0 import Cel0, Cel0Settings
 from smlm_training.comparison.methods.cel0_solver import Iterations
 from smlm_training.comparison.methods.falcon import Falcon
 from smlm_training.comparison.methods.falcon_settings import FalconSettings
+from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Found, Method
+from smlm_training.comparison.methods.single_emitter import SingleEmitter
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.detection_head import detections
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
@@ -73,7 +76,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.CLASSICAL, "falcon", lambda facts: Falcon(facts, SHORT_FALCON))
 
 
-def _table(film: Path, *words: str | Path) -> Result:
+def _table(film: Path, *words: object) -> Result:
     given = [film / STACK, "--positions", film / POSITIONS, *KNOWN, *words]
     return CliRunner().invoke(bench_cli.app, ["table", *map(str, given)])
 
@@ -126,8 +129,8 @@ def test_what_is_done_is_not_done_again(
     assert first.exit_code == 0, first.output
     before = (tmp_path / "table.csv").read_text()
 
-    def refuse(facts: object) -> Method:
-        method = registry.Widefield(facts)  # type: ignore[arg-type]
+    def refuse(facts: FilmFacts) -> Method:
+        method = Widefield(facts)
         monkeypatch.setattr(method, "reconstruct", lambda _frames: pytest.fail("done again"))
         return method
 
@@ -144,8 +147,8 @@ def test_an_interrupted_pass_goes_on(
     calls: list[int] = []
     stop_at = [4]
 
-    def single(facts: object) -> Method:
-        method = registry.SingleEmitter(facts)  # type: ignore[arg-type]
+    def single(facts: FilmFacts) -> Method:
+        method = SingleEmitter(facts)
         method.block_frames = 1
         whole = method.reconstruct
 

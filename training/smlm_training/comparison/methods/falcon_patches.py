@@ -136,7 +136,7 @@ def moved_to_nearest(nodes: Nodes) -> Nodes:
     count = np.bincount(group)
     dy, dx, dz = (np.bincount(group, each) / count for each in (nodes.dy, nodes.dx, nodes.dz))
     frame, row, column = places
-    photons = np.bincount(group, nodes.photons)
+    photons = np.bincount(group, nodes.photons).astype(np.float64)
     return Nodes(frame, row, column, dy, dx, dz, photons)
 
 

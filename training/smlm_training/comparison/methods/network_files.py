@@ -108,24 +108,30 @@ def onnx_network(network: str, source: Path, folder: Path) -> Path:
 
 
 def served_repository(network: str, source: Path, folder: Path) -> tuple[Path, str]:
-    """A model repository that serves this network, and the ensemble to ask.
+    """A model repository in ``folder`` that serves this network alone, and the ensemble to ask.
 
-    Another network than the repository's own takes the place of the one that answers
-    alike, in a copy in ``folder``.
+    A network that the contract does not name takes the place of the one that answers
+    alike.
     """
-    repository = find_model_repository()
     model = network.replace("-", "_")
     if model not in contract.NETWORKS:
         model = (contract.UNET_MAP if network in MAP_NETWORKS else contract.UNET).name
-    ensemble = next(name for name, steps in contract.STEPS.items() if steps[1].name == model)
-    if source.is_file() and source.is_relative_to(repository):
-        return repository, ensemble
-    copied = folder / "model_repository"
-    shutil.copytree(repository, copied)
-    replaced = network_file(copied, model)
-    shutil.copyfile(onnx_network(network, source, folder), replaced)
-    replaced.with_name(CARD_FILE).unlink(missing_ok=True)
+    ensemble = _ensemble_with(model)
+    repository, copied = find_model_repository(), folder / "model_repository"
+    for name in (ensemble, *(step.name for step in contract.STEPS[ensemble])):
+        ignored = shutil.ignore_patterns("*.onnx", "*.plan", CARD_FILE)
+        shutil.copytree(repository / name, copied / name, ignore=ignored)
+    version = max((each for each in (copied / model).iterdir() if each.name.isdigit()), key=_number)
+    shutil.copyfile(onnx_network(network, source, folder), version / "model.onnx")
     return copied, ensemble
+
+
+def _number(version: Path) -> int:
+    return int(version.name)
+
+
+def _ensemble_with(model: str) -> str:
+    return next(name for name, steps in contract.STEPS.items() if steps[1].name == model)
 
 
 def ensemble_of(network: str) -> str:
@@ -137,9 +143,8 @@ def ensemble_of(network: str) -> str:
         If none does.
     """
     model = network.replace("-", "_")
-    for ensemble, steps in contract.STEPS.items():
-        if steps[1].name == model:
-            return ensemble
+    if model in contract.NETWORKS:
+        return _ensemble_with(model)
     raise SettingError(
         f"no ensemble of the contract serves {network}; expected one of "
         f"{', '.join(name.replace('_', '-') for name in contract.NETWORKS)}"
