@@ -42,7 +42,9 @@ class Cut:
 
     def profile(self, image: Values) -> Values:
         """Values of an image (Y, X) along the line, averaged over the strip's width."""
-        return _profiles(image, np.array([self.y]), np.array([self.x]), self.angle, self.fine_nm)[0]
+        middle = np.array([self.y]), np.array([self.x])
+        profile: Values = _profiles(image, *middle, self.angle, self.fine_nm)[0]
+        return profile
 
 
 def close_lines(truth: Values, fine_nm: float) -> Cut:

@@ -72,6 +72,8 @@ def write_table_figure(
         _show_whole(whole, name, view, level, square, fine_nm)
         near = page.add_subplot(grid[2 * band + 1, column])
         _show_zoom(near, view, level, square, cut)
+        if name == _OWN_CONTRAST:
+            _mark_scale(near, square, fine_nm)
     _show_profiles(page.add_subplot(grid[-1, :]), views, cut)
     page.savefig(path, dpi=110)
 
@@ -109,6 +111,15 @@ def _show_zoom(axes: Any, view: Values, white: float, square: Rectangle, cut: Cu
     axes.set_xlim(left, left + square.get_width())
     axes.set_ylim(top + square.get_height(), top)
     axes.set_axis_off()
+
+
+def _mark_scale(axes: Any, square: Rectangle, fine_nm: float) -> None:
+    """A bar of a fifth of a micrometre, in the lower right corner of the enlarged square."""
+    left, top = square.get_xy()
+    size, bar_px = square.get_width(), 200 / fine_nm
+    right, low = left + 0.95 * size, top + 0.95 * size
+    axes.plot([right - bar_px, right], [low, low], "w-", linewidth=3)
+    axes.text(right - bar_px / 2, low - 0.02 * size, "200 nm", color="w", ha="center", va="bottom")
 
 
 def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
