@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.repository import find_model_repository
 from smlm_pipeline.server import EmbeddedServer
 from smlm_pipeline.triton import TritonTransport
+from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
 
@@ -41,7 +42,7 @@ def targets(
     Parameters
     ----------
     addresses : sequence of str
-        ``HOST:PORT`` of running servers; none starts embedded ones.
+        ``HOST:PORT`` of running servers; none starts embedded ones, with that ensemble alone.
     servers : int
         How many to start.
     model : str
@@ -64,7 +65,8 @@ def targets(
             )
     with contextlib.ExitStack() as stack:
         if not addresses:
-            repository = find_model_repository()
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            repository = copy_of_ensemble(model, folder)
             addresses = [
                 stack.enter_context(EmbeddedServer(repository)).address for _ in range(servers)
             ]

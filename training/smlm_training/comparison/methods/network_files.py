@@ -12,6 +12,7 @@ import keras
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 from smlm_training.delivery.candidate import CARD_FILE
 from smlm_training.delivery.export import export
 from smlm_training.delivery.start import start_from
@@ -117,11 +118,9 @@ def served_repository(network: str, source: Path, folder: Path) -> tuple[Path, s
     if model not in contract.NETWORKS:
         model = (contract.UNET_MAP if network in MAP_NETWORKS else contract.UNET).name
     ensemble = _ensemble_with(model)
-    repository, copied = find_model_repository(), folder / "model_repository"
-    for name in (ensemble, *(step.name for step in contract.STEPS[ensemble])):
-        ignored = shutil.ignore_patterns("*.onnx", "*.plan", CARD_FILE)
-        shutil.copytree(repository / name, copied / name, ignore=ignored)
+    copied = copy_of_ensemble(ensemble, folder)
     version = max((each for each in (copied / model).iterdir() if each.name.isdigit()), key=_number)
+    (version / CARD_FILE).unlink(missing_ok=True)
     shutil.copyfile(onnx_network(network, source, folder), version / "model.onnx")
     return copied, ensemble
 

@@ -13,6 +13,7 @@ from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_pipeline.server import EmbeddedServer
 from smlm_pipeline.triton import TritonTransport
+from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 from smlm_training.comparison.methods.network_files import keras_network
 from smlm_training.comparison.speed.contenders import (
     LIMIT,
@@ -101,8 +102,8 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[tuple[Engines, EmbeddedServer]]:
-    repository = find_model_repository()
-    network = network_file(repository, contract.UNET.name)
+    network = network_file(find_model_repository(), contract.UNET.name)
+    repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
     peer = NETWORKS["deep-storm"]()  # untrained: speed does not depend on the weights
     peer_file = export(peer, folder / "peer.onnx", reference_frames()[:1, :, :16, :16]).path
     with EmbeddedServer(repository) as server, TritonTransport(server.address) as triton:
