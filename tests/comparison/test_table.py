@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from smlm_training.comparison.methods.falcon import Falcon
 from smlm_training.comparison.methods.falcon_settings import FalconSettings
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Found, Method
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
 from smlm_training.comparison.methods.single_emitter import SingleEmitter
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.detection_head import detections
@@ -109,7 +112,7 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
     for network in ("unet", "unet-fast", "unet-interpolated"):
         errors = [
             rows[f"{network}@{each}"]["image"]["nmse_percent"]
-            for each in registry.RUNTIMES
+            for each in RUNTIMES
             if f"{network}@{each}" in rows
         ]
         np.testing.assert_allclose(errors, [errors[0]] * len(errors), rtol=0.02)
@@ -226,3 +229,22 @@ def test_a_table_of_something_else_is_refused(film: Path, tmp_path: Path) -> Non
     done = _table(film, "--positions", wrong, "--methods", "blank")
     assert done.exit_code == 3
     assert "no column 'frame' among a, b" in done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, smlm_training.bench_cli; print(*{m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    heavy = {"keras", "matplotlib", "onnxruntime", "pywt", "scipy", "tensorflow", "tritonclient"}
+    assert set(done.stdout.split()).isdisjoint(heavy)
+    assert tuple(registry.CLASSICAL) == CLASSICAL_NAMES
+
+
+def test_a_missing_package_is_named(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "smlm_training.comparison.table.compare", None)
+    done = _table(film, "--methods", "blank", "-o", tmp_path)
+    assert done.exit_code == 2
+    assert "pip install 'smlm-recon[bench]'" in done.stderr

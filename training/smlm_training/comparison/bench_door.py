@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import typer
 
-from smlm_pipeline.errors import OutputError, ReconError
+from smlm_pipeline.errors import OutputError, ReconError, SettingError
 
 
 @contextlib.contextmanager
@@ -18,6 +18,11 @@ def bench_door() -> Iterator[None]:
     except ReconError as error:
         typer.echo(f"recon-bench: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"recon-bench: {error.name} is not installed; pip install 'smlm-recon[bench]'", err=True
+        )
+        raise typer.Exit(SettingError.exit_code) from error
     except OSError as error:
         typer.echo(f"recon-bench: {error}; is there room and a right to write?", err=True)
         raise typer.Exit(OutputError.exit_code) from error

@@ -14,6 +14,7 @@ from smlm_training.comparison.methods.cel0 import Cel0
 from smlm_training.comparison.methods.falcon import Falcon
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Method
+from smlm_training.comparison.methods.names import NETWORKS, RUNTIMES
 from smlm_training.comparison.methods.single_emitter import SingleEmitter
 
 CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
@@ -23,21 +24,7 @@ CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
     "cel0": Cel0,
     "falcon": Falcon,
 }
-"""Methods without a network."""
-
-NETWORKS = ("deep-storm", "unet-interpolated", "unet", "unet-fast")
-"""Those compared by default; any other of ``recon-train fit`` can be named, too."""
-
-RUNTIMES = {
-    "keras": "Keras",
-    "onnx": "ONNX Runtime, in process",
-    "triton": "Triton, embedded, CPU",
-    "server": "Triton at --server",
-}
-"""Behind the @ of a network's name: what runs it."""
-
-PEER = "deep-storm@keras"
-"""What speeds are relative to: Deep-STORM as its authors run it."""
+"""Those of ``CLASSICAL_NAMES``."""
 
 _KERAS_BATCH = {"map": 4, "detections": 32}
 

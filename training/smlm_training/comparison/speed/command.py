@@ -22,7 +22,7 @@ def speed(
     sizes_px: Annotated[
         str, typer.Option(help="Edges of the frames, with commas between.")
     ] = "64,128,256,512",
-    megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 6.0,
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
     networks: Annotated[bool, typer.Option(help="Time every network, untrained, as well.")] = True,
     memory: Annotated[bool, typer.Option(help="Measure the client's peak memory.")] = True,

@@ -24,14 +24,12 @@ from smlm_training.simulation.presets import preset_film
 LIMIT, LOCAL, TRITON, KERAS = "ONNX Runtime, direct", "local engine", "Triton", "Keras"
 PEER_KERAS, PEER_ONNX = "Deep-STORM, Keras", "Deep-STORM, ONNX Runtime"
 
-BATCHES = {LIMIT: (1, 4, 16), KERAS: (1, 16), PEER_ONNX: (1, 4), PEER_KERAS: (1, 4)}
+BATCHES = {LIMIT: (1, 4, 16), KERAS: (1, 16), PEER_ONNX: (1, 4)}
 """Frames given at once to what takes frames from memory."""
 
-PEER_FRAMES = 4
-"""Of a film that Deep-STORM is timed on: it is fifty times slower, and linear in frames."""
-
-PEER_SIZE_MAX_PX = 256
-"""Above, its layers on the fine grid take gigabytes."""
+PEER_FRAMES = {128: 4, 256: 1}
+"""Of a film up to this size that Deep-STORM is timed on, fifty times slower as it is; of frames
+that are larger still, its layers on the fine grid take gigabytes."""
 
 _SIMULATED_FRAMES = 32
 
@@ -89,16 +87,18 @@ def contenders(film: Path, size_px: int, engines: Engines) -> list[Contender]:
         Contender(KERAS, batch, count, _keras(engines.keras_network, ready, batch))
         for batch in BATCHES[KERAS]
     ]
-    if size_px <= PEER_SIZE_MAX_PX:
-        few = ready[:PEER_FRAMES]
-        for name in (PEER_ONNX, PEER_KERAS):
-            for batch in BATCHES[name]:
-                work = (
-                    _onnx(engines.peer, few, batch)
-                    if name == PEER_ONNX
-                    else _keras(engines.keras_peer, few, batch)
-                )
-                found.append(Contender(name, batch, len(few), work))
+    return found + _peers(ready, size_px, engines)
+
+
+def _peers(ready: NDArray[np.float32], size_px: int, engines: Engines) -> list[Contender]:
+    """Deep-STORM on a few frames, in the batches that these fill."""
+    few = next((ready[:count] for most, count in PEER_FRAMES.items() if size_px <= most), ready[:0])
+    found = []
+    for batch in (batch for batch in BATCHES[PEER_ONNX] if batch <= len(few)):
+        found += [
+            Contender(PEER_ONNX, batch, len(few), _onnx(engines.peer, few, batch)),
+            Contender(PEER_KERAS, batch, len(few), _keras(engines.keras_peer, few, batch)),
+        ]
     return found
 
 

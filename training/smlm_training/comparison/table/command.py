@@ -11,9 +11,9 @@ from rich.console import Console
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.bench_door import bench_door
-from smlm_training.comparison.methods.registry import CLASSICAL, NETWORKS, RUNTIMES, Sources
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
 
-_EXAMPLES = f"{', '.join(CLASSICAL)}; NETWORK@{'|'.join(RUNTIMES)} of {', '.join(NETWORKS)}"
+_EXAMPLES = f"{', '.join(CLASSICAL_NAMES)}; NETWORK@{'|'.join(RUNTIMES)} of {', '.join(NETWORKS)}"
 
 
 def table(
@@ -56,7 +56,11 @@ def table(
     match' does. A run that was interrupted goes on; what has been done is not done again.
     """
     with bench_door():
-        from smlm_training.comparison.methods.registry import check_methods, default_methods
+        from smlm_training.comparison.methods.registry import (
+            Sources,
+            check_methods,
+            default_methods,
+        )
         from smlm_training.comparison.table.compare import compare
         from smlm_training.comparison.table.film import Known, open_film
         from smlm_training.comparison.table.passes import Timing

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_training.comparison.methods.registry import PEER
+from smlm_training.comparison.methods.names import PEER
 from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.passes import Result
 from smlm_training.comparison.table.published import published_beside

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from smlm_training.comparison.methods.registry import PEER
+from smlm_training.comparison.methods.names import PEER
 from smlm_training.comparison.table.published import FILM, HARDWARE, TABLE_1, published_beside
 from smlm_training.comparison.table.scores import Row
 from smlm_training.scoring.evaluate import BLURS_PX
