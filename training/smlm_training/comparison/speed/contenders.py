@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.network import available_cpus
-from smlm_pipeline.reconstruct import reconstruct
-from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
 from smlm_pipeline.transport import Transport
+from smlm_training.comparison.speed.client_path import through
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
 
@@ -100,12 +98,6 @@ def _peers(ready: NDArray[np.float32], size_px: int, engines: Engines) -> list[C
             Contender(PEER_KERAS, batch, len(few), _keras(engines.keras_peer, few, batch)),
         ]
     return found
-
-
-def through(film: Path, transport: Transport) -> None:
-    """The client's path, from the opened file to the image in memory."""
-    with open_stack(film) as stack:
-        reconstruct(stack, transport, Settings())
 
 
 def _onnx(network: Path, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:

@@ -13,10 +13,8 @@ from pathlib import Path
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ReconError
-from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_pipeline.triton import TritonTransport
-from smlm_training.comparison.speed.contenders import through
+from smlm_training.comparison.speed.client_path import through
 
 _TIMEOUT_S = 1800.0
 
@@ -64,9 +62,14 @@ def client_peak(name: str, film: Path, size_px: int, frames: int, address: str |
 
 
 def _main(engine: str, film: Path) -> None:
+    """Each engine loads its own packages only, as a client's does."""
     if engine == "local":
+        from smlm_pipeline.local import LocalTransport
+
         through(film, LocalTransport(network_file(find_model_repository(), contract.UNET.name)))
     else:
+        from smlm_pipeline.triton import TritonTransport
+
         with TritonTransport(engine) as transport:
             through(film, transport)
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
