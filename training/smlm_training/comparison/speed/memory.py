@@ -1,11 +1,11 @@
 """Peak memory of the client, measured in a process of its own for each length of film.
 
-``python -m smlm_training.comparison.speed.memory local FILM`` prints the peak in bytes.
+``python -m smlm_training.comparison.speed.memory local FILM`` prints the peak in bytes, on Linux.
 """
 
 from __future__ import annotations
 
-import resource
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -72,8 +72,15 @@ def _main(engine: str, film: Path) -> None:
 
         with TritonTransport(engine) as transport:
             through(film, transport)
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{kib * 1024}\n")
+    sys.stdout.write(f"{_peak_kib() * 1024}\n")
+
+
+def _peak_kib() -> int:
+    """Of this process; ``ru_maxrss`` would be that of its parent, if that was larger."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+    if found is None:
+        raise ReconError("the system does not tell its processes' peak memory; use --no-memory")
+    return int(found.group(1))
 
 
 if __name__ == "__main__":
