@@ -30,9 +30,8 @@ format: .venv/dev  ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev  ## Frames a second of each engine, where the time goes, ms a frame of each network
-	$(BIN)/python -m smlm_training.comparison.speed -o bench/speed.json
-	$(BIN)/python -m smlm_training.comparison.network_speed -o bench/networks.json
+bench: .venv/dev  ## Ms a frame of each engine and network, where the time goes, memory, the client alone
+	$(BIN)/recon-bench speed -o bench
 	$(BIN)/python -m smlm_training.comparison.client_speed -o bench/client.json
 
 memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2048 pixels
@@ -43,7 +42,7 @@ gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all 
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(PIN) $(OURS) --extra train --extra server --extra films --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile $(PIN) $(OURS) --extra bench --extra films --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile $(PIN) $(OURS) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.network import Network, available_cpus
-from smlm_training.comparison.network_speed import (
+from smlm_training.comparison.speed.networks import (
     SIZE_PX,
     machine,
     reference_frames,

@@ -1,4 +1,4 @@
-"""``make bench``: milliseconds a frame of every network through ONNX Runtime, in one run.
+"""Milliseconds a frame of every network through ONNX Runtime, in one run.
 
 All networks are timed in turn on the same frames with the same threads, several
 times over, so that a noisy machine is noisy for all of them; what counts is the
@@ -7,21 +7,18 @@ ratio to Deep-STORM. Speed does not depend on the weights, so they are untrained
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
 import onnxruntime
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.network import Network, available_cpus
@@ -52,18 +49,10 @@ class NetworkSpeed:
     times_peer: float
 
 
-def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
-    output: Annotated[Path | None, typer.Option("-o", help="JSON file to write.")] = None,
-) -> None:
-    """Measure, print, and write the figures as JSON if asked to."""
+def network_speeds(rounds: int) -> list[NetworkSpeed]:
+    """Every network of ``networks.NETWORKS``, in so many rounds, of which the median counts."""
     with tempfile.TemporaryDirectory() as folder:
-        found = _timed(Path(folder), reference_frames(), rounds)
-    Console().print(_table(found))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figures = {"machine": machine(), "networks": [asdict(each) for each in found]}
-        output.write_text(json.dumps(figures, indent=2) + "\n")
+        return _timed(Path(folder), reference_frames(), rounds)
 
 
 def machine() -> str:
@@ -123,7 +112,8 @@ def _ms_per_frame(network: Network, frames: NDArray[np.float32]) -> float:
     return (time.perf_counter() - started) * 1e3 / (runs * len(frames))
 
 
-def _table(found: list[NetworkSpeed]) -> Table:
+def networks_table(found: list[NetworkSpeed]) -> Table:
+    """For the eye."""
     table = Table(title=machine(), title_justify="left")
     for heading in ("network", "parameters", "ms a frame", "fastest to slowest", f"x {PEER}"):
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
@@ -136,7 +126,3 @@ def _table(found: list[NetworkSpeed]) -> Table:
             f"{each.times_peer:.1f}",
         )
     return table
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,0 +1,126 @@
+"""Maximum-likelihood fit of an integrated Gaussian to many small windows at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+Values = NDArray[np.float64]
+
+_ROUNDS = 50
+_SETTLED_PX = 1e-4
+_STEP_MAX_PX = 0.5
+_MEAN_MIN = 0.05
+"""Least expected photons of a pixel, so that the likelihood stays finite."""
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Fits of K windows: position from the window's centre, photons, background, width.
+
+    ``settled`` tells which have converged. Each (K,).
+    """
+
+    y_px: Values
+    x_px: Values
+    photons: Values
+    background_photons: Values
+    sigma_px: Values
+    settled: NDArray[np.bool_]
+
+
+def fit_spots(windows: Values, sigma_px: float) -> Spots:
+    """Fit N E_y E_x + b to each window by Fisher scoring.
+
+    E is the Gaussian's share of a pixel; with mu the model and D the data, a round
+    solves F step = g for g = sum (D / mu - 1) dmu and the Fisher information
+    F = sum dmu dmu^T / mu (Smith et al., doi 10.1038/nmeth.1449). Poisson noise times a
+    constant excess has its maximum at the same place. Steps are cut to half a pixel,
+    and halved photons or widths are the least that one round allows.
+
+    Parameters
+    ----------
+    windows : ndarray, shape (K, P, P), float64
+        Photons, P odd.
+    sigma_px : float
+        Width to begin with.
+    """
+    count, size, _ = windows.shape
+    rim = np.ones((size, size), bool)
+    rim[1:-1, 1:-1] = False
+    background = np.maximum(np.median(windows[:, rim], axis=1), _MEAN_MIN)
+    photons = np.maximum((windows - background[:, None, None]).sum(axis=(1, 2)), 10.0)
+    fit = np.stack(
+        [np.zeros(count), np.zeros(count), photons, background, np.full(count, sigma_px)]
+    )
+    settled = np.zeros(count, bool)
+    for _ in range(_ROUNDS):
+        (left,) = np.nonzero(~settled)
+        if not len(left):
+            break
+        step = _step(windows[left], fit[:, left])
+        fit[:, left] = _moved(fit[:, left], step)
+        settled[left] = np.abs(step[[0, 1, 4]]).max(axis=0) < _SETTLED_PX
+    y, x, photons, background, sigma = fit
+    return Spots(y, x, photons, background, sigma, settled)
+
+
+def _step(windows: Values, fit: Values) -> Values:
+    """One round of Fisher scoring, (5, K)."""
+    mean, slopes = _model(fit, windows.shape[-1])
+    gradient = np.einsum("kij,pkij->kp", windows / mean - 1, slopes)
+    information = np.einsum("pkij,qkij->kpq", slopes / mean, slopes)
+    diagonal = np.einsum("kpp->kp", information)
+    diagonal *= 1 + 1e-6  # keeps what is flat in one direction solvable
+    diagonal += 1e-12
+    step: Values = np.linalg.solve(information, gradient[:, :, None])[:, :, 0].T
+    return step
+
+
+def _moved(fit: Values, step: Values) -> Values:
+    """The step taken, as far as one round may go."""
+    y, x, photons, background, sigma = fit
+    dy, dx, more, brighter, wider = step
+    return np.stack(
+        [
+            y + np.clip(dy, -_STEP_MAX_PX, _STEP_MAX_PX),
+            x + np.clip(dx, -_STEP_MAX_PX, _STEP_MAX_PX),
+            np.clip(photons + more, photons / 2, 2 * photons),
+            np.maximum(background + brighter, background / 2),
+            np.clip(sigma + wider, sigma / 1.3, 1.3 * sigma),
+        ]
+    )
+
+
+def _model(fit: Values, size: int) -> tuple[Values, Values]:
+    """Expected photons (K, P, P) and their derivatives by the five parameters (5, K, P, P)."""
+    y, x, photons, background, sigma = fit
+    share_y, by_y, wider_y = _profile(y, sigma, size)
+    share_x, by_x, wider_x = _profile(x, sigma, size)
+    n = photons[:, None, None]
+    spot = _outer(share_y, share_x)
+    slopes = [
+        n * _outer(by_y, share_x),
+        n * _outer(share_y, by_x),
+        spot,
+        np.ones_like(spot),
+        n * (_outer(wider_y, share_x) + _outer(share_y, wider_x)),
+    ]
+    mean = np.maximum(n * spot + background[:, None, None], _MEAN_MIN)
+    return mean, np.stack(slopes)
+
+
+def _profile(place: Values, sigma: Values, size: int) -> tuple[Values, Values, Values]:
+    """Share of the light in each pixel along an axis, and its derivatives by place and width."""
+    edges = np.arange(size + 1) - size / 2
+    z = (edges - place[:, None]) / sigma[:, None]
+    density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) / sigma[:, None]
+    share = np.diff(ndtr(z), axis=1)
+    return share, -np.diff(density, axis=1), -np.diff(z * density, axis=1)
+
+
+def _outer(along_y: Values, along_x: Values) -> Values:
+    return along_y[:, :, None] * along_x[:, None, :]

@@ -1,0 +1,1 @@
+"""``recon-bench speed``: engines and networks timed side by side in one run."""

@@ -1,0 +1,108 @@
+"""Contenders timed in turn, and lines through their times."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smlm_training.comparison.speed.contenders import LIMIT, PEER_KERAS, Contender
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One contender on one size: median, fastest and slowest round, in ms a frame.
+
+    ``share_of_limit`` is the fastest direct ONNX Runtime's median over this one's,
+    ``times_peer`` the fastest Keras Deep-STORM's, None where that was not timed.
+    """
+
+    name: str
+    batch: int
+    size_px: int
+    frames: int
+    ms_per_frame: float
+    fastest_ms: float
+    slowest_ms: float
+    share_of_limit: float
+    times_peer: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A least-squares line: value = ``offset`` + ``slope`` x; ``r2`` is the share it explains."""
+
+    name: str
+    against: str
+    slope: float
+    offset: float
+    r2: float
+
+
+def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
+    """All contenders in turn, so many times over, after one run each that warms caches."""
+    times_s: list[list[float]] = [[] for _ in found]
+    for contender in found:
+        contender.work()
+    for _ in range(rounds):
+        for contender, seconds in zip(found, times_s, strict=True):
+            seconds.append(seconds_of(contender))
+    ms = [
+        [1e3 * each / contender.frames for each in seconds]
+        for contender, seconds in zip(found, times_s, strict=True)
+    ]
+    medians = [statistics.median(each) for each in ms]
+    limit_ms = _fastest(found, medians, LIMIT)
+    peer_ms = _fastest(found, medians, PEER_KERAS)
+    return [
+        Speed(
+            contender.name,
+            contender.batch,
+            size_px,
+            contender.frames,
+            median,
+            min(each),
+            max(each),
+            (limit_ms or median) / median,
+            None if peer_ms is None else peer_ms / median,
+        )
+        for contender, each, median in zip(found, ms, medians, strict=True)
+    ]
+
+
+def seconds_of(contender: Contender) -> float:
+    """One run."""
+    started = time.perf_counter()
+    contender.work()
+    return time.perf_counter() - started
+
+
+def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -> Line:
+    """The line through some points, at least two of them."""
+    slope, offset = np.polyfit(x, values, 1)
+    left = np.asarray(values) - (slope * np.asarray(x) + offset)
+    spread = float(np.sum((np.asarray(values) - np.mean(values)) ** 2))
+    r2 = 1 - float(left @ left) / spread if spread else 1.0
+    return Line(name, against, float(slope), float(offset), r2)
+
+
+def lines_against_pixels(speeds: Sequence[Speed]) -> list[Line]:
+    """Ms a frame against its pixels, for what was timed on two sizes or more; the best batch."""
+    lines = []
+    for name in dict.fromkeys(each.name for each in speeds):
+        best: dict[int, float] = {}
+        for each in speeds:
+            if each.name == name:
+                best[each.size_px] = min(each.ms_per_frame, best.get(each.size_px, np.inf))
+        if len(best) > 1:
+            pixels = [float(size**2) for size in best]
+            lines.append(line(name, "ms a frame against pixels", pixels, list(best.values())))
+    return lines
+
+
+def _fastest(found: Sequence[Contender], medians: Sequence[float], name: str) -> float | None:
+    times = [median for each, median in zip(found, medians, strict=True) if each.name == name]
+    return min(times, default=None)

@@ -1,0 +1,1 @@
+"""``recon-bench table``: every method on one film, with one scorer, on one machine."""

@@ -1,0 +1,106 @@
+"""``recon-bench table``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from smlm_pipeline.errors import SettingError
+from smlm_training.comparison.bench_door import bench_door
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
+
+_EXAMPLES = f"{', '.join(CLASSICAL_NAMES)}; NETWORK@{'|'.join(RUNTIMES)} of {', '.join(NETWORKS)}"
+
+
+def table(
+    stack: Annotated[Path, typer.Argument(help="TIFF film.")],
+    positions: Annotated[
+        Path, typer.Option(help="True positions: CSV or XLSX, ThunderSTORM's columns.")
+    ],
+    methods: Annotated[
+        str | None, typer.Option(help=f"With commas between: {_EXAMPLES}. By default, all.")
+    ] = None,
+    frames: Annotated[
+        str, typer.Option(help="A:B, from frame A (0 is the first) up to B, without it.")
+    ] = ":",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder; results are kept.")
+    ] = Path("bench/table"),
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH of a run's folder or ONNX file; else the usual places."),
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a Triton server, for NETWORK@server.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Passes over the film, for times.")] = 3,
+    repeat_limit_s: Annotated[
+        float, typer.Option(min=0, help="No further pass that would take a method beyond this.")
+    ] = 600.0,
+    camera: Annotated[str, typer.Option(help="emccd or scmos.")] = "emccd",
+    pixel_size_nm: Annotated[float | None, typer.Option(min=1, help="Camera pixel.")] = None,
+    sigma_px: Annotated[float | None, typer.Option(min=0.3, help="Spot's sigma.")] = None,
+    molecule_photons: Annotated[
+        float | None, typer.Option(min=1, help="Photons of a molecule in a frame.")
+    ] = None,
+    gain_adu_per_photon: Annotated[float | None, typer.Option(min=1e-6, help="Camera's.")] = None,
+    offset_adu: Annotated[float | None, typer.Option(min=0, help="Camera's base level.")] = None,
+) -> None:
+    """Reconstruct a film by every method, score all with one scorer, write table and figure.
+
+    What is not told of optics and camera is estimated from the film, as 'recon-train
+    match' does. A run that was interrupted goes on; what has been done is not done again.
+    """
+    with bench_door():
+        from smlm_training.comparison.methods.registry import (
+            Sources,
+            check_methods,
+            default_methods,
+        )
+        from smlm_training.comparison.table.compare import compare
+        from smlm_training.comparison.table.film import Known, open_film
+        from smlm_training.comparison.table.passes import Timing
+        from smlm_training.comparison.table.table_progress import TableProgress
+
+        names = default_methods(server) if methods is None else _names(methods)
+        sources = Sources(_networks(network or []), server)
+        check_methods(names, sources)
+        known = Known(
+            camera, pixel_size_nm, sigma_px, molecule_photons, gain_adu_per_photon, offset_adu
+        )
+        film = open_film(stack, positions, _range(frames), known)
+        with TableProgress(len(film.frames_adu)) as progress:
+            compare(film, names, sources, output, Timing(repeats, repeat_limit_s), progress.tell)
+        Console().print(
+            (output / "table.md").read_text(encoding="utf-8"), markup=False, soft_wrap=True
+        )
+        typer.echo(f"{output / 'table.md'}, table.csv, table.json and figure.png are written")
+
+
+def _names(methods: str) -> list[str]:
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise SettingError(f"no method is named; expected some of {_EXAMPLES}")
+    return list(dict.fromkeys(names))
+
+
+def _networks(given: list[str]) -> dict[str, Path]:
+    networks = {}
+    for each in given:
+        name, equals, path = each.partition("=")
+        if not (name and equals and path):
+            raise SettingError(f"--network {each!r}; expected NAME=PATH, as in unet=runs/mine")
+        networks[name] = Path(path)
+    return networks
+
+
+def _range(frames: str) -> tuple[int | None, int | None]:
+    found = re.fullmatch(r"(\d*):(\d*)", frames)
+    if not found:
+        raise SettingError(f"--frames {frames!r}; expected A:B, as in 0:100, or 100:")
+    first, last = (int(each) if each else None for each in found.groups())
+    return first, last

@@ -1,0 +1,104 @@
+"""All methods on one film: results, rows, files and the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_training.comparison.machine import machine
+from smlm_training.comparison.methods.registry import Sources, opened
+from smlm_training.comparison.table.film import ComparedFilm
+from smlm_training.comparison.table.passes import Result, Timing, pass_over
+from smlm_training.comparison.table.scores import Row, rows
+from smlm_training.comparison.table.table_figure import write_table_figure
+from smlm_training.comparison.table.table_files import table_csv, table_json, table_markdown
+
+RESULTS = "methods"
+"""Folder of the methods' results, beside the table."""
+
+_BASELINES = ("blank", "widefield")
+
+
+def compare(
+    film: ComparedFilm,
+    names: Sequence[str],
+    sources: Sources,
+    folder: Path,
+    timing: Timing,
+    tell: Callable[[str, int, float], None],
+) -> list[Row]:
+    """Run what has not been run yet, method by method; the table is written anew after each.
+
+    Parameters
+    ----------
+    film : ComparedFilm
+        The film.
+    names : sequence of str
+        Of the methods.
+    sources : Sources
+        Networks and server.
+    folder : Path
+        ``table.md``, ``.csv``, ``.json``, ``figure.png`` and the results of each method.
+    timing : Timing
+        How many passes over the film.
+    tell : callable
+        Given a method's name, the frames it has done, and the seconds it will still take.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    table: list[Row] = []
+    for name in names:
+
+        def told(frames: int, left_s: float, name: str = name) -> None:
+            tell(name, frames, left_s)
+
+        with opened(name, film.facts, sources) as method:
+            results.append(pass_over(name, method, film, folder / RESULTS, timing, told))
+        table = rows(results, film)
+        _write_tables(folder, table, film)
+    truth = film.truth()
+    images = {"wide field": film.widefield(), **_shown(results)}
+    write_table_figure(folder / "figure.png", images, truth, fine_nm=film.fine_nm)
+    return table
+
+
+def about(film: ComparedFilm) -> dict[str, Any]:
+    """What a table says of its film and machine; no folder of this machine."""
+    facts = asdict(film.facts)
+    del facts["mean_adu"]
+    return {
+        "film": film.name,
+        "sha256": film.sha256,
+        "frames": [film.first_frame, film.first_frame + len(film.frames_adu)],
+        "shape_px": list(film.facts.shape_px),
+        "molecules": len(film.true.frame),
+        "fine_nm": film.fine_nm,
+        "facts": {name: np.asarray(value).tolist() for name, value in facts.items()},
+        "machine": machine(),
+    }
+
+
+def _shown(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
+    """One image for each network, whatever ran it, and one for each other method."""
+    shown: dict[str, NDArray[np.float64]] = {}
+    for result in results:
+        if result.name not in _BASELINES:
+            shown.setdefault(result.name.partition("@")[0], result.image)
+    return shown
+
+
+def _write_tables(folder: Path, table: Sequence[Row], film: ComparedFilm) -> None:
+    told = about(film)
+    for name, text in (
+        ("table.md", table_markdown(table, told)),
+        ("table.csv", table_csv(table)),
+        ("table.json", table_json(table, told)),
+    ):
+        beside = folder / f".{name}"
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(folder / name)

@@ -1,0 +1,95 @@
+"""The rows of the table: one method's errors and times, in every convention that is used."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_training.comparison.methods.names import PEER
+from smlm_training.comparison.table.film import ComparedFilm
+from smlm_training.comparison.table.passes import Result
+from smlm_training.comparison.table.published import published_beside
+from smlm_training.scoring.detection_scores import DetectionScore, detection_score
+from smlm_training.scoring.evaluate import (
+    BLURS_PX,
+    Score,
+    blurred,
+    nmse_percent,
+    psnr_db,
+    score,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one film.
+
+    ``image`` has the project's scores. ``seed_nmse_percent`` and ``seed_psnr_db`` are
+    the seed's formulas (2) and (4) on images that are divided by their own maximum, at
+    each of ``BLURS_PX``: a convention that we chose, since the seed states none.
+    ``times_peer`` is Deep-STORM's median time over this one's.
+    """
+
+    method: str
+    image: Score
+    seed_nmse_percent: tuple[float, ...]
+    seed_psnr_db: tuple[float, ...]
+    molecules: DetectionScore | None
+    ms_per_frame: float
+    fastest_ms: float
+    slowest_ms: float
+    passes: int
+    times_peer: float | None
+    parameters: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, with the published row, for JSON."""
+        found = self.molecules
+        published = published_beside(self.method)
+        return {
+            **asdict(self),
+            "blurs_px": BLURS_PX,
+            "jaccard": None if found is None else found.jaccard,
+            "rmse_nm": None if found is None else found.rmse_nm,
+            "published": None if published is None else asdict(published),
+        }
+
+
+def rows(results: Sequence[Result], film: ComparedFilm) -> list[Row]:
+    """The table's rows, in the order of the results."""
+    truth = film.truth()
+    medians = {each.name: statistics.median(each.ms_per_frame) for each in results}
+    return [_row(each, film, truth, medians.get(PEER)) for each in results]
+
+
+def _row(
+    result: Result, film: ComparedFilm, truth: NDArray[np.float64], peer_ms: float | None
+) -> Row:
+    pairs = [
+        (_by_maximum(blurred(result.image, b)), _by_maximum(blurred(truth, b))) for b in BLURS_PX
+    ]
+    found = result.molecules
+    median_ms = statistics.median(result.ms_per_frame)
+    return Row(
+        method=result.name,
+        image=score(result.image, truth),
+        seed_nmse_percent=tuple(nmse_percent(*pair) for pair in pairs),
+        seed_psnr_db=tuple(psnr_db(*pair) for pair in pairs),
+        molecules=None if found is None else detection_score(found, film.true),
+        ms_per_frame=median_ms,
+        fastest_ms=min(result.ms_per_frame),
+        slowest_ms=max(result.ms_per_frame),
+        passes=len(result.ms_per_frame),
+        times_peer=None if peer_ms is None else peer_ms / median_ms,
+        parameters=result.parameters,
+    )
+
+
+def _by_maximum(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = float(image.max())
+    return image / largest if largest else image
