@@ -249,7 +249,7 @@ def test_channels_of_no_contract_are_refused(reads: int, answers: int) -> None:
 @pytest.fixture
 def finished_run(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Its card says nothing of films, which would take minutes."""
-    monkeypatch.setattr(card, "held_out_scores", lambda _: {"film": {}})
+    monkeypatch.setattr(card, "held_out_scores", lambda _, films: {each: {} for each in films})
     monkeypatch.setattr(robustness, "changes", lambda _: [])
     folder = tmp_path / "run"
     folder.mkdir()
@@ -258,8 +258,25 @@ def finished_run(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return folder
 
 
-def _export(run: Path, output: Path) -> Any:
-    return CliRunner().invoke(app, ["export", str(run), "-o", str(output)])
+def _export(run: Path, output: Path, *more: str) -> Any:
+    return CliRunner().invoke(app, ["export", str(run), "-o", str(output), *more])
+
+
+def test_a_slow_network_is_scored_on_the_films_that_are_named(finished_run: Path) -> None:
+    result = _export(finished_run, finished_run.parent / "model.onnx", "--film", "evaluate")
+    assert result.exit_code == 0, result.output
+    stated = json.loads((finished_run.parent / "model.json").read_text())
+    assert stated["scores_on_films_training_never_saw"] == {"evaluate": {}}
+    assert stated["warnings"] == ["scored on evaluate alone; robustness was not looked at"]
+
+
+def test_a_film_that_is_none_is_refused(small: Any, tmp_path: Path) -> None:
+    small.save(tmp_path / "network.keras")
+    (tmp_path / "manifest.json").write_text('{"recipe": {"seed": 1}}')
+    result = _export(tmp_path, tmp_path / "model.onnx", "--film", "neurons")
+    assert result.exit_code == 2
+    assert "film is 'neurons'; expected one of" in result.stderr
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_export_command_writes_network_and_card(finished_run: Path, small: Any) -> None:
@@ -291,7 +308,7 @@ def test_a_large_file_is_reported(finished_run: Path, monkeypatch: pytest.Monkey
 def test_a_card_that_fails_leaves_the_last_export(
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(network: Network) -> None:
+    def fail(network: Network, films: tuple[str, ...]) -> None:
         raise ContractError("no scores")
 
     monkeypatch.setattr(card, "held_out_scores", fail)

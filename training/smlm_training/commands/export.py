@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")],
+    film: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score it on this film alone (repeat for more), and leave robustness out: for "
+            "networks that take long. By default all of both."
+        ),
+    ] = None,
 ) -> None:
     """Export a trained network to ONNX, with model.json and reference.npz beside it."""
     with door():
         from smlm_training.delivery.export import export_run
 
-        report(export_run(folder, output))
+        report(export_run(folder, output, films=film or ()))
 
 
 def report(done: Export) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from smlm_pipeline.network import Network
 from smlm_training.scoring import robustness
 from smlm_training.scoring.film_scores import score_scene
 from smlm_training.simulation import presets
+from smlm_training.simulation.bounds import check_one_of
 from smlm_training.simulation.scene import Scene
 
 SCORED: dict[str, Scene] = {
@@ -27,9 +28,18 @@ by; nothing was chosen by it. ``uniform-1`` is longer: that is where gridding is
 fewer molecules would show nothing but chance."""
 
 
-def held_out_scores(network: Network) -> dict[str, Any]:
-    """Scores on each film of ``SCORED``, none of which training ever saw."""
-    return {name: score_scene(network, scene).as_dict() for name, scene in SCORED.items()}
+def held_out_scores(network: Network, films: Collection[str] = ()) -> dict[str, Any]:
+    """Scores on films of ``SCORED``, all of them by default, none of which training ever saw.
+
+    Raises
+    ------
+    SettingError
+        If there is no film of a name.
+    """
+    for name in films:
+        check_one_of("film", name, SCORED)
+    chosen = films or SCORED
+    return {name: score_scene(network, SCORED[name]).as_dict() for name in chosen}
 
 
 def code_sha256() -> str:
@@ -52,11 +62,22 @@ def served_as(manifest: Mapping[str, Any], network: Network) -> str:
 
 
 def write_card(
-    network_file: Path, manifest: Mapping[str, Any], *, parameters: int, parity: float
+    network_file: Path,
+    manifest: Mapping[str, Any],
+    *,
+    parameters: int,
+    parity: float,
+    films: Collection[str] = (),
 ) -> Path:
-    """Write ``model.json`` beside the network; the path of the card."""
+    """Write ``model.json`` beside the network; the path of the card.
+
+    A card that is to tell of some ``films`` only says nothing of robustness either, but for
+    a warning of that.
+    """
     network = Network(network_file, intra_op_threads=0)
-    found = robustness.changes(network)
+    scores = held_out_scores(network, films)
+    found = [] if films else robustness.changes(network)
+    unknown = [f"scored on {', '.join(films)} alone; robustness was not looked at"] if films else []
     card = {
         "name": served_as(manifest, network),
         "contract_version": contract.CONTRACT_VERSION,
@@ -66,9 +87,9 @@ def write_card(
         "made_by": f"recon-train fit, recon-train export; smlm-recon {smlm_pipeline.__version__}",
         "code_sha256": code_sha256(),
         "training": manifest,
-        "scores_on_films_training_never_saw": held_out_scores(network),
+        "scores_on_films_training_never_saw": scores,
         "robustness": [change.as_dict() for change in found],
-        "warnings": robustness.warnings(found),
+        "warnings": unknown + robustness.warnings(found),
     }
     path = network_file.with_name("model.json")
     path.write_text(json.dumps(card, indent=2) + "\n")

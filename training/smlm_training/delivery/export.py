@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]
     return Export(path, answer, size_bytes, model.count_params(), difference, relative)
 
 
-def export_run(run: Path, output: Path) -> Export:
+def export_run(run: Path, output: Path, *, films: Collection[str] = ()) -> Export:
     """Export a finished run's network, with card ``model.json`` and ``reference.npz`` beside it.
 
     Parameters
@@ -108,11 +109,13 @@ def export_run(run: Path, output: Path) -> Export:
         Folder of a finished ``recon-train fit``.
     output : Path
         The ONNX file; it and what lies beside it are replaced when all are there.
+    films : collection of str
+        What to score it on; by default all films of ``card.SCORED``, and robustness.
 
     Raises
     ------
     SettingError
-        If the folder holds no finished run.
+        If the folder holds no finished run, or there is no film of a name.
     ContractError
         As ``export``.
     """
@@ -122,7 +125,11 @@ def export_run(run: Path, output: Path) -> Export:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as folder:
         done = export(model, Path(folder) / output.name, normalized(film.frames_adu))
         card = write_card(
-            done.path, manifest, parameters=done.parameters, parity=done.parity_max_difference
+            done.path,
+            manifest,
+            parameters=done.parameters,
+            parity=done.parity_max_difference,
+            films=films,
         )
         reference = make_reference(done.path)
         done.path.replace(output)
