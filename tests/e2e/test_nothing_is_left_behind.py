@@ -199,8 +199,7 @@ def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:
         )
         assert "2.51.0" in told.stdout
         assert told.stdout.count("yes") == 2 * len(contract.MODELS)
-        output = tmp_path / "image.tif"
-        for _ in range(2):  # many submissions to one server
+        for output in (tmp_path / "first.tif", tmp_path / "second.tif"):
             done = subprocess.run(
                 [*CLIENT, "submit", str(film_file), "-o", str(output), "--server", address],
                 capture_output=True,
@@ -209,7 +208,6 @@ def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:
             )
             assert address in done.stdout
             assert output.exists()
-            output.unlink()
     finally:
         serving.send_signal(signal.SIGINT)
         serving.communicate(timeout=PATIENCE_S)

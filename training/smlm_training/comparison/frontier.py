@@ -95,10 +95,8 @@ def _place(card: dict[str, Any], ms_per_frame: float) -> Place:
 
 def _table(found: list[Place]) -> Table:
     table = Table(title=f"{machine()}; film {FILM!r}", title_justify="left")
-    for heading in ("network", "parameters", "last run's steps", "ms a frame"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
-    table.add_column("NMSE (%) at blur 0 / 1 / 2", justify="right", no_wrap=True)
-    table.add_column("found / true", justify="right")
+    for heading in ("network", "parameters", "steps", "ms", "NMSE (%), blur 0 / 1 / 2", "found"):
+        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
     for each in found:
         table.add_row(
             each.network,
