@@ -306,7 +306,7 @@ def test_interruption_has_its_exit_code(case: _Case, monkeypatch: pytest.MonkeyP
 
 def test_every_option_has_help() -> None:
     command: Any = typer.main.get_command(app)
-    expected = {"simulate", "match", "fit", "export", "publish", "evaluate"}
+    expected = {"simulate", "match", "fit", "evaluate", "export", "publish", "halve", "reference"}
     assert set(command.commands) == expected
     for each in command.commands.values():
         assert each.help

@@ -152,7 +152,7 @@ def test_bundles_leave_gaps() -> None:
         (SpotSample, {"sigma_nm": -1.0}, "sigma of a clump in nm is -1.0"),
         (SpotSample, {"spots_per_um2": "many"}, "spots per um2 is 'many'"),
         (FilamentSample, {"density_per_um": None}, "filaments need a density"),
-        (FilamentSample, {"density_per_um": (4.0, 3.0)}, "largest, is 3.0; .* from 4"),
+        (FilamentSample, {"density_per_um": (4.0, 3.0)}, "is 4 to 3; expected the smaller first"),
         (FilamentSample, {"spacing_nm": 300.0}, "filament spacing in nm is 300.0; .* smallest"),
         (FilamentSample, {"gap_nm": (0.0, 1.0)}, "gap between bundles in nm, smallest, is 0.0"),
         (FilamentSample, {"lines_per_bundle": (0, 3)}, "lines per bundle, smallest, is 0"),

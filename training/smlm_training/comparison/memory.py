@@ -9,7 +9,6 @@ tells its peak resident memory, which must stay below ``--memory``.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from smlm_pipeline.memory import parse_bytes
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.submission import Submission, submit
 from smlm_pipeline.transport import PartialSum, Request
+from smlm_training.comparison.peak_memory import peak_kib
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,6 @@ def measure(case: Case, scale: float) -> Peak:
         told = submit(asked, engine, show_progress=False, say=lambda _note: None)
         elapsed_s = time.perf_counter() - started
         image_bytes = (Path(folder) / "image.tif").stat().st_size
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     film_gib = 2 * frames * case.edge_px**2 / 2**30
     if told.emitters < told.chunks / 2:
         raise RuntimeError(f"{told.emitters} emitters came back of {told.chunks} chunks")
@@ -126,7 +125,7 @@ def measure(case: Case, scale: float) -> Peak:
         film_gib=film_gib,
         image_gib=image_bytes / 2**30,
         limit_mib=limit / 2**20,
-        peak_mib=peak_kib / 2**10,
+        peak_mib=peak_kib() / 2**10,
         elapsed_s=elapsed_s,
     )
 

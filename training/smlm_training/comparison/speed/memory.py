@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ReconError
 from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_training.comparison.peak_memory import peak_kib
 from smlm_training.comparison.speed.client_path import through
 
 _TIMEOUT_S = 1800.0
@@ -72,15 +72,7 @@ def _main(engine: str, film: Path) -> None:
 
         with TritonTransport(engine) as transport:
             through(film, transport)
-    sys.stdout.write(f"{_peak_kib() * 1024}\n")
-
-
-def _peak_kib() -> int:
-    """Of this process; ``ru_maxrss`` would be that of its parent, if that was larger."""
-    found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-    if found is None:
-        raise ReconError("the system does not tell its processes' peak memory; use --no-memory")
-    return int(found.group(1))
+    sys.stdout.write(f"{peak_kib() * 1024}\n")
 
 
 if __name__ == "__main__":
