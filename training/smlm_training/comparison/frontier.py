@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,7 @@ from smlm_training.delivery.candidate import read_candidate
 from smlm_training.delivery.card_table import SCORES
 
 FILM = "evaluate"
+TABLE_COLUMNS = 110
 BLUR_PX = 1
 """Of both images, in fine pixels: what the figure's axis of errors is for."""
 
@@ -54,7 +56,9 @@ def main(
 ) -> None:
     """Time trained networks side by side, and show their errors against it."""
     found = places(networks, rounds)
-    Console().print(_table(found))
+    console = Console()
+    console.width = max(console.width, TABLE_COLUMNS)  # a file has 80, which cuts numbers off
+    console.print(_table(found))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         told = {"machine": machine(), "film": FILM, "networks": [asdict(each) for each in found]}
@@ -134,6 +138,10 @@ def _write_figure(path: Path, found: list[Place]) -> None:
         ylabel=f"NMSE (%) at a blur of {BLUR_PX} fine pixel",
         title=f"film '{FILM}', never seen in training",
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_yticks([5, 10, 20, 50])
     axes.margins(x=0.25, y=0.12)
     axes.grid(alpha=0.3, which="both")
     page.savefig(path, dpi=120)
