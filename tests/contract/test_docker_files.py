@@ -183,3 +183,13 @@ def test_every_query_is_promql(expression: str) -> None:
 
 def test_the_dashboard_shows_what_this_project_counts() -> None:
     assert {name for name in OURS if any(name in each for each in _expressions())} == OURS
+
+
+def test_times_are_told_by_request_and_bytes_by_all_frames() -> None:
+    """Triton counts an execution once for each request in it; every summation has other frames."""
+    busy = [each for each in _expressions() if "_duration_us" in each]
+    assert busy
+    assert all("/ sum by (model) (rate(nv_inference_request_success" in each for each in busy)
+    (copied,) = [each for each in _expressions() if device_metrics.BYTES_TO_HOST in each]
+    assert copied.startswith("sum(rate(")
+    assert "group_left" not in copied

@@ -23,6 +23,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import DeviceError, ReconError
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
+from smlm_pipeline.sizing import pools
 from smlm_pipeline.stack import open_stack
 from smlm_pipeline.triton import TritonTransport
 from smlm_training.comparison import device_speed, gpu_containers
@@ -127,11 +128,11 @@ def measure_all(
     sizes_px: tuple[int, ...] = contract.TILE_SIZES_PX,
     batches: tuple[int, ...] = BATCHES,
     megapixels: float = MEGAPIXELS,
+    under_load: int = pools.IN_FLIGHT,
 ) -> None:
     """Load and speed of one ensemble of a running server, added to what was found."""
-    requests = gpu_containers.IN_FLIGHT
     found.wrong_under_load[model] = answers_that_differ_under_load(
-        server, model, size_px=sizes_px[-1], batch=batches[0], requests=requests
+        server, model, size_px=sizes_px[-1], in_flight=under_load
     )
     for size_px in sizes_px:
         for batch in batches:

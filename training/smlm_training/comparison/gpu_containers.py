@@ -12,15 +12,13 @@ from pathlib import Path
 
 from smlm_pipeline import engines
 from smlm_pipeline.errors import ReconError, ServerError
+from smlm_pipeline.sizing import pools
 from smlm_training.comparison.server_speed import Server
 
 IMAGE = "smlm-recon-server"
 
 START_TIMEOUT_S = 1800.0
 """Longest start: plans of all profiles are compiled within it, which takes minutes."""
-
-IN_FLIGHT = 32
-"""Requests at once that the server's memory is sized for."""
 
 
 def docker_is_there() -> bool:
@@ -70,7 +68,7 @@ def running(ensembles: Sequence[str], *, device: str) -> Iterator[Server]:
         *("--tmpfs", "/tmp", "--tmpfs", "/run/recon:uid=1000,gid=1000,mode=0700"),  # noqa: S108
         *("--volume", "smlm-recon-plans:/var/cache/recon"),
         *("--publish", "127.0.0.1::8001", "--publish", "127.0.0.1::8002"),
-        *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={IN_FLIGHT}"),
+        *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={pools.IN_FLIGHT}"),
         *("--env", f"RECON_ENSEMBLES={' '.join(ensembles)}", IMAGE),
     )
     try:

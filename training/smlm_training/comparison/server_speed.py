@@ -20,10 +20,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract, device_metrics
+from smlm_pipeline.errors import ServerError
 from smlm_pipeline.reconstruct import reconstruct
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.stack import open_stack
-from smlm_pipeline.transport import Request
+from smlm_pipeline.transport import Request, Transport
 from smlm_pipeline.triton import TritonTransport
 from smlm_training.scoring.inference import film_levels, film_mean
 from smlm_training.simulation.presets import preset_film
@@ -31,8 +32,20 @@ from smlm_training.simulation.presets import preset_film
 SIMULATED_FRAMES = 32
 """Frames that are simulated; longer films repeat them."""
 
+REQUESTS_ALONE = 4
+"""Requests, one after the other, by which the network's own time is measured."""
+
+LOAD_FILMS = 8
+"""Different films whose requests are mixed under load: an answer to another one is noticed."""
+
+LOAD_ROUNDS = 3
+"""How often as many requests as are under way at once are sent under load."""
+
 LOAD_SHARE = 0.05
 """Share of an image's sum that rounding may move under load; wrong memory moves all of it."""
+
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -42,20 +55,36 @@ class Server:
     address: str
     metrics_url: str
 
-    def counted(self, metric: str, models: Sequence[str]) -> float:
-        """The sum of a metric over models."""
+    def counted(self, metric: str, models: Sequence[str] = ()) -> float:
+        """The sum of a metric over models, or over all that has it where none is named."""
         with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:  # noqa: S310 - ours
             text = answer.read().decode()
-        found = re.findall(rf'^{metric}\{{model="(\w+)"[^}}]*\}} (\S+)$', text, re.MULTILINE)
-        return sum(float(value) for model, value in found if model in models)
+        return sum(
+            value
+            for labels, value in samples(text, metric)
+            if not models or labels.get("model") in models
+        )
+
+
+def samples(text: str, metric: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of each line of a metric, in Prometheus' text format.
+
+    Servers sort the labels, and one with a GPU puts ``gpu_uuid`` in front of ``model``.
+    """
+    return [
+        (dict(_LABEL.findall(labels)), float(value))
+        for name, labels, value in _SAMPLE.findall(text)
+        if name == metric
+    ]
 
 
 @dataclass(frozen=True)
 class ServerSpeed:
     """One ensemble on one size of frames, in requests of ``batch`` frames.
 
-    ``network_per_s`` counts the network's own time, ``server_per_s`` requests that lie ready in
-    the client's memory, ``end_to_end_per_s`` a film from its file to the image in memory.
+    ``network_per_s`` counts the network's own time with one request under way, ``server_per_s``
+    requests that lie ready in the client's memory, ``end_to_end_per_s`` a film from its file
+    to the image in memory.
     """
 
     model: str
@@ -86,65 +115,106 @@ def measure(
         Length of the film, rounded up to whole requests.
     in_flight : int
         Requests under way at once.
+
+    Raises
+    ------
+    ServerError
+        If the server's metrics tell no time of the network.
     """
     film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
-    names = [step.name for step in contract.STEPS[model]]
     requests = _requests(film_adu, batch)
     settings = Settings(model=model, chunk_frames=batch, in_flight=in_flight, tile_px=512)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        TritonTransport(server.address, model=model) as transport,
-    ):
-        path = Path(folder) / "film.tif"
-        tifffile.imwrite(path, film_adu, photometric="minisblack")
+    with TritonTransport(server.address, model=model) as transport:
         transport.sum_chunk(requests[0])  # the first request of a shape is slower
-        before = _counters(server, names)
+        network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
+        copied_before = _bytes_to_host(server, model)
         started = time.perf_counter()
         with ThreadPoolExecutor(in_flight) as pool:
             summed = sum(each.frame_count for each in pool.map(transport.sum_chunk, requests))
         elapsed_s = time.perf_counter() - started
-        busy_s, copied_bytes = (
-            now - then for now, then in zip(_counters(server, names), before, strict=True)
-        )
-        with open_stack(path) as stack:
-            whole = reconstruct(stack, transport, settings)
+        copied_bytes = _bytes_to_host(server, model) - copied_before
+        end_to_end_per_s = _end_to_end_per_s(film_adu, transport, settings)
     return ServerSpeed(
         model=model,
         size_px=size_px,
         batch=batch,
-        network_per_s=summed / busy_s,
+        network_per_s=network_per_s,
         server_per_s=summed / elapsed_s,
-        end_to_end_per_s=whole.frames_per_s,
+        end_to_end_per_s=end_to_end_per_s,
         bytes_to_host_per_frame=copied_bytes / summed,
     )
 
 
 def answers_that_differ_under_load(
-    server: Server, model: str, *, size_px: int, batch: int, requests: int
+    server: Server, model: str, *, size_px: int, in_flight: int
 ) -> int:
     """How many of many requests at once are answered otherwise than alone: 0 if all is well.
 
     A CUDA pool that runs full has given wrong images as success; this is what would show it.
-    On a GPU another batch may round otherwise, so that a detection falls into the next fine
-    pixel; images count as different where more than ``LOAD_SHARE`` of their sum moved.
+    The requests are chunks as the client sends them, of several films in turn, so an
+    answer that belongs to another request counts as well. On a GPU another batch may round
+    otherwise, so that a detection falls into the next fine pixel; images count as different
+    where more than ``LOAD_SHARE`` of their sum moved.
+
+    Parameters
+    ----------
+    server : Server
+        Who is asked.
+    model : str
+        The ensemble.
+    size_px : int
+        Edge of the frames: one tile.
+    in_flight : int
+        Requests under way at once; ``LOAD_ROUNDS`` times as many are sent.
     """
-    request = _requests(_film(size_px, batch), batch)[0]
+    batch = frames_per_chunk(Settings(model=model), size_px, size_px)
+    films = _different_films(size_px, batch)
     with TritonTransport(server.address, model=model) as transport:
-        alone = transport.sum_chunk(request).image.astype(np.int64)
+        alone = [transport.sum_chunk(each).image for each in films]
 
-        def differs(_index: int) -> bool:
-            image = transport.sum_chunk(request).image
-            return bool(np.abs(image - alone).sum() > LOAD_SHARE * alone.sum())
+        def differs(index: int) -> bool:
+            film = index % len(films)
+            image, expected = transport.sum_chunk(films[film]).image, alone[film]
+            moved = np.abs(np.subtract(image, expected, dtype=np.float32))
+            share: float = LOAD_SHARE * expected.sum(dtype=np.int64)
+            return bool(moved.sum(dtype=np.float64) > share)
 
-        with ThreadPoolExecutor(requests) as pool:
-            return sum(pool.map(differs, range(requests)))
+        with ThreadPoolExecutor(in_flight) as pool:
+            return sum(pool.map(differs, range(LOAD_ROUNDS * in_flight)))
 
 
-def _counters(server: Server, names: Sequence[str]) -> tuple[float, float]:
-    """Seconds that the network has computed, and bytes that the summation has copied."""
-    _, network, summation = names
-    infer_us = server.counted("nv_inference_compute_infer_duration_us", [network])
-    return infer_us / 1e6, server.counted(device_metrics.BYTES_TO_HOST, [summation])
+def _network_per_s(
+    server: Server, transport: Transport, model: str, requests: Sequence[Request]
+) -> float:
+    """Frames a second of the network alone.
+
+    One request is under way at a time: Triton counts the time of an execution once for each
+    request in it, so of requests that its batcher joins the sum would be too large.
+    """
+    metric, network = "nv_inference_compute_infer_duration_us", contract.STEPS[model][1].name
+    before_us = server.counted(metric, [network])
+    summed = sum(transport.sum_chunk(each).frame_count for each in requests)
+    busy_us = server.counted(metric, [network]) - before_us
+    if busy_us <= 0:
+        raise ServerError(
+            f"{server.metrics_url} tells no time of {network!r} for {summed} frames; expected "
+            f"{metric} to grow: do not switch off the server's metrics"
+        )
+    return 1e6 * summed / busy_us
+
+
+def _bytes_to_host(server: Server, model: str) -> float:
+    return server.counted(device_metrics.BYTES_TO_HOST, [contract.STEPS[model][2].name])
+
+
+def _end_to_end_per_s(
+    film_adu: NDArray[np.uint16], transport: Transport, settings: Settings
+) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.tif"
+        tifffile.imwrite(path, film_adu, photometric="minisblack")
+        with open_stack(path) as stack:
+            return reconstruct(stack, transport, settings).frames_per_s
 
 
 def _film(size_px: int, frames: int) -> NDArray[np.uint16]:
@@ -153,6 +223,14 @@ def _film(size_px: int, frames: int) -> NDArray[np.uint16]:
     ).frames_adu
     repeated: NDArray[np.uint16] = np.resize(made, (frames, size_px, size_px))
     return repeated
+
+
+def _different_films(size_px: int, frames: int) -> list[Request]:
+    """A request of each of several films: one film, shifted each time by another way."""
+    film_adu = _film(size_px, frames)
+    step_px = size_px // LOAD_FILMS
+    shifted = (np.roll(film_adu, index * step_px, axis=(1, 2)) for index in range(LOAD_FILMS))
+    return [_requests(each, frames)[0] for each in shifted]
 
 
 def _requests(film_adu: NDArray[np.uint16], batch: int) -> list[Request]:
