@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -59,21 +60,29 @@ def respond(
         In the order of the requests.
     """
     tensor_of = write or backend.Tensor
-
-    def answer(request: Any) -> Any:
-        inputs = [backend.get_input_tensor_by_name(request, each.name) for each in spec.inputs]
-        try:
-            outputs = zip(spec.outputs, compute(*inputs), strict=True)
-            tensors = [tensor_of(each.name, array) for each, array in outputs]
-        except Exception as error:  # noqa: BLE001 - a door: the server must live on
-            return backend.InferenceResponse(error=backend.TritonError(message(error)))
-        return backend.InferenceResponse(tensors)
-
-    return [answer(request) for request in requests]
+    return [_answer(backend, spec, request, compute, tensor_of) for request in requests]
 
 
 def message(error: Exception) -> str:
     """What a client gets to read: our own words, or the kind of a foreign error."""
     if isinstance(error, ReconError):
         return str(error)
-    return f"the model failed with {type(error).__name__}; the server's log may tell more"
+    return f"the model failed with {type(error).__name__}; the server's log tells more"
+
+
+def _answer(
+    backend: Any,
+    spec: contract.ModelSpec,
+    request: Any,
+    compute: Callable[..., Sequence[Any]],
+    tensor_of: Callable[[str, Any], Any],
+) -> Any:
+    inputs = [backend.get_input_tensor_by_name(request, each.name) for each in spec.inputs]
+    try:
+        outputs = zip(spec.outputs, compute(*inputs), strict=True)
+        tensors = [tensor_of(each.name, array) for each, array in outputs]
+    except Exception as error:  # noqa: BLE001 - a door: the server must live on
+        if not isinstance(error, ReconError):  # a fault of ours, which no client can explain
+            backend.Logger.log_error(f"{spec.name}: {traceback.format_exc()}")
+        return backend.InferenceResponse(error=backend.TritonError(message(error)))
+    return backend.InferenceResponse(tensors)

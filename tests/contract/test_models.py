@@ -332,8 +332,20 @@ def test_an_unforeseen_failure_is_told_by_its_kind_alone(
         "summation": {"DETECTIONS": _detections(), "WINDOW": _window(2, 0, 0, 12, 16)},
         "summation_map": {"MAP": _maps(), "WINDOW": _window(8, 0, 0, 12, 16)},
     }
+    backend.Logger.errors.clear()
     (response,) = served[name].execute(inputs[name])
-    assert _error(response) == "the model failed with OSError; the server's log may tell more"
+    assert _error(response) == "the model failed with OSError; the server's log tells more"
+    (logged,) = backend.Logger.errors
+    assert logged.startswith(f"{name}: Traceback")
+    assert "OSError: /home/someone/secret.py is gone" in logged
+
+
+def test_what_a_client_did_wrong_is_not_logged(served: dict[str, ServedModel]) -> None:
+    backend.Logger.errors.clear()
+    inputs = {"DETECTIONS": _detections(), "WINDOW": _window(2, 0, 0, 999, 16)}
+    (response,) = served["summation"].execute(inputs)
+    assert "window" in _error(response).lower()
+    assert backend.Logger.errors == []
 
 
 def test_our_own_errors_speak_for_themselves() -> None:

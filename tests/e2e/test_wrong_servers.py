@@ -13,6 +13,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.cli import app
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.server import EmbeddedServer
+from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 
 pytestmark = pytest.mark.triton
 
@@ -104,3 +105,23 @@ def test_another_model_name(film_file: Path, tmp_path: Path, triton: EmbeddedSer
     )
     assert result.exit_code == 5
     assert "has no model 'nonesuch'" in result.stderr
+
+
+def test_a_fault_of_a_model_is_in_the_servers_log_and_not_in_the_answer(
+    film_file: Path, tmp_path: Path
+) -> None:
+    repository = copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path)
+    with (repository / "normalize" / "1" / "model.py").open("a") as model:
+        model.write(
+            "from smlm_pipeline import kernels\n"
+            "def _fail(*_): raise OSError('secret.py is gone')\n"
+            "kernels.normalize = _fail\n"
+        )
+    log = tmp_path / "log"
+    with EmbeddedServer(repository, log_file=log) as server:
+        code, complaint = _submit(film_file, tmp_path / "image.tif", server)
+    assert code == 6
+    assert "failed with OSError; the server's log tells more" in " ".join(complaint.split())
+    assert "secret" not in complaint
+    assert "normalize: Traceback (most recent call last):" in log.read_text()
+    assert "OSError: secret.py is gone" in log.read_text()

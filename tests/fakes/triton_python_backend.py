@@ -101,6 +101,18 @@ class MetricFamily:
         return self.metrics[-1]
 
 
+class Logger:
+    """The server's log; what was written is kept in ``errors``."""
+
+    errors: ClassVar[list[str]] = []
+
+    @staticmethod
+    def log_error(message: str) -> None:
+        if not isinstance(message, str) or not message:
+            raise TypeError(f"what is logged is a string, not {message!r}")
+        Logger.errors.append(message)
+
+
 class InferenceRequest:
     """The input tensors of one client's request."""
 

@@ -34,6 +34,18 @@ def _scaled(answer: PartialSum, factor: float) -> PartialSum:
     return dataclasses.replace(answer, image=(answer.image * factor).astype(np.int32))
 
 
+def _moved(answer: PartialSum, by_px: int) -> PartialSum:
+    return dataclasses.replace(
+        answer, image=np.roll(answer.image, by_px * contract.MAP_ZOOM, axis=1)
+    )
+
+
+def _and_in_a_corner(answer: PartialSum, emitters: int) -> PartialSum:
+    image = answer.image.copy()
+    image[9, 9] = emitters * contract.WEIGHT_ONE
+    return dataclasses.replace(answer, image=image)
+
+
 def test_the_networks_find_the_molecule(
     local_transport: LocalTransport, map_transport: LocalTransport
 ) -> None:
@@ -55,8 +67,14 @@ def test_the_frame_is_within_the_contract() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda right: _scaled(right, 0), r"found 0.00 emitters in a frame of one; .* restart it"),
-        (lambda right: _scaled(right, 4.5), r"found 4.50 emitters in a frame of one"),
+        (lambda right: _scaled(right, 0), r"found 0.00 emitters where one is; .* restart it"),
+        (lambda right: _scaled(right, 4.5), r"found 4.50 emitters where one is"),
+        (lambda right: _moved(right, 3), r"found 0.00 emitters where one is"),
+        (
+            lambda right: _and_in_a_corner(right, 1),
+            r"found 1.00 emitters where none is; .* restart",
+        ),
+        (lambda right: _and_in_a_corner(right, -1), r"found 1.00 emitters where none is"),
         (lambda right: _scaled(right, -1), r"found -1.00 emitters"),
         (lambda right: PartialSum(right.image[1:], 1), r"answered with \(527, 528\) over 1 frames"),
         (lambda right: PartialSum(right.image, 2), r"over 2 frames; expected \(528, 528\) over 1"),
@@ -86,7 +104,7 @@ def test_a_server_that_is_only_ready_fails() -> None:
         asked = invoke("status", "--server", server.address, "--canary")
     assert ready.exit_code == 0
     assert asked.exit_code == 6
-    assert "canary: the server found 0.00 emitters in a frame of one" in one_line(asked)
+    assert "canary: the server found 0.00 emitters where one is" in one_line(asked)
 
 
 def test_a_server_of_another_contract_is_not_asked() -> None:
