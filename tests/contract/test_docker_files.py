@@ -93,10 +93,35 @@ def test_scripts_parse(script: str) -> None:
     assert path.stat().st_mode & 0o111, "executable"
 
 
+@pytest.mark.parametrize(
+    ("ensembles", "asked"),
+    [
+        (None, "reconstruction"),
+        ("reconstruction_map", "reconstruction_map"),
+        ("reconstruction_fast reconstruction", "reconstruction_fast"),
+    ],
+)
+def test_the_health_check_asks_what_is_served(
+    tmp_path: Path, ensembles: str | None, asked: str
+) -> None:
+    (tmp_path / "recon-client").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "recon-client").chmod(0o755)
+    text = (DOCKER / "server" / "Dockerfile").read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^HEALTHCHECK .* CMD (.+)$", text, re.MULTILINE)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    if ensembles is not None:
+        environment["RECON_ENSEMBLES"] = ensembles
+    done = subprocess.run(
+        json.loads(command), env=environment, capture_output=True, text=True, check=True
+    )
+    told = done.stdout.split()
+    assert told == ["status", "--canary", "--server", "127.0.0.1:8001", "--model", asked]
+
+
 def test_the_server_closes_what_the_embedded_one_closes() -> None:
     text = (DOCKER / "server" / "recon-server").read_text()
-    closed = re.findall(r"closed=(?:\$closed,)?(\S+)", text)
-    assert set(",".join(closed).replace(" ;;", "").split(",")) >= set(RESTRICTED.split(","))
+    (closed,) = re.findall(r"^closed=(\S+)$", text, re.MULTILINE)
+    assert set(closed.split(",")) >= set(RESTRICTED.split(","))
 
 
 # --- compose --------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def _canary(image: Image) -> str:
     """What the image's health check says once it passes."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while image.process.poll() is None and time.monotonic() < deadline:
-        asked = invoke("status", "--server", image.address, "--canary")
+        model = contract.RECONSTRUCTION.name
+        asked = invoke("status", "--server", image.address, "--canary", "--model", model)
         if asked.exit_code == 0:
             return asked.output
         time.sleep(0.5)
@@ -226,19 +227,12 @@ def test_flags_are_the_careful_ones(tmp_path: Path) -> None:
     (closed,) = [flag for flag in flags if flag.startswith("--grpc-restricted-protocol=")]
     assert "shared-memory" in closed
     assert re.search(r":admin-key=[0-9a-f]{48}$", closed)
-    assert not any(flag.startswith("--allow-client-shm") for flag in flags)
 
 
 def test_every_start_has_a_key_of_its_own(tmp_path: Path) -> None:
     flags = [_flags(_start(tmp_path / each, RECON_DEVICE="cpu")) for each in ("a", "b")]
     keys = {flag.split("admin-key=")[1] for each in flags for flag in each if "admin-key=" in flag}
     assert len(keys) == 2
-
-
-def test_shared_memory_is_open_only_if_asked(tmp_path: Path) -> None:
-    flags = _flags(_start(tmp_path, RECON_DEVICE="cpu", RECON_CLIENT_SHM="yes"))
-    assert "--allow-client-shm=true" in flags
-    assert not any("shared-memory" in flag for flag in flags)
 
 
 def test_every_ensemble_that_is_asked_for_is_copied(tmp_path: Path) -> None:
@@ -252,7 +246,7 @@ def test_every_ensemble_that_is_asked_for_is_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "code", "words"),
     [
-        ({"RECON_DEVICE": "tpu"}, 2, "RECON_DEVICE is 'tpu'; expected gpu or cpu"),
+        ({"RECON_DEVICE": "tpu"}, 2, "RECON_DEVICE is 'tpu'; expected gpu, auto or cpu"),
         (
             {"RECON_DEVICE": "cpu", "RECON_ENSEMBLES": "unet"},
             2,
@@ -272,6 +266,7 @@ def test_what_makes_no_sense_never_starts_a_server(
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert "serving" not in done.stderr
     assert not done.stdout
 
 
@@ -293,7 +288,8 @@ def test_without_a_plan_that_fits_no_server_starts(tmp_path: Path) -> None:
     assert not done.stdout
 
 
-def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["gpu", "auto"])
+def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, device: str) -> None:
     """As it goes where there is a plan: the builder alone is replaced, by one that says yes."""
     asked = tmp_path / "asked"
     (tmp_path / "gpu").mkdir()
@@ -304,7 +300,7 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path) -> No
     )
     python.chmod(0o755)
     path = os.pathsep.join([str(tmp_path / "gpu"), str(tmp_path / "bin"), os.environ["PATH"]])
-    flags = _flags(_start(tmp_path, RECON_DEVICE="gpu", RECON_IN_FLIGHT="5", PATH=path))
+    flags = _flags(_start(tmp_path, RECON_DEVICE=device, RECON_IN_FLIGHT="5", PATH=path))
     models, cache = tmp_path / "run" / "models", tmp_path / "plans"
     assert asked.read_text().split() == [
         *("-m", "smlm_pipeline.plans", "prepare"),
