@@ -78,7 +78,36 @@ def test_a_gpu_with_neither_docker_nor_cupy_says_what_to_install(
     code, told = _check("-o", str(tmp_path / "report.md"))
     assert code == DeviceError.exit_code
     assert "neither Docker nor CuPy" in told
-    assert not (tmp_path / "report.md").exists()
+    assert ".venv/bin/pip install '.[gpu]'" in told
+    assert "- FAILED: the check ended early: there is" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (RuntimeError("cudaErrorDevicesUnavailable"), 4, "CuPy cannot use the GPU (cudaError"),
+        (KeyError("draw"), 1, "unexpected KeyError: 'draw'; please report this"),
+    ],
+)
+def test_an_error_is_one_message_and_stands_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    _without_docker(monkeypatch)
+    monkeypatch.setattr(device_speed, "measure", fail)
+    ended, told = _check("-o", str(tmp_path / "report.md"))
+    assert ended == code
+    assert words in told
+    assert "Traceback" not in told
+    assert f"- FAILED: the check ended early: {words}" in (tmp_path / "report.md").read_text()
+
+
+def test_metrics_that_do_not_answer_are_told() -> None:
+    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
+    with pytest.raises(ServerError, match=r"127\.0\.0\.1:1/metrics does not answer .*look whether"):
+        server.counted("nv_inference_count")
 
 
 def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,22 +284,37 @@ def test_images_are_compared_by_error_and_sum() -> None:
 
 # --- Docker ---------------------------------------------------------------------------------
 
+PLAN = {
+    "model": "unet",
+    "build_s": 35.2,
+    "largest_difference": 2.1e-5,
+    "tolerance": 1e-3,
+    "plan_bytes": 2_000_000,
+    "activation_bytes": [200_000_000, 760_000_000],
+}
+
 ENGINE = """#!{python}
-import json, sys
+import json, os, sys
 with open({asked!r}, "a") as stream:
     stream.write(json.dumps(sys.argv[1:]) + chr(10))
-answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "inspect": "true"}}
+if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
+    sys.exit("could not select device driver with capabilities: gpu")
+answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
+answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
 if "smlm_training.comparison.device_speed" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
 """
 
+Asked = Callable[[], list[list[str]]]
+
 
 @pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     """A ``docker`` that answers as the engine would; gives what it was asked."""
     asked, program = tmp_path / "asked", tmp_path / "docker"
-    program.write_text(ENGINE.format(python=sys.executable, asked=str(asked)))
+    plan = json.dumps(PLAN)
+    program.write_text(ENGINE.format(python=sys.executable, asked=str(asked), plan=plan))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(engines, "server_canary", lambda *_: Canary(1.0, 2.0))
@@ -278,55 +322,108 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu"])
-def test_a_container_has_its_gpu_and_is_removed(
-    docker: Callable[[], list[list[str]]], device: str
-) -> None:
-    with gpu_containers.running(gpu_check.ENSEMBLES, device=device) as server:
-        assert server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
-    run, *_, removed = docker()
+def test_a_container_has_its_gpu_and_is_removed(docker: Asked, device: str) -> None:
+    kept = list[str]()
+    with gpu_containers.running(
+        gpu_check.ENSEMBLES, device=device, keep_log=kept.append, largest_tile_px=256
+    ) as container:
+        assert container.server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
+        assert kept == []
+    run, *_, logged, removed = docker()
     assert ("--gpus" in run) is (device == "gpu")
-    assert {"--read-only", f"RECON_DEVICE={device}"} <= set(run)
+    assert {"--read-only", f"RECON_DEVICE={device}", "RECON_LARGEST_TILE_PX=256"} <= set(run)
     assert f"RECON_ENSEMBLES={' '.join(gpu_check.ENSEMBLES)}" in run
+    assert logged[0] == "logs"
+    assert kept == ["E1 out of memory"]
     assert removed == ["rm", "--force", "c0ffee"]
 
 
-def test_a_container_is_removed_when_something_fails(
-    docker: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
+def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
+    docker: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def silent(*_: object) -> Canary:
         raise ServerError("no Triton server answers")
 
+    kept = list[str]()
     monkeypatch.setattr(engines, "server_canary", silent)
     monkeypatch.setattr(gpu_containers, "START_TIMEOUT_S", 0.5)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
-        gpu_containers.running([MODEL], device="gpu"),
+        gpu_containers.running([MODEL], device="gpu", keep_log=kept.append),
     ):
         pytest.fail("it is not ready")
     assert docker()[-1] == ["rm", "--force", "c0ffee"]
+    assert kept == ["E1 out of memory"]
 
 
-def test_kernels_are_measured_in_the_image(docker: Callable[[], list[list[str]]]) -> None:
+def test_an_engine_that_hangs_is_told(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_containers, "DOCKER_TIMEOUT_S", 0.0)
+    with pytest.raises(ServerError, match=r"docker run did not end within 0 s; .*docker info"):
+        gpu_containers.kernel_speed()
+
+
+def test_kernels_are_measured_in_the_image(docker: Asked) -> None:
     assert gpu_containers.kernel_speed() == {"cupy": "14", "kernels": []}
     (asked,) = docker()
     assert asked[-3:] == ["smlm-recon-server", "-m", "smlm_training.comparison.device_speed"]
 
 
-def test_the_whole_check_builds_compares_and_measures(
-    docker: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """All of a server's answers beside Docker's; gives what Docker was asked."""
     image = np.ones((8, 8), np.float32)
+    monkeypatch.setattr(gpu_check, "_gpus", lambda: "NVIDIA X")
     monkeypatch.setattr(gpu_check, "image_of", lambda *_: image)
     monkeypatch.setattr(gpu_check, "answers_that_differ_under_load", lambda *_, **__: 0)
     monkeypatch.setattr(gpu_check, "measure", lambda *_, **__: SPEED)
-    found = Findings("GPU: NVIDIA X")
-    gpu_check.with_docker(found, lambda _: None)
-    assert found.machine == "GPU: NVIDIA X; CuPy 14"
-    assert found.against_cpu == dict.fromkeys(gpu_check.ENSEMBLES, (0, 1))
-    assert found.failures() == []
-    verbs = [asked[0] for asked in docker()]
-    assert verbs[0] == "build"
-    assert verbs.count("rm") == 2
+    monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
+    return docker
+
+
+def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path: Path) -> None:
+    code, _ = _check("-o", str(tmp_path / "report.md"), "--largest-tile-px", "256")
+    report = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert "GPU: NVIDIA X; CuPy 14" in report
+    assert "Nothing that was checked failed." in report
+    assert "| unet | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
+    for model in gpu_check.ENSEMBLES:
+        assert f"| {model} | 0.0000 | 1.0000 |" in report
+        assert f"| {model} | 12.50 |" in report
+        assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
+    verbs = [asked[0] for asked in measured()]
+    assert verbs[:2] == ["info", "build"]
+    assert verbs.count("rm") == 2 * len(gpu_check.ENSEMBLES)
+    assert any(
+        "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"DOCKER_FAILS": "build"}, "docker build ended with 1; see what it wrote above"),
+        ({"DOCKER_FAILS": "run"}, "docker run failed: could not select device driver"),
+        ({"DOCKER_FAILS": "exec"}, "docker exec failed: could not select device driver"),
+        ({"DOCKER_RUNS": "false"}, "the server ended while it started: E1 out of memory"),
+    ],
+)
+def test_what_docker_cannot_do_is_in_the_report(
+    measured: Asked,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, str],
+    words: str,
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    code, said = _check("-o", str(tmp_path / "report.md"))
+    assert code == ServerError.exit_code
+    assert words in said
+    assert words in (tmp_path / "report.md").read_text()
+    started = [asked for asked in measured() if "--detach" in asked]
+    removed = [asked for asked in measured() if asked[0] == "rm"]
+    assert len(removed) == (0 if told.get("DOCKER_FAILS") in {"build", "run"} else len(started))
 
 
 # --- the report -----------------------------------------------------------------------------

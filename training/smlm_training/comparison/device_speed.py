@@ -19,17 +19,25 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import DeviceError, ReconError
 from smlm_pipeline.placement import kernels_of_device
+from smlm_pipeline.settings import Settings
 
 REPEATS = 10
 """Launches that are timed together, after one that is not."""
 
-MAP_VALUES_MOST = 1 << 28
-"""Largest map that is summed: 1 GiB."""
+BATCHES = (1, 4, 16, contract.MAX_FRAMES_PER_CHUNK)
+"""Frames of the chunks that are measured."""
+
+MAP_VALUES_MOST = 1 << 27
+"""Largest answer of a map network that is summed, or asked for: 512 MiB of one request."""
 
 
 @dataclass(frozen=True)
 class KernelSpeed:
-    """One kernel on one chunk: whether it gives NumPy's bits, and how fast it is."""
+    """One kernel on one chunk: whether it gives NumPy's bits, and how fast it is.
+
+    The time is that of a call, copies included: of the frames to the GPU by ``normalize``, of
+    the image to the host by the sums.
+    """
 
     kernel: str
     size_px: int
@@ -121,7 +129,7 @@ def main() -> int:
     try:
         cupy = importlib.import_module("cupy")
         name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-        speeds = measure(contract.TILE_SIZES_PX, (1, 8, contract.MAX_FRAMES_PER_CHUNK), zoom=8)
+        speeds = measure(contract.TILE_SIZES_PX, BATCHES, zoom=Settings.zoom)
     except ImportError as error:
         sys.stderr.write(f"device_speed: {error}; install 'smlm-recon[gpu]'\n")
         return DeviceError.exit_code

@@ -2,7 +2,8 @@
 
 With Docker and an NVIDIA GPU it builds the server's image, reconstructs a film on the GPU and
 on the CPU, compares the images and measures frames a second; with a GPU alone it checks the
-kernels. Without a GPU it fails and writes nothing.
+kernels. What was found before something failed is in the report, with the error and the ends of
+the servers' logs. Without a GPU it fails and writes nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,16 +40,15 @@ from smlm_training.scoring.evaluate import nmse_percent
 from smlm_training.simulation.presets import preset_film
 
 CHECKOUT = Path(__file__).parents[3]
-ENSEMBLES = (contract.RECONSTRUCTION.name, contract.RECONSTRUCTION_MAP.name)
-BATCHES = (1, 4, 16, contract.MAX_FRAMES_PER_CHUNK)
+ENSEMBLES = tuple(contract.STEPS)
 MEGAPIXELS = 40
 """Length of the film of each measurement."""
 
 IN_FLIGHT = 8
 """Requests under way at once while speed is measured."""
 
-MAP_VALUES_MOST = 1 << 27
-"""Largest answer of a map network that is asked for: 512 MiB of one request."""
+GPU_MEMORY = "nv_gpu_memory_used_bytes"
+"""Triton's metric of it, one a GPU that the server sees."""
 
 _WITHOUT = (
     "gpu-check: this machine has no NVIDIA GPU (nvidia-smi finds none), so nothing was checked and "
@@ -65,42 +66,65 @@ _NEEDS_DOCKER = (
 
 def main(
     output: Annotated[Path, typer.Option("-o", help="Report to write.")] = Path("gpu-report.md"),
+    largest_tile_px: Annotated[
+        int,
+        typer.Option(
+            envvar="RECON_LARGEST_TILE_PX",
+            help="Largest tile to serve; 256 for a GPU with less than 24 GB.",
+        ),
+    ] = contract.TILE_SIZES_PX[-1],
 ) -> None:
     """Check and measure what this machine can, and write one report."""
     gpus = _gpus()
     if not gpus:
         typer.echo(_WITHOUT, err=True)
         raise typer.Exit(DeviceError.exit_code)
-    found = Findings(f"GPU: {gpus}")
+    found = Findings(f"GPU: {gpus}", ended_by="interrupted")
+    code = 1
     try:
         if gpu_containers.docker_is_there():
-            with_docker(found, typer.echo)
+            with_docker(found, typer.echo, largest_tile_px=largest_tile_px)
         else:
             without_docker(found)
+        found.ended_by = ""
     except ReconError as error:
-        typer.echo(f"gpu-check: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    output.write_text(as_markdown(found))
-    typer.echo(f"report: {output}")
+        code, found.ended_by = error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 - a door: what was found is written all the same
+        found.ended_by = f"unexpected {type(error).__name__}: {error}; please report this"
+    finally:
+        output.write_text(as_markdown(found))
+        typer.echo(f"report: {output}")
     if found.failures():
-        typer.echo("\n".join(found.failures()), err=True)
-        raise typer.Exit(1)
+        typer.echo("\n".join(f"gpu-check: {each}" for each in found.failures()), err=True)
+        raise typer.Exit(code)
 
 
 def without_docker(found: Findings) -> None:
-    """The kernels in this Python, which needs CuPy."""
+    """The kernels in this Python, which needs CuPy.
+
+    Raises
+    ------
+    DeviceError
+        If CuPy is missing, or the GPU cannot be used.
+    """
     try:
-        speeds = device_speed.measure(contract.TILE_SIZES_PX, BATCHES, zoom=Settings.zoom)
+        speeds = device_speed.measure(contract.TILE_SIZES_PX, device_speed.BATCHES, Settings.zoom)
     except ImportError as error:
         raise DeviceError(
-            f"there is a GPU, but neither Docker nor CuPy ({error}); install 'smlm-recon[gpu]' to "
-            "check the kernels, or Docker with the NVIDIA container toolkit to check everything"
+            f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
+            ".venv/bin/pip install '.[gpu]' to check the kernels, or Docker with the NVIDIA "
+            "container toolkit to check everything"
+        ) from error
+    except RuntimeError as error:  # what CUDA's own errors are
+        raise DeviceError(
+            f"CuPy cannot use the GPU ({error}); expected one that is free, with a driver for "
+            "CUDA 13: look at nvidia-smi"
         ) from error
     found.kernels = [vars(each) for each in speeds]
     found.left_out.append(_NEEDS_DOCKER)
 
 
-def with_docker(found: Findings, tell: Callable[[str], None]) -> None:
+def with_docker(found: Findings, tell: Callable[[str], None], *, largest_tile_px: int) -> None:
     """Everything, in the image."""
     gpu_containers.build(CHECKOUT)
     told = gpu_containers.kernel_speed()
@@ -110,13 +134,26 @@ def with_docker(found: Findings, tell: Callable[[str], None]) -> None:
         film = Path(folder) / "film.tif"
         made = preset_film("microtubules", seed=1, frames=200, height_px=64, width_px=64)
         tifffile.imwrite(film, made.frames_adu, photometric="minisblack")
-        with gpu_containers.running(ENSEMBLES, device="cpu") as server:
-            on_cpu = {model: image_of(film, server, model) for model in ENSEMBLES}
-        with gpu_containers.running(ENSEMBLES, device="gpu") as server:
-            for model in ENSEMBLES:
-                on_gpu = image_of(film, server, model)
-                found.against_cpu[model] = compare(on_gpu, on_cpu[model])
-                measure_all(found, server, model, tell)
+        for model in ENSEMBLES:
+            with_ensemble(found, film, model, tell, largest_tile_px=largest_tile_px)
+
+
+def with_ensemble(
+    found: Findings, film: Path, model: str, tell: Callable[[str], None], *, largest_tile_px: int
+) -> None:
+    """One ensemble, alone in its servers: on the CPU what is right, then all of it on the GPU."""
+    logs = {each: partial(found.logs.__setitem__, f"{model} on {each}") for each in ("cpu", "gpu")}
+    with gpu_containers.running([model], device="cpu", keep_log=logs["cpu"]) as container:
+        on_cpu = image_of(film, container.server, model)
+    with gpu_containers.running(
+        [model], device="gpu", keep_log=logs["gpu"], largest_tile_px=largest_tile_px
+    ) as container:
+        found.plans.append(container.plan(contract.STEPS[model][1].name))
+        on_gpu = image_of(film, container.server, model)
+        found.against_cpu[model] = compare(on_gpu, on_cpu)
+        sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
+        measure_all(found, container.server, model, tell, sizes_px=sizes_px)
+        found.gpu_memory_bytes[model] = container.server.counted(GPU_MEMORY)
 
 
 def measure_all(
@@ -126,7 +163,7 @@ def measure_all(
     tell: Callable[[str], None],
     *,
     sizes_px: tuple[int, ...] = contract.TILE_SIZES_PX,
-    batches: tuple[int, ...] = BATCHES,
+    batches: tuple[int, ...] = device_speed.BATCHES,
     megapixels: float = MEGAPIXELS,
     under_load: int = pools.IN_FLIGHT,
 ) -> None:
@@ -134,9 +171,10 @@ def measure_all(
     found.wrong_under_load[model] = answers_that_differ_under_load(
         server, model, size_px=sizes_px[-1], in_flight=under_load
     )
+    most = device_speed.MAP_VALUES_MOST
     for size_px in sizes_px:
         for batch in batches:
-            if Settings(model=model).answers_map and _map_values(size_px, batch) > MAP_VALUES_MOST:
+            if Settings(model=model).answers_map and _map_values(size_px, batch) > most:
                 found.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
                 continue
             frames = max(int(megapixels * 1e6 / size_px**2), batch)

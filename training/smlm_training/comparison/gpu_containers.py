@@ -7,11 +7,13 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from smlm_pipeline import engines
+from smlm_pipeline import contract, engines
 from smlm_pipeline.errors import ReconError, ServerError
+from smlm_pipeline.plans.sidecar import SIDECAR_FILE
 from smlm_pipeline.sizing import pools
 from smlm_training.comparison.server_speed import Server
 
@@ -21,12 +23,19 @@ START_TIMEOUT_S = 1800.0
 """Longest start: plans of all profiles are compiled within it, which takes minutes."""
 
 
+LOG_LINES = 200
+"""How much of a container's log is kept."""
+
+DOCKER_TIMEOUT_S = 600.0
+"""Longest wait for one command of Docker."""
+
+SERVED = "/run/recon/models"
+"""Where the image keeps what it serves, and the plans."""
+
+
 def docker_is_there() -> bool:
     """Whether a Docker engine answers."""
-    if shutil.which("docker") is None:
-        return False
-    done = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=60)
-    return done.returncode == 0
+    return shutil.which("docker") is not None and _run("info").returncode == 0
 
 
 def build(checkout: Path) -> None:
@@ -45,8 +54,30 @@ def build(checkout: Path) -> None:
         raise ServerError(f"docker build ended with {done.returncode}; see what it wrote above")
 
 
+@dataclass(frozen=True)
+class Container:
+    """A server's container and where the server answers."""
+
+    name: str
+    server: Server
+
+    def plan(self, network: str) -> dict[str, object]:
+        """What ``plan.json`` says of a network's plan; see ``smlm_pipeline.plans.sidecar``."""
+        pattern = f"{SERVED}/{network}/*/{SIDECAR_FILE}"
+        told: dict[str, object] = json.loads(
+            _docker("exec", self.name, "sh", "-c", f"cat {pattern}")
+        )
+        return told
+
+
 @contextlib.contextmanager
-def running(ensembles: Sequence[str], *, device: str) -> Iterator[Server]:
+def running(
+    ensembles: Sequence[str],
+    *,
+    device: str,
+    keep_log: Callable[[str], None],
+    largest_tile_px: int = contract.TILE_SIZES_PX[-1],
+) -> Iterator[Container]:
     """A server of the image, ready and with its canary found, within a ``with`` block.
 
     Parameters
@@ -55,6 +86,10 @@ def running(ensembles: Sequence[str], *, device: str) -> Iterator[Server]:
         What it serves.
     device : str
         ``gpu`` or ``cpu``.
+    keep_log : callable
+        Gets the end of the container's log before that is removed, whatever happened.
+    largest_tile_px : int
+        Largest tile that plans are made for.
 
     Raises
     ------
@@ -69,17 +104,16 @@ def running(ensembles: Sequence[str], *, device: str) -> Iterator[Server]:
         *("--volume", "smlm-recon-plans:/var/cache/recon"),
         *("--publish", "127.0.0.1::8001", "--publish", "127.0.0.1::8002"),
         *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={pools.IN_FLIGHT}"),
+        *("--env", f"RECON_LARGEST_TILE_PX={largest_tile_px}"),
         *("--env", f"RECON_ENSEMBLES={' '.join(ensembles)}", IMAGE),
     )
-    try:
+    with contextlib.ExitStack() as ending:
+        ending.callback(_docker, "rm", "--force", container)
+        ending.callback(lambda: keep_log(_log(container, LOG_LINES)))
         address, metrics = (_docker("port", container, port) for port in ("8001", "8002"))
         server = Server(address, f"http://{metrics}/metrics")
         _wait(container, server, ensembles[0])
-        yield server
-    finally:
-        subprocess.run(
-            ["docker", "rm", "--force", container], capture_output=True, check=False, timeout=120
-        )
+        yield Container(container, server)
 
 
 def kernel_speed() -> dict[str, object]:
@@ -100,7 +134,7 @@ def _wait(container: str, server: Server, model: str) -> None:
     deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing was asked yet"
     while time.monotonic() < deadline:
         if _docker("inspect", "--format", "{{.State.Running}}", container) != "true":
-            raise ServerError(f"the server ended while it started: {_tail(container)}")
+            raise ServerError(f"the server ended while it started: {_log(container, 8)}")
         try:
             engines.server_canary(server.address, model)
         except ReconError as error:
@@ -111,19 +145,32 @@ def _wait(container: str, server: Server, model: str) -> None:
     raise ServerError(f"the server was not ready after {START_TIMEOUT_S:.0f} s: {last}")
 
 
-def _tail(container: str) -> str:
-    done = subprocess.run(
-        ["docker", "logs", "--tail", "8", container], capture_output=True, text=True, check=False
-    )
+def _log(container: str, lines: int) -> str:
+    """The end of what a container wrote."""
+    done = _run("logs", "--tail", str(lines), container)
     return (done.stdout + done.stderr).strip()
 
 
 def _docker(*arguments: str) -> str:
     """What a command of Docker prints; its first line for ``docker port``."""
-    done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, check=False, timeout=600
-    )
+    done = _run(*arguments)
     if done.returncode:
         raise ServerError(f"docker {arguments[0]} failed: {done.stderr.strip()[-500:]}")
     told = done.stdout.strip()
     return told.splitlines()[0] if arguments[0] == "port" else told
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DOCKER_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerError(
+            f"docker {arguments[0]} did not end within {DOCKER_TIMEOUT_S:.0f} s; expected an "
+            "answer: look whether the Docker engine still works (docker info)"
+        ) from error

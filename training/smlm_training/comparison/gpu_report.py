@@ -11,18 +11,26 @@ from smlm_training.comparison.server_speed import ServerSpeed
 
 @dataclass
 class Findings:
-    """Everything that was checked or measured; what is empty was not."""
+    """Everything that was checked or measured; what is empty was not.
+
+    ``ended_by`` is the error that the check ended with, ``logs`` the ends of the servers' logs.
+    """
 
     machine: str
+    ended_by: str = ""
     kernels: Sequence[Mapping[str, Any]] = ()
     against_cpu: dict[str, tuple[float, float]] = field(default_factory=dict)
+    plans: list[Mapping[str, Any]] = field(default_factory=list)
+    gpu_memory_bytes: dict[str, float] = field(default_factory=dict)
     speeds: list[ServerSpeed] = field(default_factory=list)
     wrong_under_load: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
 
     def failures(self) -> list[str]:
         """What should not be, one sentence each."""
-        found = [
+        found = [f"the check ended early: {self.ended_by}"] if self.ended_by else []
+        found += [
             f"{each['kernel']}, {each['size_px']} px, {each['frames']} frames: not NumPy's bits"
             for each in self.kernels
             if not each["same_bits"]
@@ -49,6 +57,14 @@ def as_markdown(found: Findings) -> str:
         "\n".join(f"- FAILED: {each}" for each in failures) or "Nothing that was checked failed.",
         "\n".join(f"- left out: {each}" for each in found.left_out) or "Nothing was left out.",
     ]
+    return "\n\n".join([*parts, *_sections(found), *_logs(found)]) + "\n"
+
+
+def _sections(found: Findings) -> list[str]:
+    """Headline and table of everything that was found."""
+    parts: list[str] = []
+    if found.plans:
+        parts += ["## TensorRT plans", _plans(found.plans)]
     if found.against_cpu:
         rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in found.against_cpu.items()]
         title = "## The demo film, against the server on the CPU"
@@ -57,11 +73,39 @@ def as_markdown(found: Findings) -> str:
         counts = [(model, str(count)) for model, count in found.wrong_under_load.items()]
         title = "## Images that differ under load from the one alone"
         parts += [title, _table(("ensemble", "images"), counts)]
+    if found.gpu_memory_bytes:
+        used = [(model, f"{told / 1e9:.2f}") for model, told in found.gpu_memory_bytes.items()]
+        title = "## Memory of the GPU in use after all was measured, other programs included"
+        parts += [title, _table(("ensemble", "GB"), used)]
     if found.speeds:
         parts += ["## Through the server", _speeds(found.speeds)]
     if found.kernels:
-        parts += ["## Kernels alone", _kernels(found.kernels)]
-    return "\n\n".join(parts) + "\n"
+        parts += ["## Kernels and their copies, without a server", _kernels(found.kernels)]
+    return parts
+
+
+def _logs(found: Findings) -> list[str]:
+    return [
+        part
+        for name, log in found.logs.items()
+        for part in (f"## End of the log of {name}", f"```\n{log}\n```")
+    ]
+
+
+def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
+    heads = (
+        *("network", "built in, s", "largest difference", "allowed", "plan, MB"),
+        "activations of each profile, GB",
+    )
+    rows = [
+        (
+            *(str(each["model"]), f"{each['build_s']:.0f}", f"{each['largest_difference']:.1e}"),
+            *(f"{each['tolerance']:.0e}", f"{each['plan_bytes'] / 1e6:.1f}"),
+            " / ".join(f"{size / 1e9:.2f}" for size in each["activation_bytes"]),
+        )
+        for each in plans
+    ]
+    return _table(heads, rows)
 
 
 def _speeds(speeds: Sequence[ServerSpeed]) -> str:

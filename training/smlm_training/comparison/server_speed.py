@@ -56,9 +56,21 @@ class Server:
     metrics_url: str
 
     def counted(self, metric: str, models: Sequence[str] = ()) -> float:
-        """The sum of a metric over models, or over all that has it where none is named."""
-        with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:  # noqa: S310 - ours
-            text = answer.read().decode()
+        """The sum of a metric over models, or over all that has it where none is named.
+
+        Raises
+        ------
+        ServerError
+            If the metrics do not answer.
+        """
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:  # noqa: S310 - ours
+                text = answer.read().decode()
+        except OSError as error:
+            raise ServerError(
+                f"{self.metrics_url} does not answer ({error}); expected the server's metrics: "
+                "look whether it still runs, and at its log"
+            ) from error
         return sum(
             value
             for labels, value in samples(text, metric)
