@@ -1,4 +1,4 @@
-"""What all commands of ``recon-client`` share: errors become one message and an exit code."""
+"""What all commands of client and server share: errors become one message and an exit code."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MESSAGES = Console(stderr=True, highlight=False)
 
 
 @contextlib.contextmanager
-def door() -> Iterator[None]:
-    """Turn every error into one message and an exit code; leave cleanly on signals."""
+def door(program: str = "recon-client") -> Iterator[None]:
+    """Turn every error into a message of the program and an exit code; leave cleanly on signals."""
     ending = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     handled = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
     previous = [signal.signal(each, _terminate) for each in handled]
@@ -35,14 +35,14 @@ def door() -> Iterator[None]:
     except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
         raise
     except ReconError as error:
-        MESSAGES.print(f"recon-client: {error}", markup=False, soft_wrap=True)
+        MESSAGES.print(f"{program}: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        MESSAGES.print("recon-client: interrupted; nothing is half-written")
+        MESSAGES.print(f"{program}: interrupted; nothing is half-written")
         raise typer.Exit(130) from error
     except Exception as error:
         MESSAGES.print(
-            f"recon-client: unexpected {type(error).__name__}: {error}; please report this",
+            f"{program}: unexpected {type(error).__name__}: {error}; please report this",
             markup=False,
             soft_wrap=True,
         )

@@ -34,7 +34,7 @@ KINDS = ("auto", "gpu", "cpu")
 class Placement:
     """Reads and writes the backend's tensors where they lie.
 
-    ``on_gpu`` tells whether the deployment demands that everything is on the GPU.
+    ``demands_gpu`` tells whether the deployment demands that everything is on the GPU.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class Placement:
             raise SettingError(f"{VARIABLE} is {kind!r}; expected one of {', '.join(KINDS)}")
         self._backend = backend
         self._kind = kind
-        self.on_gpu = kind == "gpu"
+        self.demands_gpu = kind == "gpu"
         self._device_id = int(args["model_instance_device_id"])
-        if self.on_gpu:
+        if self.demands_gpu:
             self.warm_up()
 
     def warm_up(self) -> None:

@@ -53,7 +53,7 @@ class Normalization:
         frames_adu = self._placement.read(frames)
         levels_adu = self._placement.read_on_host(levels)
         mean_adu = self._placement.read_on_host(mean)
-        if isinstance(frames_adu, np.ndarray) and not self._placement.on_gpu:
+        if isinstance(frames_adu, np.ndarray) and not self._placement.demands_gpu:
             return [kernels.normalize(frames_adu, mean_adu, levels_adu)]
         with self._placement.device():
             return [kernels_of_device().normalize(frames_adu, mean_adu, levels_adu)]
@@ -97,7 +97,7 @@ class Summation:
         answers = self._placement.read(found)
         window = self._placement.read_on_host(window)
         on_host = isinstance(answers, np.ndarray)
-        if on_host and self._placement.on_gpu:
+        if on_host and self._placement.demands_gpu:
             self._metrics.host_inputs.increment(1)
             raise DeviceError(
                 f"{found.name()} reached {self._spec.name!r} in host memory, but {VARIABLE} is "

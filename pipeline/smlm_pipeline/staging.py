@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import OutputError, ReconError, SettingError
+from smlm_pipeline.door import door
+from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.repository import find_model_repository
 
 
@@ -36,6 +37,21 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
     OutputError
         If the copy cannot be written.
     """
+    names = _wanted(model_repository, ensembles)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in names:
+            shutil.copytree(model_repository / name, folder / name)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}; name a writable folder with "
+            "room for the models (RECON_RUN)"
+        ) from error
+    return names
+
+
+def _wanted(model_repository: Path, ensembles: list[str]) -> list[str]:
+    """Names of ensembles and their steps, all of which the repository has."""
     unknown = [name for name in ensembles if name not in contract.STEPS]
     if unknown or not ensembles:
         raise SettingError(
@@ -50,15 +66,6 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
             f"{model_repository} lacks {', '.join(missing)}; expected all models of the ensembles: "
             "take a repository of this release"
         )
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        for name in names:
-            shutil.copytree(model_repository / name, folder / name)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}; name a writable folder with "
-            "room for the models (RECON_RUN)"
-        ) from error
     return names
 
 
@@ -71,12 +78,9 @@ def main(
     ] = None,
 ) -> None:
     """Copy the models of ENSEMBLES into FOLDER and print their names."""
-    try:
+    with door("recon-server"):
         names = stage(find_model_repository(model_repository), folder, ensembles)
-    except ReconError as error:
-        typer.echo(f"recon-server: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    typer.echo(" ".join(names))
+        typer.echo(" ".join(names))
 
 
 if __name__ == "__main__":

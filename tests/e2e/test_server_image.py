@@ -266,6 +266,7 @@ def test_what_makes_no_sense_never_starts_a_server(
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("recon-server: ")
     assert "serving" not in done.stderr
     assert not done.stdout
 

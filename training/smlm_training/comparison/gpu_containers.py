@@ -96,8 +96,20 @@ def running(
     ServerError
         If it ends while it starts, or is not ready in time.
     """
+    container = _start(ensembles, device, largest_tile_px)
+    with contextlib.ExitStack() as ending:
+        ending.callback(_docker, "rm", "--force", container)
+        ending.callback(lambda: keep_log(_log(container, LOG_LINES)))
+        address, metrics = (_docker("port", container, port) for port in ("8001", "8002"))
+        server = Server(address, f"http://{metrics}/metrics")
+        _wait(container, server, ensembles[0])
+        yield Container(container, server)
+
+
+def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
+    """Name of a new container that serves."""
     gpus = ["--gpus", "device=0"] if device == "gpu" else []
-    container = _docker(
+    return _docker(
         *("run", "--detach", *gpus, "--init", "--read-only", "--cap-drop", "ALL"),
         *("--security-opt", "no-new-privileges:true", "--shm-size", "8g"),
         *("--tmpfs", "/tmp", "--tmpfs", "/run/recon:uid=1000,gid=1000,mode=0700"),  # noqa: S108
@@ -107,13 +119,6 @@ def running(
         *("--env", f"RECON_LARGEST_TILE_PX={largest_tile_px}"),
         *("--env", f"RECON_ENSEMBLES={' '.join(ensembles)}", IMAGE),
     )
-    with contextlib.ExitStack() as ending:
-        ending.callback(_docker, "rm", "--force", container)
-        ending.callback(lambda: keep_log(_log(container, LOG_LINES)))
-        address, metrics = (_docker("port", container, port) for port in ("8001", "8002"))
-        server = Server(address, f"http://{metrics}/metrics")
-        _wait(container, server, ensembles[0])
-        yield Container(container, server)
 
 
 def kernel_speed() -> dict[str, object]:

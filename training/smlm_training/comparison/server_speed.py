@@ -140,10 +140,7 @@ def measure(
         transport.sum_chunk(requests[0])  # the first request of a shape is slower
         network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
         copied_before = _bytes_to_host(server, model)
-        started = time.perf_counter()
-        with ThreadPoolExecutor(in_flight) as pool:
-            summed = sum(each.frame_count for each in pool.map(transport.sum_chunk, requests))
-        elapsed_s = time.perf_counter() - started
+        server_per_s = _server_per_s(transport, requests, in_flight)
         copied_bytes = _bytes_to_host(server, model) - copied_before
         end_to_end_per_s = _end_to_end_per_s(film_adu, transport, settings)
     return ServerSpeed(
@@ -151,9 +148,9 @@ def measure(
         size_px=size_px,
         batch=batch,
         network_per_s=network_per_s,
-        server_per_s=summed / elapsed_s,
+        server_per_s=server_per_s,
         end_to_end_per_s=end_to_end_per_s,
-        bytes_to_host_per_frame=copied_bytes / summed,
+        bytes_to_host_per_frame=copied_bytes / len(film_adu),
     )
 
 
@@ -213,6 +210,13 @@ def _network_per_s(
             f"{metric} to grow: do not switch off the server's metrics"
         )
     return 1e6 * summed / busy_us
+
+
+def _server_per_s(transport: Transport, requests: Sequence[Request], in_flight: int) -> float:
+    started = time.perf_counter()
+    with ThreadPoolExecutor(in_flight) as pool:
+        summed = sum(each.frame_count for each in pool.map(transport.sum_chunk, requests))
+    return summed / (time.perf_counter() - started)
 
 
 def _bytes_to_host(server: Server, model: str) -> float:
