@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ruamel.yaml import YAML
 
 from smlm_pipeline import device_metrics
 from smlm_pipeline.server import RESTRICTED
+from smlm_training.comparison import gpu_containers
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -168,6 +170,34 @@ def test_what_compose_mounts_is_there() -> None:
     assert len(folders) == 3
     assert all((DOCKER / folder).is_dir() for folder in folders)
     assert {mount.split(":")[0] for mount in mounts} - set(folders) == set(_compose()["volumes"])
+
+
+def test_compose_passes_on_what_the_start_script_reads() -> None:
+    text = (DOCKER / "server" / "recon-server").read_text()
+    read = set(re.findall(r"^#   (RECON_\w+)", text, re.MULTILINE))
+    of_the_image = {"RECON_RUN", "RECON_PLAN_CACHE"}
+    assert set(_services()["server"]["environment"]) == read - of_the_image
+
+
+def test_two_servers_fit_on_one_host_and_share_their_plans() -> None:
+    assert _services()["server"]["ports"] == [
+        "${RECON_BIND:-127.0.0.1}:${RECON_PORT:-8001}:8001",
+    ]
+    assert _compose()["volumes"]["plans"]["name"] == gpu_containers.PLANS_VOLUME
+
+
+def test_variables_without_a_value_change_nothing(tmp_path: Path) -> None:
+    """Compose passes on an empty string where the user says nothing."""
+    environment = {**os.environ, "RECON_MODEL_REPOSITORY": "", "RECON_TF32": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "smlm_pipeline.staging", tmp_path / "models", "reconstruction"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "reconstruction" in done.stdout.split()
 
 
 def test_the_server_stops_before_it_is_killed() -> None:

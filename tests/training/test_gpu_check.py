@@ -78,7 +78,7 @@ def test_a_gpu_with_neither_docker_nor_cupy_says_what_to_install(
     code, told = _check("-o", str(tmp_path / "report.md"))
     assert code == DeviceError.exit_code
     assert "neither Docker nor CuPy" in told
-    assert ".venv/bin/pip install '.[gpu]'" in told
+    assert ".venv/bin/pip install -e '.[gpu]'" in told
     assert "- FAILED: the check ended early: there is" in (tmp_path / "report.md").read_text()
 
 

@@ -131,7 +131,9 @@ def main() -> int:
         name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         speeds = measure(contract.TILE_SIZES_PX, BATCHES, zoom=Settings.zoom)
     except ImportError as error:
-        sys.stderr.write(f"device_speed: {error}; install 'smlm-recon[gpu]'\n")
+        sys.stderr.write(
+            f"device_speed: {error}; take the server's image, or install 'smlm-recon[gpu]'\n"
+        )
         return DeviceError.exit_code
     except (ReconError, cupy.cuda.runtime.CUDARuntimeError) as error:
         sys.stderr.write(f"device_speed: {error}; it needs an NVIDIA GPU\n")

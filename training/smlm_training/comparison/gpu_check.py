@@ -112,7 +112,8 @@ def without_docker(found: Findings) -> None:
     except ImportError as error:
         raise DeviceError(
             f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
-            ".venv/bin/pip install '.[gpu]' to check the kernels, or Docker with the NVIDIA "
+            ".venv/bin/pip install -e '.[gpu]' to check the kernels (it brings NumPy 2, for which "
+            "the embedded server is not made; make clean undoes that), or Docker with the NVIDIA "
             "container toolkit to check everything"
         ) from error
     except RuntimeError as error:  # what CUDA's own errors are

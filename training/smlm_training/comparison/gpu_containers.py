@@ -19,6 +19,9 @@ from smlm_training.comparison.server_speed import Server
 
 IMAGE = "smlm-recon-server"
 
+PLANS_VOLUME = "smlm-recon-plans"
+"""Volume of plans, shared with the server of ``docker/compose.yaml``."""
+
 START_TIMEOUT_S = 1800.0
 """Longest start: plans of all profiles are compiled within it, which takes minutes."""
 
@@ -113,7 +116,7 @@ def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
         *("run", "--detach", *gpus, "--init", "--read-only", "--cap-drop", "ALL"),
         *("--security-opt", "no-new-privileges:true", "--shm-size", "8g"),
         *("--tmpfs", "/tmp", "--tmpfs", "/run/recon:uid=1000,gid=1000,mode=0700"),  # noqa: S108
-        *("--volume", "smlm-recon-plans:/var/cache/recon"),
+        *("--volume", f"{PLANS_VOLUME}:/var/cache/recon"),
         *("--publish", "127.0.0.1::8001", "--publish", "127.0.0.1::8002"),
         *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={pools.IN_FLIGHT}"),
         *("--env", f"RECON_LARGEST_TILE_PX={largest_tile_px}"),
