@@ -88,12 +88,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     tritonserver, environment = _embedded(folder)
     tools = _tools(folder / "bin", tritonserver)
-    grpc, http, metrics = _ports(3)
+    grpc, metrics = _ports(2)
     prefix = f"smlm_recon_image_{secrets.token_hex(4)}"
     added = [
         f"--backend-directory={folder / 'backends'}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
-        *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}", f"--http-port={http}"),
+        *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
         *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
     ]
     path = os.pathsep.join([str(tools), environment["PATH"]])
@@ -222,7 +222,7 @@ def _flags(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_flags_are_the_careful_ones(tmp_path: Path) -> None:
     flags = _flags(_start(tmp_path, RECON_DEVICE="cpu"))
     careful = ("--strict-readiness=true", "--exit-on-error=true", "--model-control-mode=none")
-    assert set(careful) <= set(flags)
+    assert {*careful, "--allow-http=false"} <= set(flags)
     assert flags[-1] == "--log-verbose=1", "what a user adds comes last"
     (closed,) = [flag for flag in flags if flag.startswith("--grpc-restricted-protocol=")]
     assert "shared-memory" in closed
