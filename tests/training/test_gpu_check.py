@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,11 @@ import typer
 from typer.testing import CliRunner
 
 from fakes import cupy_on_host
-from fakes.transports import ComputingTransport
 from smlm_pipeline import contract, engines
 from smlm_pipeline.canary import Canary
 from smlm_pipeline.errors import DeviceError, ServerError
 from smlm_pipeline.server import EmbeddedServer
-from smlm_pipeline.transport import PartialSum, Request, Transport
-from smlm_training.comparison import device_speed, gpu_check, gpu_containers, server_speed
+from smlm_training.comparison import device_speed, gpu_check, gpu_containers
 from smlm_training.comparison.device_speed import KernelSpeed
 from smlm_training.comparison.gpu_report import Findings, as_markdown
 from smlm_training.comparison.server_speed import Server, ServerSpeed
@@ -104,12 +101,6 @@ def test_an_error_is_one_message_and_stands_in_the_report(
     assert f"- FAILED: the check ended early: {words}" in (tmp_path / "report.md").read_text()
 
 
-def test_metrics_that_do_not_answer_are_told() -> None:
-    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
-    with pytest.raises(ServerError, match=r"127\.0\.0\.1:1/metrics does not answer .*look whether"):
-        server.counted("nv_inference_count")
-
-
 def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _without_docker(monkeypatch, KernelSpeed("draw", 64, 8, False, 1, 1))
     code, told = _check("-o", str(tmp_path / "report.md"))
@@ -159,83 +150,6 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
 
 
 # --- a server -------------------------------------------------------------------------------
-
-
-METRICS = """\
-# HELP nv_inference_count Number of inferences performed (does not include cached requests)
-nv_inference_count{gpu_uuid="GPU-1d2c",model="unet",version="1"} 96
-nv_inference_count{gpu_uuid="GPU-1d2c",model="normalize",version="1"} 7
-nv_inference_count{gpu_uuid="GPU-9f00",model="unet",version="1"} 4
-recon_device_to_host_bytes_total{model="summation"} 1.5e+06
-nv_gpu_memory_used_bytes{gpu_uuid="GPU-1d2c"} 2147483648
-nv_cpu_memory_used_bytes 5
-"""
-
-
-def _telling(tmp_path: Path, text: str) -> Server:
-    """A server whose metrics lie in a file."""
-    (tmp_path / "metrics").write_text(text)
-    return Server("127.0.0.1:1", (tmp_path / "metrics").as_uri())
-
-
-@pytest.mark.parametrize(
-    ("metric", "models", "value"),
-    [
-        ("nv_inference_count", ["unet"], 100),
-        ("nv_inference_count", ["unet", "normalize"], 107),
-        ("nv_inference_count", ["un"], 0),
-        ("recon_device_to_host_bytes_total", ["summation"], 1.5e6),
-        ("nv_gpu_memory_used_bytes", [], 1 << 31),
-        ("nv_cpu_memory_used_bytes", [], 5),
-    ],
-)
-def test_metrics_are_read_whatever_labels_a_gpu_adds(
-    tmp_path: Path, metric: str, models: list[str], value: float
-) -> None:
-    assert _telling(tmp_path, METRICS).counted(metric, models) == value
-
-
-def _answering(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
-    """Have a transport answer in the server's place."""
-    monkeypatch.setattr(server_speed, "TritonTransport", lambda *_, **__: nullcontext(transport))
-
-
-def test_a_server_that_tells_no_time_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _answering(monkeypatch, ComputingTransport())
-    server = _telling(tmp_path, METRICS)
-    with pytest.raises(ServerError, match="tells no time of 'unet' for 4 frames"):
-        server_speed.measure(server, MODEL, size_px=64, batch=2, frames=4, in_flight=2)
-
-
-class _MixesUp(ComputingTransport):
-    """From the first answer that is not alone it gives everybody the same image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._answers: list[PartialSum] = []
-
-    def sum_chunk(self, request: Request) -> PartialSum:
-        self._answers.append(super().sum_chunk(request))
-        return self._answers[0 if len(self._answers) > server_speed.LOAD_FILMS else -1]
-
-
-def test_answers_to_other_requests_show_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    films, in_flight = server_speed.LOAD_FILMS, server_speed.LOAD_FILMS
-    server, asked = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), ComputingTransport()
-    _answering(monkeypatch, asked)
-    right = server_speed.answers_that_differ_under_load(
-        server, MODEL, size_px=64, in_flight=in_flight
-    )
-    _answering(monkeypatch, _MixesUp())
-    wrong = server_speed.answers_that_differ_under_load(
-        server, MODEL, size_px=64, in_flight=in_flight
-    )
-    assert right == 0
-    assert wrong == server_speed.LOAD_ROUNDS * in_flight * (films - 1) // films
-    (request,) = asked.requests.values()
-    assert len(request.frames_adu) == 32, "a chunk as the client sends it"
 
 
 @pytest.mark.triton

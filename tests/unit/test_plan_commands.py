@@ -138,7 +138,7 @@ def test_sizes_of_nothing(arguments: list[str], message: str) -> None:
 
 
 def test_nothing_heavy_is_loaded_for_a_plan() -> None:
-    """In the server's image there is neither ONNX Runtime nor a client."""
+    """Each start of a server waits for what is loaded."""
     code = "import sys, smlm_pipeline.plans.__main__; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
