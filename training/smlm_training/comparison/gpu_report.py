@@ -110,7 +110,7 @@ def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
 
 def _speeds(speeds: Sequence[ServerSpeed]) -> str:
     heads = (
-        *("ensemble", "px", "frames of a request", "network, frames/s", "server, frames/s"),
+        *("ensemble", "px", "frames of a request", "network alone, frames/s", "server, frames/s"),
         *("end to end, frames/s", "bytes to the host per frame"),
     )
     rows = [
