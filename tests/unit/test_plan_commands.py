@@ -87,12 +87,27 @@ def test_refusals_have_a_code_and_a_reason(
     assert message in result.stderr
 
 
+def test_a_wrong_option_is_told_first_and_touches_nothing(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    plan = repository / "unet" / "1" / "model.plan"
+    plan.write_bytes(b"whatever")
+    result = _build(repository, "--largest-tile-px", "300")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "largest tile is 300 pixels; expected one of 64, 128" in result.stderr
+    assert plan.exists()
+
+
 def test_a_machine_without_tensorrt_says_how_to_get_it(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
+    plan = repository / "unet" / "1" / "model.plan"
+    plan.write_bytes(b"of whom, nobody here can tell")
     result = _build(repository)
     assert (result.exit_code, result.stdout) == (8, "")
+    assert not plan.exists()
     assert "recon-client: a TensorRT plan needs the Python package tensorrt" in result.stderr
     assert "pip install tensorrt" in result.stderr
 
