@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from smlm_pipeline.network import Network
+from smlm_pipeline.plans.key import sha256
 from smlm_pipeline.plans.reference import REFERENCE_FILE, Reference, write_reference
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
@@ -39,7 +39,7 @@ def make_reference(network_file: Path) -> Path:
     count = min(max(_ANSWER_VALUES_MAX // values, 1), len(frames))
     content = network_file.read_bytes()
     reference = Reference(
-        hashlib.sha256(content).hexdigest(),
+        sha256(content),
         precision_of(content),
         frames[:count],
         network.detect(frames[:count]),
