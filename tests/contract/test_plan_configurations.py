@@ -74,19 +74,14 @@ def test_graphs_are_for_whole_chunks_of_the_smallest_tile(name: str) -> None:
         assert tuple(graph.input[contract.NORMALIZED.name].dim) == usual[1:]
 
 
-def test_the_queue_and_an_execution_fit_the_cuda_pool() -> None:
-    """At the largest tile, where a request needs most."""
-    found = _configuration(contract.UNET.name)
-    queued = found.dynamic_batching.default_queue_policy.max_queue_size
-    frames = profiles(contract.UNET.name, largest_tile_px=LARGEST_PX)[-1].usual[0]
-    assert queued + found.max_batch_size // frames == pools.IN_FLIGHT
-
-
 @each_network
-def test_every_network_bounds_its_queue_alike(name: str) -> None:
-    policies = [
-        _configuration(each).dynamic_batching.default_queue_policy for each in contract.NETWORKS
-    ]
-    found = _configuration(name).dynamic_batching.default_queue_policy
-    assert all(found == policy for policy in policies)
-    assert 0 < found.max_queue_size <= pools.IN_FLIGHT
+def test_the_queue_and_an_execution_fit_the_cuda_pool(name: str) -> None:
+    """At the largest tile, where a request needs most; an execution takes those that waited."""
+    found, network = _configuration(name), contract.NETWORKS[name]
+    queued = found.dynamic_batching.default_queue_policy.max_queue_size
+    frames = profiles(name, largest_tile_px=LARGEST_PX)[-1].usual[0]
+    assert queued == pools.queued(network) > 0
+    assert queued + min(queued, found.max_batch_size // frames) == pools.IN_FLIGHT
+    pixels = frames * LARGEST_PX**2
+    counted = pools.admitted(network, request_pixels=pixels, tile_px=LARGEST_PX)
+    assert counted == pools.IN_FLIGHT

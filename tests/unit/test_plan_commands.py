@@ -138,11 +138,19 @@ def test_sizes_of_one_model_as_json() -> None:
     assert json.loads(result.stdout) == expected.as_dict()
 
 
+def test_sizes_for_the_environment_of_many_clients() -> None:
+    """More requests than one client may have under way, which is 64."""
+    arguments = ["plan", "sizes", "--model", "reconstruction", "--in-flight", "200"]
+    result = CliRunner().invoke(app, [*arguments, "--environment"])
+    assert (result.exit_code, result.stdout) == (0, f"RECON_NORMALIZED_BYTES_MOST={16 << 20}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "segmentation"], "no model 'segmentation'; expected reconstruction or"),
         (["--tile-px", "1000"], "tile is 1000; expected a whole number from 64 to 512"),
+        (["--in-flight", "0"], "in-flight is 0; expected a whole number from 1"),
         (["--frames", "100"], "chunk-frames is 100; expected a whole number from 1 to 64"),
     ],
 )
