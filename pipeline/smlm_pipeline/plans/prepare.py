@@ -157,7 +157,8 @@ class _Preparation:
             self.cache.timing_cache(self.key),
         )
         build_s = time.monotonic() - begin_s
-        self.cache.keep_timing_cache(self.key, compiled.timing_cache)
+        if compiled.timing_cache:
+            self.cache.keep_timing_cache(self.key, compiled.timing_cache)
         difference, executor = self._judged(compiled.plan)
         record = Record(
             model=self.model,
