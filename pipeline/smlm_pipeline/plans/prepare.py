@@ -18,7 +18,7 @@ from smlm_pipeline.plans.cache import Entry, PlanCache
 from smlm_pipeline.plans.compiler import Compiler, Executor
 from smlm_pipeline.plans.key import Choices, PlanKey, sha256
 from smlm_pipeline.plans.placing import nothing_left_by_failure, put, withdraw
-from smlm_pipeline.plans.profiles import profiles
+from smlm_pipeline.plans.profiles import Profile, profiles
 from smlm_pipeline.plans.reference import Reference, read_reference
 from smlm_pipeline.plans.sidecar import Record
 from smlm_pipeline.repository import network_file
@@ -83,14 +83,7 @@ def prepare(
         done = []
         for name, file in files.items():
             reference = read_reference(file, contract.NETWORKS[name])
-            key = PlanKey(
-                reference.network_sha256,
-                reference.precision,
-                compiler.version,
-                compiler.compute_capability,
-                choices,
-                asked[name],
-            )
+            key = _key(reference, compiler, choices, asked[name])
             done.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
         return done
 
@@ -106,6 +99,19 @@ def _network_files(model_repository: Path) -> dict[str, Path]:
             "expected a model repository of this project"
         )
     return {name: network_file(model_repository, name) for name in names}
+
+
+def _key(
+    reference: Reference, compiler: Compiler, choices: Choices, asked: tuple[Profile, ...]
+) -> PlanKey:
+    return PlanKey(
+        reference.network_sha256,
+        reference.precision,
+        compiler.version,
+        compiler.compute_capability,
+        choices,
+        asked,
+    )
 
 
 @dataclass(frozen=True)

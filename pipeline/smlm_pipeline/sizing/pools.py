@@ -22,7 +22,7 @@ well enough from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from smlm_pipeline import contract, kernels
@@ -125,10 +125,7 @@ def sizes(
     if in_flight < 1:
         raise SettingError(f"in-flight is {in_flight}; expected a whole number from 1")
     needs = [_need(model, tile_px, frames, zoom, in_flight) for model in dict.fromkeys(models)]
-    exchanged: dict[str, int] = {}
-    for need in needs:
-        for name, size in need.exchanged_bytes.items():
-            exchanged[name] = max(exchanged.get(name, 0), size)
+    exchanged = _most([need.exchanged_bytes for need in needs])
     usual = max(need.usual_region_bytes for need in needs)
     return Sizes(
         cuda_pool_bytes=_whole(HEADROOM * sum(need.gpu_bytes for need in needs)),
@@ -140,6 +137,12 @@ def sizes(
         shm_total_bytes=sum(REGION_PARTS * _whole(max(usual, each)) for each in exchanged.values()),
         normalized_bytes_most=max(need.normalized_bytes for need in needs),
     )
+
+
+def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The largest size that each name has anywhere."""
+    names = {name for each in sizes_bytes for name in each}
+    return {name: max(each.get(name, 0) for each in sizes_bytes) for name in names}
 
 
 def queued(network: contract.ModelSpec) -> int:
