@@ -216,6 +216,17 @@ def test_all_have_a_plan_or_none(
         assert {"model.plan", "plan.json"}.isdisjoint(_names(folder))
 
 
+def test_a_network_that_is_missing_leaves_the_others_none(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    (repository / "unet_map").mkdir()
+    (repository / "unet_map" / "config.pbtxt").touch()
+    with pytest.raises(SettingError, match=r"no network in .*unet_map: expected 1/model.onnx"):
+        _prepare(repository, compiler)
+    assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
+
+
 def test_a_plan_that_was_there_and_does_not_fit_goes_first(
     repository: Path, version: Path, compiler: RuntimeCompiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

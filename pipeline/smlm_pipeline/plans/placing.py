@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smlm_pipeline.errors import OutputError
@@ -53,13 +53,14 @@ def put(version: Path, entry: Entry) -> None:
 
 
 @contextlib.contextmanager
-def nothing_left_by_failure(versions: Iterable[Path]) -> Iterator[None]:
-    """Withdraw the plans of all these versions if what is done within fails, however."""
+def nothing_left_by_failure(model_repository: Path, models: Sequence[str]) -> Iterator[None]:
+    """Withdraw every plan of these models if what is done within fails, however."""
     try:
         yield
     except BaseException:
-        for version in versions:
-            withdraw(version, right=None)
+        for model in models:
+            for placed in model_repository.glob(f"{model}/*/{PLAN_FILE}"):
+                withdraw(placed.parent, right=None)
         raise
 
 

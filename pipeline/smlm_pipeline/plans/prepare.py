@@ -46,9 +46,9 @@ def prepare(
 ) -> list[Prepared]:
     """Put a plan beside the newest network of every model that is one.
 
-    Options and repository are looked at first, and if they are wrong all stays as it
-    was. After that any failure, a missing compiler's too, withdraws the plans of all
-    networks: what nobody could judge is nothing that a server may load.
+    Options are looked at first, and if they are wrong all stays as it was. After that
+    any failure, a missing compiler's too, withdraws the plans of all networks in all
+    versions: what nobody could judge is nothing that a server may load.
 
     Parameters
     ----------
@@ -77,8 +77,9 @@ def prepare(
         If the repository or the cache cannot be written to.
     """
     asked = {name: profiles(name, largest_tile_px=largest_tile_px) for name in contract.NETWORKS}
-    files = _network_files(model_repository)
-    with nothing_left_by_failure(file.parent for file in files.values()):
+    names = _networks(model_repository)
+    with nothing_left_by_failure(model_repository, names):
+        files = {name: network_file(model_repository, name) for name in names}
         compiler, cache = open_compiler(), PlanCache(cache_folder, tell)
         done = []
         for name, file in files.items():
@@ -88,8 +89,8 @@ def prepare(
         return done
 
 
-def _network_files(model_repository: Path) -> dict[str, Path]:
-    """The newest network of every model that is one and that the repository has."""
+def _networks(model_repository: Path) -> list[str]:
+    """The models of a repository that are networks."""
     names = [
         name for name in contract.NETWORKS if (model_repository / name / "config.pbtxt").exists()
     ]
@@ -98,7 +99,7 @@ def _network_files(model_repository: Path) -> dict[str, Path]:
             f"{model_repository} has none of the networks {', '.join(contract.NETWORKS)}; "
             "expected a model repository of this project"
         )
-    return {name: network_file(model_repository, name) for name in names}
+    return names
 
 
 def _key(
