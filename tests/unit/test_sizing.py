@@ -97,8 +97,8 @@ def test_what_the_queue_lets_in_has_room_however_few_are_expected(name: str) -> 
     found = _sizes(name, frames=1, in_flight=1)
     answer = 4 * network.outputs[0].dims[0] * (64 if contract.MAP in network.outputs else 1)
     one = 512**2 * (4 * contract.NORMALIZED.dims[0] + answer)
-    assert found.cuda_pool_bytes >= 1.3 * 2 * pools.queued(network) * one
-    assert found == _sizes(name, frames=1, in_flight=2 * pools.queued(network))
+    assert found.cuda_pool_bytes >= 1.3 * 4 * pools.queued(network) * one
+    assert found == _sizes(name, frames=1, in_flight=4 * pools.queued(network))
 
 
 def test_a_smaller_tile_may_be_the_larger_request() -> None:

@@ -32,11 +32,15 @@ from smlm_pipeline.settings import Settings, frames_per_chunk
 IN_FLIGHT = 32
 """Requests for one network at once: four clients' (``settings.IN_FLIGHT_MOST``)."""
 
-QUEUED, QUEUED_MAPS = 24, 16
-"""Requests that wait for a network at most, as its configuration says: with those in an execution
-they are ``IN_FLIGHT`` at the largest tile. An execution takes as many as waited, up to the
-network's largest batch: eight of the client's chunks; of those of a map network, which have one
-frame each, all."""
+QUEUED, QUEUED_MAPS = 24, 8
+"""Requests that wait for a network at most, as its configuration says: few of a map network,
+whose executions take all that wait, one frame each at the largest tile."""
+
+EXECUTIONS = 3
+"""Batches that the TensorRT backend holds at once: one is computed, one waits behind it on the
+stream, and the next is formed as soon as the first has read its input (its ``tensorrt.cc`` blocks
+at the end of an execution, ``instance_state.cc`` lets go before the answers are there). With a
+bound on the queue Triton prepares no more. Read in its source, not seen on a GPU."""
 
 NORMALIZED_BYTES_MOST = "RECON_NORMALIZED_BYTES_MOST"
 """Environment variable that tells ``normalize`` what the pools are sized for."""
@@ -106,7 +110,7 @@ def sizes(
     zoom : int
         Fine pixels per camera pixel of the image; a map network has its own.
     in_flight : int
-        Requests for one network at once; no fewer than its queue and an execution
+        Requests for one network at once; no fewer than its queue and executions
         hold are counted, since nothing keeps so many away.
 
     Returns
@@ -151,12 +155,12 @@ def queued(network: contract.ModelSpec) -> int:
 
 
 def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:
-    """How many requests of a size a network's queue and an execution hold at most.
+    """How many requests of a size a network's queue and its executions hold at most.
 
     Smaller ones may be more, and need no more memory.
     """
     largest_batch = network.max_batch_size * tile_px**2 / request_pixels
-    return queued(network) + min(queued(network), largest_batch)
+    return queued(network) + EXECUTIONS * min(queued(network), largest_batch)
 
 
 @dataclass(frozen=True)
