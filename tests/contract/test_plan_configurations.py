@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.plans.profiles import profiles
+from smlm_pipeline.plans.profiles import ensemble_of, profiles
 from smlm_pipeline.sizing import pools
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -74,19 +74,20 @@ def test_graphs_are_for_whole_chunks_of_the_smallest_tile(name: str) -> None:
         assert tuple(graph.input[contract.NORMALIZED.name].dim) == usual[1:]
 
 
-def test_the_queue_and_an_execution_fit_the_cuda_pool() -> None:
-    """At the largest tile, where a request needs most."""
-    found = _configuration(contract.UNET.name)
-    queued = found.dynamic_batching.default_queue_policy.max_queue_size
-    frames = profiles(contract.UNET.name, largest_tile_px=LARGEST_PX)[-1].usual[0]
-    assert queued + found.max_batch_size // frames == pools.IN_FLIGHT
-
-
 @each_network
-def test_every_network_bounds_its_queue_alike(name: str) -> None:
-    policies = [
-        _configuration(each).dynamic_batching.default_queue_policy for each in contract.NETWORKS
-    ]
-    found = _configuration(name).dynamic_batching.default_queue_policy
-    assert all(found == policy for policy in policies)
-    assert 0 < found.max_queue_size <= pools.IN_FLIGHT
+def test_the_queue_and_the_executions_fit_the_cuda_pool(name: str) -> None:
+    """At the largest tile, where a request needs most; an execution takes those that waited."""
+    found, network = _configuration(name), contract.NETWORKS[name]
+    queued = found.dynamic_batching.default_queue_policy.max_queue_size
+    frames = profiles(name, largest_tile_px=LARGEST_PX)[-1].usual[0]
+    assert queued == pools.queued(network) > 0
+    held = queued + 3 * min(queued, found.max_batch_size // frames)
+    assert held >= pools.IN_FLIGHT
+    (answer,) = network.outputs
+    values = contract.NORMALIZED.dims[0] + answer.dims[0] * (
+        contract.MAP_ZOOM**2 if answer == contract.MAP else 1
+    )
+    pool = pools.sizes(
+        [ensemble_of(name)], tile_px=LARGEST_PX, frames=None, zoom=8, in_flight=1
+    ).cuda_pool_bytes
+    assert pool >= pools.HEADROOM * held * frames * LARGEST_PX**2 * 4 * values

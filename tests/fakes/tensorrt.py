@@ -22,6 +22,9 @@ from fakes import cupy
 
 __version__ = "10.13.3.9"
 
+_MEMORY = 1 << 40
+"""What the GPU has for an engine's contexts."""
+
 
 class ILogger:
     """Bound classes want their own ``__init__`` called, not super's."""
@@ -174,8 +177,10 @@ class IBuilderConfig:
         self.profiles.append(profile)
         return len(self.profiles) - 1
 
-    def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache:
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache | None:
         _check(serialized_timing_cache, bytes)
+        if serialized_timing_cache and not serialized_timing_cache.startswith(b"timings of "):
+            return None
         return ITimingCache(serialized_timing_cache)
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
@@ -186,9 +191,7 @@ class IBuilderConfig:
         self._cache = cache
         return True
 
-    def get_timing_cache(self) -> ITimingCache:
-        if self._cache is None:
-            raise AssertionError("no timing cache was set")
+    def get_timing_cache(self) -> ITimingCache | None:
         return self._cache
 
 
@@ -223,7 +226,9 @@ class Builder:
             self.logger.log(ILogger.Severity.INFO, "looking at tactics")
             self.logger.log(ILogger.Severity.ERROR, "Could not find any implementation for node")
             return None
-        config.get_timing_cache().content = f"timings of {__version__}".encode()
+        cache = config.get_timing_cache()
+        if cache is not None:
+            cache.content = f"timings of {__version__}".encode()
         told = {
             "version": __version__,
             "flags": [flag.name for flag in sorted(config.flags)],
@@ -241,9 +246,12 @@ class IExecutionContext:
         self._addresses: dict[str, int] = {}
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        """With ``ON_PROFILE_CHANGE`` this is where the memory is taken."""
         _check(stream_handle, int)
         self._profile = profile_index
-        return 0 <= profile_index < self._engine.num_optimization_profiles
+        if not 0 <= profile_index < self._engine.num_optimization_profiles:
+            return False
+        return self._engine._take(profile_index)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         smallest, _, largest = self._engine.profiles[self._profile][name]
@@ -280,13 +288,23 @@ class IExecutionContext:
 
 
 class ICudaEngine:
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, told: dict[str, Any], logger: ILogger) -> None:
         self.profiles = told["profiles"]
+        self._logger, self._free = logger, _MEMORY
         self.session = onnxruntime.InferenceSession(
             bytes.fromhex(told["network"]), providers=["CPUExecutionProvider"]
         )
         ends = (*self.session.get_inputs(), *self.session.get_outputs())
         self.names: list[str] = [each.name for each in ends]
+
+    def _take(self, profile_index: int) -> bool:
+        """Whether a context finds room for its activations."""
+        self._free -= self.get_device_memory_size_for_profile_v2(profile_index)
+        if self._free < 0:
+            self._logger.log(
+                ILogger.Severity.ERROR, "Requested amount of GPU memory: out of memory"
+            )
+        return self._free >= 0
 
     @property
     def num_optimization_profiles(self) -> int:
@@ -323,7 +341,7 @@ class Runtime:
         if told["version"] != __version__:
             self._logger.log(ILogger.Severity.ERROR, "The engine plan file is not compatible")
             return None
-        return ICudaEngine(told)
+        return ICudaEngine(told, self._logger)
 
 
 def _at(address: int, shape: tuple[int, ...]) -> Any:

@@ -14,7 +14,6 @@ import pytest
 from smlm_pipeline import contract
 from smlm_pipeline.errors import PlanError
 from smlm_pipeline.network import Network
-from smlm_pipeline.plans.cache import PlanCache
 from smlm_pipeline.plans.devices import open_tensorrt
 from smlm_pipeline.plans.key import Choices
 from smlm_pipeline.plans.prepare import Prepared, prepare
@@ -45,8 +44,8 @@ def repository(model_repository: Path, tmp_path_factory: pytest.TempPathFactory)
 def _prepare(repository: Path, compiler: TensorRT) -> list[Prepared]:
     return prepare(
         repository,
-        PlanCache(repository.parent / "cache"),
-        compiler,
+        repository.parent / "cache",
+        lambda: compiler,
         choices=Choices(),
         largest_tile_px=LARGEST_PX,
         tell=lambda _: None,

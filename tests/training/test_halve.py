@@ -173,6 +173,17 @@ def test_nothing_to_compare_with_is_refused(
         halve_network(network, tmp_path / "half.onnx")
 
 
+def test_a_film_that_this_release_does_not_score(
+    network: Path, scores: dict[str, Any], tmp_path: Path
+) -> None:
+    write_card(network, **{SCORES: {**WHOLE, "of old": WHOLE["film"]}})
+    with pytest.raises(
+        ContractError, match=r"3 values of NMSE for the film of old, and .* measures 0"
+    ):
+        halve_network(network, tmp_path / "half.onnx")
+    assert not (tmp_path / "half.onnx").exists()
+
+
 def test_the_network_itself_stays(network: Path, scores: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match="is the network itself, which stays"):
         halve_network(network, network.parent / ".." / "exported" / "model.onnx")
@@ -244,3 +255,12 @@ def test_reference_is_written_anew(network: Path, tmp_path: Path) -> None:
     result = _run("reference", tmp_path / "nothing.onnx")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "expected an exported network" in result.stderr
+
+
+def test_no_reference_of_what_is_no_network(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("# No network\n")
+    result = _run("reference", file)
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert f"{file} is not a network that ONNX Runtime can read" in result.stderr
+    assert [*tmp_path.iterdir()] == [file]

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import pytest
 
 from smlm_pipeline.errors import OutputError, PlanError
 from smlm_pipeline.plans.cache import Entry, PlanCache, replace_file
-from smlm_pipeline.plans.key import Choices, PlanKey
+from smlm_pipeline.plans.key import Choices, PlanKey, sha256
 from smlm_pipeline.plans.profiles import profiles
-from smlm_pipeline.plans.sidecar import Record, sha256
+from smlm_pipeline.plans.sidecar import Record
 
 KEY = PlanKey("ab" * 32, "fp32", "10.13.3", "8.6", Choices(), profiles("unet", largest_tile_px=64))
 OTHER = replace(KEY, compute_capability="8.9")
@@ -43,7 +44,7 @@ def _entry(key: PlanKey = KEY, plan: bytes = PLAN) -> Entry:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> PlanCache:
-    return PlanCache(tmp_path / "cache")
+    return PlanCache(tmp_path / "cache", print)
 
 
 def _names(cache_folder: Path) -> list[str]:
@@ -54,7 +55,7 @@ def test_what_is_stored_is_found_again(cache: PlanCache, tmp_path: Path) -> None
     assert cache.find(KEY) is None
     cache.store(KEY, _entry())
     assert cache.find(KEY) == _entry()
-    assert PlanCache(tmp_path / "cache").find(KEY) == _entry()
+    assert PlanCache(tmp_path / "cache", print).find(KEY) == _entry()
     assert cache.find(OTHER) is None
     assert _names(tmp_path / "cache") == [KEY.digest]
     assert _names(tmp_path / "cache" / KEY.digest) == ["model.plan", "plan.json"]
@@ -114,7 +115,7 @@ def test_a_full_disk_leaves_what_was_there(
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"plan cache .* cannot be written to .* with --cache"):
-        PlanCache(tmp_path / "file" / "cache")
+        PlanCache(tmp_path / "file" / "cache", print)
 
 
 def test_timings_are_kept_for_a_version_and_a_gpu(cache: PlanCache) -> None:
@@ -126,7 +127,7 @@ def test_timings_are_kept_for_a_version_and_a_gpu(cache: PlanCache) -> None:
 
 
 def _build_unless_there(folder: Path, start: object, built: object) -> None:
-    cache = PlanCache(folder)
+    cache = PlanCache(folder, print)
     start.wait(60)  # type: ignore[attr-defined]
     with cache.locked(KEY):
         if cache.find(KEY) is None:
@@ -148,6 +149,63 @@ def test_of_several_processes_one_builds(tmp_path: Path) -> None:
     assert built.empty()
     built.close()
     built.join_thread()
+
+
+def test_a_wait_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smlm_pipeline.plans.cache._SILENT_S", 0.1)
+    told: list[str] = []
+    begun = threading.Event()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        begun.set()
+
+    def wait() -> None:
+        with PlanCache(tmp_path / "cache", tell).locked(KEY):
+            told.append("locked")
+
+    waiting = threading.Thread(target=wait)
+    with PlanCache(tmp_path / "cache", told.append).locked(KEY):
+        assert told == []
+        waiting.start()
+        assert begun.wait(60)
+    waiting.join(60)
+    assert told == ["waiting for another process that builds the same plan: minutes", "locked"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOLCK])
+def test_a_lock_that_cannot_be_had(
+    number: int, cache: PlanCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modes do not stop root, and this file system has locks: the answer is made up."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if number == errno.EACCES:
+        monkeypatch.setattr(Path, "open", refuse)
+    else:
+        monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OutputError, match=r"to \(.*\); .* can lock files"), cache.locked(KEY):
+        pytest.fail("it is locked")
+
+
+def test_what_a_killed_process_left_goes(cache: PlanCache, tmp_path: Path) -> None:
+    """Only what was of this key: another may be under way."""
+    for key in (KEY, OTHER):
+        left = tmp_path / "cache" / f".building-{key.digest}-x" / "entry"
+        left.mkdir(parents=True)
+        (left / "model.plan").write_bytes(PLAN)
+    cache.store(KEY, _entry())
+    assert _names(tmp_path / "cache") == sorted([f".building-{OTHER.digest}-x", KEY.digest])
+
+
+def test_timings_that_cannot_be_read_are_none(cache: PlanCache, tmp_path: Path) -> None:
+    cache.keep_timing_cache(KEY, b"learnt")
+    (file,) = (tmp_path / "cache").glob("timing-*")
+    file.unlink()
+    file.mkdir()
+    assert cache.timing_cache(KEY) == b""
 
 
 def test_a_lock_of_one_key_leaves_others_free(cache: PlanCache) -> None:

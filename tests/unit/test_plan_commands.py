@@ -87,12 +87,27 @@ def test_refusals_have_a_code_and_a_reason(
     assert message in result.stderr
 
 
+def test_a_wrong_option_is_told_first_and_touches_nothing(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    plan = repository / "unet" / "1" / "model.plan"
+    plan.write_bytes(b"whatever")
+    result = _build(repository, "--largest-tile-px", "300")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "largest tile is 300 pixels; expected one of 64, 128" in result.stderr
+    assert plan.exists()
+
+
 def test_a_machine_without_tensorrt_says_how_to_get_it(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
+    plan = repository / "unet" / "1" / "model.plan"
+    plan.write_bytes(b"of whom, nobody here can tell")
     result = _build(repository)
     assert (result.exit_code, result.stdout) == (8, "")
+    assert not plan.exists()
     assert "recon-client: a TensorRT plan needs the Python package tensorrt" in result.stderr
     assert "pip install tensorrt" in result.stderr
 
@@ -123,11 +138,19 @@ def test_sizes_of_one_model_as_json() -> None:
     assert json.loads(result.stdout) == expected.as_dict()
 
 
+def test_sizes_for_the_environment_of_many_clients() -> None:
+    """More requests than one client may have under way, which is 64."""
+    arguments = ["plan", "sizes", "--model", "reconstruction", "--in-flight", "200"]
+    result = CliRunner().invoke(app, [*arguments, "--environment"])
+    assert (result.exit_code, result.stdout) == (0, f"RECON_NORMALIZED_BYTES_MOST={16 << 20}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "segmentation"], "no model 'segmentation'; expected reconstruction or"),
         (["--tile-px", "1000"], "tile is 1000; expected a whole number from 64 to 512"),
+        (["--in-flight", "0"], "in-flight is 0; expected a whole number from 1"),
         (["--frames", "100"], "chunk-frames is 100; expected a whole number from 1 to 64"),
     ],
 )

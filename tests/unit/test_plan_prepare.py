@@ -15,8 +15,8 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import DETECTIONS, MAP, write_network
 from fakes.plans import RuntimeCompiler, write_repository
 from smlm_pipeline.errors import ContractError, OutputError, PlanError, SettingError
-from smlm_pipeline.plans.cache import PlanCache
-from smlm_pipeline.plans.key import Choices
+from smlm_pipeline.plans.compiler import Compiled
+from smlm_pipeline.plans.key import Choices, sha256
 from smlm_pipeline.plans.prepare import Prepared, prepare
 from smlm_training.delivery.reference import make_reference
 
@@ -47,8 +47,8 @@ def _prepare(
 ) -> list[Prepared]:
     return prepare(
         repository,
-        PlanCache(repository.parent / "cache"),
-        compiler,
+        repository.parent / "cache",
+        lambda: compiler,
         choices=Choices(tf32=tf32),
         largest_tile_px=512,
         tell=(lines if lines is not None else []).append,
@@ -176,6 +176,55 @@ def test_a_kept_plan_is_asked_again(
     compiler.error = 0.0
     (done,) = _prepare(repository, compiler)
     assert (done.from_cache, compiler.builds) == (False, 3)
+
+
+def test_what_is_built_anew_takes_the_place_of_what_was_kept(
+    repository: Path, version: Path, compiler: RuntimeCompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in place is the kept plan: it may not stay under the record of the new one."""
+    _prepare(repository, compiler)
+    kept = (version / "model.plan").read_bytes()
+    load = compiler.load
+
+    def load_unless_kept(plan: bytes) -> object:
+        if plan == kept:
+            raise PlanError("of yesterday's driver")
+        return load(plan.removesuffix(b" anew"))
+
+    def compile_anew(*_: object) -> Compiled:
+        assert not (version / "model.plan").exists()
+        return Compiled(kept + b" anew", b"")
+
+    monkeypatch.setattr(compiler, "load", load_unless_kept)
+    monkeypatch.setattr(compiler, "compile", compile_anew)
+    (done,) = _prepare(repository, compiler)
+    placed = (version / "model.plan").read_bytes()
+    assert (done.from_cache, placed) == (False, kept + b" anew")
+    assert json.loads((version / "plan.json").read_text())["plan_sha256"] == sha256(placed)
+
+
+def test_all_have_a_plan_or_none(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    write_repository(repository.parent / "other", MAP, model="unet_map")
+    (repository.parent / "other" / "unet_map").rename(repository / "unet_map")
+    _prepare(repository, compiler)
+    (repository / "unet_map" / "1" / "reference.npz").unlink()
+    with pytest.raises(ContractError, match="which a plan is judged by"):
+        _prepare(repository, compiler)
+    for folder in (version, repository / "unet_map" / "1"):
+        assert {"model.plan", "plan.json"}.isdisjoint(_names(folder))
+
+
+def test_a_network_that_is_missing_leaves_the_others_none(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    (repository / "unet_map").mkdir()
+    (repository / "unet_map" / "config.pbtxt").touch()
+    with pytest.raises(SettingError, match=r"no network in .*unet_map: expected 1/model.onnx"):
+        _prepare(repository, compiler)
+    assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
 
 
 def test_a_plan_that_was_there_and_does_not_fit_goes_first(

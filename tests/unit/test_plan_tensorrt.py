@@ -104,6 +104,20 @@ def test_what_another_version_learnt_is_left(compiler: TensorRT, network: Path) 
     assert found.timing_cache == b"timings of 10.13.3.9"
 
 
+def test_what_cannot_be_read_is_left(compiler: TensorRT, network: Path) -> None:
+    found = compiler.compile(network.read_bytes(), PROFILES, Choices(), b"torn")
+    assert found.timing_cache == b"timings of 10.13.3.9"
+
+
+def test_a_build_without_timings(
+    compiler: TensorRT, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trt.IBuilderConfig, "create_timing_cache", lambda *_: None)
+    found = compiler.compile(network.read_bytes(), PROFILES, Choices(), b"")
+    assert found.timing_cache == b""
+    assert compiler.load(found.plan)
+
+
 def test_an_operator_that_it_does_not_know(compiler: TensorRT, tmp_path: Path) -> None:
     graph = DETECTIONS.replace(
         "DETECTIONS = Conv(NORMALIZED, weights)",
@@ -155,6 +169,19 @@ def test_a_plan_passes_the_gate(compiler: TensorRT, network: Path) -> None:
 def test_memory_is_told_for_each_profile(compiler: TensorRT, network: Path) -> None:
     found = compiler.load(_plan(compiler, network)).activation_bytes
     assert found == tuple(int(np.prod(each.largest)) for each in PROFILES)
+
+
+@pytest.mark.parametrize("where", ["at the context", "at the profile"])
+def test_a_gpu_that_is_too_small(
+    where: str, compiler: TensorRT, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(compiler, network)
+    if where == "at the context":
+        monkeypatch.setattr(trt.ICudaEngine, "create_execution_context", lambda *_: None)
+    else:
+        monkeypatch.setattr(trt, "_MEMORY", 1 << 20)
+    with pytest.raises(PlanError, match=r"no context for profile \d: .* smaller --largest-tile-px"):
+        compiler.load(plan)
 
 
 def test_frames_out_of_the_profile_are_refused(compiler: TensorRT, network: Path) -> None:

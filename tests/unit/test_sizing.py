@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smlm_pipeline import contract
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.settings import IN_FLIGHT_MOST
 from smlm_pipeline.sizing import pools
 from smlm_pipeline.sizing.pools import Sizes, sizes
@@ -18,7 +19,7 @@ def _sizes(
     tile_px: int = 512,
     frames: int | None = 8,
     zoom: int = 8,
-    in_flight: int = 4,
+    in_flight: int = 64,
 ) -> Sizes:
     return sizes([model], tile_px=tile_px, frames=frames, zoom=zoom, in_flight=in_flight)
 
@@ -26,35 +27,39 @@ def _sizes(
 def test_values() -> None:
     """Two megapixels: 16 MiB normalised and 40 MiB of detections a request, 64.5 MiB of image."""
     assert _sizes() == Sizes(
-        cuda_pool_bytes=292 * MIB,  # 1.3 x 4 x (16 + 40)
-        pinned_pool_bytes=84 * MIB,  # 1.3 x 4 x 16
+        cuda_pool_bytes=4660 * MIB,  # 1.3 x 64 x (16 + 40)
+        pinned_pool_bytes=1332 * MIB,  # 1.3 x 64 x 16
         shm_default_bytes=65 * MIB,
         shm_growth_bytes=65 * MIB,
         shm_total_bytes=2 * (65 + 65 + 105) * MIB,
+        normalized_bytes_most=16 * MIB,
     )
 
 
 def test_values_of_a_map_network() -> None:
     """One megapixel of four frames: 8 MiB normalised, 256 MiB of maps."""
     found = _sizes("reconstruction_map", frames=4)
-    assert found.cuda_pool_bytes == 1373 * MIB  # 1.3 x 4 x (8 + 256)
-    assert found.pinned_pool_bytes == 42 * MIB
+    assert found.cuda_pool_bytes == 21965 * MIB  # 1.3 x 64 x (8 + 256)
+    assert found.pinned_pool_bytes == 666 * MIB
     assert found.shm_total_bytes == 2 * (65 + 264 + 321) * MIB
 
 
 def test_the_formula_for_tensors_on_the_gpu() -> None:
     """bytes >= requests x frames x pixels x 4 x (channels in + channels out) x 1.3."""
     channels = contract.NORMALIZED.dims[0] + contract.DETECTIONS.dims[0]
-    needed = 1.3 * 3 * 16 * 256**2 * 4 * channels
-    found = _sizes(tile_px=256, frames=16, in_flight=3).cuda_pool_bytes
+    needed = 1.3 * 50 * 16 * 256**2 * 4 * channels
+    found = _sizes(tile_px=256, frames=16, in_flight=50).cuda_pool_bytes
     assert needed <= found < needed + MIB
 
 
 @pytest.mark.parametrize(
     ("what", "grows"),
     [
-        ({"frames": 16}, {"cuda_pool_bytes", "pinned_pool_bytes", "shm_total_bytes"}),
-        ({"in_flight": 8}, {"cuda_pool_bytes", "pinned_pool_bytes"}),
+        (
+            {"frames": 16},
+            {"cuda_pool_bytes", "pinned_pool_bytes", "shm_total_bytes", "normalized_bytes_most"},
+        ),
+        ({"in_flight": 128}, {"cuda_pool_bytes", "pinned_pool_bytes"}),
         ({"zoom": 16}, {"shm_default_bytes", "shm_growth_bytes", "shm_total_bytes"}),
         ({"tile_px": 256}, set()),
     ],
@@ -74,23 +79,50 @@ def test_a_map_network_has_a_zoom_of_its_own() -> None:
     assert _sizes("reconstruction_map", zoom=20) == _sizes("reconstruction_map")
 
 
-def test_any_ensemble_may_be_asked_by_all() -> None:
-    """Pools are for the one that needs most; ``normalize`` has one region, whoever is asked."""
+def test_each_network_has_a_queue_of_its_own() -> None:
+    """So all may be full at once; ``normalize`` has one region, whoever is asked."""
     needs = [_sizes(name, frames=None) for name in contract.STEPS]
-    found = sizes(list(contract.STEPS), tile_px=512, frames=None, zoom=8, in_flight=4)
-    assert found.cuda_pool_bytes == max(need.cuda_pool_bytes for need in needs)
-    assert found.pinned_pool_bytes == max(need.pinned_pool_bytes for need in needs)
+    found = sizes(list(contract.STEPS), tile_px=512, frames=None, zoom=8, in_flight=64)
+    rounding = len(needs) * MIB
+    for pool in ("cuda_pool_bytes", "pinned_pool_bytes"):
+        together = sum(need.as_dict()[pool] for need in needs)
+        assert together - rounding <= found.as_dict()[pool] <= together
     assert found.shm_total_bytes < sum(need.shm_total_bytes for need in needs)
     assert found.shm_total_bytes >= 2 * len(contract.NETWORKS) * found.shm_default_bytes
 
 
+@pytest.mark.parametrize("name", contract.STEPS)
+def test_what_the_queue_lets_in_has_room_however_few_are_expected(name: str) -> None:
+    network = contract.STEPS[name][1]
+    found = _sizes(name, frames=1, in_flight=1)
+    answer = 4 * network.outputs[0].dims[0] * (64 if contract.MAP in network.outputs else 1)
+    one = 512**2 * (4 * contract.NORMALIZED.dims[0] + answer)
+    assert found.cuda_pool_bytes >= 1.3 * 4 * pools.queued(network) * one
+    assert found == _sizes(name, frames=1, in_flight=4 * pools.queued(network))
+
+
+def test_a_smaller_tile_may_be_the_larger_request() -> None:
+    """A client sends 4 frames of 256 pixels to a map network, and one of 384."""
+    found = _sizes("reconstruction_map", tile_px=384, frames=None)
+    assert found.normalized_bytes_most == 4 * 256**2 * 4 * contract.NORMALIZED.dims[0]
+
+
+def test_normalize_is_told_what_the_pools_are_for() -> None:
+    assert _sizes(frames=64).environment() == [f"RECON_NORMALIZED_BYTES_MOST={128 * MIB}"]
+
+
+def test_no_requests_at_all() -> None:
+    with pytest.raises(SettingError, match="in-flight is 0; expected a whole number from 1"):
+        _sizes(in_flight=0)
+
+
 def test_the_same_steps_need_no_more() -> None:
-    twice = sizes(["reconstruction"] * 2, tile_px=512, frames=8, zoom=8, in_flight=4)
+    twice = sizes(["reconstruction"] * 2, tile_px=512, frames=8, zoom=8, in_flight=64)
     assert twice == _sizes()
 
 
 def test_flags_of_the_server() -> None:
-    assert Sizes(MIB, 2 * MIB, 3 * MIB, 4 * MIB, 5 * MIB).flags(1) == [
+    assert Sizes(MIB, 2 * MIB, 3 * MIB, 4 * MIB, 5 * MIB, 6).flags(1) == [
         "--cuda-memory-pool-byte-size=0:1048576",
         "--pinned-memory-pool-byte-size=2097152",
         "--backend-config=python,shm-default-byte-size=3145728",

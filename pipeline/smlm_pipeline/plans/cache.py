@@ -4,6 +4,7 @@
 
     CACHE/<sha256 of the key>/model.plan    and plan.json, renamed into place together
     CACHE/<sha256 of the key>.lock          held by whoever builds this plan
+    CACHE/.building-<sha256 of the key>-*   not yet whole; the next builder removes a dead one's
     CACHE/timing-<TensorRT>-sm<GPU>.cache   which kernels are fast, for the next build
 
 An entry is only read if its plan is the one that its sidecar tells of, to the last
@@ -16,17 +17,20 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from smlm_pipeline.errors import OutputError, PlanError
 from smlm_pipeline.plans.key import PlanKey
-from smlm_pipeline.plans.sidecar import SIDECAR_FILE, Record, read_record
-
-PLAN_FILE = "model.plan"
+from smlm_pipeline.plans.sidecar import PLAN_FILE, SIDECAR_FILE, Record, read_record
 
 _STAGING_PREFIX = ".building-"
+
+_SILENT_S = 1.0
+"""How long a lock is waited for before that is told."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class PlanCache:
     ----------
     folder : Path
         On a file system that knows locks.
+    tell : callable
+        Takes a line about what is being waited for.
 
     Raises
     ------
@@ -51,8 +57,8 @@ class PlanCache:
         If this user cannot write in it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+        self._folder, self._tell = folder, tell
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -66,16 +72,26 @@ class PlanCache:
         ------
         PlanError
             If this system has no such locks.
+        OutputError
+            If this folder's file system has none, or the lock is another user's.
         """
-        try:
-            import fcntl
-        except ModuleNotFoundError as error:
-            raise PlanError(
-                "plans are built where the server runs, on Linux; this system cannot lock files"
-            ) from error
-        with (self._folder / f"{key.digest}.lock").open("wb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        locks = _locks()
+        with contextlib.ExitStack() as held:
+            with self._writing():
+                stream = held.enter_context((self._folder / f"{key.digest}.lock").open("wb"))
+                self._wait_for(locks, stream)
             yield
+
+    def _wait_for(self, locks: Any, stream: BinaryIO) -> None:
+        """Lock a file; say so if that takes long, as it does while another builds."""
+        silent_until_s = time.monotonic() + _SILENT_S
+        while time.monotonic() < silent_until_s:
+            with contextlib.suppress(BlockingIOError):
+                locks.flock(stream, locks.LOCK_EX | locks.LOCK_NB)
+                return
+            time.sleep(_SILENT_S / 20)
+        self._tell("waiting for another process that builds the same plan: minutes")
+        locks.flock(stream, locks.LOCK_EX)
 
     def find(self, key: PlanKey) -> Entry | None:
         """The plan of a key, if it is there and whole."""
@@ -95,29 +111,45 @@ class PlanCache:
         OutputError
             If there is no room.
         """
-        place = self._folder / key.digest
+        prefix = f"{_STAGING_PREFIX}{key.digest}-"
+        with self._writing():
+            for left in self._folder.glob(f"{prefix}*"):
+                shutil.rmtree(left)  # of a process that was killed, or it would hold the key
         with (
             self._writing(),
-            tempfile.TemporaryDirectory(dir=self._folder, prefix=_STAGING_PREFIX) as staging,
+            tempfile.TemporaryDirectory(dir=self._folder, prefix=prefix) as staging,
         ):
             staged = Path(staging) / "entry"
             staged.mkdir()
             write_durably(staged / PLAN_FILE, entry.plan)
             write_durably(staged / SIDECAR_FILE, entry.record.as_json())
-            self.drop(key)
-            staged.rename(place)
+            self._remove(key)
+            staged.rename(self._folder / key.digest)
 
     def drop(self, key: PlanKey) -> None:
-        """Forget the plan of a key, if there is one; hold the key meanwhile."""
+        """Forget the plan of a key, if there is one; hold the key meanwhile.
+
+        Raises
+        ------
+        OutputError
+            If it belongs to another user.
+        """
+        with self._writing():
+            self._remove(key)
+
+    def _remove(self, key: PlanKey) -> None:
         place = self._folder / key.digest
         if place.exists():
             shutil.rmtree(place)
 
     def timing_cache(self, key: PlanKey) -> bytes:
-        """What builds with this TensorRT on such a GPU have learnt; empty to begin with."""
+        """What builds with this TensorRT on such a GPU have learnt; empty if that is not to be had.
+
+        A build without it takes longer and is no other.
+        """
         try:
             return self._timing_file(key).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return b""
 
     def keep_timing_cache(self, key: PlanKey, content: bytes) -> None:
@@ -132,12 +164,24 @@ class PlanCache:
         except OSError as error:
             raise OutputError(
                 f"the plan cache {self._folder} cannot be written to ({error.strerror}); expected "
-                "a folder of this user with room for plans: name another with --cache"
+                "a folder of this user, with room for plans, on a file system that can lock files: "
+                "name another with --cache"
             ) from error
 
     def _timing_file(self, key: PlanKey) -> Path:
         name = f"timing-{key.tensorrt_version}-sm{key.compute_capability}.cache"
         return self._folder / name
+
+
+def _locks() -> Any:
+    """Python's module for them, which is on Unix only."""
+    try:
+        import fcntl
+    except ModuleNotFoundError as error:
+        raise PlanError(
+            "plans are built where the server runs, on Linux; this system cannot lock files"
+        ) from error
+    return fcntl
 
 
 def replace_file(file: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ from smlm_pipeline.plans.profiles import Profile
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan, and what the compiler learnt of kernels while it looked for the fastest."""
+    """A plan, and what the compiler learnt of kernels on the way; empty if it does not tell."""
 
     plan: bytes
     timing_cache: bytes

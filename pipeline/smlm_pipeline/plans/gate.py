@@ -14,9 +14,9 @@ TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2}
 """Largest difference that is accepted, as a share of the largest value of the same channel.
 
 Estimates, not yet measured on a GPU. For FP32 it is what an export may differ from Keras.
-Factors in TF32 and all values in FP16 have 11 significant bits; rounding every value of the
-network that ships to them moved its answers by 2e-3 in ONNX Runtime, and a GPU adds up in
-another order."""
+Factors in TF32 and all values in FP16 have 11 significant bits; making the
+`unet` that ships FP16 moved its answers by 1.6e-3 in ONNX Runtime, and a GPU adds up
+in another order."""
 
 _SMALLEST_SCALE = 1e-6
 """Divisor for a channel that is zero everywhere."""

@@ -17,8 +17,8 @@ RECIPE = 1
 class Choices:
     """What is left to choose when a plan is built.
 
-    ``tf32`` lets tensor cores round FP32 factors to 10 bits of mantissa: faster, and
-    about a thousand times coarser, so it is off unless asked for. ``workspace_bytes``
+    ``tf32`` lets tensor cores round FP32 factors to 10 bits of mantissa instead of 23:
+    faster, and 2^13 times coarser, so it is off unless asked for. ``workspace_bytes``
     is what a single kernel may use beside the activations.
     """
 
@@ -49,4 +49,9 @@ class PlanKey:
     def digest(self) -> str:
         """SHA-256 of everything above, in hexadecimal: the plan's name in the cache."""
         text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256(text.encode())
+
+
+def sha256(content: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

@@ -5,22 +5,22 @@ Read this first: the path of one network is ``_Preparation.run``.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.errors import OutputError, PlanError, SettingError
+from smlm_pipeline.errors import PlanError, SettingError
 from smlm_pipeline.plans import gate
-from smlm_pipeline.plans.cache import PLAN_FILE, Entry, PlanCache, replace_file
+from smlm_pipeline.plans.cache import Entry, PlanCache
 from smlm_pipeline.plans.compiler import Compiler, Executor
-from smlm_pipeline.plans.key import Choices, PlanKey
-from smlm_pipeline.plans.profiles import profiles
+from smlm_pipeline.plans.key import Choices, PlanKey, sha256
+from smlm_pipeline.plans.placing import nothing_left_by_failure, put, withdraw
+from smlm_pipeline.plans.profiles import Profile, profiles
 from smlm_pipeline.plans.reference import Reference, read_reference
-from smlm_pipeline.plans.sidecar import SIDECAR_FILE, Record, sha256
+from smlm_pipeline.plans.sidecar import Record
 from smlm_pipeline.repository import network_file
 
 
@@ -37,8 +37,8 @@ class Prepared:
 
 def prepare(
     model_repository: Path,
-    cache: PlanCache,
-    compiler: Compiler,
+    cache_folder: Path,
+    open_compiler: Callable[[], Compiler],
     *,
     choices: Choices,
     largest_tile_px: int,
@@ -46,17 +46,18 @@ def prepare(
 ) -> list[Prepared]:
     """Put a plan beside the newest network of every model that is one.
 
-    A plan that lies there and is not the right one is removed before one is built,
-    and any by a failure, so that nothing is left that a server could load by mistake.
+    Options are looked at first, and if they are wrong all stays as it was. After that
+    any failure, a missing compiler's too, withdraws the plans of all networks in all
+    versions: what nobody could judge is nothing that a server may load.
 
     Parameters
     ----------
     model_repository : Path
         With ``model.onnx`` and ``reference.npz`` in each network's newest version.
-    cache : PlanCache
+    cache_folder : Path
         Where plans are kept between starts.
-    compiler : Compiler
-        TensorRT on the GPU that will serve.
+    open_compiler : callable
+        Gives TensorRT on the GPU that will serve, or raises.
     choices : Choices
         What the compiler is told.
     largest_tile_px : int
@@ -67,14 +68,29 @@ def prepare(
     Raises
     ------
     SettingError
-        If the repository has no network.
+        If the repository has no network, or lacks one of which it has the folder.
     ContractError
         If a network lacks its reference, or does not fit this release.
     PlanError
         If a plan cannot be built or does not answer as its network does.
     OutputError
-        If the repository cannot be written to.
+        If the repository or the cache cannot be written to.
     """
+    asked = {name: profiles(name, largest_tile_px=largest_tile_px) for name in contract.NETWORKS}
+    names = _networks(model_repository)
+    with nothing_left_by_failure(model_repository, names):
+        files = {name: network_file(model_repository, name) for name in names}
+        compiler, cache = open_compiler(), PlanCache(cache_folder, tell)
+        done = []
+        for name, file in files.items():
+            reference = read_reference(file, contract.NETWORKS[name])
+            key = _key(reference, compiler, choices, asked[name])
+            done.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
+        return done
+
+
+def _networks(model_repository: Path) -> list[str]:
+    """The models of a repository that are networks."""
     names = [
         name for name in contract.NETWORKS if (model_repository / name / "config.pbtxt").exists()
     ]
@@ -83,21 +99,20 @@ def prepare(
             f"{model_repository} has none of the networks {', '.join(contract.NETWORKS)}; "
             "expected a model repository of this project"
         )
-    done = []
-    for name in names:
-        file = network_file(model_repository, name)
-        with _nothing_left_by_failure(file.parent):
-            reference = read_reference(file, contract.NETWORKS[name])
-            key = PlanKey(
-                reference.network_sha256,
-                reference.precision,
-                compiler.version,
-                compiler.compute_capability,
-                choices,
-                profiles(name, largest_tile_px=largest_tile_px),
-            )
-            done.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
-    return done
+    return names
+
+
+def _key(
+    reference: Reference, compiler: Compiler, choices: Choices, asked: tuple[Profile, ...]
+) -> PlanKey:
+    return PlanKey(
+        reference.network_sha256,
+        reference.precision,
+        compiler.version,
+        compiler.compute_capability,
+        choices,
+        asked,
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,7 @@ class _Preparation:
         version = self.file.parent
         with self.cache.locked(self.key):
             kept = self.cache.find(self.key)
-            _withdraw(version, right=kept)
+            withdraw(version, right=kept)
             difference = None if kept is None else self._passing(kept)
             if kept is None or difference is None:
                 self.tell(f"building the plan of {self.model} for {self.compiler.gpu}: minutes")
@@ -125,7 +140,7 @@ class _Preparation:
                 difference = entry.record.largest_difference
             else:
                 entry = kept
-            _put(version, entry)
+            put(version, entry)
         return Prepared(self.model, version.name, entry.record, difference, entry is kept)
 
     def _passing(self, kept: Entry) -> float | None:
@@ -135,6 +150,7 @@ class _Preparation:
         except PlanError as error:
             self.tell(f"the plan of {self.model} that was kept is of no more use: {error}")
             self.cache.drop(self.key)
+            withdraw(self.file.parent, right=None)  # it may lie there too
             return None
         return difference
 
@@ -148,7 +164,8 @@ class _Preparation:
             self.cache.timing_cache(self.key),
         )
         build_s = time.monotonic() - begin_s
-        self.cache.keep_timing_cache(self.key, compiled.timing_cache)
+        if compiled.timing_cache:
+            self.cache.keep_timing_cache(self.key, compiled.timing_cache)
         difference, executor = self._judged(compiled.plan)
         record = Record(
             model=self.model,
@@ -176,41 +193,3 @@ class _Preparation:
     @property
     def _allowed(self) -> float:
         return gate.tolerance(self.key.precision, tf32=self.key.choices.tf32)
-
-
-@contextlib.contextmanager
-def _nothing_left_by_failure(version: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _withdraw(version, right=None)
-        raise
-
-
-def _withdraw(version: Path, *, right: Entry | None) -> None:
-    """Remove a plan that is not the right one."""
-    placed = version / PLAN_FILE
-    try:
-        if placed.exists() and (right is None or placed.read_bytes() != right.plan):
-            placed.unlink()
-            (version / SIDECAR_FILE).unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritable(placed, error) from error
-
-
-def _put(version: Path, entry: Entry) -> None:
-    """Put a plan and its record where Triton loads it."""
-    placed = version / PLAN_FILE
-    try:
-        if not placed.exists():
-            replace_file(placed, entry.plan)
-        replace_file(version / SIDECAR_FILE, entry.record.as_json())
-    except OSError as error:
-        raise _unwritable(placed, error) from error
-
-
-def _unwritable(file: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{file} cannot be written ({error.strerror}); expected a model repository of this user: "
-        "copy it, and name the copy with --model-repository"
-    )

@@ -6,7 +6,6 @@ judged by its own network's answers, on machines that have no ONNX Runtime too.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.plans.key import sha256
 
 REFERENCE_FILE = "reference.npz"
 
@@ -66,23 +66,12 @@ def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
     """
     file = network_file.with_name(REFERENCE_FILE)
     remedy = f"write it anew with 'recon-train reference {network_file}'"
-    if not file.exists():
-        raise ContractError(f"no {file}, which a plan is judged by; {remedy}")
-    try:
-        with file.open("rb") as stream, np.load(stream) as stored:
-            found = Reference(
-                str(stored["network_sha256"]),
-                str(stored["precision"]),
-                stored["normalized"].astype(np.float32),
-                stored["answers"],
-            )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ContractError(f"{file} cannot be read ({error}); {remedy}") from error
-    sha256 = hashlib.sha256(network_file.read_bytes()).hexdigest()
-    if found.network_sha256 != sha256:
+    found = _stored(file, remedy)
+    network_sha256 = sha256(network_file.read_bytes())
+    if found.network_sha256 != network_sha256:
         raise ContractError(
             f"{file} is about the network {found.network_sha256}, and {network_file.name} beside "
-            f"it is {sha256}; {remedy}"
+            f"it is {network_sha256}; {remedy}"
         )
     if not _fits(found, spec):
         raise ContractError(
@@ -91,6 +80,22 @@ def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
             f"give; {remedy}"
         )
     return found
+
+
+def _stored(file: Path, remedy: str) -> Reference:
+    """What a file holds, whatever it is about."""
+    if not file.exists():
+        raise ContractError(f"no {file}, which a plan is judged by; {remedy}")
+    try:
+        with file.open("rb") as stream, np.load(stream) as stored:
+            return Reference(
+                str(stored["network_sha256"]),
+                str(stored["precision"]),
+                stored["normalized"].astype(np.float32),
+                stored["answers"],
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ContractError(f"{file} cannot be read ({error}); {remedy}") from error
 
 
 def _fits(found: Reference, spec: contract.ModelSpec) -> bool:

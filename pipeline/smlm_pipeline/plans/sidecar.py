@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smlm_pipeline.plans.key import PlanKey
+from smlm_pipeline.plans.key import PlanKey, sha256
+
+PLAN_FILE = "model.plan"
 
 SIDECAR_FILE = "plan.json"
 
@@ -39,11 +40,6 @@ class Record:
     def as_json(self) -> bytes:
         """What the file holds."""
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
-
-
-def sha256(content: bytes) -> str:
-    """In hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def read_record(file: Path) -> Record | None:

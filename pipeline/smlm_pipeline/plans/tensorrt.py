@@ -59,13 +59,12 @@ class TensorRT:
             self._trt, builder, log, network, versions.creation_flags(self._trt, self._major)
         )
         config = configured(self._trt, builder, profiles, choices)
-        cache = config.create_timing_cache(timing_cache)
-        if not config.set_timing_cache(cache, ignore_mismatch=False):
-            config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+        take_timings(config, timing_cache)
         plan = builder.build_serialized_network(definition, config)
         if plan is None:
             raise PlanError(f"TensorRT {self.version} built no plan: {log.told()}")
-        return Compiled(bytes(plan), bytes(config.get_timing_cache().serialize()))
+        learnt = config.get_timing_cache()
+        return Compiled(bytes(plan), b"" if learnt is None else bytes(learnt.serialize()))
 
     def load(self, plan: bytes) -> LoadedPlan:
         """Load a plan on the GPU.
@@ -126,13 +125,13 @@ class LoadedPlan:
 
     def _context(self, strategy: Any, profile: int) -> Any:
         context = self._engine.create_execution_context(strategy)
-        if context is None:
+        # with this strategy the memory is taken when the profile is selected
+        if context is None or not context.set_optimization_profile_async(profile, self._stream.ptr):
             raise PlanError(
                 f"TensorRT makes no context for profile {profile}: {self._log.told()}; its "
                 f"profiles hold {sum(self.activation_bytes) / 1e9:.1f} GB of activations at once: "
                 "where the GPU has less, build with a smaller --largest-tile-px"
             )
-        self._succeed(context.set_optimization_profile_async(profile, self._stream.ptr))
         self._stream.synchronize()
         return context
 
@@ -181,6 +180,14 @@ def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
             f"first called {contract.NORMALIZED.name}: export it anew with this release"
         )
     return definition
+
+
+def take_timings(config: Any, timing_cache: bytes) -> None:
+    """Let a build know what earlier ones learnt, or begin anew if that is of no use here."""
+    for content in (timing_cache, b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return
 
 
 def configured(trt: Any, builder: Any, profiles: Sequence[Profile], choices: Choices) -> Any:

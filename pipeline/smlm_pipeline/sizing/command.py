@@ -22,13 +22,16 @@ def sizes(
     ] = None,
     zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
     in_flight: Annotated[
-        int, typer.Option(help="Requests on one GPU at once, of all clients.")
+        int, typer.Option(help="Requests for one network at once, of all clients.")
     ] = pools.IN_FLIGHT,
     gpus: Annotated[int, typer.Option(min=1, help="How many GPUs the server uses.")] = 1,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Ensemble that is served, several times for several; default all."),
     ] = None,
+    environment: Annotated[
+        bool, typer.Option("--environment", help="Print NAME=VALUE for the server's environment.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
@@ -43,4 +46,4 @@ def sizes(
         if as_json:
             typer.echo(json.dumps(need.as_dict(), indent=2))
         else:
-            typer.echo("\n".join(need.flags(gpus)))
+            typer.echo("\n".join(need.environment() if environment else need.flags(gpus)))

@@ -20,7 +20,7 @@ CARD_FILE = "model.json"
 _PROBES = ((1, 16, 16), (3, 20, 36))
 """N, H and W of the blank frames that a network has to answer: two, for axes that are open."""
 
-_RUNTIME_ERRORS = (
+RUNTIME_ERRORS = (
     *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
     *(runtime.NoModel, runtime.NotImplemented, runtime.RuntimeException),
 )
@@ -101,7 +101,7 @@ def _checked_spec(network_file: Path, model: str | None, named: str) -> contract
         for probe in _PROBES:
             count, height, width = probe
             network.detect(np.zeros((count, *contract.NORMALIZED.dims[:1], height, width), "f4"))
-    except (*_RUNTIME_ERRORS, ValueError) as error:
+    except (*RUNTIME_ERRORS, ValueError) as error:
         raise ContractError(
             f"{network_file} does not answer frames of any number and size ({error}); expected a "
             "network of 'recon-train export'"

@@ -69,10 +69,16 @@ def halve_network(network_file: Path, output: Path) -> Halved:
             f"the card of {network_file} states no NMSE, beside which that of the FP16 network "
             "has to stand; export the run anew"
         )
+    card = _write(candidate.network, before, output)
+    return Halved(output, output.stat().st_size, card, before)
+
+
+def _write(network: bytes, before: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """Write network, card and reference, all or none; the card."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".halving-") as folder:
         staged = Path(folder) / output.name
-        onnx.save(halved(onnx.load_from_string(candidate.network)), staged)
+        onnx.save(halved(onnx.load_from_string(network)), staged)
         card = _card(before, staged)
         _check_growth(before, card)
         card_file = staged.with_name("model.json")
@@ -81,7 +87,7 @@ def halve_network(network_file: Path, output: Path) -> Halved:
         staged.replace(output)
         for file in beside:
             file.replace(output.with_name(file.name))
-    return Halved(output, output.stat().st_size, card, before)
+    return card
 
 
 def check_stated(card: Mapping[str, Any]) -> None:
@@ -117,7 +123,14 @@ def _card(before: Mapping[str, Any], network_file: Path) -> dict[str, Any]:
 def _check_growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     found = _nmse(after)
     for film, values_before in _nmse(before).items():
-        for value, value_before in zip(found.get(film, ()), values_before, strict=True):
+        values = found.get(film, [])
+        if len(values) != len(values_before):
+            raise ContractError(
+                f"the card states {len(values_before)} values of NMSE for the film {film}, and "
+                f"this release measures {len(values)}: export the run anew, so that both networks "
+                "are scored on the same films"
+            )
+        for value, value_before in zip(values, values_before, strict=True):
             growth = 100 * (value - value_before) / max(value_before, _LEAST_NMSE_PERCENT)
             if not growth <= GROWTH_MAX_PERCENT:
                 raise ContractError(

@@ -5,8 +5,9 @@ on their file system, synchronised with the disk, and renamed as a whole. A serv
 that polls or reloads sees the version with all its files, or does not see it.
 
 A version published here serves on a CPU at once. On a GPU the model is a TensorRT
-plan, compiled from ``model.onnx`` on that very GPU: the plan of the new version has
-to be built before a server there can load it, and is judged by ``reference.npz``.
+plan, compiled from ``model.onnx`` on a GPU of the same compute capability: the plan of
+the new version has to be built before a server there can load it, and is judged by
+``reference.npz``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import smlm_pipeline
 from smlm_pipeline import contract
 from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.plans.sidecar import PLAN_FILE
 from smlm_pipeline.repository import find_model_repository
 from smlm_training.delivery.candidate import CARD_FILE, read_candidate
 from smlm_training.delivery.half_card import check_stated
@@ -30,7 +32,6 @@ from smlm_training.delivery.reference import make_reference, precision_of
 
 NETWORK_FILE = "model.onnx"
 SERVING_FILE = "model.py"
-PLAN_FILE = "model.plan"
 
 STAGING_PREFIX = ".publishing-"
 """Triton takes folders for versions whose names begin with a number, and leaves this alone."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +12,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from smlm_pipeline.errors import ContractError
 from smlm_pipeline.network import Network
+from smlm_pipeline.plans.key import sha256
 from smlm_pipeline.plans.reference import REFERENCE_FILE, Reference, write_reference
+from smlm_training.delivery.candidate import RUNTIME_ERRORS
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
 
@@ -32,14 +34,25 @@ def make_reference(network_file: Path) -> Path:
     ----------
     network_file : Path
         An exported network, in any precision.
+
+    Raises
+    ------
+    ContractError
+        If it is none that ONNX Runtime reads, or its tensors are not the contract's.
     """
+    try:
+        network = Network(network_file, intra_op_threads=1)
+    except RUNTIME_ERRORS as error:
+        raise ContractError(
+            f"{network_file} is not a network that ONNX Runtime can read ({error}); expected one "
+            "of 'recon-train export'"
+        ) from error
     frames = _frames()
-    network = Network(network_file, intra_op_threads=1)
     values = network.detect(frames[:1]).size
     count = min(max(_ANSWER_VALUES_MAX // values, 1), len(frames))
     content = network_file.read_bytes()
     reference = Reference(
-        hashlib.sha256(content).hexdigest(),
+        sha256(content),
         precision_of(content),
         frames[:count],
         network.detect(frames[:count]),
