@@ -107,10 +107,6 @@ def test_a_smaller_tile_may_be_the_larger_request() -> None:
     assert found.normalized_bytes_most == 4 * 256**2 * 4 * contract.NORMALIZED.dims[0]
 
 
-def test_normalize_is_told_what_the_pools_are_for() -> None:
-    assert _sizes(frames=64).environment() == [f"RECON_NORMALIZED_BYTES_MOST={128 * MIB}"]
-
-
 def test_no_requests_at_all() -> None:
     with pytest.raises(SettingError, match="in-flight is 0; expected a whole number from 1"):
         _sizes(in_flight=0)

@@ -29,9 +29,6 @@ def sizes(
         list[str] | None,
         typer.Option(help="Ensemble that is served, several times for several; default all."),
     ] = None,
-    environment: Annotated[
-        bool, typer.Option("--environment", help="Print NAME=VALUE for the server's environment.")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
@@ -46,4 +43,4 @@ def sizes(
         if as_json:
             typer.echo(json.dumps(need.as_dict(), indent=2))
         else:
-            typer.echo("\n".join(need.environment() if environment else need.flags(gpus)))
+            typer.echo("\n".join(need.flags(gpus)))

@@ -12,8 +12,8 @@ are fixed when it starts:
   gives to ``/dev/shm`` limits it.
 
 Requests are taken to be no larger than a client's that is told nothing, or than the
-frames that are stated. Nothing but ``normalize`` sees their size before they reach a
-pool: on a GPU it has to refuse what is larger than ``Sizes.normalized_bytes_most``.
+frames that are stated: ``Sizes.normalized_bytes_most`` tells how large that is. Nothing
+refuses larger ones yet.
 
 The embedded server does not take these sizes. Its regions are really allocated, for
 every model, asked or not, and larger ones made no request faster, while they grow
@@ -41,9 +41,6 @@ EXECUTIONS = 3
 stream, and the next is formed as soon as the first has read its input (its ``tensorrt.cc`` blocks
 at the end of an execution, ``instance_state.cc`` lets go before the answers are there). With a
 bound on the queue Triton prepares no more. Read in its source, not seen on a GPU."""
-
-NORMALIZED_BYTES_MOST = "RECON_NORMALIZED_BYTES_MOST"
-"""Environment variable that tells ``normalize`` what the pools are sized for."""
 
 HEADROOM = 1.3
 """Pools are divided as tensors come and go, so not all of one can be used."""
@@ -84,10 +81,6 @@ class Sizes:
             f"{shared}-default-byte-size={self.shm_default_bytes}",
             f"{shared}-growth-byte-size={self.shm_growth_bytes}",
         ]
-
-    def environment(self) -> list[str]:
-        """What the server's environment has to say beside the flags."""
-        return [f"{NORMALIZED_BYTES_MOST}={self.normalized_bytes_most}"]
 
     def as_dict(self) -> dict[str, int]:
         """Every size by its name."""
