@@ -13,7 +13,7 @@ from tifffile import TiffFile
 
 from smlm_pipeline.io.pixel_size import believed_nm
 from smlm_pipeline.io.refusals import refusal
-from smlm_pipeline.io.source import Source, squeezed
+from smlm_pipeline.io.source import Source, SourceAtRest, squeezed
 from smlm_pipeline.io.tiff import open_tiff
 
 _ENDINGS = {".tif", ".tiff"}
@@ -24,7 +24,7 @@ _MICRO_MANAGER_2 = re.compile(
 _MICRO_MANAGER_1 = re.compile(r"img_(?P<T>\d+)_(?P<C>.+)_(?P<Z>\d+)\.tiff?", re.IGNORECASE)
 
 
-class FileSeries(Source):
+class FileSeries(SourceAtRest):
     """One file a plane, all of one shape and type."""
 
     def __init__(self, path: Path, files: list[Path], axes: str, shape: tuple[int, ...]) -> None:
@@ -38,16 +38,6 @@ class FileSeries(Source):
         self.axes, self.shape = squeezed(axes + "YX", (*shape, *self._plane_px))
         size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
         self.pixel_size_nm = believed_nm(float(size_um), "um") if size_um else None
-        self._closed = False
-
-    def __exit__(self, *_: object) -> None:
-        """No file stays open between two reads."""
-        self._closed = True
-
-    @property
-    def closed(self) -> bool:
-        """Whether the ``with`` block was left."""
-        return self._closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the files of the planes; see `Source.read`."""

@@ -18,7 +18,7 @@ from tifffile import TiffFile, read_ndtiff_index
 
 from smlm_pipeline.io.pixel_size import believed_nm
 from smlm_pipeline.io.refusals import AGAIN, refusal
-from smlm_pipeline.io.source import Source, squeezed
+from smlm_pipeline.io.source import SourceAtRest, squeezed
 
 INDEX = "NDTiff.index"
 """What lies beside the files of a film and says where its planes are."""
@@ -27,7 +27,7 @@ _LETTERS = {"position": "P", "time": "T", "channel": "C", "z": "Z"}
 _TYPES = {0: np.uint8, 1: np.uint16, 3: np.uint16, 4: np.uint16, 5: np.uint16, 6: np.uint16}
 
 
-class NdtiffSource(Source):
+class NdtiffSource(SourceAtRest):
     """Planes of an NDTiff folder, each at its place in one of the files."""
 
     def __init__(
@@ -42,16 +42,6 @@ class NdtiffSource(Source):
         self.axes, self.shape = squeezed(axes, shape)
         self.dtype = dtype
         self.pixel_size_nm = _pixel_size_nm(places[0][0])
-        self._closed = False
-
-    def __exit__(self, *_: object) -> None:
-        """No file stays open between two reads."""
-        self._closed = True
-
-    @property
-    def closed(self) -> bool:
-        """Whether the ``with`` block was left."""
-        return self._closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Read the planes at their places; see `Source.read`."""

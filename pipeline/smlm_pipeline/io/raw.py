@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.io.pixel_size import believed_nm
 from smlm_pipeline.io.refusals import AGAIN, refusal
-from smlm_pipeline.io.source import Source, squeezed
+from smlm_pipeline.io.source import SourceAtRest, squeezed
 
 
-class RawSource(Source):
+class RawSource(SourceAtRest):
     """Frames one after the other, mapped anew at each read."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -24,16 +24,6 @@ class RawSource(Source):
         self.axes, self.shape = squeezed("TYX", shape)
         self.dtype = dtype.newbyteorder("=")
         self.pixel_size_nm = None
-        self._closed = False
-
-    def __exit__(self, *_: object) -> None:
-        """No file stays open between two reads."""
-        self._closed = True
-
-    @property
-    def closed(self) -> bool:
-        """Whether the ``with`` block was left."""
-        return self._closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Copy out of a mapping of these frames; see `Source.read`."""

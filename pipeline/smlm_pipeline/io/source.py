@@ -64,6 +64,21 @@ class Source(AbstractContextManager["Source"], ABC):
         """Whether nothing can be read any more."""
 
 
+class SourceAtRest(Source):
+    """A source whose files are open only while they are read: nothing is left to close."""
+
+    _closed = False
+
+    def __exit__(self, *_: object) -> None:
+        """Read no more."""
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the ``with`` block was left."""
+        return self._closed
+
+
 def squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Axes and lengths without those of length one before the last two."""
     kept = [i for i, size in enumerate(shape) if size > 1 or i >= len(shape) - 2]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.io.pixel_size import believed_nm
 from smlm_pipeline.io.refusals import extra, refusal
-from smlm_pipeline.io.source import Source, squeezed
+from smlm_pipeline.io.source import SourceAtRest, squeezed
 
 MARKS = (".zarray", ".zgroup", "zarr.json")
 """One of these lies in the folder of a Zarr array or group."""
 
 
-class ZarrSource(Source):
+class ZarrSource(SourceAtRest):
     """One array of a store; only the chunks that are asked for are decoded."""
 
     def __init__(self, path: Path, array: Any, axes: str, pixel_size_nm: float | None) -> None:
@@ -25,16 +25,6 @@ class ZarrSource(Source):
         self.axes, self.shape = squeezed(axes, tuple(array.shape))
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.pixel_size_nm = pixel_size_nm
-        self._closed = False
-
-    def __exit__(self, *_: object) -> None:
-        """A store of files has nothing to close."""
-        self._closed = True
-
-    @property
-    def closed(self) -> bool:
-        """Whether the ``with`` block was left."""
-        return self._closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the region of the planes; see `Source.read`."""
