@@ -131,9 +131,17 @@ def submit(
         ):
             progress.says("starting")
             with engine as opened:
+                for note in opened.notes:
+                    say(note)
+                notes += opened.notes
                 progress.says("reconstructing")
                 result = reconstruct(
-                    film, opened.transport, settings, canvas=canvas, progress=progress.advance
+                    film,
+                    opened.transport,
+                    settings,
+                    canvas=canvas,
+                    servers=opened.server_count,
+                    progress=progress.advance,
                 )
             progress.says("writing")
             told = report(
