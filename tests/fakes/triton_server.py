@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,6 +30,8 @@ class FakeTriton:
         What its models state.
     models : tuple of str
         Those that are ready.
+    versions : tuple of str
+        What is served of each.
     """
 
     def __init__(
@@ -37,12 +40,16 @@ class FakeTriton:
         *,
         contract_version: str | None = str(contract.CONTRACT_VERSION),
         models: tuple[str, ...] = MODELS,
+        versions: tuple[str, ...] = ("10", "9"),
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs: tuple[str, ...] = (contract.IMAGE.name, contract.FRAME_COUNT.name)
+        self.answered = 0
+        self._lock = threading.Lock()
         self._transport = transport
         self._contract_version = contract_version
         self._models = models
+        self._versions = versions
         self._pool = ThreadPoolExecutor(4)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -66,7 +73,7 @@ class FakeTriton:
                 ready=question.name in self._models
             ),
             "ModelMetadata": lambda question, _: service_pb2.ModelMetadataResponse(
-                name=question.name, versions=["10", "9"]
+                name=question.name, versions=self._versions
             ),
             "ModelConfig": self._config,
             "ModelInfer": self._infer,
@@ -104,4 +111,6 @@ class FakeTriton:
             if name in self.outputs:
                 answer.outputs.add(name=name, datatype="INT32", shape=array.shape)
                 answer.raw_output_contents.append(array.tobytes())
+        with self._lock:
+            self.answered += 1
         return answer

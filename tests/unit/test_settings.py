@@ -51,6 +51,7 @@ def test_frames_per_chunk_as_given() -> None:
         ("in_flight", "in-flight", 1, 64),
         ("memory_bytes", "memory", 64 << 20, 1 << 50),
         ("attempts", "attempts", 1, 100),
+        ("timeout_s", "timeout-s", 1, 86_400),
         ("level_frames", "level-frames", 1, 10_000),
         ("mean_frames", "mean-frames", 1, 100_000),
     ],
