@@ -94,7 +94,8 @@ def server_engine(
     ServerError
         If no server answers.
     ContractError
-        If one serves another model, or they serve several versions of it.
+        If one serves another model, or they serve several versions of it; at the end, if one
+        has gone over to another version meanwhile.
     """
     from smlm_pipeline.triton import TritonTransport
 
@@ -104,16 +105,13 @@ def server_engine(
         raise unlike
     used = [each for each in asked if each not in silent]
     left_out = [each for each in asked if each in silent]
-    notes = [_going_on(left_out, used)] if left_out else []
+    notes = (_going_on(left_out, used),) if left_out else ()
+    version = next(iter(versions.values()))
     address = ",".join(map(str, used))
     with TritonTransport(address, model=model, timeout_s=timeout_s) as transport:
-        yield Engine(
-            transport,
-            f"Triton at {transport.address}",
-            next(iter(versions.values())),
-            transport.server_count,
-            tuple(notes),
-        )
+        description = f"Triton at {transport.address}"
+        yield Engine(transport, description, version, transport.server_count, notes)
+    _check_unchanged(used, model, version)
 
 
 @contextlib.contextmanager
@@ -207,6 +205,21 @@ def _ask_each(
             f"none of {addresses.named(asked)} answers; the first: {silent[asked[0]]}"
         )
     return answers, silent
+
+
+def _check_unchanged(used: Sequence[Address], model: str, version: str) -> None:
+    """Answers do not tell which network they are of: servers may have been renewed meanwhile."""
+    try:
+        versions, _ = _ask_each(_endpoints(used), lambda each: _version(each, model))
+    except ServerError:
+        return  # all have gone since; what they answered is whole
+    changed = {each: now for each, now in versions.items() if now != version}
+    if changed:
+        told = ", ".join(f"{each} has version {now}" for each, now in changed.items())
+        raise ContractError(
+            f"servers went over to another network for {model!r} during the run, which began with "
+            f"version {version}: {told}; expected one for the whole image: submit it again"
+        )
 
 
 def _going_on(left_out: Sequence[Address], used: Sequence[Address]) -> str:

@@ -49,7 +49,7 @@ class FakeTriton:
         self._transport = transport
         self._contract_version = contract_version
         self._models = models
-        self._versions = versions
+        self.versions = versions
         self._pool = ThreadPoolExecutor(4)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -73,7 +73,7 @@ class FakeTriton:
                 ready=question.name in self._models
             ),
             "ModelMetadata": lambda question, _: service_pb2.ModelMetadataResponse(
-                name=question.name, versions=self._versions
+                name=question.name, versions=self.versions
             ),
             "ModelConfig": self._config,
             "ModelInfer": self._infer,

@@ -19,7 +19,7 @@ from fakes.triton_server import FakeTriton
 from smlm_pipeline import addresses, engines, scheduling
 from smlm_pipeline.addresses import Address
 from smlm_pipeline.contract import RECONSTRUCTION
-from smlm_pipeline.errors import InferenceError, ServerError, TransientServerError
+from smlm_pipeline.errors import ContractError, InferenceError, ServerError, TransientServerError
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
@@ -185,6 +185,27 @@ def test_one_of_another_contract_is_named(
         result = invoke(*arguments, "--server", f"{two[0].address},{other.address}")
     assert result.exit_code == 5
     assert f"server at {other.address}" in result.stderr
+
+
+def test_a_network_that_is_renewed_during_the_run_is_told(
+    film: Path, two: tuple[FakeTriton, FakeTriton]
+) -> None:
+    both = ",".join(server.address for server in two)
+    told = rf"during the run, which began with version 10: {two[1].address} has version 11; exp"
+    opened = engines.server_engine(both, MODEL)
+    with open_stack(film) as stack:
+        reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
+    two[1].versions = ("11",)
+    with pytest.raises(ContractError, match=told):
+        opened.__exit__(None, None, None)
+
+
+def test_servers_that_end_after_the_last_answer_are_not_missed(film: Path) -> None:
+    with FakeTriton(ComputingTransport()) as server:
+        opened = engines.server_engine(server.address, MODEL)
+        with open_stack(film) as stack, opened as engine:
+            assert reconstruct(stack, engine.transport, Settings()).frame_count == 16
+            server.__exit__()
 
 
 def test_status_of_several(two: tuple[FakeTriton, FakeTriton], closed: str) -> None:
