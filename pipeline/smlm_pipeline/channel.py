@@ -34,9 +34,10 @@ _WITHOUT_FAILING: dict[str, object] = {
         "maxEjectionTime": f"{EJECTION_MOST_S}s",
         # One server always stays, however many fail.
         "maxEjectionPercent": 50,
-        # Most requests of the last second failed: chunks are few, so one is enough.
+        # Nearly all requests of the last second failed, as those of a full queue do not. Chunks
+        # are few, so one is enough.
         "failurePercentageEjection": {
-            "threshold": 50,
+            "threshold": 80,
             "enforcementPercentage": 100,
             "minimumHosts": 1,
             "requestVolume": 1,

@@ -50,6 +50,7 @@ class FakeTriton:
         self._contract_version = contract_version
         self._models = models
         self.versions = versions
+        self.network_versions = versions
         self._pool = ThreadPoolExecutor(4)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -72,9 +73,7 @@ class FakeTriton:
             "ModelReady": lambda question, _: service_pb2.ModelReadyResponse(
                 ready=question.name in self._models
             ),
-            "ModelMetadata": lambda question, _: service_pb2.ModelMetadataResponse(
-                name=question.name, versions=self.versions
-            ),
+            "ModelMetadata": self._metadata,
             "ModelConfig": self._config,
             "ModelInfer": self._infer,
         }
@@ -87,6 +86,10 @@ class FakeTriton:
             for name, answer in answers.items()
         }
         return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+
+    def _metadata(self, question: Any, _context: grpc.ServicerContext) -> Any:
+        served = self.network_versions if question.name in contract.NETWORKS else self.versions
+        return service_pb2.ModelMetadataResponse(name=question.name, versions=served)
 
     def _config(self, question: Any, _context: grpc.ServicerContext) -> Any:
         answer = service_pb2.ModelConfigResponse()

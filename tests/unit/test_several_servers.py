@@ -195,7 +195,7 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
     opened = engines.server_engine(both, MODEL)
     with open_stack(film) as stack:
         reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
-    two[1].versions = ("11",)
+    two[1].network_versions = ("11",)
     with pytest.raises(ContractError, match=told):
         opened.__exit__(None, None, None)
 
