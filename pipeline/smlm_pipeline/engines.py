@@ -218,7 +218,8 @@ def _check_unchanged(used: Sequence[Address], model: str, version: str) -> None:
         told = ", ".join(f"{each} has version {now}" for each, now in changed.items())
         raise ContractError(
             f"servers went over to another network for {model!r} during the run, which began with "
-            f"version {version}: {told}; expected one for the whole image: submit it again"
+            f"version {version}: {told}; expected one for the whole image: submit the film again, "
+            "with --overwrite"
         )
 
 

@@ -60,7 +60,7 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         )
     if any(words in text for words in _DEAD_STUB):
         told = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
-        return TransientServerError(told) if several else InferenceError(told)
+        return TransientServerError(told) if several else ServerError(told)
     if _may_pass(code, text):
         return TransientServerError(f"{label}: {server} did not answer: {text}")
     if code == "NOT_FOUND":

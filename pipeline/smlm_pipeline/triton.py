@@ -125,8 +125,10 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         ------
         TransientServerError
             If the server is gone, full or stopping, or its model died and there are others.
+        ServerError
+            If the model died on the only server.
         InferenceError
-            If a model refused the chunk, or died on the only server.
+            If a model refused the chunk.
         """
         inputs = [
             _tensor(contract.FRAMES, request.frames_adu),

@@ -52,9 +52,7 @@ def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bo
     assert type(_error(code, text, several=several)) is kind
 
 
-@pytest.mark.parametrize(
-    ("several", "kind"), [(False, InferenceError), (True, TransientServerError)]
-)
+@pytest.mark.parametrize(("several", "kind"), [(False, ServerError), (True, TransientServerError)])
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,7 +19,7 @@ from fakes.triton_server import FakeTriton
 from smlm_pipeline import addresses, engines, scheduling
 from smlm_pipeline.addresses import Address
 from smlm_pipeline.contract import RECONSTRUCTION
-from smlm_pipeline.errors import ContractError, InferenceError, ServerError, TransientServerError
+from smlm_pipeline.errors import ContractError, ServerError, TransientServerError
 from smlm_pipeline.reconstruct import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import open_stack
@@ -114,7 +114,7 @@ def test_a_model_that_died_is_final_on_a_single_server(
     two[0].failure = BROKEN["died"]
     with open_stack(film) as stack, TritonTransport(two[0].address) as transport:
         assert transport.server_count == 1
-        with pytest.raises(InferenceError, match=r"died on the server at .* has to be restarted"):
+        with pytest.raises(ServerError, match=r"died on the server at .* has to be restarted"):
             reconstruct(stack, transport, Settings())
 
 
