@@ -33,7 +33,8 @@ def film(path: Path, tif: TiffFile) -> TiffPageSeries:
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     link = tif.filehandle.read(tif.tiff.offsetsize)
     if len(link) < tif.tiff.offsetsize or any(link):
-        raise refusal(path, f"is cut short after {len(tif.pages)} frames", AGAIN)
+        count = len(tif.pages)
+        raise refusal(path, f"is cut short after {count} frame{'s' if count > 1 else ''}", AGAIN)
     films = [series for series in tif.series if not series.keyframe.is_reduced]
     if not films or 0 in films[0].shape or films[0].keyframe.dtype is None:
         raise refusal(path, "holds no frames", "check that it was saved to the end")
