@@ -30,7 +30,8 @@ def film(tmp_path: Path) -> Path:
 
 def _fill_after(monkeypatch: pytest.MonkeyPatch, files: int) -> None:
     """Room for so many files that are written whole."""
-    synchronise, written = os.fsync, []
+    synchronise = os.fsync
+    written: list[int] = []
 
     def full(descriptor: int) -> None:
         if len(written) == files:
