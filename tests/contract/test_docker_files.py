@@ -82,6 +82,16 @@ def test_what_an_image_copies_is_there_and_not_ignored(path: Path) -> None:
         assert any(source == each or source.startswith(f"{each}/") for each in kept), source
 
 
+def test_every_image_builds_the_wheel_in_the_same_way() -> None:
+    """Written three times, so that each image is built on its own; the copies do not drift."""
+    stages = {
+        re.findall(r"^FROM \S+ AS wheel\n(?:(?!FROM ).*\n)+", path.read_text(), re.MULTILINE)[0]
+        for path in DOCKERFILES
+    }
+    assert len(DOCKERFILES) == 3
+    assert len(stages) == 1
+
+
 def test_the_client_image_reads_every_format_and_the_server_image_none() -> None:
     stated = metadata.requires("smlm-recon") or []
     packages = {re.split("[^a-z0-9-]", each)[0] for each in stated if "extra == 'films'" in each}
