@@ -85,6 +85,17 @@ def submit(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier image of that name.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from what an interrupted run kept beside the image."),
+    ] = False,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Leave out what fails for good; the image's metadata tells which frames.",
+        ),
+    ] = Settings.allow_partial,
     server: Server = None,
     engine: Annotated[
         EngineName, typer.Option(help="'local' runs the network in this process, without Triton.")
@@ -131,6 +142,10 @@ def submit(
             "server and --engine local's network take theirs beside it.",
         ),
     ] = None,
+    ledger_every_s: Annotated[
+        float,
+        typer.Option(help="Pause between two writings of the sum that --resume goes on from."),
+    ] = Settings.ledger_every_s,
     model: Model = Settings.model,
     model_repository: Repository = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -153,6 +168,8 @@ def submit(
             in_flight=in_flight,
             tile_px=tile_px,
             memory_bytes=None if memory is None else parse_bytes(memory),
+            allow_partial=allow_partial,
+            ledger_every_s=ledger_every_s,
         )
         selection = Selection(
             frames=(0, None) if frames is None else frames_range(frames),
@@ -163,7 +180,7 @@ def submit(
             time_axis=time_axis and time_axis.upper(),
         )
         image = image_path(stack, output)
-        asked = Submission(stack, image, settings, pixel_size_nm, selection, overwrite)
+        asked = Submission(stack, image, settings, pixel_size_nm, selection, overwrite, resume)
         noisy = not (quiet or as_json)
         say = _tell if noisy else _keep_quiet
         told: Plan | Report

@@ -17,8 +17,9 @@ EXIT_CODES = """
 Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
 4 no server, or it cannot be started; 5 the server serves another model or contract;
 6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan that
-fits this GPU; 130 interrupted (143 by SIGTERM). With 3 to 6 nothing has been written, and no
-file is ever half-written.
+fits this GPU; 9 what an interrupted run kept is damaged or of another film, model or option;
+130 interrupted (143 by SIGTERM). No file is ever half-written; where a run fails or is
+interrupted, its sum so far is kept beside the image for --resume.
 """
 
 MESSAGES = Console(stderr=True, highlight=False)

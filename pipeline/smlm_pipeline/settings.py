@@ -52,6 +52,12 @@ class Settings:
     attempts: int = 5
     """How often a chunk is sent before the run fails, where another try may help."""
 
+    allow_partial: bool = False
+    """Whether an image is made even if some chunks fail for good."""
+
+    ledger_every_s: float = 10.0
+    """Pause between two writings of what is summed so far, at least."""
+
     level_frames: int = 512
     """Frames, evenly spread over the film, from which its levels are estimated."""
 
@@ -74,6 +80,10 @@ class Settings:
         if self.memory_bytes is not None:
             _within("memory", self.memory_bytes, 64 << 20, 1 << 50)
         _within("attempts", self.attempts, 1, 100)
+        if not 0 <= self.ledger_every_s <= 86_400:
+            raise SettingError(
+                f"ledger-every-s is {self.ledger_every_s:g}; expected 0 to 86400 seconds"
+            )
         _within("level-frames", self.level_frames, 1, 10_000)
         _within("mean-frames", self.mean_frames, 1, 100_000)
         if self.tile_px % contract.SIZE_MULTIPLE_PX:
