@@ -146,7 +146,7 @@ def test_a_bad_film_is_refused_in_one_line(
     assert names(tmp_path) == before
 
 
-def test_what_shrinks_while_it_is_read_leaves_nothing(
+def test_what_shrinks_while_it_is_read_leaves_no_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A share that goes, or a copy that another program cuts: after some chunks were summed."""
@@ -161,4 +161,4 @@ def test_what_shrinks_while_it_is_read_leaves_nothing(
     result = submit(film, "--quiet", "--chunk-frames", "2", "--in-flight", "1")
     assert result.exit_code == 3
     assert "film.tif is cut short or damaged in frames " in one_line(result)
-    assert names(tmp_path) == ["film.tif"]
+    assert names(tmp_path) == ["film.sr.ledger", "film.tif"]
