@@ -135,8 +135,13 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str, str]] = {
 
 @pytest.mark.parametrize(("make", "wrong", "remedy"), WRONG.values(), ids=WRONG)
 def test_a_bad_film_is_refused_in_one_line(
-    tmp_path: Path, make: Callable[[Path], Path], wrong: str, remedy: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], Path],
+    wrong: str,
+    remedy: str,
 ) -> None:
+    take_for_local(monkeypatch, ComputingTransport())
     film = make(tmp_path / "film")
     before = names(tmp_path)
     result = submit(film, "--quiet", "--chunk-frames", "5")
