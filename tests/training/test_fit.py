@@ -40,17 +40,20 @@ class _Done:
     weights: list[NDArray[Any]]
     reports: list[Progress]
     precisions: list[str]
+    threads_left: list[str]
 
 
 def _run(folder: Path, recipe: Recipe = RECIPE) -> _Done:
     reports, precisions = [], []
+    before = threading.enumerate()
 
     def report(progress: Progress) -> None:
         reports.append(progress)
         precisions.append(keras.mixed_precision.dtype_policy().name)
 
     model = fit(recipe, folder, command="recon-train fit FOLDER", report=report)
-    return _Done(folder, model.get_weights(), reports, precisions)
+    left = [each.name for each in threading.enumerate() if each not in before]
+    return _Done(folder, model.get_weights(), reports, precisions, left)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,8 +222,7 @@ def test_the_average_of_the_weights_is_what_a_run_ends_with(
 
 def test_no_simulator_outlives_its_run(unbroken: _Done) -> None:
     assert unbroken.reports
-    names = [each.name for each in threading.enumerate()]
-    assert [name for name in names if "MainThread" not in name and "pytest" not in name] == []
+    assert unbroken.threads_left == []
 
 
 def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Path) -> None:

