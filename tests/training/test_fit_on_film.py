@@ -29,7 +29,7 @@ from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet_interpolated import unet_interpolated
 from smlm_training.simulation import presets
-from smlm_training.simulation.positions import write_positions
+from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
 
 pytestmark = pytest.mark.training
 
@@ -59,19 +59,10 @@ def _shallow_network() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> FilmFiles:
     folder = tmp_path_factory.mktemp("film")
-    made = presets.preset_film("uniform-3", seed=1, frames=6, height_px=SIZE_PX, width_px=SIZE_PX)
-    files = FilmFiles(folder / "stack.tif", folder / "positions.csv")
-    tifffile.imwrite(files.stack, made.frames_adu)
-    write_positions(
-        files.positions,
-        made.emitters,
-        height_px=SIZE_PX,
-        width_px=SIZE_PX,
-        pixel_size_nm=100.0,
-        offset_photons=50.0,
-        background_photons=20.0,
-    )
-    return files
+    uniform = presets.PRESETS["uniform-3"]
+    scene = replace(uniform, seed=1, frames=6, height_px=SIZE_PX, width_px=SIZE_PX)
+    write_film(folder, scene, done=lambda _frames: None)
+    return FilmFiles(folder / STACK, folder / POSITIONS)
 
 
 def _history(folder: Path) -> list[dict[str, str]]:

@@ -245,7 +245,7 @@ def test_damaged_frames_are_left_out(film: Path, monkeypatch: pytest.MonkeyPatch
     take_for_local(monkeypatch, transport)
     refused = submit(film, *IN_TURN, "--quiet")
     assert refused.exit_code == 3
-    assert "is cut short or damaged in frames 5 to 5" in one_line(refused)
+    assert "is cut short or damaged in frame 5" in one_line(refused)
     told = json.loads(submit(film, *IN_TURN, "--allow-partial", "--json").stdout)
     assert told["missing"] == [{"frames": [4, 6], "roi_px": [0, 0, 32, 32]}]
     assert "is cut short or damaged in frames 4 to 5" in told["notes"][-1]

@@ -88,6 +88,7 @@ def test_server_of_another_contract(film: Path) -> None:
         asked = invoke("status", "--server", server.address)
     assert submitted.exit_code == asked.exit_code == 5
     assert "under contract version 99; this client speaks" in one_line(submitted)
+    assert "install the client and the model repository of one release" in one_line(submitted)
     assert "does not fit this client" in asked.stderr
     assert "99" in asked.stdout
     assert names(film.parent) == ["film.tif"]
@@ -138,6 +139,7 @@ def test_submitting_to_a_server_without_the_ensemble(film: Path) -> None:
         served = invoke("submit", film, *options)
     assert lacking.exit_code == 5
     assert "has no model 'reconstruction_map' that is ready" in one_line(lacking)
+    assert "start it on this project's model_repository" in one_line(lacking)
     assert served.exit_code == 0
 
 

@@ -17,6 +17,7 @@ CLIENT = sorted((ROOT / "pipeline").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 MODELS = sorted((ROOT / "model_repository").rglob("*.py"))
 SOURCES = [*CLIENT, *TRAINING, *MODELS]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX, MODEL_LINES_MAX = 400, 40, 50
 SHORT_SHARE_MIN = 0.95
@@ -88,6 +89,17 @@ def test_there_are_sources() -> None:
 @each_source
 def test_file_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES_MAX
+
+
+def test_files_of_tests_are_short() -> None:
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert [name for name, count in lines.items() if count > FILE_LINES_MAX] == []
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by these names alone."""
+    names = [path.name for path in TESTS if path.name.startswith("test_")]
+    assert sorted(set(names)) == sorted(names)
 
 
 def test_functions_are_short() -> None:
