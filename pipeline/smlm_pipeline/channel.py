@@ -49,10 +49,12 @@ _WITHOUT_FAILING: dict[str, object] = {
 requests for ever: gRPC leaves out for a while whoever fails (its proposal A50)."""
 
 
-def channel_arguments(server_count: int) -> list[tuple[str, int | str]]:
+def channel_arguments(target: str, server_count: int) -> list[tuple[str, int | str]]:
     """Arguments of a channel: round robin, and with several servers without those that fail.
 
     A single server is never left out: all its failures, a full queue among them, are retried.
+    Of ``http_proxy`` and ``no_proxy`` gRPC makes use for names alone: it would ask the proxy for
+    a list as if that were one host, and for the server that we started on this machine.
     """
     # Of this list gRPC takes the first that it knows: older versions know round robin only.
     policies = [_WITHOUT_FAILING, _ROUND_ROBIN] if server_count > 1 else [_ROUND_ROBIN]
@@ -63,6 +65,7 @@ def channel_arguments(server_count: int) -> list[tuple[str, int | str]]:
         ("grpc.keepalive_timeout_ms", KEEPALIVE_ANSWER_MS),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_FIRST_MS),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MOST_MS),
+        ("grpc.enable_http_proxy", int(target.startswith("dns:"))),
         ("grpc.dns_min_time_between_resolutions_ms", LOOK_UP_LEAST_MS),
         ("grpc.service_config", json.dumps({"loadBalancingConfig": policies})),
     ]

@@ -106,8 +106,9 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         self.model = model
         self.server_count = max(len(asked), addresses.count_servers(found))
         self._timeout_s = timeout_s
+        target = addresses.grpc_target(asked, found)
         self._client = grpcclient.InferenceServerClient(
-            addresses.grpc_target(asked, found), channel_args=channel_arguments(self.server_count)
+            target, channel_args=channel_arguments(target, self.server_count)
         )
 
     def __enter__(self) -> TritonTransport:

@@ -108,6 +108,16 @@ def test_one_that_fails_gets_nothing_for_a_while(
                 in_a_row = 0
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_lists_and_numbers(
+    two: tuple[FakeTriton, FakeTriton], closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC would, and for a list whatever ``no_proxy`` says."""
+    monkeypatch.setenv("http_proxy", f"http://{closed}")
+    for address in (two[0].address, ",".join(server.address for server in two)):
+        with TritonTransport(address) as transport:
+            assert transport.model_version() == "10"
+
+
 def test_a_model_that_died_is_final_on_a_single_server(
     film: Path, two: tuple[FakeTriton, FakeTriton]
 ) -> None:
