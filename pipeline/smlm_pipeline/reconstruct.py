@@ -37,7 +37,8 @@ class Reconstruction:
     ``pixels`` is the expected number of emitters per fine pixel, readable while its
     canvas is open; ``levels_adu`` (2,) the film's background and scale. ``frames_done`` were
     summed by this run and not by an earlier one; ``missing`` are the chunks that the image
-    lacks, where that was allowed, and ``reason`` why the first of them failed.
+    lacks, where that was allowed, and ``reason`` why the first of them failed; ``failures``
+    counts the requests that failed in a way that may pass.
     """
 
     pixels: FineImage
@@ -48,6 +49,7 @@ class Reconstruction:
     frames_done: float
     missing: tuple[Chunk, ...] = ()
     reason: str = ""
+    failures: int = 0
 
     @property
     def image(self) -> NDArray[np.float32]:
@@ -77,14 +79,12 @@ def reconstruct(
     ----------
     stack : Stack
         The opened film.
-    transport : Transport
-        The engine: a Triton server or this process.
+    transport, servers : Transport and int
+        The engine: this process, or Triton on so many servers.
     settings : Settings
         How to cut, send and draw.
     canvas : Canvas, optional
         Where the sum is kept, made by `open_canvas`; by default in memory.
-    servers : int
-        How many servers the engine shares requests out over.
     ledger, model_version : Ledger and str, optional
         Where the sum is written now and then, and the version of the model that makes it.
     progress : callable
@@ -104,12 +104,13 @@ def reconstruct(
     chunk_share = stack.frame_count / len(chunks)
     progress(chunk_share * (len(chunks) - len(left)))
     losses = Losses(allowed=settings.allow_partial)
+    window = _window(stack, settings, servers)
     with ReadAhead(stack, left) as ahead, losses.end_of_server():
         sums = scheduling.run(
             left,
             lambda chunk: request_of(ahead.frames(chunk), chunk, seen, settings.zoom),
             transport,
-            window=_window(stack, settings, servers),
+            window=window,
             attempts=settings.attempts,
             failed=losses.chunk,
         )
@@ -129,6 +130,7 @@ def reconstruct(
         frames_done=chunk_share * (len(left) - len(missing)),
         missing=tuple(missing),
         reason=str(losses.reason or ""),
+        failures=window.failures,
     )
 
 

@@ -42,6 +42,7 @@ class Report:
     scale_adu: float
     emitters: float
     missing: list[dict[str, Any]]
+    failures: int
     elapsed_s: float
     frames_per_s: float
     selection: dict[str, Any]
@@ -86,6 +87,8 @@ def report(
     added = [] if emitters >= 1 else [NOTHING_FOUND]
     if result.missing:
         added.append(_missing_note(result))
+    if result.failures:
+        added.append(_failures_note(result))
     left_px, top_px = (stack.selection.roi_px or (0, 0))[:2]
     return Report(
         stack=str(stack.path),
@@ -105,10 +108,20 @@ def report(
         scale_adu=float(result.levels_adu[1]),
         emitters=emitters,
         missing=parts(result.missing, stack.selection.frames[0], left_px, top_px),
+        failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
         selection=asdict(stack.selection),
         notes=[*notes, *added],
+    )
+
+
+def _failures_note(result: Reconstruction) -> str:
+    """That the servers are worth a look, though the image is none the worse."""
+    times = "once" if result.failures == 1 else f"{result.failures:,} times"
+    return (
+        f"requests failed {times} for reasons that may pass (a server that is full, stops or dies) "
+        "and were sent again; 'recon-client status --canary' tells which servers work"
     )
 
 

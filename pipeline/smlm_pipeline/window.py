@@ -27,6 +27,7 @@ class Window:
 
     def __init__(self, first: int, most: int, servers: int = 1) -> None:
         self.most = most
+        self.failures = 0
         self._servers = servers
         self._limit = min(first, most)
         self._fixed = first == most
@@ -57,6 +58,7 @@ class Window:
     def failed(self) -> None:
         """A server is full, gone or stopping: half as many to it, and the round begins anew."""
         with self._lock:
+            self.failures += 1
             if not self._fixed:
                 less = math.ceil(self._limit / (2 * self._servers))
                 self._limit = max(self._limit - less, 1)

@@ -139,6 +139,19 @@ def test_a_single_server_is_never_left_out(film: Path, two: tuple[FakeTriton, Fa
         assert reconstruct(stack, transport, Settings(attempts=1)).frame_count == 16
 
 
+def test_a_run_that_had_failures_tells(film: Path) -> None:
+    """A server that is sick for long would else be seen by nobody."""
+    with FakeTriton(ComputingTransport()) as server, FakeTriton(ComputingTransport()) as sick:
+        sick.failure = BROKEN["died"]
+        servers = f"{server.address},{sick.address}"
+        cut = ("--chunk-frames", "1", "--in-flight", "4")
+        result = invoke("submit", film, "--json", *cut, "--server", servers)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["failures"] >= 1
+    assert "for reasons that may pass" in told["notes"][-1]
+
+
 def test_who_does_not_answer_is_left_out_and_told(
     film: Path, two: tuple[FakeTriton, FakeTriton], closed: str
 ) -> None:

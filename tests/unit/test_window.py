@@ -36,6 +36,7 @@ def test_a_failure_halves_it() -> None:
     for expected in (4, 2, 1, 1):
         window.failed()
         assert window.limit == expected
+    assert window.failures == 4
 
 
 def test_as_many_wait_in_each_of_several_servers() -> None:
