@@ -20,7 +20,7 @@ from smlm_pipeline.io.canvas import Canvas, FileCanvas
 from smlm_pipeline.ledger import NO_LEDGER, Identity, Ledger
 from smlm_pipeline.losses import Losses
 from smlm_pipeline.read_ahead import ReadAhead
-from smlm_pipeline.settings import IN_FLIGHT_FIRST, Settings, frames_per_chunk
+from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
 from smlm_pipeline.survey import Survey, survey
 from smlm_pipeline.transport import Request, Transport
@@ -66,6 +66,7 @@ def reconstruct(
     settings: Settings,
     *,
     canvas: Canvas | None = None,
+    servers: int = 1,
     ledger: Ledger = NO_LEDGER,
     model_version: str = "",
     progress: Callable[[float], None] = lambda _frames: None,
@@ -82,6 +83,8 @@ def reconstruct(
         How to cut, send and draw.
     canvas : Canvas, optional
         Where the sum is kept, made by `open_canvas`; by default in memory.
+    servers : int
+        How many servers the engine shares requests out over.
     ledger, model_version : Ledger and str, optional
         Where the sum is written now and then, and the version of the model that makes it.
     progress : callable
@@ -106,7 +109,7 @@ def reconstruct(
             left,
             lambda chunk: request_of(ahead.frames(chunk), chunk, seen, settings.zoom),
             transport,
-            window=_window(stack, settings),
+            window=_window(stack, settings, servers),
             attempts=settings.attempts,
             failed=losses.chunk,
         )
@@ -162,12 +165,13 @@ def _identity(
     )
 
 
-def _window(stack: Stack, settings: Settings) -> Window:
+def _window(stack: Stack, settings: Settings, servers: int) -> Window:
     """The user's number of requests under way, or one that adapts within the memory."""
     if settings.in_flight is not None:
         return Window(settings.in_flight, settings.in_flight)
     room = memory.room(stack.frame_count, stack.height_px, stack.width_px, settings)
-    return Window(IN_FLIGHT_FIRST, room.in_flight_most)
+    most = min(IN_FLIGHT_MOST * servers, room.in_flight_most)
+    return Window(IN_FLIGHT_FIRST * servers, most, servers)
 
 
 def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:

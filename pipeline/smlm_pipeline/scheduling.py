@@ -90,12 +90,21 @@ def _attempt(
         started = time.perf_counter()
         try:
             answer = transport.sum_chunk(request)
-        except TransientServerError:
+        except TransientServerError as error:
             window.failed()
+            if attempt == attempts:
+                raise _given_up(error, attempts) from error
             pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
-            if attempt == attempts or stopped.wait(pause_s):
+            if stopped.wait(pause_s):
                 raise
         else:
             window.answered(time.perf_counter() - started)
             return answer
     raise ReconError(f"attempts is {attempts}; expected at least one")
+
+
+def _given_up(error: TransientServerError, attempts: int) -> TransientServerError:
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return TransientServerError(
+        f"{error} (sent {times}; see whether the server runs, or allow more with --attempts)"
+    )

@@ -152,12 +152,16 @@ def submit(
         ):
             progress.says("starting")
             with engine as opened:
+                for note in opened.notes:
+                    say(note)
+                notes += opened.notes
                 progress.says("reconstructing")
                 result = reconstruct(
                     film,
                     opened.transport,
                     settings,
                     canvas=canvas,
+                    servers=opened.server_count,
                     ledger=ledger,
                     model_version=opened.model_version,
                     progress=progress.advance,

@@ -134,10 +134,11 @@ def test_what_may_pass_later_is_sent_again_after_growing_pauses(pauses_s: list[f
     assert pauses_s == [0.001, 0.002, 0.004, 0.008]
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-def test_a_chunk_is_given_up_after_its_attempts(attempts: int) -> None:
+@pytest.mark.parametrize(("attempts", "told"), [(1, "once"), (2, "2 times"), (4, "4 times")])
+def test_a_chunk_is_given_up_after_its_attempts(attempts: int, told: str) -> None:
     transport = ScriptedTransport({"0": _lost(9)})
-    with pytest.raises(TransientServerError, match=f"no answer {attempts - 1}"):
+    said = rf"no answer {attempts - 1} \(sent {told}; .* --attempts\)"
+    with pytest.raises(TransientServerError, match=said):
         list(_run(transport, attempts=attempts))
     assert transport.attempts["0"] == attempts
 

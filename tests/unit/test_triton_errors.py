@@ -140,6 +140,13 @@ def test_the_latest_version_is_told(server: FakeTriton) -> None:
         assert transport.model_version() == "10"
 
 
+def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
+    """What is published anew is the network; the ensemble around it stays as it is."""
+    server.network_versions = ("2", "11")
+    with TritonTransport(server.address) as transport:
+        assert transport.model_version() == transport.status().network_version == "11"
+
+
 def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
     with TritonTransport(server.address) as transport:
         status = transport.status()
