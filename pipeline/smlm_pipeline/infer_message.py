@@ -34,7 +34,7 @@ def encoded(header: bytes, tensors: Sequence[NDArray[Any]]) -> bytes:
         values = np.ascontiguousarray(tensor)
         parts.append(bytes([_RAW_INPUT_CONTENTS << 3 | _LENGTH_DELIMITED]))
         parts.append(_varint(values.nbytes))
-        parts.append(memoryview(values).cast("B"))
+        parts.append(values.data.cast("B"))
     return b"".join(parts)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import tritonclient.grpc as grpcclient
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -139,7 +140,12 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         InferenceError
             If a model refused the chunk.
         """
-        tensors = (request.frames_adu, request.levels_adu, request.mean_adu, request.window)
+        tensors: tuple[NDArray[Any], ...] = (
+            request.frames_adu,
+            request.levels_adu,
+            request.mean_adu,
+            request.window,
+        )
         header = service_pb2.ModelInferRequest(model_name=self.model)
         for spec, tensor in zip(_INPUTS, tensors, strict=True):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline.infer_message import encoded
@@ -13,7 +16,8 @@ from smlm_pipeline.infer_message import encoded
 def test_the_message_is_the_one_of_protobuf(size: int) -> None:
     """At the sizes, in bytes, where the encoding of a length grows by a byte."""
     rng = np.random.default_rng(size)
-    tensors = [rng.integers(0, 1 << 16, size, np.uint16), np.ones((2, 3), np.float32)]
+    frames = rng.integers(0, 1 << 16, size, np.uint16)
+    tensors: list[NDArray[Any]] = [frames, np.ones((2, 3), np.float32)]
     message = service_pb2.ModelInferRequest(model_name="reconstruction", id="7")
     for name, tensor in zip("ab", tensors, strict=True):
         message.inputs.add(name=name, datatype="ANY", shape=tensor.shape)
