@@ -53,8 +53,8 @@ NO_LEDGER = Ledger()
 class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
     """Keeps the sum of a run in a file; entered for the run and the writing of its image.
 
-    When the block is left before the image is written, or with an image that lacks chunks, the
-    sum is written.
+    When the block is left before image and picture are written, or with an image that lacks
+    chunks, the sum is written.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         if time.monotonic() >= self._due_s:
             self._write()
 
-    def image_is_written(self) -> None:
+    def results_are_written(self) -> None:
         """Remove the file, unless the image lacks chunks."""
         if self._sum is not None and len(self._sum[0].merged) == self._sum[1].requests:
             self._sum = None

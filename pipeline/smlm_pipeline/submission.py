@@ -66,6 +66,13 @@ class Submission:
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
         film = self.stack.resolve()
+        kept = self.ledger.is_file()
+        if kept and not (self.resume or self.overwrite):
+            raise OutputError(
+                f"{self.ledger} keeps the sum of an interrupted run; expected --resume, which "
+                "goes on from it, or --overwrite, which starts anew"
+            )
+        goes_on = kept and self.resume  # an image that is there lacks something, then
         for path in (self.image, self.picture):
             if film == path.resolve():
                 raise SettingError(f"{path} would replace the stack; choose another name with -o")
@@ -74,17 +81,12 @@ class Submission:
                     f"{path} would lie among the files of the stack and be taken for one of them; "
                     "choose another folder with -o"
                 )
-            if path.is_file() and not self.overwrite:
+            if path.is_file() and not (self.overwrite or goes_on):
                 raise OutputError(
                     f"{path} exists; expected a new name: choose one with -o, or let it be "
                     "replaced with --overwrite"
                 )
             check_writable(path)
-        if self.ledger.is_file() and not (self.resume or self.overwrite):
-            raise OutputError(
-                f"{self.ledger} keeps the sum of an interrupted run; expected --resume, which "
-                "goes on from it, or --overwrite, which starts anew"
-            )
 
     def camera_pixel_nm(self, film: Stack) -> float:
         """The user's word, then the file's, then the default."""
@@ -177,19 +179,17 @@ def submit(
             )
             for note in told.notes[len(notes) :]:
                 say(note)
-            _write(submission, film, result, told, ledger)
+            _write(submission, film, result, told)
+            ledger.results_are_written()
             progress.finish()
     return told
 
 
-def _write(
-    submission: Submission, film: Stack, result: Reconstruction, told: Report, ledger: FileLedger
-) -> None:
+def _write(submission: Submission, film: Stack, result: Reconstruction, told: Report) -> None:
     """The image first: an hour of computing is not thrown away for a picture."""
     pixel_nm = told.sr_pixel_size_nm
     provenance = told.provenance()
     write_image(submission.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
-    ledger.image_is_written()
     room = memory.room(film.frame_count, film.height_px, film.width_px, submission.settings)
     render.write_picture(
         submission.picture,

@@ -7,20 +7,24 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+import grpc  # type: ignore[import-untyped]
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from smlm_pipeline import addresses, contract
 from smlm_pipeline.channel import channel_arguments
-from smlm_pipeline.errors import ContractError, InferenceError, ReconError, ServerError
+from smlm_pipeline.errors import ContractError, InferenceError, ServerError
 from smlm_pipeline.failures import error_of
+from smlm_pipeline.infer_message import encoded
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.transport import PartialSum, Request
 
 QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer to a question about the server."""
+
+_INPUTS = (contract.FRAMES, contract.LEVELS, contract.FILM_MEAN, contract.WINDOW)
 
 _log = logging.getLogger(__name__)
 
@@ -107,8 +111,12 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         self.server_count = max(len(asked), addresses.count_servers(found))
         self._timeout_s = timeout_s
         target = addresses.grpc_target(asked, found)
-        self._client = grpcclient.InferenceServerClient(
-            target, channel_args=channel_arguments(target, self.server_count)
+        arguments = channel_arguments(target, self.server_count)
+        self._client = grpcclient.InferenceServerClient(target, channel_args=arguments)
+        self._channel = grpc.insecure_channel(target, options=arguments)
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
         )
 
     def __enter__(self) -> TritonTransport:
@@ -116,7 +124,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection; requests under way are cancelled."""
+        """Close the connections; requests under way are cancelled."""
+        self._channel.close()
         self._client.close()
 
     def sum_chunk(self, request: Request) -> PartialSum:
@@ -131,18 +140,25 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         InferenceError
             If a model refused the chunk.
         """
-        inputs = [
-            _tensor(contract.FRAMES, request.frames_adu),
-            _tensor(contract.LEVELS, request.levels_adu),
-            _tensor(contract.FILM_MEAN, request.mean_adu),
-            _tensor(contract.WINDOW, request.window),
-        ]
+        tensors: tuple[NDArray[Any], ...] = (
+            request.frames_adu,
+            request.levels_adu,
+            request.mean_adu,
+            request.window,
+        )
+        header = service_pb2.ModelInferRequest(model_name=self.model)
+        for spec, tensor in zip(_INPUTS, tensors, strict=True):
+            header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
         try:
-            answer = self._client.infer(self.model, inputs, client_timeout=self._timeout_s)
-        except InferenceServerException as error:
-            _log.info("%s on %s: %s", request.label, self.address, error)
+            found = self._infer(
+                encoded(header.SerializeToString(), tensors), timeout=self._timeout_s
+            )
+        except grpc.RpcError as error:
+            code, text = error.code().name, _first_line(error.details())
+            _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
             several = self.server_count > 1
-            raise translate(error, self.address, request.label, several=several) from error
+            raise error_of(code, text, self.address, request.label, several=several) from error
+        answer = grpcclient.InferResult(found)
         image = answer.as_numpy(contract.IMAGE.name)
         count = answer.as_numpy(contract.FRAME_COUNT.name)
         if image is None or count is None:
@@ -210,18 +226,11 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         return ModelStatus(name, ready=True, versions=versions, contract_version=version)
 
     def _unreachable(self, error: InferenceServerException) -> ServerError:
+        reason = _first_line(error.message())
         return ServerError(
-            f"no Triton server answers at {self.address} ({_first_line(error)}); start one with "
+            f"no Triton server answers at {self.address} ({reason}); start one with "
             "'recon-client serve', or leave out --server to use the embedded one"
         )
-
-
-def translate(
-    error: InferenceServerException, address: str, label: str, *, several: bool = False
-) -> ReconError:
-    """The one place where an error of ``tritonclient`` becomes one of ours."""
-    code = str(error.status()).removeprefix("StatusCode.")
-    return error_of(code, _first_line(error), address, label, several=several)
 
 
 def _network_of(model: str) -> str:
@@ -229,11 +238,5 @@ def _network_of(model: str) -> str:
     return contract.STEPS[model][1].name if model in contract.STEPS else model
 
 
-def _first_line(error: InferenceServerException) -> str:
-    return ((error.message() or "").strip().splitlines() or ["no reason given"])[0]
-
-
-def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:
-    tensor = grpcclient.InferInput(spec.name, list(values.shape), spec.dtype)
-    tensor.set_data_from_numpy(np.ascontiguousarray(values))
-    return tensor
+def _first_line(text: str | None) -> str:
+    return ((text or "").strip().splitlines() or ["no reason given"])[0]

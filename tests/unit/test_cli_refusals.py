@@ -271,5 +271,8 @@ def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.M
     result = submit(film, "--quiet")
     assert result.exit_code == 7
     assert "film.sr.png cannot be written: the disk is full" in one_line(result)
-    assert names(film.parent) == ["film.sr.ome.tif", "film.tif"]
+    assert names(film.parent) == ["film.sr.ledger", "film.sr.ome.tif", "film.tif"]
     assert tifffile.imread(film.with_name("film.sr.ome.tif")).shape == (256, 256)
+    monkeypatch.undo()
+    assert submit(film, "--quiet", "--resume").exit_code == 0
+    assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]

@@ -184,7 +184,7 @@ def test_what_fails_for_good_is_left_out_and_told(
     ]
     partial = tifffile.imread(image)
     take_for_local(monkeypatch, ComputingTransport())
-    assert submit(film, *IN_TURN, "--resume", "--overwrite", "--quiet").exit_code == 0
+    assert submit(film, *IN_TURN, "--resume", "--quiet").exit_code == 0
     completed = tifffile.imread(image)
     assert _described(image)["missing"] == []
     np.testing.assert_array_equal(completed, _undisturbed(film, monkeypatch))

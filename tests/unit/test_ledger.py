@@ -112,7 +112,7 @@ def test_it_is_written_now_and_then_and_removed_at_the_end(tmp_path: Path) -> No
         kept.keep()
         assert _resumed(path).merged == set(range(9))
         accumulator.add(CHUNKS[9], _image(9), 2)
-        kept.image_is_written()
+        kept.results_are_written()
     assert list(tmp_path.iterdir()) == []
     assert run.said == []
 
@@ -140,7 +140,7 @@ def test_an_image_that_lacks_chunks_keeps_its_ledger(tmp_path: Path) -> None:
     run = _Run(tmp_path / "a.ledger")
     with run.ledger as kept:
         kept.begin(_sum_of(0, 1), IDENTITY)
-        kept.image_is_written()
+        kept.results_are_written()
     assert _resumed(tmp_path / "a.ledger").merged == {0, 1}
     assert run.said == [
         f"2 of 10 requests are kept in {tmp_path / 'a.ledger'}; the same command with --resume "
