@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,7 +75,7 @@ class Accumulator:
     ) -> None:
         self._zoom = zoom
         self._merged: set[int] = set()
-        self._canvas = canvas or Canvas(kernels.image_shape(zoom, height_px, width_px))
+        self.canvas = canvas or Canvas(kernels.image_shape(zoom, height_px, width_px))
 
     def add(self, chunk: Chunk, image: NDArray[np.int32], frame_count: int) -> bool:
         """Merge the sum of a chunk; false if that chunk was merged before.
@@ -94,15 +96,23 @@ class Accumulator:
                 f"expected {expected} over {chunk.frame_count}"
             )
         top, left = core_y.core_start * zoom, core_x.core_start * zoom
-        self._canvas.add(top, left, image)
+        self.canvas.add(top, left, image)
         self._merged.add(chunk.index)
         return True
 
     @property
-    def merged_count(self) -> int:
-        """How many chunks have been merged."""
-        return len(self._merged)
+    def merged(self) -> frozenset[int]:
+        """Indices of the chunks that have been merged."""
+        return frozenset(self._merged)
+
+    def restore(self, merged: Iterable[int]) -> None:
+        """Take the canvas for the sum of these chunks: it holds what an earlier run kept."""
+        self._merged = set(merged)
+
+    def left(self, chunks: Iterable[Chunk]) -> list[Chunk]:
+        """Those that have not been merged."""
+        return [chunk for chunk in chunks if chunk.index not in self._merged]
 
     def image(self) -> FineImage:
         """The image of what has been merged."""
-        return FineImage(self._canvas, self._zoom)
+        return FineImage(self.canvas, self._zoom)

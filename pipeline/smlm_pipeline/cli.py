@@ -6,18 +6,16 @@ import contextlib
 import enum
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from smlm_pipeline import contract, engines
+from smlm_pipeline import contract, engines, server_states
 from smlm_pipeline.door import EXIT_CODES, MESSAGES, door
 from smlm_pipeline.dry_run import Plan, plan
-from smlm_pipeline.errors import ContractError
+from smlm_pipeline.errors import ServerError
 from smlm_pipeline.io.selection import Selection, frames_range, region
 from smlm_pipeline.memory import parse_bytes
 from smlm_pipeline.plans import commands as plan_commands
@@ -48,8 +46,9 @@ Server = Annotated[
     str | None,
     typer.Option(
         envvar="RECON_SERVER",
-        metavar="HOST:PORT",
-        help="gRPC endpoint of a running Triton server; without it an embedded one is started.",
+        metavar="HOST:PORT[,...]",
+        help="gRPC endpoint of a running Triton server, or of several that share the work; "
+        "without it an embedded one is started.",
     ),
 ]
 Repository = Annotated[
@@ -85,6 +84,17 @@ def submit(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier image of that name.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from what an interrupted run kept beside the image."),
+    ] = False,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Leave out what fails for good; the image's metadata tells which frames.",
+        ),
+    ] = Settings.allow_partial,
     server: Server = None,
     engine: Annotated[
         EngineName, typer.Option(help="'local' runs the network in this process, without Triton.")
@@ -118,8 +128,14 @@ def submit(
     ] = Settings.chunk_frames,
     in_flight: Annotated[
         int | None,
-        typer.Option(help="Requests under way at once; by default as many as the server can use."),
+        typer.Option(help="Requests under way at once; by default as many as the servers can use."),
     ] = Settings.in_flight,
+    attempts: Annotated[
+        int, typer.Option(help="How often a request is sent where another try may help.")
+    ] = Settings.attempts,
+    timeout_s: Annotated[
+        int, typer.Option(help="Longest wait for one request before it is sent again.")
+    ] = Settings.timeout_s,
     tile_px: Annotated[
         int, typer.Option(help="Largest tile edge; larger fields are cut into tiles.")
     ] = Settings.tile_px,
@@ -131,6 +147,10 @@ def submit(
             "server and --engine local's network take theirs beside it.",
         ),
     ] = None,
+    ledger_every_s: Annotated[
+        float,
+        typer.Option(help="Pause between two writings of the sum that --resume goes on from."),
+    ] = Settings.ledger_every_s,
     model: Model = Settings.model,
     model_repository: Repository = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -151,8 +171,12 @@ def submit(
             zoom=zoom,
             chunk_frames=chunk_frames,
             in_flight=in_flight,
+            attempts=attempts,
+            timeout_s=timeout_s,
             tile_px=tile_px,
             memory_bytes=None if memory is None else parse_bytes(memory),
+            allow_partial=allow_partial,
+            ledger_every_s=ledger_every_s,
         )
         selection = Selection(
             frames=(0, None) if frames is None else frames_range(frames),
@@ -163,7 +187,7 @@ def submit(
             time_axis=time_axis and time_axis.upper(),
         )
         image = image_path(stack, output)
-        asked = Submission(stack, image, settings, pixel_size_nm, selection, overwrite)
+        asked = Submission(stack, image, settings, pixel_size_nm, selection, overwrite, resume)
         noisy = not (quiet or as_json)
         say = _tell if noisy else _keep_quiet
         told: Plan | Report
@@ -172,7 +196,7 @@ def submit(
             for note in told.notes:
                 say(note)
         else:
-            chosen = _choose_engine(engine, server, model_repository, model)
+            chosen = _choose_engine(engine, server, model_repository, settings)
             told = submit_film(asked, chosen, show_progress=noisy, say=say)
         if as_json:
             typer.echo(json.dumps(told.as_dict(), indent=2))
@@ -215,44 +239,30 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Tell whether a server is ready, what it serves and whether that fits this client."""
+    """Tell whether servers are ready, what they serve and whether that fits this client."""
     with door():
-        address = server or f"127.0.0.1:{contract.GRPC_PORT}"
-        state = engines.server_status(address, model)
-        found = engines.server_canary(address, model) if ask_canary and state.fits else None
+        states = engines.server_states(server or f"127.0.0.1:{contract.GRPC_PORT}", model)
+        canaries = {
+            address: engines.server_canary(address, model)
+            for address, state in states.items()
+            if ask_canary and not isinstance(state, ServerError) and state.fits
+        }
         if as_json:
-            told = {"canary": asdict(found)} if found else {}
-            typer.echo(json.dumps({**state.as_dict(), **told}, indent=2))
+            typer.echo(json.dumps(server_states.as_dict(states, canaries), indent=2))
         else:
-            table = Table("model", "ready", "versions", "contract", "fits this client")
-            for each in state.models:
-                table.add_row(
-                    each.name,
-                    "yes" if each.ready else "no",
-                    ", ".join(each.versions) or "-",
-                    each.contract_version or "-",
-                    "yes" if each.fits else "no",
-                )
-            ready = "ready" if state.ready else "not ready"
-            Console().print(f"Triton {state.server_version} at {state.address}: {ready}", table)
-            if found:
-                typer.echo(f"canary: {found.emitters:.2f} of 1 emitter, {found.elapsed_ms:.0f} ms")
-        if not state.fits:
-            raise ContractError(
-                f"{state.asked!r} of the server at {state.address} does not fit this client, which "
-                f"speaks contract version {contract.CONTRACT_VERSION}; start the server on this "
-                "project's model_repository"
-            )
+            server_states.show(states, canaries, Console())
+        if complaint := server_states.complaint(states):
+            raise complaint
 
 
 def _choose_engine(
-    engine: EngineName, server: str | None, model_repository: Path | None, model: str
+    engine: EngineName, server: str | None, model_repository: Path | None, settings: Settings
 ) -> contextlib.AbstractContextManager[engines.Engine]:
     if engine is EngineName.LOCAL:
-        return engines.local_engine(model_repository, model)
+        return engines.local_engine(model_repository, settings.model)
     if server:
-        return engines.server_engine(server, model)
-    return engines.embedded_engine(model_repository, model)
+        return engines.server_engine(server, settings.model, timeout_s=settings.timeout_s)
+    return engines.embedded_engine(model_repository, settings.model, timeout_s=settings.timeout_s)
 
 
 def _tell(note: str) -> None:

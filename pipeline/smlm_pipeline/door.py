@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -10,18 +11,21 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from smlm_pipeline.errors import ReconError
+from smlm_pipeline.errors import OutputError, ReconError
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
 4 no server, or it cannot be started; 5 the server serves another model or contract;
 6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan that
-fits this GPU; 130 interrupted (143 by SIGTERM). With 3 to 6 nothing has been written, and no
-file is ever half-written.
+fits this GPU; 9 what an interrupted run kept is damaged or of another film, model or option;
+130 interrupted (143 by SIGTERM). No file is ever half-written; where a run fails or is
+interrupted, its sum so far is kept beside the image for --resume.
 """
 
 MESSAGES = Console(stderr=True, highlight=False)
 """Where commands say what is wrong."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextlib.contextmanager
@@ -35,21 +39,27 @@ def door(program: str = "recon-client") -> Iterator[None]:
     except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
         raise
     except ReconError as error:
-        MESSAGES.print(f"{program}: {error}", markup=False, soft_wrap=True)
+        _say(f"{program}: {error}")
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        MESSAGES.print(f"{program}: interrupted; nothing is half-written")
+        _say(f"{program}: interrupted; nothing is half-written")
         raise typer.Exit(130) from error
     except Exception as error:
-        MESSAGES.print(
-            f"{program}: unexpected {type(error).__name__}: {error}; please report this",
-            markup=False,
-            soft_wrap=True,
-        )
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            what = error.filename or "what it prints"
+            _say(f"{program}: {what} cannot be written: the disk is full; free space")
+            raise typer.Exit(OutputError.exit_code) from error
+        _say(f"{program}: unexpected {type(error).__name__}: {error}; please report this")
         raise typer.Exit(1) from error
     finally:
         for each, handler in zip(handled, previous, strict=True):
             signal.signal(each, handler)
+
+
+def _say(message: str) -> None:
+    """Print one line; the exit code has to tell alone where that cannot be written either."""
+    with contextlib.suppress(OSError):
+        MESSAGES.print(message, markup=False, soft_wrap=True)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
     ├── PlanError                         no TensorRT plan that fits this GPU
+    ├── LedgerError                       the kept sum is of another film, model or option
     └── OutputError (OSError)             the result cannot be written
 
 A message says what was wrong, what was expected and what to do.
@@ -72,6 +73,12 @@ class PlanError(ReconError):
     """A TensorRT plan cannot be built here, or answers otherwise than its network."""
 
     exit_code = 8
+
+
+class LedgerError(ReconError):
+    """What an interrupted run kept is damaged, or of another film, model or option."""
+
+    exit_code = 9
 
 
 class OutputError(ReconError, OSError):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from smlm_pipeline import contract, kernels
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import IN_FLIGHT_MOST, LEVEL_PIXELS, Settings, frames_per_chunk
+from smlm_pipeline.settings import LEVEL_PIXELS, Settings, frames_per_chunk
 
 MACHINE_SHARE = 0.25
 """Share of the machine's memory that is taken where the user does not say."""
@@ -43,7 +43,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(frozen=True)
 class Room:
-    """What fits into ``limit_bytes``."""
+    """What fits into ``limit_bytes``; ``in_flight_most`` counts requests, whatever servers bear."""
 
     limit_bytes: int
     sum_in_memory: bool
@@ -121,7 +121,7 @@ def room(frame_count: int, height_px: int, width_px: int, settings: Settings) ->
     return Room(
         limit_bytes=limit,
         sum_in_memory=beside > 0,
-        in_flight_most=max(min(fitting, IN_FLIGHT_MOST), 1),
+        in_flight_most=max(fitting, 1),
         picture_edge_px=next(edges, PICTURE_EDGES_PX[-1]),
     )
 

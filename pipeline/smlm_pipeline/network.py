@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
 
-RUN_PIXELS = 4 * 64 * 64
-"""Pixels given to ONNX Runtime at a time; larger runs fall out of the CPU's cache."""
+RUN_PIXELS = 64 * 64
+"""Pixels that a thread is given at a time; larger runs fall out of the CPU's cache."""
 
 
 class Network:
     """``model.onnx`` with a fixed number of threads.
+
+    As many frames as there are threads run side by side, each in one thread: threads that share
+    a frame wait for each other in every layer, and all of them for one that another program
+    holds up. What is left over at the end runs in all threads.
 
     ``answer`` is what it answers with: ``contract.DETECTIONS`` or ``contract.MAP``.
 
@@ -26,7 +31,7 @@ class Network:
     path : Path
         The ONNX file.
     intra_op_threads : int
-        Threads of one run; 0 takes every CPU that this process may run on.
+        Threads; 0 takes every CPU that this process may run on.
 
     Raises
     ------
@@ -35,17 +40,16 @@ class Network:
     """
 
     def __init__(self, path: Path, *, intra_op_threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = intra_op_threads or available_cpus()
-        self._session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-        self.answer = _answer(self._session)
+        self._threads = intra_op_threads or available_cpus()
+        network = path.read_bytes()
+        self._alone, self._together = _session(network, 1), _session(network, self._threads)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="network")
+        self.answer = _answer(self._alone)
 
     def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network finds in each frame.
 
-        The answer to a frame does not depend on the frames it is run with.
+        The answer to a frame does not depend on the frames it is run with, nor on the threads.
 
         Parameters
         ----------
@@ -61,13 +65,26 @@ class Network:
         zoom = contract.MAP_ZOOM if self.answer == contract.MAP else 1
         channels = self.answer.dims[0]
         found = np.empty((count, channels, height * zoom, width * zoom), np.float32)
-        step = max(RUN_PIXELS // (height * width), 1)
-        for first in range(0, count, step):
-            part = slice(first, first + step)
-            (found[part],) = self._session.run(
+
+        def run(session: onnxruntime.InferenceSession, part: slice) -> None:
+            (found[part],) = session.run(
                 [self.answer.name], {contract.NORMALIZED.name: normalized[part]}
             )
+
+        step = max(RUN_PIXELS // (height * width), 1)
+        side_by_side = count // (step * self._threads) * step * self._threads
+        parts = [slice(first, first + step) for first in range(0, side_by_side, step)]
+        list(self._pool.map(lambda part: run(self._alone, part), parts))
+        step *= self._threads
+        for first in range(side_by_side, count, step):
+            run(self._together, slice(first, first + step))
         return found
+
+
+def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
 def available_cpus() -> int:

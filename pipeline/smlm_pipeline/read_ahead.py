@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.stack import Stack
+
+_Read: TypeAlias = tuple[tuple[int, int], Future[NDArray[np.uint16]]]
+"""A range of frames, and its frames as soon as they are read."""
 
 
 class ReadAhead(AbstractContextManager["ReadAhead"]):
@@ -31,9 +35,8 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         self._stack = stack
         self._ranges = iter(dict.fromkeys((each.first_frame, each.last_frame) for each in chunks))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
-        self._present: tuple[int, int] | None = None
-        self._frames_adu = np.empty((0, 0, 0), np.uint16)
-        self._coming: tuple[tuple[int, int], Future[NDArray[np.uint16]]] | None = None
+        self._present: _Read | None = None
+        self._coming: _Read | None = None
         self._read_next()
 
     def __exit__(self, *_: object) -> None:
@@ -49,14 +52,13 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
             If the film cannot be read there.
         """
         wanted = (chunk.first_frame, chunk.last_frame)
-        while self._present != wanted and self._coming is not None:
-            self._present, read = self._coming
-            self._frames_adu = np.empty((0, 0, 0), np.uint16)  # before the next range is begun
-            self._frames_adu = read.result()
+        while (self._present is None or self._present[0] != wanted) and self._coming is not None:
+            self._present = self._coming  # which lets go of the last range
+            wait([self._present[1]])  # before the next one is begun
             self._read_next()
-        if self._present != wanted:
+        if self._present is None or self._present[0] != wanted:
             raise ValueError(f"chunk {chunk.index} is not in the order of the plan")
-        return self._frames_adu
+        return self._present[1].result()
 
     def _read_next(self) -> None:
         following = next(self._ranges, None)

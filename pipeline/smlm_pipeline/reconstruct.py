@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import smlm_pipeline
 from smlm_pipeline import chunking, contract, kernels, memory, scheduling
 from smlm_pipeline.accumulate import Accumulator, FineImage
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.io.canvas import Canvas, FileCanvas
+from smlm_pipeline.ledger import NO_LEDGER, Identity, Ledger
+from smlm_pipeline.losses import Losses
 from smlm_pipeline.read_ahead import ReadAhead
-from smlm_pipeline.settings import IN_FLIGHT_FIRST, Settings, frames_per_chunk
+from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
 from smlm_pipeline.stack import Stack
 from smlm_pipeline.survey import Survey, survey
 from smlm_pipeline.transport import Request, Transport
@@ -32,7 +35,10 @@ class Reconstruction:
     """The image and what it was made from.
 
     ``pixels`` is the expected number of emitters per fine pixel, readable while its
-    canvas is open; ``levels_adu`` (2,) the film's background and scale.
+    canvas is open; ``levels_adu`` (2,) the film's background and scale. ``frames_done`` were
+    summed by this run and not by an earlier one; ``missing`` are the chunks that the image
+    lacks, where that was allowed, and ``reason`` why the first of them failed; ``failures``
+    counts the requests that failed in a way that may pass.
     """
 
     pixels: FineImage
@@ -40,6 +46,10 @@ class Reconstruction:
     frame_count: int
     chunk_count: int
     elapsed_s: float
+    frames_done: float
+    missing: tuple[Chunk, ...] = ()
+    reason: str = ""
+    failures: int = 0
 
     @property
     def image(self) -> NDArray[np.float32]:
@@ -48,8 +58,8 @@ class Reconstruction:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames a second, from the first read to the finished image."""
-        return self.frame_count / self.elapsed_s
+        """Frames a second, from the first read to the finished sum."""
+        return self.frames_done / self.elapsed_s
 
 
 def reconstruct(
@@ -58,6 +68,9 @@ def reconstruct(
     settings: Settings,
     *,
     canvas: Canvas | None = None,
+    servers: int = 1,
+    ledger: Ledger = NO_LEDGER,
+    model_version: str = "",
     progress: Callable[[float], None] = lambda _frames: None,
 ) -> Reconstruction:
     """One super-resolution image from a film of blinking molecules.
@@ -66,39 +79,58 @@ def reconstruct(
     ----------
     stack : Stack
         The opened film.
-    transport : Transport
-        The engine: a Triton server or this process.
+    transport, servers : Transport and int
+        The engine: this process, or Triton on so many servers.
     settings : Settings
         How to cut, send and draw.
     canvas : Canvas, optional
         Where the sum is kept, made by `open_canvas`; by default in memory.
+    ledger, model_version : Ledger and str, optional
+        Where the sum is written now and then, and the version of the model that makes it.
     progress : callable
-        Called after each chunk with the number of whole frames it amounts to.
+        Called first and after each chunk with the number of whole frames that were done.
 
     Raises
     ------
     ReconError
-        If the film cannot be read, or a chunk fails for good.
+        If the film cannot be read, or a chunk fails for good and must not be left out.
     """
     started = time.perf_counter()
     seen = survey(stack, settings)
     chunks = plan_chunks(stack, settings)
     accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom, canvas=canvas)
-    with ReadAhead(stack, chunks) as ahead:
+    ledger.begin(accumulator, _identity(stack, settings, seen, len(chunks), model_version))
+    left = accumulator.left(chunks)
+    chunk_share = stack.frame_count / len(chunks)
+    progress(chunk_share * (len(chunks) - len(left)))
+    losses = Losses(allowed=settings.allow_partial)
+    window = _window(stack, settings, servers)
+    with ReadAhead(stack, left) as ahead, losses.end_of_server():
         sums = scheduling.run(
-            chunks,
+            left,
             lambda chunk: request_of(ahead.frames(chunk), chunk, seen, settings.zoom),
             transport,
-            window=_window(stack, settings),
+            window=window,
             attempts=settings.attempts,
+            failed=losses.chunk,
         )
         with contextlib.closing(sums):
             for chunk, partial in sums:
                 accumulator.add(chunk, partial.image, partial.frame_count)
-                progress(stack.frame_count / len(chunks))
-    elapsed_s = time.perf_counter() - started
+                progress(chunk_share)
+                ledger.keep()
+    missing = accumulator.left(chunks)
+    losses.check(missing, chunks)
     return Reconstruction(
-        accumulator.image(), seen.levels_adu, stack.frame_count, len(chunks), elapsed_s
+        pixels=accumulator.image(),
+        levels_adu=seen.levels_adu,
+        frame_count=stack.frame_count,
+        chunk_count=len(chunks),
+        elapsed_s=time.perf_counter() - started,
+        frames_done=chunk_share * (len(left) - len(missing)),
+        missing=tuple(missing),
+        reason=str(losses.reason or ""),
+        failures=window.failures,
     )
 
 
@@ -118,12 +150,30 @@ def open_canvas(stack: Stack, settings: Settings, folder: Path) -> Canvas:
     return Canvas(shape) if fits else FileCanvas(shape, folder)
 
 
-def _window(stack: Stack, settings: Settings) -> Window:
+def _identity(
+    stack: Stack, settings: Settings, seen: Survey, requests: int, model_version: str
+) -> Identity:
+    """What the sum of this run is of."""
+    return Identity(
+        film_sha256=seen.sha256(stack),
+        model=settings.model,
+        model_version=model_version,
+        contract_version=contract.CONTRACT_VERSION,
+        software=f"smlm-recon {smlm_pipeline.__version__}",
+        zoom=settings.zoom,
+        chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
+        tile_px=settings.tile_px,
+        requests=requests,
+    )
+
+
+def _window(stack: Stack, settings: Settings, servers: int) -> Window:
     """The user's number of requests under way, or one that adapts within the memory."""
     if settings.in_flight is not None:
         return Window(settings.in_flight, settings.in_flight)
     room = memory.room(stack.frame_count, stack.height_px, stack.width_px, settings)
-    return Window(IN_FLIGHT_FIRST, room.in_flight_most)
+    most = min(IN_FLIGHT_MOST * servers, room.in_flight_most)
+    return Window(IN_FLIGHT_FIRST * servers, most, servers)
 
 
 def plan_chunks(stack: Stack, settings: Settings) -> list[Chunk]:

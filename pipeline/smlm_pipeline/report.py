@@ -9,6 +9,7 @@ from typing import Any
 import smlm_pipeline
 from smlm_pipeline import contract
 from smlm_pipeline.engines import Engine
+from smlm_pipeline.losses import parts
 from smlm_pipeline.reconstruct import Reconstruction
 from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import Stack
@@ -40,6 +41,8 @@ class Report:
     background_adu: float
     scale_adu: float
     emitters: float
+    missing: list[dict[str, Any]]
+    failures: int
     elapsed_s: float
     frames_per_s: float
     selection: dict[str, Any]
@@ -79,9 +82,14 @@ def report(
     pixel_size_nm: float,
     notes: list[str],
 ) -> Report:
-    """Put the facts of a run together; a run that found nothing gets a note of it."""
+    """Put the facts of a run together; what was not found or is missing gets a note."""
     emitters = result.pixels.emitters()
-    nothing = [] if emitters >= 1 else [NOTHING_FOUND]
+    added = [] if emitters >= 1 else [NOTHING_FOUND]
+    if result.missing:
+        added.append(_missing_note(result))
+    if result.failures:
+        added.append(_failures_note(result))
+    left_px, top_px = (stack.selection.roi_px or (0, 0))[:2]
     return Report(
         stack=str(stack.path),
         image=str(image),
@@ -99,8 +107,30 @@ def report(
         background_adu=float(result.levels_adu[0]),
         scale_adu=float(result.levels_adu[1]),
         emitters=emitters,
+        missing=parts(result.missing, stack.selection.frames[0], left_px, top_px),
+        failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
         selection=asdict(stack.selection),
-        notes=[*notes, *nothing],
+        notes=[*notes, *added],
+    )
+
+
+def _failures_note(result: Reconstruction) -> str:
+    """That the servers are worth a look, though the image is none the worse."""
+    times = "once" if result.failures == 1 else f"{result.failures:,} times"
+    return (
+        f"requests failed {times} for reasons that may pass (a server that is full, stops or dies) "
+        "and were sent again; 'recon-client status --canary' tells which servers work"
+    )
+
+
+def _missing_note(result: Reconstruction) -> str:
+    """Which frames the image lacks."""
+    frames = {
+        frame for each in result.missing for frame in range(each.first_frame, each.last_frame)
+    }
+    return (
+        f"{len(frames):,} of {result.frame_count:,} frames are missing from the image, wholly or "
+        f"in part (its metadata tells which): {result.reason}"
     )

@@ -27,17 +27,18 @@ def run(
     *,
     window: Window,
     attempts: int,
+    failed: Callable[[Chunk, ReconError], None],
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
     """Sums of all chunks, as they come.
 
     At most ``window.limit`` requests are prepared and not yet answered, so memory
-    does not grow with the film. The first chunk that fails for good ends the run:
-    what is under way is not waited for.
+    does not grow with the film. A chunk that fails for good is told to ``failed``, which
+    raises to end the run: what is under way is not waited for then.
 
     Raises
     ------
     ReconError
-        What ``prepare`` or the transport raised, once no attempt is left.
+        What ``failed`` raises of what ``prepare`` or the transport raised, once no attempt is left.
     """
     stopped = threading.Event()
     pool = ThreadPoolExecutor(window.most, thread_name_prefix="chunk")
@@ -45,25 +46,35 @@ def run(
     try:
         for chunk in chunks:
             while len(under_way) >= window.limit:
-                yield from _finished(under_way)
-            request = prepare(chunk)
+                yield from _finished(under_way, failed)
+            try:
+                request = prepare(chunk)
+            except ReconError as error:
+                failed(chunk, error)
+                continue
             sent = pool.submit(_attempt, transport, request, window, attempts, stopped)
             under_way[sent] = chunk
             del request  # or the last one would live on while the next is waited for
         while under_way:
-            yield from _finished(under_way)
+            yield from _finished(under_way, failed)
     finally:
         stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _finished(
-    under_way: dict[Future[PartialSum], Chunk],
+    under_way: dict[Future[PartialSum], Chunk], failed: Callable[[Chunk, ReconError], None]
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
     """Wait for at least one request and take out all that are done."""
     done, _ = wait(under_way, return_when=FIRST_COMPLETED)
     for future in done:
-        yield under_way.pop(future), future.result()
+        chunk = under_way.pop(future)
+        try:
+            answer = future.result()
+        except ReconError as error:
+            failed(chunk, error)
+        else:
+            yield chunk, answer
 
 
 def _attempt(
@@ -79,12 +90,21 @@ def _attempt(
         started = time.perf_counter()
         try:
             answer = transport.sum_chunk(request)
-        except TransientServerError:
+        except TransientServerError as error:
             window.failed()
+            if attempt == attempts:
+                raise _given_up(error, attempts) from error
             pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
-            if attempt == attempts or stopped.wait(pause_s):
+            if stopped.wait(pause_s):
                 raise
         else:
             window.answered(time.perf_counter() - started)
             return answer
     raise ReconError(f"attempts is {attempts}; expected at least one")
+
+
+def _given_up(error: TransientServerError, attempts: int) -> TransientServerError:
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return TransientServerError(
+        f"{error} (sent {times}; see whether the server runs, or allow more with --attempts)"
+    )

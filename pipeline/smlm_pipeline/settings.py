@@ -14,7 +14,8 @@ LEVEL_PIXELS = 1 << 26
 """Most pixels of the sample from which levels are estimated: 128 MiB."""
 
 IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 8
-"""Requests under way at once where the user does not say: at the start, and at most.
+"""Requests under way at once, for each server, where the user does not say: at the start, and at
+most.
 
 The pools of a server are sized for four clients of this most (`smlm_pipeline.sizing`)."""
 
@@ -49,8 +50,19 @@ class Settings:
     memory_bytes: int | None = None
     """What the client may take; by default a share of the machine's memory."""
 
-    attempts: int = 5
-    """How often a chunk is sent before the run fails, where another try may help."""
+    attempts: int = 8
+    """How often a chunk is sent before the run fails, where another try may help: with pauses
+    that add up to 13 s on average, longer than a server takes to stop or a small one to start."""
+
+    timeout_s: int = 600
+    """Longest wait for the answer to one request before it is sent again: a slow laptop takes
+    seconds, a lost server for ever."""
+
+    allow_partial: bool = False
+    """Whether an image is made even if some chunks fail for good."""
+
+    ledger_every_s: float = 10.0
+    """Pause between two writings of what is summed so far, at least."""
 
     level_frames: int = 512
     """Frames, evenly spread over the film, from which its levels are estimated."""
@@ -74,6 +86,11 @@ class Settings:
         if self.memory_bytes is not None:
             _within("memory", self.memory_bytes, 64 << 20, 1 << 50)
         _within("attempts", self.attempts, 1, 100)
+        _within("timeout-s", self.timeout_s, 1, 86_400)
+        if not 0 <= self.ledger_every_s <= 86_400:
+            raise SettingError(
+                f"ledger-every-s is {self.ledger_every_s:g}; expected 0 to 86400 seconds"
+            )
         _within("level-frames", self.level_frames, 1, 10_000)
         _within("mean-frames", self.mean_frames, 1, 100_000)
         if self.tile_px % contract.SIZE_MULTIPLE_PX:

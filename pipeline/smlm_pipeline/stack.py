@@ -75,7 +75,10 @@ class Stack(AbstractContextManager["Stack"]):
         if self._source.closed:
             raise refusal(self.path, "was closed", "read it inside its with block")
         view = self._view
-        with reading(self.path, f" in frames {first} to {last - 1}"):
+        one = last == first + 1
+        with reading(
+            self.path, f" in frame {first}" if one else f" in frames {first} to {last - 1}"
+        ):
             values = self._source.read(view.planes[first:last], view.y, view.x)
             return self._counts.of(values, first)
 
@@ -105,6 +108,8 @@ def open_stack(path: Path, selection: Selection | None = None) -> Stack:
     selection = selection or Selection()
     with reading(path), ExitStack() as on_error:
         source = on_error.enter_context(open_source(path))
+        if 0 in source.shape:
+            raise refusal(path, "holds no frames", "check that it was saved to the end")
         view = choose(path, source.axes, source.shape, selection)
         _check_size(path, view)
         planes = view.planes
@@ -125,5 +130,6 @@ def _check_size(path: Path, view: View) -> None:
         raise refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
     height_px, width_px = (side.stop - side.start for side in (view.y, view.x))
     if min(height_px, width_px) < contract.MIN_FRAME_PX:
-        small = f"has frames of {height_px} x {width_px} pixels"
-        raise refusal(path, small, f"crop to no less than {contract.MIN_FRAME_PX} along an edge")
+        small = f"has frames of {height_px} x {width_px} pixels; the network needs at least"
+        remedy = "export or choose a larger region"
+        raise refusal(path, f"{small} {contract.MIN_FRAME_PX} along an edge", remedy)

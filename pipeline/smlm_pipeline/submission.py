@@ -13,6 +13,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.io.ome_tiff import write_image
 from smlm_pipeline.io.output import check_writable
 from smlm_pipeline.io.selection import Selection
+from smlm_pipeline.ledger import FileLedger
 from smlm_pipeline.progress import FrameProgress
 from smlm_pipeline.reconstruct import Reconstruction, open_canvas, reconstruct
 from smlm_pipeline.report import Report, report
@@ -27,8 +28,8 @@ _FILM_ENDINGS = (*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw")
 class Submission:
     """What is asked for; ``pixel_size_nm`` is None where the file shall tell.
 
-    ``selection`` is the part of the file to take, and ``overwrite`` allows an earlier
-    result to be replaced.
+    ``selection`` is the part of the file to take, ``overwrite`` allows an earlier result to be
+    replaced, and ``resume`` goes on from what an interrupted run kept.
     """
 
     stack: Path
@@ -37,11 +38,17 @@ class Submission:
     pixel_size_nm: float | None
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
+    resume: bool = False
 
     @property
     def picture(self) -> Path:
         """The PNG beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
+
+    @property
+    def ledger(self) -> Path:
+        """What an interrupted run keeps beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.ledger")
 
     def check(self) -> None:
         """Find out before the work whether its result could be kept.
@@ -51,13 +58,21 @@ class Submission:
         SettingError
             If the pixel size is absurd, or the output is no TIFF or the stack itself.
         OutputError
-            If the output's folder cannot be written to, or an earlier result is there.
+            If the output's folder cannot be written to, or an earlier result is there, or what
+            an interrupted run kept.
         """
         if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
             raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
         film = self.stack.resolve()
+        kept = self.ledger.is_file()
+        if kept and not (self.resume or self.overwrite):
+            raise OutputError(
+                f"{self.ledger} keeps the sum of an interrupted run; expected --resume, which "
+                "goes on from it, or --overwrite, which starts anew"
+            )
+        goes_on = kept and self.resume  # an image that is there lacks something, then
         for path in (self.image, self.picture):
             if film == path.resolve():
                 raise SettingError(f"{path} would replace the stack; choose another name with -o")
@@ -66,7 +81,7 @@ class Submission:
                     f"{path} would lie among the files of the stack and be taken for one of them; "
                     "choose another folder with -o"
                 )
-            if path.is_file() and not self.overwrite:
+            if path.is_file() and not (self.overwrite or goes_on):
                 raise OutputError(
                     f"{path} exists; expected a new name: choose one with -o, or let it be "
                     "replaced with --overwrite"
@@ -115,8 +130,8 @@ def submit(
     Raises
     ------
     ReconError
-        Of the kind that tells what failed. Nothing has been written then, unless it
-        is the picture that cannot be: the image is kept.
+        Of the kind that tells what failed. Nothing has been written then but the ledger
+        of what was summed, unless it is the picture that cannot be: the image is kept.
     """
     settings = submission.settings
     with open_stack(submission.stack, submission.selection) as film:
@@ -127,13 +142,29 @@ def submit(
         folder = submission.image.resolve().parent
         with (
             open_canvas(film, settings, folder) as canvas,
+            FileLedger(
+                submission.ledger,
+                resume=submission.resume,
+                every_s=settings.ledger_every_s,
+                say=say,
+            ) as ledger,
             FrameProgress(film.frame_count, shown=show_progress) as progress,
         ):
             progress.says("starting")
             with engine as opened:
+                for note in opened.notes:
+                    say(note)
+                notes += opened.notes
                 progress.says("reconstructing")
                 result = reconstruct(
-                    film, opened.transport, settings, canvas=canvas, progress=progress.advance
+                    film,
+                    opened.transport,
+                    settings,
+                    canvas=canvas,
+                    servers=opened.server_count,
+                    ledger=ledger,
+                    model_version=opened.model_version,
+                    progress=progress.advance,
                 )
             progress.says("writing")
             told = report(
@@ -149,6 +180,7 @@ def submit(
             for note in told.notes[len(notes) :]:
                 say(note)
             _write(submission, film, result, told)
+            ledger.results_are_written()
             progress.finish()
     return told
 

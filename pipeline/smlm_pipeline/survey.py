@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
+from smlm_pipeline.errors import StackError
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 from smlm_pipeline.stack import Stack
 
@@ -23,6 +25,13 @@ class Survey:
     levels_adu: NDArray[np.float32]
     mean_adu: NDArray[np.float32]
 
+    def sha256(self, stack: Stack) -> str:
+        """Stands for the film: its size, its levels and its mean, hence its sampled frames."""
+        size = f"{stack.frame_count},{stack.height_px},{stack.width_px}".encode()
+        return hashlib.sha256(
+            size + self.levels_adu.tobytes() + self.mean_adu.tobytes()
+        ).hexdigest()
+
 
 def survey(stack: Stack, settings: Settings) -> Survey:
     """Read a sample of whole frames, evenly spread over the film, once.
@@ -33,7 +42,8 @@ def survey(stack: Stack, settings: Settings) -> Survey:
     Raises
     ------
     StackError
-        If the film cannot be read.
+        If the film cannot be read; where the settings allow a partial image, if none of the
+        sampled frames can.
     """
     chosen = kernels.spread_evenly(stack.frame_count, settings.mean_frames)
     pixels = stack.height_px * stack.width_px
@@ -41,12 +51,21 @@ def survey(stack: Stack, settings: Settings) -> Survey:
     leveled = set(kernels.spread_evenly(len(chosen), most))
     sample = np.empty((len(leveled), stack.height_px, stack.width_px), np.uint16)
     total = np.zeros((stack.height_px, stack.width_px), np.int64)
-    taken = 0
+    seen = taken = 0
+    unread: StackError | None = None
     for place, index in enumerate(chosen):
-        frame_adu = stack.read(index, index + 1)[0]
+        try:
+            frame_adu = stack.read(index, index + 1)[0]
+        except StackError as error:
+            if not settings.allow_partial:
+                raise
+            unread = error
+            continue
         total += frame_adu
+        seen += 1
         if place in leveled:
             sample[taken] = frame_adu
             taken += 1
-    mean_adu = (total / len(chosen)).astype(np.float32)
-    return Survey(kernels.film_levels(sample), mean_adu)
+    if unread is not None and not taken:
+        raise unread
+    return Survey(kernels.film_levels(sample[:taken]), (total / seen).astype(np.float32))

@@ -7,26 +7,24 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+import grpc  # type: ignore[import-untyped]
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-from smlm_pipeline import contract
-from smlm_pipeline.errors import (
-    ContractError,
-    InferenceError,
-    ReconError,
-    ServerError,
-    TransientServerError,
-)
+from smlm_pipeline import addresses, contract
+from smlm_pipeline.channel import channel_arguments
+from smlm_pipeline.errors import ContractError, InferenceError, ServerError
+from smlm_pipeline.failures import error_of
+from smlm_pipeline.infer_message import encoded
+from smlm_pipeline.settings import Settings
 from smlm_pipeline.transport import PartialSum, Request
-
-REQUEST_TIMEOUT_S = 600.0
-"""Longest wait for one chunk; a slow laptop takes seconds, a lost server for ever."""
 
 QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer to a question about the server."""
+
+_INPUTS = (contract.FRAMES, contract.LEVELS, contract.FILM_MEAN, contract.WINDOW)
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +58,13 @@ class ServerStatus:
     models: tuple[ModelStatus, ...]
 
     @property
+    def network_version(self) -> str | None:
+        """The version that all servers of an image have to share; None without the model."""
+        versions = {model.name: model.versions for model in self.models}
+        served = versions.get(_network_of(self.asked)) or versions.get(self.asked)
+        return served[-1] if served else None
+
+    @property
     def fits(self) -> bool:
         """Whether the model that is asked, with its steps, can be used."""
         needed = {self.asked, *(step.name for step in contract.STEPS.get(self.asked, ()))}
@@ -72,27 +77,55 @@ class ServerStatus:
 
 
 class TritonTransport(AbstractContextManager["TritonTransport"]):
-    """Sums chunks on a Triton server; a context manager that closes the connection.
+    """Sums chunks on Triton servers; a context manager that closes the connections.
 
     Parameters
     ----------
     address : str
-        ``HOST:PORT`` of the server's gRPC endpoint.
+        ``HOST:PORT`` of a server's gRPC endpoint, or several with commas between. Requests
+        go round all addresses that these have.
     model : str
         The ensemble that is asked.
+    timeout_s : float
+        Longest wait for the sum of one chunk.
+
+    Raises
+    ------
+    SettingError
+        If the address is none.
+    ServerError
+        If its host is not known.
     """
 
-    def __init__(self, address: str, *, model: str = contract.RECONSTRUCTION.name) -> None:
-        self.address = address
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str = contract.RECONSTRUCTION.name,
+        timeout_s: float = Settings.timeout_s,
+    ) -> None:
+        asked = addresses.parse(address)
+        found = [each for name in asked for each in addresses.look_up(name)]
+        self.address = addresses.named(asked)
         self.model = model
-        self._client = grpcclient.InferenceServerClient(address)
+        self.server_count = max(len(asked), addresses.count_servers(found))
+        self._timeout_s = timeout_s
+        target = addresses.grpc_target(asked, found)
+        arguments = channel_arguments(target, self.server_count)
+        self._client = grpcclient.InferenceServerClient(target, channel_args=arguments)
+        self._channel = grpc.insecure_channel(target, options=arguments)
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
 
     def __enter__(self) -> TritonTransport:
         """Nothing to do: the connection is made with the first request."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection; requests under way are cancelled."""
+        """Close the connections; requests under way are cancelled."""
+        self._channel.close()
         self._client.close()
 
     def sum_chunk(self, request: Request) -> PartialSum:
@@ -101,21 +134,31 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         Raises
         ------
         TransientServerError
-            If the server is gone, full or stopping.
+            If the server is gone, full or stopping, or its model died and there are others.
+        ServerError
+            If the model died on the only server.
         InferenceError
             If a model refused the chunk.
         """
-        inputs = [
-            _tensor(contract.FRAMES, request.frames_adu),
-            _tensor(contract.LEVELS, request.levels_adu),
-            _tensor(contract.FILM_MEAN, request.mean_adu),
-            _tensor(contract.WINDOW, request.window),
-        ]
+        tensors: tuple[NDArray[Any], ...] = (
+            request.frames_adu,
+            request.levels_adu,
+            request.mean_adu,
+            request.window,
+        )
+        header = service_pb2.ModelInferRequest(model_name=self.model)
+        for spec, tensor in zip(_INPUTS, tensors, strict=True):
+            header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
         try:
-            answer = self._client.infer(self.model, inputs, client_timeout=REQUEST_TIMEOUT_S)
-        except InferenceServerException as error:
-            _log.info("%s on %s: %s", request.label, self.address, error)
-            raise translate(error, self.address, request.label) from error
+            found = self._infer(
+                encoded(header.SerializeToString(), tensors), timeout=self._timeout_s
+            )
+        except grpc.RpcError as error:
+            code, text = error.code().name, _first_line(error.details())
+            _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
+            several = self.server_count > 1
+            raise error_of(code, text, self.address, request.label, several=several) from error
+        answer = grpcclient.InferResult(found)
         image = answer.as_numpy(contract.IMAGE.name)
         count = answer.as_numpy(contract.FRAME_COUNT.name)
         if image is None or count is None:
@@ -123,7 +166,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         return PartialSum(image, int(count[0]))
 
     def model_version(self) -> str:
-        """Check that the server is there and serves our contract; the version it serves.
+        """Check that the server is there and serves our contract; the version of its network.
 
         Raises
         ------
@@ -144,7 +187,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
                 f"{state.contract_version}; this client speaks {contract.CONTRACT_VERSION}: "
                 "install the client and the model repository of one release"
             )
-        return state.versions[-1]
+        network = self._model_status(_network_of(self.model))
+        return (network.versions or state.versions)[-1]
 
     def status(self) -> ServerStatus:
         """What ``recon-client status`` shows.
@@ -182,32 +226,17 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         return ModelStatus(name, ready=True, versions=versions, contract_version=version)
 
     def _unreachable(self, error: InferenceServerException) -> ServerError:
+        reason = _first_line(error.message())
         return ServerError(
-            f"no Triton server answers at {self.address} ({_first_line(error)}); start one with "
+            f"no Triton server answers at {self.address} ({reason}); start one with "
             "'recon-client serve', or leave out --server to use the embedded one"
         )
 
 
-def translate(error: InferenceServerException, address: str, label: str) -> ReconError:
-    """The one place where an error of ``tritonclient`` becomes one of ours."""
-    status, text = str(error.status()), _first_line(error)
-    lost = f"{label}: the server at {address} did not answer: {text}"
-    if "restricted" in text:
-        return ServerError(f"{label}: the server at {address} refuses inference: {text}")
-    if status in {"StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED"}:
-        return TransientServerError(lost)
-    if status == "StatusCode.NOT_FOUND" and "no available versions" in text:
-        return TransientServerError(lost)  # what a server says while it stops
-    if status == "StatusCode.NOT_FOUND":
-        return ContractError(f"the server at {address} lacks the model: {text}")
-    return InferenceError(f"{label}: the server at {address} refused the chunk: {text}")
+def _network_of(model: str) -> str:
+    """Of an ensemble of ours the network is what is published anew, and so has the version."""
+    return contract.STEPS[model][1].name if model in contract.STEPS else model
 
 
-def _first_line(error: InferenceServerException) -> str:
-    return ((error.message() or "").strip().splitlines() or ["no reason given"])[0]
-
-
-def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:
-    tensor = grpcclient.InferInput(spec.name, list(values.shape), spec.dtype)
-    tensor.set_data_from_numpy(np.ascontiguousarray(values))
-    return tensor
+def _first_line(text: str | None) -> str:
+    return ((text or "").strip().splitlines() or ["no reason given"])[0]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,25 @@ def test_what_an_image_copies_is_there_and_not_ignored(path: Path) -> None:
     for source in sources:
         assert (ROOT / source).exists(), source
         assert any(source == each or source.startswith(f"{each}/") for each in kept), source
+
+
+def test_every_image_builds_the_wheel_in_the_same_way() -> None:
+    """Written three times, so that each image is built on its own; the copies do not drift."""
+    stages = {
+        re.findall(r"^FROM \S+ AS wheel\n(?:(?!FROM ).*\n)+", path.read_text(), re.MULTILINE)[0]
+        for path in DOCKERFILES
+    }
+    assert len(DOCKERFILES) == 3
+    assert len(stages) == 1
+
+
+def test_the_client_image_reads_every_format_and_the_server_image_none() -> None:
+    stated = metadata.requires("smlm-recon") or []
+    packages = {re.split("[^a-z0-9-]", each)[0] for each in stated if "extra == 'films'" in each}
+    assert packages == {"imagecodecs", "nd2", "zarr"}
+    for image, pinned in (("client", packages), ("server", set())):
+        text = (ROOT / "requirements" / f"{image}-image.txt").read_text()
+        assert set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)) & packages == pinned
 
 
 def test_server_image_is_new_enough_for_the_network() -> None:

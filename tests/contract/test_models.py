@@ -7,10 +7,7 @@ the model's ``config.pbtxt``; see ``fakes/``.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,33 +15,20 @@ from numpy.typing import NDArray
 
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
-from fakes.served_model import ServedModel, Tensors, read_configuration
+from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, Tensors, configuration
 from smlm_pipeline import chunking, contract, kernels, serving
-from smlm_pipeline.errors import ChunkError, ContractError
+from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.network import Network
 from smlm_pipeline.repository import network_file
 from smlm_pipeline.transport import Request
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
-CONFIGURATIONS = {
-    "normalize": REPOSITORY / "normalize" / "config.pbtxt",
-    "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
-    "summation": REPOSITORY / "summation" / "config.pbtxt",
-    "unet_fast": REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
-    "unet_map": REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
-    "summation_map": REPOSITORY / "summation_map" / "config.pbtxt",
-}
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
-
-
-def _configuration(name: str) -> dict[str, Any]:
-    return read_configuration(CONFIGURATIONS[name])
 
 
 @pytest.fixture(scope="module")
 def served() -> dict[str, ServedModel]:
-    return {name: ServedModel(REPOSITORY / name, _configuration(name)) for name in CONFIGURATIONS}
+    return {name: ServedModel(REPOSITORY / name, configuration(name)) for name in CONFIGURATIONS}
 
 
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
@@ -350,91 +334,3 @@ def test_what_a_client_did_wrong_is_not_logged(served: dict[str, ServedModel]) -
 
 def test_our_own_errors_speak_for_themselves() -> None:
     assert serving.message(ChunkError("FRAMES is odd; pad it")) == "FRAMES is odd; pad it"
-
-
-# --- starting -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_another_contract_is_refused_at_the_start(name: str) -> None:
-    other = _configuration(name)
-    other["parameters"][contract.CONTRACT_PARAMETER]["string_value"] = "99"
-    words = f"the configuration of '{name}' states contract version 99"
-    with pytest.raises(ContractError, match=words):
-        ServedModel(REPOSITORY / name, other)
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_no_contract_is_refused_at_the_start(name: str) -> None:
-    other = _configuration(name)
-    del other["parameters"][contract.CONTRACT_PARAMETER]
-    with pytest.raises(ContractError, match="states contract version None"):
-        ServedModel(REPOSITORY / name, other)
-
-
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("side", ["input", "output"])
-def test_other_tensors_are_refused_at_the_start(name: str, side: str) -> None:
-    other = _configuration(name)
-    other[side][0]["name"] = "PIXELS"
-    with pytest.raises(ContractError, match=rf"the {side}s of '{name}' are \['PIXELS'"):
-        ServedModel(REPOSITORY / name, other)
-
-
-def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
-    """Version 2 of the model beside version 1 has a file of its own."""
-    shutil.copytree(REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
-    model = ServedModel(tmp_path / "unet", _configuration("unet"), version="2")
-    (found,) = model.execute({"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)})
-    assert _tensors(found)["DETECTIONS"].shape == (1, 5, 16, 16)
-
-
-@pytest.mark.parametrize(("name", "other"), [("unet", "unet_map"), ("unet_map", "unet")])
-def test_the_other_network_is_refused_at_the_start(tmp_path: Path, name: str, other: str) -> None:
-    shutil.copytree(REPOSITORY / name, tmp_path / name)
-    shutil.copy(network_file(REPOSITORY, other), tmp_path / name / "1" / "model.onnx")
-    with pytest.raises(ContractError, match=f"the network of '{name}' answers with .*; expected"):
-        ServedModel(tmp_path / name, _configuration(name))
-
-
-# --- the fake itself ------------------------------------------------------------------------
-
-
-def _array() -> NDArray[np.float32]:
-    return np.zeros(2, np.float32)
-
-
-@pytest.mark.parametrize(
-    ("misuse", "words"),
-    [
-        (lambda: backend.Tensor(_array(), "A"), "name is a string"),  # type: ignore[arg-type]
-        (lambda: backend.Tensor("A", [0.0]), "takes an ndarray, not list"),  # type: ignore[arg-type]
-        (lambda: backend.Tensor("A", np.array(["a"])), "cannot hold <U1"),
-        (lambda: backend.TritonError(ValueError("no")), "message is a string"),  # type: ignore[arg-type]
-        (lambda: backend.InferenceResponse(), "either tensors or an error"),
-        (
-            lambda: backend.InferenceResponse(
-                [backend.Tensor("A", _array())], error=backend.TritonError("no")
-            ),
-            "either tensors or an error",
-        ),
-        (
-            lambda: backend.InferenceResponse(error="no"),  # type: ignore[arg-type]
-            "an error is a TritonError, not str",
-        ),
-        (lambda: backend.InferenceResponse([_array()]), "expected a list of tensors"),  # type: ignore[list-item]
-        (lambda: backend.InferenceRequest([backend.Tensor("A", _array())] * 2), "names repeat"),
-        (
-            lambda: backend.get_input_tensor_by_name(backend.InferenceRequest([]), "FRAMES"),
-            "was asked for 'FRAMES'",
-        ),
-    ],
-)
-def test_the_fake_refuses_misuse(misuse: Callable[[], object], words: str) -> None:
-    with pytest.raises((TypeError, ValueError, LookupError), match=words):
-        misuse()
-
-
-def test_the_fake_has_nothing_else() -> None:
-    with pytest.raises(AttributeError, match="get_input_tensor"):
-        _ = backend.get_input_tensor  # type: ignore[attr-defined]

@@ -25,8 +25,24 @@ from fakes.cupy_on_host import from_dlpack
 Array = NDArray[Any]
 Tensors = dict[str, Array]
 
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+CONFIGURATIONS = {
+    "normalize": REPOSITORY / "normalize" / "config.pbtxt",
+    "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
+    "summation": REPOSITORY / "summation" / "config.pbtxt",
+    "unet_fast": REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
+    "unet_map": REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
+    "summation_map": REPOSITORY / "summation_map" / "config.pbtxt",
+}
+"""Of the Python models, as a server without a GPU reads them."""
+
 _serial = itertools.count()
 _NUMPY_TYPES = {"TYPE_UINT16": "uint16", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
+
+
+def configuration(name: str) -> dict[str, Any]:
+    """That of a model of the repository, to be changed at will."""
+    return read_configuration(CONFIGURATIONS[name])
 
 
 def read_configuration(pbtxt: Path) -> dict[str, Any]:

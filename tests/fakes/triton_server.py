@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,6 +30,8 @@ class FakeTriton:
         What its models state.
     models : tuple of str
         Those that are ready.
+    versions : tuple of str
+        What is served of each.
     """
 
     def __init__(
@@ -37,12 +40,17 @@ class FakeTriton:
         *,
         contract_version: str | None = str(contract.CONTRACT_VERSION),
         models: tuple[str, ...] = MODELS,
+        versions: tuple[str, ...] = ("10", "9"),
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs: tuple[str, ...] = (contract.IMAGE.name, contract.FRAME_COUNT.name)
+        self.answered = 0
+        self._lock = threading.Lock()
         self._transport = transport
         self._contract_version = contract_version
         self._models = models
+        self.versions = versions
+        self.network_versions = versions
         self._pool = ThreadPoolExecutor(4)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -65,9 +73,7 @@ class FakeTriton:
             "ModelReady": lambda question, _: service_pb2.ModelReadyResponse(
                 ready=question.name in self._models
             ),
-            "ModelMetadata": lambda question, _: service_pb2.ModelMetadataResponse(
-                name=question.name, versions=["10", "9"]
-            ),
+            "ModelMetadata": self._metadata,
             "ModelConfig": self._config,
             "ModelInfer": self._infer,
         }
@@ -80,6 +86,10 @@ class FakeTriton:
             for name, answer in answers.items()
         }
         return grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
+
+    def _metadata(self, question: Any, _context: grpc.ServicerContext) -> Any:
+        served = self.network_versions if question.name in contract.NETWORKS else self.versions
+        return service_pb2.ModelMetadataResponse(name=question.name, versions=served)
 
     def _config(self, question: Any, _context: grpc.ServicerContext) -> Any:
         answer = service_pb2.ModelConfigResponse()
@@ -104,4 +114,6 @@ class FakeTriton:
             if name in self.outputs:
                 answer.outputs.add(name=name, datatype="INT32", shape=array.shape)
                 answer.raw_output_contents.append(array.tobytes())
+        with self._lock:
+            self.answered += 1
         return answer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,9 +21,8 @@ import keras
 import tensorflow as tf
 
 import smlm_pipeline
+from fakes.short_runs import RECIPE, InterruptionError, interrupt_at, shallow_network
 from smlm_pipeline.errors import SettingError
-from smlm_training.fitting import sources
-from smlm_training.fitting.datasets import Ranges, batches
 from smlm_training.fitting.fit import Progress, fit
 from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.runs import append_history, drop_history_after, start_from_run
@@ -35,20 +33,6 @@ from smlm_training.networks.unet_map import unet_map
 
 pytestmark = pytest.mark.training
 
-RECIPE = Recipe(
-    seed=3,
-    batch=2,
-    steps=12,
-    epoch_steps=4,
-    float32_steps=4,
-    warmup_steps=2,
-    ranges=Ranges(patch_px=16, frames_per_film=4, emitters_max=60),
-)
-
-
-class _InterruptionError(Exception):
-    """Stands for whatever ends a run: Ctrl-C, a reboot, a full disk."""
-
 
 @dataclass(frozen=True)
 class _Done:
@@ -56,24 +40,25 @@ class _Done:
     weights: list[NDArray[Any]]
     reports: list[Progress]
     precisions: list[str]
+    threads_left: list[str]
 
 
 def _run(folder: Path, recipe: Recipe = RECIPE) -> _Done:
     reports, precisions = [], []
+    before = threading.enumerate()
 
     def report(progress: Progress) -> None:
         reports.append(progress)
         precisions.append(keras.mixed_precision.dtype_policy().name)
 
     model = fit(recipe, folder, command="recon-train fit FOLDER", report=report)
-    return _Done(folder, model.get_weights(), reports, precisions)
+    left = [each.name for each in threading.enumerate() if each not in before]
+    return _Done(folder, model.get_weights(), reports, precisions, left)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _shallow_network() -> Iterator[None]:
-    """One level instead of three, which is traced in a fraction of the time."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(NETWORKS, "unet", partial(unet, (16,)))  # type: ignore[arg-type]
+    with shallow_network():
         yield
 
 
@@ -85,17 +70,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> _Done:
 def _assert_same_weights(weights: list[NDArray[Any]], others: list[NDArray[Any]]) -> None:
     for weight, other in zip(weights, others, strict=True):
         np.testing.assert_array_equal(weight, other)
-
-
-def _interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    train = Trainer.train
-
-    def until(trainer: Trainer, batch: Any) -> tuple[float, float]:
-        if trainer.step == step:
-            raise _InterruptionError
-        return train(trainer, batch)
-
-    monkeypatch.setattr(Trainer, "train", until)
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
@@ -154,8 +128,8 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
 ) -> None:
     """Bit for bit: weights, optimiser and films go on from the last checkpoint."""
     with monkeypatch.context() as patched:
-        _interrupt_at(patched, step)
-        with pytest.raises(_InterruptionError, match=r"^$"):
+        interrupt_at(patched, step)
+        with pytest.raises(InterruptionError, match=r"^$"):
             _run(tmp_path)
     assert not (tmp_path / "network.keras").exists()
     begun = json.loads((tmp_path / "manifest.json").read_text())
@@ -175,29 +149,8 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
     assert manifest == {**begun, "resumed": [{"step": done * RECIPE.epoch_steps, **going_on}]}
 
 
-def test_an_interrupted_checkpoint_leaves_the_last_one_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    savez, steps = np.savez, []
-
-    def tear(path: Path, **values: Any) -> None:
-        steps.append(values["step"])
-        savez(path, **values)
-        if len(steps) == 2:
-            path.write_bytes(path.read_bytes()[:1000])
-            raise _InterruptionError
-
-    monkeypatch.setattr(np, "savez", tear)
-    with pytest.raises(_InterruptionError, match=r"^$"):
-        _run(tmp_path)
-    assert steps == [4, 8]
-    with np.load(tmp_path / "state.npz") as state:
-        assert state["step"] == 4
-        assert all(np.isfinite(state[name]).all() for name in state.files)
-
-
 def test_a_finished_run_is_not_trained_again(unbroken: _Done, monkeypatch: Any) -> None:
-    _interrupt_at(monkeypatch, RECIPE.steps)
+    interrupt_at(monkeypatch, RECIPE.steps)
     manifest = (unbroken.folder / "manifest.json").read_bytes()
     again = _run(unbroken.folder)
     assert again.reports == []
@@ -215,78 +168,9 @@ def test_a_run_does_not_go_on_by_another_recipe(unbroken: _Done) -> None:
     assert (unbroken.folder / "manifest.json").read_bytes() == manifest
 
 
-@pytest.mark.parametrize(
-    ("error", "raised", "message"),
-    [
-        (ArithmeticError("no such film"), ArithmeticError, "no such film"),
-        (
-            MemoryError("no room"),
-            SettingError,
-            r"short \(no room\).*batches of 2: lower batch or ra",
-        ),
-    ],
-    ids=["any", "memory"],
-)
-def test_an_error_of_the_simulator_ends_the_run(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-    raised: type[Exception],
-    message: str,
-) -> None:
-    """As it is and at once, although it happens in a thread of tf.data's."""
-
-    def two_batches(*arguments: Any, **settings: Any) -> Iterator[Any]:
-        stream = batches(*arguments, **settings)
-        yield from (next(stream), next(stream))
-        raise error
-
-    monkeypatch.setattr(sources, "batches", two_batches)
-    started = time.monotonic()
-    with pytest.raises(raised, match=message):
-        fit(RECIPE, tmp_path)
-    assert time.monotonic() - started < 60
-    assert not (tmp_path / "state.npz").exists()
-
-
-def test_short_memory_of_the_device_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhausted(*_: Any) -> None:
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nlong story")
-
-    monkeypatch.setattr(Trainer, "train", exhausted)
-    with pytest.raises(SettingError, match=r"short \(OOM when allocating\); expected room for bat"):
-        fit(RECIPE, tmp_path)
-
-
-def test_a_loss_that_is_no_number_ends_the_run_at_its_last_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train = Trainer.train
-
-    def diverge(trainer: Trainer, batch: Any) -> tuple[float, float]:
-        loss, count = train(trainer, batch)
-        return (loss if trainer.step < 6 else float("nan")), count
-
-    monkeypatch.setattr(Trainer, "train", diverge)
-    with pytest.raises(SettingError, match=r"loss is nan after step 8; .*lower learning_rate"):
-        fit(RECIPE, tmp_path)
-    with np.load(tmp_path / "state.npz") as state:
-        assert state["step"] == 4
-
-
 def test_a_run_is_resumed_only_if_wanted(unbroken: _Done) -> None:
     with pytest.raises(SettingError, match="a run that has come to step 12; expected a folder wit"):
         fit(RECIPE, unbroken.folder, resume=False)
-
-
-def test_precision_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert keras.mixed_precision.dtype_policy().name == "float32"
-    _interrupt_at(monkeypatch, 2)
-    with pytest.raises(_InterruptionError, match=r"^$"):
-        _run(tmp_path)
-    assert keras.mixed_precision.dtype_policy().name == "float32"
 
 
 def test_tensorboard_gets_a_point_for_each_checkpoint(unbroken: _Done) -> None:
@@ -338,8 +222,7 @@ def test_the_average_of_the_weights_is_what_a_run_ends_with(
 
 def test_no_simulator_outlives_its_run(unbroken: _Done) -> None:
     assert unbroken.reports
-    names = [each.name for each in threading.enumerate()]
-    assert [name for name in names if "MainThread" not in name and "pytest" not in name] == []
+    assert unbroken.threads_left == []
 
 
 def test_a_run_starts_from_the_network_of_another(unbroken: _Done, tmp_path: Path) -> None:

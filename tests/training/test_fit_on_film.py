@@ -17,8 +17,11 @@ import tifffile
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
+import tensorflow as tf
+
 from smlm_pipeline.errors import SettingError, StackError
 from smlm_training.fitting import schedules
+from smlm_training.fitting.checkpoints import load_state, save_state
 from smlm_training.fitting.fit import fit
 from smlm_training.fitting.recipes import PRESETS, Cut, Recipe
 from smlm_training.fitting.sources import FilmFiles, Simulated, source_of
@@ -26,7 +29,7 @@ from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet_interpolated import unet_interpolated
 from smlm_training.simulation import presets
-from smlm_training.simulation.positions import write_positions
+from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
 
 pytestmark = pytest.mark.training
 
@@ -56,19 +59,10 @@ def _shallow_network() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> FilmFiles:
     folder = tmp_path_factory.mktemp("film")
-    made = presets.preset_film("uniform-3", seed=1, frames=6, height_px=SIZE_PX, width_px=SIZE_PX)
-    files = FilmFiles(folder / "stack.tif", folder / "positions.csv")
-    tifffile.imwrite(files.stack, made.frames_adu)
-    write_positions(
-        files.positions,
-        made.emitters,
-        height_px=SIZE_PX,
-        width_px=SIZE_PX,
-        pixel_size_nm=100.0,
-        offset_photons=50.0,
-        background_photons=20.0,
-    )
-    return files
+    uniform = presets.PRESETS["uniform-3"]
+    scene = replace(uniform, seed=1, frames=6, height_px=SIZE_PX, width_px=SIZE_PX)
+    write_film(folder, scene, done=lambda _frames: None)
+    return FilmFiles(folder / STACK, folder / POSITIONS)
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
@@ -113,6 +107,27 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
     tifffile.imwrite(other.stack, tifffile.imread(film.stack) + np.uint16(1))
     with pytest.raises(SettingError, match=r"another recipe \(film\)"):
         fit(RECIPE, tmp_path / "broken", film=other)
+
+
+def test_a_run_ends_with_the_network_of_its_least_validation_loss(
+    film: FilmFiles, tmp_path: Path
+) -> None:
+    source = source_of(RECIPE, film)
+    batches, held = source.training(0), next(iter(source.validation()))
+    trainer = Trainer(RECIPE, tf.distribute.get_strategy())
+    networks = []
+    for loss in (3.0, 1.0, 2.0):
+        batch = next(batches)
+        trainer.train((batch.normalized, batch.position_px, batch.present))
+        trainer._loss_function = lambda *_, loss=loss: loss * len(held.present)
+        assert trainer.validate([held]) == loss
+        networks.append(trainer._model.get_weights())
+    save_state(tmp_path, trainer.state())
+    again = Trainer(RECIPE, tf.distribute.get_strategy(), state=load_state(tmp_path))
+    assert any((best != last).any() for best, last in zip(networks[1], networks[2], strict=True))
+    for each in (trainer, again):
+        for found, expected in zip(each.network().get_weights(), networks[1], strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_all_pairs_that_training_does_not_see_are_validated_on(film: FilmFiles) -> None:

@@ -42,6 +42,7 @@ def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> No
     done = CliRunner().invoke(app, [*words, "--figure", str(tmp_path / "out" / "f.png")])
     assert done.exit_code == 0, done.output
     assert "25.0 / 5.0 / 1.5" in done.stdout
+    assert "…" not in done.stdout
     told = json.loads((tmp_path / "out" / "f.json").read_text())
     errors = {each["network"]: each["nmse_percent"] for each in told["networks"]}
     assert errors == {"unet": [25, 5, 1.5], "unet-fast": [40, 9, 3]}

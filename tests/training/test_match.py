@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,9 @@ from smlm_training.fitting.datasets import Ranges
 from smlm_training.fitting.preset_files import recipe_of
 from smlm_training.matching.camera_levels import KINDS, NoiseLine, camera_levels
 from smlm_training.matching.crowding import crowding_of_places, line_width_px
-from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
+from smlm_training.matching.estimates import KnownCamera, Value, estimate
 from smlm_training.matching.moments import LAG_PX_MAX, NOISE_TAPS, measure
-from smlm_training.matching.preset import preset
 from smlm_training.matching.psf_width import fit_spot
-from smlm_training.matching.sampling import sample_film
-from smlm_training.matching.wording import rows
 from smlm_training.simulation.camera import Emccd, Scmos
 from smlm_training.simulation.simulate import Film, Fluorophore, film
 from smlm_training.simulation.spot import overlap, pair_overlap, profile
@@ -101,7 +98,6 @@ CASES = {
     "scmos": Case(emccd=False, gain_adu=1, read_noise_adu=1.6, density=3),
     "scmos filaments": Case(emccd=False, read_noise_adu=4, filaments=True, density=3.5),
 }
-
 TOLERANCES = {
     "sigma_px": 0.025,
     "photons": 0.2,
@@ -111,7 +107,6 @@ TOLERANCES = {
 }
 """Relative, of a film of 200 frames of 64 x 64 pixels; photons of filaments are the worst, since
 the film does not tell how much they spread."""
-
 BACKGROUND_TOLERANCE_PHOTONS = 10.0
 ERRORS_MOST = 3.5
 """By how many of its own errors an estimate may be off."""
@@ -244,126 +239,14 @@ def test_spots_too_wide_are_refused() -> None:
     _refused(Case(sigma_px=6, photons=20_000).film().frames_adu, "spots seem to have a sigma of")
 
 
-def _found(**changes: Any) -> Estimates:
-    found = Estimates(
-        sigma_px=Value(1.1, 0.01),
-        photons=Value(2000, 300),
-        photons_spread=Value(0.3, 0.05),
-        background_photons=Value(20, 12),
-        density_per_px2=Value(0.06, 0.006),
-        offset_adu=Value(100, 2),
-        gain_adu_per_photon=Value(2, 0.1),
-        misfit=0.002,
-        spread_measured=0.8,
-    )
-    return replace(found, **changes)
-
-
-def test_preset_has_ranges_about_the_estimates() -> None:
-    ranges = preset(_found(), (0.2, 3.0), KINDS["emccd"], {})["ranges"]
-    assert ranges["sigma_px"] == pytest.approx([0.99, 1.21])  # at least 10 %
-    assert ranges["offset_adu"] == pytest.approx([90, 110])
-    assert ranges["photons"] == pytest.approx([2000 / 1.3, 2000 * 1.3], abs=1)  # two errors
-    assert ranges["photons_spread"] == pytest.approx([0.2, 0.4])
-    assert ranges["background_photons"] == pytest.approx([0.5, 44])  # positive
-    assert ranges["density_per_um2"] == pytest.approx([0.2 * 6 / 1.2, 3 * 6 * 1.2])
-    assert ranges["density_per_um"][1] == pytest.approx(
-        3 * 0.6 * 1.2 * line_width_px(1.1), rel=1e-3
-    )
-    assert ranges["emccd_adu_per_photon"] == pytest.approx([1.8, 2.2], abs=0.02)
-    assert ranges["emccd_share"] == 1
-    assert "scmos_adu_per_photon" not in ranges
-
-
-def test_the_fullest_places_of_a_film_are_trained_on() -> None:
-    """20 molecules a um2 are 461 in a patch of 4.8 um, more than it has places for by default."""
-    stated = preset(_found(density_per_px2=Value(0.1, 0.001)), (0.5, 2.0), KINDS["emccd"], {})
-    most = stated["ranges"]["density_per_um2"][1]
-    assert 0.85 * stated["ranges"]["emitters_max"] == pytest.approx(most * 4.8**2, rel=0.01)
-    sparse = preset(_found(density_per_px2=Value(0.01, 0.001)), (0.5, 2.0), KINDS["emccd"], {})
-    assert sparse["ranges"]["emitters_max"] == 330
-
-
-def test_preset_leaves_out_what_the_film_does_not_tell() -> None:
-    unknown = Value(float("nan"), float("inf"))
-    found = _found(photons=unknown, background_photons=unknown, gain_adu_per_photon=unknown)
-    stated = preset(found, (0.5, 1.2), KINDS["scmos"], {"stack": "film.tif"})
-    missing = {"photons", "background_photons", "scmos_adu_per_photon"}
-    assert missing.isdisjoint(stated["ranges"])
-    assert stated["ranges"]["emccd_share"] == 0
-    assert stated["measured_from"]["stack"] == "film.tif"
-    assert missing.isdisjoint(stated["measured_from"]["values"])
-    report = {row.name: row for row in rows(found, SCMOS, pixel_size_nm=100, area_px2=4096)}
-    assert report["photons per emitter and frame"].sureness == "not told"
-
-
-def test_report_says_how_sure_and_why() -> None:
-    known = replace(EMCCD, gain_adu_per_photon=2.0)
-    found = _found(gain_adu_per_photon=Value(2, 0), misfit=0.2)
-    report = {row.name: row for row in rows(found, known, pixel_size_nm=200, area_px2=1000)}
-    assert report["PSF sigma (px)"].sureness == "very sure"
-    assert "20% of the covariance does not fit a Gaussian" in report["PSF sigma (px)"].why
-    assert report["gain (ADU per photon)"].sureness == "given"
-    assert report["gain (ADU per photon)"].why == "by --gain-adu-per-photon"
-    assert report["background (photons)"].sureness == "rough"
-    assert report["emitters per frame"].value == "60"
-    assert report["emitters per um2"].value == "1.5"
-
-
-def _write(path: Path, frames_adu: NDArray[Any], **options: Any) -> Path:
-    tifffile.imwrite(path, frames_adu, photometric="minisblack", **options)
-    return path
-
-
-def test_sample_is_spread_over_the_film_and_taken_where_it_blinks(tmp_path: Path) -> None:
-    frames = np.empty((1001, 20, 300), np.uint16)
-    frames[:] = (np.arange(1001) % 7)[:, None, None]
-    frames[:, 0, 0] = np.arange(1001)
-    frames[::2, :, 290:] = 900
-    mapped = sample_film(_write(tmp_path / "mapped.tif", frames))
-    assert mapped.frames_adu.shape == (500, 20, 256)
-    assert mapped.film_shape == (1001, 20, 300)
-    assert (mapped.top_px, mapped.left_px) == (0, 44)
-    np.testing.assert_array_equal(mapped.frames_adu[-1], frames[-1, :, 44:])
-    paged = sample_film(_write(tmp_path / "paged.tif", frames, compression="zlib"))
-    np.testing.assert_array_equal(paged.frames_adu, mapped.frames_adu)
-
-
-@pytest.mark.parametrize(
-    ("frames", "message"),
-    [
-        (np.zeros((8, 32, 32), np.uint16), "has 8 frames of 32 x 32 pixels; expected at least 16"),
-        (np.zeros((30, 32, 12), np.uint8), "has 30 frames of 32 x 12 pixels; expected at least"),
-        (np.zeros((30, 32, 32), np.float32), "dtype float32; expected frames, rows and columns"),
-        (np.zeros((32, 32), np.uint16), r"has shape \(32, 32\) and dtype uint16"),
-    ],
-)
-def test_files_that_are_no_film_are_refused(
-    tmp_path: Path, frames: NDArray[Any], message: str
-) -> None:
-    with pytest.raises(StackError, match=message):
-        sample_film(_write(tmp_path / "film.tif", frames))
-
-
-def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"cannot read .*none\.tif"):
-        sample_film(tmp_path / "none.tif")
-    (tmp_path / "text.tif").write_text("no film")
-    with pytest.raises(StackError, match=r"cannot read .*text\.tif"):
-        sample_film(tmp_path / "text.tif")
-    whole = _write(tmp_path / "whole.tif", np.ones((20, 32, 32), np.uint16)).read_bytes()
-    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StackError, match=r"cut\.tif"):
-        sample_film(tmp_path / "cut.tif")
-
-
 @pytest.fixture
 def matching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs the command in an empty folder, on a film that lies in another one."""
     (tmp_path / "films").mkdir()
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    stack = _write(tmp_path / "films" / "cells.tif", Case(density=2).film().frames_adu)
+    stack = tmp_path / "films" / "cells.tif"
+    tifffile.imwrite(stack, Case(density=2).film().frames_adu, photometric="minisblack")
     return lambda *options: CliRunner().invoke(app, ["match", str(stack), *options])
 
 

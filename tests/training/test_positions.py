@@ -6,14 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from smlm_pipeline.errors import StackError
-from smlm_training.simulation.positions import (
-    COLUMNS,
-    PositionsTable,
-    read_positions,
-    write_positions,
-)
+from smlm_training.simulation.positions import COLUMNS, PositionsTable, read_positions
 from smlm_training.simulation.simulate import Emitters
 
 THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm" / "positions.csv"
@@ -32,21 +28,26 @@ def _emitters() -> Emitters:
     return Emitters(y_px, x_px, photons, np.full((3, 3), 1.2))
 
 
-def _written(path: Path) -> Path:
-    write_positions(
-        path,
-        _emitters(),
-        height_px=8,
-        width_px=12,
-        pixel_size_nm=PIXEL_NM,
-        offset_photons=50.0,
-        background_photons=20.0,
-    )
+def _written(
+    path: Path, *blocks: Emitters, background_photons: float | NDArray[np.float64] = 20.0
+) -> Path:
+    with path.open("w", newline="") as stream:
+        table = PositionsTable(
+            stream,
+            height_px=8,
+            width_px=12,
+            pixel_size_nm=PIXEL_NM,
+            offset_photons=50.0,
+            background_photons=background_photons,
+        )
+        for block in blocks:
+            table.add(block)
+    assert (table.frames, table.molecules) == (3 * len(blocks), 3 * len(blocks))
     return path
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    positions = read_positions(_written(tmp_path / "positions.csv"))
+    positions = read_positions(_written(tmp_path / "positions.csv", _emitters()))
     assert positions.frame.tolist() == [0, 0, 2]
     assert positions.frame.dtype == np.int64
     rounded_nm = 0.5e-5
@@ -57,7 +58,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_written_text(tmp_path: Path) -> None:
-    lines = _written(tmp_path / "positions.csv").read_bytes().decode("ascii").split("\n")
+    lines = (
+        _written(tmp_path / "positions.csv", _emitters()).read_bytes().decode("ascii").split("\n")
+    )
     assert lines == [
         ",".join(f'"{column}"' for column in COLUMNS),
         "1,1,0.00000,137.50000,132.00000,900.00000,50.00000,4.47214",
@@ -69,19 +72,8 @@ def test_written_text(tmp_path: Path) -> None:
 
 def test_frames_are_numbered_on_and_each_pixel_has_its_background(tmp_path: Path) -> None:
     background = np.arange(96.0).reshape(8, 12)
-    path = tmp_path / "positions.csv"
-    with path.open("w") as stream:
-        table = PositionsTable(
-            stream,
-            height_px=8,
-            width_px=12,
-            pixel_size_nm=100,
-            offset_photons=50.0,
-            background_photons=background,
-        )
-        table.add(_emitters())
-        table.add(_emitters())
-    assert (table.frames, table.molecules) == (6, 6)
+    blocks = (_emitters(), _emitters())
+    path = _written(tmp_path / "positions.csv", *blocks, background_photons=background)
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert [row[1] for row in rows] == ["1", "1", "3", "4", "4", "6"]
@@ -91,7 +83,7 @@ def test_frames_are_numbered_on_and_each_pixel_has_its_background(tmp_path: Path
 
 @real_table
 def test_header_is_that_of_thunderstorm(tmp_path: Path) -> None:
-    ours = _written(tmp_path / "positions.csv").read_text().splitlines()
+    ours = _written(tmp_path / "positions.csv", _emitters()).read_text().splitlines()
     theirs = THUNDERSTORM.read_text().splitlines()
     assert ours[0] == theirs[0]
     assert ('"' in ours[1], '"' in theirs[1]) == (False, False)

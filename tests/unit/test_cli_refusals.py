@@ -207,7 +207,7 @@ class _Wrong(ComputingTransport):
         (ZeroDivisionError("oops [/]"), 1, "unexpected ZeroDivisionError: oops [/]; please report"),
     ],
 )
-def test_a_failure_leaves_nothing(
+def test_a_failure_leaves_no_image_but_what_was_summed(
     film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
 ) -> None:
     monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.001)
@@ -215,7 +215,7 @@ def test_a_failure_leaves_nothing(
     result = submit(film, "--quiet", "--chunk-frames", "5")
     assert result.exit_code == code
     assert words in one_line(result)
-    assert names(film.parent) == ["film.tif"]
+    assert names(film.parent) == ["film.sr.ledger", "film.tif"]
 
 
 @pytest.mark.parametrize("change", ["zoom", "frames"])
@@ -271,5 +271,8 @@ def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.M
     result = submit(film, "--quiet")
     assert result.exit_code == 7
     assert "film.sr.png cannot be written: the disk is full" in one_line(result)
-    assert names(film.parent) == ["film.sr.ome.tif", "film.tif"]
+    assert names(film.parent) == ["film.sr.ledger", "film.sr.ome.tif", "film.tif"]
     assert tifffile.imread(film.with_name("film.sr.ome.tif")).shape == (256, 256)
+    monkeypatch.undo()
+    assert submit(film, "--quiet", "--resume").exit_code == 0
+    assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 
+import grpc  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import tifffile
 
 from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
-from fakes.transports import ComputingTransport
+from fakes.transports import ComputingTransport, ScriptedTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
 
@@ -86,6 +88,7 @@ def test_server_of_another_contract(film: Path) -> None:
         asked = invoke("status", "--server", server.address)
     assert submitted.exit_code == asked.exit_code == 5
     assert "under contract version 99; this client speaks" in one_line(submitted)
+    assert "install the client and the model repository of one release" in one_line(submitted)
     assert "does not fit this client" in asked.stderr
     assert "99" in asked.stdout
     assert names(film.parent) == ["film.tif"]
@@ -136,6 +139,7 @@ def test_submitting_to_a_server_without_the_ensemble(film: Path) -> None:
         served = invoke("submit", film, *options)
     assert lacking.exit_code == 5
     assert "has no model 'reconstruction_map' that is ready" in one_line(lacking)
+    assert "start it on this project's model_repository" in one_line(lacking)
     assert served.exit_code == 0
 
 
@@ -146,3 +150,23 @@ def test_a_port_in_use_to_serve_at() -> None:
         result = invoke("serve", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 4
     assert "choose another with --port" in one_line(result)
+
+
+def test_how_often_and_how_long_a_request_is_tried(film: Path) -> None:
+    """A server that is full, and one that never answers."""
+    ended = threading.Event()
+
+    def wait(_label: str) -> None:
+        ended.wait(60)
+
+    silent = ScriptedTransport(before=wait)
+    with FakeTriton(ComputingTransport()) as full, FakeTriton(silent) as slow:
+        full.failure = (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+        options = ("--quiet", "--attempts", "1", "--timeout-s", "1", "--server")
+        refused = invoke("submit", film, *options, full.address)
+        unanswered = invoke("submit", film, *options, slow.address)
+        ended.set()
+    assert refused.exit_code == unanswered.exit_code == 4
+    assert "Exceeds maximum queue size (sent once; see whether" in one_line(refused)
+    assert "Deadline Exceeded (sent once; see whether the server runs" in one_line(unanswered)
+    assert names(film.parent) == ["film.tif"]

@@ -21,6 +21,7 @@ CODES = {
     errors.InferenceError: 6,
     errors.OutputError: 7,
     errors.PlanError: 8,
+    errors.LedgerError: 9,
 }
 
 BUILTINS = {

@@ -14,9 +14,9 @@ from fakes.films import ArrayStack, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, kernels, reconstruct
 from smlm_pipeline.errors import InferenceError, SettingError
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings
 
-LINES_MAX = 60
+LINES_MAX = 70
 
 
 def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
@@ -67,8 +67,9 @@ def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
     result = reconstruct.reconstruct(
         ArrayStack(spots_adu(10, 68, 16)), ComputingTransport(), settings, progress=told.append
     )
-    assert len(told) == result.chunk_count
-    assert min(told) > 0
+    assert told[0] == 0
+    assert len(told) == 1 + result.chunk_count
+    assert min(told[1:]) > 0
     assert sum(told) == pytest.approx(10)
 
 
@@ -138,3 +139,21 @@ def test_maps_that_no_memory_would_hold_are_refused() -> None:
         reconstruct.plan_chunks(stack, asked)
     assert reconstruct.plan_chunks(stack, dataclasses.replace(asked, tile_px=256))
     assert reconstruct.plan_chunks(stack, Settings(chunk_frames=64))
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_as_many_are_under_way_for_each_server(servers: int) -> None:
+    stack = ArrayStack(spots_adu(4, 32, 32))
+    window = reconstruct._window(stack, Settings(), servers)
+    assert window.limit == servers * IN_FLIGHT_FIRST
+    assert window.most == servers * IN_FLIGHT_MOST
+    asked = reconstruct._window(stack, Settings(in_flight=5), servers)
+    assert asked.limit == asked.most == 5
+
+
+def test_memory_bounds_what_is_under_way_for_all_servers_together() -> None:
+    stack = ArrayStack(spots_adu(1, 512, 512))
+    little = Settings(memory_bytes=800 << 20)
+    few = reconstruct._window(stack, little, 1).most
+    assert few < IN_FLIGHT_MOST
+    assert reconstruct._window(stack, little, 100).most == few

@@ -57,6 +57,10 @@ def _request(chunk: Chunk) -> Request:
     )
 
 
+def _end(_chunk: Chunk, error: ReconError) -> None:
+    raise error
+
+
 def _run(
     transport: ScriptedTransport,
     chunks: int = 1,
@@ -64,9 +68,12 @@ def _run(
     prepare: Callable[[Chunk], Request] = _request,
     in_flight: int = 2,
     attempts: int = 3,
+    failed: Callable[[Chunk, ReconError], None] = _end,
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
     window = Window(in_flight, in_flight)
-    return scheduling.run(_chunks(chunks), prepare, transport, window=window, attempts=attempts)
+    return scheduling.run(
+        _chunks(chunks), prepare, transport, window=window, attempts=attempts, failed=failed
+    )
 
 
 def _lost(count: int) -> list[TransientServerError]:
@@ -88,7 +95,7 @@ def test_no_chunks_make_no_requests() -> None:
 def test_a_chunk_comes_with_its_own_sum() -> None:
     chunks = chunking.plan(20, 16, 16, chunk_frames=3, tile_px=64)
     transport = ScriptedTransport({"2": _lost(1)})
-    sums = scheduling.run(chunks, _request, transport, window=Window(3, 3), attempts=2)
+    sums = scheduling.run(chunks, _request, transport, window=Window(3, 3), attempts=2, failed=_end)
     assert {chunk.index: partial.frame_count for chunk, partial in sums} == {
         chunk.index: chunk.frame_count for chunk in chunks
     }
@@ -127,10 +134,11 @@ def test_what_may_pass_later_is_sent_again_after_growing_pauses(pauses_s: list[f
     assert pauses_s == [0.001, 0.002, 0.004, 0.008]
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-def test_a_chunk_is_given_up_after_its_attempts(attempts: int) -> None:
+@pytest.mark.parametrize(("attempts", "told"), [(1, "once"), (2, "2 times"), (4, "4 times")])
+def test_a_chunk_is_given_up_after_its_attempts(attempts: int, told: str) -> None:
     transport = ScriptedTransport({"0": _lost(9)})
-    with pytest.raises(TransientServerError, match=f"no answer {attempts - 1}"):
+    said = rf"no answer {attempts - 1} \(sent {told}; .* --attempts\)"
+    with pytest.raises(TransientServerError, match=said):
         list(_run(transport, attempts=attempts))
     assert transport.attempts["0"] == attempts
 
@@ -220,3 +228,27 @@ def test_what_preparing_raises_ends_the_run(error: BaseException) -> None:
     with pytest.raises(type(error), match=str(error)):
         list(_run(transport, 100, prepare=prepare))
     assert set(transport.attempts) <= {str(index) for index in range(5)}
+
+
+def test_what_fails_for_good_may_be_left_out() -> None:
+    """Whether it cannot be read or is not answered; all others are asked for."""
+    refused = InferenceError("not this one")
+
+    def prepare(chunk: Chunk) -> Request:
+        if chunk.index == 3:
+            raise StackError("damaged")
+        return _request(chunk)
+
+    left_out: dict[int, str] = {}
+    transport = ScriptedTransport({"5": [refused], "6": _lost(2)})
+    answered = [
+        chunk.index
+        for chunk, _ in _run(
+            transport,
+            9,
+            prepare=prepare,
+            failed=lambda chunk, error: left_out.update({chunk.index: str(error)}),
+        )
+    ]
+    assert sorted(answered) == [0, 1, 2, 4, 6, 7, 8]
+    assert left_out == {3: "damaged", 5: "not this one"}

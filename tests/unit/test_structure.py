@@ -17,6 +17,7 @@ CLIENT = sorted((ROOT / "pipeline").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 MODELS = sorted((ROOT / "model_repository").rglob("*.py"))
 SOURCES = [*CLIENT, *TRAINING, *MODELS]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FILE_LINES_MAX, FUNCTION_LINES_MAX, MODEL_LINES_MAX = 400, 40, 50
 SHORT_SHARE_MIN = 0.95
@@ -90,6 +91,17 @@ def test_file_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES_MAX
 
 
+def test_files_of_tests_are_short() -> None:
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert [name for name, count in lines.items() if count > FILE_LINES_MAX] == []
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by these names alone."""
+    names = [path.name for path in TESTS if path.name.startswith("test_")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_functions_are_short() -> None:
     functions = [(path.name, node) for path in SOURCES for node in _functions(path)]
     long = [f"{file}: {node.name}" for file, node in functions if _lines(node) > FUNCTION_LINES_MAX]
@@ -147,7 +159,7 @@ def test_one_module_of_the_client_speaks_to_triton() -> None:
     speaking = [path.name for path in CLIENT if "tritonclient" in _imported(path)]
     assert speaking == ["triton.py"]
     stub = ["stub_server.py"]  # of the benchmark, in a process of its own
-    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == stub
+    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["triton.py", *stub]
 
 
 def test_nothing_of_the_client_needs_training() -> None:

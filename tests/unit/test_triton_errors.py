@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import grpc  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from tritonclient.utils import InferenceServerException
 
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
-from smlm_pipeline import contract, triton
+from smlm_pipeline import contract
 from smlm_pipeline.errors import (
     ContractError,
     InferenceError,
@@ -78,26 +77,6 @@ def closed_address() -> str:
 
 @failures
 def test_status_becomes_an_error(
-    status: str, text: str, kind: type[ReconError], message: str
-) -> None:
-    failed = InferenceServerException(f"{text}\nTraceback: of no use", f"StatusCode.{status}")
-    error = triton.translate(failed, "gpu:8001", "frames 0 to 31")
-    assert type(error) is kind
-    assert message in str(error)
-    assert "gpu:8001" in str(error)
-    assert "Traceback" not in str(error)
-    assert ("frames 0 to 31: " in str(error)) is (kind is not ContractError)
-
-
-@pytest.mark.parametrize("text", ["", "  \n ", None])
-def test_error_without_words(text: str | None) -> None:
-    error = triton.translate(InferenceServerException(text, "StatusCode.INTERNAL"), "a:1", "f")
-    assert type(error) is InferenceError
-    assert str(error) == "f: the server at a:1 refused the chunk: no reason given"
-
-
-@failures
-def test_status_arrives_over_the_wire(
     server: FakeTriton,
     request_: Request,
     status: str,
@@ -105,14 +84,27 @@ def test_status_arrives_over_the_wire(
     kind: type[ReconError],
     message: str,
 ) -> None:
-    server.failure = (getattr(grpc.StatusCode, status), text)
+    server.failure = (getattr(grpc.StatusCode, status), f"{text}\nTraceback: of no use")
     with (
         TritonTransport(server.address) as transport,
         pytest.raises(kind, match=message) as caught,
     ):
         transport.sum_chunk(request_)
     assert caught.type is kind
-    assert server.address in str(caught.value)
+    told = str(caught.value)
+    assert server.address in told
+    assert "Traceback" not in told
+    assert ("frames 0 to 1: " in told) is (kind is not ContractError)
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_error_without_words(server: FakeTriton, request_: Request, text: str) -> None:
+    server.failure = (grpc.StatusCode.INTERNAL, text)
+    with (
+        TritonTransport(server.address) as transport,
+        pytest.raises(InferenceError, match=r"refused the chunk: no reason given$"),
+    ):
+        transport.sum_chunk(request_)
 
 
 def test_sum_comes_back_as_it_was_computed(server: FakeTriton, request_: Request) -> None:
@@ -138,6 +130,13 @@ def test_half_an_answer_is_refused(server: FakeTriton, request_: Request, kept: 
 def test_the_latest_version_is_told(server: FakeTriton) -> None:
     with TritonTransport(server.address) as transport:
         assert transport.model_version() == "10"
+
+
+def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
+    """What is published anew is the network; the ensemble around it stays as it is."""
+    server.network_versions = ("2", "11")
+    with TritonTransport(server.address) as transport:
+        assert transport.model_version() == transport.status().network_version == "11"
 
 
 def test_status_of_a_server_that_fits(server: FakeTriton) -> None:

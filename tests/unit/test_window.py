@@ -36,6 +36,21 @@ def test_a_failure_halves_it() -> None:
     for expected in (4, 2, 1, 1):
         window.failed()
         assert window.limit == expected
+    assert window.failures == 4
+
+
+def test_as_many_wait_in_each_of_several_servers() -> None:
+    """As a server alone would get them, and as often again for each further one."""
+    window = Window(2 * 4, 16 * 4, servers=4)
+    window.answered(1.0)
+    assert 4 * 2 <= _serve(window, 4, rounds=20) <= 4 * 3 + 1
+
+
+def test_a_failure_of_one_of_several_halves_its_share() -> None:
+    window = Window(16, 32, servers=4)
+    for expected in (14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1):
+        window.failed()
+        assert window.limit == expected
 
 
 def test_a_number_that_was_asked_for_stays() -> None:

@@ -37,6 +37,10 @@ class Canvas(AbstractContextManager["Canvas"]):
         """Add an image of shape (Y, X) whose first pixel lies at ``top``, ``left``."""
         self._sums[top : top + image.shape[0], left : left + image.shape[1]] += image
 
+    def put(self, first: int, sums: NDArray[np.int64]) -> None:
+        """Replace the rows from ``first`` on by others, shape (rows, width)."""
+        self._sums[first : first + len(sums)] = sums
+
     def rows(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows ``first`` to ``last - 1``: a view, shape (last - first, width)."""
         return self._sums[first:last]
@@ -84,6 +88,10 @@ class FileCanvas(Canvas):
             part = image[first : first + rows]
             mapped = self._mapped(top + first, top + first + len(part), "r+")
             mapped[:, left : left + image.shape[1]] += part
+
+    def put(self, first: int, sums: NDArray[np.int64]) -> None:
+        """Replace rows; see `Canvas.put`."""
+        self._mapped(first, first + len(sums), "r+")[:] = sums
 
     def rows(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of the sum, as a copy; see `Canvas.rows`."""

@@ -11,8 +11,8 @@ from smlm_pipeline.io.raw import open_raw
 from smlm_pipeline.io.refusals import refusal
 from smlm_pipeline.io.source import Source
 
-FORMATS = "TIFF, OME-TIFF, ND2, Zarr, NDTiff or raw with a YAML"
-"""What is read, for messages."""
+OTHER_FORMATS = "ND2, Zarr, NDTiff or raw with a YAML"
+"""What is read beside TIFF, for messages."""
 
 _ND2_MAGIC = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0c")
 
@@ -43,7 +43,7 @@ def open_source(path: Path) -> Source:
     if path.name in {ndtiff.INDEX, *zarr_store.MARKS}:
         return _open_folder(path.parent)
     raise refusal(
-        path, f"is not a TIFF file, nor any of {FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
+        path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
     )
 
 

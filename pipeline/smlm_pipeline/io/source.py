@@ -81,5 +81,5 @@ class SourceAtRest(Source):
 
 def squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Axes and lengths without those of length one before the last two."""
-    kept = [i for i, size in enumerate(shape) if size > 1 or i >= len(shape) - 2]
+    kept = [i for i, size in enumerate(shape) if size != 1 or i >= len(shape) - 2]
     return "".join(axes[i] for i in kept), tuple(shape[i] for i in kept)

@@ -29,7 +29,7 @@ class TiffSource(Source):
 
     def __init__(self, path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
         self.path, self._tif, self._film = path, tif, film
-        self.axes, self.shape = film.get_axes(squeeze=True), film.get_shape(squeeze=True)
+        self.axes, self.shape = tiff_layout.dimensions(film)
         self.dtype = np.dtype(film.dtype).newbyteorder("=")
         self.pixel_size_nm = _pixel_size_nm(tif)
 

@@ -17,7 +17,7 @@ def is_piecewise(tif: TiffFile) -> bool:
     # The second page is asked first: one series for each frame is slow to list.
     return (tif.is_shaped and tif.pages.is_multipage) and (
         tif.pages[1].aspage().is_shaped
-        or (len(tif.series) > 1 and all(len(s.get_axes(squeeze=True)) < 4 for s in tif.series))
+        or (len(tif.series) > 1 and all(len(dimensions(s)[0]) < 4 for s in tif.series))
     )
 
 
@@ -33,13 +33,14 @@ def film(path: Path, tif: TiffFile) -> TiffPageSeries:
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     link = tif.filehandle.read(tif.tiff.offsetsize)
     if len(link) < tif.tiff.offsetsize or any(link):
-        raise refusal(path, f"is cut short after {len(tif.pages)} frames", AGAIN)
+        count = len(tif.pages)
+        raise refusal(path, f"is cut short after {count} frame{'s' if count > 1 else ''}", AGAIN)
     films = [series for series in tif.series if not series.keyframe.is_reduced]
     if not films or 0 in films[0].shape or films[0].keyframe.dtype is None:
         raise refusal(path, "holds no frames", "check that it was saved to the end")
     if len(films) > 1:
         raise refusal(path, f"holds {len(films)} separate images", "save the film alone")
-    axes, shape = films[0].get_axes(squeeze=True), films[0].get_shape(squeeze=True)
+    axes, shape = dimensions(films[0])
     if "S" in axes:
         raise refusal(path, "is a colour (RGB) image", "export the raw film of the camera")
     if axes[-2:] != "YX":
@@ -51,6 +52,16 @@ def film(path: Path, tif: TiffFile) -> TiffPageSeries:
     return films[0]
 
 
+def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
+    """Axes and lengths of an image, without those of length one other than Y and X.
+
+    By its version, tifffile itself leaves them out or does not.
+    """
+    sizes = zip(series.axes, series.shape, strict=True)
+    kept = [(axis, size) for axis, size in sizes if size > 1 or axis in "YX"]
+    return "".join(axis for axis, _ in kept), tuple(size for _, size in kept)
+
+
 def ome_pixels(tif: TiffFile) -> dict[str, str]:
     """Attributes of the first Pixels of the OME description, if there is one."""
     with suppress(ET.ParseError):
@@ -60,7 +71,7 @@ def ome_pixels(tif: TiffFile) -> dict[str, str]:
 
 
 def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
-    count = math.prod(film.get_shape(squeeze=True)[:-2])
+    count = math.prod(dimensions(film)[1][:-2])
     promised = max(count, _promised_count(tif))
     if count < promised or not _is_complete(film, count):
         raise refusal(path, f"is cut short: it lacks some of the {promised} frames stated", AGAIN)

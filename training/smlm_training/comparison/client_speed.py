@@ -9,12 +9,9 @@ frames, so the smaller zooms show what the frames alone cost.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +26,8 @@ from smlm_pipeline.settings import Settings
 from smlm_pipeline.stack import Stack, open_stack
 from smlm_pipeline.survey import survey
 from smlm_pipeline.triton import TritonTransport
-from smlm_training.comparison import stub_server
 from smlm_training.comparison.memory import sparse_film
+from smlm_training.comparison.stub_server import stub_server
 
 CASES = ((8, 32), (8, 64), (4, 64), (1, 64))
 """Zoom and frames of a request; the first are the client's defaults."""
@@ -65,32 +62,16 @@ def main(
         film = sparse_film(Path(folder) / "film.tif", frames, size_px)
         for zoom, chunk_frames in CASES:
             settings = Settings(zoom=zoom, chunk_frames=chunk_frames)
-            with open_stack(film) as stack, _stub(stack, settings) as transport:
+            with (
+                open_stack(film) as stack,
+                stub_server(chunk_frames) as address,
+                TritonTransport(address) as transport,
+            ):
                 rates.append(_rate(stack, transport, settings, repeats))
             _tell(rates[-1])
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps([asdict(rate) for rate in rates], indent=2) + "\n")
-
-
-@contextmanager
-def _stub(stack: Stack, settings: Settings) -> Iterator[TritonTransport]:
-    """A transport to a stub server that answers this film's requests."""
-    chunk = plan_chunks(stack, settings)[0]
-    image = kernels.image_shape(settings.zoom, chunk.tile.y.core_size, chunk.tile.x.core_size)
-    numbers = [str(number) for number in (*image, chunk.frame_count)]
-    server = subprocess.Popen(
-        [sys.executable, "-m", stub_server.__name__, *numbers],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        if server.stdin is None or server.stdout is None:
-            raise RuntimeError("the stub server has no pipes")
-        with TritonTransport(server.stdout.readline().strip()) as transport:
-            yield transport
-        server.stdin.close()
 
 
 def _rate(stack: Stack, transport: TritonTransport, settings: Settings, repeats: int) -> Rate:

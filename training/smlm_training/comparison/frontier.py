@@ -15,10 +15,10 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.network import Network, available_cpus
+from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.speed.networks import (
     SIZE_PX,
     machine,
@@ -29,7 +29,6 @@ from smlm_training.delivery.candidate import read_candidate
 from smlm_training.delivery.card_table import SCORES
 
 FILM = "evaluate"
-TABLE_COLUMNS = 110
 BLUR_PX = 1
 """Of both images, in fine pixels: what the figure's axis of errors is for."""
 
@@ -56,9 +55,7 @@ def main(
 ) -> None:
     """Time trained networks side by side, and show their errors against it."""
     found = places(networks, rounds)
-    console = Console()
-    console.width = max(console.width, TABLE_COLUMNS)  # a file has 80, which cuts numbers off
-    console.print(_table(found))
+    bench_console().print(_table(found))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         told = {"machine": machine(), "film": FILM, "networks": [asdict(each) for each in found]}
@@ -99,8 +96,11 @@ def _place(card: dict[str, Any], ms_per_frame: float) -> Place:
 
 def _table(found: list[Place]) -> Table:
     table = Table(title=f"{machine()}; film {FILM!r}", title_justify="left")
-    for heading in ("network", "parameters", "steps", "ms", "NMSE (%), blur 0 / 1 / 2", "found"):
-        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
+    table.add_column("network", no_wrap=True)
+    for heading in ("parameters", "steps", "ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("NMSE (%), blur 0 / 1 / 2", justify="right")  # to fit a terminal of 80
+    table.add_column("found", justify="right", no_wrap=True)
     for each in found:
         table.add_row(
             each.network,

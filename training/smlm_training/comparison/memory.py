@@ -3,7 +3,8 @@
 Each film is a sparse file or comes from a few frames that repeat, so nothing large is
 stored; the engine answers at once with empty sums, so what is measured is the client: reading,
 cutting, sending to itself, merging and writing. Every case runs in a process of its own and
-tells its peak resident memory, which must stay below ``--memory``.
+tells its peak resident memory, which must stay below ``--memory``. Sums that are due are also
+written to the ledger, as in any run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,10 +27,12 @@ import typer
 from smlm_pipeline import kernels
 from smlm_pipeline.engines import Engine
 from smlm_pipeline.memory import parse_bytes
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.submission import Submission, submit
 from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.triton import TritonTransport
 from smlm_training.comparison.peak_memory import peak_kib
+from smlm_training.comparison.stub_server import stub_server
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Case:
     frames: int
     edge_px: int
     memory: str
+    grpc: bool = False
+    """Whether requests go through gRPC to a stub server, whose copies then count too."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,14 @@ CASES = (
     Case("short", 2_000, 256, "1GiB"),
     Case("6 GB", 50_000, 256, "1GiB"),
     Case("wide", 64, 2048, "1000MiB"),
+    Case("wide, through gRPC", 64, 2048, "1000MiB", grpc=True),
 )
 """A film and one 25 times as long, of 6.1 GiB; and one whose image, 1 GiB, and sum, 2 GiB, are
 larger than the bound."""
 
 
 class AnswersAtOnce:
-    """An engine of empty sums, but for one emitter in each."""
+    """An engine of sums of one emitter."""
 
     def sum_chunk(self, request: Request) -> PartialSum:
         """One emitter at the first pixel of the core."""
@@ -88,7 +95,7 @@ def main(
     peaks = [_apart(each, scale) for each in CASES]
     for peak in peaks:
         typer.echo(
-            f"{peak.name:6s} {peak.frames:6d} frames of {peak.edge_px}: film {peak.film_gib:5.2f} "
+            f"{peak.name:18s} {peak.frames:6d} frames of {peak.edge_px}: film {peak.film_gib:5.2f} "
             f"GiB, image {peak.image_gib:.2f} GiB, --memory {peak.limit_mib:.0f} MiB, peak "
             f"{peak.peak_mib:.0f} MiB, {peak.elapsed_s:.1f} s"
         )
@@ -110,7 +117,7 @@ def measure(case: Case, scale: float) -> Peak:
         asked = Submission(
             film, Path(folder) / "image.tif", Settings(memory_bytes=limit), pixel_size_nm=100
         )
-        engine = nullcontext(Engine(AnswersAtOnce(), "answers at once", "1"))
+        engine = _engine(case, frames_per_chunk(asked.settings, case.edge_px, case.edge_px))
         started = time.perf_counter()
         told = submit(asked, engine, show_progress=False, say=lambda _note: None)
         elapsed_s = time.perf_counter() - started
@@ -128,6 +135,16 @@ def measure(case: Case, scale: float) -> Peak:
         peak_mib=peak_kib() / 2**10,
         elapsed_s=elapsed_s,
     )
+
+
+@contextmanager
+def _engine(case: Case, frames: int) -> Iterator[Engine]:
+    """What answers at once: here, or in a stub server that takes so many frames a request."""
+    if not case.grpc:
+        yield Engine(AnswersAtOnce(), "answers at once", "1")
+        return
+    with stub_server(frames) as address, TritonTransport(address) as transport:
+        yield Engine(transport, "a server that answers at once", "1")
 
 
 def sparse_film(path: Path, frames: int, edge_px: int) -> Path:

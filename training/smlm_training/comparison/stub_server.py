@@ -1,13 +1,17 @@
-"""A server that answers every request at once with the same sum, to measure the client alone.
+"""A server that answers every request at once with a sum of nearly nothing.
 
-A process of its own, run by `smlm_training.comparison.client_speed`: it reads no more of a
-request than gRPC does, prints its address and ends with its standard input.
+With it the client alone is measured. It is a process of its own, which prints its address and
+ends with its standard input; of a request it reads what tells the shape of the answer.
 """
 
 from __future__ import annotations
 
+import functools
+import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -15,17 +19,42 @@ import numpy as np
 import typer
 from tritonclient.grpc import service_pb2
 
-from smlm_pipeline import contract
+from smlm_pipeline import contract, kernels
+
+WINDOW_BYTES = 4 * contract.WINDOW.dims[0]
+"""Of the window, which the client sends last: to parse the request would be to copy it."""
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
-def main(height: int, width: int, frames: int) -> None:
-    """Serve on a free port of the loopback: an image of that shape, over so many frames."""
-    answer = _answer(np.zeros((height, width), np.int32), frames)
+@contextmanager
+def stub_server(frames: int) -> Iterator[str]:
+    """The address of a server that takes requests of so many frames."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "smlm_training.comparison.stub_server", str(frames)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with server:
+        if server.stdin is None or server.stdout is None:
+            raise RuntimeError("the stub server has no pipes")
+        yield server.stdout.readline().strip()
+        server.stdin.close()
 
-    def infer(_request: bytes, _context: Any) -> bytes:
-        return answer
+
+def main(frames: int) -> None:
+    """Serve on a free port of the loopback: one emitter at the first pixel of the core."""
+
+    @functools.cache
+    def answer(window: bytes) -> bytes:
+        zoom, _, _, height, width = np.frombuffer(window, "<i4").tolist()
+        image = np.zeros(kernels.image_shape(zoom, height, width), np.int32)
+        image[contract.MARGIN_PX * zoom, contract.MARGIN_PX * zoom] = contract.WEIGHT_ONE
+        return _encoded(image, frames)
+
+    def infer(request: bytes, _context: Any) -> bytes:
+        return answer(request[-WINDOW_BYTES:])
 
     handler = grpc.unary_unary_rpc_method_handler(infer)  # bytes in, bytes out
     service = "inference.GRPCInferenceService"
@@ -41,7 +70,7 @@ def main(height: int, width: int, frames: int) -> None:
     server.stop(grace=None).wait()
 
 
-def _answer(image: np.ndarray[Any, np.dtype[np.int32]], frames: int) -> bytes:
+def _encoded(image: np.ndarray[Any, np.dtype[np.int32]], frames: int) -> bytes:
     answer = service_pb2.ModelInferResponse(model_name=contract.RECONSTRUCTION.name)
     for spec, array in (
         (contract.IMAGE, image),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ class State:
     """All that a run goes on from.
 
     ``values`` are the variables of network and optimiser in their own order;
-    ``plateau`` is there for the schedule of that name.
+    ``plateau`` is there for the schedule of that name, and ``best`` the network's
+    variables at its least validation loss.
     """
 
     step: int
     values: list[NDArray[Any]]
     plateau: Plateau | None = None
+    best: list[NDArray[Any]] | None = None
 
 
 def save_state(folder: Path, state: State) -> None:
@@ -34,6 +37,7 @@ def save_state(folder: Path, state: State) -> None:
     arrays["step"] = state.step
     if state.plateau is not None:
         arrays["plateau"] = np.array(astuple(state.plateau), np.float64)
+    arrays |= {f"best{index}": value for index, value in enumerate(state.best or [])}
     beside = folder / "state.partial.npz"
     np.savez(beside, **arrays)
     beside.replace(folder / STATE_FILE)
@@ -52,15 +56,20 @@ def load_state(folder: Path) -> State | None:
         return None
     try:
         with np.load(path) as arrays:
-            count = sum(name.startswith("v") for name in arrays.files)
             plateau = None
             if "plateau" in arrays.files:
                 rate, best_loss, waited_epochs = arrays["plateau"].tolist()
                 plateau = Plateau(rate, best_loss, int(waited_epochs))
-            values = [arrays[f"v{index}"] for index in range(count)]
-            return State(int(arrays["step"]), values, plateau)
+            values, best = (_numbered(arrays, prefix) for prefix in ("v", "best"))
+            return State(int(arrays["step"]), values, plateau, best or None)
     except (OSError, ValueError, KeyError) as error:
         raise SettingError(
             f"{path} is no checkpoint ({error}); expected one of 'recon-train fit': remove it to "
             "begin anew"
         ) from error
+
+
+def _numbered(arrays: Mapping[str, NDArray[Any]], prefix: str) -> list[NDArray[Any]]:
+    """The arrays called so, in the order of their numbers."""
+    count = sum(name.startswith(prefix) for name in arrays)
+    return [arrays[f"{prefix}{index}"] for index in range(count)]

@@ -107,7 +107,7 @@ def fit(
     -------
     keras.Model
         The trained network, in float32: the weights' average where the recipe
-        keeps one.
+        keeps one, the best by the validation loss where its schedule is a plateau.
 
     Raises
     ------

@@ -64,7 +64,8 @@ class Recipe:
     learning_rate: float = 1e-3
     schedule: str = "cosine"
     """``cosine``: linear warm-up, then a cosine down to a hundredth; ``plateau``: a tenth whenever
-    the validation loss has not fallen for five epochs, but at least 5e-5."""
+    the validation loss has not fallen for five epochs, but at least 5e-5, and the run ends with
+    the network of the least one."""
     warmup_steps: int = 500
     """Of the cosine schedule."""
     clip_norm: float = 1.0

@@ -71,12 +71,13 @@ class Trainer:
             )
         self._objective = objective_of(recipe.network, l1_weight=recipe.l1_weight)
         self._plateau = Plateau(recipe.learning_rate) if recipe.schedule == "plateau" else None
+        self._best: list[NDArray[Any]] | None = None
         keras.utils.set_random_seed(recipe.seed)
         self._enter(self._precision())
         if weights is not None:
             _begin_with(self._model.weights, weights)
         if state is not None:
-            self.step, self._plateau = state.step, state.plateau
+            self.step, self._plateau, self._best = state.step, state.plateau, state.best
             self._enter(self._precision(), state.values)
 
     def _precision(self) -> str:
@@ -115,7 +116,7 @@ class Trainer:
 
     def state(self) -> State:
         """All that the run goes on from."""
-        return State(self.step, _values(self._variables()), self._plateau)
+        return State(self.step, _values(self._variables()), self._plateau, self._best)
 
     @property
     def learning_rate(self) -> float:
@@ -166,7 +167,7 @@ class Trainer:
         return tf.reduce_sum(self._objective(answer, position_px, present)[0])
 
     def validate(self, batches: Iterable[Batch]) -> float:
-        """Loss per frame of the network that the run would end with; moves the plateau on."""
+        """Loss per frame of the present network; moves the plateau on, and keeps the best there."""
         loss, frames = 0.0, 0
         with self._averaged():
             for batch in batches:
@@ -175,7 +176,9 @@ class Trainer:
                 frames += len(batch.present)
         loss /= frames
         if self._plateau is not None:
-            self._plateau = self._plateau.after(loss)
+            before, self._plateau = self._plateau, self._plateau.after(loss)
+            if self._plateau.best_loss < before.best_loss:
+                self._best = _values(self._model.variables)
             self._optimizer.learning_rate = self._plateau.rate
         return loss
 
@@ -191,9 +194,12 @@ class Trainer:
             _assign(self._model.variables, weights)
 
     def network(self) -> keras.Model:
-        """The network that the run ends with, in float32 and on one device."""
+        """The network that the run ends with, in float32 and on one device.
+
+        With the schedule ``plateau`` it is the one of the least validation loss.
+        """
         with self._averaged():
-            weights = _values(self._model.variables)
+            weights = self._best or _values(self._model.variables)
         keras.mixed_precision.set_dtype_policy("float32")
         network = NETWORKS[self.recipe.network]()
         _assign(network.variables, weights)

@@ -60,7 +60,7 @@ def sample_film(path: Path) -> Sample:
 
 def _sample(path: Path, tif: tifffile.TiffFile) -> Sample:
     series = tif.series[0]
-    shape = series.get_shape(squeeze=True)
+    shape = tuple(size for size in series.shape if size > 1)  # by its version, tifffile does so
     if len(shape) != 3 or series.dtype not in (np.uint8, np.uint16):
         raise StackError(
             f"{path} has shape {shape} and dtype {series.dtype}; expected frames, rows and "

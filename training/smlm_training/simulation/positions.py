@@ -133,25 +133,3 @@ class PositionsTable:
         self._stream.writelines(map(_ROW.__mod__, values))
         self.frames += len(emitters.photons)
         self.molecules += count
-
-
-def write_positions(
-    path: Path,
-    emitters: Emitters,
-    *,
-    height_px: int,
-    width_px: int,
-    pixel_size_nm: float,
-    offset_photons: float,
-    background_photons: float | NDArray[np.float64],
-) -> None:
-    """Write the molecules of a whole film that lie in the field; see `PositionsTable`."""
-    with path.open("w", newline="") as stream:
-        PositionsTable(
-            stream,
-            height_px=height_px,
-            width_px=width_px,
-            pixel_size_nm=pixel_size_nm,
-            offset_photons=offset_photons,
-            background_photons=background_photons,
-        ).add(emitters)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
+from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
 
 
@@ -63,7 +64,7 @@ def load(
             **asdict(found),
             "shared_memory_growth_bytes": found.shared_memory_growth_bytes,
         }
-        Console().print(
+        bench_console().print(
             summary_table(found, f"{clients} clients, {count} server(s), {model}; {machine()}")
         )
         for line in summary_lines(found):

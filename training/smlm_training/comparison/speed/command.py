@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.errors import SettingError
+from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def speed(
         told = {"machine": machine(), "plan": asdict(plan), **asdict(found)}
         (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         write_speed_figure(output / "speed.png", found.speeds, machine())
-        console = Console()
+        console = bench_console()
         typer.echo(machine())
         console.print(_speeds_table(found))
         _tell(found)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from smlm_pipeline.errors import SettingError
+from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
 from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
 
@@ -75,7 +75,7 @@ def table(
         film = open_film(stack, positions, _range(frames), known)
         with TableProgress(len(film.frames_adu)) as progress:
             compare(film, names, sources, output, Timing(repeats, repeat_limit_s), progress.tell)
-        Console().print(
+        bench_console().print(
             (output / "table.md").read_text(encoding="utf-8"), markup=False, soft_wrap=True
         )
         typer.echo(f"{output / 'table.md'}, table.csv, table.json and figure.png are written")

@@ -1,0 +1,91 @@
+"""What may be left out of an image where the user allows it, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from smlm_pipeline.chunking import Chunk
+from smlm_pipeline.errors import ContractError, ReconError, ServerError
+
+
+class Losses:
+    """Chunks that failed for good.
+
+    Parameters
+    ----------
+    allowed : bool
+        Whether an image may lack them; if not, the first one ends the run.
+    """
+
+    def __init__(self, *, allowed: bool) -> None:
+        self.allowed = allowed
+        self.reason: ReconError | None = None
+
+    def chunk(self, _chunk: Chunk, error: ReconError) -> None:
+        """Leave a chunk out; without servers, or with another network, all would fail.
+
+        Raises
+        ------
+        ReconError
+            The given one, if the run is to end.
+        """
+        self.reason = self.reason or error
+        if not self.allowed or isinstance(error, (ServerError, ContractError)):
+            raise error
+
+    def check(self, missing: Sequence[Chunk], chunks: Sequence[Chunk]) -> None:
+        """Refuse an image of nothing.
+
+        Raises
+        ------
+        ReconError
+            Why the first chunk failed, if all did.
+        """
+        if self.reason is not None and len(missing) == len(chunks):
+            raise self.reason
+
+    @contextmanager
+    def end_of_server(self) -> Iterator[None]:
+        """Let the image be made of what there is when the server is gone for good."""
+        try:
+            yield
+        except ServerError:
+            if not self.allowed:
+                raise
+
+
+def parts(
+    chunks: Iterable[Chunk], first_frame: int, left_px: int, top_px: int
+) -> list[dict[str, Any]]:
+    """Frames and regions that some chunks cover, those of one region joined.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        In the order of their plan.
+    first_frame, left_px, top_px : int
+        Where the part of the file that was taken begins.
+
+    Returns
+    -------
+    list of dict
+        ``frames`` first and last (excluded), ``roi_px`` x, y, width, height; both as the
+        file counts.
+    """
+    ends: dict[tuple[int, ...], list[list[int]]] = {}
+    for chunk in chunks:
+        y, x = chunk.tile.y, chunk.tile.x
+        region = left_px + x.core_start, top_px + y.core_start, x.core_size, y.core_size
+        ranges = ends.setdefault(region, [])
+        first, last = first_frame + chunk.first_frame, first_frame + chunk.last_frame
+        if ranges and ranges[-1][1] == first:
+            ranges[-1][1] = last
+        else:
+            ranges.append([first, last])
+    return [
+        {"frames": frames, "roi_px": list(region)}
+        for region, ranges in ends.items()
+        for frames in ranges
+    ]

@@ -1,0 +1,85 @@
+"""Two real servers on one machine share a film, and the image is that of the in-process engine."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from smlm_pipeline import contract
+from smlm_pipeline.cli import app
+from smlm_pipeline.local import LocalTransport
+from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import open_stack
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def second(model_repository: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(model_repository) as server:
+        yield server
+
+
+def _answered(server: EmbeddedServer) -> int:
+    """Requests that its ensemble has answered, by its own count."""
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
+        lines = answer.read().decode().splitlines()
+    counter = f'nv_inference_request_success{{model="{contract.RECONSTRUCTION.name}"'
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(counter))
+
+
+def test_both_get_work_and_the_image_is_the_local_one(
+    film_file: Path,
+    tmp_path: Path,
+    triton: EmbeddedServer,
+    second: EmbeddedServer,
+    local_transport: LocalTransport,
+) -> None:
+    image = tmp_path / "image.tif"
+    before = [_answered(server) for server in (triton, second)]
+    asked = ["submit", str(film_file), "-o", str(image), "--json", "--chunk-frames", "2"]
+    servers = f"{triton.address},{second.address}"
+    result = CliRunner().invoke(app, [*asked, "--server", servers])
+    assert result.exit_code == 0, result.output
+    after = [_answered(server) for server in (triton, second)]
+    done = [now - then for now, then in zip(after, before, strict=True)]
+    told = json.loads(result.stdout)
+    assert sum(done) == told["chunks"] == 20
+    assert min(done) >= 5
+    assert told["engine"] == f"Triton at {triton.address} and {second.address}"
+    with open_stack(film_file) as film:
+        here = reconstruct(film, local_transport, Settings()).image
+    assert here.any()
+    np.testing.assert_array_equal(tifffile.imread(image), here)
+
+
+def test_status_tells_of_both(triton: EmbeddedServer, second: EmbeddedServer) -> None:
+    servers = f"{triton.address},{second.address}"
+    asked = ["status", "--server", servers, "--canary", "--json"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["fits"] is True
+    assert [each["address"] for each in told["servers"]] == servers.split(",")
+    assert all(each["canary"]["emitters"] > 0.5 for each in told["servers"])
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::ffff:127.0.0.1]"])
+def test_a_server_by_name_and_by_another_family(
+    film_file: Path, tmp_path: Path, triton: EmbeddedServer, host: str
+) -> None:
+    """A name goes to gRPC as it is, and an address of IPv6 in its brackets."""
+    address = f"{host}:{triton.address.rsplit(':', 1)[1]}"
+    asked = ["submit", str(film_file), "-o", str(tmp_path / "image.tif"), "--json"]
+    result = CliRunner().invoke(app, [*asked, "--server", address])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["engine"] == f"Triton at {address}"

@@ -1,0 +1,34 @@
+"""Images as files, written as a run writes them, and one to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import render
+from smlm_pipeline.io import ome_tiff
+
+PIXEL_NM = 12.5
+PROVENANCE = {"model": "reconstruction", "version": 3, "frames": 1000, "levels": [101.5, 40.25]}
+
+
+def write_image(path: Path, image: NDArray[np.float32]) -> None:
+    ome_tiff.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=PROVENANCE)
+
+
+def write_picture(path: Path, image: NDArray[np.float32]) -> None:
+    render.write_picture(path, image, sr_pixel_size_nm=PIXEL_NM)
+
+
+def filaments(edge_px: int, count: int, points: int) -> NDArray[np.float32]:
+    """Emitters at random along wavy filaments: shape (Y, X), float32."""
+    random = np.random.default_rng(7)
+    along = random.uniform(0, edge_px, (count, points))
+    level = random.uniform(0.1 * edge_px, 0.9 * edge_px, (count, 1))
+    across = level + 20 * np.sin(2 * np.pi * along / 200 + level)
+    across = np.clip(across + random.normal(0, 1, along.shape), 0, edge_px - 1)
+    image = np.zeros((edge_px, edge_px), np.float32)
+    np.add.at(image, (across.astype(int), along.astype(int)), np.float32(0.7))
+    return image

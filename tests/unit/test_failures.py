@@ -1,0 +1,69 @@
+"""What may pass is tried again, and what will not is told at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from smlm_pipeline.errors import InferenceError, ReconError, ServerError, TransientServerError
+from smlm_pipeline.failures import error_of
+
+ADDRESS = "a:1 and b:1"
+
+PASSING = [
+    ("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused"),
+    ("UNAVAILABLE", "in ensemble 'reconstruction', Exceeds maximum queue size"),
+    ("UNAVAILABLE", "Request timeout expired"),
+    ("CANCELLED", "request was cancelled"),
+    ("DEADLINE_EXCEEDED", "Deadline Exceeded"),
+    ("NOT_FOUND", "Request for unknown model: 'reconstruction' has no available versions"),
+    ("RESOURCE_EXHAUSTED", "too many requests, says the proxy"),
+    ("UNKNOWN", "Stream removed"),
+    ("INTERNAL", "Received RST_STREAM with error code 2"),
+]
+
+FINAL = [
+    ("RESOURCE_EXHAUSTED", "CLIENT: Sent message larger than max (5 vs. 4)", InferenceError),
+    ("INVALID_ARGUMENT", "FRAMES holds 65 frames; expected at most 64", InferenceError),
+    ("INTERNAL", "normalize failed with OSError; the server's log tells more", InferenceError),
+    ("UNAVAILABLE", "This protocol is restricted, expecting header 'key'", ServerError),
+    ("UNAVAILABLE", "a:1: Failed parsing HTTP/2 (Expected SETTINGS frame)", ServerError),
+]
+
+each_number = pytest.mark.parametrize("several", [False, True])
+
+
+def _error(code: str, text: str, *, several: bool) -> ReconError:
+    error = error_of(code, text, ADDRESS, "frames 0 to 31", several=several)
+    assert ADDRESS in str(error)
+    assert text in str(error)
+    assert ("one of the servers at" in str(error)) is several
+    return error
+
+
+@each_number
+@pytest.mark.parametrize(("code", "text"), PASSING)
+def test_what_may_pass(code: str, text: str, several: bool) -> None:
+    assert type(_error(code, text, several=several)) is TransientServerError
+
+
+@each_number
+@pytest.mark.parametrize(("code", "text", "kind"), FINAL)
+def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bool) -> None:
+    assert type(_error(code, text, several=several)) is kind
+
+
+@pytest.mark.parametrize(("several", "kind"), [(False, ServerError), (True, TransientServerError)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in ensemble 'reconstruction', Stub process 'unet_0_0' is not healthy.",
+        "Failed to process the request(s), message: Stub process 'unet_0_0' is not healthy.",
+        "The stub process has exited unexpectedly.",
+    ],
+)
+def test_a_model_that_died(text: str, several: bool, kind: type[ReconError]) -> None:
+    """Triton does not start it again, so that only another server helps."""
+    error = _error("INTERNAL", text, several=several)
+    assert type(error) is kind
+    assert "a model's process died on" in str(error)
+    assert "has to be restarted" in str(error)

@@ -1,0 +1,125 @@
+"""Films that are a folder of files: a frame each, Micro-Manager's, NDTiff."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from fakes.format_films import (
+    HEIGHT_PX,
+    WIDTH_PX,
+    make_film,
+    read_all,
+    write_folder,
+    write_ndtiff_film,
+)
+from fakes.ndtiff_films import write_ndtiff
+from smlm_pipeline.errors import StackError
+from smlm_pipeline.io.selection import Selection
+from smlm_pipeline.stack import open_stack
+
+
+@pytest.mark.parametrize(
+    "name", ["img_{t:09d}_Default_000.tif", "img_channel000_position000_time{t:09d}_z000.tif"]
+)
+def test_files_of_micro_manager(tmp_path: Path, name: str) -> None:
+    film = make_film()
+    for index, frame in enumerate(film):
+        tifffile.imwrite(tmp_path / name.format(t=index), frame)
+    (tmp_path / "metadata.txt").write_text("{}")
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+def test_channels_of_micro_manager_are_chosen(tmp_path: Path) -> None:
+    film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
+    for index, channels in enumerate(film):
+        for channel, frame in zip(("Cy3", "Cy5"), channels, strict=True):
+            tifffile.imwrite(tmp_path / f"img_{index:09d}_{channel}_000.tif", frame)
+    with pytest.raises(StackError, match=r"several channels .*choose one with --channel 0 to 1"):
+        open_stack(tmp_path)
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(channel=1)), film[:, 1])
+    (tmp_path / "img_000000003_Cy5_000.tif").unlink()
+    with pytest.raises(StackError, match="lacks 1 of the 12 files of its series"):
+        open_stack(tmp_path)
+
+
+def test_film_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    film = make_film()
+    tifffile.imwrite(tmp_path / "film_MMStack_Pos0.ome.tif", film, metadata={"axes": "TYX"})
+    (tmp_path / "film_MMStack_Pos0_metadata.txt").write_text("{}")
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+def test_several_films_in_a_folder(tmp_path: Path) -> None:
+    for name in "abc":
+        tifffile.imwrite(tmp_path / f"{name}.tif", make_film(), photometric="minisblack")
+    told = r"holds 3 films \(a.tif, b.tif, c.tif, ...\); expected .*: name the file of one"
+    with pytest.raises(StackError, match=told):
+        open_stack(tmp_path)
+
+
+def test_positions_in_a_folder(tmp_path: Path) -> None:
+    for position in range(2):
+        path = tmp_path / f"film_MMStack_Pos{position}.ome.tif"
+        tifffile.imwrite(path, make_film(), metadata={"axes": "TYX"})
+    with pytest.raises(StackError, match=r"holds 2 positions; .* name one of film_MMStack_Pos0"):
+        open_stack(tmp_path)
+
+
+def test_a_file_of_another_size_in_the_folder(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "film", make_film())
+    tifffile.imwrite(folder / "frame7.tif", make_film()[0, :16])
+    with open_stack(folder) as stack:
+        stack.read(0, 7)
+        with pytest.raises(StackError, match=r"frame7.tif is \(16, 24\) uint16, the first file"):
+            stack.read(6, 9)
+
+
+def test_colour_in_a_folder(tmp_path: Path) -> None:
+    for index in range(3):
+        tifffile.imwrite(tmp_path / f"{index}.tif", np.zeros((20, 24, 3), np.uint8))
+    with pytest.raises(StackError, match="is no grey image"):
+        open_stack(tmp_path)
+
+
+def test_ndtiff_through_its_index_file(tmp_path: Path) -> None:
+    folder = write_ndtiff_film(tmp_path / "film", make_film())
+    np.testing.assert_array_equal(read_all(folder / "NDTiff.index"), make_film())
+
+
+def test_channels_of_ndtiff(tmp_path: Path) -> None:
+    film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
+    planes = {
+        json.dumps({"time": t, "channel": name}): film[t, c]
+        for t in range(6)
+        for c, name in enumerate(("Cy3", "Cy5"))
+    }
+    write_ndtiff(tmp_path / "film", planes)
+    np.testing.assert_array_equal(read_all(tmp_path / "film", Selection(channel=1)), film[:, 1])
+
+
+def test_ndtiff_that_lacks_something(tmp_path: Path) -> None:
+    folder = write_ndtiff_film(tmp_path / "film", make_film())
+    (folder / "film_NDTiffStack_2.tif").unlink()
+    with pytest.raises(StackError, match=r"is cut short: film_NDTiffStack_2.tif is missing or"):
+        open_stack(folder)
+    index = folder / "NDTiff.index"
+    entries = index.read_bytes()
+    second = entries.index(b'{"time": 1}') - 4
+    index.write_bytes(entries[:second] + entries[entries.index(b'{"time": 2}') - 4 :])
+    with pytest.raises(StackError, match=r"lacks 1 of the 12 planes of its axes"):
+        open_stack(folder)
+    index.write_bytes(b"")
+    with pytest.raises(StackError, match="names no planes"):
+        open_stack(folder)
+
+
+def test_axis_of_ndtiff_that_is_not_known(tmp_path: Path) -> None:
+    planes = {json.dumps({"time": t, "row": 0}): frame for t, frame in enumerate(make_film())}
+    write_ndtiff(tmp_path / "film", planes)
+    with pytest.raises(StackError, match="has an axis 'row'"):
+        open_stack(tmp_path / "film")

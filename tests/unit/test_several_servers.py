@@ -1,0 +1,265 @@
+"""Several servers as one: who is asked, who is left out, who must agree, and that all get work."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import tifffile
+
+from fakes.command_line import invoke, names, one_line, write_film
+from fakes.transports import ComputingTransport
+from fakes.triton_server import FakeTriton
+from smlm_pipeline import addresses, engines, scheduling
+from smlm_pipeline.addresses import Address
+from smlm_pipeline.contract import RECONSTRUCTION
+from smlm_pipeline.errors import ContractError, ServerError, TransientServerError
+from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.settings import Settings
+from smlm_pipeline.stack import open_stack
+from smlm_pipeline.triton import TritonTransport
+
+MODEL = RECONSTRUCTION.name
+PATIENCE_S = 60.0
+
+BROKEN = {
+    "died": (grpc.StatusCode.INTERNAL, "Stub process 'unet_0_0' is not healthy."),
+    "stopping": (grpc.StatusCode.NOT_FOUND, "unknown model: 'm' has no available versions"),
+    "full": (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+}
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.tif")
+
+
+@pytest.fixture
+def closed() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[FakeTriton, FakeTriton]]:
+    with FakeTriton(ComputingTransport()) as first, FakeTriton(ComputingTransport()) as second:
+        yield first, second
+
+
+def test_all_get_work_and_the_image_is_that_of_one(
+    film: Path, two: tuple[FakeTriton, FakeTriton]
+) -> None:
+    servers = ",".join(server.address for server in two)
+    cut = ("--chunk-frames", "1", "--overwrite")
+    result = invoke("submit", film, "--json", *cut, "--server", servers)
+    assert result.exit_code == 0, result.output
+    shared = tifffile.imread(film.with_name("film.sr.ome.tif"))
+    counts = [server.answered for server in two]
+    assert sum(counts) == 16
+    assert min(counts) >= 4
+    told = json.loads(result.stdout)
+    assert told["engine"] == f"Triton at {two[0].address} and {two[1].address}"
+    assert invoke("submit", film, "--json", *cut, server=two[0].address).exit_code == 0
+    np.testing.assert_array_equal(tifffile.imread(film.with_name("film.sr.ome.tif")), shared)
+
+
+@pytest.mark.parametrize("why", BROKEN)
+def test_one_that_fails_is_left_to_the_others(
+    film: Path,
+    two: tuple[FakeTriton, FakeTriton],
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+) -> None:
+    """After the start, when both have been asked and are part of the run."""
+    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.01)
+    both = ",".join(server.address for server in two)
+    with open_stack(film) as stack, engines.server_engine(both, MODEL) as engine:
+        two[1].failure = BROKEN[why]
+        cut = Settings(chunk_frames=1, attempts=20)
+        shared = reconstruct(stack, engine.transport, cut, servers=engine.server_count)
+        alone = reconstruct(stack, ComputingTransport(), Settings())
+    assert engine.server_count == 2
+    assert two[0].answered == 16
+    np.testing.assert_array_equal(shared.image, alone.image)
+
+
+def test_one_that_fails_gets_nothing_for_a_while(
+    film: Path, two: tuple[FakeTriton, FakeTriton]
+) -> None:
+    """Round robin alone would send it every other request, for ever."""
+    two[1].failure = BROKEN["died"]
+    both = ",".join(server.address for server in two)
+    deadline = time.monotonic() + PATIENCE_S
+    in_a_row = 0
+    with open_stack(film) as stack, TritonTransport(both) as transport:
+        while in_a_row < 20:
+            assert time.monotonic() < deadline
+            try:
+                reconstruct(stack, transport, Settings(attempts=1))
+                in_a_row += 1
+            except TransientServerError:
+                in_a_row = 0
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_lists_and_numbers(
+    two: tuple[FakeTriton, FakeTriton], closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC would, and for a list whatever ``no_proxy`` says."""
+    monkeypatch.setenv("http_proxy", f"http://{closed}")
+    for address in (two[0].address, ",".join(server.address for server in two)):
+        with TritonTransport(address) as transport:
+            assert transport.model_version() == "10"
+
+
+def test_a_model_that_died_is_final_on_a_single_server(
+    film: Path, two: tuple[FakeTriton, FakeTriton]
+) -> None:
+    two[0].failure = BROKEN["died"]
+    with open_stack(film) as stack, TritonTransport(two[0].address) as transport:
+        assert transport.server_count == 1
+        with pytest.raises(ServerError, match=r"died on the server at .* has to be restarted"):
+            reconstruct(stack, transport, Settings())
+
+
+def test_a_single_server_is_never_left_out(film: Path, two: tuple[FakeTriton, FakeTriton]) -> None:
+    """A full queue is a reason to send less, and not for a rest of five seconds."""
+    two[0].failure = BROKEN["full"]
+    with open_stack(film) as stack, TritonTransport(two[0].address) as transport:
+        for _ in range(3):
+            with pytest.raises(TransientServerError, match="Exceeds maximum queue size"):
+                reconstruct(stack, transport, Settings(attempts=1))
+        two[0].failure = None
+        assert reconstruct(stack, transport, Settings(attempts=1)).frame_count == 16
+
+
+def test_a_run_that_had_failures_tells(film: Path) -> None:
+    """A server that is sick for long would else be seen by nobody."""
+    with FakeTriton(ComputingTransport()) as server, FakeTriton(ComputingTransport()) as sick:
+        sick.failure = BROKEN["died"]
+        servers = f"{server.address},{sick.address}"
+        cut = ("--chunk-frames", "1", "--in-flight", "4")
+        result = invoke("submit", film, "--json", *cut, "--server", servers)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["failures"] >= 1
+    assert "for reasons that may pass" in told["notes"][-1]
+
+
+def test_who_does_not_answer_is_left_out_and_told(
+    film: Path, two: tuple[FakeTriton, FakeTriton], closed: str
+) -> None:
+    servers = f"{closed},{two[0].address},nonesuch.invalid:8001,{two[1].address}"
+    result = invoke("submit", film, "--json", "--server", servers)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["engine"] == f"Triton at {two[0].address} and {two[1].address}"
+    assert told["notes"][-1] == (
+        f"no answer from {closed} and nonesuch.invalid:8001; going on with {two[0].address} and "
+        f"{two[1].address} (see 'recon-client status')"
+    )
+
+
+@pytest.mark.parametrize("command", ["submit", "status"])
+def test_none_answers(film: Path, closed: str, command: str) -> None:
+    servers = f"{closed},nonesuch.invalid:8001"
+    arguments = ("submit", film, "--quiet") if command == "submit" else ("status",)
+    result = invoke(*arguments, "--server", servers)
+    assert result.exit_code == 4
+    assert f"none of {closed} and nonesuch.invalid:8001 answers; the first: " in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("command", ["submit", "status"])
+def test_a_single_name_that_is_not_known(film: Path, command: str) -> None:
+    arguments = ("submit", film, "--quiet") if command == "submit" else ("status",)
+    result = invoke(*arguments, "--server", "nonesuch.invalid:8001")
+    assert result.exit_code == 4
+    assert "the name of server nonesuch.invalid:8001 cannot be looked up" in one_line(result)
+
+
+@pytest.mark.parametrize("command", ["submit", "status"])
+def test_different_networks_are_not_mixed(
+    film: Path, two: tuple[FakeTriton, FakeTriton], command: str
+) -> None:
+    arguments = ("submit", film, "--quiet") if command == "submit" else ("status",)
+    with FakeTriton(ComputingTransport(), versions=("11",)) as newer:
+        result = invoke(*arguments, "--server", f"{two[0].address},{newer.address}")
+    assert result.exit_code == 5
+    assert (
+        f"different networks for 'reconstruction': {two[0].address} has version 10, "
+        f"{newer.address} has version 11"
+    ) in result.stderr
+    assert names(film.parent) == ["film.tif"]
+
+
+@pytest.mark.parametrize("command", ["submit", "status"])
+def test_one_of_another_contract_is_named(
+    film: Path, two: tuple[FakeTriton, FakeTriton], command: str
+) -> None:
+    arguments = ("submit", film, "--quiet") if command == "submit" else ("status",)
+    with FakeTriton(ComputingTransport(), contract_version="99") as other:
+        result = invoke(*arguments, "--server", f"{two[0].address},{other.address}")
+    assert result.exit_code == 5
+    assert f"server at {other.address}" in result.stderr
+
+
+def test_a_network_that_is_renewed_during_the_run_is_told(
+    film: Path, two: tuple[FakeTriton, FakeTriton]
+) -> None:
+    both = ",".join(server.address for server in two)
+    told = rf"during the run, which began with version 10: {two[1].address} has version 11; exp"
+    opened = engines.server_engine(both, MODEL)
+    with open_stack(film) as stack:
+        reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
+    two[1].network_versions = ("11",)
+    with pytest.raises(ContractError, match=told):
+        opened.__exit__(None, None, None)
+
+
+def test_servers_that_end_after_the_last_answer_are_not_missed(film: Path) -> None:
+    with FakeTriton(ComputingTransport()) as server:
+        opened = engines.server_engine(server.address, MODEL)
+        with open_stack(film) as stack, opened as engine:
+            assert reconstruct(stack, engine.transport, Settings()).frame_count == 16
+            server.__exit__()
+
+
+def test_status_of_several(two: tuple[FakeTriton, FakeTriton], closed: str) -> None:
+    servers = f"{two[0].address},{closed},{two[1].address}"
+    table = invoke("status", "--server", servers)
+    told = invoke("status", "--server", servers, "--json")
+    assert table.exit_code == told.exit_code == 0
+    for server in two:
+        assert f"Triton 2.51.0 at {server.address}: ready" in table.stdout
+    assert f"{closed}: no answer" in table.stdout
+    state = json.loads(told.stdout)
+    assert state["fits"] is True
+    assert [each["address"] for each in state["servers"]] == servers.split(",")
+    assert [each["fits"] for each in state["servers"]] == [True, False, True]
+    assert "no Triton server answers at" in state["servers"][1]["error"]
+
+
+def test_a_name_of_several_servers_is_asked_at_each(
+    two: tuple[FakeTriton, FakeTriton], closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not answer of those that a name stands for is nobody's concern."""
+    found = addresses.parse(f"{two[0].address},{two[1].address},{closed}")
+
+    def look_up(address: Address) -> tuple[Address, ...]:
+        return found if address.host == "gpus" else (address,)
+
+    monkeypatch.setattr(addresses, "look_up", look_up)
+    states = engines.server_states("gpus:8001", MODEL)
+    assert list(states) == [*(server.address for server in two), closed]
+    assert isinstance(states[closed], ServerError)
+    with engines.server_engine("gpus:8001", MODEL) as engine:
+        assert engine.description == "Triton at gpus:8001"
+        assert engine.notes == ()
+        assert engine.server_count == 3

@@ -1,0 +1,169 @@
+"""Films that are cut short or damaged are refused, when they are opened or when they are read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from fakes.tiff_films import (
+    BLOCK_WRITERS,
+    COUNT,
+    HEIGHT_PX,
+    WIDTH_PX,
+    WRITERS,
+    Writer,
+    each_writer,
+    make_film,
+    patch,
+    refuse,
+    writer,
+)
+from smlm_pipeline.errors import StackError
+from smlm_pipeline.stack import open_stack
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "film.tif"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
+@each_writer
+def test_cut_short(path: Path, write: Writer, share: float) -> None:
+    write(path, make_film())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    refuse(path, "is cut short")
+
+
+@pytest.mark.parametrize("name", ["plain", "frame by frame", "zlib", "pages without description"])
+def test_list_of_frames_that_breaks_off(path: Path, name: str) -> None:
+    WRITERS[name](path, make_film())
+    with tifffile.TiffFile(path) as tif:
+        ends_at = tif.pages.next_page_offset
+    assert ends_at is not None
+    data = bytearray(path.read_bytes())
+    data[ends_at : ends_at + 4] = (len(data) + 100).to_bytes(4, "little")
+    path.write_bytes(data)
+    refuse(path, "is cut short after 12 frames")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        BLOCK_WRITERS["ImageJ frames"],
+        BLOCK_WRITERS["ImageJ slices"],
+        BLOCK_WRITERS["ImageJ one page for all"],
+        writer(imagej=True, metadata={"axes": "TYX"}, compression="zlib"),
+    ],
+    ids=["frames", "slices", "one page for all", "zlib"],
+)
+def test_imagej_promises_more_frames_than_there_are(path: Path, write: Writer) -> None:
+    write(path, make_film())
+    patch(path, b"=12\n", b"=99\n")
+    refuse(path, "lacks some of the 99 frames stated")
+
+
+@pytest.mark.parametrize("name", ["OME", "OME zlib"])
+def test_ome_promises_more_frames_than_there_are(path: Path, name: str) -> None:
+    WRITERS[name](path, make_film())
+    patch(path, b'SizeT="12"', b'SizeT="99"')
+    refuse(path, "lacks some of the 99 frames stated")
+
+
+@pytest.mark.parametrize("name", ["ImageJ frames", "OME"])
+def test_metadata_that_would_drop_frames(path: Path, name: str) -> None:
+    WRITERS[name](path, make_film())
+    old, new = (b'SizeT="12"', b'SizeT="07"') if name == "OME" else (b"=12\n", b"=07\n")
+    patch(path, old, new)
+    refuse(path, "holds 12 frames and its description counts 7")
+
+
+def test_shape_that_promises_more_frames_than_there_are(path: Path) -> None:
+    tifffile.imwrite(path, make_film(), truncate=True)
+    patch(path, b'"shape": [12,', b'"shape": [99,')
+    refuse(path, "lacks some of the 99 frames stated")
+
+
+def test_page_that_points_outside_the_file(path: Path) -> None:
+    tifffile.imwrite(path, make_film(), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[7].aspage().tags["StripOffsets"].overwrite(1 << 30)
+    refuse(path, "lacks some of the 12 frames stated")
+
+
+@each_writer
+def test_file_that_shrinks_while_open(path: Path, write: Writer) -> None:
+    write(path, make_film())
+    with open_stack(path) as stack:
+        os.truncate(path, path.stat().st_size // 4)
+        with pytest.raises(StackError, match="is cut short or damaged in frames 9 to 11;"):
+            stack.read(9, 12)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_damaged_compressed_frame(path: Path, compression: str) -> None:
+    film = np.broadcast_to(make_film(1) // 4096, (COUNT, HEIGHT_PX, WIDTH_PX))
+    tifffile.imwrite(path, film, compression=compression)
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages[7]
+        start, size = page.dataoffsets[0], page.databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[start + 2 : start + size] = bytes(size - 2)
+    path.write_bytes(data)
+    with open_stack(path) as stack:
+        np.testing.assert_array_equal(stack.read(0, 7), film[:7])
+        with pytest.raises(StackError, match="is cut short or damaged in frames 6 to 8;"):
+            stack.read(6, 9)
+
+
+@each_writer
+def test_no_damage_escapes_as_another_error(path: Path, write: Writer) -> None:
+    write(path, make_film(4))
+    data, random = path.read_bytes(), np.random.default_rng(7)
+    for _ in range(30):
+        damaged = bytearray(data)
+        for offset in random.integers(0, min(len(data), 500), 3):
+            damaged[offset] = random.integers(256)
+            damaged[-1 - offset] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            with open_stack(path) as stack:
+                stack.read(0, stack.frame_count)
+        except StackError as error:
+            assert str(path) in str(error)  # noqa: PT017 - some damage is harmless
+
+
+def test_tifffile_is_silent_for_us_only(
+    path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BLOCK_WRITERS["ImageJ frames"](path, make_film())
+    patch(path, b"=12\n", b"=99\n")
+    refuse(path, "is cut short")
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
+    with tifffile.TiffFile(path) as tif:
+        assert tif.series
+    assert caplog.records
+    assert not logging.getLogger("tifffile").filters
+
+
+def test_stack_error_closes_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tifffile.FileHandle] = []
+    init = tifffile.FileHandle.open
+
+    def remembered(file: tifffile.FileHandle) -> None:
+        opened.append(file)
+        init(file)
+
+    monkeypatch.setattr(tifffile.FileHandle, "open", remembered)
+    tifffile.imwrite(path, make_film().astype(np.complex64), compression="zlib")
+    opened.clear()
+    refuse(path, "holds complex64")
+    assert opened
+    assert all(file.closed for file in opened)
