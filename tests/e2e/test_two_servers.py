@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from smlm_pipeline import contract
+from fakes.triton_metrics import answered
 from smlm_pipeline.cli import app
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import reconstruct
@@ -29,14 +28,6 @@ def second(model_repository: Path) -> Iterator[EmbeddedServer]:
         yield server
 
 
-def _answered(server: EmbeddedServer) -> int:
-    """Requests that its ensemble has answered, by its own count."""
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
-        lines = answer.read().decode().splitlines()
-    counter = f'nv_inference_request_success{{model="{contract.RECONSTRUCTION.name}"'
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(counter))
-
-
 def test_both_get_work_and_the_image_is_the_local_one(
     film_file: Path,
     tmp_path: Path,
@@ -45,12 +36,12 @@ def test_both_get_work_and_the_image_is_the_local_one(
     local_transport: LocalTransport,
 ) -> None:
     image = tmp_path / "image.tif"
-    before = [_answered(server) for server in (triton, second)]
+    before = [answered(server) for server in (triton, second)]
     asked = ["submit", str(film_file), "-o", str(image), "--json", "--chunk-frames", "2"]
     servers = f"{triton.address},{second.address}"
     result = CliRunner().invoke(app, [*asked, "--server", servers])
     assert result.exit_code == 0, result.output
-    after = [_answered(server) for server in (triton, second)]
+    after = [answered(server) for server in (triton, second)]
     done = [now - then for now, then in zip(after, before, strict=True)]
     told = json.loads(result.stdout)
     assert sum(done) == told["chunks"] == 20

@@ -70,7 +70,7 @@ class FaultyProxy:
     """
 
     def __init__(self, upstream: str, faults: Mapping[int, Fault] | None = None) -> None:
-        self._faults = faults or {}
+        self._faults = {} if faults is None else faults
         self._changed = threading.Condition()
         self._closed = False
         self._sent: Counter[bytes] = Counter()

@@ -40,14 +40,14 @@ OPTIONS = ["--chunk-frames", "2", "--in-flight", "4", "--timeout-s", "2", "--jso
 def test_a_spoilt_answer_changes_nothing(
     fault: Fault,
     sent_again: int,
-    faults_film: Path,
+    film_of_64: Path,
     tmp_path: Path,
     triton: EmbeddedServer,
     undisturbed: NDArray[np.float32],
 ) -> None:
     image = tmp_path / "image.tif"
     with FaultyProxy(triton.address, {number: fault for number in (1, 4, 9, 10)}) as proxy:
-        done = invoke("submit", faults_film, "-o", image, "--server", proxy.address, *OPTIONS)
+        done = invoke("submit", film_of_64, "-o", image, "--server", proxy.address, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert (proxy.chunks, proxy.inferences) == (CHUNKS, CHUNKS + 4 * sent_again)
     told = json.loads(done.stdout)
@@ -56,14 +56,14 @@ def test_a_spoilt_answer_changes_nothing(
 
 
 def test_every_third_answer_spoilt_in_some_way(
-    faults_film: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
+    film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:
     chance = random.Random(5)  # noqa: S311 - the same faults each time
     kinds = (faulty_proxy.delayed, faulty_proxy.duplicated, faulty_proxy.lost)
     faults = {number: chance.choice(kinds) for number in range(1, CHUNKS - 4, 3)}
     image = tmp_path / "image.tif"
     with FaultyProxy(triton.address, faults) as proxy:
-        done = invoke("submit", faults_film, "-o", image, "--server", proxy.address, *OPTIONS)
+        done = invoke("submit", film_of_64, "-o", image, "--server", proxy.address, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert proxy.chunks == CHUNKS
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
@@ -72,7 +72,7 @@ def test_every_third_answer_spoilt_in_some_way(
 @pytest.mark.parametrize("bytes_left", [1, 100_000], ids=["before", "within"])
 def test_a_wire_that_is_cut_in_an_answer(
     bytes_left: int,
-    faults_film: Path,
+    film_of_64: Path,
     tmp_path: Path,
     triton: EmbeddedServer,
     undisturbed: NDArray[np.float32],
@@ -82,7 +82,7 @@ def test_a_wire_that_is_cut_in_an_answer(
     with FaultyProxy(triton.address, faults) as proxy, Wire(proxy.address) as wire:
         cut = _cutting(wire.cut_after, bytes_left)
         faults.update({3: cut, 12: cut})
-        done = invoke("submit", faults_film, "-o", image, "--server", wire.address, *OPTIONS)
+        done = invoke("submit", film_of_64, "-o", image, "--server", wire.address, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert wire.cuts == 2
     assert proxy.chunks == CHUNKS
