@@ -93,11 +93,12 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         if self._sum is None:
             return
         accumulator, identity = self._sum
-        done = len(accumulator.merged)
-        if done and (done == self._written or self._write()):
+        if len(accumulator.merged) > self._written:
+            self._write()
+        if self._written:  # now, or before there was no room
             self._say(
-                f"{done:,} of {identity.requests:,} requests are kept in {self.path}; the same "
-                "command with --resume goes on from there"
+                f"{self._written:,} of {identity.requests:,} requests are kept in {self.path}; the "
+                "same command with --resume goes on from there"
             )
 
     def begin(self, accumulator: Accumulator, identity: Identity) -> None:
@@ -153,10 +154,10 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
                     f"run has {value}; use the same, or start anew with --overwrite"
                 )
 
-    def _write(self) -> bool:
+    def _write(self) -> None:
         """Write; a disk without room costs the run what would be kept, and nothing else."""
         if self._sum is None:
-            return False
+            return
         accumulator, identity = self._sum
         merged = accumulator.merged
         facts = {"identity": asdict(identity), "merged": _ranges(merged)}
@@ -167,12 +168,10 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
             if not self._complained:
                 self._say(f"what is summed so far cannot be kept for --resume: {error}")
             self._complained = True
-            return False
-        finally:
-            now = time.monotonic()
-            self._due_s = now + max(self._every_s, (now - started) / COST_SHARE)
-        self._written = len(merged)
-        return True
+        else:
+            self._written = len(merged)
+        now = time.monotonic()
+        self._due_s = now + max(self._every_s, (now - started) / COST_SHARE)
 
 
 def _ranges(indices: Iterable[int]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from smlm_pipeline import memory, render
 from smlm_pipeline.engines import Engine
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.io.ome_tiff import write_image
-from smlm_pipeline.io.output import check_writable
+from smlm_pipeline.io.output import check_writable, remove_unfinished
 from smlm_pipeline.io.selection import Selection
 from smlm_pipeline.ledger import FileLedger
 from smlm_pipeline.progress import FrameProgress
@@ -136,6 +136,9 @@ def submit(
     settings = submission.settings
     with open_stack(submission.stack, submission.selection) as film:
         submission.check()
+        if submission.resume:  # so the earlier run has ended, whichever way
+            for path in (submission.image, submission.picture, submission.ledger):
+                remove_unfinished(path)
         notes = submission.notes(film)
         for note in notes:
             say(note)

@@ -8,23 +8,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from fakes.processes import CLIENT, PATIENCE_S, children, wait_for
 from smlm_pipeline import contract
 from smlm_training.simulation.presets import preset_film
 
 pytestmark = pytest.mark.triton
-
-CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli import app; app()"]
-PATIENCE_S = 90.0
 
 
 @pytest.fixture
@@ -41,17 +37,9 @@ def long_film(tmp_path: Path) -> Path:
 def _descendants(parent: int) -> list[int]:
     found, level = [], [parent]
     while level:
-        level = [child for pid in level for child in _children(pid)]
+        level = [child for pid in level for child in children(pid)]
         found += level
     return found
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return []
 
 
 def _alive(pid: int) -> bool:
@@ -65,14 +53,6 @@ def _alive(pid: int) -> bool:
 def _segments(client: subprocess.Popen[str]) -> list[Path]:
     """Shared memory of a client's server; other servers on this machine have their own."""
     return list(Path("/dev/shm").glob(f"smlm_recon_{client.pid}_*"))  # noqa: S108 - only looks
-
-
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {PATIENCE_S:.0f} s in vain for {what}")
-        time.sleep(0.05)
 
 
 def _start(film: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -133,20 +113,20 @@ def test_a_run_that_is_ended(
     number: signal.Signals, exit_code: int, long_film: Path, tmp_path: Path
 ) -> None:
     client = _start(long_film)
-    _wait_for(lambda: _working(client), "the server to work")
+    wait_for(lambda: _working(client), "the server to work")
     seen = _descendants(client.pid)
     client.send_signal(number)
     _, complaint = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == exit_code
     assert "Traceback" not in complaint
-    _wait_for(lambda: not any(_alive(pid) for pid in seen), "the server's processes to end")
-    _wait_for(lambda: not _segments(client), "shared memory to be gone")
+    wait_for(lambda: not any(_alive(pid) for pid in seen), "the server's processes to end")
+    wait_for(lambda: not _segments(client), "shared memory to be gone")
     assert {path.name for path in tmp_path.iterdir()} <= {"long.tif", "long.sr.ledger"}
 
 
 def test_an_impatient_second_interrupt_leaves_nothing_either(long_film: Path) -> None:
     client = _start(long_film)
-    _wait_for(lambda: _working(client), "the server to work")
+    wait_for(lambda: _working(client), "the server to work")
     seen = _descendants(client.pid)
     for _ in range(3):
         client.send_signal(signal.SIGINT)
@@ -176,8 +156,8 @@ def test_a_space_in_the_paths(film_file: Path, model_repository: Path, tmp_path:
 
 def test_a_server_that_dies_under_the_client(long_film: Path, tmp_path: Path) -> None:
     client = _start(long_film, "--quiet")
-    _wait_for(lambda: _working(client), "the server to work")
-    server = _children(client.pid)[0]
+    wait_for(lambda: _working(client), "the server to work")
+    server = children(client.pid)[0]
     os.killpg(server, signal.SIGKILL)
     _, complaint = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == 4

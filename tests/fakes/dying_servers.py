@@ -5,22 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from fakes.processes import children, wait_for
 from smlm_pipeline.server import EmbeddedServer
-
-PATIENCE_S = 60.0
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Look again and again until it is so, but not for ever."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain for {what}")
-        time.sleep(0.02)
 
 
 def kill(server: EmbeddedServer) -> None:
@@ -34,18 +22,14 @@ def drain(server: EmbeddedServer) -> None:
     wait_for(lambda: not _listens(server.http_address), "the server to begin to stop")
 
 
-def kill_stub(server: EmbeddedServer) -> None:
-    """``kill -9`` of the process in which the network runs; the server stays."""
-    for child in _children(server.pid):
-        if b"/unet/1/model.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+def kill_stub(model: str, server: EmbeddedServer) -> None:
+    """``kill -9`` of the process in which a Python model runs; the server stays."""
+    file = f"/{model}/1/model.py".encode()
+    for child in children(server.pid):
+        if file in Path(f"/proc/{child}/cmdline").read_bytes():
             os.kill(child, signal.SIGKILL)
             return
-    raise AssertionError("the server has no process for the network")
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    raise AssertionError(f"the server has no process for {model}")
 
 
 def _listens(address: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import wait_for
 from fakes.faulty_proxy import FaultyProxy, unheard
+from fakes.processes import CLIENT, wait_for
 from smlm_pipeline.server import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
-CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli import app; app()"]
 CHUNKS = 32
 HEARD = 8
 OPTIONS = ["--chunk-frames", "2", "--in-flight", "3", "--ledger-every-s", "0", "--quiet"]
@@ -55,6 +53,7 @@ def test_two_kills_and_the_rest(
     assert "keeps the sum of an interrupted run; expected --resume" in refused.stderr
 
     _kill_in_the_middle([*asked, "--resume"], ledger, triton)
+    (tmp_path / ".image.ledger.0123abcd.part").touch()  # had it been killed while it wrote
     with FaultyProxy(triton.address) as proxy:
         done = invoke(*asked, "--server", proxy.address, "--resume")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -86,7 +86,7 @@ def test_a_refused_request_that_passes_later(
     undisturbed: NDArray[np.float32],
 ) -> None:
     image = tmp_path / "image.tif"
-    asked = ["submit", film_of_64, "-o", image, *OPTIONS]
+    asked: list[str | Path] = ["submit", film_of_64, "-o", image, *OPTIONS]
     refusal = refused(grpc.StatusCode.INVALID_ARGUMENT, "no such thing")
     with FaultyProxy(triton.address, {5: refusal, 31: refusal}) as proxy:
         done = invoke(*asked, "--server", proxy.address)
@@ -111,7 +111,16 @@ def test_a_server_that_dies_for_good(
 ) -> None:
     image = tmp_path / "image.tif"
     with FaultyProxy(mortal.address, {25: after(lambda: kill(mortal))}) as proxy:
-        asked = ["submit", film_of_64, "-o", image, "--server", proxy.address, "--attempts", "2"]
+        asked: list[str | Path] = [
+            "submit",
+            film_of_64,
+            "-o",
+            image,
+            "--server",
+            proxy.address,
+            "--attempts",
+            "2",
+        ]
         done = invoke(*asked, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert _described(image)["missing"] == [{"frames": [48, 64], "roi_px": FIELD}]

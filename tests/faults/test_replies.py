@@ -46,7 +46,7 @@ def test_a_spoilt_answer_changes_nothing(
     undisturbed: NDArray[np.float32],
 ) -> None:
     image = tmp_path / "image.tif"
-    with FaultyProxy(triton.address, {number: fault for number in (1, 4, 9, 10)}) as proxy:
+    with FaultyProxy(triton.address, dict.fromkeys((1, 4, 9, 10), fault)) as proxy:
         done = invoke("submit", film_of_64, "-o", image, "--server", proxy.address, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert (proxy.chunks, proxy.inferences) == (CHUNKS, CHUNKS + 4 * sent_again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,28 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import drain, kill, kill_stub, wait_for
+from fakes.dying_servers import drain, kill, kill_stub
 from fakes.faulty_proxy import FaultyProxy, after
+from fakes.processes import wait_for
 from fakes.triton_metrics import answered
 from smlm_pipeline.server import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
 CHUNKS, IN_FLIGHT = 32, 4
+MODELS = ("normalize", "unet", "summation")
 OPTIONS = ["--chunk-frames", "2", "--in-flight", str(IN_FLIGHT)]
 
-by_any_fault = pytest.mark.parametrize("fault", [kill, drain, kill_stub])
+FAULTS: dict[str, Callable[[EmbeddedServer], None]] = {
+    "kill": kill,
+    "drain": drain,
+    **{f"kill the stub of {name}": partial(kill_stub, name) for name in MODELS},
+}
 
 
-@by_any_fault
+@pytest.mark.parametrize("name", FAULTS)
 def test_one_of_two_servers(
-    fault: Callable[[EmbeddedServer], None],
+    name: str,
     film_of_64: Path,
     tmp_path: Path,
     triton: EmbeddedServer,
@@ -39,7 +46,7 @@ def test_one_of_two_servers(
 
     def strike() -> None:
         wait_for(lambda: answered(mortal) >= IN_FLIGHT, "the server that is to die to work")
-        fault(mortal)
+        FAULTS[name](mortal)
 
     with FaultyProxy(triton.address, {3: after(strike)}) as proxy:
         servers = f"{proxy.address},{mortal.address}"
@@ -48,15 +55,15 @@ def test_one_of_two_servers(
     told = json.loads(done.stdout)
     assert told["engine"] == f"Triton at {proxy.address} and {mortal.address}"
     assert (told["frames"], told["missing"]) == (64, [])
-    assert told["failures"] or fault is kill  # a lost connection may have been idle
+    assert told["failures"] or name == "kill"  # a lost connection may have been idle
     assert CHUNKS > proxy.chunks > CHUNKS / 2
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(tmp_path) == ["image.png", "image.tif"]
 
 
-@by_any_fault
+@pytest.mark.parametrize("name", FAULTS)
 def test_the_only_server(
-    fault: Callable[[EmbeddedServer], None],
+    name: str,
     film_of_64: Path,
     tmp_path: Path,
     triton: EmbeddedServer,
@@ -65,15 +72,15 @@ def test_the_only_server(
 ) -> None:
     """The run ends, says why, keeps what it has, and goes on with another server."""
     image = tmp_path / "image.tif"
-    asked = ["submit", film_of_64, "-o", image, *OPTIONS]
-    with FaultyProxy(mortal.address, {10: after(lambda: fault(mortal))}) as proxy:
+    asked: list[str | Path] = ["submit", film_of_64, "-o", image, *OPTIONS]
+    with FaultyProxy(mortal.address, {10: after(lambda: FAULTS[name](mortal))}) as proxy:
         failed = invoke(*asked, "--server", proxy.address, "--attempts", "3")
     assert failed.exit_code == 4
     *_, kept, complaint = failed.stderr.splitlines()
     assert f"of {CHUNKS} requests are kept in {image.with_suffix('.ledger')}" in kept
     assert complaint.startswith("recon-client: frames ")
     assert f"the server at {proxy.address}" in complaint
-    told = "restart" if fault is kill_stub else "did not answer"
+    told = "has to be restarted" if "stub" in name else "did not answer"
     assert told in complaint
     assert names(tmp_path) == ["image.ledger"]
 

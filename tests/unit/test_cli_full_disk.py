@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +13,10 @@ import tifffile
 
 from fakes.command_line import names, one_line, submit, write_film
 from fakes.films import spots_adu
+from fakes.processes import CLIENT
 
 FULL = Path("/dev/full")
 REMEDY = "cannot be written: the disk is full; free space or choose another disk"
-
-CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli import app; app()"]
 
 on_a_full_device = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 

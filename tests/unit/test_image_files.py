@@ -225,3 +225,12 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "open", refuse)  # root, whom containers run as, may write anywhere
     with pytest.raises(OutputError, match="no permission; choose another folder"):
         output.check_writable(tmp_path / "out.tif")
+
+
+def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / ".a[1].tif.0123abcd.part"
+    others = [".a[1].tif.part", ".b.a[1].tif.0123abcd.part", ".a1.tif.0123abcd.part", "a[1].tif"]
+    for path in (left, *(tmp_path / name for name in others)):
+        path.touch()
+    output.remove_unfinished(tmp_path / "a[1].tif")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)

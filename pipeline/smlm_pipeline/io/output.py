@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ _ADVICE = {
     errno.ENOENT: "there is no such folder; create it first",
     errno.EISDIR: "it is a folder or a device; give the name of a file",
 }
+
+_ENDING = ".part"
+"""Of the name that a file has until it is whole."""
 
 
 def check_writable(path: Path) -> None:
@@ -50,12 +54,20 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         partial.replace(target)
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what programs left of this target that were killed while they wrote it."""
+    target = Path(os.path.realpath(path))
+    for partial in target.parent.glob(f".{glob.escape(target.name)}.????????{_ENDING}"):
+        with contextlib.suppress(OSError):  # it does no harm but to take room
+            partial.unlink()
+
+
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
     """Open file, its path and the target's; what is not renamed is removed."""
     target = Path(os.path.realpath(path))  # a link is written through, not replaced
     # not tempfile: its files stay readable by their owner alone, also once renamed
-    partial = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    partial = target.parent / f".{target.name}.{secrets.token_hex(4)}{_ENDING}"
     try:
         if target.exists() and not target.is_file():  # a device would be replaced by a file
             raise IsADirectoryError(errno.EISDIR, "not a file")
