@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,39 +15,49 @@ from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
 from fakes.faulty_proxy import FaultyProxy, unheard
-from fakes.processes import CLIENT, wait_for
+from fakes.processes import CLIENT, PATIENCE_S, wait_for
 from smlm_pipeline.server import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
 CHUNKS = 32
 HEARD = 8
-OPTIONS = ["--chunk-frames", "2", "--in-flight", "3", "--ledger-every-s", "0", "--quiet"]
+IN_FLIGHT = 3
+OPTIONS = ["--chunk-frames", "2", "--in-flight", str(IN_FLIGHT)]
+
+
+@contextlib.contextmanager
+def _held_in_the_middle(
+    asked: list[str], triton: EmbeddedServer
+) -> Iterator[subprocess.Popen[str]]:
+    """A client that has heard the first answers, and waits for more in vain."""
+    held = dict.fromkeys(range(HEARD + 1, 2 * CHUNKS), unheard)
+    with FaultyProxy(triton.address, held) as proxy:
+        command = [*CLIENT, *asked, "--server", proxy.address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
+            try:
+                wait_for(lambda: proxy.inferences == HEARD + IN_FLIGHT, "the client to send")
+                yield client
+            finally:
+                client.kill()
 
 
 def _kill_in_the_middle(asked: list[str], ledger: Path, triton: EmbeddedServer) -> None:
-    """Let the first answers through and no more; kill the client when it has kept some of them."""
+    """``kill -9``, once the client has kept what it heard in this run, or a part of it."""
     before = ledger.stat().st_ino if ledger.exists() else None
-    held = dict.fromkeys(range(HEARD + 1, 2 * CHUNKS), unheard)
-    with FaultyProxy(triton.address, held) as proxy:
-        client = subprocess.Popen([*CLIENT, *asked, "--server", proxy.address])
-        try:
-            wait_for(lambda: proxy.inferences > HEARD, "the client to send requests")
-            wait_for(
-                lambda: ledger.exists() and ledger.stat().st_ino != before,
-                "the client to keep its sum",
-            )
-            assert client.poll() is None
-        finally:
-            client.kill()
-            client.wait()
+    with _held_in_the_middle(asked, triton) as client:
+        wait_for(
+            lambda: ledger.exists() and ledger.stat().st_ino != before, "the client to keep its sum"
+        )
+        assert client.poll() is None
 
 
 def test_two_kills_and_the_rest(
     film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:
     image, ledger = tmp_path / "image.tif", tmp_path / "image.ledger"
-    asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS]
+    asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS, "--quiet"]
+    asked += ["--ledger-every-s", "0"]
     _kill_in_the_middle(asked, ledger, triton)
     assert names(tmp_path) == ["image.ledger"]
 
@@ -58,5 +71,31 @@ def test_two_kills_and_the_rest(
         done = invoke(*asked, "--server", proxy.address, "--resume")
     assert (done.exit_code, done.stderr) == (0, "")
     assert 0 < proxy.inferences <= CHUNKS - 2  # each killed run had kept at least one answer
+    np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
+    assert names(tmp_path) == ["image.png", "image.tif"]
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_and_the_rest(
+    number: signal.Signals,
+    exit_code: int,
+    film_of_64: Path,
+    tmp_path: Path,
+    triton: EmbeddedServer,
+    undisturbed: NDArray[np.float32],
+) -> None:
+    """All that was heard is kept, without a writing before."""
+    image, ledger = tmp_path / "image.tif", tmp_path / "image.ledger"
+    asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS]
+    with _held_in_the_middle(asked, triton) as client:
+        client.send_signal(number)
+        _, told = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == exit_code
+    assert f"{HEARD} of {CHUNKS} requests are kept in {ledger}; the same command with" in told
+    assert "Traceback" not in told
+    with FaultyProxy(triton.address) as proxy:
+        done = invoke(*asked, "--server", proxy.address, "--resume")
+    assert done.exit_code == 0, done.stderr
+    assert proxy.inferences == CHUNKS - HEARD
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(tmp_path) == ["image.png", "image.tif"]
