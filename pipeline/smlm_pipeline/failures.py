@@ -10,7 +10,10 @@ from smlm_pipeline.errors import (
     TransientServerError,
 )
 
-_PASSING = {"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
+_TOO_SLOW = "DEADLINE_EXCEEDED"
+"""Nothing came within the time that the client allows."""
+
+_PASSING = {"UNAVAILABLE", "CANCELLED", _TOO_SLOW}
 """Gone, full, stopping, or slow: by the names of gRPC's status codes."""
 
 _TOO_LARGE = "larger than max"
@@ -62,7 +65,8 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         told = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
         return TransientServerError(told) if several else ServerError(told)
     if _may_pass(code, text):
-        return TransientServerError(f"{label}: {server} did not answer: {text}")
+        hint = "; --timeout-s allows it more time" if code == _TOO_SLOW else ""
+        return TransientServerError(f"{label}: {server} did not answer: {text}{hint}")
     if code == "NOT_FOUND":
         return ContractError(f"{server} lacks the model: {text}")
     return InferenceError(f"{label}: {server} refused the chunk: {text}")

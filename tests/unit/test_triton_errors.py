@@ -26,7 +26,7 @@ FAILURES = [
     ("UNAVAILABLE", "Socket closed", TransientServerError, "did not answer: Socket closed"),
     ("UNAVAILABLE", "Exceeds maximum queue size", TransientServerError, "did not answer: Exceeds"),
     ("CANCELLED", "by peer", TransientServerError, "did not answer: by peer"),
-    ("DEADLINE_EXCEEDED", "Deadline Exceeded", TransientServerError, "did not answer: Deadline"),
+    ("DEADLINE_EXCEEDED", "Deadline Exceeded", TransientServerError, "; --timeout-s allows"),
     (
         "NOT_FOUND",
         "Request for unknown model: 'm' has no available versions",
