@@ -60,6 +60,9 @@ class FineImage:
 class Accumulator:
     """Sums in integers, so neither the order of chunks nor their number shows.
 
+    ``whole`` tells whether the sum is that of the chunks that were merged: an interruption
+    may have come while one was added.
+
     Parameters
     ----------
     height_px, width_px : int
@@ -75,6 +78,7 @@ class Accumulator:
     ) -> None:
         self._zoom = zoom
         self._merged: set[int] = set()
+        self.whole = True
         self.canvas = canvas or Canvas(kernels.image_shape(zoom, height_px, width_px))
 
     def add(self, chunk: Chunk, image: NDArray[np.int32], frame_count: int) -> bool:
@@ -96,8 +100,10 @@ class Accumulator:
                 f"expected {expected} over {chunk.frame_count}"
             )
         top, left = core_y.core_start * zoom, core_x.core_start * zoom
+        self.whole = False
         self.canvas.add(top, left, image)
         self._merged.add(chunk.index)
+        self.whole = True
         return True
 
     @property

@@ -197,7 +197,7 @@ def submit(
                 say(note)
         else:
             chosen = _choose_engine(engine, server, model_repository, settings)
-            told = submit_film(asked, chosen, show_progress=noisy, say=say)
+            told = submit_film(asked, chosen, show_progress=noisy, say=say, warn=_tell)
         if as_json:
             typer.echo(json.dumps(told.as_dict(), indent=2))
         elif dry_run or noisy:

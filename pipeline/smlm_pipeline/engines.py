@@ -7,9 +7,11 @@ that not every installation has, and ``--help`` should not wait for them.
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,7 +38,8 @@ class Engine:
     """An open engine and what it says of itself.
 
     ``server_count`` is how many servers share the requests; ``notes`` are what the user should
-    know of them.
+    know of them. ``network_sha256`` is empty for servers elsewhere, which do not tell it;
+    ``check`` raises a `ContractError` if they went over to another network since.
     """
 
     transport: Transport
@@ -44,6 +47,8 @@ class Engine:
     model_version: str
     server_count: int = 1
     notes: tuple[str, ...] = ()
+    network_sha256: str = ""
+    check: Callable[[], None] = lambda: None
 
 
 @contextlib.contextmanager
@@ -68,7 +73,12 @@ def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
             "--engine local needs ONNX Runtime, which is not installed; "
             "install 'smlm-recon[local]', or use --server"
         ) from error
-    yield Engine(LocalTransport(file), "ONNX Runtime in this process", file.parent.name)
+    yield Engine(
+        LocalTransport(file),
+        "ONNX Runtime in this process",
+        file.parent.name,
+        network_sha256=_sha256(file),
+    )
 
 
 @contextlib.contextmanager
@@ -110,8 +120,9 @@ def server_engine(
     address = ",".join(map(str, used))
     with TritonTransport(address, model=model, timeout_s=timeout_s) as transport:
         description = f"Triton at {transport.address}"
-        yield Engine(transport, description, version, transport.server_count, notes)
-    _check_unchanged(used, model, version)
+        check = functools.partial(_check_unchanged, used, model, version)
+        yield Engine(transport, description, version, transport.server_count, notes, check=check)
+    check()
 
 
 @contextlib.contextmanager
@@ -132,7 +143,8 @@ def embedded_engine(
         EmbeddedServer(repository) as server,
         server_engine(server.address, model, timeout_s=timeout_s) as engine,
     ):
-        yield engine
+        file = network_file(repository, contract.STEPS[model][1].name)
+        yield replace(engine, network_sha256=_sha256(file))
 
 
 def server_states(address: str, model: str) -> dict[str, ServerStatus | ServerError]:
@@ -221,6 +233,10 @@ def _check_unchanged(used: Sequence[Address], model: str, version: str) -> None:
             f"version {version}: {told}; expected one for the whole image: submit the film again, "
             "with --overwrite"
         )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _going_on(left_out: Sequence[Address], used: Sequence[Address]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from smlm_pipeline.accumulate import Accumulator
-from smlm_pipeline.errors import LedgerError, OutputError
+from smlm_pipeline.errors import ContractError, LedgerError, OutputError
 from smlm_pipeline.io.ledger_file import read_facts, read_sum, write_ledger
 
 COST_SHARE = 0.05
@@ -28,7 +29,6 @@ class Identity:
 
     film_sha256: str
     model: str
-    model_version: str
     contract_version: int
     software: str
     zoom: int
@@ -37,20 +37,42 @@ class Identity:
     requests: int
 
 
-class Ledger:
-    """Keeps nothing: for a run of which nothing is to be left."""
+@dataclass(frozen=True)
+class Network:
+    """The network whose answers are summed.
+
+    ``sha256`` of its file is empty where a server does not tell it; ``check`` raises a
+    `ContractError` if servers went over to another one since the run began.
+    """
+
+    version: str
+    sha256: str = ""
+    check: Callable[[], None] = lambda: None
+
+
+class Ledger(Protocol):
+    """What is told of a run's sum while it grows."""
 
     def begin(self, accumulator: Accumulator, identity: Identity) -> None:
         """Called before the first chunk, with a sum of nothing."""
+        ...
 
     def keep(self) -> None:
         """Called after each chunk."""
+        ...
 
 
-NO_LEDGER = Ledger()
+class NoLedger:
+    """Keeps nothing."""
+
+    def begin(self, accumulator: Accumulator, identity: Identity) -> None:
+        """Nothing to restore."""
+
+    def keep(self) -> None:
+        """Nothing to write."""
 
 
-class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
+class FileLedger(AbstractContextManager["FileLedger"]):
     """Keeps the sum of a run in a file; entered for the run and the writing of its image.
 
     When the block is left before image and picture are written, or with an image that lacks
@@ -65,7 +87,9 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
     every_s : float
         Pause between two writings, at least; see also `COST_SHARE`.
     say : callable
-        Is given a note when a run goes on, and when its sum was kept or could not be.
+        Is given a note when a run goes on.
+    warn : callable
+        Is told when its sum was kept or could not be.
     """
 
     def __init__(
@@ -75,11 +99,14 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         resume: bool,
         every_s: float,
         say: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self.path = path
-        self._resume, self._every_s, self._say = resume, every_s, say
-        self._sum: tuple[Accumulator, Identity] | None = None
+        self._resume, self._every_s, self._say, self._warn = resume, every_s, say, warn
+        self._run: tuple[Accumulator, Identity] | None = None
+        self._network = Network("")
         self._written = 0
+        self._file: tuple[int, int] | None = None
         self._due_s = 0.0
         self._complained = False
 
@@ -90,19 +117,24 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         trace: TracebackType | None,
     ) -> None:
         """Write the sum that no image has whole, and tell."""
-        if self._sum is None:
-            return
-        accumulator, identity = self._sum
-        if len(accumulator.merged) > self._written:
-            self._write()
+        if self._run is None or (kind is not None and issubclass(kind, ContractError)):
+            return  # nothing has begun, or a part of the sum is of another network
+        accumulator, identity = self._run
+        with contextlib.suppress(ContractError):
+            if len(accumulator.merged) > self._written:
+                self._write(accumulator, identity)
         if self._written:  # now, or before there was no room
-            self._say(
-                f"{self._written:,} of {identity.requests:,} requests are kept in {self.path}; the "
-                "same command with --resume goes on from there"
+            self._warn(
+                f"{self._written:,} of {identity.requests:,} requests are kept in "
+                f"{self.path}; the same command with --resume goes on from there"
             )
 
+    def answers_come_from(self, network: Network) -> None:
+        """Tell, before the run begins, which network answers."""
+        self._network = network
+
     def begin(self, accumulator: Accumulator, identity: Identity) -> None:
-        """Restore the sum that is to be gone on with, if there is one.
+        """Restore the sum that is to be gone on with; what is not to be is removed.
 
         Raises
         ------
@@ -113,19 +145,30 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
             self._restore(accumulator, identity)
         elif self._resume:
             self._say(f"there is no {self.path.name} to go on from; starting at the first frame")
-        self._sum = accumulator, identity
+        else:
+            self.path.unlink(missing_ok=True)
+        self._run = accumulator, identity
         self._due_s = time.monotonic() + self._every_s
 
     def keep(self) -> None:
-        """Write the sum if it is time to; called after each chunk."""
-        if time.monotonic() >= self._due_s:
-            self._write()
+        """Write the sum if it is time to; called after each chunk.
+
+        Raises
+        ------
+        ContractError
+            If servers went over to another network.
+        """
+        if self._run is not None and time.monotonic() >= self._due_s:
+            self._write(*self._run)
 
     def results_are_written(self) -> None:
-        """Remove the file, unless the image lacks chunks."""
-        if self._sum is not None and len(self._sum[0].merged) == self._sum[1].requests:
-            self._sum = None
-            self.path.unlink(missing_ok=True)
+        """Remove the file, unless the image lacks chunks or another run has written it since."""
+        if self._run is None or len(self._run[0].merged) < self._run[1].requests:
+            return
+        self._run = None
+        with contextlib.suppress(OSError):  # of no use, and in nobody's way
+            if _identity_of(self.path) == self._file:
+                self.path.unlink()
 
     def _restore(self, accumulator: Accumulator, identity: Identity) -> None:
         facts = read_facts(self.path)
@@ -133,7 +176,7 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         merged = _indices(facts.get("merged"), identity.requests, self.path)
         read_sum(self.path, accumulator.canvas)
         accumulator.restore(merged)
-        self._written = len(merged)
+        self._written, self._file = len(merged), _identity_of(self.path)
         self._say(
             f"going on from {self.path.name}: {len(merged):,} of {identity.requests:,} requests "
             "are done"
@@ -145,33 +188,50 @@ class FileLedger(Ledger, AbstractContextManager["FileLedger"]):
         if kept.get("film_sha256") != identity.film_sha256:
             raise LedgerError(
                 f"{self.path} is of another film, or of other frames or another region of it; "
-                "expected the film it was begun with: name that, or start anew with --overwrite"
+                "expected the film it was begun with: name that, or start anew with --overwrite "
+                "instead of --resume"
             )
-        for name, value in asdict(identity).items():
-            if kept.get(name) != value:
+        for name, value in self._all_of(identity).items():
+            known = name != "network_sha256" or (value and kept.get(name))
+            if known and kept.get(name) != value:
                 raise LedgerError(
                     f"{self.path} was begun with {name.replace('_', ' ')} {kept.get(name)}, this "
-                    f"run has {value}; use the same, or start anew with --overwrite"
+                    f"run has {value}; use the same, or start anew with --overwrite instead of "
+                    "--resume"
                 )
 
-    def _write(self) -> None:
+    def _all_of(self, identity: Identity) -> dict[str, Any]:
+        """With what answers."""
+        network = {"model_version": self._network.version, "network_sha256": self._network.sha256}
+        return {**asdict(identity), **network}
+
+    def _write(self, accumulator: Accumulator, identity: Identity) -> None:
         """Write; a disk without room costs the run what would be kept, and nothing else."""
-        if self._sum is None:
+        if not accumulator.whole:  # an interruption came while a chunk was added
             return
-        accumulator, identity = self._sum
+        self._network.check()
         merged = accumulator.merged
-        facts = {"identity": asdict(identity), "merged": _ranges(merged)}
+        facts = {"identity": self._all_of(identity), "merged": _ranges(merged)}
         started = time.monotonic()
         try:
             write_ledger(self.path, facts, accumulator.canvas)
         except OutputError as error:
             if not self._complained:
-                self._say(f"what is summed so far cannot be kept for --resume: {error}")
+                self._warn(f"what is summed so far cannot be kept for --resume: {error}")
             self._complained = True
         else:
-            self._written = len(merged)
+            self._written, self._file = len(merged), _identity_of(self.path)
         now = time.monotonic()
         self._due_s = now + max(self._every_s, (now - started) / COST_SHARE)
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _ranges(indices: Iterable[int]) -> list[list[int]]:
@@ -188,9 +248,10 @@ def _ranges(indices: Iterable[int]) -> list[list[int]]:
 def _indices(ranges: Any, count: int, path: Path) -> set[int]:
     """The reverse of `_ranges`, of numbers below ``count``."""
     try:
-        indices = {index for first, last in ranges for index in range(first, min(last, count + 1))}
+        if all(0 <= first < last <= count for first, last in ranges):
+            return {index for first, last in ranges for index in range(first, last)}
     except (TypeError, ValueError):
-        indices = {count}
-    if any(not 0 <= index < count for index in indices):
-        raise LedgerError(f"{path} does not tell what it covers; start anew with --overwrite")
-    return indices
+        pass  # as of nonsense that is made of numbers
+    raise LedgerError(
+        f"{path} does not tell what it covers; start anew with --overwrite instead of --resume"
+    )

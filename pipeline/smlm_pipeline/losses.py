@@ -23,8 +23,8 @@ class Losses:
         self.allowed = allowed
         self.reason: ReconError | None = None
 
-    def chunk(self, _chunk: Chunk, error: ReconError) -> None:
-        """Leave a chunk out; without servers, or with another network, all would fail.
+    def leave_out(self, _chunk: Chunk, error: ReconError) -> None:
+        """Leave a chunk out, if that may be.
 
         Raises
         ------
@@ -32,10 +32,10 @@ class Losses:
             The given one, if the run is to end.
         """
         self.reason = self.reason or error
-        if not self.allowed or isinstance(error, (ServerError, ContractError)):
+        if not (self.allowed and is_of_chunk(error)):
             raise error
 
-    def check(self, missing: Sequence[Chunk], chunks: Sequence[Chunk]) -> None:
+    def refuse_nothing(self, missing: Sequence[Chunk], chunks: Sequence[Chunk]) -> None:
         """Refuse an image of nothing.
 
         Raises
@@ -54,6 +54,17 @@ class Losses:
         except ServerError:
             if not self.allowed:
                 raise
+
+
+def is_of_chunk(error: ReconError) -> bool:
+    """Whether an error is of some frames alone.
+
+    Without servers, or with another network, all would fail; and a disk or share that does not
+    answer says nothing of the frames.
+    """
+    return not isinstance(error, (ServerError, ContractError)) and not isinstance(
+        error.__cause__, OSError
+    )
 
 
 def parts(

@@ -6,6 +6,7 @@ The costs below are bounds, checked against measured peaks by the memory benchma
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from contextlib import suppress
@@ -131,4 +132,4 @@ def _picture_bytes(edge_px: int, height: int, width: int) -> int:
 
 
 def _told(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:,.0f} MiB"
+    return f"{math.ceil(size_bytes / 2**20):,} MiB"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from smlm_pipeline.accumulate import Accumulator, FineImage
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.io.canvas import Canvas, FileCanvas
-from smlm_pipeline.ledger import NO_LEDGER, Identity, Ledger
+from smlm_pipeline.ledger import Identity, Ledger, NoLedger
 from smlm_pipeline.losses import Losses
 from smlm_pipeline.read_ahead import ReadAhead
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
@@ -69,8 +69,7 @@ def reconstruct(
     *,
     canvas: Canvas | None = None,
     servers: int = 1,
-    ledger: Ledger = NO_LEDGER,
-    model_version: str = "",
+    ledger: Ledger | None = None,
     progress: Callable[[float], None] = lambda _frames: None,
 ) -> Reconstruction:
     """One super-resolution image from a film of blinking molecules.
@@ -85,8 +84,8 @@ def reconstruct(
         How to cut, send and draw.
     canvas : Canvas, optional
         Where the sum is kept, made by `open_canvas`; by default in memory.
-    ledger, model_version : Ledger and str, optional
-        Where the sum is written now and then, and the version of the model that makes it.
+    ledger : Ledger, optional
+        Where the sum is written now and then, and what to go on from.
     progress : callable
         Called first and after each chunk with the number of whole frames that were done.
 
@@ -99,10 +98,10 @@ def reconstruct(
     seen = survey(stack, settings)
     chunks = plan_chunks(stack, settings)
     accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom, canvas=canvas)
-    ledger.begin(accumulator, _identity(stack, settings, seen, len(chunks), model_version))
+    ledger = ledger or NoLedger()
+    ledger.begin(accumulator, _identity(stack, settings, seen, len(chunks)))
     left = accumulator.left(chunks)
-    chunk_share = stack.frame_count / len(chunks)
-    progress(chunk_share * (len(chunks) - len(left)))
+    progress(stack.frame_count - _frames(left, stack))
     losses = Losses(allowed=settings.allow_partial)
     window = _window(stack, settings, servers)
     with ReadAhead(stack, left) as ahead, losses.end_of_server():
@@ -112,22 +111,22 @@ def reconstruct(
             transport,
             window=window,
             attempts=settings.attempts,
-            failed=losses.chunk,
+            failed=losses.leave_out,
         )
         with contextlib.closing(sums):
             for chunk, partial in sums:
                 accumulator.add(chunk, partial.image, partial.frame_count)
-                progress(chunk_share)
+                progress(_frames([chunk], stack))
                 ledger.keep()
     missing = accumulator.left(chunks)
-    losses.check(missing, chunks)
+    losses.refuse_nothing(missing, chunks)
     return Reconstruction(
         pixels=accumulator.image(),
         levels_adu=seen.levels_adu,
         frame_count=stack.frame_count,
         chunk_count=len(chunks),
         elapsed_s=time.perf_counter() - started,
-        frames_done=chunk_share * (len(left) - len(missing)),
+        frames_done=_frames(left, stack) - _frames(missing, stack),
         missing=tuple(missing),
         reason=str(losses.reason or ""),
         failures=window.failures,
@@ -150,14 +149,18 @@ def open_canvas(stack: Stack, settings: Settings, folder: Path) -> Canvas:
     return Canvas(shape) if fits else FileCanvas(shape, folder)
 
 
-def _identity(
-    stack: Stack, settings: Settings, seen: Survey, requests: int, model_version: str
-) -> Identity:
+def _frames(chunks: Iterable[Chunk], stack: Stack) -> float:
+    """How many whole frames these amount to: a tile is a part of its frames."""
+    pixels: int = sum(c.frame_count * c.tile.y.core_size * c.tile.x.core_size for c in chunks)
+    frame_pixels: int = stack.height_px * stack.width_px
+    return pixels / frame_pixels
+
+
+def _identity(stack: Stack, settings: Settings, seen: Survey, requests: int) -> Identity:
     """What the sum of this run is of."""
     return Identity(
-        film_sha256=seen.sha256(stack),
+        film_sha256=seen.film_sha256,
         model=settings.model,
-        model_version=model_version,
         contract_version=contract.CONTRACT_VERSION,
         software=f"smlm-recon {smlm_pipeline.__version__}",
         zoom=settings.zoom,

@@ -35,7 +35,7 @@ def show(states: States, canaries: Canaries, console: Console) -> None:
     """A table of each server's models."""
     for address, state in states.items():
         if isinstance(state, ServerError):
-            _say(console, f"{address}: no answer")
+            _say(console, f"{address}: {state}")
             continue
         ready = "ready" if state.ready else "not ready"
         _say(console, f"Triton {state.server_version} at {address}: {ready}")

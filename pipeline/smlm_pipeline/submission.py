@@ -13,7 +13,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.io.ome_tiff import write_image
 from smlm_pipeline.io.output import check_writable, remove_unfinished
 from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.ledger import FileLedger
+from smlm_pipeline.ledger import FileLedger, Network
 from smlm_pipeline.progress import FrameProgress
 from smlm_pipeline.reconstruct import Reconstruction, open_canvas, reconstruct
 from smlm_pipeline.report import Report, report
@@ -56,11 +56,17 @@ class Submission:
         Raises
         ------
         SettingError
-            If the pixel size is absurd, or the output is no TIFF or the stack itself.
+            If the pixel size is absurd, the output is no TIFF or the stack itself, or a run is
+            both to go on and to start anew.
         OutputError
             If the output's folder cannot be written to, or an earlier result is there, or what
             an interrupted run kept.
         """
+        if self.resume and self.overwrite:
+            raise SettingError(
+                "--resume goes on from an interrupted run and --overwrite starts anew; expected "
+                "one of them"
+            )
         if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
             raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
         if not self.image.name.lower().endswith(_ENDINGS):
@@ -87,6 +93,7 @@ class Submission:
                     "replaced with --overwrite"
                 )
             check_writable(path)
+        check_writable(self.ledger)
 
     def camera_pixel_nm(self, film: Stack) -> float:
         """The user's word, then the file's, then the default."""
@@ -121,11 +128,13 @@ def submit(
     *,
     show_progress: bool,
     say: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Report:
     """Reconstruct and write.
 
     The film is opened and looked at before the engine is, so that a bad file is
-    refused at once. ``say`` is given each note as it arises.
+    refused at once. ``say`` is given each note as it arises, ``warn`` what nobody should miss:
+    that an image lacks frames, or that a run which failed can go on.
 
     Raises
     ------
@@ -150,6 +159,7 @@ def submit(
                 resume=submission.resume,
                 every_s=settings.ledger_every_s,
                 say=say,
+                warn=warn,
             ) as ledger,
             FrameProgress(film.frame_count, shown=show_progress) as progress,
         ):
@@ -158,6 +168,9 @@ def submit(
                 for note in opened.notes:
                     say(note)
                 notes += opened.notes
+                ledger.answers_come_from(
+                    Network(opened.model_version, opened.network_sha256, opened.check)
+                )
                 progress.says("reconstructing")
                 result = reconstruct(
                     film,
@@ -166,7 +179,6 @@ def submit(
                     canvas=canvas,
                     servers=opened.server_count,
                     ledger=ledger,
-                    model_version=opened.model_version,
                     progress=progress.advance,
                 )
             progress.says("writing")
@@ -181,7 +193,7 @@ def submit(
                 notes=notes,
             )
             for note in told.notes[len(notes) :]:
-                say(note)
+                (warn if told.missing else say)(note)
             _write(submission, film, result, told)
             ledger.results_are_written()
             progress.finish()

@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import kernels
 from smlm_pipeline.errors import StackError
+from smlm_pipeline.losses import is_of_chunk
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 from smlm_pipeline.stack import Stack
+
+HASHED_ROWS = 8
+"""Of so many rows of a sampled frame one is hashed for the order of frames; the mean tells all."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,13 @@ class Survey:
     """What every chunk of a film is sent with.
 
     ``levels_adu`` (2,) float32 is the film's background and scale, ``mean_adu``
-    (Y, X) float32 the mean of its frames.
+    (Y, X) float32 the mean of its frames. ``film_sha256`` stands for the film: for its size
+    and the sampled frames.
     """
 
     levels_adu: NDArray[np.float32]
     mean_adu: NDArray[np.float32]
-
-    def sha256(self, stack: Stack) -> str:
-        """Stands for the film: its size, its levels and its mean, hence its sampled frames."""
-        size = f"{stack.frame_count},{stack.height_px},{stack.width_px}".encode()
-        return hashlib.sha256(
-            size + self.levels_adu.tobytes() + self.mean_adu.tobytes()
-        ).hexdigest()
+    film_sha256: str
 
 
 def survey(stack: Stack, settings: Settings) -> Survey:
@@ -43,7 +42,7 @@ def survey(stack: Stack, settings: Settings) -> Survey:
     ------
     StackError
         If the film cannot be read; where the settings allow a partial image, if none of the
-        sampled frames can.
+        sampled frames can, or the disk or share does not answer.
     """
     chosen = kernels.spread_evenly(stack.frame_count, settings.mean_frames)
     pixels = stack.height_px * stack.width_px
@@ -51,21 +50,25 @@ def survey(stack: Stack, settings: Settings) -> Survey:
     leveled = set(kernels.spread_evenly(len(chosen), most))
     sample = np.empty((len(leveled), stack.height_px, stack.width_px), np.uint16)
     total = np.zeros((stack.height_px, stack.width_px), np.int64)
+    digest = hashlib.sha256(f"{stack.frame_count},{stack.height_px},{stack.width_px}".encode())
     seen = taken = 0
     unread: StackError | None = None
     for place, index in enumerate(chosen):
         try:
             frame_adu = stack.read(index, index + 1)[0]
         except StackError as error:
-            if not settings.allow_partial:
+            if not (settings.allow_partial and is_of_chunk(error)):
                 raise
             unread = error
             continue
         total += frame_adu
+        digest.update(frame_adu[place % HASHED_ROWS :: HASHED_ROWS].tobytes())
         seen += 1
         if place in leveled:
             sample[taken] = frame_adu
             taken += 1
     if unread is not None and not taken:
         raise unread
-    return Survey(kernels.film_levels(sample[:taken]), (total / seen).astype(np.float32))
+    mean_adu = (total / seen).astype(np.float32)
+    digest.update(mean_adu.tobytes())
+    return Survey(kernels.film_levels(sample[:taken]), mean_adu, digest.hexdigest())

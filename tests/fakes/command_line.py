@@ -20,6 +20,10 @@ NOTICE = (
 )
 
 
+KEPT = "the same command with --resume goes on from there"
+"""End of the line that tells of a ledger."""
+
+
 def write_film(path: Path) -> Path:
     """16 frames of 32 x 32 pixels that do not tell their pixel size."""
     tifffile.imwrite(path, spots_adu(16, 32, 32), photometric="minisblack")
@@ -53,10 +57,11 @@ def names(folder: Path) -> list[str]:
 
 
 def one_line(result: Result) -> str:
-    """What a failed command said: one line on standard error, beside the usual notice."""
+    """What a failed command said: one line on standard error, beside notice and ledger."""
     if result.stdout:
         raise AssertionError(f"on standard output: {result.stdout}")
-    lines = [line for line in result.stderr.splitlines() if line != NOTICE]
+    usual = (NOTICE, *(line for line in result.stderr.splitlines() if KEPT in line))
+    lines = [line for line in result.stderr.splitlines() if line not in usual]
     if len(lines) != 1 or not lines[0].startswith("recon-client: "):
         raise AssertionError(f"expected one line of recon-client: {result.stderr}")
     return lines[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fakes.films import spots_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline import scheduling
 from smlm_pipeline.errors import InferenceError, ReconError, TransientServerError
+from smlm_pipeline.io.refusals import reading
+from smlm_pipeline.stack import Stack
 from smlm_pipeline.transport import PartialSum, Request
 
 REQUESTS = 8
@@ -147,10 +150,43 @@ def test_another_film_does_not_go_on(film: Path, monkeypatch: pytest.MonkeyPatch
     assert "is of another film" in one_line(result)
 
 
+def test_to_go_on_and_to_start_anew_is_one_too_many(film: Path) -> None:
+    result = submit(film, "--resume", "--overwrite", "--quiet")
+    assert result.exit_code == 2
+    assert "--overwrite starts anew; expected one of them" in one_line(result)
+
+
+def test_what_nobody_should_miss_is_told_with_quiet(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_for_local(monkeypatch, _Failing(REFUSED, "frames 4 "))
+    result = submit(film, *IN_TURN, "--allow-partial", "--quiet")
+    assert result.exit_code == 0
+    assert "2 of 16 frames are missing from the image" in result.stderr
+    assert "7 of 8 requests are kept in" in result.stderr
+
+
+def test_a_share_that_does_not_answer_is_no_damage(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Stack.read
+
+    def fail(stack: Stack, first: int, last: int) -> NDArray[np.uint16]:
+        if first == 6:
+            with reading(stack.path):
+                raise OSError(errno.EIO, "Input/output error")
+        return read(stack, first, last)
+
+    monkeypatch.setattr(Stack, "read", fail)
+    take_for_local(monkeypatch, ComputingTransport())
+    result = submit(film, *IN_TURN, "--allow-partial", "--quiet")
+    assert result.exit_code == 3
+    assert "cannot be read (Input/output error)" in one_line(result)
+
+
 def test_without_a_ledger_a_run_starts_at_the_first_frame(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a job that is started again and again may always say --resume."""
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
     result = submit(film, *IN_TURN, "--resume")

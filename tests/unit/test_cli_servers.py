@@ -168,5 +168,5 @@ def test_how_often_and_how_long_a_request_is_tried(film: Path) -> None:
         ended.set()
     assert refused.exit_code == unanswered.exit_code == 4
     assert "Exceeds maximum queue size (sent once; see whether" in one_line(refused)
-    assert "Deadline Exceeded (sent once; see whether the server runs" in one_line(unanswered)
+    assert "Deadline Exceeded; --timeout-s allows it more time (sent" in one_line(unanswered)
     assert names(film.parent) == ["film.tif"]

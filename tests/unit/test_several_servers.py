@@ -238,7 +238,7 @@ def test_status_of_several(two: tuple[FakeTriton, FakeTriton], closed: str) -> N
     assert table.exit_code == told.exit_code == 0
     for server in two:
         assert f"Triton 2.51.0 at {server.address}: ready" in table.stdout
-    assert f"{closed}: no answer" in table.stdout
+    assert f"{closed}: no Triton server answers" in table.stdout
     state = json.loads(told.stdout)
     assert state["fits"] is True
     assert [each["address"] for each in state["servers"]] == servers.split(",")

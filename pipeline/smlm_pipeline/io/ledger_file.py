@@ -7,6 +7,7 @@ forerunner whole or not at all, so there is a valid one whenever the program is 
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,16 @@ import numpy as np
 from smlm_pipeline.errors import LedgerError
 from smlm_pipeline.io.canvas import Canvas
 from smlm_pipeline.io.output import written_whole
+from smlm_pipeline.io.refusals import DAMAGE
 
 FORMAT = 1
 """Version of the file's form."""
 
 _FACTS, _SUM = "ledger.json", "sum.npy"
 _BAND_BYTES = 1 << 24
+
+_DAMAGE = (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError, tokenize.TokenError)
+"""What a zip or the header of an array raises where bits were lost: NumPy parses it as Python."""
 
 
 def write_ledger(path: Path, facts: Mapping[str, object], canvas: Canvas) -> None:
@@ -56,12 +61,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as ledger:
             facts: dict[str, Any] = json.loads(ledger.read(_FACTS))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except _DAMAGE as error:
         raise _damaged(path) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise LedgerError(
             f"{path} is a ledger of another release; expected form {FORMAT}: go on with the "
-            "release that began it, or start anew with --overwrite"
+            "release that began it, or start anew with --overwrite instead of --resume"
         )
     return facts
 
@@ -85,7 +90,7 @@ def read_sum(path: Path, canvas: Canvas) -> None:
                 canvas.put(first, band.reshape(last - first, width))
             if entry.read(1):  # reading to the end also checks the checksum
                 raise ValueError("longer than its header says")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except _DAMAGE as error:
         raise _damaged(path) from error
 
 
@@ -101,5 +106,5 @@ def _check_header(entry: IO[bytes], shape: tuple[int, int]) -> None:
 def _damaged(path: Path) -> LedgerError:
     return LedgerError(
         f"{path} is damaged or no ledger; expected what an interrupted run left: start anew with "
-        "--overwrite"
+        "--overwrite instead of --resume"
     )
