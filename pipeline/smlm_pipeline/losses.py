@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import ContractError, ReconError, ServerError
+from smlm_pipeline.io.selection import Corner
+
+_Region: TypeAlias = tuple[int, int, int, int]
+"""x, y, width and height, in camera pixels."""
 
 
 class Losses:
@@ -67,16 +71,14 @@ def is_of_chunk(error: ReconError) -> bool:
     )
 
 
-def parts(
-    chunks: Iterable[Chunk], first_frame: int, left_px: int, top_px: int
-) -> list[dict[str, Any]]:
-    """Frames and regions that some chunks cover, those of one region joined.
+def parts(chunks: Iterable[Chunk], corner: Corner) -> list[dict[str, Any]]:
+    """Frames and regions that some chunks cover, joined where they are one.
 
     Parameters
     ----------
     chunks : iterable of Chunk
         In the order of their plan.
-    first_frame, left_px, top_px : int
+    corner : Corner
         Where the part of the file that was taken begins.
 
     Returns
@@ -85,18 +87,31 @@ def parts(
         ``frames`` first and last (excluded), ``roi_px`` x, y, width, height; both as the
         file counts.
     """
-    ends: dict[tuple[int, ...], list[list[int]]] = {}
+    regions: dict[tuple[int, int], list[_Region]] = {}
     for chunk in chunks:
         y, x = chunk.tile.y, chunk.tile.x
-        region = left_px + x.core_start, top_px + y.core_start, x.core_size, y.core_size
-        ranges = ends.setdefault(region, [])
-        first, last = first_frame + chunk.first_frame, first_frame + chunk.last_frame
-        if ranges and ranges[-1][1] == first:
-            ranges[-1][1] = last
-        else:
-            ranges.append([first, last])
+        region = corner.x_px + x.core_start, corner.y_px + y.core_start, x.core_size, y.core_size
+        frames = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame
+        regions.setdefault(frames, []).append(region)
+    ends: dict[_Region, list[list[int]]] = {}
+    for (first, last), tiles in regions.items():
+        for region in _as_one(tiles):
+            ranges = ends.setdefault(region, [])
+            if ranges and ranges[-1][1] == first:
+                ranges[-1][1] = last
+            else:
+                ranges.append([first, last])
     return [
         {"frames": frames, "roi_px": list(region)}
         for region, ranges in ends.items()
         for frames in ranges
     ]
+
+
+def _as_one(tiles: list[_Region]) -> list[_Region]:
+    """The rectangle that tiles make up, or the tiles; they do not overlap."""
+    left, top = (min(tile[axis] for tile in tiles) for axis in (0, 1))
+    right, bottom = (max(tile[axis] + tile[axis + 2] for tile in tiles) for axis in (0, 1))
+    whole = left, top, right - left, bottom - top
+    covered = sum(width * height for _, _, width, height in tiles)
+    return [whole] if covered == whole[2] * whole[3] else tiles

@@ -17,6 +17,7 @@ from smlm_pipeline.accumulate import Accumulator, FineImage
 from smlm_pipeline.chunking import Chunk
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.io.canvas import Canvas, FileCanvas
+from smlm_pipeline.io.selection import Corner
 from smlm_pipeline.ledger import Identity, Ledger, NoLedger
 from smlm_pipeline.losses import Losses
 from smlm_pipeline.read_ahead import ReadAhead
@@ -25,6 +26,8 @@ from smlm_pipeline.stack import Stack
 from smlm_pipeline.survey import Survey, survey
 from smlm_pipeline.transport import Request, Transport
 from smlm_pipeline.window import Window
+
+WHOLE_FILM = Corner()
 
 BYTES_MAX = 1 << 31
 """A message of gRPC is smaller than this; so is what a request's maps may take."""
@@ -107,7 +110,7 @@ def reconstruct(
     with ReadAhead(stack, left) as ahead, losses.end_of_server():
         sums = scheduling.run(
             left,
-            lambda chunk: request_of(ahead.frames(chunk), chunk, seen, settings.zoom),
+            lambda c: request_of(ahead.frames(c), c, seen, settings.zoom, stack.corner),
             transport,
             window=window,
             attempts=settings.attempts,
@@ -215,8 +218,17 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
         )
 
 
-def request_of(frames_adu: NDArray[np.uint16], chunk: Chunk, seen: Survey, zoom: int) -> Request:
-    """Cut a chunk's tile out of its frames and put its tensors together."""
+def request_of(
+    frames_adu: NDArray[np.uint16],
+    chunk: Chunk,
+    seen: Survey,
+    zoom: int,
+    corner: Corner = WHOLE_FILM,
+) -> Request:
+    """Cut a chunk's tile out of its frames and put its tensors together.
+
+    The label counts as the film's file does, of which the film begins at ``corner``.
+    """
     y, x = chunk.tile.y, chunk.tile.x
     region = {
         "top": y.read_start,
@@ -224,9 +236,10 @@ def request_of(frames_adu: NDArray[np.uint16], chunk: Chunk, seen: Survey, zoom:
         "height": y.read_size,
         "width": x.read_size,
     }
-    frames = f"frames {chunk.first_frame} to {chunk.last_frame - 1}"
+    first, last = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame - 1
+    top_px, left_px = corner.y_px + y.core_start, corner.x_px + x.core_start
     return Request(
-        label=f"{frames}, tile at y {y.core_start}, x {x.core_start}",
+        label=f"frames {first} to {last}, tile at y {top_px}, x {left_px}",
         frames_adu=kernels.cut(frames_adu, **region),
         levels_adu=np.broadcast_to(seen.levels_adu, (chunk.frame_count, 2)),
         mean_adu=kernels.cut(seen.mean_adu[None], **region)[0],

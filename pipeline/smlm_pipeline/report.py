@@ -89,7 +89,6 @@ def report(
         added.append(_missing_note(result))
     if result.failures:
         added.append(_failures_note(result))
-    left_px, top_px = (stack.selection.roi_px or (0, 0))[:2]
     return Report(
         stack=str(stack.path),
         image=str(image),
@@ -107,7 +106,7 @@ def report(
         background_adu=float(result.levels_adu[0]),
         scale_adu=float(result.levels_adu[1]),
         emitters=emitters,
-        missing=parts(result.missing, stack.selection.frames[0], left_px, top_px),
+        missing=parts(result.missing, stack.corner),
         failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.io.refusals import reading, refusal
 from smlm_pipeline.io.registry import open_source
-from smlm_pipeline.io.selection import Selection, View, choose
+from smlm_pipeline.io.selection import Corner, Selection, View, choose
 from smlm_pipeline.io.source import Source
 from smlm_pipeline.io.values import Counts, counts_of
 
@@ -48,6 +48,12 @@ class Stack(AbstractContextManager["Stack"]):
         self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
         self._source, self._view, self._counts = source, view, counts
 
+    @property
+    def corner(self) -> Corner:
+        """Where the part of the file begins that is the film."""
+        x_px, y_px = (self.selection.roi_px or (0, 0))[:2]
+        return Corner(self.selection.frames[0], y_px, x_px)
+
     def __exit__(self, *_: object) -> None:
         self._source.__exit__(None, None, None)
 
@@ -74,13 +80,14 @@ class Stack(AbstractContextManager["Stack"]):
             raise refusal(self.path, holds, "ask for one frame or more of those")
         if self._source.closed:
             raise refusal(self.path, "was closed", "read it inside its with block")
-        view = self._view
-        one = last == first + 1
-        with reading(
-            self.path, f" in frame {first}" if one else f" in frames {first} to {last - 1}"
-        ):
+        view, skipped = self._view, self.corner.frame
+        told_first, told_last = skipped + first, skipped + last - 1
+        where = (
+            f"frame {told_first}" if last == first + 1 else f"frames {told_first} to {told_last}"
+        )
+        with reading(self.path, f" in {where}"):
             values = self._source.read(view.planes[first:last], view.y, view.x)
-            return self._counts.of(values, first)
+            return self._counts.of(values, told_first)
 
 
 def open_stack(path: Path, selection: Selection | None = None) -> Stack:
@@ -116,6 +123,7 @@ def open_stack(path: Path, selection: Selection | None = None) -> Stack:
         counts = counts_of(
             path,
             source.dtype,
+            selection.frames[0],
             len(planes),
             lambda frame: source.read(planes[frame : frame + 1], view.y, view.x)[0],
         )

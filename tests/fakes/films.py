@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.io.selection import Selection
 from smlm_pipeline.stack import Stack
 
 
@@ -17,6 +18,7 @@ class ArrayStack(Stack):
         self.path = Path("array.tif")
         self.frame_count, self.height_px, self.width_px = frames_adu.shape
         self.pixel_size_nm = None
+        self.selection = Selection()
         self.reads: list[tuple[int, int]] = []
         self._frames_adu = frames_adu
 

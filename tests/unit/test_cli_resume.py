@@ -233,12 +233,16 @@ def test_missing_parts_are_counted_as_the_file_counts(
 ) -> None:
     path = tmp_path / "film.tif"
     tifffile.imwrite(path, spots_adu(20, 32, 104), photometric="minisblack")
-    take_for_local(monkeypatch, _Failing(REFUSED, "frames 2 to 3, tile at y 0, x 52"))
+    failing = _Failing(
+        REFUSED, "frames 12 to 13, tile at y 3, x 56", "frames 14 to 15", "frames 16"
+    )
+    take_for_local(monkeypatch, failing)
     cut = ("--frames", "10:18", "--roi", "4,3,90,20", "--tile-px", "64")
     told = submit(path, *IN_TURN, *cut, "--allow-partial", "--json").stdout
-    (part,) = json.loads(told)["missing"]
-    assert part["frames"] == [12, 14]
-    assert part["roi_px"] == [4 + 52, 3, 38, 20]
+    assert json.loads(told)["missing"] == [
+        {"frames": [12, 14], "roi_px": [4 + 52, 3, 38, 20]},
+        {"frames": [14, 18], "roi_px": [4, 3, 90, 20]},
+    ]
 
 
 def test_a_server_that_is_gone_ends_the_run_with_what_there_is(

@@ -37,6 +37,15 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Corner:
+    """First frame, row and column of a part of a film, as the whole film counts them."""
+
+    frame: int = 0
+    y_px: int = 0
+    x_px: int = 0
+
+
+@dataclass(frozen=True)
 class View:
     """The planes of a source that are the film's frames, and the region of each."""
 

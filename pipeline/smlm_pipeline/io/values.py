@@ -53,6 +53,7 @@ class Counts:
 def counts_of(
     path: Path,
     dtype: np.dtype[Any],
+    first_frame: int,
     frame_count: int,
     read_frame: Callable[[int], NDArray[Any]],
 ) -> Counts:
@@ -60,7 +61,8 @@ def counts_of(
 
     8- and 16-bit unsigned values are counts. Of others a sample is looked at: whole numbers
     from 0 to 65535 are taken as they are, anything else is rescaled, which the picture does
-    not show, since levels are normalised away.
+    not show, since levels are normalised away. ``first_frame`` is what the file counts the first
+    of the frames as.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def counts_of(
     for index in chosen.tolist():
         frame = read_frame(index).astype(np.float64)
         if not np.isfinite(frame).all():
-            raise _not_numbers(path, dtype, index)
+            raise _not_numbers(path, dtype, first_frame + index)
         low, high = min(low, float(frame.min())), max(high, float(frame.max()))
         whole = whole and bool((frame == np.rint(frame)).all())
         deviations.append(float(np.median(np.abs(frame - np.median(frame)))))
