@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ COST_SHARE = 0.05
 class Identity:
     """What a sum is of: all of it must be the same for a run to go on from a sum.
 
-    ``film_sha256`` stands for the film (`smlm_pipeline.survey.Survey.sha256`), and the last
+    ``film_sha256`` stands for the film (`smlm_pipeline.survey.Survey`), and the last
     three are how it was cut.
     """
 
@@ -173,6 +173,9 @@ class FileLedger(AbstractContextManager["FileLedger"]):
     def _restore(self, accumulator: Accumulator, identity: Identity) -> None:
         facts = read_facts(self.path)
         self._check(facts.get("identity"), identity)
+        if not self._network.sha256:  # what an earlier run knew is not forgotten
+            known = facts["identity"]["network_sha256"]
+            self._network = replace(self._network, sha256=known)
         merged = _indices(facts.get("merged"), identity.requests, self.path)
         read_sum(self.path, accumulator.canvas)
         accumulator.restore(merged)
@@ -209,10 +212,10 @@ class FileLedger(AbstractContextManager["FileLedger"]):
         """Write; a disk without room costs the run what would be kept, and nothing else."""
         if not accumulator.whole:  # an interruption came while a chunk was added
             return
+        started = time.monotonic()
         self._network.check()
         merged = accumulator.merged
         facts = {"identity": self._all_of(identity), "merged": _ranges(merged)}
-        started = time.monotonic()
         try:
             write_ledger(self.path, facts, accumulator.canvas)
         except OutputError as error:

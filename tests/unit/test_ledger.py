@@ -227,7 +227,19 @@ def test_only_the_same_network_goes_on(tmp_path: Path, network: Network, told: s
     _interrupted(tmp_path / "a.ledger", 2)
     with pytest.raises(LedgerError, match=told):
         _resumed(tmp_path / "a.ledger", network=network)
-    assert _resumed(tmp_path / "a.ledger", network=Network("1")).merged == {2}  # a server's
+
+
+def test_a_server_that_does_not_tell_its_network_does_not_hide_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.ledger"
+    _interrupted(path, 2)
+    elsewhere = _Run(path, resume=True, network=Network("1")).ledger
+    accumulator = _sum_of()
+    elsewhere.begin(accumulator, IDENTITY)
+    accumulator.add(CHUNKS[3], _image(3), 2)
+    elsewhere.__exit__(KeyboardInterrupt, None, None)
+    assert _resumed(path).merged == {2, 3}
+    with pytest.raises(LedgerError, match="begun with network sha256 abc, this run has def"):
+        _resumed(path, network=Network("1", "def"))
 
 
 def test_a_sum_of_several_networks_is_not_kept(
