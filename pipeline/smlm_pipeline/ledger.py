@@ -174,7 +174,7 @@ class FileLedger(AbstractContextManager["FileLedger"]):
         facts = read_facts(self.path)
         self._check(facts.get("identity"), identity)
         if not self._network.sha256:  # what an earlier run knew is not forgotten
-            known = facts["identity"]["network_sha256"]
+            known = str(facts["identity"].get("network_sha256", ""))
             self._network = replace(self._network, sha256=known)
         merged = _indices(facts.get("merged"), identity.requests, self.path)
         read_sum(self.path, accumulator.canvas)
