@@ -143,8 +143,10 @@ def embedded_engine(
         EmbeddedServer(repository) as server,
         server_engine(server.address, model, timeout_s=timeout_s) as engine,
     ):
-        file = network_file(repository, contract.STEPS[model][1].name)
-        yield replace(engine, network_sha256=_sha256(file))
+        if model in contract.STEPS:
+            file = network_file(repository, contract.STEPS[model][1].name)
+            engine = replace(engine, network_sha256=_sha256(file))
+        yield engine
 
 
 def server_states(address: str, model: str) -> dict[str, ServerStatus | ServerError]:

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
@@ -263,3 +264,11 @@ def test_a_name_of_several_servers_is_asked_at_each(
         assert engine.description == "Triton at gpus:8001"
         assert engine.notes == ()
         assert engine.server_count == 3
+
+
+def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which this client does not know where its network lies."""
+    with FakeTriton(ComputingTransport(), models=("mine",)) as server:
+        monkeypatch.setattr("smlm_pipeline.server.EmbeddedServer", lambda _: nullcontext(server))
+        with engines.embedded_engine(None, "mine") as engine:
+            assert (engine.model_version, engine.network_sha256) == ("10", "")
