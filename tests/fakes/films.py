@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline.io.selection import Selection
@@ -53,3 +54,13 @@ def spots_adu(
             squared = (y + 0.5 - centre_y) ** 2 + (x + 0.5 - centre_x) ** 2
             frame += 800 / (2 * np.pi * 1.2**2) * np.exp(-0.5 * squared / 1.2**2)
     return (100 + 2 * rng.poisson(photons)).astype(np.uint16)
+
+
+def damage(path: Path, *frames: int) -> None:
+    """Overwrite these frames of a compressed TIFF by zeros, which cannot be decoded."""
+    held = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        for page in (tif.pages[frame] for frame in frames):
+            (start,), (size_bytes,) = page.dataoffsets, page.databytecounts
+            held[start : start + size_bytes] = bytes(size_bytes)
+    path.write_bytes(held)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline import render
@@ -20,6 +23,15 @@ def write_image(path: Path, image: NDArray[np.float32]) -> None:
 
 def write_picture(path: Path, image: NDArray[np.float32]) -> None:
     render.write_picture(path, image, sr_pixel_size_nm=PIXEL_NM)
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What the image's own metadata tells of how it was made."""
+    with tifffile.TiffFile(path) as tif:
+        assert tif.ome_metadata is not None
+        text = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Description"]
+    told: dict[str, Any] = json.loads(text)
+    return told
 
 
 def filaments(edge_px: int, count: int, points: int) -> NDArray[np.float32]:

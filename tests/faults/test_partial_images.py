@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from fakes.command_line import invoke, names
 from fakes.dying_servers import kill
 from fakes.faulty_proxy import FaultyProxy, after, refused
+from fakes.films import damage
+from fakes.image_files import described
 from smlm_pipeline.accumulate import Accumulator
 from smlm_pipeline.local import LocalTransport
 from smlm_pipeline.reconstruct import plan_chunks, request_of
@@ -27,15 +28,6 @@ pytestmark = pytest.mark.triton
 
 FIELD = [0, 0, 56, 48]
 OPTIONS = ["--chunk-frames", "2", "--in-flight", "1", "--allow-partial", "--json"]
-
-
-def _described(image: Path) -> dict[str, Any]:
-    """What the image's own metadata tells."""
-    with tifffile.TiffFile(image) as tif:
-        assert tif.ome_metadata is not None
-        text = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Description"]
-    told: dict[str, Any] = json.loads(text)
-    return told
 
 
 def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[np.float32]:
@@ -55,12 +47,7 @@ def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[
 def _damage(film: Path, path: Path, *frames: int) -> None:
     """The film, compressed, with these frames overwritten by zeros."""
     tifffile.imwrite(path, tifffile.imread(film), photometric="minisblack", compression="zlib")
-    held = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as tif:
-        for page in (tif.pages[frame] for frame in frames):
-            (start,), (size_bytes,) = page.dataoffsets, page.databytecounts
-            held[start : start + size_bytes] = bytes(size_bytes)
-    path.write_bytes(held)
+    damage(path, *frames)
 
 
 def test_damaged_frames(
@@ -72,7 +59,7 @@ def test_damaged_frames(
     assert done.exit_code == 0, done.stderr
     missing = [{"frames": frames, "roi_px": FIELD} for frames in ([20, 22], [40, 44])]
     told = json.loads(done.stdout)
-    assert told["missing"] == _described(image)["missing"] == missing
+    assert told["missing"] == described(image)["missing"] == missing
     assert "6 of 64 frames are missing from the image" in told["notes"][-1]
     expected = _without(damaged, {10, 20, 21}, local_transport)
     np.testing.assert_array_equal(tifffile.imread(image), expected)
@@ -91,7 +78,7 @@ def test_a_refused_request_that_passes_later(
     with FaultyProxy(triton.address, {5: refusal, 31: refusal}) as proxy:
         done = invoke(*asked, "--server", proxy.address)
     assert done.exit_code == 0, done.stderr
-    assert [each["frames"] for each in _described(image)["missing"]] == [[8, 10], [60, 62]]
+    assert [each["frames"] for each in described(image)["missing"]] == [[8, 10], [60, 62]]
     assert "no such thing" in json.loads(done.stdout)["notes"][-1]
     expected = _without(film_of_64, {4, 30}, local_transport)
     np.testing.assert_array_equal(tifffile.imread(image), expected)
@@ -101,7 +88,7 @@ def test_a_refused_request_that_passes_later(
         done = invoke(*asked, "--server", proxy.address, "--resume")
     assert done.exit_code == 0, done.stderr
     assert proxy.inferences == 2
-    assert _described(image)["missing"] == []
+    assert described(image)["missing"] == []
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(tmp_path) == ["image.png", "image.tif"]
 
@@ -123,6 +110,6 @@ def test_a_server_that_dies_for_good(
         ]
         done = invoke(*asked, *OPTIONS)
     assert done.exit_code == 0, done.stderr
-    assert _described(image)["missing"] == [{"frames": [48, 64], "roi_px": FIELD}]
+    assert described(image)["missing"] == [{"frames": [48, 64], "roi_px": FIELD}]
     expected = _without(film_of_64, set(range(24, 32)), local_transport)
     np.testing.assert_array_equal(tifffile.imread(image), expected)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
+from fakes.short_runs import InterruptionError, interrupt_at
 from smlm_pipeline.errors import SettingError, StackError
 from smlm_training.fitting import schedules
 from smlm_training.fitting.checkpoints import load_state, save_state
@@ -42,10 +42,6 @@ RECIPE = replace(
     epoch_steps=2,
     cut=Cut(patch_px=10, patches_per_frame=3, emitters_min=1),
 )
-
-
-class _InterruptionError(Exception):
-    """Stands for whatever ends a run."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,17 +72,10 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(
     """With every epoch but the first on a plateau, so that the rate falls on both sides."""
     monkeypatch.setattr(schedules, "PATIENCE_EPOCHS", 1)
     monkeypatch.setattr(schedules, "LEAST_GAIN", 1e12)
-    train = Trainer.train
-
-    def until(trainer: Trainer, batch: Any) -> tuple[float, float]:
-        if trainer.step == 5:
-            raise _InterruptionError
-        return train(trainer, batch)
-
     unbroken = fit(RECIPE, tmp_path / "unbroken", film=film)
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "train", until)
-        with pytest.raises(_InterruptionError, match=r"^$"):
+        interrupt_at(patched, 5)
+        with pytest.raises(InterruptionError, match=r"^$"):
             fit(RECIPE, tmp_path / "broken", film=film)
     resumed = fit(RECIPE, tmp_path / "broken", film=film)
     for found, expected in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):

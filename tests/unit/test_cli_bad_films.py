@@ -18,7 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from fakes.command_line import names, one_line, submit, take_for_local
-from fakes.films import spots_adu
+from fakes.films import damage, spots_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline.transport import PartialSum, Request
 
@@ -56,13 +56,9 @@ def _cut_short_raw(path: Path) -> Path:
 
 
 def _damaged(path: Path) -> Path:
-    """Zeros where the data of frame 9 begin, which nobody sees who does not decode it."""
+    """Zeros in frame 9, which nobody sees who does not decode it."""
     path = _tiff(path, FRAMES_ADU, compression="zlib")
-    with tifffile.TiffFile(path) as tif:
-        start = tif.pages[9].dataoffsets[0]
-    data = bytearray(path.read_bytes())
-    data[start : start + 50] = bytes(50)
-    path.write_bytes(data)
+    damage(path, 9)
     return path
 
 

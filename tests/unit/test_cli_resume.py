@@ -12,7 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import names, one_line, submit, take_for_local, write_film
-from fakes.films import spots_adu
+from fakes.films import damage, spots_adu
+from fakes.image_files import described
 from fakes.transports import ComputingTransport
 from smlm_pipeline import scheduling
 from smlm_pipeline.errors import InferenceError, ReconError, TransientServerError
@@ -195,15 +196,6 @@ def test_without_a_ledger_a_run_starts_at_the_first_frame(
     assert len(transport.requests) == REQUESTS
 
 
-def _described(image: Path) -> dict[str, object]:
-    """What the image's own metadata tells."""
-    with tifffile.TiffFile(image) as tif:
-        assert tif.ome_metadata is not None
-        text = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Description"]
-    told: dict[str, object] = json.loads(text)
-    return told
-
-
 def test_what_fails_for_good_is_left_out_and_told(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +206,7 @@ def test_what_fails_for_good_is_left_out_and_told(
     assert "the server refused the chunk" in result.stderr
     image = film.with_name("film.sr.ome.tif")
     field = [0, 0, 32, 32]
-    assert _described(image)["missing"] == [
+    assert described(image)["missing"] == [
         {"frames": [4, 8], "roi_px": field},
         {"frames": [12, 14], "roi_px": field},
     ]
@@ -222,7 +214,7 @@ def test_what_fails_for_good_is_left_out_and_told(
     take_for_local(monkeypatch, ComputingTransport())
     assert submit(film, *IN_TURN, "--resume", "--quiet").exit_code == 0
     completed = tifffile.imread(image)
-    assert _described(image)["missing"] == []
+    assert described(image)["missing"] == []
     np.testing.assert_array_equal(completed, _undisturbed(film, monkeypatch))
     assert 0 < partial.sum() < completed.sum()
     assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]
@@ -276,11 +268,7 @@ def test_an_image_of_nothing_is_not_written(
 def test_damaged_frames_are_left_out(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames_adu = tifffile.imread(film)
     tifffile.imwrite(film, frames_adu, photometric="minisblack", compression="zlib")
-    with tifffile.TiffFile(film) as tif:
-        (offset_bytes,), (size_bytes,) = tif.pages[5].dataoffsets, tif.pages[5].databytecounts
-    held = bytearray(film.read_bytes())
-    held[offset_bytes : offset_bytes + size_bytes] = bytes(size_bytes)
-    film.write_bytes(held)
+    damage(film, 5)
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
     refused = submit(film, *IN_TURN, "--quiet")

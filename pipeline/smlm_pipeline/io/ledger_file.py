@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tokenize
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,16 +38,13 @@ def write_ledger(path: Path, facts: Mapping[str, object], canvas: Canvas) -> Non
     OutputError
         If it cannot be written; an earlier file of that name is as it was then.
     """
-    height, width = canvas.shape
-    rows = max(_BAND_BYTES // (8 * width), 1)
     header = {"descr": "<i8", "fortran_order": False, "shape": canvas.shape}
     with written_whole(path) as file, zipfile.ZipFile(file, "w") as ledger:
         ledger.writestr(_FACTS, json.dumps({"format": FORMAT, **facts}, indent=2))
         with ledger.open(_SUM, "w", force_zip64=True) as entry:
             np.lib.format.write_array_header_1_0(entry, header)  # type: ignore[no-untyped-call]
-            for first in range(0, height, rows):
-                band = canvas.rows(first, min(first + rows, height))
-                entry.write(np.ascontiguousarray(band, "<i8").data)
+            for first, last in _bands(canvas.shape):
+                entry.write(np.ascontiguousarray(canvas.rows(first, last), "<i8").data)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -79,19 +76,25 @@ def read_sum(path: Path, canvas: Canvas) -> None:
     LedgerError
         If it is damaged or of another shape.
     """
-    height, width = canvas.shape
-    rows = max(_BAND_BYTES // (8 * width), 1)
+    width = canvas.shape[1]
     try:
         with zipfile.ZipFile(path) as ledger, ledger.open(_SUM) as entry:
             _check_header(entry, canvas.shape)
-            for first in range(0, height, rows):
-                last = min(first + rows, height)
+            for first, last in _bands(canvas.shape):
                 band = np.frombuffer(entry.read(8 * width * (last - first)), "<i8")
                 canvas.put(first, band.reshape(last - first, width))
             if entry.read(1):  # reading to the end also checks the checksum
                 raise ValueError("longer than its header says")
     except _DAMAGE as error:
         raise _damaged(path) from error
+
+
+def _bands(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First and last row (excluded) of what is in memory at once."""
+    height, width = shape
+    rows = max(_BAND_BYTES // (8 * width), 1)
+    for first in range(0, height, rows):
+        yield first, min(first + rows, height)
 
 
 def _check_header(entry: IO[bytes], shape: tuple[int, int]) -> None:
