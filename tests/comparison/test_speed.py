@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,19 +14,33 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import keras
 
+from fakes.processes import children, wait_for
 from smlm_pipeline.errors import ReconError
+from smlm_pipeline.repository import find_model_repository, network_file
 from smlm_training import bench_cli
-from smlm_training.comparison.speed.contenders import (
+from smlm_training.comparison.peak_memory import peak_kib, peak_kib_of_all
+from smlm_training.comparison.speed.contenders import Contender
+from smlm_training.comparison.speed.measure import (
+    FilmTime,
+    Speed,
+    line,
+    lines_against_frames,
+    lines_against_pixels,
+    timed,
+)
+from smlm_training.comparison.speed.memory import peak_of
+from smlm_training.comparison.speed.names import (
+    CLIENT,
     KERAS,
     LIMIT,
     LOCAL,
     PEER_KERAS,
     PEER_ONNX,
+    SERVER,
     TRITON,
-    Contender,
 )
-from smlm_training.comparison.speed.measure import Speed, line, lines_against_pixels, timed
-from smlm_training.comparison.speed.memory import client_peak
+from smlm_training.comparison.speed.run import Plan, measure
+from smlm_training.comparison.speed.speed_markdown import as_words
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
@@ -58,17 +74,57 @@ def test_all_engines_are_timed_side_by_side(
     }
     assert all(costs["unet"] > 0 for costs in told["served"].values())
     assert "CPU threads" in told["machine"]
+    told_by_length = {(each["name"], each["frames"]) for each in told["films"]}
+    assert {(LOCAL, 16), (LOCAL, 32), (LOCAL, 64), (PEER_KERAS, 4), (PEER_KERAS, 16)} <= (
+        told_by_length
+    )
+    markdown = (tmp_path / "speed.md").read_text()
+    assert f"| 32 | {LOCAL} | 16 | " in markdown
+    assert f"| {PEER_KERAS} | " in markdown
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.triton
+def test_peak_memory_is_told_of_every_engine_and_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, "deep-storm", _small_map)
+    plan = Plan((16,), 0.01, 1, networks=False, memory=True)
+    peaks = measure(plan, lambda _: None).peaks
+    mib = {(each.name, each.frames): each.mib for each in peaks}
+    film = {(name, frames) for name in (LOCAL, CLIENT) for frames in (39, 156)}
+    assert set(mib) == film | {
+        (SERVER, 156),
+        (LIMIT, 16),
+        (KERAS, 16),
+        (PEER_ONNX, 1),
+        (PEER_KERAS, 1),
+    }
+    assert mib[LOCAL, 39] < mib[KERAS, 16] / 2  # a client loads no TensorFlow
+    assert mib[SERVER, 156] > 100
+
+
+NETWORK = network_file(find_model_repository(), "unet")
+
+
 def test_memory_is_that_of_a_process_without_training(film_file: Path) -> None:
-    peak = client_peak(LOCAL, film_file, 48, 40, None)
+    peak = peak_of(LOCAL, film_file, 48, 40, str(NETWORK))
     assert 40 < peak.mib < 400  # TensorFlow alone would be more
+
+
+def test_memory_of_a_process_and_its_children_is_added_up() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as parent:
+        wait_for(lambda: len(children(parent.pid)) == 1, "the child")
+        (child,) = children(parent.pid)
+        wait_for(lambda: peak_kib(child) > 1000, "the child's memory")
+        assert peak_kib_of_all(parent.pid) >= peak_kib(parent.pid) + 1000
+        parent.communicate()
 
 
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(ReconError, match="the process whose memory is measured failed"):
-        client_peak(LOCAL, tmp_path / "none.tif", 48, 40, None)
+        peak_of(LOCAL, tmp_path / "none.tif", 48, 40, str(NETWORK))
 
 
 def test_a_line_is_fitted_with_the_share_that_it_explains() -> None:
@@ -84,6 +140,13 @@ def test_the_best_batch_of_each_size_makes_the_line() -> None:
     ]
     (found,) = lines_against_pixels([*speeds, Speed("once", 0, 10, 8, 1, 1, 1, 1.0, None)])
     assert (found.slope, found.offset) == pytest.approx((0.01, 0))
+
+
+def test_films_of_several_lengths_make_a_line_of_each_engine() -> None:
+    films = [FilmTime("a", 4, 64, frames, 0.5 + frames / 100) for frames in (10, 20, 40)]
+    (found,) = lines_against_frames([*films, FilmTime("once", 0, 64, 10, 1.0)])
+    assert (found.slope, found.offset) == pytest.approx((0.01, 0.5))
+    assert as_words(found) == "0.50 s + 10.00 ms for each frame"
 
 
 def test_shares_are_of_the_fastest_direct_batch() -> None:

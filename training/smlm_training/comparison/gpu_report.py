@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from smlm_training.comparison.markdown import grid
 from smlm_training.comparison.server_speed import ServerSpeed
 
 
@@ -68,15 +69,15 @@ def _sections(found: Findings) -> list[str]:
     if found.against_cpu:
         rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in found.against_cpu.items()]
         title = "## The demo film, against the server on the CPU"
-        parts += [title, _table(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
+        parts += [title, grid(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
     if found.wrong_under_load:
         counts = [(model, str(count)) for model, count in found.wrong_under_load.items()]
         title = "## Images that differ under load from the one alone"
-        parts += [title, _table(("ensemble", "images"), counts)]
+        parts += [title, grid(("ensemble", "images"), counts)]
     if found.gpu_memory_bytes:
         used = [(model, f"{told / 1e9:.2f}") for model, told in found.gpu_memory_bytes.items()]
         title = "## Memory of the GPU in use after all was measured, other programs included"
-        parts += [title, _table(("ensemble", "GB"), used)]
+        parts += [title, grid(("ensemble", "GB"), used)]
     if found.speeds:
         parts += ["## Through the server", _speeds(found.speeds)]
     if found.kernels:
@@ -105,7 +106,7 @@ def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
         )
         for each in plans
     ]
-    return _table(heads, rows)
+    return grid(heads, rows)
 
 
 def _speeds(speeds: Sequence[ServerSpeed]) -> str:
@@ -121,7 +122,7 @@ def _speeds(speeds: Sequence[ServerSpeed]) -> str:
         )
         for each in speeds
     ]
-    return _table(heads, rows)
+    return grid(heads, rows)
 
 
 def _kernels(kernels: Sequence[Mapping[str, Any]]) -> str:
@@ -134,9 +135,4 @@ def _kernels(kernels: Sequence[Mapping[str, Any]]) -> str:
         )
         for each in kernels
     ]
-    return _table(heads, rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return grid(heads, rows)

@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""The most memory that processes have held."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from pathlib import Path
 from smlm_pipeline.errors import ReconError
 
 
-def peak_kib() -> int:
-    """Of this process, in KiB; ``ru_maxrss`` would be that of its parent, if that was larger.
+def peak_kib(pid: int | str = "self") -> int:
+    """Of a process, by default this one, in KiB.
+
+    ``ru_maxrss`` would be that of its parent, if that was larger.
 
     Raises
     ------
     ReconError
-        Where the system does not tell, as on anything but Linux.
+        Where the system does not tell, as on anything but Linux, or the process is gone.
     """
     try:
-        found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+        found = re.search(r"^VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
     except OSError:
         found = None
     if found is None:
         raise ReconError("this system does not tell its processes' peak memory; expected Linux")
     return int(found.group(1))
+
+
+def peak_kib_of_all(pid: int) -> int:
+    """Of a process and all that it started, added up; pages that they share count in each."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return peak_kib(pid) + sum(peak_kib_of_all(child) for child in children)

@@ -14,6 +14,7 @@ from rich.table import Table
 from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
+from smlm_training.comparison.speed.names import titled
 
 if TYPE_CHECKING:
     from smlm_training.comparison.speed.run import Measured
@@ -26,7 +27,7 @@ def speed(
     megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
     networks: Annotated[bool, typer.Option(help="Time every network, untrained, as well.")] = True,
-    memory: Annotated[bool, typer.Option(help="Measure the client's peak memory.")] = True,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory as well.")] = True,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
         "bench"
     ),
@@ -37,6 +38,7 @@ def speed(
         from smlm_training.comparison.speed.networks import networks_table
         from smlm_training.comparison.speed.run import Plan, measure
         from smlm_training.comparison.speed.speed_figure import write_speed_figure
+        from smlm_training.comparison.speed.speed_markdown import speed_markdown
 
         plan = Plan(_sizes(sizes_px), megapixels, rounds, networks, memory)
         errors = Console(stderr=True)
@@ -44,14 +46,15 @@ def speed(
         output.mkdir(parents=True, exist_ok=True)
         told = {"machine": machine(), "plan": asdict(plan), **asdict(found)}
         (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        write_speed_figure(output / "speed.png", found.speeds, machine())
+        (output / "speed.md").write_text(speed_markdown(found, plan, machine()), encoding="utf-8")
+        write_speed_figure(output / "speed.png", found.speeds, found.films, machine())
         console = bench_console()
         typer.echo(machine())
         console.print(_speeds_table(found))
         _tell(found)
         if found.networks:
             console.print(networks_table(found.networks))
-        typer.echo(f"{output / 'speed.json'} and speed.png are written")
+        typer.echo(f"{output / 'speed.json'}, speed.md and speed.png are written")
 
 
 def _sizes(sizes_px: str) -> tuple[int, ...]:
@@ -69,7 +72,7 @@ def _speeds_table(found: Measured) -> Table:
     table.add_column("x Deep-STORM", justify="right")
     for each in found.speeds:
         table.add_row(
-            f"{each.name}, batches of {each.batch}" if each.batch else each.name,
+            titled(each.name, each.batch),
             str(each.size_px),
             str(each.frames),
             f"{each.ms_per_frame:.2f}",
@@ -81,10 +84,10 @@ def _speeds_table(found: Measured) -> Table:
 
 
 def _tell(found: Measured) -> None:
+    from smlm_training.comparison.speed.speed_markdown import as_words
+
     for line in found.lines:
-        typer.echo(
-            f"{line.name}, {line.against}: {line.slope:.3g} x + {line.offset:.3g}, R2 {line.r2:.4f}"
-        )
+        typer.echo(f"{line.name}, {line.against}: {as_words(line)}, R2 {line.r2:.4f}")
     for size_px, costs in found.stages.items():
         told = ", ".join(f"{name} {each:.3f}" for name, each in costs.items())
         typer.echo(f"{size_px} px, stage by stage in one process, ms a frame: {told}")
@@ -92,6 +95,6 @@ def _tell(found: Measured) -> None:
         typer.echo(f"{size_px} px, inside the server, ms a frame, overlapping: {told}")
     for peak in found.peaks:
         typer.echo(
-            f"peak memory of the client, {peak.name}, {peak.frames} frames of {peak.size_px} px: "
-            f"{peak.mib:.0f} MiB"
+            f"peak memory, {titled(peak.name, peak.batch)}, {peak.frames} frames of {peak.size_px} "
+            f"px: {peak.mib:.0f} MiB"
         )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smlm_training.comparison.speed.contenders import LIMIT, PEER_KERAS, Contender
+from smlm_training.comparison.speed.names import LIMIT, PEER_KERAS
+
+if TYPE_CHECKING:
+    from smlm_training.comparison.speed.contenders import Contender
+
+AGAINST_PIXELS, AGAINST_FRAMES = "ms a frame against pixels", "seconds against frames"
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,22 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class FilmTime:
+    """The median time of a film of so many frames; ``batch`` is the fastest of its size."""
+
+    name: str
+    batch: int
+    size_px: int
+    frames: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Line:
-    """A least-squares line: value = ``offset`` + ``slope`` x; ``r2`` is the share it explains."""
+    """A least-squares line: value = ``offset`` + ``slope`` x; ``r2`` is the share it explains.
+
+    ``against`` is ``AGAINST_PIXELS`` or ``AGAINST_FRAMES``, which also says the units.
+    """
 
     name: str
     against: str
@@ -89,18 +109,38 @@ def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -
     return Line(name, against, float(slope), float(offset), r2)
 
 
+def best_batches(speeds: Sequence[Speed]) -> list[Speed]:
+    """Of each name and size the fastest batch, in the order of the first."""
+    best: dict[tuple[str, int], Speed] = {}
+    for each in speeds:
+        key = each.name, each.size_px
+        if key not in best or each.ms_per_frame < best[key].ms_per_frame:
+            best[key] = each
+    return list(best.values())
+
+
 def lines_against_pixels(speeds: Sequence[Speed]) -> list[Line]:
     """Ms a frame against its pixels, for what was timed on two sizes or more; the best batch."""
-    lines = []
-    for name in dict.fromkeys(each.name for each in speeds):
-        best: dict[int, float] = {}
-        for each in speeds:
-            if each.name == name:
-                best[each.size_px] = min(each.ms_per_frame, best.get(each.size_px, np.inf))
-        if len(best) > 1:
-            pixels = [float(size**2) for size in best]
-            lines.append(line(name, "ms a frame against pixels", pixels, list(best.values())))
-    return lines
+    points: dict[str, list[tuple[float, float]]] = {}
+    for each in best_batches(speeds):
+        points.setdefault(each.name, []).append((each.size_px**2, each.ms_per_frame))
+    return _lines(AGAINST_PIXELS, points)
+
+
+def lines_against_frames(films: Sequence[FilmTime]) -> list[Line]:
+    """Seconds of a film against its frames."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for each in films:
+        points.setdefault(each.name, []).append((each.frames, each.seconds))
+    return _lines(AGAINST_FRAMES, points)
+
+
+def _lines(against: str, points: Mapping[str, Sequence[tuple[float, float]]]) -> list[Line]:
+    return [
+        line(name, against, *zip(*each, strict=True))
+        for name, each in points.items()
+        if len(each) > 1
+    ]
 
 
 def _fastest(found: Sequence[Contender], medians: Sequence[float], name: str) -> float | None:

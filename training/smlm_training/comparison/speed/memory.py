@@ -1,47 +1,58 @@
-"""Peak memory of the client, measured in a process of its own for each length of film.
+"""Peak memory, measured in processes of their own.
 
-``python -m smlm_training.comparison.speed.memory local FILM`` prints the peak in bytes, on Linux.
+``python -m smlm_training.comparison.speed.memory NAME FILM BATCH FROM`` prints the peak of one of
+``names`` in bytes, on Linux; ``FROM`` is a network's file, or the address of a server.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smlm_pipeline import contract
 from smlm_pipeline.errors import ReconError
-from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_training.comparison.peak_memory import peak_kib
-from smlm_training.comparison.speed.client_path import through
+from smlm_training.comparison.peak_memory import peak_kib, peak_kib_of_all
+from smlm_training.comparison.speed.names import (
+    CLIENT,
+    KERAS,
+    LIMIT,
+    LOCAL,
+    PEER_KERAS,
+    PEER_ONNX,
+    SERVER,
+)
 
 _TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Most memory that one process held, in MiB."""
+    """Most memory that one process held, in MiB; ``batch`` is 0 where the film is cut by it."""
 
     name: str
+    batch: int
     size_px: int
     frames: int
     mib: float
 
 
-def client_peak(name: str, film: Path, size_px: int, frames: int, address: str | None) -> Peak:
-    """Peak of a client's process that reconstructs a film.
+def peak_of(name: str, film: Path, size_px: int, frames: int, opened: str, batch: int = 0) -> Peak:
+    """Peak of a process that does nothing else.
 
     Parameters
     ----------
     name : str
-        What the result is called.
+        One of ``names``.
     film : Path
         TIFF of ``frames`` frames of ``size_px``.
     size_px, frames : int
         Of the film.
-    address : str or None
-        Of a server; None computes in the client itself.
+    opened : str
+        A network's file, or the address of a server.
+    batch : int
+        Frames at once, for the bare networks.
 
     Raises
     ------
@@ -49,7 +60,7 @@ def client_peak(name: str, film: Path, size_px: int, frames: int, address: str |
         If that process fails.
     """
     done = subprocess.run(
-        [sys.executable, "-m", __name__, address or "local", str(film)],
+        [sys.executable, "-m", __name__, name, str(film), str(batch), opened],
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,
@@ -58,22 +69,53 @@ def client_peak(name: str, film: Path, size_px: int, frames: int, address: str |
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ReconError(f"the process whose memory is measured failed: {reason}")
-    return Peak(name, size_px, frames, int(done.stdout) / 2**20)
+    return Peak(name, batch, size_px, frames, int(done.stdout) / 2**20)
 
 
-def _main(engine: str, film: Path) -> None:
-    """Each engine loads its own packages only, as a client's does."""
-    if engine == "local":
+def server_peak(pid: int, size_px: int, frames: int) -> Peak:
+    """Of a server's processes together so far; pages that they share count in each of them."""
+    return Peak(SERVER, 0, size_px, frames, peak_kib_of_all(pid) / 2**10)
+
+
+def _work(name: str, film: Path, batch: int, opened: str) -> Callable[[], object]:
+    """What is measured; each loads its own packages only, as a program of its own would."""
+    if name in (LOCAL, CLIENT):
+        return _client(name, film, opened)
+    import tifffile
+
+    from smlm_training.comparison.speed import bare_network
+    from smlm_training.scoring.inference import normalized
+
+    ready = normalized(tifffile.imread(film))
+    if name in (LIMIT, PEER_ONNX):
+        return bare_network.through_onnx(Path(opened), ready, batch)
+    if name == KERAS:
+        from smlm_training.comparison.methods.network_files import keras_network
+
+        return bare_network.through_keras(keras_network("unet", Path(opened)), ready, batch)
+    if name == PEER_KERAS:
+        from smlm_training.networks import NETWORKS
+
+        return bare_network.through_keras(NETWORKS["deep-storm"](), ready, batch)
+    raise ReconError(f"{name!r} has no process of its own")
+
+
+def _client(name: str, film: Path, opened: str) -> Callable[[], object]:
+    from smlm_training.comparison.speed.client_path import through
+
+    if name == LOCAL:
         from smlm_pipeline.local import LocalTransport
 
-        through(film, LocalTransport(network_file(find_model_repository(), contract.UNET.name)))
-    else:
-        from smlm_pipeline.triton import TritonTransport
+        return lambda: through(film, LocalTransport(Path(opened)))
+    from smlm_pipeline.triton import TritonTransport
 
-        with TritonTransport(engine) as transport:
+    def work() -> None:
+        with TritonTransport(opened) as transport:
             through(film, transport)
-    sys.stdout.write(f"{peak_kib() * 1024}\n")
+
+    return work
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]))
+    _work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])()
+    sys.stdout.write(f"{peak_kib() * 1024}\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,23 +17,31 @@ from smlm_pipeline.triton import TritonTransport
 from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 from smlm_training.comparison.methods.network_files import keras_network
 from smlm_training.comparison.speed.contenders import (
-    LIMIT,
-    LOCAL,
-    TRITON,
     Contender,
     Engines,
     contenders,
+    peer_frames,
     write_film,
 )
 from smlm_training.comparison.speed.measure import (
+    FilmTime,
     Line,
     Speed,
-    line,
+    best_batches,
+    lines_against_frames,
     lines_against_pixels,
     seconds_of,
     timed,
 )
-from smlm_training.comparison.speed.memory import Peak, client_peak
+from smlm_training.comparison.speed.memory import Peak, peak_of, server_peak
+from smlm_training.comparison.speed.names import (
+    CLIENT,
+    KERAS,
+    LIMIT,
+    LOCAL,
+    PEER_KERAS,
+    PEER_ONNX,
+)
 from smlm_training.comparison.speed.networks import (
     NetworkSpeed,
     network_speeds,
@@ -45,6 +54,8 @@ from smlm_training.networks import NETWORKS
 FRAMES_MIN = 16
 _LENGTHS = (1, 2, 4)
 """Films of so many times the shortest, against which the seconds of a film are drawn."""
+_MEMORY_FRAMES = 16
+"""Of the films that the bare networks' memory is measured on; Deep-STORM gets one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Measured:
     """All figures of one run; ``stages`` and ``served`` are ms a frame by size."""
 
     speeds: list[Speed] = field(default_factory=list)
+    films: list[FilmTime] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     peaks: list[Peak] = field(default_factory=list)
     networks: list[NetworkSpeed] = field(default_factory=list)
@@ -73,13 +85,12 @@ class Measured:
 def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
     """Measure everything of the plan; ``tell`` is given a line before each part."""
     found = Measured()
-    with tempfile.TemporaryDirectory() as folder, _opened(Path(folder)) as (engines, server):
-        films = {}
+    with _opened() as (folder, engines, server):
         for size_px in plan.sizes_px:
-            frames = max(round(plan.megapixels * 1e6 / size_px**2), FRAMES_MIN)
+            frames = _frames(plan, size_px)
             tell(f"{frames} frames of {size_px} x {size_px} pixels")
-            films[size_px] = write_film(Path(folder) / f"{size_px}.tif", frames, size_px)
-            listed = contenders(films[size_px], size_px, engines)
+            film = write_film(folder / f"{size_px}.tif", frames, size_px)
+            listed = contenders(film, size_px, engines)
             before = served_s(server)
             found.speeds += timed(listed, size_px, plan.rounds)
             runs = plan.rounds + 1  # each contender has run once before it was timed
@@ -87,13 +98,13 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
                 name: 1e3 * (seconds - before[name]) / (runs * frames)
                 for name, seconds in served_s(server).items()
             }
-            found.stages[size_px] = stage_costs(films[size_px], engines.network, Path(folder))
-        found.lines = lines_against_pixels(found.speeds)
+            found.stages[size_px] = stage_costs(film, engines.network, folder)
         tell("seconds against frames")
-        found.lines += _against_frames(plan, engines, Path(folder))
+        found.films = _films(plan, found.speeds, engines, folder)
+        found.lines = lines_against_pixels(found.speeds) + lines_against_frames(found.films)
         if plan.memory:
             tell("memory")
-            found.peaks = _peaks(plan, server.address, Path(folder))
+            found.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(plan, engines, folder)
     if plan.networks:
         tell("networks")
         found.networks = network_speeds(plan.rounds)
@@ -101,43 +112,71 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
 
 
 @contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Engines, EmbeddedServer]]:
-    network = network_file(find_model_repository(), contract.UNET.name)
-    repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
-    peer = NETWORKS["deep-storm"]()  # untrained: speed does not depend on the weights
-    peer_file = export(peer, folder / "peer.onnx", reference_frames()[:1, :, :16, :16]).path
-    with EmbeddedServer(repository) as server, TritonTransport(server.address) as triton:
-        local = LocalTransport(network)
-        keras_unet = keras_network("unet", network)
-        yield Engines(network, peer_file, keras_unet, peer, local, triton), server
+def _opened() -> Iterator[tuple[Path, Engines, EmbeddedServer]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        network = network_file(find_model_repository(), contract.UNET.name)
+        repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
+        peer = NETWORKS["deep-storm"]()  # untrained: speed does not depend on the weights
+        peer_file = export(peer, folder / "peer.onnx", reference_frames()[:1, :, :16, :16]).path
+        with EmbeddedServer(repository) as server, TritonTransport(server.address) as triton:
+            local = LocalTransport(network)
+            keras_unet = keras_network("unet", network)
+            yield folder, Engines(network, peer_file, keras_unet, peer, local, triton), server
 
 
-def _against_frames(plan: Plan, engines: Engines, folder: Path) -> list[Line]:
-    """Seconds of a film against its frames, on the smallest frames."""
+def _films(plan: Plan, speeds: Sequence[Speed], engines: Engines, folder: Path) -> list[FilmTime]:
+    """Films of several lengths, of the smallest frames, in the batches that are best there."""
     size_px = min(plan.sizes_px)
-    shortest = max(round(plan.megapixels * 1e6 / size_px**2) // _LENGTHS[-1], FRAMES_MIN)
-    seconds: dict[str, list[float]] = {LIMIT: [], LOCAL: [], TRITON: []}
+    best = {each.name: each.batch for each in best_batches(speeds) if each.size_px == size_px}
+    shortest = max(_frames(plan, size_px) // _LENGTHS[-1], FRAMES_MIN)
+    found = []
     for times in _LENGTHS:
         film = write_film(folder / f"length-{times}.tif", times * shortest, size_px)
-        for contender in contenders(film, size_px, engines):
-            if contender.name in seconds and contender.batch in (0, 4):
-                seconds[contender.name].append(_median_s(contender, plan.rounds))
-    frames = [float(times * shortest) for times in _LENGTHS]
-    return [line(name, "seconds against frames", frames, each) for name, each in seconds.items()]
+        for each in contenders(film, size_px, engines, times):
+            if each.batch == best[each.name]:
+                took_s = _median_s(each, plan.rounds)
+                found.append(FilmTime(each.name, each.batch, size_px, each.frames, took_s))
+    return found
 
 
 def _median_s(contender: Contender, rounds: int) -> float:
-    times = sorted(seconds_of(contender) for _ in range(rounds))
-    return times[len(times) // 2]
+    return statistics.median(seconds_of(contender) for _ in range(rounds))
 
 
-def _peaks(plan: Plan, address: str, folder: Path) -> list[Peak]:
-    """Of films of two lengths, which shows whether memory grows with the film."""
+def _frames(plan: Plan, size_px: int) -> int:
+    return max(round(plan.megapixels * 1e6 / size_px**2), FRAMES_MIN)
+
+
+def _client_peaks(plan: Plan, engines: Engines, folder: Path) -> list[Peak]:
+    """Of films of two lengths, which shows whether memory grows with the film.
+
+    Each size has a server of its own, whose peak includes both of its films.
+    """
     peaks = []
-    for size_px in (min(plan.sizes_px), max(plan.sizes_px)):
-        frames = max(round(plan.megapixels * 1e6 / size_px**2), FRAMES_MIN)
-        for times in (1, 4):
-            film = write_film(folder / "memory.tif", times * frames, size_px)
-            for name, server in ((LOCAL, None), (TRITON, address)):
-                peaks.append(client_peak(name, film, size_px, times * frames, server))
+    for size_px in dict.fromkeys((min(plan.sizes_px), max(plan.sizes_px))):
+        with EmbeddedServer(folder / "model_repository") as server:
+            for times in (1, 4):
+                frames = times * _frames(plan, size_px)
+                film = write_film(folder / "memory.tif", frames, size_px)
+                for name, opened in ((LOCAL, str(engines.network)), (CLIENT, server.address)):
+                    peaks.append(peak_of(name, film, size_px, frames, opened))
+            peaks.append(server_peak(server.pid, size_px, frames))
+    return peaks
+
+
+def _bare_peaks(plan: Plan, engines: Engines, folder: Path) -> list[Peak]:
+    """Of the bare networks, one frame at once, in each size."""
+    bare = (
+        (LIMIT, engines.network, _MEMORY_FRAMES),
+        (KERAS, engines.network, _MEMORY_FRAMES),
+        (PEER_ONNX, engines.peer, 1),
+        (PEER_KERAS, engines.peer, 1),
+    )
+    peaks = []
+    for size_px in plan.sizes_px:
+        for name, network, frames in bare:
+            if name in (LIMIT, KERAS) or peer_frames(size_px):
+                film = write_film(folder / "memory.tif", frames, size_px)
+                peaks.append(peak_of(name, film, size_px, frames, str(network), batch=1))
     return peaks

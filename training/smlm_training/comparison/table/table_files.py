@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from smlm_training.comparison.markdown import grid
 from smlm_training.comparison.methods.names import PEER
 from smlm_training.comparison.table.published import FILM, HARDWARE, TABLE_1, published_beside
 from smlm_training.comparison.table.scores import Row
@@ -28,13 +29,13 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
         "formulas each image is divided by its maximum, a convention of ours, as the seed states "
         "none. Jaccard and RMSE pair within 250 nm, frame by frame.",
-        _grid(_ERRORS, [_errors(row) for row in table]),
+        grid(_ERRORS, [_errors(row) for row in table]),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
         f"their range. Times {PEER} is its median over the method's, in this run.",
-        _grid(_SPEED, [_speed(row) for row in table]),
+        grid(_SPEED, [_speed(row) for row in table]),
         f"Published by the seed, on other hardware ({HARDWARE}; {FILM}); how its images were "
         "scaled and blurred is not stated, so its errors compare among themselves only.",
-        _grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
+        grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -105,12 +106,6 @@ def _published(row: Any) -> list[str]:
         f"{row.ms_per_frame:g}",
         ", ".join(row.beside),
     ]
-
-
-def _grid(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    lines = [" | ".join(headings), " | ".join("---" for _ in headings)]
-    lines += [" | ".join(row) for row in cells]
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _several(values: Sequence[float]) -> str:
