@@ -122,12 +122,16 @@ def _mark_scale(axes: Any, square: Rectangle, fine_nm: float) -> None:
     axes.text(right - bar_px / 2, low - 0.02 * size, "200 nm", color="w", ha="center", va="bottom")
 
 
+_ON_BLACK = tuple(
+    f"tab:{name}" for name in ["blue", "orange", "green", "red", "purple", "pink", "olive", "cyan"]
+)
+
+
 def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
     places_nm = cut.places_nm()
-    colours = mpl.colormaps["tab10"]
     for index, (name, view) in enumerate(views.items()):
         profile = cut.profile(view)
-        style = {"color": colours(index % colours.N), "linewidth": 1.6}
+        style = {"color": _ON_BLACK[index % len(_ON_BLACK)], "linewidth": 1.6}
         if name == "truth":
             style = {"color": "white", "linewidth": 3.0}
         elif name == _OWN_CONTRAST:
