@@ -111,3 +111,15 @@ def test_frames_keep_their_numbers(name: str) -> None:
     assert found is not None
     assert found.frame.tolist() == [0, 2]
     np.testing.assert_allclose(found.y_nm, [1230, 820], atol=8)
+
+
+@pytest.mark.parametrize("name", ["cel0", "falcon"])
+@pytest.mark.parametrize("place_px", [(12.3, 0.6), (23.5, 15.6)])
+def test_light_at_an_edge_is_not_looked_for_at_the_opposite_one(
+    name: str, place_px: tuple[float, float]
+) -> None:
+    image = METHODS[name](FACTS).reconstruct(_frame([place_px])).image
+    row, column = np.nonzero(image)
+    away_px = np.hypot((row + 0.5) / 8 - place_px[0], (column + 0.5) / 8 - place_px[1])
+    assert away_px.max() < 4
+    assert away_px[np.argmax(image[row, column])] < 0.6

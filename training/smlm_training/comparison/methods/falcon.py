@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_training.comparison.methods.edges import PADDING_PX, extended, extended_shape
 from smlm_training.comparison.methods.falcon_deconvolution import deconvolve
 from smlm_training.comparison.methods.falcon_grid import Grid
 from smlm_training.comparison.methods.falcon_patches import Nodes
@@ -21,9 +22,6 @@ from smlm_training.comparison.methods.falcon_settings import (
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Found, histogram
 from smlm_training.scoring.molecules import Molecules, in_field
-
-_PADDING_PX = 8
-"""Rows and columns repeated around the field, in which its border of 4 pixels lies."""
 
 
 class Falcon:
@@ -52,16 +50,15 @@ class Falcon:
         self._facts = facts
         self._settings = settings
         self._sigma_px = facts.sampled_sigma_px
-        height, width = (size + 2 * _PADDING_PX for size in facts.shape_px)
-        self._grid = Grid((height, width), settings.coarse_zoom, self._sigma_px)
+        shape_px = extended_shape(facts.shape_px)
+        self._grid = Grid(shape_px, settings.coarse_zoom, self._sigma_px)
         self._loss = EM_LOSS if facts.excess_noise > 1 else 1.0
         self.block_frames = BLOCK_FRAMES
         self.parameters: dict[str, Any] = {"sigma_px": self._sigma_px, **asdict(settings)}
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
         """Molecules of a block of frames, and their histogram by photons."""
-        around = ((0, 0), (_PADDING_PX, _PADDING_PX), (_PADDING_PX, _PADDING_PX))
-        photons = np.pad(self._facts.photons(frames_adu) / self._loss, around, mode="edge")
+        photons = extended(self._facts.photons(frames_adu) / self._loss)
         solved = deconvolve(photons.astype(np.float32), self._grid, self._settings)
         nodes = refine(
             peaks(solved.nodes, self._settings),
@@ -79,7 +76,7 @@ class Falcon:
     def _molecules(self, nodes: Nodes) -> Molecules:
         zoom = self._settings.fine_zoom
         y_px, x_px = (
-            position_px(node + shift, zoom) - _PADDING_PX
+            position_px(node + shift, zoom) - PADDING_PX
             for node, shift in ((nodes.row, nodes.dy), (nodes.column, nodes.dx))
         )
         pixel_nm = self._facts.pixel_size_nm
