@@ -33,6 +33,7 @@ from smlm_training.comparison.speed.names import (
     CLIENT,
     KERAS,
     LIMIT,
+    LIMITS,
     LOCAL,
     PEER_KERAS,
     PEER_ONNX,
@@ -59,15 +60,15 @@ def test_all_engines_are_timed_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NETWORKS, "deep-storm", _small_map)
-    words = ["--sizes-px", "16,32", "--megapixels", "0.01", "--rounds", "1", "--no-networks"]
+    words = ["--sizes-px", "16,24,32", "--megapixels", "0.01", "--rounds", "1", "--no-networks"]
     done = CliRunner().invoke(bench_cli.app, ["speed", *words, "--no-memory", "-o", str(tmp_path)])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "speed.json").read_text())
     names = {(each["name"], each["size_px"]) for each in told["speeds"]}
-    everyone = (LIMIT, LOCAL, TRITON, KERAS, PEER_ONNX, PEER_KERAS)
-    assert names == {(name, size_px) for name in everyone for size_px in (16, 32)}
+    everyone = (*LIMITS, LOCAL, TRITON, KERAS, PEER_ONNX, PEER_KERAS)
+    assert names == {(name, size_px) for name in everyone for size_px in (16, 24, 32)}
     assert all(each["ms_per_frame"] > 0 for each in told["speeds"])
-    assert max(each["share_of_limit"] for each in told["speeds"] if each["name"] == LIMIT) == 1
+    assert max(each["share_of_limit"] for each in told["speeds"] if each["name"] in LIMITS) == 1
     assert {each["against"] for each in told["lines"]} == {
         "ms a frame against pixels",
         "seconds against frames",
@@ -136,9 +137,16 @@ def test_a_line_is_fitted_with_the_share_that_it_explains() -> None:
 def test_the_best_batch_of_each_size_makes_the_line() -> None:
     speeds = [
         Speed("a", batch, size_px, 8, ms, ms, ms, 1.0, None)
-        for size_px, batch, ms in [(10, 1, 5.0), (10, 4, 1.0), (20, 1, 4.0), (20, 4, 9.0)]
+        for size_px, batch, ms in [
+            (10, 1, 5.0),
+            (10, 4, 1.0),
+            (20, 1, 4.0),
+            (20, 4, 9.0),
+            (30, 1, 9.0),
+        ]
     ]
-    (found,) = lines_against_pixels([*speeds, Speed("once", 0, 10, 8, 1, 1, 1, 1.0, None)])
+    twice = [Speed("twice", 0, size_px, 8, 1, 1, 1, 1.0, None) for size_px in (10, 20)]
+    (found,) = lines_against_pixels([*speeds, *twice])
     assert (found.slope, found.offset) == pytest.approx((0.01, 0))
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.network import available_cpus
+from smlm_pipeline.network import Network, available_cpus
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +28,17 @@ def through_onnx(network: Path, ready: NDArray[np.float32], batch: int) -> Calla
     def work() -> None:
         for first in range(0, len(ready), batch):
             session.run(None, {contract.NORMALIZED.name: ready[first : first + batch]})
+
+    return work
+
+
+def side_by_side(network: Path, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
+    """The same with each frame in one thread; so many are handed over at once."""
+    session = Network(network, intra_op_threads=0)
+
+    def work() -> None:
+        for first in range(0, len(ready), batch):
+            session.detect(ready[first : first + batch])
 
     return work
 

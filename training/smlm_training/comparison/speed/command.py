@@ -47,7 +47,7 @@ def speed(
         told = {"machine": machine(), "plan": asdict(plan), **asdict(found)}
         (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         (output / "speed.md").write_text(speed_markdown(found, plan, machine()), encoding="utf-8")
-        write_speed_figure(output / "speed.png", found.speeds, found.films, machine())
+        write_speed_figure(output / "speed.png", found, machine())
         console = bench_console()
         typer.echo(machine())
         console.print(_speeds_table(found))

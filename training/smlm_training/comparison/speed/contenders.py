@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline.transport import Transport
-from smlm_training.comparison.speed.bare_network import through_keras, through_onnx
+from smlm_training.comparison.speed.bare_network import side_by_side, through_keras, through_onnx
 from smlm_training.comparison.speed.client_path import through
 from smlm_training.comparison.speed.names import (
     KERAS,
@@ -20,12 +20,13 @@ from smlm_training.comparison.speed.names import (
     LOCAL,
     PEER_KERAS,
     PEER_ONNX,
+    SIDE_BY_SIDE,
     TRITON,
 )
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
 
-BATCHES = {LIMIT: (1, 4, 16), KERAS: (1, 16), PEER_ONNX: (1, 4)}
+BATCHES = {LIMIT: (1, 4, 16), SIDE_BY_SIDE: (32,), KERAS: (1, 16), PEER_ONNX: (1, 4)}
 """Frames given at once to what takes frames from memory."""
 
 PEER_FRAMES = {128: 4, 512: 1}
@@ -77,6 +78,10 @@ def contenders(film: Path, size_px: int, engines: Engines, times: int = 1) -> li
     found = [
         Contender(LIMIT, batch, count, through_onnx(engines.network, ready, batch))
         for batch in BATCHES[LIMIT]
+    ]
+    found += [
+        Contender(SIDE_BY_SIDE, batch, count, side_by_side(engines.network, ready, batch))
+        for batch in BATCHES[SIDE_BY_SIDE]
     ]
     found += [
         Contender(LOCAL, 0, count, lambda: through(film, engines.local)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smlm_training.comparison.speed.names import LIMIT, PEER_KERAS
+from smlm_training.comparison.speed.names import LIMITS, PEER_KERAS
 
 if TYPE_CHECKING:
     from smlm_training.comparison.speed.contenders import Contender
@@ -22,7 +22,7 @@ AGAINST_PIXELS, AGAINST_FRAMES = "ms a frame against pixels", "seconds against f
 class Speed:
     """One contender on one size: median, fastest and slowest round, in ms a frame.
 
-    ``share_of_limit`` is the fastest direct ONNX Runtime's median over this one's,
+    ``share_of_limit`` is the median of the faster one of ``LIMITS`` over this one's,
     ``times_peer`` the fastest Keras Deep-STORM's, None where that was not timed.
     """
 
@@ -75,8 +75,8 @@ def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
         for contender, seconds in zip(found, times_s, strict=True)
     ]
     medians = [statistics.median(each) for each in ms]
-    limit_ms = _fastest(found, medians, LIMIT)
-    peer_ms = _fastest(found, medians, PEER_KERAS)
+    limit_ms = _fastest(found, medians, LIMITS)
+    peer_ms = _fastest(found, medians, (PEER_KERAS,))
     return [
         Speed(
             contender.name,
@@ -120,7 +120,7 @@ def best_batches(speeds: Sequence[Speed]) -> list[Speed]:
 
 
 def lines_against_pixels(speeds: Sequence[Speed]) -> list[Line]:
-    """Ms a frame against its pixels, for what was timed on two sizes or more; the best batch."""
+    """Ms a frame against its pixels, for what was timed on three sizes or more; the best batch."""
     points: dict[str, list[tuple[float, float]]] = {}
     for each in best_batches(speeds):
         points.setdefault(each.name, []).append((each.size_px**2, each.ms_per_frame))
@@ -139,10 +139,12 @@ def _lines(against: str, points: Mapping[str, Sequence[tuple[float, float]]]) ->
     return [
         line(name, against, *zip(*each, strict=True))
         for name, each in points.items()
-        if len(each) > 1
+        if len(each) > 2  # through two points, every line is exact
     ]
 
 
-def _fastest(found: Sequence[Contender], medians: Sequence[float], name: str) -> float | None:
-    times = [median for each, median in zip(found, medians, strict=True) if each.name == name]
+def _fastest(
+    found: Sequence[Contender], medians: Sequence[float], names: Sequence[str]
+) -> float | None:
+    times = [median for each, median in zip(found, medians, strict=True) if each.name in names]
     return min(times, default=None)

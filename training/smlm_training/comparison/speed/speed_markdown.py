@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
     """Speeds of the best batches, fitted lines, and peaks of memory."""
     parts = [
-        f"{machine}. Films of {plan.megapixels:g} megapixels, in turn, the median of "
-        f'{plan.rounds} rounds and their range; of several batch sizes the fastest. "Of the '
-        "limit\": the fastest direct ONNX Runtime's time over this one's.",
+        f"{machine}. Films of {plan.megapixels:g} megapixels, Deep-STORM on their first frames; "
+        f"all in turn and with all threads, the median of {plan.rounds} rounds and their range, of "
+        "several batch sizes the fastest. The limit is the faster one of the two ways of calling "
+        "ONNX Runtime on frames in memory.",
         grid(
             ("px", "engine", "frames", "ms a frame", "range", "of the limit", "times Deep-STORM"),
             [
