@@ -24,11 +24,14 @@ from smlm_training.simulation.presets import preset_film
 DEFAULT_FOLDER = Path("runs")
 """Below the current folder: where networks lie that the model repository has not."""
 
+TRAINED_FOLDER = Path(__file__).parents[1] / "trained"
+"""What comes with the comparison; ``comparison.ship_network`` puts it there."""
+
 _REFERENCE_FRAMES = 2
 
 
 def find_network(network: str, given: Mapping[str, Path]) -> Path:
-    """A trained network: as given, from the model repository, or ``runs/NETWORK``.
+    """A trained network: as given, of the model repository, in ``runs/NETWORK``, or as shipped.
 
     Returns
     -------
@@ -54,12 +57,13 @@ def find_network(network: str, given: Mapping[str, Path]) -> Path:
             return network_file(find_model_repository(), model)
         except SettingError:
             pass  # it may lie among the runs instead, or its weights are still to come
-    found = DEFAULT_FOLDER / network
-    if (found / runs.NETWORK_FILE).is_file():
-        return found
+    for found in (DEFAULT_FOLDER / network, TRAINED_FOLDER / network):
+        if (found / runs.NETWORK_FILE).is_file():
+            return found
     raise SettingError(
-        f"no trained {network}: expected the folder of a finished run at {found}, or --network "
-        f"{network}=PATH with one, or with an ONNX file. {_how_to_train(network)}"
+        f"no trained {network}: expected the folder of a finished run at "
+        f"{DEFAULT_FOLDER / network}, or --network {network}=PATH with one, or with an ONNX file. "
+        f"{_how_to_train(network)}"
     )
 
 
