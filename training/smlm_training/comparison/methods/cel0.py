@@ -28,9 +28,13 @@ _PEAK_SIGMA_PX, _PEAK_REACH_PX = 1.5, 7
 
 @dataclass(frozen=True)
 class Cel0Settings:
-    """Brightness of the faintest molecule, in parts of a typical one, and the iterations."""
+    """Brightnesses in parts of a typical molecule's, and the iterations.
+
+    ``faintest`` decides lambda, ``listed`` which molecules are listed.
+    """
 
     faintest: float = 0.04
+    listed: float = 0.2
     iterations: Iterations = field(default_factory=Iterations)
 
 
@@ -54,7 +58,8 @@ class Cel0:
 
     **Picture.** x itself, in photons. **Molecules.** Neighbouring fine pixels often share
     one molecule. Where x, smoothed by 1.5 fine pixels, is the largest within 7 x 7, is a
-    molecule; it lies at the centre of brightness of the pixels that are nearest to it.
+    molecule; it lies at the centre of brightness of the pixels that are nearest to it. Fainter
+    ones than ``listed`` typical molecules are noise and left out of the list, not of the picture.
 
     **Differences from the publication.** Grid of 12.5 nm instead of 25; 10 x 200
     iterations at most instead of 200 x 200; the objective cannot rise; fields that
@@ -82,12 +87,17 @@ class Cel0:
         inner = slice(ZOOM * PADDING_PX, -ZOOM * PADDING_PX)
         x = solution.x[:, inner, inner]
         return Found(
-            x.sum(axis=0, dtype=np.float64), _molecules(x, self._facts.pixel_size_nm / ZOOM)
+            x.sum(axis=0, dtype=np.float64),
+            _molecules(
+                x,
+                self._facts.pixel_size_nm / ZOOM,
+                self._settings.listed * self._facts.molecule_photons,
+            ),
         )
 
 
-def _molecules(x: NDArray[np.float32], fine_nm: float) -> Molecules:
-    """Centres of brightness of the pixels around each peak, frame by frame."""
+def _molecules(x: NDArray[np.float32], fine_nm: float, photons_min: float) -> Molecules:
+    """Centres of brightness of the pixels around each peak, frame by frame, if bright enough."""
     frame, row, column = np.nonzero(x)
     if not len(frame):
         return nothing_found()
@@ -99,7 +109,7 @@ def _molecules(x: NDArray[np.float32], fine_nm: float) -> Molecules:
     weights = x[frame, row, column].astype(np.float64)
     total = np.bincount(nearest, weights, len(peaks))
     y, x_place = (np.bincount(nearest, weights * each, len(peaks)) for each in (row, column))
-    filled = total > 0
+    filled = total > photons_min
     return Molecules(
         peaks[filled, 0].astype(np.int64),
         (y[filled] / total[filled] + 0.5) * fine_nm,

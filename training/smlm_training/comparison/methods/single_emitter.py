@@ -37,9 +37,10 @@ class SingleEmitter:
     **Detection.** Wavelet plane F2 above 1 std(F1), 3 x 3 maxima (``spot_detection``).
     **Fit.** N E_y E_x + b with free width in 7 x 7 pixels by maximum likelihood
     (``spot_fit``; doi 10.1038/nmeth.1449). **Dropped** are fits that have not settled,
-    or lie out of the window's inner part. Widths are not filtered, as they are not by
-    default in ThunderSTORM (doi 10.1093/bioinformatics/btu202): where molecules are dense,
-    hardly any would pass.
+    or that lie further than the radius from the spot's pixel, along either axis. Widths are not
+    filtered, as they are not by default in ThunderSTORM (doi 10.1093/bioinformatics/btu202):
+    where molecules are dense, hardly any would pass. It also drops spots in the outer
+    pixels of the field, which are fitted here.
 
     Its multi-emitter fit is not part of this: it is off by default there, and slow.
     Maintained libraries exist (Picasso, doi 10.1038/nprot.2017.024), but bring a graphical
@@ -84,6 +85,6 @@ class SingleEmitter:
         return windows
 
     def _believed(self, spots: Spots) -> NDArray[np.bool_]:
-        reach_px = self._settings.radius_px - 1
-        near: NDArray[np.bool_] = np.hypot(spots.y_px, spots.x_px) < reach_px
+        reach_px = self._settings.radius_px
+        near: NDArray[np.bool_] = np.maximum(np.abs(spots.y_px), np.abs(spots.x_px)) <= reach_px
         return near & spots.settled

@@ -10,8 +10,10 @@ from scipy.special import ndtr
 
 Values = NDArray[np.float64]
 
-_ROUNDS = 50
+_ROUNDS = 100
 _SETTLED_PX = 1e-4
+_ROUNDING = 1e-12
+"""Of a likelihood, by which it may be less than before."""
 _STEP_MAX_PX = 0.5
 _MEAN_MIN = 0.05
 """Least expected photons of a pixel, so that the likelihood stays finite."""
@@ -39,7 +41,9 @@ def fit_spots(windows: Values, sigma_px: float) -> Spots:
     solves F step = g for g = sum (D / mu - 1) dmu and the Fisher information
     F = sum dmu dmu^T / mu (Smith et al., doi 10.1038/nmeth.1449). Poisson noise times a
     constant excess has its maximum at the same place. Steps are cut to half a pixel,
-    and halved photons or widths are the least that one round allows.
+    and halved photons or widths are the least that one round allows. A step after which the
+    likelihood is less is taken back and tried again half as long: on spots that overlap,
+    whole steps can go to and fro for ever.
 
     Parameters
     ----------
@@ -53,24 +57,36 @@ def fit_spots(windows: Values, sigma_px: float) -> Spots:
     rim[1:-1, 1:-1] = False
     background = np.maximum(np.median(windows[:, rim], axis=1), _MEAN_MIN)
     photons = np.maximum((windows - background[:, None, None]).sum(axis=(1, 2)), 10.0)
-    fit = np.stack(
+    start = np.stack(
         [np.zeros(count), np.zeros(count), photons, background, np.full(count, sigma_px)]
     )
-    settled = np.zeros(count, bool)
+    y, x, photons, background, sigma, settled = _climbed(windows, start)
+    return Spots(y, x, photons, background, sigma, settled > 0)
+
+
+def _climbed(windows: Values, start: Values) -> Values:
+    """Parameters (5, K) of the greatest likelihood that was found, and 1 where it is a peak."""
+    count = len(windows)
+    trial, best, step = start.copy(), start.copy(), np.zeros_like(start)
+    highest, length, settled = np.full(count, -np.inf), np.ones(count), np.zeros(count, bool)
     for _ in range(_ROUNDS):
         (left,) = np.nonzero(~settled)
         if not len(left):
             break
-        step = _step(windows[left], fit[:, left])
-        fit[:, left] = _moved(fit[:, left], step)
-        settled[left] = np.abs(step[[0, 1, 4]]).max(axis=0) < _SETTLED_PX
-    y, x, photons, background, sigma = fit
-    return Spots(y, x, photons, background, sigma, settled)
+        mean, slopes = _model(trial[:, left], windows.shape[-1])
+        likelihood = (windows[left] * np.log(mean) - mean).sum(axis=(1, 2))
+        higher = likelihood >= highest[left] - _ROUNDING * np.abs(likelihood)
+        taken = left[higher]
+        best[:, taken], highest[taken] = trial[:, taken], likelihood[higher]
+        step[:, taken] = _step(windows[taken], mean[higher], slopes[:, higher])
+        length[left] = np.where(higher, np.minimum(2 * length[left], 1), length[left] / 2)
+        settled[left] = (np.abs(step[:, left]) * length[left])[[0, 1, 4]].max(axis=0) < _SETTLED_PX
+        trial[:, left] = _moved(best[:, left], step[:, left] * length[left])
+    return np.vstack([best, settled])
 
 
-def _step(windows: Values, fit: Values) -> Values:
+def _step(windows: Values, mean: Values, slopes: Values) -> Values:
     """One round of Fisher scoring, (5, K)."""
-    mean, slopes = _model(fit, windows.shape[-1])
     gradient = np.einsum("kij,pkij->kp", windows / mean - 1, slopes)
     information = np.einsum("pkij,qkij->kpq", slopes / mean, slopes)
     diagonal = np.einsum("kpp->kp", information)

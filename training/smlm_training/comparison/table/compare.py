@@ -16,7 +16,8 @@ from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.passes import Result, Timing, pass_over
 from smlm_training.comparison.table.scores import Row, rows
 from smlm_training.comparison.table.table_figure import write_table_figure
-from smlm_training.comparison.table.table_files import table_csv, table_json, table_markdown
+from smlm_training.comparison.table.table_files import table_csv, table_json
+from smlm_training.comparison.table.table_markdown import table_markdown
 
 RESULTS = "methods"
 """Folder of the methods' results, beside the table."""

@@ -24,6 +24,9 @@ from smlm_training.scoring.evaluate import (
     score,
 )
 
+_BASELINES = ("blank", "widefield")
+_IN_PHOTONS = ("cel0", "falcon")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -47,14 +50,31 @@ class Row:
     times_peer: float | None
     parameters: dict[str, Any]
 
+    @property
+    def reconstructs(self) -> bool:
+        """False of baselines, whose times say nothing."""
+        return self.method not in _BASELINES
+
+    @property
+    def counts_molecules(self) -> bool:
+        """Whether the image's sum is a number of molecules, and not of photons or readings."""
+        return self.reconstructs and self.method not in _IN_PHOTONS
+
     def as_dict(self) -> dict[str, Any]:
-        """All of it, with the published row, for JSON."""
+        """All of it, with the published row, for JSON; null where a number would say nothing."""
         found = self.molecules
         published = published_beside(self.method)
+        told = asdict(self)
+        if not self.reconstructs:
+            told |= dict.fromkeys(("ms_per_frame", "fastest_ms", "slowest_ms", "times_peer"))
+        if not self.counts_molecules:
+            told["image"]["sum_ratio"] = None
         return {
-            **asdict(self),
+            **told,
             "blurs_px": BLURS_PX,
             "jaccard": None if found is None else found.jaccard,
+            "recall": None if found is None else found.recall,
+            "precision": None if found is None else found.precision,
             "rmse_nm": None if found is None else found.rmse_nm,
             "published": None if published is None else asdict(published),
         }

@@ -1,0 +1,116 @@
+"""The table as Markdown: errors, speed, and the seed's own, with what the columns mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from smlm_training.comparison.markdown import grid
+from smlm_training.comparison.methods.names import PEER
+from smlm_training.comparison.table.published import (
+    FILM,
+    HARDWARE,
+    TABLE_1,
+    PublishedRow,
+    published_beside,
+)
+from smlm_training.comparison.table.scores import Row
+
+_ERRORS = (
+    *("method", "NMSE %", "least squares %", "PSNR dB", "seed's NMSE %", "seed's PSNR dB"),
+    *("sum / true", "Jaccard %", "recall %", "precision %", "RMSE nm"),
+)
+_SPEED = (
+    *("method", "ms a frame", "fastest to slowest", "passes", f"times {PEER}", "answers with"),
+    "published ms",
+)
+_PUBLISHED = ("published by the seed", "NMSE %", "PSNR dB", "ms a frame", "stands beside")
+
+
+def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
+    """Three tables: errors, speed, and the seed's own; with what the columns mean."""
+    parts = [
+        f"{about['film']}: frames {about['frames'][0]} to {about['frames'][1] - 1} of "
+        f"{about['shape_px'][0]} x {about['shape_px'][1]} pixels, {about['molecules']:,} "
+        f"molecules; {about['machine']}.",
+        "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 fine pixels "
+        f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
+        "formulas each image is divided by its maximum, a convention of ours, as the seed states "
+        "none. Molecules are paired within 250 nm, frame by frame, the field's rim included.",
+        grid(_ERRORS, _merged([_errors(row) for row in table])),
+        "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
+        f"their range. Times {PEER} is its median over the method's, in this run. What answers "
+        "with molecules has made their table as well as the image.",
+        grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
+        f"Published by the seed, on other hardware ({HARDWARE}; {FILM}); how its images were "
+        "scaled and blurred is not stated, so its errors compare among themselves only. The layers "
+        "of literature [5] and of the seed's network are not published: unet-interpolated is a "
+        "guess at them.",
+        grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _errors(row: Row) -> list[str]:
+    found = row.molecules
+    return [
+        row.method,
+        _several(row.image.nmse_percent),
+        _several(row.image.nmse_fitted_percent),
+        _several(row.image.psnr_db),
+        _several(row.seed_nmse_percent),
+        _several(row.seed_psnr_db),
+        f"{row.image.sum_ratio:.3f}" if row.counts_molecules else "-",
+        *(
+            ["-"] * 4
+            if found is None or not found.pairs
+            else [
+                *(f"{100 * x:.1f}" for x in (found.jaccard, found.recall, found.precision)),
+                f"{found.rmse_nm:.1f}",
+            ]
+        ),
+    ]
+
+
+def _merged(cells: Sequence[list[str]]) -> list[list[str]]:
+    """One row for each network whose errors are the same whatever runs it."""
+    merged: list[list[str]] = []
+    for row in cells:
+        network, _, runtime = row[0].partition("@")
+        last = merged[-1] if merged else [""]
+        alike = all(
+            "-" in pair or pair[0] == pair[1] for pair in zip(last[1:], row[1:], strict=False)
+        )
+        if runtime and last[0].partition("@")[0] == network and alike:
+            numbers = [b if a == "-" else a for a, b in zip(last[1:], row[1:], strict=True)]
+            merged[-1] = [f"{last[0]}, @{runtime}", *numbers]
+        else:
+            merged.append(row)
+    return merged
+
+
+def _speed(row: Row) -> list[str]:
+    published = published_beside(row.method)
+    return [
+        row.method,
+        f"{row.ms_per_frame:.2f}",
+        f"{row.fastest_ms:.2f} to {row.slowest_ms:.2f}",
+        str(row.passes),
+        "-" if row.times_peer is None else f"{row.times_peer:.3g}",
+        "image" if row.molecules is None else "image, molecules",
+        "-" if published is None else f"{published.ms_per_frame:g}",
+    ]
+
+
+def _published(row: PublishedRow) -> list[str]:
+    return [
+        row.name,
+        f"{row.nmse_percent:.2f}",
+        f"{row.psnr_db:.2f}",
+        f"{row.ms_per_frame:g}",
+        ", ".join(row.beside),
+    ]
+
+
+def _several(values: Sequence[float]) -> str:
+    return " / ".join(f"{value:.1f}" for value in values)
