@@ -43,6 +43,7 @@ def _flat(row: Row) -> dict[str, Any]:
             flat[f"{name}_blur_{blur_px:g}"] = value
     names = (
         "jaccard",
+        "near_jaccard",
         "recall",
         "precision",
         "rmse_nm",

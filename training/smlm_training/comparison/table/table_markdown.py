@@ -15,10 +15,11 @@ from smlm_training.comparison.table.published import (
     published_beside,
 )
 from smlm_training.comparison.table.scores import Row
+from smlm_training.scoring.detection_scores import DetectionScore
 
 _ERRORS = (
     *("method", "NMSE %", "least squares %", "PSNR dB", "seed's NMSE %", "seed's PSNR dB"),
-    *("sum / true", "Jaccard %", "recall %", "precision %", "RMSE nm"),
+    *("sum / true", "Jaccard % at 250 / 100 nm", "recall %", "precision %", "RMSE nm"),
 )
 _SPEED = (
     *("method", "ms a frame", "fastest to slowest", "passes", f"times {PEER}", "answers with"),
@@ -36,7 +37,9 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 fine pixels "
         f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
         "formulas each image is divided by its maximum, a convention of ours, as the seed states "
-        "none. Molecules are paired within 250 nm, frame by frame, the field's rim included.",
+        "none. Molecules are paired frame by frame within 250 nm (the second Jaccard index: 100 "
+        "nm), the field's rim included; the truth of the next frame, paired so, has a Jaccard index of "
+        f"{_several([100 * each for each in about['chance_jaccard']])} %.",
         grid(_ERRORS, _merged([_errors(row) for row in table])),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
         f"their range. Times {PEER} is its median over the method's, in this run. What answers "
@@ -65,11 +68,17 @@ def _errors(row: Row) -> list[str]:
             ["-"] * 4
             if found is None or not found.pairs
             else [
-                *(f"{100 * x:.1f}" for x in (found.jaccard, found.recall, found.precision)),
+                _jaccard(found, row.near_molecules),
+                f"{100 * found.recall:.1f}",
+                f"{100 * found.precision:.1f}",
                 f"{found.rmse_nm:.1f}",
             ]
         ),
     ]
+
+
+def _jaccard(*found: DetectionScore | None) -> str:
+    return _several([100 * each.jaccard for each in found if each is not None])
 
 
 def _merged(cells: Sequence[list[str]]) -> list[list[str]]:
