@@ -13,7 +13,7 @@ Values = NDArray[np.float64]
 HALF_LENGTH_NM = 500.0
 """Of the profile, to either side of the middle between the two."""
 
-HALF_WIDTH_NM = 150.0
+HALF_WIDTH_NM = 75.0
 """Of the strip over which a profile is averaged, along the filaments."""
 
 APART_NM = (120.0, 300.0)
@@ -39,6 +39,16 @@ class Cut:
         """Distance along the line of each value of a profile."""
         places: Values = np.arange(-HALF_LENGTH_NM, HALF_LENGTH_NM + 1e-9, self.fine_nm)
         return places
+
+    def corners(self) -> Values:
+        """Of the strip that a profile is averaged over, (4, 2): x and y in fine pixels."""
+        sine, cosine = np.sin(self.angle), np.cos(self.angle)
+        sides = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+        along, across = (sides * (HALF_LENGTH_NM, HALF_WIDTH_NM) / self.fine_nm).T
+        corners: Values = np.column_stack(
+            [self.x + along * cosine - across * sine, self.y + along * sine + across * cosine]
+        )
+        return corners
 
     def profile(self, image: Values) -> Values:
         """Values of an image (Y, X) along the line, averaged over the strip's width."""

@@ -64,7 +64,15 @@ def compare(
         _write_tables(folder, table, film)
     truth = film.truth()
     images = {"wide field": film.widefield(), **_shown(results)}
-    write_table_figure(folder / "figure.png", images, truth, fine_nm=film.fine_nm)
+    captions = {
+        row.method.partition("@")[0].replace("widefield", "wide field"): "NMSE "
+        + " / ".join(f"{each:.1f}" for each in row.image.nmse_percent)
+        + " %"
+        for row in table
+    }
+    write_table_figure(
+        folder / "figure.png", images, truth, fine_nm=film.fine_nm, captions=captions
+    )
     return table
 
 

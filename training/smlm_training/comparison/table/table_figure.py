@@ -10,10 +10,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from smlm_training.comparison.table.close_lines import Cut, close_lines
+from smlm_training.comparison.table.close_lines import HALF_WIDTH_NM, Cut, close_lines
 from smlm_training.scoring.evaluate import blurred, equal_sum
 
 VIEW_BLUR_PX = 1.0
@@ -29,13 +30,30 @@ BRIGHTEST_PERCENTILE = 99.5
 """White, of the truth's pixels that are not empty."""
 
 _COLUMNS = 5
+_COLOURS = {
+    "single-emitter": "#8c8c8c",
+    "cel0": "#f0e442",
+    "falcon": "#e69f00",
+    "deep-storm": "#d55e00",
+    "unet-interpolated": "#cc79a7",
+    "unet": "#56b4e9",
+    "unet-fast": "#009e73",
+}
+"""Of the profiles, after Okabe and Ito: told apart on black, and by those who see fewer colours."""
+_OTHERS = "#0072b2"
+_OUTLINE = [withStroke(linewidth=3, foreground="black")]
 _OWN_CONTRAST = "wide field"
 
 Values = NDArray[np.float64]
 
 
 def write_table_figure(
-    path: Path, images: Mapping[str, Values], truth: Values, *, fine_nm: float
+    path: Path,
+    images: Mapping[str, Values],
+    truth: Values,
+    *,
+    fine_nm: float,
+    captions: Mapping[str, str],
 ) -> None:
     """Panels of the whole field and of a square of it, and one profile through them all.
 
@@ -52,6 +70,8 @@ def write_table_figure(
         Emitters per fine pixel.
     fine_nm : float
         Edge of a fine pixel.
+    captions : mapping of str to str
+        What is said of an image below its title.
     """
     cut = close_lines(blurred(truth, FIND_BLUR_PX), fine_nm)
     views = {"truth": blurred(truth, VIEW_BLUR_PX)}
@@ -70,6 +90,7 @@ def write_table_figure(
         level = _white(view) if name == _OWN_CONTRAST else white
         whole = page.add_subplot(grid[2 * band, column])
         _show_whole(whole, name, view, level, square, fine_nm)
+        whole.set_title(f"{name}\n{captions.get(name, '')}", color="white", fontsize=11)
         near = page.add_subplot(grid[2 * band + 1, column])
         _show_zoom(near, view, level, square, cut)
         if name == _OWN_CONTRAST:
@@ -85,7 +106,6 @@ def _show_whole(
     frame = Rectangle(square.get_xy(), square.get_width(), square.get_height())
     frame.set(fill=False, edgecolor="deepskyblue", linewidth=1.2)
     axes.add_patch(frame)
-    axes.set_title(name, color="white", fontsize=12)
     axes.set_axis_off()
     height, width = view.shape
     bar_px = 1000 / fine_nm
@@ -99,14 +119,13 @@ def _show_whole(
                 color="w",
                 ha="center",
                 va="bottom",
+                path_effects=_OUTLINE,
             )
 
 
 def _show_zoom(axes: Any, view: Values, white: float, square: Rectangle, cut: Cut) -> None:
     axes.imshow(view, cmap=mpl.colormaps["hot"], vmin=0, vmax=white, interpolation="nearest")
-    half = cut.places_nm()[-1] / cut.fine_nm
-    dy, dx = half * math.sin(cut.angle), half * math.cos(cut.angle)
-    axes.plot([cut.x - dx, cut.x + dx], [cut.y - dy, cut.y + dy], color="deepskyblue", linewidth=1)
+    axes.add_patch(Polygon(cut.corners(), fill=False, edgecolor="deepskyblue", linewidth=1))
     left, top = square.get_xy()
     axes.set_xlim(left, left + square.get_width())
     axes.set_ylim(top + square.get_height(), top)
@@ -119,28 +138,33 @@ def _mark_scale(axes: Any, square: Rectangle, fine_nm: float) -> None:
     size, bar_px = square.get_width(), 200 / fine_nm
     right, low = left + 0.95 * size, top + 0.95 * size
     axes.plot([right - bar_px, right], [low, low], "w-", linewidth=3)
-    axes.text(right - bar_px / 2, low - 0.02 * size, "200 nm", color="w", ha="center", va="bottom")
-
-
-_ON_BLACK = tuple(
-    f"tab:{name}" for name in ["blue", "orange", "green", "red", "purple", "pink", "olive", "cyan"]
-)
+    axes.text(
+        right - bar_px / 2,
+        low - 0.02 * size,
+        "200 nm",
+        color="w",
+        ha="center",
+        va="bottom",
+        path_effects=_OUTLINE,
+    )
 
 
 def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
     places_nm = cut.places_nm()
-    for index, (name, view) in enumerate(views.items()):
+    for name, view in views.items():
         profile = cut.profile(view)
-        style = {"color": _ON_BLACK[index % len(_ON_BLACK)], "linewidth": 1.6}
+        style = {"color": _COLOURS.get(name, _OTHERS), "linewidth": 1.6}
         if name == "truth":
             style = {"color": "white", "linewidth": 3.0}
         elif name == _OWN_CONTRAST:
-            style = {"color": "0.6", "linewidth": 1.6, "linestyle": "--"}
+            style = {"color": "white", "linewidth": 1.2, "linestyle": ":"}
         axes.plot(places_nm, profile, label=name, **style)
     axes.set_facecolor("black")
     axes.set_xlim(places_nm[0], places_nm[-1])
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("nm along the blue line, averaged over 300 nm across it", color="white")
+    axes.set_xlabel(
+        f"nm along the blue strip, averaged over its {2 * HALF_WIDTH_NM:g} nm", color="white"
+    )
     axes.set_ylabel("emitters per fine pixel", color="white")
     axes.tick_params(colors="white")
     for spine in axes.spines.values():

@@ -37,8 +37,8 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 fine pixels "
         f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
         "formulas each image is divided by its maximum, a convention of ours, as the seed states "
-        "none. Molecules are paired frame by frame within 250 nm (the second Jaccard index: 100 "
-        "nm), the field's rim included; the truth of the next frame, paired so, has a Jaccard index of "
+        "none. Molecules are paired frame by frame within 250 nm; for the second index, 100; "
+        "the field's rim included. By chance, the truth of the next frame paired so, the index is "
         f"{_several([100 * each for each in about['chance_jaccard']])} %.",
         grid(_ERRORS, _merged([_errors(row) for row in table])),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
