@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,23 +14,30 @@ from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
 from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
 
-_EXAMPLES = f"{', '.join(CLASSICAL_NAMES)}; NETWORK@{'|'.join(RUNTIMES)} of {', '.join(NETWORKS)}"
+_METHODS = (
+    f"{', '.join(CLASSICAL_NAMES)}; or NETWORK@RUNTIME, with a network of {', '.join(NETWORKS)} "
+    f"and a runtime of {', '.join(RUNTIMES)}"
+)
 
 
 def table(
-    stack: Annotated[Path, typer.Argument(help="TIFF film.")],
+    stack: Annotated[Path, typer.Argument(help="Film: TIFF, ND2, Zarr, as for recon-client.")],
     positions: Annotated[
         Path, typer.Option(help="True positions: CSV or XLSX, ThunderSTORM's columns.")
     ],
     methods: Annotated[
-        str | None, typer.Option(help=f"With commas between: {_EXAMPLES}. By default, all.")
+        str | None,
+        typer.Option(help=f"With commas between: {_METHODS}. By default, all that are there."),
     ] = None,
     frames: Annotated[
         str, typer.Option(help="A:B, from frame A (0 is the first) up to B, without it.")
     ] = ":",
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; results are kept.")
+        Path, typer.Option("-o", "--output", help="Folder; results are kept in it.")
     ] = Path("bench/table"),
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace a table of other methods, frames or another film.")
+    ] = False,
     network: Annotated[
         list[str] | None,
         typer.Option(help="NAME=PATH of a run's folder or ONNX file; else the usual places."),
@@ -55,36 +63,48 @@ def table(
     What is not told of optics and camera is estimated from the film, as 'recon-train
     match' does. A run that was interrupted goes on; what has been done is not done again.
     """
-    with bench_door():
-        from smlm_training.comparison.methods.registry import (
-            Sources,
-            check_methods,
-            default_methods,
-        )
+    with bench_door("the same call goes on with what is done"):
+        from smlm_training.comparison.methods.choice import choose
+        from smlm_training.comparison.methods.registry import Sources
         from smlm_training.comparison.table.compare import compare
-        from smlm_training.comparison.table.film import Known, open_film
+        from smlm_training.comparison.table.earlier_table import check_output, check_replaceable
+        from smlm_training.comparison.table.film import open_film
         from smlm_training.comparison.table.passes import Timing
         from smlm_training.comparison.table.table_progress import TableProgress
+        from smlm_training.comparison.table.told_facts import Known
 
-        names = default_methods(server) if methods is None else _names(methods)
+        named, part = None if methods is None else _names(methods), _range(frames)
         sources = Sources(_networks(network or []), server)
-        check_methods(names, sources)
+        check_output(output)
+        choice = choose(named, sources, _note)
         known = Known(
             camera, pixel_size_nm, sigma_px, molecule_photons, gain_adu_per_photon, offset_adu
         )
-        film = open_film(stack, positions, _range(frames), known)
+        film = open_film(stack, positions, part, known)
+        if not overwrite:
+            check_replaceable(output, film, choice.names)
+        if any(asdict(film.outside).values()):
+            _note(
+                f"left out of {positions.name}: {film.outside.of_frames:,} molecules in other "
+                f"frames, {film.outside.of_field:,} outside of the field"
+            )
+        timing = Timing(repeats, repeat_limit_s)
         with TableProgress(len(film.frames_adu)) as progress:
-            compare(film, names, sources, output, Timing(repeats, repeat_limit_s), progress.tell)
+            compare(film, choice, sources, output, timing, progress.tell, progress.note)
         bench_console().print(
             (output / "table.md").read_text(encoding="utf-8"), markup=False, soft_wrap=True
         )
         typer.echo(f"{output / 'table.md'}, table.csv, table.json and figure.png are written")
 
 
+def _note(what: str) -> None:
+    typer.echo(f"recon-bench: {what}", err=True)
+
+
 def _names(methods: str) -> list[str]:
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
-        raise SettingError(f"no method is named; expected some of {_EXAMPLES}")
+        raise SettingError(f"no method is named; expected some of {_METHODS}")
     return list(dict.fromkeys(names))
 
 
