@@ -12,11 +12,10 @@ import typer
 from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
-from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
 
 _METHODS = (
-    f"{', '.join(CLASSICAL_NAMES)}; or NETWORK@RUNTIME, with a network of {', '.join(NETWORKS)} "
-    f"and a runtime of {', '.join(RUNTIMES)}"
+    f"{', '.join(CLASSICAL_NAMES)}, or NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
 )
 
 
@@ -27,41 +26,65 @@ def table(
     ],
     methods: Annotated[
         str | None,
-        typer.Option(help=f"With commas between: {_METHODS}. By default, all that are there."),
+        typer.Option(metavar="A,B", help="With commas between; by default, all that are there."),
     ] = None,
     frames: Annotated[
-        str, typer.Option(help="A:B, from frame A (0 is the first) up to B, without it.")
+        str, typer.Option(metavar="A:B", help="From frame A (0 is the first) up to B, without B.")
     ] = ":",
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder; results are kept in it.")
     ] = Path("bench/table"),
     overwrite: Annotated[
-        bool, typer.Option(help="Replace a table of other methods, frames or another film.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace a table of other methods, frames or another film."
+        ),
     ] = False,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=PATH of a run's folder or ONNX file; else the usual places."),
+        typer.Option(
+            metavar="NAME=PATH", help="A run's folder or an ONNX file; else the usual places."
+        ),
     ] = None,
     server: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Triton server, for NETWORK@server.")
+        str | None, typer.Option(metavar="HOST:PORT", help="A Triton server, for NETWORK@server.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Passes over the film, for times.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Passes over the film, for times.")
+    ] = 3,
     repeat_limit_s: Annotated[
-        float, typer.Option(min=0, help="No further pass that would take a method beyond this.")
+        float,
+        typer.Option(
+            min=0, metavar="S", help="No further pass that would take a method beyond this."
+        ),
     ] = 600.0,
-    camera: Annotated[str, typer.Option(help="emccd or scmos.")] = "emccd",
-    pixel_size_nm: Annotated[float | None, typer.Option(min=1, help="Camera pixel.")] = None,
-    sigma_px: Annotated[float | None, typer.Option(min=0.3, help="Spot's sigma.")] = None,
-    molecule_photons: Annotated[
-        float | None, typer.Option(min=1, help="Photons of a molecule in a frame.")
+    camera: Annotated[str, typer.Option(metavar="KIND", help="emccd or scmos.")] = "emccd",
+    pixel_size_nm: Annotated[
+        float | None, typer.Option(min=1, metavar="NM", help="Camera pixel.")
     ] = None,
-    gain_adu_per_photon: Annotated[float | None, typer.Option(min=1e-6, help="Camera's.")] = None,
-    offset_adu: Annotated[float | None, typer.Option(min=0, help="Camera's base level.")] = None,
+    sigma_px: Annotated[
+        float | None, typer.Option(min=0.3, metavar="PX", help="Spot's sigma.")
+    ] = None,
+    molecule_photons: Annotated[
+        float | None, typer.Option(min=1, metavar="N", help="Photons of a molecule in a frame.")
+    ] = None,
+    gain_adu_per_photon: Annotated[
+        float | None, typer.Option(min=1e-6, metavar="ADU", help="Camera's gain.")
+    ] = None,
+    offset_adu: Annotated[
+        float | None, typer.Option(min=0, metavar="ADU", help="Base level.")
+    ] = None,
 ) -> None:
-    """Reconstruct a film by every method, score all with one scorer, write table and figure.
+    """Reconstruct a film by every method, score all with one scorer, draw and write all.
 
-    What is not told of optics and camera is estimated from the film, as 'recon-train
-    match' does. A run that was interrupted goes on; what has been done is not done again.
+    Methods: blank, widefield, single-emitter, cel0, falcon; and
+    NETWORK@RUNTIME, where networks are deep-storm, unet-interpolated, unet,
+    unet-fast, unet-map, fid-storm, and runtimes are keras, onnx, triton (a
+    server that is started here) and server (that of --server).
+
+    What is not told of optics and camera is estimated from the film, as by
+    'recon-train match'. A run that was interrupted goes on; what has been done
+    is not done again.
     """
     with bench_door("the same call goes on with what is done"):
         from smlm_training.comparison.methods.choice import choose

@@ -43,7 +43,7 @@ class KeptFile:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path) as stored:
+            with self.path.open("rb") as stream, np.load(stream) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             return arrays if str(arrays.pop("key")) == self.key else None
         except _DAMAGE as error:
