@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 
 from fakes.processes import PATIENCE_S, children, wait_for
 from fakes.table_command import table, words, write_compared_film
+from smlm_training.comparison.machine import machine
 from smlm_training.comparison.methods import registry
 from smlm_training.comparison.methods.baselines import Widefield
 from smlm_training.comparison.methods.film_facts import FilmFacts
@@ -102,6 +104,10 @@ def test_blocks_that_are_done_are_kept_at_an_interruption(
     (partial,) = (tmp_path / "methods").iterdir()
     assert int(np.load(partial)["frames"]) == 3
     stop_at[0] = 10**6
-    assert table(film, *call).exit_code == 0
+    before = machine()
+    monkeypatch.setattr("smlm_training.comparison.table.passes.machine", lambda: "an abacus")
+    assert table(film, *call, "--repeat-limit-s", "0").exit_code == 0
     assert len(given) == 10
+    told = json.loads((tmp_path / "table.json").read_text())
+    assert told["sittings"]["widefield"]["machine"] == f"{before}; an abacus"
     assert [file.name.endswith(".partial.npz") for file in partial.parent.iterdir()] == [False]

@@ -184,6 +184,12 @@ def test_networks_that_are_not_there_are_left_out(
     assert lines[1].endswith("unet@server; needs a server; name one with --server HOST:PORT")
 
 
+def test_a_network_that_was_named_is_never_left_out(film: Path, tmp_path: Path) -> None:
+    done = table(film, "--network", f"deep-storm={tmp_path}", "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"recon-bench: no network at {tmp_path}; expected an ONNX file")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

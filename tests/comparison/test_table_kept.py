@@ -119,7 +119,11 @@ def test_times_beyond_the_limit_stay_and_are_marked(
     words = [*SINGLE, "-o", tmp_path, "--repeat-limit-s", "0"]
     for machine in ("an abacus", "a slide rule"):
         monkeypatch.setattr(MACHINE, lambda told=machine: told)
-        assert table(film, *words).exit_code == 0
+        done = table(film, *words)
+        assert done.exit_code == 0
+    assert (
+        "single-emitter keeps its times of an abacus: a pass takes longer than 0 s" in done.stderr
+    )
     sitting = _told(tmp_path)["sittings"]["single-emitter"]
     assert (sitting["machine"], sitting["kept_passes"]) == ("an abacus", 1)
     assert len(frames_done) == 10

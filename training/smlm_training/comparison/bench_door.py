@@ -21,7 +21,7 @@ def bench_door(if_interrupted: str = "what was measured is lost") -> Iterator[No
     if_interrupted : str
         How things stand after Ctrl-C or SIGTERM.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 tells of every missing GPU
     with door("recon-bench"):
         try:
             yield

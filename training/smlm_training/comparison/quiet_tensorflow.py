@@ -20,7 +20,7 @@ def load_tensorflow_quietly() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    asked = os.environ.setdefault(_LEVEL, "2")
+    asked = os.environ.setdefault(_LEVEL, "3")
     with contextlib.nullcontext() if asked == "0" else _unheard():
         importlib.import_module("keras")
         importlib.import_module("tensorflow")

@@ -95,10 +95,12 @@ def _missing(name: str, sources: Sources) -> str | None:
 def _check_sources(sources: Sources) -> None:
     if sources.networks:
         load_tensorflow_quietly()
+        from smlm_training.comparison.methods.network_files import find_network
         from smlm_training.networks import kind_of
 
         for network in sources.networks:
             kind_of(network)
+            find_network(network, sources.networks)
 
 
 def _check_name(name: str) -> None:

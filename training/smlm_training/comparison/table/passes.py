@@ -125,6 +125,11 @@ def pass_over(
         if partial is not None:
             partial.remove()
     result = _of_this_machine(result, film, timing)
+    if result.sitting.machine != machine():
+        keeping.note(
+            f"{name} keeps its times of {result.sitting.machine}: a pass takes longer than "
+            f"{timing.limit_s:g} s, the limit for passes"
+        )
     while _another_pass(result, film, timing):
         _prepare(method, film, prepared)
         prepared = True
