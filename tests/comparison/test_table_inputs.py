@@ -120,7 +120,7 @@ def test_facts_are_those_of_the_whole_film(tmp_path: Path) -> None:
         "adu_per_photon": "told",
         "offset_adu": "told",
         "pixel_size_nm": part["facts_from"]["pixel_size_nm"],
-        "excess_noise": "told",
+        "excess_noise": "camera emccd",
         "levels_adu": "estimated",
     }
 

@@ -107,7 +107,8 @@ def open_film(
         )
     _check_table(positions, frames_adu, true, pixel_nm)
     facts = film_facts(frames_adu, told, known.camera)
-    return ComparedFilm(stack.name, first, frames_adu, true, facts, facts_from(told), outside)
+    sources = facts_from(told, known.camera)
+    return ComparedFilm(stack.name, first, frames_adu, true, facts, sources, outside)
 
 
 def _chosen(film: Stack, frames: tuple[int | None, int | None]) -> tuple[int, int]:

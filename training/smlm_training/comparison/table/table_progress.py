@@ -44,7 +44,7 @@ class TableProgress(AbstractContextManager["TableProgress"]):
 
     def tell(self, name: str, frames: int, left_s: float) -> None:
         """A method has done so many frames of its first pass, and needs so long for the rest."""
-        left = f"{_duration(left_s)} left" if frames < self._frames else "timing further passes"
+        left = f"{_duration(left_s)} left" if frames < self._frames else "the first pass is done"
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=self._frames, left=left)
         self._progress.update(self._tasks[name], completed=frames, left=left)

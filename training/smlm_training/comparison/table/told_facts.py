@@ -89,11 +89,11 @@ def film_facts(frames_adu: NDArray[np.uint16], told: Told, camera: str) -> FilmF
     )
 
 
-def facts_from(told: Told) -> dict[str, str]:
+def facts_from(told: Told, camera: str) -> dict[str, str]:
     """Where each of ``FilmFacts`` is from, by the names that these have."""
     sources = dict(told.sources)
     sources["adu_per_photon"] = sources.pop("gain_adu_per_photon")
-    return {**sources, "excess_noise": TOLD, "levels_adu": ESTIMATED}
+    return {**sources, "excess_noise": f"camera {camera}", "levels_adu": ESTIMATED}
 
 
 def _estimated(film: Stack, known: Known, left_out: list[str]) -> dict[str, float]:
