@@ -15,7 +15,7 @@ from smlm_training.comparison.methods.choice import Choice
 from smlm_training.comparison.methods.registry import Sources, is_kept, opened
 from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.passes import Keeping, Result, Timing, pass_over
-from smlm_training.comparison.table.scores import Row, rows
+from smlm_training.comparison.table.scores import Row, by_chance, rows
 from smlm_training.comparison.table.table_figure import write_table_figure
 from smlm_training.comparison.table.table_files import table_csv, table_json
 from smlm_training.comparison.table.table_markdown import table_markdown
@@ -55,6 +55,7 @@ def compare(
         Told what the user should know beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    told_before = about(film, choice.left_out)
     results: list[Result] = []
     table: list[Row] = []
     for name in choice.names:
@@ -66,7 +67,8 @@ def compare(
         with opened(name, film.facts, sources) as method:
             results.append(pass_over(name, method, film, keeping, timing, told))
         table = rows(results, film)
-        _write_tables(folder, table, about(film, results, choice.left_out))
+        sittings = {each.name: asdict(each.sitting) for each in results}
+        _write_tables(folder, table, {**told_before, "sittings": sittings})
     truth = film.truth()
     images = {"wide field": film.widefield(), **_shown(results)}
     captions = {
@@ -81,10 +83,8 @@ def compare(
     return table
 
 
-def about(
-    film: ComparedFilm, results: Sequence[Result], left_out: Mapping[str, str]
-) -> dict[str, Any]:
-    """What a table says of its film, its machine and its making; no folder of this machine."""
+def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """What a table says of its film and machine before it has rows; no folder of this machine."""
     facts = asdict(film.facts)
     del facts["mean_adu"]
     return {
@@ -98,7 +98,7 @@ def about(
         "facts": {name: np.asarray(value).tolist() for name, value in facts.items()},
         "facts_from": dict(film.facts_from),
         "machine": machine(),
-        "sittings": {each.name: asdict(each.sitting) for each in results},
+        "chance_jaccard": [each.jaccard for each in by_chance(film)],
         "left_out": dict(left_out),
     }
 
