@@ -11,20 +11,18 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pytest
-from typer.testing import CliRunner, Result
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[bench]")
 pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[bench]")
 
-from dataclasses import replace
-
 import keras
 
-from smlm_training import bench_cli
+from fakes.table_command import table, write_compared_film
 from smlm_training.comparison.methods import registry
 from smlm_training.comparison.methods.baselines import Widefield
 from smlm_training.comparison.methods.cel0 import Cel0, Cel0Settings
 from smlm_training.comparison.methods.cel0_solver import Iterations
+from smlm_training.comparison.methods.choice import default_methods
 from smlm_training.comparison.methods.falcon import Falcon
 from smlm_training.comparison.methods.falcon_settings import FalconSettings
 from smlm_training.comparison.methods.film_facts import FilmFacts
@@ -34,24 +32,16 @@ from smlm_training.comparison.methods.single_emitter import SingleEmitter
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.detection_head import detections
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
-from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
-from smlm_training.simulation.presets import PRESETS
+from smlm_training.simulation.film_files import POSITIONS
 
 pytestmark = pytest.mark.training
 
-KNOWN = (
-    *("--sigma-px", "1.1", "--molecule-photons", "1500"),
-    *("--gain-adu-per-photon", "2", "--offset-adu", "100"),
-)
 SHORT_FALCON = FalconSettings(3, 3, 30, 10, 3, 20, 5, 10)
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("film")
-    scene = replace(PRESETS["evaluate"], frames=10, height_px=24, width_px=28, seed=4)
-    write_film(folder, scene, done=lambda _frames: None)
-    return folder
+    return write_compared_film(tmp_path_factory.mktemp("film"))
 
 
 @pytest.fixture(scope="module")
@@ -79,25 +69,21 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.CLASSICAL, "falcon", lambda facts: Falcon(facts, SHORT_FALCON))
 
 
-def _table(film: Path, *words: object) -> Result:
-    given = [film / STACK, "--positions", film / POSITIONS, *KNOWN, *words]
-    return CliRunner().invoke(bench_cli.app, ["table", *map(str, given)])
-
-
 def _networks(runs: Path) -> list[str]:
     return [f"--network={each.name}={each}" for each in runs.iterdir()]
 
 
 @pytest.mark.triton
 @pytest.mark.usefixtures("short")
-def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
+def test_the_wholetable(film: Path, runs: Path, tmp_path: Path) -> None:
     names = [
         name
-        for name in registry.default_methods(None)
+        for name in default_methods()
         if name not in ("unet@triton", "unet-fast@triton")  # each starts a server
+        and not name.endswith("@server")
     ]
     words = ["-o", tmp_path, "--repeats", "2", "--methods", ",".join(names), *_networks(runs)]
-    done = _table(film, *words)
+    done = table(film, *words)
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "table.json").read_text())
     rows = {row["method"]: row for row in told["rows"]}
@@ -128,7 +114,7 @@ def test_what_is_done_is_not_done_again(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["-o", tmp_path, "--methods", "blank,widefield,single-emitter", "--repeats", "1"]
-    first = _table(film, *words)
+    first = table(film, *words)
     assert first.exit_code == 0, first.output
     before = (tmp_path / "table.csv").read_text()
 
@@ -138,7 +124,7 @@ def test_what_is_done_is_not_done_again(
         return method
 
     monkeypatch.setitem(registry.CLASSICAL, "widefield", refuse)
-    assert _table(film, *words).exit_code == 0
+    assert table(film, *words).exit_code == 0
     assert (tmp_path / "table.csv").read_text() == before
 
 
@@ -166,16 +152,16 @@ def test_an_interrupted_pass_goes_on(
 
     monkeypatch.setitem(registry.CLASSICAL, "single-emitter", single)
     words = ["--methods", "single-emitter", "--repeats", "1"]
-    broken = _table(film, *words, "-o", tmp_path / "broken")
+    broken = table(film, *words, "-o", tmp_path / "broken")
     assert broken.exit_code == 130
     assert "goes on" in broken.stderr
     stop_at[0] = 10**6
-    assert _table(film, *words, "-o", tmp_path / "broken").exit_code == 0
+    assert table(film, *words, "-o", tmp_path / "broken").exit_code == 0
     assert len(calls) == 10
-    assert _table(film, *words, "-o", tmp_path / "whole").exit_code == 0
-    images = [
-        np.load(tmp_path / each / "methods" / "single-emitter.npz") for each in ("broken", "whole")
-    ]
+    assert table(film, *words, "-o", tmp_path / "whole").exit_code == 0
+    files = [list((tmp_path / each / "methods").iterdir()) for each in ("broken", "whole")]
+    assert [file.name.startswith("single-emitter-") for (file,) in files] == [True, True]
+    images = [np.load(file) for (file,) in files]
     for name in ("image", "frame", "y_nm", "x_nm"):
         np.testing.assert_array_equal(images[0][name], images[1][name])
 
@@ -189,7 +175,7 @@ def test_part_of_a_film_with_positions_of_a_spreadsheet(film: Path, tmp_path: Pa
     for row in rows:
         sheet.append([float(value) for value in row])
     book.save(tmp_path / "positions.xlsx")
-    done = _table(
+    done = table(
         film,
         *("--methods", "blank,widefield", "--frames", "3:7", "-o", tmp_path / "out"),
         *("--positions", tmp_path / "positions.xlsx"),
@@ -217,7 +203,7 @@ def test_refusals(
     words: list[str], message: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = _table(film, *words)
+    done = table(film, *words)
     assert done.exit_code in (2, 3)
     assert message in done.stderr
     assert done.stderr.startswith("recon-bench: ")
@@ -226,7 +212,7 @@ def test_refusals(
 def test_a_table_of_something_else_is_refused(film: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
-    done = _table(film, "--positions", wrong, "--methods", "blank")
+    done = table(film, "--positions", wrong, "--methods", "blank")
     assert done.exit_code == 3
     assert "no column 'frame' among a, b" in done.stderr
 
@@ -245,6 +231,6 @@ def test_a_missing_package_is_named(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "smlm_training.comparison.table.compare", None)
-    done = _table(film, "--methods", "blank", "-o", tmp_path)
+    done = table(film, "--methods", "blank", "-o", tmp_path)
     assert done.exit_code == 2
     assert "pip install 'smlm-recon[bench]'" in done.stderr

@@ -1,31 +1,42 @@
-"""Errors of ``recon-bench`` become one message and an exit code."""
+"""Errors and signals that end ``recon-bench`` become one message and an exit code."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import typer
 
+from smlm_pipeline.door import door
 from smlm_pipeline.errors import OutputError, ReconError, SettingError
 
 
 @contextlib.contextmanager
-def bench_door() -> Iterator[None]:
-    """One line on standard error, and the code of the kind of error."""
-    try:
-        yield
-    except ReconError as error:
-        typer.echo(f"recon-bench: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except ModuleNotFoundError as error:
-        typer.echo(
-            f"recon-bench: {error.name} is not installed; pip install 'smlm-recon[bench]'", err=True
-        )
-        raise typer.Exit(SettingError.exit_code) from error
-    except OSError as error:
-        typer.echo(f"recon-bench: {error}; is there room and a right to write?", err=True)
-        raise typer.Exit(OutputError.exit_code) from error
-    except KeyboardInterrupt as error:
-        typer.echo("recon-bench: interrupted; 'table' on the same folder goes on", err=True)
-        raise typer.Exit(130) from error
+def bench_door(if_interrupted: str = "what was measured is lost") -> Iterator[None]:
+    """One line on standard error, and the code of the kind of error; servers end with us.
+
+    Parameters
+    ----------
+    if_interrupted : str
+        How things stand after Ctrl-C or SIGTERM.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 tells of every missing GPU
+    with door("recon-bench"):
+        try:
+            yield
+        except (ReconError, BrokenPipeError):
+            raise
+        except typer.Exit as error:
+            if error.exit_code > 128:  # a signal's, from the door
+                typer.echo(f"recon-bench: ended; {if_interrupted}", err=True)
+            raise
+        except ModuleNotFoundError as error:
+            raise SettingError(
+                f"{error.name} is not installed; pip install 'smlm-recon[bench]'"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{error}; is there room and a right to write?") from error
+        except KeyboardInterrupt as error:
+            typer.echo(f"recon-bench: interrupted; {if_interrupted}", err=True)
+            raise typer.Exit(130) from error

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.methods.baselines import Blank, Widefield
 from smlm_training.comparison.methods.cel0 import Cel0
 from smlm_training.comparison.methods.falcon import Falcon
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Method
-from smlm_training.comparison.methods.names import NETWORKS, RUNTIMES
 from smlm_training.comparison.methods.single_emitter import SingleEmitter
+from smlm_training.comparison.quiet_tensorflow import load_tensorflow_quietly
 
 CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
     "blank": Blank,
@@ -37,45 +36,9 @@ class Sources:
     server: str | None = None
 
 
-def default_methods(server: str | None) -> list[str]:
-    """Names of all that the issue's table has: the server's where one is given."""
-    names = list(CLASSICAL)
-    for network in NETWORKS:
-        names += [f"{network}@keras", f"{network}@onnx"]
-        if network != "deep-storm":
-            names.append(f"{network}@triton")
-        if server is not None and network in ("unet", "unet-fast"):
-            names.append(f"{network}@server")
-    return names
-
-
-def check_methods(names: list[str], sources: Sources) -> None:
-    """Find out before hours of work whether every method can be opened.
-
-    Raises
-    ------
-    SettingError
-        If a name is unknown, a network is missing, or no server is given where one is asked.
-    """
-    from smlm_training.comparison.methods import network_files
-    from smlm_training.networks import kind_of
-
-    for name in names:
-        if name in CLASSICAL:
-            continue
-        network, _, runtime = name.partition("@")
-        if runtime not in RUNTIMES:
-            raise SettingError(
-                f"no method is called {name!r}; expected one of {', '.join(CLASSICAL)}, or "
-                f"NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
-            )
-        kind_of(network)
-        if runtime != "server":
-            network_files.find_network(network, sources.networks)
-        elif sources.server is None:
-            raise SettingError(f"{name} needs a server; name one with --server HOST:PORT")
-        else:
-            network_files.ensemble_of(network)
+def is_kept(name: str) -> bool:
+    """Whether a method's result may be kept: a server elsewhere may serve others tomorrow."""
+    return not name.endswith("@server")
 
 
 @contextlib.contextmanager
@@ -85,13 +48,14 @@ def opened(name: str, facts: FilmFacts, sources: Sources) -> Iterator[Method]:
     Raises
     ------
     SettingError
-        As `check_methods`.
+        If a network is missing.
     ServerError
         If there is no server, or it cannot be started.
     """
     if name in CLASSICAL:
         yield CLASSICAL[name](facts)
         return
+    load_tensorflow_quietly()
     network, _, runtime = name.partition("@")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if runtime == "keras":
@@ -103,14 +67,20 @@ def opened(name: str, facts: FilmFacts, sources: Sources) -> Iterator[Method]:
 
 
 def _keras(network: str, facts: FilmFacts, sources: Sources) -> Method:
+    import tensorflow as tf
+
     from smlm_training.comparison.methods import network_files
     from smlm_training.comparison.methods.keras_network import KerasNetwork
+    from smlm_training.comparison.methods.network_checks import keras_model
     from smlm_training.networks import kind_of
 
     source = network_files.find_network(network, sources.networks)
-    model = network_files.keras_network(network, source)
+    model = keras_model(network, source)
     method = KerasNetwork(model, facts, batch=_KERAS_BATCH[kind_of(network).answers])
-    method.parameters["sha256"] = network_files.fingerprint(source)
+    method.parameters |= {
+        "sha256": network_files.fingerprint(source),
+        "tensorflow": tf.__version__,
+    }
     return method
 
 
@@ -134,15 +104,15 @@ def _triton(
     from smlm_training.comparison.methods.triton_network import TritonNetwork
 
     with contextlib.ExitStack() as stack:
+        told: dict[str, str] = {}
         if runtime == "server" and sources.server is not None:
             address, ensemble = sources.server, network_files.ensemble_of(network)
-            sha256 = "of the server's own"
         else:
             source = network_files.find_network(network, sources.networks)
             repository, ensemble = network_files.served_repository(network, source, folder)
             address = stack.enter_context(EmbeddedServer(repository)).address
-            sha256 = network_files.fingerprint(source)
+            told = {"sha256": network_files.fingerprint(source)}
         transport = stack.enter_context(TritonTransport(address, model=ensemble))
         method = TritonNetwork(transport, facts)
-        method.parameters["sha256"] = sha256
+        method.parameters |= told or {"server": f"Triton {transport.status().server_version}"}
         yield method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,80 +12,122 @@ import typer
 from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
-from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
 
-_EXAMPLES = f"{', '.join(CLASSICAL_NAMES)}; NETWORK@{'|'.join(RUNTIMES)} of {', '.join(NETWORKS)}"
+_METHODS = (
+    f"{', '.join(CLASSICAL_NAMES)}, or NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
+)
 
 
 def table(
-    stack: Annotated[Path, typer.Argument(help="TIFF film.")],
+    stack: Annotated[Path, typer.Argument(help="Film: TIFF, ND2, Zarr, as for recon-client.")],
     positions: Annotated[
         Path, typer.Option(help="True positions: CSV or XLSX, ThunderSTORM's columns.")
     ],
     methods: Annotated[
-        str | None, typer.Option(help=f"With commas between: {_EXAMPLES}. By default, all.")
+        str | None,
+        typer.Option(metavar="A,B", help="With commas between; by default, all that are there."),
     ] = None,
     frames: Annotated[
-        str, typer.Option(help="A:B, from frame A (0 is the first) up to B, without it.")
+        str, typer.Option(metavar="A:B", help="From frame A (0 is the first) up to B, without B.")
     ] = ":",
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; results are kept.")
+        Path, typer.Option("-o", "--output", help="Folder; results are kept in it.")
     ] = Path("bench/table"),
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace a table of other methods, frames or another film."
+        ),
+    ] = False,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=PATH of a run's folder or ONNX file; else the usual places."),
+        typer.Option(
+            metavar="NAME=PATH", help="A run's folder or an ONNX file; else the usual places."
+        ),
     ] = None,
     server: Annotated[
-        str | None, typer.Option(help="HOST:PORT of a Triton server, for NETWORK@server.")
+        str | None, typer.Option(metavar="HOST:PORT", help="A Triton server, for NETWORK@server.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Passes over the film, for times.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Passes over the film, for times.")
+    ] = 3,
     repeat_limit_s: Annotated[
-        float, typer.Option(min=0, help="No further pass that would take a method beyond this.")
+        float,
+        typer.Option(
+            min=0, metavar="S", help="No further pass that would take a method beyond this."
+        ),
     ] = 600.0,
-    camera: Annotated[str, typer.Option(help="emccd or scmos.")] = "emccd",
-    pixel_size_nm: Annotated[float | None, typer.Option(min=1, help="Camera pixel.")] = None,
-    sigma_px: Annotated[float | None, typer.Option(min=0.3, help="Spot's sigma.")] = None,
-    molecule_photons: Annotated[
-        float | None, typer.Option(min=1, help="Photons of a molecule in a frame.")
+    camera: Annotated[str, typer.Option(metavar="KIND", help="emccd or scmos.")] = "emccd",
+    pixel_size_nm: Annotated[
+        float | None, typer.Option(min=1, metavar="NM", help="Camera pixel.")
     ] = None,
-    gain_adu_per_photon: Annotated[float | None, typer.Option(min=1e-6, help="Camera's.")] = None,
-    offset_adu: Annotated[float | None, typer.Option(min=0, help="Camera's base level.")] = None,
+    sigma_px: Annotated[
+        float | None, typer.Option(min=0.3, metavar="PX", help="Spot's sigma.")
+    ] = None,
+    molecule_photons: Annotated[
+        float | None, typer.Option(min=1, metavar="N", help="Photons of a molecule in a frame.")
+    ] = None,
+    gain_adu_per_photon: Annotated[
+        float | None, typer.Option(min=1e-6, metavar="ADU", help="Camera's gain.")
+    ] = None,
+    offset_adu: Annotated[
+        float | None, typer.Option(min=0, metavar="ADU", help="Base level.")
+    ] = None,
 ) -> None:
-    """Reconstruct a film by every method, score all with one scorer, write table and figure.
+    """Reconstruct a film by every method, score all with one scorer, draw and write all.
 
-    What is not told of optics and camera is estimated from the film, as 'recon-train
-    match' does. A run that was interrupted goes on; what has been done is not done again.
+    Methods: blank, widefield, single-emitter, cel0, falcon; and
+    NETWORK@RUNTIME, where networks are deep-storm, unet-interpolated, unet,
+    unet-fast, unet-map, fid-storm, and runtimes are keras, onnx, triton (a
+    server that is started here) and server (that of --server).
+
+    What is not told of optics and camera is estimated from the film, as by
+    'recon-train match'. A run that was interrupted goes on; what has been done
+    is not done again.
     """
-    with bench_door():
-        from smlm_training.comparison.methods.registry import (
-            Sources,
-            check_methods,
-            default_methods,
-        )
+    with bench_door("the same call goes on with what is done"):
+        from smlm_training.comparison.methods.choice import choose
+        from smlm_training.comparison.methods.registry import Sources
         from smlm_training.comparison.table.compare import compare
-        from smlm_training.comparison.table.film import Known, open_film
+        from smlm_training.comparison.table.earlier_table import check_output, check_replaceable
+        from smlm_training.comparison.table.film import open_film
         from smlm_training.comparison.table.passes import Timing
         from smlm_training.comparison.table.table_progress import TableProgress
+        from smlm_training.comparison.table.told_facts import Known
 
-        names = default_methods(server) if methods is None else _names(methods)
+        named, part = None if methods is None else _names(methods), _range(frames)
         sources = Sources(_networks(network or []), server)
-        check_methods(names, sources)
+        check_output(output)
+        choice = choose(named, sources, _note)
         known = Known(
             camera, pixel_size_nm, sigma_px, molecule_photons, gain_adu_per_photon, offset_adu
         )
-        film = open_film(stack, positions, _range(frames), known)
+        film = open_film(stack, positions, part, known)
+        if not overwrite:
+            check_replaceable(output, film, choice.names)
+        if any(asdict(film.outside).values()):
+            _note(
+                f"left out of {positions.name}: {film.outside.of_frames:,} molecules in other "
+                f"frames, {film.outside.of_field:,} outside of the field"
+            )
+        timing = Timing(repeats, repeat_limit_s)
         with TableProgress(len(film.frames_adu)) as progress:
-            compare(film, names, sources, output, Timing(repeats, repeat_limit_s), progress.tell)
+            compare(film, choice, sources, output, timing, progress.tell, progress.note)
         bench_console().print(
             (output / "table.md").read_text(encoding="utf-8"), markup=False, soft_wrap=True
         )
         typer.echo(f"{output / 'table.md'}, table.csv, table.json and figure.png are written")
 
 
+def _note(what: str) -> None:
+    typer.echo(f"recon-bench: {what}", err=True)
+
+
 def _names(methods: str) -> list[str]:
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
-        raise SettingError(f"no method is named; expected some of {_EXAMPLES}")
+        raise SettingError(f"no method is named; expected some of {_METHODS}")
     return list(dict.fromkeys(names))
 
 

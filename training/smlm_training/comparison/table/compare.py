@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_training.comparison.machine import machine
-from smlm_training.comparison.methods.registry import Sources, opened
+from smlm_training.comparison.methods.choice import Choice
+from smlm_training.comparison.methods.registry import Sources, is_kept, opened
 from smlm_training.comparison.table.film import ComparedFilm
-from smlm_training.comparison.table.passes import Result, Timing, pass_over
-from smlm_training.comparison.table.scores import Row, rows
+from smlm_training.comparison.table.passes import Keeping, Result, Timing, pass_over
+from smlm_training.comparison.table.scores import Row, by_chance, rows
 from smlm_training.comparison.table.table_figure import write_table_figure
 from smlm_training.comparison.table.table_files import table_csv, table_json
 from smlm_training.comparison.table.table_markdown import table_markdown
@@ -27,11 +28,12 @@ _BASELINES = ("blank", "widefield")
 
 def compare(
     film: ComparedFilm,
-    names: Sequence[str],
+    choice: Choice,
     sources: Sources,
     folder: Path,
     timing: Timing,
     tell: Callable[[str, int, float], None],
+    note: Callable[[str], None],
 ) -> list[Row]:
     """Run what has not been run yet, method by method; the table is written anew after each.
 
@@ -39,8 +41,8 @@ def compare(
     ----------
     film : ComparedFilm
         The film.
-    names : sequence of str
-        Of the methods.
+    choice : Choice
+        The methods.
     sources : Sources
         Networks and server.
     folder : Path
@@ -49,19 +51,24 @@ def compare(
         How many passes over the film.
     tell : callable
         Given a method's name, the frames it has done, and the seconds it will still take.
+    note : callable
+        Told what the user should know beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    told_before = about(film, choice.left_out)
     results: list[Result] = []
     table: list[Row] = []
-    for name in names:
+    for name in choice.names:
 
         def told(frames: int, left_s: float, name: str = name) -> None:
             tell(name, frames, left_s)
 
+        keeping = Keeping(folder / RESULTS if is_kept(name) else None, note)
         with opened(name, film.facts, sources) as method:
-            results.append(pass_over(name, method, film, folder / RESULTS, timing, told))
+            results.append(pass_over(name, method, film, keeping, timing, told))
         table = rows(results, film)
-        _write_tables(folder, table, film)
+        sittings = {each.name: asdict(each.sitting) for each in results}
+        _write_tables(folder, table, {**told_before, "sittings": sittings})
     truth = film.truth()
     images = {"wide field": film.widefield(), **_shown(results)}
     captions = {
@@ -76,8 +83,8 @@ def compare(
     return table
 
 
-def about(film: ComparedFilm) -> dict[str, Any]:
-    """What a table says of its film and machine; no folder of this machine."""
+def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """What a table says of its film and machine before it has rows; no folder of this machine."""
     facts = asdict(film.facts)
     del facts["mean_adu"]
     return {
@@ -86,9 +93,13 @@ def about(film: ComparedFilm) -> dict[str, Any]:
         "frames": [film.first_frame, film.first_frame + len(film.frames_adu)],
         "shape_px": list(film.facts.shape_px),
         "molecules": len(film.true.frame),
+        "molecules_outside": asdict(film.outside),
         "fine_nm": film.fine_nm,
         "facts": {name: np.asarray(value).tolist() for name, value in facts.items()},
+        "facts_from": dict(film.facts_from),
         "machine": machine(),
+        "chance_jaccard": [each.jaccard for each in by_chance(film)],
+        "left_out": dict(left_out),
     }
 
 
@@ -101,8 +112,7 @@ def _shown(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
     return shown
 
 
-def _write_tables(folder: Path, table: Sequence[Row], film: ComparedFilm) -> None:
-    told = about(film)
+def _write_tables(folder: Path, table: Sequence[Row], told: dict[str, Any]) -> None:
     for name, text in (
         ("table.md", table_markdown(table, told)),
         ("table.csv", table_csv(table)),

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import SettingError
-from smlm_pipeline.stack import open_stack
-from smlm_training.comparison.methods.film_facts import EXCESS_NOISE, FilmFacts
+from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.stack import Stack, open_stack
+from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import ZOOM
 from smlm_training.comparison.table.positions_file import read_molecules
-from smlm_training.matching.camera_levels import KINDS
-from smlm_training.matching.estimates import KnownCamera, Value, estimate
+from smlm_training.comparison.table.told_facts import Known, facts_from, film_facts, told_facts
 from smlm_training.scoring.evaluate import truth_image, widefield_image
-from smlm_training.scoring.inference import film_levels, film_mean
 from smlm_training.scoring.molecules import Molecules, in_field
-
-DEFAULT_PIXEL_NM = 100.0
+from smlm_training.simulation.table_check import check_table
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the user says of optics and camera; what is None is estimated from the film."""
+class Outside:
+    """Molecules of the table that are left out: in other frames, or in these but off the field."""
 
-    camera: str = "emccd"
-    pixel_size_nm: float | None = None
-    sigma_px: float | None = None
-    molecule_photons: float | None = None
-    gain_adu_per_photon: float | None = None
-    offset_adu: float | None = None
+    of_frames: int = 0
+    of_field: int = 0
 
 
 @dataclass(frozen=True)
 class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
-    ``first_frame`` is the number in the file of the first of them.
+    ``first_frame`` is the number in the file of the first of them; ``facts_from`` says
+    where each of the facts is from.
     """
 
     name: str
@@ -47,6 +43,13 @@ class ComparedFilm:
     frames_adu: NDArray[np.uint16]
     true: Molecules
     facts: FilmFacts
+    facts_from: Mapping[str, str] = field(default_factory=dict)
+    outside: Outside = Outside()
+
+    @cached_property
+    def frames_sha256(self) -> str:
+        """Of the frames alone: all that methods see."""
+        return hashlib.sha256(self.frames_adu.tobytes()).hexdigest()
 
     @property
     def sha256(self) -> str:
@@ -85,72 +88,59 @@ def open_film(
     Raises
     ------
     StackError
-        If film or table cannot be read.
+        If film or table cannot be read, or the table is not the film's.
     SettingError
         If there are no such frames, no molecule is in them, or the film does not tell
         what was left out of ``known``.
     """
     with open_stack(stack) as film:
-        pixel_nm = known.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_NM
-        first, last, _ = slice(*frames).indices(film.frame_count)
-        if first >= last:
-            raise SettingError(
-                f"no frames from {first} to {last}; {stack.name} has frames 0 to "
-                f"{film.frame_count - 1}: choose --frames A:B, B not included"
-            )
+        first, last = _chosen(film, frames)
+        table = read_molecules(positions)
+        told = told_facts(film, known)
         frames_adu = film.read(first, last)
-    true = _true_molecules(read_molecules(positions), first, frames_adu.shape, pixel_nm)
+    pixel_nm = told.values["pixel_size_nm"]
+    true, outside = _true_molecules(table, first, frames_adu.shape, pixel_nm)
     if not len(true.frame):
         raise SettingError(
             f"no molecule of {positions.name} lies in these frames; expected the film's own table, "
             f"and pixels of {pixel_nm:g} nm: check both"
         )
-    return ComparedFilm(stack.name, first, frames_adu, true, _facts(frames_adu, pixel_nm, known))
+    _check_table(positions, frames_adu, true, pixel_nm)
+    facts = film_facts(frames_adu, told, known.camera)
+    sources = facts_from(told, known.camera)
+    return ComparedFilm(stack.name, first, frames_adu, true, facts, sources, outside)
+
+
+def _chosen(film: Stack, frames: tuple[int | None, int | None]) -> tuple[int, int]:
+    first, last, _ = slice(*frames).indices(film.frame_count)
+    if first >= last:
+        asked = ":".join("" if each is None else str(each) for each in frames)
+        raise SettingError(
+            f"{asked} names no frame; {film.path.name} has frames 0 to {film.frame_count - 1}: "
+            "choose --frames A:B, B not included"
+        )
+    return first, last
 
 
 def _true_molecules(
     table: Molecules, first: int, shape: tuple[int, ...], pixel_nm: float
-) -> Molecules:
+) -> tuple[Molecules, Outside]:
     count, height, width = shape
     shifted = Molecules(table.frame - first, table.y_nm, table.x_nm)
     inside = in_field(shifted, height_nm=height * pixel_nm, width_nm=width * pixel_nm)
-    return shifted.take(inside & (shifted.frame >= 0) & (shifted.frame < count))
+    of_these = (shifted.frame >= 0) & (shifted.frame < count)
+    outside = Outside(int((~of_these).sum()), int((of_these & ~inside).sum()))
+    return shifted.take(inside & of_these), outside
 
 
-def _facts(frames_adu: NDArray[np.uint16], pixel_nm: float, known: Known) -> FilmFacts:
-    if known.camera not in EXCESS_NOISE:
-        raise SettingError(f"camera is {known.camera!r}; expected one of {', '.join(EXCESS_NOISE)}")
-    asked = ("sigma_px", "molecule_photons", "gain_adu_per_photon", "offset_adu")
-    told = {name: getattr(known, name) for name in asked}
-    if None in told.values():
-        told = _estimated(frames_adu, known, told)
-    return FilmFacts(
-        shape_px=(frames_adu.shape[1], frames_adu.shape[2]),
-        pixel_size_nm=pixel_nm,
-        sigma_px=told["sigma_px"],
-        molecule_photons=told["molecule_photons"],
-        adu_per_photon=told["gain_adu_per_photon"],
-        offset_adu=told["offset_adu"],
-        excess_noise=EXCESS_NOISE[known.camera],
-        levels_adu=film_levels(frames_adu),
-        mean_adu=film_mean(frames_adu),
-    )
-
-
-def _estimated(
-    frames_adu: NDArray[np.uint16], known: Known, told: dict[str, float | None]
-) -> dict[str, float]:
-    """What was not told, as ``recon-train match`` estimates it."""
-    camera = KnownCamera(KINDS[known.camera], known.gain_adu_per_photon, known.offset_adu)
-    found = estimate(frames_adu, camera)
-    names = {"molecule_photons": "photons"}
-    values: dict[str, float] = {}
-    for name, value in told.items():
-        estimated: Value = getattr(found, names.get(name, name))
-        if value is None and not estimated.relative_error < 1:
-            raise SettingError(
-                f"the film does not tell its {name}; give it with --{name.replace('_', '-')} "
-                "('recon-train match' says how sure it is of each)"
-            )
-        values[name] = estimated.value if value is None else value
-    return values
+def _check_table(
+    positions: Path, frames_adu: NDArray[np.uint16], true: Molecules, pixel_nm: float
+) -> None:
+    """Refuse the table of another film; a single frame passes, as nothing changes in it."""
+    order = np.argsort(true.frame, kind="stable")
+    sorted_px = np.stack([true.y_nm, true.x_nm], axis=1)[order] / pixel_nm
+    firsts = np.searchsorted(true.frame[order], np.arange(1, len(frames_adu)))
+    try:
+        check_table(frames_adu, np.split(sorted_px, firsts), pixel_nm)
+    except StackError as error:
+        raise StackError(f"{positions}: {error}") from error

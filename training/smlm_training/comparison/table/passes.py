@@ -6,19 +6,22 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_training.comparison.machine import machine
 from smlm_training.comparison.methods.found import Method
 from smlm_training.comparison.table.film import ComparedFilm
+from smlm_training.comparison.table.kept_files import Arrays, KeptFile, kept_files
 from smlm_training.scoring.molecules import Molecules
 
 _SAVED_EVERY_S = 15.0
-"""Between two saved states of a method; one that is faster than that begins again."""
+"""Between two saved states of a method, which is saved when it is interrupted as well."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,21 @@ class Timing:
 
     repeats: int
     limit_s: float
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """Where and when a result was timed.
+
+    ``machine`` is in words, two with a semicolon if a pass went on on another one;
+    ``dates`` has one of UTC a pass. Of an earlier call are the image, if ``image_kept``,
+    and the first ``kept_passes`` times.
+    """
+
+    machine: str = ""
+    dates: tuple[str, ...] = ()
+    kept_passes: int = 0
+    image_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,31 +59,43 @@ class Result:
     image: NDArray[np.float64]
     molecules: Molecules | None
     ms_per_frame: tuple[float, ...]
+    sitting: Sitting = Sitting()
 
 
-@dataclass
+@dataclass(frozen=True)
+class Keeping:
+    """Where results are kept, if they are, and who is told what is amiss there."""
+
+    folder: Path | None
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
 class _State:
-    """A first pass under way."""
+    """A first pass under way; a new one for each block, so that none is ever half done."""
 
     frames: int
     seconds: float
     image: NDArray[np.float64]
-    molecules: list[Molecules]
-    localises: bool
+    molecules: list[Molecules] = field(default_factory=list)
+    localises: bool = True
+    machine: str = ""
 
 
 def pass_over(
     name: str,
     method: Method,
     film: ComparedFilm,
-    folder: Path,
+    keeping: Keeping,
     timing: Timing,
     tell: Callable[[int, float], None],
 ) -> Result:
-    """The method's result on the film, from ``folder`` if it lies there.
+    """The method's result on the film, kept or new, with as many passes as are asked for.
 
     Only the method itself is timed: the film lies in memory. A network runs on one
-    block before, untimed, for what its runtime prepares in the first run.
+    block before, untimed, for what its runtime prepares in the first run. An image that
+    was made on another machine is kept; its times are not, unless one pass takes longer
+    than the limit.
 
     Parameters
     ----------
@@ -75,64 +105,114 @@ def pass_over(
         Opened on this film.
     film : ComparedFilm
         The film.
-    folder : Path
+    keeping : Keeping
         Where results lie; a first pass that was interrupted goes on.
     timing : Timing
         How many passes.
     tell : callable
         Given the frames done in the first pass and the seconds that the rest will take.
     """
-    key = _key(name, method, film)
-    done = _read(folder / f"{name}.npz", key, name, method)
-    if done is not None:
-        return done
-    if "@" in name:
+    whole, partial = None, None
+    if keeping.folder is not None:
+        whole, partial = kept_files(keeping.folder, name, _key(name, method, film), keeping.note)
+    result = _read(whole, name, method) if whole is not None else None
+    prepared = "@" not in name
+    if result is None:
+        _prepare(method, film, prepared)
+        prepared = True
+        result = _first_result(name, method, film, partial, tell)
+        _keep(result, whole)
+        if partial is not None:
+            partial.remove()
+    result = _of_this_machine(result, film, timing)
+    if result.sitting.machine != machine():
+        keeping.note(
+            f"{name} keeps its times of {result.sitting.machine}: a pass takes longer than "
+            f"{timing.limit_s:g} s, the limit for passes"
+        )
+    while _another_pass(result, film, timing):
+        _prepare(method, film, prepared)
+        prepared = True
+        result = _with_pass(result, _timed_pass(method, film.frames_adu), film)
+        _keep(result, whole)
+    return result
+
+
+def _prepare(method: Method, film: ComparedFilm, prepared: bool) -> None:
+    if not prepared:
         method.reconstruct(film.frames_adu[: method.block_frames])
-    state = _first_pass(name, method, film, folder, key, tell)
-    times_s = [state.seconds]
-    while len(times_s) < timing.repeats and sum(times_s) + times_s[0] <= timing.limit_s:
-        times_s.append(_timed_pass(method, film.frames_adu))
-    result = Result(
+
+
+def _first_result(
+    name: str,
+    method: Method,
+    film: ComparedFilm,
+    partial: KeptFile | None,
+    tell: Callable[[int, float], None],
+) -> Result:
+    state = _first_pass(method, film, partial, tell)
+    return Result(
         name,
         method.parameters,
         np.maximum(state.image, 0),
         _joined(state.molecules) if state.localises else None,
-        tuple(1e3 * seconds / len(film.frames_adu) for seconds in times_s),
+        (1e3 * state.seconds / len(film.frames_adu),),
+        Sitting(state.machine, (_now(),)),
     )
-    _write(folder / f"{name}.npz", key, result)
-    _partial(folder, name).unlink(missing_ok=True)
-    return result
 
 
 def _first_pass(
-    name: str,
     method: Method,
     film: ComparedFilm,
-    folder: Path,
-    key: str,
+    partial: KeptFile | None,
     tell: Callable[[int, float], None],
 ) -> _State:
     count = len(film.frames_adu)
-    state = _resumed(_partial(folder, name), key) or _State(
-        0, 0.0, np.zeros(film.fine_shape), [], localises=True
-    )
-    saved = time.perf_counter()
-    while state.frames < count:
-        block = film.frames_adu[state.frames : state.frames + method.block_frames]
-        started = time.perf_counter()
-        found = method.reconstruct(block)
-        state.seconds += time.perf_counter() - started
-        state.image += found.image
-        if found.molecules is None:
-            state.localises = False
-        else:
-            state.molecules.append(_later(found.molecules, state.frames))
-        state.frames += len(block)
-        tell(state.frames, state.seconds / state.frames * (count - state.frames))
-        if time.perf_counter() - saved > _SAVED_EVERY_S and state.frames < count:
-            _save(_partial(folder, name), key, state)
-            saved = time.perf_counter()
+    state = _begun(film, partial)
+    saved, saved_at = state.frames, time.perf_counter()
+    try:
+        while state.frames < count:
+            state = _next_block(method, film, state)
+            tell(state.frames, state.seconds / state.frames * (count - state.frames))
+            if time.perf_counter() - saved_at > _SAVED_EVERY_S and state.frames < count:
+                _save(partial, state)
+                saved, saved_at = state.frames, time.perf_counter()
+    finally:
+        if saved < state.frames < count:
+            _save(partial, state)
     return state
+
+
+def _next_block(method: Method, film: ComparedFilm, state: _State) -> _State:
+    block = film.frames_adu[state.frames : state.frames + method.block_frames]
+    started = time.perf_counter()
+    found = method.reconstruct(block)
+    seconds = time.perf_counter() - started
+    later = [] if found.molecules is None else [_later(found.molecules, state.frames)]
+    return replace(
+        state,
+        frames=state.frames + len(block),
+        seconds=state.seconds + seconds,
+        image=state.image + found.image,
+        molecules=state.molecules + later,
+        localises=found.molecules is not None,
+    )
+
+
+def _of_this_machine(result: Result, film: ComparedFilm, timing: Timing) -> Result:
+    """Without its times if they are of another machine, or other versions, and soon made anew."""
+    first_s = result.ms_per_frame[0] * len(film.frames_adu) / 1e3
+    if result.sitting.machine == machine() or first_s > timing.limit_s:
+        return result
+    sitting = Sitting(machine(), image_kept=result.sitting.image_kept)
+    return replace(result, ms_per_frame=(), sitting=sitting)
+
+
+def _another_pass(result: Result, film: ComparedFilm, timing: Timing) -> bool:
+    if not result.ms_per_frame:
+        return True
+    seconds = [ms * len(film.frames_adu) / 1e3 for ms in result.ms_per_frame]
+    return len(seconds) < timing.repeats and sum(seconds) + seconds[0] <= timing.limit_s
 
 
 def _timed_pass(method: Method, frames_adu: NDArray[np.uint16]) -> float:
@@ -142,10 +222,23 @@ def _timed_pass(method: Method, frames_adu: NDArray[np.uint16]) -> float:
     return time.perf_counter() - started
 
 
+def _with_pass(result: Result, seconds: float, film: ComparedFilm) -> Result:
+    dates = (*result.sitting.dates, _now())
+    return replace(
+        result,
+        ms_per_frame=(*result.ms_per_frame, 1e3 * seconds / len(film.frames_adu)),
+        sitting=replace(result.sitting, dates=dates),
+    )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 def _key(name: str, method: Method, film: ComparedFilm) -> str:
     """What a result depends on: the same key means that it need not be made again."""
     facts = {each.name: str(getattr(film.facts, each.name)) for each in fields(film.facts)}
-    told = [name, method.parameters, method.block_frames, film.sha256, facts]
+    told = [name, method.parameters, method.block_frames, film.frames_sha256, facts]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -161,11 +254,7 @@ def _joined(tables: list[Molecules]) -> Molecules:
     return Molecules(*columns)
 
 
-def _partial(folder: Path, name: str) -> Path:
-    return folder / f"{name}.partial.npz"
-
-
-def _arrays(image: NDArray[np.float64], molecules: Molecules | None) -> dict[str, NDArray[Any]]:
+def _arrays(image: NDArray[np.float64], molecules: Molecules | None) -> Arrays:
     if molecules is None:
         return {"image": image}
     return {
@@ -174,55 +263,57 @@ def _arrays(image: NDArray[np.float64], molecules: Molecules | None) -> dict[str
     }
 
 
-def _molecules(stored: Any) -> Molecules | None:
+def _molecules(stored: Arrays) -> Molecules | None:
     if "y_nm" not in stored:
         return None
     return Molecules(stored["frame"], stored["y_nm"], stored["x_nm"])
 
 
-def _write(path: Path, key: str, result: Result) -> None:
-    _replace(
-        path,
-        {
-            **_arrays(result.image, result.molecules),
-            "key": np.array(key),
-            "ms_per_frame": np.array(result.ms_per_frame),
-        },
+def _keep(result: Result, whole: KeptFile | None) -> None:
+    if whole is not None:
+        whole.write(
+            {
+                **_arrays(result.image, result.molecules),
+                "ms_per_frame": np.array(result.ms_per_frame),
+                "machine": np.array(result.sitting.machine),
+                "dates": np.array(result.sitting.dates),
+            }
+        )
+
+
+def _read(whole: KeptFile, name: str, method: Method) -> Result | None:
+    stored = whole.read()
+    if stored is None:
+        return None
+    times = tuple(stored["ms_per_frame"].tolist())
+    sitting = Sitting(
+        str(stored["machine"]), tuple(stored["dates"].tolist()), len(times), image_kept=True
     )
+    return Result(name, method.parameters, stored["image"], _molecules(stored), times, sitting)
 
 
-def _read(path: Path, key: str, name: str, method: Method) -> Result | None:
-    if not path.exists():
-        return None
-    with np.load(path) as stored:
-        if str(stored["key"]) != key:
-            return None
-        times = tuple(stored["ms_per_frame"].tolist())
-        return Result(name, method.parameters, stored["image"], _molecules(stored), times)
+def _save(partial: KeptFile | None, state: _State) -> None:
+    if partial is not None:
+        molecules = _joined(state.molecules) if state.localises else None
+        progress = {name: np.array(getattr(state, name)) for name in _PROGRESS}
+        partial.write({**_arrays(state.image, molecules), **progress})
 
 
-def _save(path: Path, key: str, state: _State) -> None:
-    molecules = _joined(state.molecules) if state.localises else None
-    progress = {"frames": np.array(state.frames), "seconds": np.array(state.seconds)}
-    _replace(path, {**_arrays(state.image, molecules), "key": np.array(key), **progress})
+_PROGRESS = ("frames", "seconds", "machine")
 
 
-def _resumed(path: Path, key: str) -> _State | None:
-    if not path.exists():
-        return None
-    with np.load(path) as stored:
-        if str(stored["key"]) != key:
-            return None
-        molecules = _molecules(stored)
-        kept = [] if molecules is None else [molecules]
-        frames, seconds = int(stored["frames"]), float(stored["seconds"])
-        return _State(frames, seconds, stored["image"], kept, localises=molecules is not None)
-
-
-def _replace(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}")
-    with beside.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    beside.replace(path)
+def _begun(film: ComparedFilm, partial: KeptFile | None) -> _State:
+    """What an interrupted pass has done, or nothing."""
+    stored = partial.read() if partial is not None else None
+    if stored is None:
+        return _State(0, 0.0, np.zeros(film.fine_shape), machine=machine())
+    molecules = _molecules(stored)
+    machines = dict.fromkeys([*str(stored["machine"]).split("; "), machine()])
+    return _State(
+        int(stored["frames"]),
+        float(stored["seconds"]),
+        stored["image"],
+        [] if molecules is None else [molecules],
+        localises=molecules is not None,
+        machine="; ".join(machines),
+    )

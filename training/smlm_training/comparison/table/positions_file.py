@@ -20,6 +20,11 @@ _NAMES = {
 }
 """What a column may be called, in small letters."""
 
+_EXPECTED = (
+    'expected a CSV or XLSX file whose first row has the columns "frame", "x [nm]" and "y [nm]", '
+    "frames from 1, nm from the corner of the first pixel"
+)
+
 _SPREADSHEETS = {".xlsx", ".xlsm"}
 
 
@@ -33,12 +38,12 @@ def read_molecules(path: Path) -> Molecules:
     """
     try:
         return _molecules(list(_rows(path)))
-    except (OSError, TypeError, ValueError, LookupError, csv.Error, zipfile.BadZipFile) as error:
-        raise StackError(
-            f"{path} is no table of positions ({error}); expected a CSV or XLSX file whose first "
-            'row has the columns "frame", "x [nm]" and "y [nm]", frames from 1, nm from the corner '
-            "of the first pixel"
-        ) from error
+    except FileNotFoundError as error:
+        raise StackError(f"there is no file {path}; {_EXPECTED}") from error
+    except OSError as error:
+        raise StackError(f"{path} cannot be read ({error.strerror}); {_EXPECTED}") from error
+    except (TypeError, ValueError, LookupError, csv.Error, zipfile.BadZipFile) as error:
+        raise StackError(f"{path} is no table of positions ({error}); {_EXPECTED}") from error
 
 
 def _rows(path: Path) -> Iterator[Sequence[Any]]:

@@ -38,9 +38,13 @@ class TableProgress(AbstractContextManager["TableProgress"]):
         """Leave the bars as they are."""
         self._progress.stop()
 
+    def note(self, what: str) -> None:
+        """Something that the user should know, above the bars."""
+        self._console.print(f"recon-bench: {what}", markup=False, highlight=False, soft_wrap=True)
+
     def tell(self, name: str, frames: int, left_s: float) -> None:
         """A method has done so many frames of its first pass, and needs so long for the rest."""
-        left = f"{_duration(left_s)} left" if frames < self._frames else "timing further passes"
+        left = f"{_duration(left_s)} left" if frames < self._frames else "the first pass is done"
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=self._frames, left=left)
         self._progress.update(self._tasks[name], completed=frames, left=left)

@@ -1,0 +1,162 @@
+"""Which methods are compared, and whether each of them can be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from smlm_pipeline.errors import ReconError, ServerError, SettingError
+from smlm_training.comparison.methods.names import CLASSICAL_NAMES, NETWORKS, RUNTIMES
+from smlm_training.comparison.methods.registry import Sources
+from smlm_training.comparison.quiet_tensorflow import load_tensorflow_quietly
+
+_SERVED = ("unet", "unet-fast")
+"""Of the networks compared by default, those that a server has under their own names."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Names of methods in their order, and why others are left out, by name."""
+
+    names: tuple[str, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def default_methods() -> list[str]:
+    """Names of all that the issue's table has."""
+    names = list(CLASSICAL_NAMES)
+    for network in NETWORKS:
+        names += [f"{network}@keras", f"{network}@onnx"]
+        if network != "deep-storm":
+            names.append(f"{network}@triton")
+        if network in _SERVED:
+            names.append(f"{network}@server")
+    return names
+
+
+def choose(named: Sequence[str] | None, sources: Sources, note: Callable[[str], None]) -> Choice:
+    """The methods that were named, or those of the default that are to be had here.
+
+    Networks and servers are opened, so that nothing is found missing after hours.
+
+    Parameters
+    ----------
+    named : sequence of str or None
+        What the user asks for: if one cannot be had, none is run. None for the default.
+    sources : Sources
+        Networks and server.
+    note : callable
+        Told why something is left out.
+
+    Raises
+    ------
+    SettingError
+        If a name is unknown, a network is missing, damaged or another one, or no server
+        is given where one is asked.
+    ServerError
+        If a server does not answer, or the embedded one cannot run here.
+    ContractError
+        If a network or a server does not fit the contract.
+    """
+    for name in named or ():
+        _check_name(name)
+    _check_sources(sources)
+    choice = _available(sources) if named is None else Choice(tuple(named))
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in choice.left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        note(f"left out: {', '.join(names)}; {reason}")
+    for name in choice.names:
+        _find(name, sources)
+    for name in choice.names:
+        _open(name, sources)
+    _tell_unused(choice.names, sources, note)
+    return choice
+
+
+def _available(sources: Sources) -> Choice:
+    """All of the default, but for those of which something is not to be found."""
+    reasons = {name: _missing(name, sources) for name in default_methods()}
+    return Choice(
+        tuple(name for name, reason in reasons.items() if reason is None),
+        {name: reason for name, reason in reasons.items() if reason is not None},
+    )
+
+
+def _missing(name: str, sources: Sources) -> str | None:
+    try:
+        _find(name, sources)
+    except (ServerError, SettingError) as error:
+        return str(error).replace(f"{name} needs", "needs")
+    return None
+
+
+def _check_sources(sources: Sources) -> None:
+    if sources.networks:
+        load_tensorflow_quietly()
+        from smlm_training.comparison.methods.network_files import find_network
+        from smlm_training.networks import kind_of
+
+        for network in sources.networks:
+            kind_of(network)
+            find_network(network, sources.networks)
+
+
+def _check_name(name: str) -> None:
+    if name not in CLASSICAL_NAMES and name.partition("@")[2] not in RUNTIMES:
+        raise SettingError(
+            f"no method is called {name!r}; expected one of {', '.join(CLASSICAL_NAMES)}, or "
+            f"NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
+        )
+
+
+def _find(name: str, sources: Sources) -> None:
+    """Look whether all is there that a method needs."""
+    if name in CLASSICAL_NAMES:
+        return
+    load_tensorflow_quietly()
+    from smlm_pipeline.server import check_platform
+    from smlm_training.comparison.methods import network_files
+    from smlm_training.networks import kind_of
+
+    network, _, runtime = name.partition("@")
+    kind_of(network)
+    if runtime == "server":
+        if sources.server is None:
+            raise SettingError(f"{name} needs a server; name one with --server HOST:PORT")
+        network_files.ensemble_of(network)
+        return
+    network_files.find_network(network, sources.networks)
+    if runtime == "triton":
+        check_platform()
+
+
+def _open(name: str, sources: Sources) -> None:
+    """Open a method's network, or ask its server."""
+    if name in CLASSICAL_NAMES:
+        return
+    from smlm_pipeline.triton import TritonTransport
+    from smlm_training.comparison.methods import network_files
+    from smlm_training.comparison.methods.network_checks import check_network
+
+    network, _, runtime = name.partition("@")
+    if runtime == "server" and sources.server is not None:
+        ensemble = network_files.ensemble_of(network)
+        with TritonTransport(sources.server, model=ensemble) as transport:
+            transport.model_version()
+        return
+    source = network_files.find_network(network, sources.networks)
+    try:
+        check_network(network, runtime, source)
+    except ReconError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _tell_unused(names: Sequence[str], sources: Sources, note: Callable[[str], None]) -> None:
+    used = {name.partition("@")[0] for name in names if not name.endswith("@server")}
+    for network in sources.networks:
+        if network not in used:
+            note(f"--network {network}=... is not used: no method of it is compared")
+    if sources.server is not None and not any(name.endswith("@server") for name in names):
+        note(f"--server {sources.server} is not used: no NETWORK@server is compared")
