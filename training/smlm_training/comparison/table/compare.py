@@ -95,6 +95,7 @@ def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
         "molecules": len(film.true.frame),
         "molecules_outside": asdict(film.outside),
         "fine_nm": film.fine_nm,
+        "levels_ms_per_frame": film.levels_ms_per_frame,
         "facts": {name: np.asarray(value).tolist() for name, value in facts.items()},
         "facts_from": dict(film.facts_from),
         "machine": machine(),

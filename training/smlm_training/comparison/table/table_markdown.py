@@ -27,6 +27,13 @@ _SPEED = (
 )
 _PUBLISHED = ("published by the seed", "NMSE %", "PSNR dB", "ms a frame", "stands beside")
 
+_FACTS = (
+    ("sigma_px", "px sigma"),
+    ("molecule_photons", "photons a molecule"),
+    ("adu_per_photon", "ADU a photon"),
+    ("offset_adu", "ADU offset"),
+)
+
 
 def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
     """Three tables: errors, speed, and the seed's own; with what the columns mean."""
@@ -34,6 +41,7 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         f"{about['film']}: frames {about['frames'][0]} to {about['frames'][1] - 1} of "
         f"{about['shape_px'][0]} x {about['shape_px'][1]} pixels, {about['molecules']:,} "
         f"molecules; {about['machine']}.",
+        *_circumstances(about),
         "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 fine pixels "
         f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
         "formulas each image is divided by its maximum, a convention of ours, as the seed states "
@@ -43,7 +51,8 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         grid(_ERRORS, _merged([_errors(row) for row in table])),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
         f"their range. Times {PEER} is its median over the method's, in this run. What answers "
-        "with molecules has made their table as well as the image.",
+        "with molecules has made their table as well as the image. Levels and mean, which networks "
+        f"are given, are not in it: {about['levels_ms_per_frame']:.2f} ms a frame.",
         grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
         f"Published by the seed, on other hardware ({HARDWARE}; {FILM}); how its images were "
         "scaled and blurred is not stated, so its errors compare among themselves only. The layers "
@@ -52,6 +61,26 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _circumstances(about: dict[str, Any]) -> list[str]:
+    """What the classical methods were told, what was timed elsewhere, and what is not there."""
+    facts = about["facts"]
+    told = [f"{facts[name]:g} {unit} ({about['facts_from'][name]})" for name, unit in _FACTS]
+    parts = [
+        f"The classical methods know: {', '.join(told)}, {about['facts_from']['excess_noise']}."
+    ]
+    elsewhere = [
+        f"{method} on {sitting['machine']}"
+        for method, sitting in about["sittings"].items()
+        if sitting["machine"] != about["machine"]
+    ]
+    if elsewhere:
+        parts.append(f"Timed elsewhere: {', '.join(elsewhere)}.")
+    if about["left_out"]:
+        left_out = (f"{method} ({why})" for method, why in about["left_out"].items())
+        parts.append(f"Left out: {'; '.join(left_out)}.")
+    return parts
 
 
 def _errors(row: Row) -> list[str]:
