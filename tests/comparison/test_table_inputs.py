@@ -19,6 +19,7 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 from fakes.networks import MAP, write_network
 from fakes.table_command import table, words, write_compared_film
 from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_training.comparison.methods import network_files
 from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
 from smlm_training.networks import NETWORKS
 from smlm_training.simulation.film_files import POSITIONS
@@ -171,6 +172,7 @@ def test_networks_that_are_not_there_are_left_out(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(network_files, "TRAINED_FOLDER", tmp_path / "none")
     names = ["blank", "deep-storm@keras", "unet@onnx", "unet@server"]
     monkeypatch.setattr("smlm_training.comparison.methods.choice.default_methods", lambda: names)
     done = table(film, "--repeats", "1", "-o", "out")

@@ -14,6 +14,7 @@ from rich.table import Table
 from smlm_pipeline.errors import SettingError
 from smlm_training.comparison.bench_console import bench_console
 from smlm_training.comparison.bench_door import bench_door
+from smlm_training.comparison.quiet_tensorflow import load_tensorflow_quietly
 from smlm_training.comparison.speed.names import titled
 
 if TYPE_CHECKING:
@@ -34,13 +35,15 @@ def speed(
 ) -> None:
     """Time engines and networks side by side: ONNX Runtime, Triton, Keras, Deep-STORM."""
     with bench_door():
+        sizes = _sizes(sizes_px)
+        load_tensorflow_quietly()
         from smlm_training.comparison.machine import machine
         from smlm_training.comparison.speed.networks import networks_table
         from smlm_training.comparison.speed.run import Plan, measure
         from smlm_training.comparison.speed.speed_figure import write_speed_figure
         from smlm_training.comparison.speed.speed_markdown import speed_markdown
 
-        plan = Plan(_sizes(sizes_px), megapixels, rounds, networks, memory)
+        plan = Plan(sizes, megapixels, rounds, networks, memory)
         errors = Console(stderr=True)
         found = measure(plan, lambda what: errors.print(what))
         output.mkdir(parents=True, exist_ok=True)
