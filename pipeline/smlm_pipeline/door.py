@@ -36,7 +36,7 @@ def door(program: str = "recon-client") -> Iterator[None]:
     previous = [signal.signal(each, _terminate) for each in handled]
     try:
         yield
-    except (typer.Exit, BrokenPipeError):  # by _terminate; by whoever read our output
+    except (typer.Exit, BrokenPipeError):  # by a command; by whoever read our output
         raise
     except ReconError as error:
         _say(f"{program}: {error}")
@@ -63,4 +63,5 @@ def _say(message: str) -> None:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise typer.Exit(128 + number)
+    """Leave in a way that no library takes for an error of its own: Keras does ``typer.Exit``."""
+    raise SystemExit(128 + number)

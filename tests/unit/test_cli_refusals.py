@@ -13,6 +13,7 @@ import tifffile
 from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
 from fakes.transports import ComputingTransport
 from smlm_pipeline import render, scheduling
+from smlm_pipeline.door import door
 from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
 from smlm_pipeline.transport import PartialSum, Request
 
@@ -259,6 +260,19 @@ def test_a_signal_leaves_nothing(
     assert (result.exit_code, result.output) == (code, words)
     assert names(film.parent) == ["film.tif"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_library_that_makes_its_own_errors_of_all_others_does_not_swallow_a_signal() -> None:
+    def as_keras_does() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception as error:
+            raise type(error)("in its own words") from error
+
+    with pytest.raises(SystemExit) as ended, door():
+        as_keras_does()
+    assert ended.value.code == 143
 
 
 def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,8 @@ def bench_door(if_interrupted: str = "what was measured is lost") -> Iterator[No
             yield
         except (ReconError, BrokenPipeError):
             raise
-        except typer.Exit as error:
-            if error.exit_code > 128:  # a signal's, from the door
-                typer.echo(f"recon-bench: ended; {if_interrupted}", err=True)
+        except SystemExit:  # a signal's, from the door
+            typer.echo(f"recon-bench: ended; {if_interrupted}", err=True)
             raise
         except ModuleNotFoundError as error:
             raise SettingError(

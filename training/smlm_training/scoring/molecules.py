@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -40,6 +40,10 @@ class Molecules:
         """Those rows for which ``which`` (K,) is true."""
         return type(self)(*(getattr(self, column.name)[which] for column in fields(self)))
 
+    def later(self: _Table, frames: int) -> _Table:
+        """The same, so many frames later."""
+        return replace(self, frame=self.frame + frames)
+
 
 @dataclass(frozen=True)
 class Localisations(Molecules):
@@ -55,13 +59,14 @@ class Localisations(Molecules):
     probability: NDArray[np.float64]
 
 
-def stacked(tables: Iterable[Localisations]) -> Localisations:
+def stacked(tables: Iterable[_Table]) -> _Table:
     """One table (K,) of all, in their order; there is at least one."""
     tables = list(tables)
-    return Localisations(
+    kind = type(tables[0])
+    return kind(
         *(
             np.concatenate([getattr(each, column.name) for each in tables])
-            for column in fields(Localisations)
+            for column in fields(kind)
         )
     )
 

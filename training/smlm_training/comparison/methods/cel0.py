@@ -15,6 +15,7 @@ from smlm_training.comparison.methods.edges import PADDING_PX, extended, extende
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import ZOOM, Found, nothing_found
 from smlm_training.comparison.methods.imaging import Imaging
+from smlm_training.comparison.methods.side_by_side import side_by_side
 from smlm_training.comparison.methods.wavelet_background import wavelet_background
 from smlm_training.scoring.molecules import Molecules
 
@@ -79,10 +80,13 @@ class Cel0:
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
         """Brightness on the fine grid, summed, and groups of fine pixels as molecules."""
         photons = self._facts.photons(frames_adu)
+        signal = extended(photons - wavelet_background(photons)).astype(np.float32)
+        return side_by_side(self._solved, signal)
+
+    def _solved(self, signal: NDArray[np.float32]) -> Found:
         threshold = self._settings.faintest * self._facts.molecule_photons
         norm = float(self._imaging.column_norms.mean())
-        cost = np.full(len(frames_adu), (threshold * norm) ** 2 / 2)
-        signal = extended(photons - wavelet_background(photons)).astype(np.float32)
+        cost = np.full(len(signal), (threshold * norm) ** 2 / 2)
         solution = minimise(self._imaging, signal, cost, self._settings.iterations)
         inner = slice(ZOOM * PADDING_PX, -ZOOM * PADDING_PX)
         x = solution.x[:, inner, inner]

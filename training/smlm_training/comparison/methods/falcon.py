@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.network import available_cpus
 from smlm_training.comparison.methods.edges import PADDING_PX, extended, extended_shape
 from smlm_training.comparison.methods.falcon_deconvolution import deconvolve
 from smlm_training.comparison.methods.falcon_grid import Grid
@@ -21,6 +22,7 @@ from smlm_training.comparison.methods.falcon_settings import (
 )
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Found, histogram
+from smlm_training.comparison.methods.side_by_side import side_by_side
 from smlm_training.scoring.molecules import Molecules, in_field
 
 
@@ -53,11 +55,14 @@ class Falcon:
         shape_px = extended_shape(facts.shape_px)
         self._grid = Grid(shape_px, settings.coarse_zoom, self._sigma_px)
         self._loss = EM_LOSS if facts.excess_noise > 1 else 1.0
-        self.block_frames = BLOCK_FRAMES
+        self.block_frames = BLOCK_FRAMES * available_cpus()
         self.parameters: dict[str, Any] = {"sigma_px": self._sigma_px, **asdict(settings)}
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
-        """Molecules of a block of frames, and their histogram by photons."""
+        """Molecules of blocks of 20 frames, and their histogram by photons."""
+        return side_by_side(self._reconstruct, frames_adu, BLOCK_FRAMES)
+
+    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
         photons = extended(self._facts.photons(frames_adu) / self._loss)
         solved = deconvolve(photons.astype(np.float32), self._grid, self._settings)
         nodes = refine(

@@ -6,8 +6,6 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from smlm_pipeline.network import available_cpus
-
 Floats = NDArray[np.float32]
 
 
@@ -37,15 +35,15 @@ class Grid:
 
     def image(self, nodes: Floats) -> Floats:
         """What the camera sees of nodes: (N, zoom Y, zoom X) -> (N, Y, X)."""
-        spectrum = scipy.fft.rfft2(nodes, workers=available_cpus()) * self._transfer
-        seen: Floats = scipy.fft.irfft2(spectrum, self.shape, workers=available_cpus())
+        spectrum = scipy.fft.rfft2(nodes) * self._transfer
+        seen: Floats = scipy.fft.irfft2(spectrum, self.shape)
         return seen[:, self._middle :: self.zoom, self._middle :: self.zoom]
 
     def projected(self, frames: Floats) -> NDArray[np.complex64]:
         """Spectrum of h^T D^T y."""
         nodes = np.zeros((len(frames), *self.shape), np.float32)
         nodes[:, self._middle :: self.zoom, self._middle :: self.zoom] = frames
-        spectrum: NDArray[np.complex64] = scipy.fft.rfft2(nodes, workers=available_cpus())
+        spectrum: NDArray[np.complex64] = scipy.fft.rfft2(nodes)
         return spectrum * self._transfer
 
     def solved(
@@ -55,11 +53,11 @@ class Grid:
 
         D^T D, which would mix frequencies, is replaced by its mean, 1 / zoom^2.
         """
-        spectrum = scipy.fft.rfft2(split, workers=available_cpus())
+        spectrum = scipy.fft.rfft2(split)
         spectrum *= coupling
         spectrum += projected
         spectrum /= self._transfer**2 / np.float32(self.zoom**2) + coupling
-        solved: Floats = scipy.fft.irfft2(spectrum, self.shape, workers=available_cpus())
+        solved: Floats = scipy.fft.irfft2(spectrum, self.shape)
         return solved
 
 

@@ -14,8 +14,6 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from smlm_pipeline.network import available_cpus
-
 _NEGLIGIBLE = 1e-8
 """Share of the largest value of the transfer function; float32 does not see less."""
 
@@ -46,23 +44,23 @@ class Axis:
 
     def shrink(self, fine: Floats) -> Floats:
         """(..., zoom Y) -> (..., Y): what the camera's pixels see of fine ones."""
-        spectrum = scipy.fft.rfft(fine, workers=available_cpus())
+        spectrum = scipy.fft.rfft(fine)
         folded = np.zeros((*fine.shape[:-1], self._size // 2 + 1), np.complex64)
         for source, mirrored, transfer in self._folds:
             values = spectrum[..., source]
             np.conjugate(values, where=mirrored, out=values)
             values *= transfer
             folded += values
-        camera: Floats = scipy.fft.irfft(folded, self._size, workers=available_cpus())
+        camera: Floats = scipy.fft.irfft(folded, self._size)
         camera /= np.float32(self._zoom)
         return camera
 
     def spread(self, camera: Floats) -> Floats:
         """(..., Y) -> (..., zoom Y): the transpose of `shrink`."""
-        spectrum = scipy.fft.rfft(camera, workers=available_cpus())[..., self._repeated]
+        spectrum = scipy.fft.rfft(camera)[..., self._repeated]
         np.conjugate(spectrum, where=self._past_middle, out=spectrum)
         spectrum *= self._transposed
-        fine: Floats = scipy.fft.irfft(spectrum, self._fine, workers=available_cpus())
+        fine: Floats = scipy.fft.irfft(spectrum, self._fine)
         return fine
 
 

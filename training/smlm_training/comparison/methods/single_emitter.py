@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from smlm_training.comparison.methods.film_facts import FilmFacts
 from smlm_training.comparison.methods.found import Found, histogram
+from smlm_training.comparison.methods.side_by_side import side_by_side
 from smlm_training.comparison.methods.spot_detection import detect_spots
 from smlm_training.comparison.methods.spot_fit import Spots, fit_spots
 from smlm_training.scoring.molecules import Molecules, in_field
@@ -55,6 +56,9 @@ class SingleEmitter:
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
         """Fitted molecules of frames (N, Y, X), and how many lie in each fine pixel."""
+        return side_by_side(self._reconstruct, frames_adu)
+
+    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
         photons = self._facts.photons(frames_adu)
         frame, row, column = detect_spots(photons, self._settings.threshold)
         spots = fit_spots(self._windows(photons, frame, row, column), self._facts.sigma_px)

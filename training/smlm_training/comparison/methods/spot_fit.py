@@ -15,7 +15,9 @@ _SETTLED_PX = 1e-4
 _ROUNDING = 1e-12
 """Of a likelihood, by which it may be less than before."""
 _STEP_MAX_PX = 0.5
-_MEAN_MIN = 0.05
+_DARK = 0.01
+"""Photons of background below which it is held where it would become negative."""
+_MEAN_MIN = 1e-3
 """Least expected photons of a pixel, so that the likelihood stays finite."""
 
 
@@ -78,22 +80,26 @@ def _climbed(windows: Values, start: Values) -> Values:
         higher = likelihood >= highest[left] - _ROUNDING * np.abs(likelihood)
         taken = left[higher]
         best[:, taken], highest[taken] = trial[:, taken], likelihood[higher]
-        step[:, taken] = _step(windows[taken], mean[higher], slopes[:, higher])
+        step[:, taken] = _step(windows[taken], mean[higher], slopes[:, higher], best[3, taken])
         length[left] = np.where(higher, np.minimum(2 * length[left], 1), length[left] / 2)
-        settled[left] = (np.abs(step[:, left]) * length[left])[[0, 1, 4]].max(axis=0) < _SETTLED_PX
+        settled[left] = np.abs(step[:, left])[[0, 1, 4]].max(axis=0) < _SETTLED_PX
         trial[:, left] = _moved(best[:, left], step[:, left] * length[left])
     return np.vstack([best, settled])
 
 
-def _step(windows: Values, mean: Values, slopes: Values) -> Values:
-    """One round of Fisher scoring, (5, K)."""
+def _step(windows: Values, mean: Values, slopes: Values, background: Values) -> Values:
+    """One round of Fisher scoring, (5, K); a background that would leave no light is held."""
     gradient = np.einsum("kij,pkij->kp", windows / mean - 1, slopes)
     information = np.einsum("pkij,qkij->kpq", slopes / mean, slopes)
     diagonal = np.einsum("kpp->kp", information)
     diagonal *= 1 + 1e-6  # keeps what is flat in one direction solvable
     diagonal += 1e-12
-    step: Values = np.linalg.solve(information, gradient[:, :, None])[:, :, 0].T
-    return step
+    step: Values = np.linalg.solve(information, gradient[:, :, None])[:, :, 0]
+    held = (background < _DARK) & (background + step[:, 3] < background / 2)
+    information[held, 3, :] = information[held, :, 3] = gradient[held, 3] = 0
+    information[held, 3, 3] = 1
+    step[held] = np.linalg.solve(information[held], gradient[held][:, :, None])[:, :, 0]
+    return step.T
 
 
 def _moved(fit: Values, step: Values) -> Values:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smlm_training.comparison.machine import machine
 from smlm_training.comparison.methods.choice import Choice
 from smlm_training.comparison.methods.registry import Sources, is_kept, opened
+from smlm_training.comparison.table.earlier_table import rows_in
 from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.passes import Keeping, Result, Timing, pass_over
 from smlm_training.comparison.table.scores import Row, by_chance, rows
@@ -37,6 +38,8 @@ def compare(
 ) -> list[Row]:
     """Run what has not been run yet, method by method; the table is written anew after each.
 
+    A table that lies in the folder keeps its place until the new one has as many rows.
+
     Parameters
     ----------
     film : ComparedFilm
@@ -55,6 +58,7 @@ def compare(
         Told what the user should know beside.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    rows_there = rows_in(folder)
     told_before = about(film, choice.left_out)
     results: list[Result] = []
     table: list[Row] = []
@@ -68,15 +72,15 @@ def compare(
             results.append(pass_over(name, method, film, keeping, timing, told))
         table = rows(results, film)
         sittings = {each.name: asdict(each.sitting) for each in results}
-        _write_tables(folder, table, {**told_before, "sittings": sittings})
+        if len(table) >= min(rows_there, len(choice.names)):
+            _write_tables(folder, table, {**told_before, "sittings": sittings})
     truth = film.truth()
     images = {"wide field": film.widefield(), **_shown(results)}
-    captions = {
-        row.method.partition("@")[0].replace("widefield", "wide field"): "NMSE "
-        + " / ".join(f"{each:.1f}" for each in row.image.nmse_percent)
-        + " %"
-        for row in table
-    }
+    captions: dict[str, str] = {}
+    for row in table:
+        title = "wide field" if row.method == "widefield" else row.method.partition("@")[0]
+        errors = " / ".join(f"{each:.1f}" for each in row.image.nmse_percent)
+        captions.setdefault(title, f"NMSE {errors} %")
     write_table_figure(
         folder / "figure.png", images, truth, fine_nm=film.fine_nm, captions=captions
     )
@@ -85,8 +89,6 @@ def compare(
 
 def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
     """What a table says of its film and machine before it has rows; no folder of this machine."""
-    facts = asdict(film.facts)
-    del facts["mean_adu"]
     return {
         "film": film.name,
         "sha256": film.sha256,
@@ -96,7 +98,7 @@ def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
         "molecules_outside": asdict(film.outside),
         "fine_nm": film.fine_nm,
         "levels_ms_per_frame": film.levels_ms_per_frame,
-        "facts": {name: np.asarray(value).tolist() for name, value in facts.items()},
+        "facts": film.told(),
         "facts_from": dict(film.facts_from),
         "machine": machine(),
         "chance_jaccard": [each.jaccard for each in by_chance(film)],

@@ -10,6 +10,8 @@ from typing import Any
 from smlm_pipeline.errors import OutputError
 from smlm_training.comparison.table.film import ComparedFilm
 
+TABLE = "table.json"
+
 _WHAT_TO_DO = "take another folder with -o, or give --overwrite (kept results stay in any case)"
 
 
@@ -45,7 +47,7 @@ def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) ->
     OutputError
         If the table there may not be replaced.
     """
-    path = folder / "table.json"
+    path = folder / TABLE
     if not path.exists():
         return
     try:
@@ -60,10 +62,20 @@ def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) ->
         raise OutputError(f"{path} is {what}: {reason}; {_WHAT_TO_DO}")
 
 
+def rows_in(folder: Path) -> int:
+    """Rows of the table in a folder; 0 without one."""
+    try:
+        return len(json.loads((folder / TABLE).read_text(encoding="utf-8"))["rows"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
 def _difference(there: dict[str, Any], film: ComparedFilm, lost: Sequence[str]) -> str:
     """What would be lost, in words; none if nothing is."""
     if [film.first_frame, film.first_frame + len(film.frames_adu)] != there["frames"]:
         return "other frames than these"
     if film.sha256 != there["sha256"]:
         return "another film than this one, or other positions"
+    if film.told() != there["facts"]:
+        return "made with other facts of optics and camera than these"
     return f"the new one would lack {', '.join(lost)}" if lost else ""

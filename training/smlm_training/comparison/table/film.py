@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +55,18 @@ class ComparedFilm:
         """Of the frames alone: all that methods see."""
         return hashlib.sha256(self.frames_adu.tobytes()).hexdigest()
 
+    def told(self) -> dict[str, Any]:
+        """The facts, for JSON; the mean is an image."""
+        told = asdict(self.facts)
+        del told["mean_adu"]
+        return {name: np.asarray(value).tolist() for name, value in told.items()}
+
     @property
     def sha256(self) -> str:
         """Of the frames and the positions."""
         total = hashlib.sha256(self.frames_adu.tobytes())
-        total.update(self.true.y_nm.tobytes() + self.true.x_nm.tobytes())
+        for column in (self.true.frame, self.true.y_nm, self.true.x_nm):
+            total.update(column.tobytes())
         return total.hexdigest()
 
     @property

@@ -18,7 +18,7 @@ from smlm_training.comparison.machine import machine
 from smlm_training.comparison.methods.found import Method
 from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.kept_files import Arrays, KeptFile, kept_files
-from smlm_training.scoring.molecules import Molecules
+from smlm_training.scoring.molecules import Molecules, stacked
 
 _SAVED_EVERY_S = 15.0
 """Between two saved states of a method, which is saved when it is interrupted as well."""
@@ -139,8 +139,12 @@ def pass_over(
 
 
 def _prepare(method: Method, film: ComparedFilm, prepared: bool) -> None:
-    if not prepared:
-        method.reconstruct(film.frames_adu[: method.block_frames])
+    """One block of each length: what a network does once for every shape is not its speed."""
+    if prepared:
+        return
+    method.reconstruct(film.frames_adu[: method.block_frames])
+    if shorter := len(film.frames_adu) % method.block_frames:
+        method.reconstruct(film.frames_adu[-shorter:])
 
 
 def _first_result(
@@ -155,7 +159,7 @@ def _first_result(
         name,
         method.parameters,
         np.maximum(state.image, 0),
-        _joined(state.molecules) if state.localises else None,
+        stacked(state.molecules) if state.localises else None,
         (1e3 * state.seconds / len(film.frames_adu),),
         Sitting(state.machine, (_now(),)),
     )
@@ -188,7 +192,7 @@ def _next_block(method: Method, film: ComparedFilm, state: _State) -> _State:
     started = time.perf_counter()
     found = method.reconstruct(block)
     seconds = time.perf_counter() - started
-    later = [] if found.molecules is None else [_later(found.molecules, state.frames)]
+    later = [] if found.molecules is None else [found.molecules.later(state.frames)]
     return replace(
         state,
         frames=state.frames + len(block),
@@ -242,18 +246,6 @@ def _key(name: str, method: Method, film: ComparedFilm) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _later(molecules: Molecules, frames: int) -> Molecules:
-    return Molecules(molecules.frame + frames, molecules.y_nm, molecules.x_nm)
-
-
-def _joined(tables: list[Molecules]) -> Molecules:
-    columns = (
-        np.concatenate([getattr(table, column.name) for table in tables])
-        for column in fields(Molecules)
-    )
-    return Molecules(*columns)
-
-
 def _arrays(image: NDArray[np.float64], molecules: Molecules | None) -> Arrays:
     if molecules is None:
         return {"image": image}
@@ -294,7 +286,7 @@ def _read(whole: KeptFile, name: str, method: Method) -> Result | None:
 
 def _save(partial: KeptFile | None, state: _State) -> None:
     if partial is not None:
-        molecules = _joined(state.molecules) if state.localises else None
+        molecules = stacked(state.molecules) if state.localises else None
         progress = {name: np.array(getattr(state, name)) for name in _PROGRESS}
         partial.write({**_arrays(state.image, molecules), **progress})
 

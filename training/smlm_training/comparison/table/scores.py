@@ -93,8 +93,13 @@ def rows(results: Sequence[Result], film: ComparedFilm) -> list[Row]:
     return [_row(each, film, truth, medians.get(PEER)) for each in results]
 
 
-def by_chance(film: ComparedFilm) -> tuple[DetectionScore, DetectionScore]:
-    """What a perfect table of the wrong frames scores, at both tolerances: that of the next one."""
+def by_chance(film: ComparedFilm) -> tuple[DetectionScore, ...]:
+    """What a perfect table of the wrong frames scores, at both tolerances: that of the next one.
+
+    Nothing of a single frame, which has no other.
+    """
+    if len(film.frames_adu) < 2:
+        return ()
     shifted = replace(film.true, frame=(film.true.frame + 1) % len(film.frames_adu))
     return detection_score(shifted, film.true), detection_score(shifted, film.true, NEAR_NM)
 

@@ -28,6 +28,7 @@ _SPEED = (
 _PUBLISHED = ("published by the seed", "NMSE %", "PSNR dB", "ms a frame", "stands beside")
 
 _FACTS = (
+    ("pixel_size_nm", "nm a camera pixel"),
     ("sigma_px", "px sigma"),
     ("molecule_photons", "photons a molecule"),
     ("adu_per_photon", "ADU a photon"),
@@ -46,8 +47,8 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
         "formulas each image is divided by its maximum, a convention of ours, as the seed states "
         "none. Molecules are paired frame by frame within 250 nm; for the second index, 100; "
-        "the field's rim included. By chance, the truth of the next frame paired so, the index is "
-        f"{_several([100 * each for each in about['chance_jaccard']])} %.",
+        f"the field's rim included.{_by_chance(about)} Molecules are of the runtimes that "
+        "answer with them.",
         grid(_ERRORS, _merged([_errors(row) for row in table])),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
         f"their range. Times {PEER} is its median over the method's, in this run. What answers "
@@ -61,6 +62,13 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _by_chance(about: dict[str, Any]) -> str:
+    if not about["chance_jaccard"]:
+        return ""
+    told = _several([100 * each for each in about["chance_jaccard"]])
+    return f" By chance, the truth of the next frame paired so, the index is {told} %."
 
 
 def _circumstances(about: dict[str, Any]) -> list[str]:
@@ -95,12 +103,12 @@ def _errors(row: Row) -> list[str]:
         f"{row.image.sum_ratio:.3f}" if row.counts_molecules else "-",
         *(
             ["-"] * 4
-            if found is None or not found.pairs
+            if found is None
             else [
                 _jaccard(found, row.near_molecules),
                 f"{100 * found.recall:.1f}",
-                f"{100 * found.precision:.1f}",
-                f"{found.rmse_nm:.1f}",
+                f"{100 * found.precision:.1f}" if found.found else "-",
+                f"{found.rmse_nm:.1f}" if found.pairs else "-",
             ]
         ),
     ]
