@@ -154,7 +154,7 @@ def test_films_of_several_lengths_make_a_line_of_each_engine() -> None:
     films = [FilmTime("a", 4, 64, frames, 0.5 + frames / 100) for frames in (10, 20, 40)]
     (found,) = lines_against_frames([*films, FilmTime("once", 0, 64, 10, 1.0)])
     assert (found.slope, found.offset) == pytest.approx((0.01, 0.5))
-    assert as_words(found) == "0.50 s + 10.00 ms for each frame"
+    assert as_words(found) == "10.00 ms for each frame +0.50 s"
 
 
 def test_shares_are_of_the_fastest_direct_batch() -> None:
@@ -167,7 +167,7 @@ def test_shares_are_of_the_fastest_direct_batch() -> None:
     assert len(waited) == 4  # once before it is timed
 
 
-@pytest.mark.parametrize("sizes", ["", "8", "64,x"])
+@pytest.mark.parametrize("sizes", ["", "8", "64,x", "\u00b2"])
 def test_sizes_that_make_no_sense_are_refused(sizes: str) -> None:
     done = CliRunner().invoke(bench_cli.app, ["speed", "--sizes-px", sizes])
     assert done.exit_code == 2

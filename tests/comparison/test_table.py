@@ -231,3 +231,19 @@ def test_a_missing_package_is_named(
     done = table(film, "--methods", "blank", "-o", tmp_path)
     assert done.exit_code == 2
     assert "pip install 'smlm-recon[bench]'" in done.stderr
+
+
+@pytest.mark.parametrize("frames", ["2:3", "2:4", "2:5"])
+def test_what_chance_scores_is_that_of_other_frames(
+    film: Path, tmp_path: Path, frames: str
+) -> None:
+    words = ["-o", tmp_path, "--methods", "blank", "--repeats", "1", "--frames", frames]
+    assert table(film, *words).exit_code == 0
+    chance = json.loads((tmp_path / "table.json").read_text())["chance_jaccard"]
+    markdown = (tmp_path / "table.md").read_text()
+    if frames == "2:3":
+        assert chance == []
+        assert "By chance" not in markdown
+    else:
+        assert 0 < chance[1] < chance[0] < 0.8
+        assert f"the index is {100 * chance[0]:.1f} / {100 * chance[1]:.1f} %" in markdown

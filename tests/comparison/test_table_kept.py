@@ -185,3 +185,26 @@ def test_a_table_of_another_film_is_not_replaced_unasked(film: Path, tmp_path: P
     (tmp_path / "out" / "table.json").write_text("[]")
     assert "is something else: it is no table of" in table(film, *words).stderr
     assert table(film, *words, "--overwrite").exit_code == 0
+
+
+def test_a_table_made_with_other_facts_is_not_replaced_unasked(film: Path, tmp_path: Path) -> None:
+    words = ["-o", tmp_path, "--methods", "blank", "--repeats", "1"]
+    assert table(film, *words).exit_code == 0
+    refused = table(film, *words, "--sigma-px", "1.3")
+    assert refused.exit_code == 7
+    assert "made with other facts of optics and camera than these" in refused.stderr
+
+
+def test_a_table_keeps_its_place_until_the_new_one_has_as_many_rows(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["-o", tmp_path, "--methods", "blank,widefield,single-emitter", "--repeats", "1"]
+    assert table(film, *words).exit_code == 0
+    before = (tmp_path / "table.json").read_text()
+
+    def stopped(_facts: FilmFacts) -> Method:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(registry.CLASSICAL, "single-emitter", stopped)
+    assert table(film, *words).exit_code == 130
+    assert (tmp_path / "table.json").read_text() == before

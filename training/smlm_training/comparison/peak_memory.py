@@ -28,7 +28,16 @@ def peak_kib(pid: int | str = "self") -> int:
 
 
 def peak_kib_of_all(pid: int) -> int:
-    """Of a process and all that it started, added up; pages that they share count in each."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    """Of a process and all that it started, added up; pages that they share count in each.
+
+    Raises
+    ------
+    ReconError
+        As ``peak_kib``.
+    """
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    except OSError as error:
+        raise ReconError(f"process {pid} does not tell what it started: {error}") from error
     return peak_kib(pid) + sum(peak_kib_of_all(child) for child in children)

@@ -7,7 +7,7 @@ float16's eleven bits, so that the file packs to half its size. It stays a Keras
 
 from __future__ import annotations
 
-import shutil
+import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -27,19 +27,20 @@ def ship(
         Path, typer.Option("-o", "--output", help="Where the networks lie.")
     ] = TRAINED_FOLDER,
 ) -> None:
-    """Round, pack, and copy the manifest."""
-    recipe = start_from_run(run).manifest["recipe"]
+    """Round, pack, and say so in the manifest."""
+    manifest = start_from_run(run).manifest
     network = keras.saving.load_model(run / NETWORK_FILE)
     network.set_weights(
         [each.astype(np.float16).astype(np.float32) for each in network.get_weights()]
     )
-    shipped = folder / recipe["network"]
+    shipped = folder / manifest["recipe"]["network"]
     shipped.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         saved = Path(scratch) / NETWORK_FILE
         network.save(saved)
         _repack(saved, shipped / NETWORK_FILE)
-    shutil.copyfile(run / MANIFEST_FILE, shipped / MANIFEST_FILE)
+    told = json.dumps({**manifest, "weights_rounded_to": "float16"}, indent=2)
+    (shipped / MANIFEST_FILE).write_text(told + "\n", encoding="utf-8")
     typer.echo(f"{shipped}: {(shipped / NETWORK_FILE).stat().st_size / 1e6:.1f} MB")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ from smlm_training.comparison.speed.names import titled
 
 if TYPE_CHECKING:
     from smlm_training.comparison.speed.run import Measured
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def speed(
@@ -61,7 +64,8 @@ def speed(
 
 
 def _sizes(sizes_px: str) -> tuple[int, ...]:
-    sizes = tuple(int(each) if each.strip().isdigit() else 0 for each in sizes_px.split(","))
+    words = [each.strip() for each in sizes_px.split(",")]
+    sizes = tuple(dict.fromkeys(int(word) if _NUMBER.fullmatch(word) else 0 for word in words))
     if not all(16 <= size <= 2048 for size in sizes):
         raise SettingError(f"sizes are {sizes_px!r}; expected edges of 16 to 2048, as in 64,256")
     return sizes

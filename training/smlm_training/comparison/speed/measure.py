@@ -64,12 +64,7 @@ class Line:
 
 def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
     """All contenders in turn, so many times over, after one run each that warms caches."""
-    times_s: list[list[float]] = [[] for _ in found]
-    for contender in found:
-        contender.work()
-    for _ in range(rounds):
-        for contender, seconds in zip(found, times_s, strict=True):
-            seconds.append(seconds_of(contender))
+    times_s = seconds_in_turn(found, rounds)
     ms = [
         [1e3 * each / contender.frames for each in seconds]
         for contender, seconds in zip(found, times_s, strict=True)
@@ -93,11 +88,17 @@ def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
     ]
 
 
-def seconds_of(contender: Contender) -> float:
-    """One run."""
-    started = time.perf_counter()
-    contender.work()
-    return time.perf_counter() - started
+def seconds_in_turn(found: Sequence[Contender], rounds: int) -> list[list[float]]:
+    """Seconds of each in each round, after one run each that warms caches."""
+    times_s: list[list[float]] = [[] for _ in found]
+    for contender in found:
+        contender.work()
+    for _ in range(rounds):
+        for contender, seconds in zip(found, times_s, strict=True):
+            started = time.perf_counter()
+            contender.work()
+            seconds.append(time.perf_counter() - started)
+    return times_s
 
 
 def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -> Line:

@@ -17,7 +17,6 @@ from smlm_pipeline.triton import TritonTransport
 from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 from smlm_training.comparison.methods.network_files import keras_network
 from smlm_training.comparison.speed.contenders import (
-    Contender,
     Engines,
     contenders,
     peer_frames,
@@ -30,7 +29,7 @@ from smlm_training.comparison.speed.measure import (
     best_batches,
     lines_against_frames,
     lines_against_pixels,
-    seconds_of,
+    seconds_in_turn,
     timed,
 )
 from smlm_training.comparison.speed.memory import Peak, peak_of, server_peak
@@ -133,15 +132,12 @@ def _films(plan: Plan, speeds: Sequence[Speed], engines: Engines, folder: Path) 
     found = []
     for times in _LENGTHS:
         film = write_film(folder / f"length-{times}.tif", times * shortest, size_px)
-        for each in contenders(film, size_px, engines, times):
-            if each.batch == best[each.name]:
-                took_s = _median_s(each, plan.rounds)
-                found.append(FilmTime(each.name, each.batch, size_px, each.frames, took_s))
+        listed = contenders(film, size_px, engines, times)
+        listed = [each for each in listed if each.batch == best[each.name]]
+        for each, seconds in zip(listed, seconds_in_turn(listed, plan.rounds), strict=True):
+            median_s = statistics.median(seconds)
+            found.append(FilmTime(each.name, each.batch, size_px, each.frames, median_s))
     return found
-
-
-def _median_s(contender: Contender, rounds: int) -> float:
-    return statistics.median(seconds_of(contender) for _ in range(rounds))
 
 
 def _frames(plan: Plan, size_px: int) -> int:

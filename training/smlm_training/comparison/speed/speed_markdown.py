@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
     """Speeds of the best batches, fitted lines, and peaks of memory."""
     parts = [
-        f"{machine}. Films of {plan.megapixels:g} megapixels, Deep-STORM on their first frames; "
-        f"all in turn and with all threads, the median of {plan.rounds} rounds and their range, of "
-        "several batch sizes the fastest. The limit is the faster one of the two ways of calling "
-        "ONNX Runtime on frames in memory.",
+        f"{machine}. Films of about {plan.megapixels:g} megapixels, of 16 frames at least, and "
+        f"Deep-STORM on their first frames; all in turn and with all threads, the median of rounds "
+        f"({plan.rounds}) and their range, of several batch sizes the fastest. The limit is the "
+        "faster one of the two ways of calling ONNX Runtime on frames in memory.",
         grid(
             ("px", "engine", "frames", "ms a frame", "range", "of the limit", "times Deep-STORM"),
             [
@@ -32,7 +32,7 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
                 for each in best_batches(found.speeds)
             ],
         ),
-        f"Times Deep-STORM: the time of {PEER_KERAS}, over this one's.",
+        f"Times Deep-STORM: the fastest time of {PEER_KERAS}, over this one's.",
         "Straight lines by least squares: of ms a frame against its pixels, and of a film's time "
         f"against its frames ({min(plan.sizes_px)} x {min(plan.sizes_px)} pixels).",
         grid(
@@ -74,5 +74,5 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
 def as_words(line: Line) -> str:
     """In units that give readable numbers; lines are in ms and pixels, or seconds and frames."""
     if line.against == AGAINST_PIXELS:
-        return f"{line.offset:.2f} ms + {1e3 * line.slope:.3g} ms for each 1,000 pixels"
-    return f"{line.offset:.2f} s + {1e3 * line.slope:.2f} ms for each frame"
+        return f"{1e3 * line.slope:.3g} ms for each 1,000 pixels {line.offset:+.2f} ms"
+    return f"{1e3 * line.slope:.2f} ms for each frame {line.offset:+.2f} s"
