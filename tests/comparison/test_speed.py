@@ -91,7 +91,9 @@ def test_peak_memory_is_told_of_every_engine_and_of_the_server(
 ) -> None:
     monkeypatch.setitem(NETWORKS, "deep-storm", _small_map)
     plan = Plan((16,), 0.01, 1, networks=False, memory=True)
-    peaks = measure(plan, lambda _: None).peaks
+    kept: list[int] = []
+    peaks = measure(plan, lambda _: None, lambda found: kept.append(len(found.peaks))).peaks
+    assert kept == [0, 0, len(peaks)]  # after the only size, the lengths, and memory
     mib = {(each.name, each.frames): each.mib for each in peaks}
     film = {(name, frames) for name in (LOCAL, CLIENT) for frames in (39, 156)}
     assert set(mib) == film | {

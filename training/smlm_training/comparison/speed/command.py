@@ -48,12 +48,17 @@ def speed(
 
         plan = Plan(sizes, megapixels, rounds, networks, memory)
         errors = Console(stderr=True)
-        found = measure(plan, lambda what: errors.print(what))
         output.mkdir(parents=True, exist_ok=True)
-        told = {"machine": machine(), "plan": asdict(plan), **asdict(found)}
-        (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        (output / "speed.md").write_text(speed_markdown(found, plan, machine()), encoding="utf-8")
-        write_speed_figure(output / "speed.png", found, machine())
+
+        def keep(found: Measured) -> None:
+            told = {"machine": machine(), "plan": asdict(plan), **asdict(found)}
+            (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            text = speed_markdown(found, plan, machine())
+            (output / "speed.md").write_text(text, encoding="utf-8")
+            write_speed_figure(output / "speed.png", found, machine())
+
+        found = measure(plan, lambda what: errors.print(what), keep)
+        keep(found)
         console = bench_console()
         typer.echo(machine())
         console.print(_speeds_table(found))

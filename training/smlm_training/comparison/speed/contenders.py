@@ -29,9 +29,9 @@ from smlm_training.simulation.presets import preset_film
 BATCHES = {LIMIT: (1, 4, 16), SIDE_BY_SIDE: (32,), KERAS: (1, 16), PEER_ONNX: (1, 4)}
 """Frames given at once to what takes frames from memory."""
 
-PEER_FRAMES = {128: 4, 512: 1}
+PEER_FRAMES = {128: 4, 256: 1}
 """Of a film up to this size that Deep-STORM is timed on, fifty times slower as it is; on frames
-that are larger still, its layers on the fine grid take tens of gigabytes."""
+of 512 pixels its layers on the fine grid take more than the 24 GiB of a developer's machine."""
 
 _SIMULATED_FRAMES = 32
 

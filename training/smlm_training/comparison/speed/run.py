@@ -81,8 +81,18 @@ class Measured:
     served: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
-def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
-    """Measure everything of the plan; ``tell`` is given a line before each part."""
+def measure(plan: Plan, tell: Callable[[str], None], keep: Callable[[Measured], None]) -> Measured:
+    """Measure everything of the plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is measured.
+    tell : callable
+        Given a line before each part.
+    keep : callable
+        Given what there is after each part, so that a run that ends early is not lost.
+    """
     found = Measured()
     with _opened() as (folder, engines, server):
         for size_px in plan.sizes_px:
@@ -98,12 +108,16 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> Measured:
                 for name, seconds in served_s(server).items()
             }
             found.stages[size_px] = stage_costs(film, engines.network, folder)
+            found.lines = lines_against_pixels(found.speeds)
+            keep(found)
         tell("seconds against frames")
         found.films = _films(plan, found.speeds, engines, folder)
-        found.lines = lines_against_pixels(found.speeds) + lines_against_frames(found.films)
+        found.lines += lines_against_frames(found.films)
+        keep(found)
         if plan.memory:
             tell("memory")
             found.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(plan, engines, folder)
+            keep(found)
     if plan.networks:
         tell("networks")
         found.networks = network_speeds(plan.rounds)

@@ -65,10 +65,10 @@ def write_speed_figure(path: Path, found: Measured, title: str) -> None:
     left.set(xscale="log", yscale="log", xlabel="pixels of a frame", ylabel="ms a frame")
     left.set_xticks([size**2 for size in sizes], [f"{size} x {size}" for size in sizes])
     left.set_title("a frame", fontsize=10)
-    right.set(xscale="log", yscale="log", xlabel="frames of a film", ylabel="seconds")
-    right.set_title(f"films of {sizes[0]} x {sizes[0]} pixels", fontsize=10)
-    lengths = sorted({each.frames for each in found.films})
-    right.set_xticks(lengths, [str(each) for each in lengths], rotation=45)
+    if lengths := sorted({each.frames for each in found.films}):
+        right.set(xscale="log", yscale="log", xlabel="frames of a film", ylabel="seconds")
+        right.set_title(f"films of {sizes[0]} x {sizes[0]} pixels", fontsize=10)
+        right.set_xticks(lengths, [str(each) for each in lengths], rotation=45)
     for axes in (left, right):
         axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
