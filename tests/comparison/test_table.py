@@ -102,7 +102,8 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
     markdown = (tmp_path / "table.md").read_text()
     assert "other hardware (NVIDIA RTX 3090" in markdown
     assert str(tmp_path) not in markdown
-    assert "The classical methods know: 1.1 px sigma (told)" in markdown
+    assert "The classical methods know: 100 nm a camera pixel" in markdown
+    assert ", 1.1 px sigma (told), 1500 photons a molecule (told), " in markdown
     assert "| unet@keras, @onnx, @triton | " in markdown
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 

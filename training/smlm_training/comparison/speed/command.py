@@ -37,7 +37,7 @@ def speed(
     ),
 ) -> None:
     """Time engines and networks side by side: ONNX Runtime, Triton, Keras, Deep-STORM."""
-    with bench_door():
+    with bench_door(f"{output} has what was measured until then"):
         sizes = _sizes(sizes_px)
         load_tensorflow_quietly()
         from smlm_training.comparison.machine import machine
@@ -55,7 +55,8 @@ def speed(
             (output / "speed.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
             text = speed_markdown(found, plan, machine())
             (output / "speed.md").write_text(text, encoding="utf-8")
-            write_speed_figure(output / "speed.png", found, machine())
+            if found.speeds:
+                write_speed_figure(output / "speed.png", found, machine())
 
         found = measure(plan, lambda what: errors.print(what), keep)
         keep(found)

@@ -50,7 +50,7 @@ class FilmTime:
 
 @dataclass(frozen=True)
 class Line:
-    """A least-squares line: value = ``offset`` + ``slope`` x; ``r2`` is the share it explains.
+    """Value = ``offset`` + ``slope`` x; ``r2`` is the share that it explains.
 
     ``against`` is ``AGAINST_PIXELS`` or ``AGAINST_FRAMES``, which also says the units.
     """
@@ -102,8 +102,11 @@ def seconds_in_turn(found: Sequence[Contender], rounds: int) -> list[list[float]
 
 
 def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -> Line:
-    """The line through some points, at least two of them."""
-    slope, offset = np.polyfit(x, values, 1)
+    """The line of the least relative errors through some points, at least two of them.
+
+    Times reach over two orders of magnitude; absolute errors would be those of the largest alone.
+    """
+    slope, offset = np.polyfit(x, values, 1, w=1 / np.maximum(values, 1e-9))
     left = np.asarray(values) - (slope * np.asarray(x) + offset)
     spread = float(np.sum((np.asarray(values) - np.mean(values)) ** 2))
     r2 = 1 - float(left @ left) / spread if spread else 1.0

@@ -95,6 +95,10 @@ def measure(plan: Plan, tell: Callable[[str], None], keep: Callable[[Measured], 
     """
     found = Measured()
     with _opened() as (folder, engines, server):
+        if plan.memory:  # first, while this process holds little of what there is
+            tell("memory")
+            found.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(plan, engines, folder)
+            keep(found)
         for size_px in plan.sizes_px:
             frames = _frames(plan, size_px)
             tell(f"{frames} frames of {size_px} x {size_px} pixels")
@@ -114,10 +118,6 @@ def measure(plan: Plan, tell: Callable[[str], None], keep: Callable[[Measured], 
         found.films = _films(plan, found.speeds, engines, folder)
         found.lines += lines_against_frames(found.films)
         keep(found)
-        if plan.memory:
-            tell("memory")
-            found.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(plan, engines, folder)
-            keep(found)
     if plan.networks:
         tell("networks")
         found.networks = network_speeds(plan.rounds)

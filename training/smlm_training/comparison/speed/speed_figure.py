@@ -72,8 +72,9 @@ def write_speed_figure(path: Path, found: Measured, title: str) -> None:
     for axes in (left, right):
         axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
+        axes.yaxis.set_minor_formatter("")
         axes.grid(alpha=0.3)
-    page.suptitle(f"{title}. Lines: least squares", fontsize=9, wrap=True)
+    page.suptitle(f"{title}. Lines: fits", fontsize=9, wrap=True)
     page.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     page.savefig(path, dpi=120)
 

@@ -33,7 +33,8 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
             ],
         ),
         f"Times Deep-STORM: the fastest time of {PEER_KERAS}, over this one's.",
-        "Straight lines by least squares: of ms a frame against its pixels, and of a film's time "
+        "Straight lines of the least relative errors: of ms a frame against its pixels, and of a "
+        "film's time "
         f"against its frames ({min(plan.sizes_px)} x {min(plan.sizes_px)} pixels).",
         grid(
             ("engine", "line", "R2"),
