@@ -30,8 +30,8 @@ BATCHES = {LIMIT: (1, 4, 16), SIDE_BY_SIDE: (32,), KERAS: (1, 16), PEER_ONNX: (1
 """Frames given at once to what takes frames from memory."""
 
 PEER_FRAMES = {128: 4, 256: 1}
-"""Of a film up to this size that Deep-STORM is timed on, fifty times slower as it is; on frames
-of 512 pixels its layers on the fine grid take more than the 24 GiB of a developer's machine."""
+"""Of a film up to this size that Deep-STORM is timed on, fifty times slower as it is; a frame of
+512 pixels takes some 11 GiB, which did not fit beside the others in 24 GiB."""
 
 _SIMULATED_FRAMES = 32
 
