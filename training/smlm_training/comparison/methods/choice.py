@@ -23,7 +23,7 @@ class Choice:
 
 
 def default_methods() -> list[str]:
-    """Names of all that the issue's table has."""
+    """Names of all that a table has unless some are named."""
     names = list(CLASSICAL_NAMES)
     for network in NETWORKS:
         names += [f"{network}@keras", f"{network}@onnx"]

@@ -16,15 +16,13 @@ from smlm_training.comparison.methods.registry import Sources, is_kept, opened
 from smlm_training.comparison.table.earlier_table import rows_in
 from smlm_training.comparison.table.film import ComparedFilm
 from smlm_training.comparison.table.passes import Keeping, Result, Timing, pass_over
-from smlm_training.comparison.table.scores import Row, by_chance, rows
+from smlm_training.comparison.table.scores import BASELINES, Row, by_chance, rows
 from smlm_training.comparison.table.table_figure import write_table_figure
 from smlm_training.comparison.table.table_files import table_csv, table_json
 from smlm_training.comparison.table.table_markdown import table_markdown
 
 RESULTS = "methods"
 """Folder of the methods' results, beside the table."""
-
-_BASELINES = ("blank", "widefield")
 
 
 def compare(
@@ -110,7 +108,7 @@ def _shown(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
     """One image for each network, whatever ran it, and one for each other method."""
     shown: dict[str, NDArray[np.float64]] = {}
     for result in results:
-        if result.name not in _BASELINES:
+        if result.name not in BASELINES:
             shown.setdefault(result.name.partition("@")[0], result.image)
     return shown
 

@@ -24,7 +24,7 @@ from smlm_training.scoring.evaluate import (
     score,
 )
 
-_BASELINES = ("blank", "widefield")
+BASELINES = ("blank", "widefield")
 _IN_PHOTONS = ("cel0", "falcon")
 
 NEAR_NM = 100.0
@@ -58,7 +58,7 @@ class Row:
     @property
     def reconstructs(self) -> bool:
         """False of baselines, whose times say nothing."""
-        return self.method not in _BASELINES
+        return self.method not in BASELINES
 
     @property
     def counts_molecules(self) -> bool:
