@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from fakes.dying_servers import kill
 from smlm_pipeline import contract
+from smlm_pipeline.deploy.staging import copy_of_ensemble
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.triton_wheel import check_platform
 from smlm_pipeline.errors import ServerError
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import reconstruct
-from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_pipeline.server import EmbeddedServer, check_platform
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.model_repository import find_model_repository, network_file
+from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
-from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 from smlm_training.simulation.presets import preset_film
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +131,7 @@ def film_of_64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def undisturbed(film_of_64: Path, local_transport: LocalTransport) -> NDArray[np.float32]:
     """The image that no fault may change."""
-    with open_stack(film_of_64) as film:
+    with open_film(film_of_64) as film:
         image = reconstruct(film, local_transport, Settings()).image
     assert image.sum() > 100
     return image

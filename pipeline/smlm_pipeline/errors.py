@@ -18,6 +18,8 @@
 A message says what was wrong, what was expected and what to do.
 """
 
+from __future__ import annotations
+
 
 class ReconError(Exception):
     """Root of the tree; ``exit_code`` is what the command line ends with."""
@@ -25,7 +27,7 @@ class ReconError(Exception):
     exit_code = 1
 
 
-class StackError(ReconError, ValueError):
+class FilmError(ReconError, ValueError):
     """The input film cannot be read or is not a film of frames."""
 
     exit_code = 3
@@ -75,7 +77,7 @@ class PlanError(ReconError):
     exit_code = 8
 
 
-class LedgerError(ReconError):
+class CheckpointError(ReconError):
     """What an interrupted run kept is damaged, or of another film, model or option."""
 
     exit_code = 9
@@ -85,3 +87,14 @@ class OutputError(ReconError, OSError):
     """The result cannot be written."""
 
     exit_code = 7
+
+
+def is_of_chunk(error: ReconError) -> bool:
+    """Whether an error is of some frames alone.
+
+    Without servers, or with another network, all would fail; and a disk or share that does not
+    answer says nothing of the frames.
+    """
+    return not isinstance(error, (ServerError, ContractError)) and not isinstance(
+        error.__cause__, OSError
+    )

@@ -8,11 +8,14 @@ from typing import Any
 
 import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.engines import Engine
-from smlm_pipeline.losses import parts
-from smlm_pipeline.reconstruct import Reconstruction
-from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import Stack
+from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.film.film import Film, open_film
+from smlm_pipeline.job import Submission
+from smlm_pipeline.reconstruction import Reconstruction
+from smlm_pipeline.run import memory_budget
+from smlm_pipeline.run.missing import parts
+from smlm_pipeline.run.plan import plan_chunks
+from smlm_pipeline.settings import IN_FLIGHT_FIRST, Settings
 
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
@@ -75,7 +78,7 @@ def report(
     result: Reconstruction,
     settings: Settings,
     engine: Engine,
-    stack: Stack,
+    stack: Film,
     *,
     image: Path,
     picture: Path,
@@ -133,3 +136,72 @@ def _missing_note(result: Reconstruction) -> str:
         f"{len(frames):,} of {result.frame_count:,} frames are missing from the image, wholly or "
         f"in part (its metadata tells which): {result.reason}"
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The facts of a run that has not been; field names carry their units."""
+
+    stack: str
+    image: str
+    frames: int
+    height_px: int
+    width_px: int
+    pixel_size_nm: float
+    zoom: int
+    requests: int
+    chunk_frames: int
+    in_flight: int
+    memory_bytes: int
+    sum_in_memory: bool
+    selection: dict[str, Any]
+    notes: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """A few lines for people."""
+        fine = f"{self.height_px * self.zoom} x {self.width_px * self.zoom}"
+        place = "in memory" if self.sum_in_memory else "in a file beside the image"
+        return (
+            f"{self.frames} frames of {self.height_px} x {self.width_px} pixels of "
+            f"{self.pixel_size_nm:g} nm -> {fine} pixels of {self.pixel_size_nm / self.zoom:g} nm\n"
+            f"at most {self.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
+            f"{self.requests} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
+            f"once -> {self.image}"
+        )
+
+
+def plan(asked: Submission) -> Plan:
+    """Open the film, check all that `submit` checks before its work, and tell.
+
+    Raises
+    ------
+    ReconError
+        As `submit` does, before an engine is opened.
+    """
+    settings = asked.settings
+    with open_film(asked.stack, asked.selection) as film:
+        asked.check()
+        chunks = plan_chunks(film, settings)
+        room = memory_budget.memory_budget(
+            film.frame_count, film.height_px, film.width_px, settings
+        )
+        return Plan(
+            stack=str(film.path),
+            image=str(asked.image),
+            frames=film.frame_count,
+            height_px=film.height_px,
+            width_px=film.width_px,
+            pixel_size_nm=asked.camera_pixel_nm(film),
+            zoom=settings.zoom,
+            requests=len(chunks),
+            chunk_frames=chunks[0].frame_count,
+            in_flight=settings.in_flight or min(IN_FLIGHT_FIRST, room.in_flight_most),
+            memory_bytes=room.limit_bytes,
+            sum_in_memory=room.sum_in_memory,
+            selection=asdict(film.selection),
+            notes=asked.notes(film),
+        )

@@ -4,122 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from smlm_pipeline import memory, render
-from smlm_pipeline.engines import Engine
-from smlm_pipeline.errors import OutputError, SettingError
-from smlm_pipeline.io.ome_tiff import write_image
-from smlm_pipeline.io.output import check_writable, remove_unfinished
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.ledger import FileLedger, Network
-from smlm_pipeline.progress import FrameProgress
-from smlm_pipeline.reconstruct import Reconstruction, open_canvas, reconstruct
+from smlm_pipeline.atomic_files import remove_unfinished
+from smlm_pipeline.cli.progress import FrameProgress
+from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.film.film import Film, open_film
+from smlm_pipeline.job import Submission
+from smlm_pipeline.output.ome_tiff import write_image
+from smlm_pipeline.output.picture import write_picture
+from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import Report, report
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
-from smlm_pipeline.stack import Stack, open_stack
-
-_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
-_FILM_ENDINGS = (*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What is asked for; ``pixel_size_nm`` is None where the file shall tell.
-
-    ``selection`` is the part of the file to take, ``overwrite`` allows an earlier result to be
-    replaced, and ``resume`` goes on from what an interrupted run kept.
-    """
-
-    stack: Path
-    image: Path
-    settings: Settings
-    pixel_size_nm: float | None
-    selection: Selection = field(default_factory=Selection)
-    overwrite: bool = False
-    resume: bool = False
-
-    @property
-    def picture(self) -> Path:
-        """The PNG beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
-
-    @property
-    def ledger(self) -> Path:
-        """What an interrupted run keeps beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.ledger")
-
-    def check(self) -> None:
-        """Find out before the work whether its result could be kept.
-
-        Raises
-        ------
-        SettingError
-            If the pixel size is absurd, the output is no TIFF or the stack itself, or a run is
-            both to go on and to start anew.
-        OutputError
-            If the output's folder cannot be written to, or an earlier result is there, or what
-            an interrupted run kept.
-        """
-        if self.resume and self.overwrite:
-            raise SettingError(
-                "--resume goes on from an interrupted run and --overwrite starts anew; expected "
-                "one of them"
-            )
-        if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
-            raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
-        if not self.image.name.lower().endswith(_ENDINGS):
-            raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
-        film = self.stack.resolve()
-        kept = self.ledger.is_file()
-        if kept and not (self.resume or self.overwrite):
-            raise OutputError(
-                f"{self.ledger} keeps the sum of an interrupted run; expected --resume, which "
-                "goes on from it, or --overwrite, which starts anew"
-            )
-        goes_on = kept and self.resume  # an image that is there lacks something, then
-        for path in (self.image, self.picture):
-            if film == path.resolve():
-                raise SettingError(f"{path} would replace the stack; choose another name with -o")
-            if film == path.resolve().parent:
-                raise SettingError(
-                    f"{path} would lie among the files of the stack and be taken for one of them; "
-                    "choose another folder with -o"
-                )
-            if path.is_file() and not (self.overwrite or goes_on):
-                raise OutputError(
-                    f"{path} exists; expected a new name: choose one with -o, or let it be "
-                    "replaced with --overwrite"
-                )
-            check_writable(path)
-        check_writable(self.ledger)
-
-    def camera_pixel_nm(self, film: Stack) -> float:
-        """The user's word, then the file's, then the default."""
-        return self.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
-
-    def notes(self, film: Stack) -> list[str]:
-        """What the user should know before the work."""
-        notes = list(film.notes)
-        if self.pixel_size_nm is None and film.pixel_size_nm is None:
-            notes.append(
-                f"{film.path.name} does not tell its pixel size; taking "
-                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
-            )
-        return notes
-
-
-def image_path(stack: Path, output: Path | None) -> Path:
-    """Where the image goes: ``output``, or ``STACK.sr.ome.tif`` in that folder or beside the stack.
-
-    A film in a folder gives its image the folder's name and lies beside that.
-    """
-    if output is not None and not output.is_dir():
-        return output
-    film = stack if stack.name not in ("", "..") else stack.resolve()
-    name = f"{_stem(film, _FILM_ENDINGS)}.sr.ome.tif"
-    return output / name if output is not None else film.with_name(name)
+from smlm_pipeline.run import memory_budget
+from smlm_pipeline.run.checkpoint import FileCheckpoint, NetworkIdentity
+from smlm_pipeline.run.plan import open_canvas
 
 
 def submit(
@@ -143,7 +40,7 @@ def submit(
         of what was summed, unless it is the picture that cannot be: the image is kept.
     """
     settings = submission.settings
-    with open_stack(submission.stack, submission.selection) as film:
+    with open_film(submission.stack, submission.selection) as film:
         submission.check()
         if submission.resume:  # so the earlier run has ended, whichever way
             for path in (submission.image, submission.picture, submission.ledger):
@@ -154,7 +51,7 @@ def submit(
         folder = submission.image.resolve().parent
         with (
             open_canvas(film, settings, folder) as canvas,
-            FileLedger(
+            FileCheckpoint(
                 submission.ledger,
                 resume=submission.resume,
                 every_s=settings.ledger_every_s,
@@ -169,7 +66,7 @@ def submit(
                     say(note)
                 notes += opened.notes
                 ledger.answers_come_from(
-                    Network(opened.model_version, opened.network_sha256, opened.check)
+                    NetworkIdentity(opened.model_version, opened.network_sha256, opened.check)
                 )
                 progress.says("reconstructing")
                 result = reconstruct(
@@ -200,22 +97,17 @@ def submit(
     return told
 
 
-def _write(submission: Submission, film: Stack, result: Reconstruction, told: Report) -> None:
+def _write(submission: Submission, film: Film, result: Reconstruction, told: Report) -> None:
     """The image first: an hour of computing is not thrown away for a picture."""
     pixel_nm = told.sr_pixel_size_nm
     provenance = told.provenance()
     write_image(submission.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
-    room = memory.room(film.frame_count, film.height_px, film.width_px, submission.settings)
-    render.write_picture(
+    room = memory_budget.memory_budget(
+        film.frame_count, film.height_px, film.width_px, submission.settings
+    )
+    write_picture(
         submission.picture,
         result.pixels,
         sr_pixel_size_nm=pixel_nm,
         edge_max_px=room.picture_edge_px,
     )
-
-
-def _stem(path: Path, endings: tuple[str, ...]) -> str:
-    """The name without its ending."""
-    name = path.name
-    ending = next((each for each in endings if name.lower().endswith(each)), "")
-    return name[: len(name) - len(ending)]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from smlm_training.comparison.bench_console import FILE_COLUMNS, bench_console
-from smlm_training.comparison.load.clients import Answer
-from smlm_training.comparison.load.summary import summarise, summary_table
+from smlm_bench.console import FILE_COLUMNS, bench_console
+from smlm_bench.load.clients import Answer
+from smlm_bench.load.summary import summarise, summary_table
 
 COMPARISON = Path(__file__).parents[2] / "training" / "smlm_training" / "comparison"
 WIDE = "ONNX Runtime in this process, called directly, batches of 32"
@@ -21,7 +21,7 @@ def test_a_file_gets_whole_rows(tmp_path: Path) -> None:
     """Also where the shell tells how narrow the terminal is that the command was typed in."""
     code = (
         "from rich.table import Table\n"
-        "from smlm_training.comparison.bench_console import bench_console\n"
+        "from smlm_bench.console import bench_console\n"
         "table = Table()\n"
         "for _ in range(3):\n"
         "    table.add_column('engine', no_wrap=True)\n"

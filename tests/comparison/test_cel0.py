@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from smlm_training.comparison.methods.cel0_solver import Iterations, minimise
-from smlm_training.comparison.methods.imaging import Imaging
+from smlm_bench.baselines.cel0.solver import Iterations, minimise
+from smlm_bench.baselines.imaging import Imaging
 
 ZOOM, SIGMA_PX = 4, 1.1
 SHAPES = [(7, 10), (8, 5), (16, 12)]

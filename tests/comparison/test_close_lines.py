@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smlm_training.comparison.table.close_lines import close_lines
+from smlm_bench.table.close_lines import close_lines
 from smlm_training.scoring.evaluate import blurred
 
 FINE_NM = 12.5

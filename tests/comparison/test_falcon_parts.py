@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[bench]")
 
-from smlm_training.comparison.methods.falcon_grid import Grid
-from smlm_training.comparison.methods.falcon_patches import Nodes, Patches, moved_to_nearest
-from smlm_training.comparison.methods.falcon_refinement import position_px
-from smlm_training.comparison.methods.wavelet_background import wavelet_background
+from smlm_bench.baselines.falcon.deconvolution import Grid
+from smlm_bench.baselines.falcon.patches import Nodes, Patches, moved_to_nearest
+from smlm_bench.baselines.falcon.refinement import position_px
+from smlm_bench.baselines.imaging import wavelet_background
 
 SIGMA_PX = 1.15
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from smlm_pipeline.server import EmbeddedServer
-from smlm_training import bench_cli
-from smlm_training.comparison.load.clients import Answer
-from smlm_training.comparison.load.summary import summarise, summary_lines
+from smlm_bench import cli
+from smlm_bench.load.clients import Answer
+from smlm_bench.load.summary import summarise, summary_lines
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 
 def _load(*words: str) -> Result:
-    return CliRunner().invoke(bench_cli.app, ["load", *words])
+    return CliRunner().invoke(cli.app, ["load", *words])
 
 
 @pytest.mark.triton

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[bench]")
 
-from smlm_training.comparison.methods.cel0 import Cel0
-from smlm_training.comparison.methods.falcon import Falcon
-from smlm_training.comparison.methods.film_facts import FilmFacts
-from smlm_training.comparison.methods.found import Method
-from smlm_training.comparison.methods.single_emitter import SingleEmitter
-from smlm_training.scoring.molecules import Molecules
+from smlm_bench.baselines.cel0.method import Cel0
+from smlm_bench.baselines.falcon.method import Falcon
+from smlm_bench.baselines.single_emitter import SingleEmitter
+from smlm_bench.method import FilmFacts, Method
+from smlm_pipeline.localise.table import Molecules
 from smlm_training.simulation.simulate import Emitters, expected_photons
 
 HEIGHT_PX, WIDTH_PX, PIXEL_NM = 24, 32, 100.0

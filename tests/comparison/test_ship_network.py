@@ -12,12 +12,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import keras
 
-from smlm_training.comparison.methods.network_files import (
-    TRAINED_FOLDER,
-    find_network,
-    keras_network,
-)
-from smlm_training.comparison.ship_network import ship
+from smlm_bench.networks.files import TRAINED_FOLDER, find_network, keras_network, ship
 from smlm_training.fitting.runs import MANIFEST_FILE, NETWORK_FILE
 from smlm_training.networks import NETWORKS
 

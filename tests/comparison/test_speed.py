@@ -15,21 +15,8 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import keras
 
 from fakes.processes import children, wait_for
-from smlm_pipeline.errors import ReconError
-from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_training import bench_cli
-from smlm_training.comparison.peak_memory import peak_kib, peak_kib_of_all
-from smlm_training.comparison.speed.contenders import Contender
-from smlm_training.comparison.speed.measure import (
-    FilmTime,
-    Speed,
-    line,
-    lines_against_frames,
-    lines_against_pixels,
-    timed,
-)
-from smlm_training.comparison.speed.memory import peak_of
-from smlm_training.comparison.speed.names import (
+from smlm_bench import cli
+from smlm_bench.speed.contenders import (
     CLIENT,
     KERAS,
     LIMIT,
@@ -39,9 +26,21 @@ from smlm_training.comparison.speed.names import (
     PEER_ONNX,
     SERVER,
     TRITON,
+    Contender,
 )
-from smlm_training.comparison.speed.run import Plan, measure
-from smlm_training.comparison.speed.speed_markdown import as_words
+from smlm_bench.speed.markdown import as_words
+from smlm_bench.speed.measure import (
+    FilmTime,
+    Speed,
+    line,
+    lines_against_frames,
+    lines_against_pixels,
+    timed,
+)
+from smlm_bench.speed.peak_memory import peak_kib, peak_kib_of_all, peak_of
+from smlm_bench.speed.run import Plan, measure
+from smlm_pipeline.errors import ReconError
+from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
@@ -61,7 +60,7 @@ def test_all_engines_are_timed_side_by_side(
 ) -> None:
     monkeypatch.setitem(NETWORKS, "deep-storm", _small_map)
     words = ["--sizes-px", "16,24,32", "--megapixels", "0.01", "--rounds", "1", "--no-networks"]
-    done = CliRunner().invoke(bench_cli.app, ["speed", *words, "--no-memory", "-o", str(tmp_path)])
+    done = CliRunner().invoke(cli.app, ["speed", *words, "--no-memory", "-o", str(tmp_path)])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "speed.json").read_text())
     names = {(each["name"], each["size_px"]) for each in told["speeds"]}
@@ -173,6 +172,6 @@ def test_shares_are_of_the_fastest_direct_batch() -> None:
 
 @pytest.mark.parametrize("sizes", ["", "8", "64,x", "\u00b2"])
 def test_sizes_that_make_no_sense_are_refused(sizes: str) -> None:
-    done = CliRunner().invoke(bench_cli.app, ["speed", "--sizes-px", sizes])
+    done = CliRunner().invoke(cli.app, ["speed", "--sizes-px", sizes])
     assert done.exit_code == 2
     assert "expected edges of 16 to 2048" in done.stderr

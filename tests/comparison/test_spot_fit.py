@@ -12,9 +12,9 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 
 from scipy.optimize import minimize
 
-from smlm_training.comparison.methods.cel0 import Cel0
-from smlm_training.comparison.methods.film_facts import FilmFacts
-from smlm_training.comparison.methods.spot_fit import fit_spots
+from smlm_bench.baselines.cel0.method import Cel0
+from smlm_bench.baselines.spot_fit import fit_spots
+from smlm_bench.method import FilmFacts
 from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.simulate import Emitters, expected_photons
 

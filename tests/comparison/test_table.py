@@ -18,17 +18,14 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 import keras
 
 from fakes.table_command import table, write_compared_film
-from smlm_training.comparison.methods import registry
-from smlm_training.comparison.methods.baselines import Widefield
-from smlm_training.comparison.methods.cel0 import Cel0, Cel0Settings
-from smlm_training.comparison.methods.cel0_solver import Iterations
-from smlm_training.comparison.methods.choice import default_methods
-from smlm_training.comparison.methods.falcon import Falcon
-from smlm_training.comparison.methods.falcon_settings import FalconSettings
-from smlm_training.comparison.methods.film_facts import FilmFacts
-from smlm_training.comparison.methods.found import Found, Method
-from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
-from smlm_training.comparison.methods.single_emitter import SingleEmitter
+from smlm_bench import catalogue
+from smlm_bench.baselines.cel0.method import Cel0, Cel0Settings
+from smlm_bench.baselines.cel0.solver import Iterations
+from smlm_bench.baselines.falcon.deconvolution import FalconSettings
+from smlm_bench.baselines.falcon.method import Falcon
+from smlm_bench.baselines.single_emitter import SingleEmitter, Widefield
+from smlm_bench.catalogue import default_methods
+from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, FilmFacts, Found, Method
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.detection_head import detections
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
@@ -65,8 +62,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     few = Cel0Settings(iterations=Iterations(outer=2, inner=5))
-    monkeypatch.setitem(registry.CLASSICAL, "cel0", lambda facts: Cel0(facts, few))
-    monkeypatch.setitem(registry.CLASSICAL, "falcon", lambda facts: Falcon(facts, SHORT_FALCON))
+    monkeypatch.setitem(catalogue.CLASSICAL, "cel0", lambda facts: Cel0(facts, few))
+    monkeypatch.setitem(catalogue.CLASSICAL, "falcon", lambda facts: Falcon(facts, SHORT_FALCON))
 
 
 def _networks(runs: Path) -> list[str]:
@@ -121,7 +118,7 @@ def test_what_is_done_is_not_done_again(
         monkeypatch.setattr(method, "reconstruct", lambda _frames: pytest.fail("done again"))
         return method
 
-    monkeypatch.setitem(registry.CLASSICAL, "widefield", refuse)
+    monkeypatch.setitem(catalogue.CLASSICAL, "widefield", refuse)
     assert table(film, *words).exit_code == 0
     assert (tmp_path / "table.csv").read_text() == before
 
@@ -130,7 +127,7 @@ def test_an_interrupted_pass_goes_on(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One frame a block, stopped at the fifth; the result is that of an unbroken pass."""
-    monkeypatch.setattr("smlm_training.comparison.table.passes._SAVED_EVERY_S", -1.0)
+    monkeypatch.setattr("smlm_bench.table.passes._SAVED_EVERY_S", -1.0)
     calls: list[int] = []
     stop_at = [4]
 
@@ -148,7 +145,7 @@ def test_an_interrupted_pass_goes_on(
         monkeypatch.setattr(method, "reconstruct", reconstruct)
         return method
 
-    monkeypatch.setitem(registry.CLASSICAL, "single-emitter", single)
+    monkeypatch.setitem(catalogue.CLASSICAL, "single-emitter", single)
     words = ["--methods", "single-emitter", "--repeats", "1"]
     broken = table(film, *words, "-o", tmp_path / "broken")
     assert broken.exit_code == 130
@@ -216,19 +213,19 @@ def test_a_table_of_something_else_is_refused(film: Path, tmp_path: Path) -> Non
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys, smlm_training.bench_cli; print(*{m.split('.')[0] for m in sys.modules})"
+    code = "import sys, smlm_bench.cli; print(*{m.split('.')[0] for m in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     heavy = {"keras", "matplotlib", "onnxruntime", "pywt", "scipy", "tensorflow", "tritonclient"}
     assert set(done.stdout.split()).isdisjoint(heavy)
-    assert tuple(registry.CLASSICAL) == CLASSICAL_NAMES
+    assert tuple(catalogue.CLASSICAL) == CLASSICAL_NAMES
 
 
 def test_a_missing_package_is_named(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "smlm_training.comparison.table.compare", None)
+    monkeypatch.setitem(sys.modules, "smlm_bench.table.compare", None)
     done = table(film, "--methods", "blank", "-o", tmp_path)
     assert done.exit_code == 2
     assert "pip install 'smlm-recon[bench]'" in done.stderr

@@ -18,15 +18,14 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 
 from fakes.processes import PATIENCE_S, children, wait_for
 from fakes.table_command import table, words, write_compared_film
-from smlm_training.comparison.machine import machine
-from smlm_training.comparison.methods import registry
-from smlm_training.comparison.methods.baselines import Widefield
-from smlm_training.comparison.methods.film_facts import FilmFacts
-from smlm_training.comparison.methods.found import Found, Method
+from smlm_bench import catalogue
+from smlm_bench.baselines.single_emitter import Widefield
+from smlm_bench.machine import machine
+from smlm_bench.method import FilmFacts, Found, Method
 
 pytestmark = pytest.mark.training
 
-BENCH = [sys.executable, "-c", "import sys; from smlm_training.bench_cli import app; app()"]
+BENCH = [sys.executable, "-c", "import sys; from smlm_bench.cli import app; app()"]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def test_blocks_that_are_done_are_kept_at_an_interruption(
         monkeypatch.setattr(method, "reconstruct", reconstruct)
         return method
 
-    monkeypatch.setitem(registry.CLASSICAL, "widefield", frame_by_frame)
+    monkeypatch.setitem(catalogue.CLASSICAL, "widefield", frame_by_frame)
     call = ["--methods", "widefield", "--repeats", "1", "-o", tmp_path]
     ended = table(film, *call)
     assert ended.exit_code == 143
@@ -105,7 +104,7 @@ def test_blocks_that_are_done_are_kept_at_an_interruption(
     assert int(np.load(partial)["frames"]) == 3
     stop_at[0] = 10**6
     before = machine()
-    monkeypatch.setattr("smlm_training.comparison.table.passes.machine", lambda: "an abacus")
+    monkeypatch.setattr("smlm_bench.table.passes.machine", lambda: "an abacus")
     assert table(film, *call, "--repeat-limit-s", "0").exit_code == 0
     assert len(given) == 10
     told = json.loads((tmp_path / "table.json").read_text())

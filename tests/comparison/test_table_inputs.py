@@ -18,9 +18,9 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 
 from fakes.networks import MAP, write_network
 from fakes.table_command import table, words, write_compared_film
-from smlm_pipeline.repository import find_model_repository, network_file
-from smlm_training.comparison.methods import network_files
-from smlm_training.comparison.methods.names import CLASSICAL_NAMES, RUNTIMES
+from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES
+from smlm_bench.networks import files
+from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.networks import NETWORKS
 from smlm_training.simulation.film_files import POSITIONS
 
@@ -172,9 +172,9 @@ def test_networks_that_are_not_there_are_left_out(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(network_files, "TRAINED_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(files, "TRAINED_FOLDER", tmp_path / "none")
     names = ["blank", "deep-storm@keras", "unet@onnx", "unet@server"]
-    monkeypatch.setattr("smlm_training.comparison.methods.choice.default_methods", lambda: names)
+    monkeypatch.setattr("smlm_bench.catalogue.default_methods", lambda: names)
     done = table(film, "--repeats", "1", "-o", "out")
     assert done.exit_code == 0, done.output
     told = _told(tmp_path / "out")
@@ -216,7 +216,7 @@ def test_messages_say_what_is_wrong(
 
 def _process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name[:7] != "TF_CPP_"}
-    code = "import sys; from smlm_training.bench_cli import app; app(sys.argv[1:])"
+    code = "import sys; from smlm_bench.cli import app; app(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -237,7 +237,7 @@ def test_tensorflow_says_nothing_before_a_message(methods: str, film: Path) -> N
 
 def test_a_classical_table_loads_no_tensorflow(film: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from smlm_training.bench_cli import app\n"
+        "import sys; from smlm_bench.cli import app\n"
         "app(sys.argv[1:], standalone_mode=False)\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )

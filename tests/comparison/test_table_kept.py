@@ -15,17 +15,16 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[bench]")
 
 from fakes.table_command import table, write_compared_film
-from smlm_pipeline.repository import find_model_repository
-from smlm_pipeline.server import EmbeddedServer
-from smlm_training.comparison.methods import registry
-from smlm_training.comparison.methods.film_facts import FilmFacts
-from smlm_training.comparison.methods.found import Found, Method
-from smlm_training.comparison.methods.single_emitter import SingleEmitter
+from smlm_bench import catalogue
+from smlm_bench.baselines.single_emitter import SingleEmitter
+from smlm_bench.method import FilmFacts, Found, Method
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.model_repository import find_model_repository
 
 pytestmark = pytest.mark.training
 
 SINGLE = ("--methods", "single-emitter")
-MACHINE = "smlm_training.comparison.table.passes.machine"
+MACHINE = "smlm_bench.table.passes.machine"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def frames_done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         monkeypatch.setattr(method, "reconstruct", _counting(method.reconstruct, done))
         return method
 
-    monkeypatch.setitem(registry.CLASSICAL, "single-emitter", counted)
+    monkeypatch.setitem(catalogue.CLASSICAL, "single-emitter", counted)
     return done
 
 
@@ -205,6 +204,6 @@ def test_a_table_keeps_its_place_until_the_new_one_has_as_many_rows(
     def stopped(_facts: FilmFacts) -> Method:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(registry.CLASSICAL, "single-emitter", stopped)
+    monkeypatch.setitem(catalogue.CLASSICAL, "single-emitter", stopped)
     assert table(film, *words).exit_code == 130
     assert (tmp_path / "table.json").read_text() == before

@@ -7,7 +7,7 @@ others, and so is, somewhat, the memory that it reports. What it does prove is t
 operator is understood as it stands, that every profile is accepted, that the networks
 compile for a GPU of a stated kind, and roughly what memory their activations take.
 
-The calls are those of ``smlm_pipeline.plans.tensorrt`` wherever the two are alike.
+The calls are those of ``smlm_pipeline.deploy.plans.tensorrt`` wherever the two are alike.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from fakes import cupy
 from fakes import tensorrt as fake
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline import contract
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.profiles import Profile, profiles
+from smlm_pipeline.deploy.plans.tensorrt import TensorRT, complaints, configured, parsed
 from smlm_pipeline.errors import PlanError
-from smlm_pipeline.plans.key import Choices
-from smlm_pipeline.plans.profiles import Profile, profiles
-from smlm_pipeline.plans.tensorrt import TensorRT, complaints, configured, parsed
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 from smlm_training.delivery.half_precision import halved
 from smlm_training.delivery.reference import precision_of
 

@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from fakes.served_model import read_configuration
 from smlm_pipeline import contract
 from smlm_pipeline.contract import ModelSpec, TensorSpec
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = {model.name: model for model in contract.MODELS}

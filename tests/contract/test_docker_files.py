@@ -16,16 +16,16 @@ import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
-from smlm_pipeline import device_metrics
-from smlm_pipeline.server import RESTRICTED
-from smlm_training.comparison import gpu_containers
+from smlm_bench.gpu import containers
+from smlm_pipeline.engines.embedded import RESTRICTED
+from smlm_pipeline.serving import metrics
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 SCRIPTS = Path(sys.executable).parent
 DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))
 DASHBOARDS = sorted((DOCKER / "grafana" / "dashboards").glob("*.json"))
-OURS = {device_metrics.BYTES_TO_HOST, device_metrics.HOST_INPUTS}
+OURS = {metrics.BYTES_TO_HOST, metrics.HOST_INPUTS}
 
 each_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 
@@ -203,14 +203,20 @@ def test_two_servers_fit_on_one_host_and_share_their_plans() -> None:
     assert _services()["server"]["ports"] == [
         "${RECON_BIND:-127.0.0.1}:${RECON_PORT:-8001}:8001",
     ]
-    assert _compose()["volumes"]["plans"]["name"] == gpu_containers.PLANS_VOLUME
+    assert _compose()["volumes"]["plans"]["name"] == containers.PLANS_VOLUME
 
 
 def test_variables_without_a_value_change_nothing(tmp_path: Path) -> None:
     """Compose passes on an empty string where the user says nothing."""
     environment = {**os.environ, "RECON_MODEL_REPOSITORY": "", "RECON_TF32": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "smlm_pipeline.staging", tmp_path / "models", "reconstruction"],
+        [
+            sys.executable,
+            "-m",
+            "smlm_pipeline.deploy.staging",
+            tmp_path / "models",
+            "reconstruction",
+        ],
         env=environment,
         capture_output=True,
         text=True,
@@ -265,6 +271,6 @@ def test_times_are_told_by_request_and_bytes_by_all_frames() -> None:
     busy = [each for each in _expressions() if "_duration_us" in each]
     assert busy
     assert all("/ sum by (model) (rate(nv_inference_request_success" in each for each in busy)
-    (copied,) = [each for each in _expressions() if device_metrics.BYTES_TO_HOST in each]
+    (copied,) = [each for each in _expressions() if metrics.BYTES_TO_HOST in each]
     assert copied.startswith("sum(rate(")
     assert "group_left" not in copied

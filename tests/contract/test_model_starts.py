@@ -11,7 +11,7 @@ import pytest
 from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, configuration
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
 from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, Tensors, configuration
-from smlm_pipeline import chunking, contract, kernels, serving
+from smlm_pipeline import contract
+from smlm_pipeline.compute import draw
+from smlm_pipeline.serving import steps
+from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import ChunkError
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.network import Network
-from smlm_pipeline.repository import network_file
-from smlm_pipeline.transport import Request
+from smlm_pipeline.model_repository import network_file
+from smlm_pipeline.run import chunking
+from smlm_pipeline.serving import respond
 
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 
@@ -33,7 +41,7 @@ def served() -> dict[str, ServedModel]:
 
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
     frames_adu = spots_adu(*shape, seed=seed)
-    levels_adu = np.tile(kernels.film_levels(frames_adu), (shape[0], 1))
+    levels_adu = np.tile(film_levels(frames_adu), (shape[0], 1))
     mean_adu = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
     window = np.array([zoom, 4, 0, shape[1] - 5, shape[2]], np.int32)
     return Request(f"seed {seed}", frames_adu, levels_adu, mean_adu, window)
@@ -48,7 +56,7 @@ def _normalize_inputs(request: Request) -> Tensors:
 
 
 def _normalized(request: Request) -> NDArray[np.float32]:
-    return kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    return normalize(request.frames_adu, request.mean_adu, request.levels_adu)
 
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
@@ -97,7 +105,7 @@ def test_normalize(served: dict[str, ServedModel]) -> None:
     ("name", "answer"), [("unet", "DETECTIONS"), ("unet_fast", "DETECTIONS"), ("unet_map", "MAP")]
 )
 def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None:
-    alone = Network(network_file(REPOSITORY, name), intra_op_threads=0)
+    alone = OnnxNetwork(network_file(REPOSITORY, name), intra_op_threads=0)
     rng = np.random.default_rng(0)
     shapes = [(3, 2, 16, 20), (1, 2, 64, 64)]
     inputs = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
@@ -127,7 +135,7 @@ def test_summation(served: dict[str, ServedModel]) -> None:
     ]
     responses = served["summation"].execute(*batch)
     for inputs, response in zip(batch, responses, strict=True):
-        expected = kernels.draw(inputs["DETECTIONS"], inputs["WINDOW"])
+        expected = draw(inputs["DETECTIONS"], inputs["WINDOW"])
         assert expected.any()
         np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
         assert _tensors(response)["FRAME_COUNT"].tolist() == [len(inputs["DETECTIONS"])]
@@ -140,7 +148,7 @@ def test_summation_map(served: dict[str, ServedModel]) -> None:
     ]
     responses = served["summation_map"].execute(*batch)
     for inputs, response in zip(batch, responses, strict=True):
-        expected = kernels.sum_map(inputs["MAP"], inputs["WINDOW"])
+        expected = sum_map(inputs["MAP"], inputs["WINDOW"])
         assert expected.any()
         np.testing.assert_array_equal(_tensors(response)["IMAGE"], expected)
         assert _tensors(response)["FRAME_COUNT"].tolist() == [len(inputs["MAP"])]
@@ -195,7 +203,7 @@ def test_a_planned_tile_goes_through_the_chain(
     expected = LocalTransport(network_file(REPOSITORY, network)).sum_chunk(request).image
     assert expected.any()
     np.testing.assert_array_equal(summed["IMAGE"], expected)
-    assert expected.shape == kernels.image_shape(8, chunk.tile.y.core_size, chunk.tile.x.core_size)
+    assert expected.shape == image_shape(8, chunk.tile.y.core_size, chunk.tile.x.core_size)
 
 
 # --- bad requests among good ones -----------------------------------------------------------
@@ -277,10 +285,10 @@ def test_summation_refuses_one_and_answers_its_neighbours(
     good: Tensors
     if name == "summation":
         good = {"DETECTIONS": _detections(seed=3), "WINDOW": window}
-        expected = kernels.draw(good["DETECTIONS"], window)
+        expected = draw(good["DETECTIONS"], window)
     else:
         good = {"MAP": _maps(seed=3), "WINDOW": window}
-        expected = kernels.sum_map(good["MAP"], window)
+        expected = sum_map(good["MAP"], window)
     first, second, third = served[name].execute(good, bad(), good)
     assert words in _error(second)
     for response in (first, third):
@@ -309,8 +317,12 @@ def test_an_unforeseen_failure_is_told_by_its_kind_alone(
     def fail(*_: object) -> None:
         raise OSError("/home/someone/secret.py is gone")
 
-    used = {"normalize": "normalize", "summation": "draw", "summation_map": "sum_map"}
-    monkeypatch.setattr(kernels, used[name], fail)
+    used = {
+        "normalize": (steps, "normalize"),
+        "summation": (draw, "draw"),
+        "summation_map": (draw, "sum_map"),
+    }
+    monkeypatch.setattr(*used[name], fail)
     inputs = {
         "normalize": _normalize_inputs(_request()),
         "summation": {"DETECTIONS": _detections(), "WINDOW": _window(2, 0, 0, 12, 16)},
@@ -333,4 +345,4 @@ def test_what_a_client_did_wrong_is_not_logged(served: dict[str, ServedModel]) -
 
 
 def test_our_own_errors_speak_for_themselves() -> None:
-    assert serving.message(ChunkError("FRAMES is odd; pad it")) == "FRAMES is odd; pad it"
+    assert respond.message(ChunkError("FRAMES is odd; pad it")) == "FRAMES is odd; pad it"

@@ -21,13 +21,17 @@ from fakes import triton_python_backend as backend
 from fakes.cupy_on_host import DeviceArray
 from fakes.films import spots_adu
 from fakes.served_model import ServedModel, Tensors, read_configuration
-from smlm_pipeline import contract, device_metrics, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import DeviceError, SettingError
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.network import Network
-from smlm_pipeline.placement import VARIABLE
-from smlm_pipeline.repository import network_file
-from smlm_pipeline.transport import Request
+from smlm_pipeline.model_repository import network_file
+from smlm_pipeline.serving.device import VARIABLE
+from smlm_pipeline.serving.metrics import BYTES_TO_HOST, HOST_INPUTS
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 WINDOW = np.array([8, 0, 4, 20, 18], np.int32)
@@ -51,7 +55,7 @@ def _served(name: str, *, device: int = 0) -> ServedModel:
 
 def _request() -> Request:
     frames_adu = spots_adu(3, 20, 24, seed=1)
-    levels_adu = np.tile(kernels.film_levels(frames_adu), (3, 1))
+    levels_adu = np.tile(film_levels(frames_adu), (3, 1))
     mean_adu = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
     return Request("chunk", frames_adu, levels_adu, mean_adu, WINDOW)
 
@@ -79,9 +83,9 @@ def _found(ensemble: str) -> tuple[str, NDArray[np.float32]]:
     """What the network of an ensemble answers to the request, and how that is called."""
     _, network, _ = contract.STEPS[ensemble]
     request = _request()
-    normalized = kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
     file = network_file(REPOSITORY, network.name)
-    return network.outputs[0].name, Network(file, intra_op_threads=1).detect(normalized)
+    return network.outputs[0].name, OnnxNetwork(file, intra_op_threads=1).detect(normalized)
 
 
 @pytest.mark.parametrize("ensemble", contract.STEPS)
@@ -91,7 +95,7 @@ def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) 
     (normalized,) = _served(first.name).execute(_inputs(request))
     read_by_network = _answer(normalized)[contract.NORMALIZED.name]
     assert isinstance(read_by_network, DeviceArray)
-    found = Network(file, intra_op_threads=0).detect(read_by_network.get())
+    found = OnnxNetwork(file, intra_op_threads=0).detect(read_by_network.get())
 
     summation = _served(last.name)
     cupy_on_host.copies.clear()
@@ -102,8 +106,8 @@ def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) 
     np.testing.assert_array_equal(_answer(summed)["IMAGE"], expected.image)
     assert _answer(summed)["FRAME_COUNT"].tolist() == [expected.frame_count]
     assert cupy_on_host.copies == [expected.image.nbytes + 4]
-    assert _counted(device_metrics.BYTES_TO_HOST, last.name) == expected.image.nbytes + 4
-    assert _counted(device_metrics.HOST_INPUTS, last.name) == 0
+    assert _counted(BYTES_TO_HOST, last.name) == expected.image.nbytes + 4
+    assert _counted(HOST_INPUTS, last.name) == 0
 
 
 @pytest.mark.parametrize("ensemble", contract.STEPS)
@@ -118,7 +122,7 @@ def test_detections_in_host_memory_are_an_error_and_a_metric(on_gpu: None, ensem
     assert "larger --cuda-memory-pool-byte-size" in second
     assert _answer(first)["IMAGE"].any()
     np.testing.assert_array_equal(_answer(first)["IMAGE"], _answer(third)["IMAGE"])
-    assert _counted(device_metrics.HOST_INPUTS, last.name) == 1
+    assert _counted(HOST_INPUTS, last.name) == 1
 
 
 @pytest.mark.parametrize("kind", ["auto", "cpu", None])
@@ -133,8 +137,8 @@ def test_without_a_word_about_a_gpu_host_memory_is_as_good(
     (normalized,) = _served("normalize").execute(_inputs(request))
     assert isinstance(_answer(normalized)["NORMALIZED"], np.ndarray)
     (summed,) = _served("summation").execute({name: found, "WINDOW": WINDOW})
-    np.testing.assert_array_equal(_answer(summed)["IMAGE"], kernels.draw(found, WINDOW))
-    assert _counted(device_metrics.BYTES_TO_HOST, "summation") == 0
+    np.testing.assert_array_equal(_answer(summed)["IMAGE"], draw(found, WINDOW))
+    assert _counted(BYTES_TO_HOST, "summation") == 0
 
 
 def test_by_itself_each_step_computes_where_its_input_lies(cupy: ModuleType) -> None:
@@ -144,7 +148,7 @@ def test_by_itself_each_step_computes_where_its_input_lies(cupy: ModuleType) -> 
     assert isinstance(_answer(normalized)["NORMALIZED"], DeviceArray)
     on_device = {name: cupy.asarray(found), "WINDOW": cupy.asarray(WINDOW)}
     (summed,) = _served("summation").execute(on_device)
-    np.testing.assert_array_equal(_answer(summed)["IMAGE"], kernels.draw(found, WINDOW))
+    np.testing.assert_array_equal(_answer(summed)["IMAGE"], draw(found, WINDOW))
 
 
 def test_every_instance_takes_its_own_gpu(on_gpu: None) -> None:
@@ -155,7 +159,7 @@ def test_every_instance_takes_its_own_gpu(on_gpu: None) -> None:
     with cupy_on_host.Device(1):  # the network ran there; the summation is an instance of GPU 0
         on_device = cupy_on_host.asarray(found)
     (summed,) = _served("summation", device=0).execute({name: on_device, "WINDOW": WINDOW})
-    np.testing.assert_array_equal(_answer(summed)["IMAGE"], kernels.draw(found, WINDOW))
+    np.testing.assert_array_equal(_answer(summed)["IMAGE"], draw(found, WINDOW))
 
 
 def test_a_bad_chunk_gets_its_own_error_on_a_gpu(on_gpu: None) -> None:

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.plans.profiles import ensemble_of, profiles
-from smlm_pipeline.sizing import pools
+from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.deploy.plans.profiles import ensemble_of, profiles
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
@@ -80,14 +80,14 @@ def test_the_queue_and_the_executions_fit_the_cuda_pool(name: str) -> None:
     found, network = _configuration(name), contract.NETWORKS[name]
     queued = found.dynamic_batching.default_queue_policy.max_queue_size
     frames = profiles(name, largest_tile_px=LARGEST_PX)[-1].usual[0]
-    assert queued == pools.queued(network) > 0
+    assert queued == memory_pools.queued(network) > 0
     held = queued + 3 * min(queued, found.max_batch_size // frames)
-    assert held >= pools.IN_FLIGHT
+    assert held >= memory_pools.IN_FLIGHT
     (answer,) = network.outputs
     values = contract.NORMALIZED.dims[0] + answer.dims[0] * (
         contract.MAP_ZOOM**2 if answer == contract.MAP else 1
     )
-    pool = pools.sizes(
+    pool = memory_pools.sizes(
         [ensemble_of(name)], tile_px=LARGEST_PX, frames=None, zoom=8, in_flight=1
     ).cuda_pool_bytes
-    assert pool >= pools.HEADROOM * held * frames * LARGEST_PX**2 * 4 * values
+    assert pool >= memory_pools.HEADROOM * held * frames * LARGEST_PX**2 * 4 * values

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from smlm_pipeline.cli import app
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.cli.app import app
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smlm_pipeline import contract
+from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.errors import ServerError
-from smlm_pipeline.server import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 

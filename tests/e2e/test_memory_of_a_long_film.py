@@ -15,7 +15,7 @@ LEEWAY_MIB = 48
 
 
 def _peak_mib(case: str, scale: float) -> tuple[int, float]:
-    module = "smlm_training.comparison.memory"
+    module = "smlm_bench.speed.client_memory"
     arguments = ["--case", case, "--scale", str(scale)]
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
 
 from fakes.networks import write_network
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_training.delivery.publish import STAGING_PREFIX, publish
 
 pytestmark = pytest.mark.triton

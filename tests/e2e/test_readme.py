@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

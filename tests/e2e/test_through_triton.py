@@ -16,16 +16,17 @@ import tifffile
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from smlm_pipeline import contract, kernels
-from smlm_pipeline.cli import app
+from smlm_pipeline import contract
+from smlm_pipeline.cli.app import app
+from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import reconstruct
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
-from smlm_pipeline.transport import PartialSum, Request
-from smlm_pipeline.triton import TritonTransport
 from smlm_training.scoring.inference import film_mean
 from smlm_training.simulation.presets import preset_film
 
@@ -40,7 +41,7 @@ def test_bit_for_bit_the_local_image(
     film_file: Path, triton: EmbeddedServer, local_transport: LocalTransport, chunk_frames: int
 ) -> None:
     cut = Settings(chunk_frames=chunk_frames, in_flight=3)
-    with open_stack(film_file) as film, TritonTransport(triton.address) as transport:
+    with open_film(film_file) as film, TritonTransport(triton.address) as transport:
         through_triton = reconstruct(film, transport, cut)
         here = reconstruct(film, local_transport, Settings())
     assert through_triton.image.sum() > 1000
@@ -54,7 +55,7 @@ def test_tiles_and_another_zoom_through_triton(
     frames_adu = preset_film("uniform-3", seed=4, frames=4, height_px=90, width_px=214).frames_adu
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     cut = Settings(tile_px=128, zoom=5)
-    with open_stack(path) as film, TritonTransport(triton.address) as transport:
+    with open_film(path) as film, TritonTransport(triton.address) as transport:
         through_triton, here = (
             reconstruct(film, each, cut) for each in (transport, local_transport)
         )
@@ -67,7 +68,7 @@ def test_map_bit_for_bit_the_local_one(
     film_file: Path, triton: EmbeddedServer, map_transport: LocalTransport
 ) -> None:
     cut = Settings(model=MAP, chunk_frames=7, in_flight=3)
-    with open_stack(film_file) as film, TritonTransport(triton.address, model=MAP) as transport:
+    with open_film(film_file) as film, TritonTransport(triton.address, model=MAP) as transport:
         through_triton = reconstruct(film, transport, cut)
         here = reconstruct(film, map_transport, Settings(model=MAP))
     assert through_triton.image.any()
@@ -95,7 +96,7 @@ def test_tiles_of_a_map_through_triton(
     frames_adu = preset_film("uniform-3", seed=4, frames=4, height_px=90, width_px=214).frames_adu
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     cut = Settings(model=MAP, tile_px=128)
-    with open_stack(path) as film, TritonTransport(triton.address, model=MAP) as transport:
+    with open_film(path) as film, TritonTransport(triton.address, model=MAP) as transport:
         through_triton, here = (reconstruct(film, each, cut) for each in (transport, map_transport))
     assert through_triton.chunk_count == 3
     np.testing.assert_array_equal(through_triton.image, here.image)
@@ -123,13 +124,13 @@ def test_concurrent_submissions_do_not_mix(
         tifffile.imwrite(paths[-1], made.frames_adu, photometric="minisblack")
 
     def through_triton(path: Path) -> NDArray[np.float32]:
-        with open_stack(path) as film, TritonTransport(triton.address) as transport:
+        with open_film(path) as film, TritonTransport(triton.address) as transport:
             return reconstruct(film, transport, Settings(chunk_frames=4, in_flight=4)).image
 
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(through_triton, paths * 2))
     for path, image in zip(paths * 2, images, strict=True):
-        with open_stack(path) as film:
+        with open_film(path) as film:
             expected = reconstruct(film, local_transport, Settings()).image
         np.testing.assert_array_equal(image, expected)
 
@@ -138,7 +139,7 @@ def test_metrics_show_that_the_frames_went_through_unet(
     film_file: Path, triton: EmbeddedServer
 ) -> None:
     before = _counted(triton, "nv_inference_count", "unet")
-    with open_stack(film_file) as film, TritonTransport(triton.address) as transport:
+    with open_film(film_file) as film, TritonTransport(triton.address) as transport:
         reconstruct(film, transport, Settings())
         after = _counted(triton, "nv_inference_count", "unet")
         assert after - before == film.frame_count
@@ -260,7 +261,7 @@ def test_thunderstorm_film_is_counted_right_through_triton(
     triton: EmbeddedServer, thunderstorm: object
 ) -> None:
     stack, truth = thunderstorm.stack, len(thunderstorm.y_px)  # type: ignore[attr-defined]
-    with open_stack(stack) as film, TritonTransport(triton.address) as transport:
+    with open_film(stack) as film, TritonTransport(triton.address) as transport:
         found = float(reconstruct(film, transport, Settings()).image.sum(dtype=np.float64))
     assert abs(found / truth - 1) < 0.10
 
@@ -293,7 +294,7 @@ def _counted(server: EmbeddedServer, metric: str, model: str) -> int:
 
 def test_levels_are_the_clients(film_adu: NDArray[np.uint16], triton: EmbeddedServer) -> None:
     """The server takes the levels it is given, so tiles and chunks of a film agree."""
-    levels = kernels.film_levels(film_adu)
+    levels = film_levels(film_adu)
     one = _request(film_adu[:1], scale_adu=float(levels[1]))
     other = _request(film_adu[:1], scale_adu=3 * float(levels[1]))
     with TritonTransport(triton.address) as transport:

@@ -12,12 +12,12 @@ import tifffile
 from typer.testing import CliRunner
 
 from fakes.triton_metrics import answered
-from smlm_pipeline.cli import app
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import reconstruct
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.cli.app import app
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
 
 pytestmark = pytest.mark.triton
 
@@ -47,7 +47,7 @@ def test_both_get_work_and_the_image_is_the_local_one(
     assert sum(done) == told["chunks"] == 20
     assert min(done) >= 5
     assert told["engine"] == f"Triton at {triton.address} and {second.address}"
-    with open_stack(film_file) as film:
+    with open_film(film_file) as film:
         here = reconstruct(film, local_transport, Settings()).image
     assert here.any()
     np.testing.assert_array_equal(tifffile.imread(image), here)

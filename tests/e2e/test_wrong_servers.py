@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from smlm_pipeline import contract
-from smlm_pipeline.cli import app
+from smlm_pipeline.cli.app import app
+from smlm_pipeline.deploy.staging import copy_of_ensemble
+from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.errors import ServerError
-from smlm_pipeline.server import EmbeddedServer
-from smlm_training.comparison.ensemble_copy import copy_of_ensemble
 
 pytestmark = pytest.mark.triton
 

@@ -11,9 +11,10 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from fakes.films import spots_adu
-from smlm_pipeline import cli, engines
-from smlm_pipeline.engines import Engine
-from smlm_pipeline.transport import Transport
+from smlm_pipeline.cli import app
+from smlm_pipeline.engines import opening
+from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.engines.transport import Transport
 
 NOTICE = (
     "recon-client: film.tif does not tell its pixel size; taking 100 nm (--pixel-size-nm sets it)"
@@ -33,7 +34,7 @@ def write_film(path: Path) -> Path:
 def invoke(*arguments: str | Path, server: str | None = None) -> Result:
     """Call the command; ``server`` is what the environment names, which says nothing else."""
     environment = {"RECON_SERVER": server, "RECON_MODEL_REPOSITORY": None}
-    return CliRunner(env=environment).invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner(env=environment).invoke(app.app, [str(argument) for argument in arguments])
 
 
 def submit(*arguments: str | Path) -> Result:
@@ -48,7 +49,7 @@ def take_for_local(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> Non
     def opened(_repository: Path | None, _model: str) -> Iterator[Engine]:
         yield Engine(transport, "a fake", "7")
 
-    monkeypatch.setattr(engines, "local_engine", opened)
+    monkeypatch.setattr(opening, "local_engine", opened)
 
 
 def names(folder: Path) -> list[str]:

@@ -194,7 +194,7 @@ def _compiled(code: str) -> ctypes.CDLL:
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
     """`device_kernels` over this CuPy, which whoever imports ``cupy`` meanwhile gets."""
-    name = "smlm_pipeline.device_kernels"
+    name = "smlm_pipeline.compute.gpu"
     with mock.patch.dict(sys.modules, {"cupy": _module()}):
         sys.modules.pop(name, None)
         yield importlib.import_module(name)

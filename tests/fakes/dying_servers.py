@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from fakes.processes import children, wait_for
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 
 def kill(server: EmbeddedServer) -> None:

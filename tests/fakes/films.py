@@ -8,11 +8,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.stack import Stack
+from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.selection import Selection
 
 
-class ArrayStack(Stack):
+class ArrayStack(Film):
     """An array as an open film; it remembers which frames were read together."""
 
     def __init__(self, frames_adu: NDArray[np.uint16]) -> None:

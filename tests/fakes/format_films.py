@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fakes.nd2_files import write_nd2
 from fakes.ndtiff_films import write_ndtiff
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.stack import open_stack
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
 
 COUNT, HEIGHT_PX, WIDTH_PX = 12, 20, 24
 Film = NDArray[np.uint16]
@@ -28,7 +28,7 @@ def make_film(count: int = COUNT) -> Film:
 
 
 def read_all(path: Path, selection: Selection | None = None) -> Film:
-    with open_stack(path, selection) as stack:
+    with open_film(path, selection) as stack:
         return np.concatenate([stack.read(0, 3), stack.read(3, stack.frame_count)])
 
 

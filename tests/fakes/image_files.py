@@ -10,8 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_pipeline import render
-from smlm_pipeline.io import ome_tiff
+from smlm_pipeline.output import ome_tiff, picture
 
 PIXEL_NM = 12.5
 PROVENANCE = {"model": "reconstruction", "version": 3, "frames": 1000, "levels": [101.5, 40.25]}
@@ -22,7 +21,7 @@ def write_image(path: Path, image: NDArray[np.float32]) -> None:
 
 
 def write_picture(path: Path, image: NDArray[np.float32]) -> None:
-    render.write_picture(path, image, sr_pixel_size_nm=PIXEL_NM)
+    picture.write_picture(path, image, sr_pixel_size_nm=PIXEL_NM)
 
 
 def described(path: Path) -> dict[str, Any]:

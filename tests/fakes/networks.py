@@ -11,7 +11,7 @@ import onnx
 import onnx.parser
 
 from smlm_pipeline import contract
-from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.card import SCORES
 
 DETECTIONS = """
 (float[N,2,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakes.networks import DETECTIONS, write_network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans.compiler import Compiled, Executor
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.profiles import Profile
 from smlm_pipeline.errors import PlanError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans.compiler import Compiled, Executor
-from smlm_pipeline.plans.key import Choices
-from smlm_pipeline.plans.profiles import Profile
 from smlm_training.delivery.reference import make_reference
 
 
@@ -32,7 +32,7 @@ class RuntimeExecutor:
 
     def __init__(self, network: bytes, folder: Path, error: float) -> None:
         (folder / "executed.onnx").write_bytes(network)
-        self._network = Network(folder / "executed.onnx", intra_op_threads=1)
+        self._network = OnnxNetwork(folder / "executed.onnx", intra_op_threads=1)
         self._error = np.float32(error)
         self.activation_bytes: tuple[int, ...] = (1000, 2000, 3000, 4000)
         self.asked: list[tuple[int, tuple[int, ...]]] = []

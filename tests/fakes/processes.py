@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli import app; app()"]
+CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli.app import app; app()"]
 """``recon-client`` as a process of its own."""
 
 PATIENCE_S = 90.0

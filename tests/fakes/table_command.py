@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from smlm_training import bench_cli
+from smlm_bench import cli
 from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
 from smlm_training.simulation.presets import PRESETS
 
@@ -33,4 +33,4 @@ def words(film: Path, *more: object, known: tuple[str, ...] = KNOWN) -> list[str
 
 def table(film: Path, *more: object, known: tuple[str, ...] = KNOWN) -> Result:
     """The command, run in this process."""
-    return CliRunner().invoke(bench_cli.app, words(film, *more, known=known))
+    return CliRunner().invoke(cli.app, words(film, *more, known=known))

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import StackError
-from smlm_pipeline.stack import open_stack
+from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.film import open_film
 
 COUNT, HEIGHT_PX, WIDTH_PX = 12, 20, 24
 Film = NDArray[np.uint16]
@@ -75,8 +75,8 @@ def patch(path: Path, old: bytes, new: bytes) -> None:
 
 def refuse(path: Path, reason: str) -> str:
     """Open a bad film; its message names the file, the expectation and a remedy."""
-    with pytest.raises(StackError, match=reason) as caught:
-        open_stack(path)
+    with pytest.raises(FilmError, match=reason) as caught:
+        open_film(path)
     message = str(caught.value)
     assert re.fullmatch(re.escape(str(path)) + r" [^\n]+; expected [^\n]+: [^\n]+", message)
     return message

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
-from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.engines.transport import PartialSum, Request
 
 
 def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,8 +39,8 @@ class ComputingTransport:
 
     def sum_chunk(self, request: Request) -> PartialSum:
         self.requests[request.label] = request
-        normalized = kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
-        image = kernels.draw(neighbour_detections(normalized), request.window)
+        normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+        image = draw(neighbour_detections(normalized), request.window)
         return PartialSum(image, len(request.frames_adu))
 
 

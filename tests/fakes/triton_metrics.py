@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.request
 
 from smlm_pipeline import contract
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 
 def answered(server: EmbeddedServer) -> int:

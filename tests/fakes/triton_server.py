@@ -12,7 +12,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.transport import Request, Transport
+from smlm_pipeline.engines.transport import Request, Transport
 
 MODELS = tuple(model.name for model in contract.MODELS)
 

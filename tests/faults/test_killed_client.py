@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fakes.command_line import invoke, names
 from fakes.faulty_proxy import FaultyProxy, unheard
 from fakes.processes import CLIENT, PATIENCE_S, wait_for
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 

@@ -16,13 +16,13 @@ from fakes.dying_servers import kill
 from fakes.faulty_proxy import FaultyProxy, after, refused
 from fakes.films import damage
 from fakes.image_files import described
-from smlm_pipeline.accumulate import Accumulator
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import plan_chunks, request_of
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.survey import survey
+from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.plan import plan_chunks, request_of
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
-from smlm_pipeline.survey import survey
 
 pytestmark = pytest.mark.triton
 
@@ -33,7 +33,7 @@ OPTIONS = ["--chunk-frames", "2", "--in-flight", "1", "--allow-partial", "--json
 def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[np.float32]:
     """The sum of the other chunks."""
     settings = Settings(chunk_frames=2, allow_partial=True)
-    with open_stack(film) as stack:
+    with open_film(film) as stack:
         seen = survey(stack, settings)
         sums = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
         for chunk in plan_chunks(stack, settings):

@@ -17,7 +17,7 @@ from fakes import faulty_proxy
 from fakes.command_line import invoke
 from fakes.faulty_proxy import Call, Fault, FaultyProxy
 from fakes.wire import Wire
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 

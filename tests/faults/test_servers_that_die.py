@@ -17,7 +17,7 @@ from fakes.dying_servers import drain, kill, kill_stub
 from fakes.faulty_proxy import FaultyProxy, after
 from fakes.processes import wait_for
 from fakes.triton_metrics import answered
-from smlm_pipeline.server import EmbeddedServer
+from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 

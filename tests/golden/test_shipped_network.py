@@ -12,8 +12,10 @@ from golden.renew import FILE, summed
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from smlm_pipeline import contract, kernels
-from smlm_pipeline.local import LocalTransport
+from smlm_pipeline import contract
+from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.tiles import cut
+from smlm_pipeline.engines.local import LocalTransport
 from smlm_training.scoring.evaluate import score, truth_image, widefield_image
 from smlm_training.scoring.inference import detect, draw
 from smlm_training.simulation.presets import preset_film
@@ -31,7 +33,7 @@ def test_a_stored_film_gives_the_stored_sum(local_transport: LocalTransport) -> 
 
 def test_levels_of_thunderstorms_film(thunderstorm: ThunderStorm) -> None:
     """Base 100 ADU and 20 photons of 2 ADU: a background of 140."""
-    background_adu, scale_adu = kernels.film_levels(thunderstorm.frames_adu)
+    background_adu, scale_adu = film_levels(thunderstorm.frames_adu)
     assert background_adu == pytest.approx(145.03, abs=0.01)
     assert scale_adu == pytest.approx(291.26, abs=0.01)
 
@@ -55,7 +57,7 @@ def test_filaments_that_training_never_saw_are_sharp(local_transport: LocalTrans
         sr_pixel_size_nm=1 / 8,
     )
     image: NDArray[np.float64] = draw(detect(local_transport.network, film.frames_adu))
-    background_adu = float(kernels.film_levels(film.frames_adu)[0])
+    background_adu = float(film_levels(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=8)
     ours, camera = score(image, truth), score(widefield, truth)
     assert ours.nmse_percent[1] <= 25
@@ -95,8 +97,8 @@ def test_edges_that_are_no_multiple_of_four_are_as_sharp(
     """The last rows of a film cropped to 61 rows, against the same rows of the whole film."""
     film = preset_film("microtubules", seed=1, frames=60, height_px=64, width_px=64)
     whole = draw(detect(local_transport.network, film.frames_adu))[: 61 * 8]
-    cut = kernels.cut(film.frames_adu[:, :61], top=0, left=0, height=64, width=64)
-    cropped = draw(detect(local_transport.network, cut))[: 61 * 8]
+    tile = cut(film.frames_adu[:, :61], top=0, left=0, height=64, width=64)
+    cropped = draw(detect(local_transport.network, tile))[: 61 * 8]
     rows = slice(58 * 8, 61 * 8)
     difference = np.abs(gaussian_filter(cropped, 2) - gaussian_filter(whole, 2))[rows].sum()
     assert difference < 0.5 * whole[rows].sum()

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans.devices import open_tensorrt
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.prepare import Prepared, prepare
+from smlm_pipeline.deploy.plans.tensorrt import TensorRT
 from smlm_pipeline.errors import PlanError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans.devices import open_tensorrt
-from smlm_pipeline.plans.key import Choices
-from smlm_pipeline.plans.prepare import Prepared, prepare
-from smlm_pipeline.plans.tensorrt import TensorRT
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1800)]
 
@@ -77,7 +77,7 @@ def test_frames_of_any_size_are_answered_alike(
     file = network_file(repository, contract.UNET.name)
     executor = compiler.load(file.with_name("model.plan").read_bytes())
     frames = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    expected = Network(file, intra_op_threads=0).detect(frames)
+    expected = OnnxNetwork(file, intra_op_threads=0).detect(frames)
     found = executor.run(frames, profile=1)
     scale = np.abs(expected).max(axis=(0, 2, 3), keepdims=True)
     assert (np.abs(found - expected) / scale).max() < 1e-3

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from fakes import cupy_on_host
 from fakes.films import spots_adu
-from smlm_pipeline import contract, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute import draw as host_drawing
+from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.errors import ChunkError
 
 WINDOWS = [
@@ -47,7 +50,7 @@ def on_host() -> Iterator[ModuleType]:
 
 @pytest.fixture
 def on_gpu() -> ModuleType:
-    return importlib.import_module("smlm_pipeline.device_kernels")
+    return importlib.import_module("smlm_pipeline.compute.gpu")
 
 
 def _detections(shape: tuple[int, int, int], *, seed: int) -> NDArray[np.float32]:
@@ -68,7 +71,7 @@ def _window(*values: int) -> NDArray[np.int32]:
 @pytest.mark.parametrize("frames", [1, 5])
 def test_draw(device: ModuleType, window: tuple[int, ...], frames: int) -> None:
     found = _detections((frames, 12, 16), seed=frames)
-    expected = kernels.draw(found, _window(*window))
+    expected = draw(found, _window(*window))
     assert expected.any()
     image = device.draw(device.cupy.asarray(found), _window(*window))
     assert image.dtype == expected.dtype
@@ -82,7 +85,7 @@ def test_draw_of_a_whole_chunk(on_gpu: ModuleType) -> None:
     found[:, 1:3] = np.round(found[:, 1:3])
     window = _window(8, 0, 0, 128, 128)
     image = on_gpu.draw(on_gpu.cupy.asarray(found), window)
-    np.testing.assert_array_equal(image, kernels.draw(found, window))
+    np.testing.assert_array_equal(image, draw(found, window))
 
 
 @pytest.mark.parametrize("window", [(8, 0, 0, 12, 16), (8, 3, 2, 7, 9), (8, 11, 15, 1, 1)])
@@ -92,7 +95,7 @@ def test_sum_map(device: ModuleType, window: tuple[int, ...], frames: int) -> No
     maps = rng.normal(0, 1, (frames, 1, 96, 128)).astype(np.float32)
     most = np.nextafter(np.float32(2**15 / frames), np.float32(0), dtype=np.float32)
     maps[:, 0, 90, :6] = [most, -1e30, 0.5 / contract.WEIGHT_ONE, 1e-40, -0.0, 2.5]
-    expected = kernels.sum_map(maps, _window(*window))
+    expected = sum_map(maps, _window(*window))
     assert expected.any()
     image = device.sum_map(device.cupy.asarray(maps), _window(*window))
     assert image.dtype == expected.dtype
@@ -108,7 +111,7 @@ def test_normalize(device: ModuleType, shape: tuple[int, int, int]) -> None:
     levels_adu = np.broadcast_to(np.array([100.1, 3.3], np.float32), (shape[0], 2)).copy()
     levels_adu[-1] = [0, 1e-40]
     with np.errstate(over="ignore"):
-        expected = kernels.normalize(frames_adu, mean_adu, levels_adu)
+        expected = normalize(frames_adu, mean_adu, levels_adu)
     made = device.normalize(frames_adu, mean_adu, levels_adu)
     assert isinstance(made, device.cupy.ndarray)
     np.testing.assert_array_equal(made.get(), expected)
@@ -178,12 +181,12 @@ def test_the_grid_strides_over_what_it_does_not_cover(
     monkeypatch.setattr(on_host, "THREADS", 7)
     found = _detections((3, 12, 16), seed=2)
     image = on_host.draw(on_host.cupy.asarray(found), _window(8, 0, 0, 12, 16))
-    np.testing.assert_array_equal(image, kernels.draw(found, _window(8, 0, 0, 12, 16)))
+    np.testing.assert_array_equal(image, draw(found, _window(8, 0, 0, 12, 16)))
 
 
 def _same_refusal(device: ModuleType, name: str, found: Any, window: NDArray[np.int32]) -> None:
     with pytest.raises(ChunkError) as expected:
-        getattr(kernels, name)(found, window)
+        getattr(host_drawing, name)(found, window)
     with pytest.raises(ChunkError) as refused:
         getattr(device, name)(device.cupy.asarray(found), window)
     assert str(refused.value) == str(expected.value)

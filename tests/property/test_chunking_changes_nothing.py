@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.reconstruct import plan_chunks, reconstruct
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.run.plan import plan_chunks
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
 from smlm_training.simulation.presets import preset_film
 
 ENGINES = {
@@ -38,7 +39,7 @@ class Whole:
 def whole(request: pytest.FixtureRequest, film_file: Path) -> Whole:
     transport: LocalTransport = request.getfixturevalue(request.param)
     model = ENGINES[request.param]
-    with open_stack(film_file) as film:
+    with open_film(film_file) as film:
         image = reconstruct(film, transport, Settings(model=model, chunk_frames=64)).image
     assert image.sum() > 0
     return Whole(transport, model, image)
@@ -52,7 +53,7 @@ def test_any_chunk_size_gives_the_same_image(
     film_file: Path, whole: Whole, chunk_frames: int, in_flight: int
 ) -> None:
     cut = Settings(model=whole.model, chunk_frames=chunk_frames, in_flight=in_flight)
-    with open_stack(film_file) as film:
+    with open_film(film_file) as film:
         image = reconstruct(film, whole.transport, cut).image
     np.testing.assert_array_equal(image, whole.image)
 
@@ -67,7 +68,7 @@ def test_tiles_give_the_same_image_as_the_whole_field(
     transport: LocalTransport = request.getfixturevalue(engine)
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
-    with open_stack(path) as film:
+    with open_film(path) as film:
         tiled = reconstruct(film, transport, Settings(tile_px=tile_px))
         untiled = reconstruct(film, transport, Settings())
     assert tiled.chunk_count > untiled.chunk_count
@@ -81,7 +82,7 @@ def test_no_seam_shows_between_tiles(local_transport: LocalTransport, tmp_path: 
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     settings = Settings(tile_px=64)
-    with open_stack(path) as film:
+    with open_film(path) as film:
         found = reconstruct(film, local_transport, settings)
         spans = {chunk.tile.x for chunk in plan_chunks(film, settings)}
     by_column = found.image.sum(axis=0).reshape(400, settings.zoom).sum(axis=1)

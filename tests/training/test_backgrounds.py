@@ -9,7 +9,7 @@ import pytest
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.simulation.backgrounds import Background, BackgroundKind
-from smlm_training.simulation.field import Field
+from smlm_training.simulation.samples import Field
 
 FIELD = Field(48, 80, 100.0, 6.0)
 

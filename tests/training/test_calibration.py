@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from smlm_pipeline.localise.table import Localisations, Molecules
 from smlm_training.scoring.calibration import (
     PROBABILITY_BINS,
     SIGMA_BINS,
     probability_calibration,
     sigma_calibration,
 )
-from smlm_training.scoring.calibration_figure import write_calibration_figure
+from smlm_training.scoring.figure import write_calibration_figure
 from smlm_training.scoring.gridding import pixel_distribution
-from smlm_training.scoring.molecules import Localisations, Molecules
 
 
 def _apart(count: int) -> Molecules:

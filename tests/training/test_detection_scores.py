@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.localise.table import Molecules, in_field
 from smlm_training.scoring.detection_scores import detection_score
-from smlm_training.scoring.molecules import Molecules, in_field
 from smlm_training.scoring.pairing import pair
 
 

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from smlm_pipeline import contract, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.errors import SettingError
 from smlm_training.scoring.evaluate import (
     BLURS_PX,
@@ -96,7 +97,7 @@ def test_truth_and_drawing_share_one_grid(zoom: int) -> None:
     detections[0, 0] = 1
     detections[0, 1:3] = offset_px
     window = np.array([zoom, 0, 0, height_px, width_px], np.int32)
-    drawn = kernels.draw(detections, window)
+    drawn = draw(detections, window)
     margin = contract.MARGIN_PX * zoom
     rows, columns = np.mgrid[:height_px, :width_px] + 0.5
     truth = truth_image(

@@ -21,8 +21,8 @@ import keras
 import onnx
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.network import Network
 from smlm_training.cli import app
 from smlm_training.delivery import card
 from smlm_training.delivery import export as exporting
@@ -168,7 +168,7 @@ def test_onnx_answers_as_keras(exported: _Exported, shape: tuple[int, int, int])
 
 def _difference(exported: _Exported, frames: NDArray[np.float32]) -> float:
     """Largest difference of ONNX Runtime and Keras, as a share of its channel's largest value."""
-    found = Network(exported.done.path, intra_op_threads=1).detect(frames)
+    found = OnnxNetwork(exported.done.path, intra_op_threads=1).detect(frames)
     expected = np.asarray(exported.model(frames.transpose(0, 2, 3, 1)))
     assert expected.std() > 0
     scale = np.abs(expected).max(axis=(0, 1, 2))[:, None, None]
@@ -181,7 +181,7 @@ def test_a_network_of_the_frame_alone_ignores_the_mean(exported: _Exported) -> N
 
 def _ignores_the_mean(path: Path) -> bool:
     frames = _frames(1, 16, 16)
-    network = Network(path, intra_op_threads=1)
+    network = OnnxNetwork(path, intra_op_threads=1)
     other = frames + np.array([0, 1], np.float32)[:, None, None]
     return np.array_equal(network.detect(frames), network.detect(other))
 
@@ -197,7 +197,7 @@ def test_a_network_of_one_channel_keeps_the_contract(tmp_path: Path) -> None:
 
 def test_onnx_answers_a_frame_alike_in_any_company(exported: _Exported) -> None:
     frames = _frames(3, 12, 16)
-    network = Network(exported.done.path, intra_op_threads=1)
+    network = OnnxNetwork(exported.done.path, intra_op_threads=1)
     together = network.detect(frames)
     alone = np.concatenate([network.detect(frames[index : index + 1]) for index in range(3)])
     np.testing.assert_array_equal(together, alone)
@@ -293,7 +293,7 @@ def test_export_command_writes_network_and_card(finished_run: Path, small: Any) 
     assert stated["training"] == {"recipe": {"seed": 1}}
     assert 0 <= stated["onnx_against_keras_max_difference"] < PARITY
     frames = _frames(1, 16, 16)
-    found = Network(output, intra_op_threads=1).detect(frames)
+    found = OnnxNetwork(output, intra_op_threads=1).detect(frames)
     expected = np.asarray(small(frames.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(found, expected, rtol=0, atol=PARITY)
 
@@ -308,7 +308,7 @@ def test_a_large_file_is_reported(finished_run: Path, monkeypatch: pytest.Monkey
 def test_a_card_that_fails_leaves_the_last_export(
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(network: Network, films: tuple[str, ...]) -> None:
+    def fail(network: OnnxNetwork, films: tuple[str, ...]) -> None:
         raise ContractError("no scores")
 
     monkeypatch.setattr(card, "held_out_scores", fail)

@@ -19,7 +19,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import tensorflow as tf
 
 from fakes.short_runs import InterruptionError, interrupt_at
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.fitting import schedules
 from smlm_training.fitting.checkpoints import load_state, save_state
 from smlm_training.fitting.fit import fit
@@ -163,15 +163,15 @@ def test_simulated_films_go_on_from_any_step() -> None:
 def test_what_makes_no_run_is_refused(
     recipe: Recipe, given: bool, message: str, film: FilmFiles, tmp_path: Path
 ) -> None:
-    with pytest.raises((SettingError, StackError), match=message):
+    with pytest.raises((SettingError, FilmError), match=message):
         fit(recipe, tmp_path / "run", film=film if given else None)
     assert not (tmp_path / "run" / "state.npz").exists()
 
 
 def test_a_stack_that_is_no_film_is_refused(film: FilmFiles, tmp_path: Path) -> None:
     files = replace(film, stack=tmp_path / "flat.tif")
-    with pytest.raises(StackError, match=r"cannot read .*flat.tif"):
+    with pytest.raises(FilmError, match=r"cannot read .*flat.tif"):
         source_of(RECIPE, files)
     tifffile.imwrite(files.stack, np.zeros((8, 8), np.uint16))
-    with pytest.raises(StackError, match=r"shape \(8, 8\) and dtype uint16; expected a film"):
+    with pytest.raises(FilmError, match=r"shape \(8, 8\) and dtype uint16; expected a film"):
         source_of(RECIPE, files)

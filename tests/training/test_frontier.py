@@ -15,9 +15,9 @@ pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[t
 import typer
 
 from fakes.networks import write_card, write_network
+from smlm_bench.speed.frontier import main, places
 from smlm_pipeline.errors import SettingError
-from smlm_training.comparison.frontier import main, places
-from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.card import SCORES
 
 pytestmark = pytest.mark.training
 

@@ -14,14 +14,15 @@ import typer
 from typer.testing import CliRunner
 
 from fakes import cupy_on_host
-from smlm_pipeline import contract, engines
-from smlm_pipeline.canary import Canary
+from smlm_bench.gpu import check, containers, kernels
+from smlm_bench.gpu.kernels import KernelSpeed, measure
+from smlm_bench.gpu.report import Findings, as_markdown
+from smlm_bench.gpu.server import Server, ServerSpeed
+from smlm_pipeline import contract
+from smlm_pipeline.engines import opening
+from smlm_pipeline.engines.canary import Canary
+from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.errors import DeviceError, ServerError
-from smlm_pipeline.server import EmbeddedServer
-from smlm_training.comparison import device_speed, gpu_check, gpu_containers
-from smlm_training.comparison.device_speed import KernelSpeed
-from smlm_training.comparison.gpu_report import Findings, as_markdown
-from smlm_training.comparison.server_speed import Server, ServerSpeed
 
 MODEL = contract.RECONSTRUCTION.name
 SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
@@ -29,16 +30,16 @@ SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
 
 def _check(*arguments: str) -> tuple[int, str]:
     app = typer.Typer()
-    app.command()(gpu_check.main)
+    app.command()(check.main)
     result = CliRunner().invoke(app, list(arguments))
     return result.exit_code, " ".join(result.output.split())
 
 
 def _without_docker(monkeypatch: pytest.MonkeyPatch, *kernels: KernelSpeed) -> None:
-    monkeypatch.setattr(gpu_check, "_gpus", lambda: "NVIDIA X, 600.1, 9.0")
-    monkeypatch.setattr(gpu_containers, "docker_is_there", lambda: False)
+    monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X, 600.1, 9.0")
+    monkeypatch.setattr(containers, "docker_is_there", lambda: False)
     if kernels:
-        monkeypatch.setattr(device_speed, "measure", lambda *_, **__: list(kernels))
+        monkeypatch.setattr(kernels, "measure", lambda *_, **__: list(kernels))
 
 
 # --- what there is --------------------------------------------------------------------------
@@ -47,7 +48,7 @@ def _without_docker(monkeypatch: pytest.MonkeyPatch, *kernels: KernelSpeed) -> N
 def test_without_a_gpu_it_fails_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu_check, "_gpus", lambda: "")
+    monkeypatch.setattr(check, "_gpus", lambda: "")
     code, told = _check("-o", str(tmp_path / "report.md"))
     assert code == 4
     assert "no NVIDIA GPU" in told
@@ -93,7 +94,7 @@ def test_an_error_is_one_message_and_stands_in_the_report(
         raise error
 
     _without_docker(monkeypatch)
-    monkeypatch.setattr(device_speed, "measure", fail)
+    monkeypatch.setattr(kernels, "measure", fail)
     ended, told = _check("-o", str(tmp_path / "report.md"))
     assert ended == code
     assert words in told
@@ -124,8 +125,8 @@ def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None
     with cupy_on_host.installed() as device_kernels:
         cuda = device_kernels.cupy.cuda
         cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
-        monkeypatch.setattr(device_speed, "REPEATS", 2)
-        speeds = device_speed.measure([16], [1, 3], zoom=4)
+        monkeypatch.setattr(kernels, "REPEATS", 2)
+        speeds = measure([16], [1, 3], zoom=4)
     assert [(each.kernel, each.frames) for each in speeds] == [
         (kernel, frames) for frames in (1, 3) for kernel in ("normalize", "draw", "sum_map")
     ]
@@ -137,10 +138,7 @@ def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     """They run inside of the image."""
-    code = (
-        "import sys, smlm_training.comparison.device_speed; "
-        "print(*{m.split('.')[0] for m in sys.modules})"
-    )
+    code = "import sys, smlm_bench.gpu.kernels; print(*{m.split('.')[0] for m in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
@@ -153,11 +151,11 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("model", gpu_check.ENSEMBLES)
+@pytest.mark.parametrize("model", check.ENSEMBLES)
 def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
     found, told = Findings("a machine"), list[str]()
     server = Server(triton.address, triton.metrics_url)
-    gpu_check.measure_all(
+    check.measure_all(
         found,
         server,
         model,
@@ -180,18 +178,18 @@ def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
 
 def test_maps_that_no_message_holds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     found, model = Findings("a machine"), contract.RECONSTRUCTION_MAP.name
-    monkeypatch.setattr(gpu_check, "answers_that_differ_under_load", lambda *_, **__: 0)
-    monkeypatch.setattr(gpu_check, "measure", lambda *_, **__: SPEED)
+    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
-    gpu_check.measure_all(found, server, model, lambda _: None, sizes_px=(64, 512))
+    check.measure_all(found, server, model, lambda _: None, sizes_px=(64, 512))
     assert f"{model} at 512 px, 64 frames: maps too large" in found.left_out
     assert 0 < len(found.speeds) < 8
 
 
 def test_images_are_compared_by_error_and_sum() -> None:
     expected = np.ones((8, 8), np.float32)
-    assert gpu_check.compare(expected, expected) == (0, 1)
-    error, ratio = gpu_check.compare(1.1 * expected, expected)
+    assert check.compare(expected, expected) == (0, 1)
+    error, ratio = check.compare(1.1 * expected, expected)
     assert error == pytest.approx(1, rel=1e-3)
     assert ratio == pytest.approx(1.1)
 
@@ -215,7 +213,7 @@ if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
     sys.exit("could not select device driver with capabilities: gpu")
 answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
 answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
-if "smlm_training.comparison.device_speed" in sys.argv:
+if "smlm_bench.gpu.kernels" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
 """
@@ -231,22 +229,22 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     program.write_text(ENGINE.format(python=sys.executable, asked=str(asked), plan=plan))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(engines, "server_canary", lambda *_: Canary(1.0, 2.0))
+    monkeypatch.setattr(opening, "server_canary", lambda *_: Canary(1.0, 2.0))
     return lambda: [json.loads(line) for line in asked.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu"])
 def test_a_container_has_its_gpu_and_is_removed(docker: Asked, device: str) -> None:
     kept = list[str]()
-    with gpu_containers.running(
-        gpu_check.ENSEMBLES, device=device, keep_log=kept.append, largest_tile_px=256
+    with containers.running(
+        check.ENSEMBLES, device=device, keep_log=kept.append, largest_tile_px=256
     ) as container:
         assert container.server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
         assert kept == []
     run, *_, logged, removed = docker()
     assert ("--gpus" in run) is (device == "gpu")
     assert {"--read-only", f"RECON_DEVICE={device}", "RECON_LARGEST_TILE_PX=256"} <= set(run)
-    assert f"RECON_ENSEMBLES={' '.join(gpu_check.ENSEMBLES)}" in run
+    assert f"RECON_ENSEMBLES={' '.join(check.ENSEMBLES)}" in run
     assert logged[0] == "logs"
     assert kept == ["E1 out of memory"]
     assert removed == ["rm", "--force", "c0ffee"]
@@ -259,11 +257,11 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
         raise ServerError("no Triton server answers")
 
     kept = list[str]()
-    monkeypatch.setattr(engines, "server_canary", silent)
-    monkeypatch.setattr(gpu_containers, "START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(opening, "server_canary", silent)
+    monkeypatch.setattr(containers, "START_TIMEOUT_S", 0.5)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
-        gpu_containers.running([MODEL], device="gpu", keep_log=kept.append),
+        containers.running([MODEL], device="gpu", keep_log=kept.append),
     ):
         pytest.fail("it is not ready")
     assert docker()[-1] == ["rm", "--force", "c0ffee"]
@@ -271,25 +269,25 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
 
 
 def test_an_engine_that_hangs_is_told(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_containers, "DOCKER_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(containers, "DOCKER_TIMEOUT_S", 0.0)
     with pytest.raises(ServerError, match=r"docker run did not end within 0 s; .*docker info"):
-        gpu_containers.kernel_speed()
+        containers.kernel_speed()
 
 
 def test_kernels_are_measured_in_the_image(docker: Asked) -> None:
-    assert gpu_containers.kernel_speed() == {"cupy": "14", "kernels": []}
+    assert containers.kernel_speed() == {"cupy": "14", "kernels": []}
     (asked,) = docker()
-    assert asked[-3:] == ["smlm-recon-server", "-m", "smlm_training.comparison.device_speed"]
+    assert asked[-3:] == ["smlm-recon-server", "-m", "smlm_bench.gpu.kernels"]
 
 
 @pytest.fixture
 def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
     """All of a server's answers beside Docker's; gives what Docker was asked."""
     image = np.ones((8, 8), np.float32)
-    monkeypatch.setattr(gpu_check, "_gpus", lambda: "NVIDIA X")
-    monkeypatch.setattr(gpu_check, "image_of", lambda *_: image)
-    monkeypatch.setattr(gpu_check, "answers_that_differ_under_load", lambda *_, **__: 0)
-    monkeypatch.setattr(gpu_check, "measure", lambda *_, **__: SPEED)
+    monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X")
+    monkeypatch.setattr(check, "image_of", lambda *_: image)
+    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
     return docker
 
@@ -301,13 +299,13 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
     assert "GPU: NVIDIA X; CuPy 14" in report
     assert "Nothing that was checked failed." in report
     assert "| unet | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
-    for model in gpu_check.ENSEMBLES:
+    for model in check.ENSEMBLES:
         assert f"| {model} | 0.0000 | 1.0000 |" in report
         assert f"| {model} | 12.50 |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
-    assert verbs.count("rm") == 2 * len(gpu_check.ENSEMBLES)
+    assert verbs.count("rm") == 2 * len(check.ENSEMBLES)
     assert any(
         "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
     )
@@ -359,6 +357,6 @@ def test_the_report_says_first_what_failed() -> None:
 
 
 def test_make_runs_it_on_the_checkout() -> None:
-    makefile = (gpu_check.CHECKOUT / "Makefile").read_text()
-    assert f"-m {gpu_check.__name__} -o gpu-report.md" in makefile
-    assert (gpu_check.CHECKOUT / "docker" / "server" / "Dockerfile").exists()
+    makefile = (check.CHECKOUT / "Makefile").read_text()
+    assert f"-m {check.__name__} -o gpu-report.md" in makefile
+    assert (check.CHECKOUT / "docker" / "server" / "Dockerfile").exists()

@@ -17,13 +17,13 @@ import onnx
 
 from fakes.networks import write_card, write_network
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans.reference import read_reference
 from smlm_pipeline.errors import ContractError, SettingError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans.reference import read_reference
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 from smlm_training.cli import app
 from smlm_training.delivery import half_card
-from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.half_card import halve_network
 from smlm_training.delivery.half_precision import halved, sensitive_nodes
 from smlm_training.delivery.publish import publish
@@ -104,7 +104,7 @@ def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path)
     reference = read_reference(file, contract.NETWORKS[name])
     path = file_in(found, name)
     largest = np.abs(reference.answers).max(axis=(0, 2, 3), keepdims=True)
-    answers = Network(path, intra_op_threads=1).detect(reference.normalized)
+    answers = OnnxNetwork(path, intra_op_threads=1).detect(reference.normalized)
     assert 0 < (np.abs(answers - reference.answers) / largest).max() < 5e-3
     assert path.stat().st_size < 0.6 * file.stat().st_size
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
+from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, film_levels
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
 from smlm_training.simulation.simulate import Emitters, Fluorophore, expected_photons, film
 from smlm_training.simulation.structures import Uniform
@@ -39,7 +39,7 @@ def _frames(
 
 
 def _scale(frames_adu: NDArray[np.uint16]) -> float:
-    return float(kernels.film_levels(frames_adu)[1])
+    return float(film_levels(frames_adu)[1])
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_scale_follows_the_brightness_of_molecules(
 
 def test_background_lies_just_above_the_empty_pixels() -> None:
     """Sparse molecules: the low ranks are noise about 2 ADU x 20 photons on a base of 100 ADU."""
-    background_adu, _ = kernels.film_levels(_frames(density_per_um2=0.3))
+    background_adu, _ = film_levels(_frames(density_per_um2=0.3))
     noise_adu = np.sqrt(2 * 2.0**2 * 20)
     assert 140 - 1.6 * noise_adu < background_adu < 140
 
@@ -102,8 +102,8 @@ def test_background_lies_just_above_the_empty_pixels() -> None:
 @pytest.mark.parametrize(("gain", "offset_adu"), [(1, 357), (3, 0), (7, 1000)])
 def test_levels_follow_gain_and_offset(gain: int, offset_adu: int) -> None:
     frames = _frames()
-    background_adu, scale_adu = kernels.film_levels(frames)
-    changed = kernels.film_levels((frames * gain + offset_adu).astype(np.uint16))
+    background_adu, scale_adu = film_levels(frames)
+    changed = film_levels((frames * gain + offset_adu).astype(np.uint16))
     np.testing.assert_allclose(
         changed, (background_adu * gain + offset_adu, scale_adu * gain), rtol=1e-5
     )
@@ -112,12 +112,12 @@ def test_levels_follow_gain_and_offset(gain: int, offset_adu: int) -> None:
 @pytest.mark.parametrize("reading_adu", [2_000, 20_000, 65_535])
 def test_a_flickering_hot_pixel_changes_little(reading_adu: int) -> None:
     frames = _frames()
-    background_adu, scale_adu = kernels.film_levels(frames)
+    background_adu, scale_adu = film_levels(frames)
     flicker = np.random.default_rng(3).random(len(frames)) < 0.2
     hot = frames.copy()
     hot[flicker, 20, 20] = reading_adu
     assert np.std(hot[:, 20, 20]) > 5 * np.std(frames[:, 20, 20])
-    hot_background_adu, hot_scale_adu = kernels.film_levels(hot)
+    hot_background_adu, hot_scale_adu = film_levels(hot)
     assert hot_background_adu == pytest.approx(background_adu, abs=0.1)
     assert hot_scale_adu == pytest.approx(scale_adu, rel=0.1)
 
@@ -127,7 +127,7 @@ def test_film_without_molecules_is_scaled_by_its_noise() -> None:
     assert _scale(frames) == pytest.approx(np.sqrt(2 * 2.0**2 * 20), rel=0.02)
 
 
-@pytest.mark.parametrize("frames", [kernels.TEMPORAL_FRAMES_MIN, 16])
+@pytest.mark.parametrize("frames", [TEMPORAL_FRAMES_MIN, 16])
 def test_scale_of_short_films_is_right_on_average(frames: int, scale_by_theory_adu: float) -> None:
     films = [_frames(seed=seed) for seed in range(8)]
     scales_adu = [

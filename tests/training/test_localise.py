@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError, SettingError
-from smlm_training.scoring import film_localisations
-from smlm_training.scoring.film_localisations import localise_by_file, localise_film
-from smlm_training.scoring.localise import localise
-from smlm_training.scoring.merging import Places, merge, share_surplus
+from smlm_pipeline.localise.localise import localise
+from smlm_pipeline.localise.merging import Places, merge, share_surplus
+from smlm_training.scoring import inference
+from smlm_training.scoring.inference import localise_by_file, localise_film
 
 Pixel = tuple[int, int, int, float, float, float, float]
 """Frame, row, column, probability, y and x of the place in pixels, sigma of both."""
@@ -204,7 +204,7 @@ def test_a_long_film_of_odd_size_is_localised_in_blocks() -> None:
 
 
 def test_blocks_of_large_frames_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film_localisations, "_BLOCK_PIXELS", 10 * 24 * 20)
+    monkeypatch.setattr(inference, "_BLOCK_PIXELS", 10 * 24 * 20)
     network: Any = _BrightPixels()
     assert len(localise_film(network, _blinking(25), pixel_size_nm=100).frame) == 25
     assert network.frames == [10, 10, 5]
@@ -216,7 +216,7 @@ def test_a_network_that_answers_with_a_map_has_no_molecules(
     def maps(*_: object, **__: object) -> _BrightPixels:
         return _BrightPixels(contract.MAP)
 
-    monkeypatch.setattr(film_localisations, "Network", maps)
+    monkeypatch.setattr(inference, "Network", maps)
     with pytest.raises(SettingError, match=r"map.onnx answers with MAP; expected .* DETECTIONS"):
         localise_by_file(Path("map.onnx"), _blinking(8), pixel_size_nm=100)
 

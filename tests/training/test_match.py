@@ -15,7 +15,7 @@ from conftest import ThunderStorm
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from smlm_pipeline.errors import StackError
+from smlm_pipeline.errors import FilmError
 from smlm_training.cli import app
 from smlm_training.fitting.datasets import Ranges
 from smlm_training.fitting.preset_files import recipe_of
@@ -225,7 +225,7 @@ def test_crowding_of_uniform_and_of_lines() -> None:
 
 
 def _refused(frames_adu: NDArray[np.uint16], message: str) -> None:
-    with pytest.raises(StackError, match=message):
+    with pytest.raises(FilmError, match=message):
         estimate(frames_adu, EMCCD)
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import StackError
+from smlm_pipeline.errors import FilmError
 from smlm_training.matching.sampling import sample_film
 
 
@@ -45,17 +45,17 @@ def test_sample_is_spread_over_the_film_and_taken_where_it_blinks(tmp_path: Path
 def test_files_that_are_no_film_are_refused(
     tmp_path: Path, frames: NDArray[Any], message: str
 ) -> None:
-    with pytest.raises(StackError, match=message):
+    with pytest.raises(FilmError, match=message):
         sample_film(_write(tmp_path / "film.tif", frames))
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"cannot read .*none\.tif"):
+    with pytest.raises(FilmError, match=r"cannot read .*none\.tif"):
         sample_film(tmp_path / "none.tif")
     (tmp_path / "text.tif").write_text("no film")
-    with pytest.raises(StackError, match=r"cannot read .*text\.tif"):
+    with pytest.raises(FilmError, match=r"cannot read .*text\.tif"):
         sample_film(tmp_path / "text.tif")
     whole = _write(tmp_path / "whole.tif", np.ones((20, 32, 32), np.uint16)).read_bytes()
     (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StackError, match=r"cut\.tif"):
+    with pytest.raises(FilmError, match=r"cut\.tif"):
         sample_film(tmp_path / "cut.tif")

@@ -12,7 +12,7 @@ import tifffile
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.fitting.datasets import Batch
 from smlm_training.fitting.patches import batches, cut_pairs
 from smlm_training.scoring.inference import film_levels
@@ -171,7 +171,7 @@ def test_levels_are_those_of_the_film_and_not_of_a_patch() -> None:
 def test_a_table_of_another_film_is_refused(seed: int) -> None:
     frames_adu, _ = _film()
     _, positions = _film(seed)
-    with pytest.raises(StackError, match="table does not fit the film: pixels do not light up"):
+    with pytest.raises(FilmError, match="table does not fit the film: pixels do not light up"):
         cut_pairs(frames_adu, positions, patch_px=12, seed=1)
 
 
@@ -179,30 +179,30 @@ def test_a_table_of_another_film_is_refused(seed: int) -> None:
 def test_a_table_that_counts_frames_from_elsewhere_is_refused(late: int) -> None:
     frames_adu, positions = _film()
     shifted = replace(positions, frame=(positions.frame + late) % FRAMES)
-    with pytest.raises(StackError, match="when it says; expected the film's own table, frames"):
+    with pytest.raises(FilmError, match="when it says; expected the film's own table, frames"):
         cut_pairs(frames_adu, shifted, patch_px=12, seed=1)
 
 
 def test_another_pixel_size_is_refused() -> None:
-    with pytest.raises(StackError, match="pixels of 160 nm"):
+    with pytest.raises(FilmError, match="pixels of 160 nm"):
         cut_pairs(*_film(), patch_px=12, pixel_size_nm=160.0, seed=1)
 
 
 def test_a_table_longer_than_the_film_is_refused() -> None:
     frames_adu, positions = _film()
-    with pytest.raises(StackError, match="frames 1 to 12, the film has 5; expected the table"):
+    with pytest.raises(FilmError, match="frames 1 to 12, the film has 5; expected the table"):
         cut_pairs(frames_adu[:5], positions, patch_px=12, seed=1)
 
 
 def test_a_table_without_emitters_is_refused() -> None:
     frames_adu, _ = _film()
     nothing = Positions(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    with pytest.raises(StackError, match="does not fit the film"):
+    with pytest.raises(FilmError, match="does not fit the film"):
         cut_pairs(frames_adu, nothing, patch_px=12, seed=1)
 
 
 def test_too_few_emitters_are_told() -> None:
-    with pytest.raises(StackError, match=r"data are short: 0 of 12 frames .* at least 100 em"):
+    with pytest.raises(FilmError, match=r"data are short: 0 of 12 frames .* at least 100 em"):
         cut_pairs(*_film(), patch_px=12, emitters_min=100, seed=1)
 
 
@@ -210,7 +210,7 @@ def test_one_frame_is_too_short() -> None:
     frames_adu, positions = _film()
     first = positions.frame == 0
     positions = Positions(positions.frame[first], positions.y_nm[first], positions.x_nm[first])
-    with pytest.raises(StackError, match="data are short: 1 of 1 frames gave patches"):
+    with pytest.raises(FilmError, match="data are short: 1 of 1 frames gave patches"):
         cut_pairs(frames_adu[:1], positions, patch_px=12, seed=1)
 
 

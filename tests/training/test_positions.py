@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import StackError
+from smlm_pipeline.errors import FilmError
 from smlm_training.simulation.positions import COLUMNS, PositionsTable, read_positions
 from smlm_training.simulation.simulate import Emitters
 
@@ -132,10 +132,10 @@ def test_table_without_molecules_is_a_table(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(StackError, match=rf"table\.csv is not a ThunderSTORM table .*{reason}"):
+    with pytest.raises(FilmError, match=rf"table\.csv is not a ThunderSTORM table .*{reason}"):
         read_positions(path)
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"FileNotFoundError.*expected a CSV file"):
+    with pytest.raises(FilmError, match=r"FileNotFoundError.*expected a CSV file"):
         read_positions(tmp_path / "none.csv")

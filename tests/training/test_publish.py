@@ -23,7 +23,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, OutputError, SettingError
 from smlm_training.cli import app
 from smlm_training.delivery import publish as publishing
-from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.publish import publish, writable_repository
 
 FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]

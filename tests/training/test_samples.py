@@ -10,11 +10,11 @@ import pytest
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.simulation.bundles import bundled_filaments
-from smlm_training.simulation.field import Field
 from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.groups import Rings, Spots
 from smlm_training.simulation.samples import (
     AnySample,
+    Field,
     FilamentSample,
     RingSample,
     SpotSample,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.simulation.scmos import ScmosChip
 
 SHAPE = (60, 80)
@@ -76,7 +76,7 @@ def test_map_with_impossible_values_is_refused(tmp_path: Path, value: float) -> 
 def test_map_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.tif").write_text("no picture")
     for file in (tmp_path / "map.tif", tmp_path / "none.tif"):
-        with pytest.raises(StackError, match=r"cannot read the map .*expected a TIFF image"):
+        with pytest.raises(FilmError, match=r"cannot read the map .*expected a TIFF image"):
             ScmosChip(offset_map=str(file)).camera(*SHAPE)
 
 

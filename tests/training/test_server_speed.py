@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 
 from fakes.transports import ComputingTransport
+from smlm_bench.gpu import server
+from smlm_bench.gpu.server import (
+    LOAD_FILMS,
+    LOAD_ROUNDS,
+    Server,
+    answers_that_differ_under_load,
+    measure,
+)
 from smlm_pipeline import contract
+from smlm_pipeline.engines.transport import PartialSum, Request, Transport
 from smlm_pipeline.errors import ServerError, TransientServerError
-from smlm_pipeline.transport import PartialSum, Request, Transport
-from smlm_training.comparison import server_speed
-from smlm_training.comparison.server_speed import Server
 
 MODEL = contract.RECONSTRUCTION.name
 
@@ -53,7 +59,7 @@ def test_metrics_are_read_whatever_labels_a_gpu_adds(
 
 def _answering(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
     """Have a transport answer in the server's place."""
-    monkeypatch.setattr(server_speed, "TritonTransport", lambda *_, **__: nullcontext(transport))
+    monkeypatch.setattr(server, "TritonTransport", lambda *_, **__: nullcontext(transport))
 
 
 def test_a_server_that_tells_no_time_is_an_error(
@@ -62,7 +68,7 @@ def test_a_server_that_tells_no_time_is_an_error(
     _answering(monkeypatch, ComputingTransport())
     server = _telling(tmp_path, METRICS)
     with pytest.raises(ServerError, match="tells no time of 'unet' for 4 frames"):
-        server_speed.measure(server, MODEL, size_px=64, batch=2, frames=4, in_flight=2)
+        measure(server, MODEL, size_px=64, batch=2, frames=4, in_flight=2)
 
 
 class _MixesUp(ComputingTransport):
@@ -74,7 +80,7 @@ class _MixesUp(ComputingTransport):
 
     def sum_chunk(self, request: Request) -> PartialSum:
         self._answers.append(super().sum_chunk(request))
-        return self._answers[0 if len(self._answers) > server_speed.LOAD_FILMS else -1]
+        return self._answers[0 if len(self._answers) > LOAD_FILMS else -1]
 
 
 class _RefusesFirst(ComputingTransport):
@@ -95,27 +101,21 @@ class _RefusesFirst(ComputingTransport):
 def test_a_full_queue_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     server, transport = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), _RefusesFirst()
     _answering(monkeypatch, transport)
-    films = server_speed.LOAD_FILMS
-    assert (
-        server_speed.answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=films) == 0
-    )
+    films = LOAD_FILMS
+    assert answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=films) == 0
     assert len(transport.asked) == films
-    assert set(transport.asked.values()) == {1 + server_speed.LOAD_ROUNDS + 1}
+    assert set(transport.asked.values()) == {1 + LOAD_ROUNDS + 1}
 
 
 def test_answers_to_other_requests_show_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    films, in_flight = server_speed.LOAD_FILMS, server_speed.LOAD_FILMS
+    films, in_flight = LOAD_FILMS, LOAD_FILMS
     server, asked = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), ComputingTransport()
     _answering(monkeypatch, asked)
-    right = server_speed.answers_that_differ_under_load(
-        server, MODEL, size_px=64, in_flight=in_flight
-    )
+    right = answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=in_flight)
     _answering(monkeypatch, _MixesUp())
-    wrong = server_speed.answers_that_differ_under_load(
-        server, MODEL, size_px=64, in_flight=in_flight
-    )
+    wrong = answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=in_flight)
     assert right == 0
-    assert wrong == server_speed.LOAD_ROUNDS * in_flight * (films - 1) // films
+    assert wrong == LOAD_ROUNDS * in_flight * (films - 1) // films
     (request,) = asked.requests.values()
     assert len(request.frames_adu) == 32, "a chunk as the client sends it"
 

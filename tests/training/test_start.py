@@ -17,9 +17,9 @@ pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[t
 import keras
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError, SettingError
-from smlm_pipeline.network import Network
-from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.cli import app
 from smlm_training.delivery.export import export
 from smlm_training.delivery.start import start_from
@@ -63,7 +63,7 @@ def test_the_network_that_ships_answers_alike_in_keras() -> None:
     model = NETWORKS["unet"]()
     model.set_weights(start_from(Path("unet")).weights)
     expected = np.asarray(model(FRAMES.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
-    found = Network(file, intra_op_threads=1).detect(FRAMES)
+    found = OnnxNetwork(file, intra_op_threads=1).detect(FRAMES)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

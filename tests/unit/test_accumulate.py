@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from smlm_pipeline import chunking, contract, kernels
-from smlm_pipeline.accumulate import Accumulator
-from smlm_pipeline.chunking import Chunk
+from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.run import chunking
+from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.chunking import Chunk
 
 HEIGHT_PX, WIDTH_PX, ZOOM = 100, 72, 2
 CHUNKS = chunking.plan(5, HEIGHT_PX, WIDTH_PX, chunk_frames=2, tile_px=64)
@@ -19,7 +21,7 @@ CHUNKS = chunking.plan(5, HEIGHT_PX, WIDTH_PX, chunk_frames=2, tile_px=64)
 
 def _image(chunk: Chunk) -> NDArray[np.int32]:
     """A sum that no other chunk has."""
-    shape = kernels.image_shape(ZOOM, chunk.tile.y.core_size, chunk.tile.x.core_size)
+    shape = image_shape(ZOOM, chunk.tile.y.core_size, chunk.tile.x.core_size)
     rng = np.random.default_rng(chunk.index)
     return rng.integers(0, 2**31 - 1, shape, dtype=np.int32, endpoint=True)
 

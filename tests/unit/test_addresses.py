@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from smlm_pipeline import addresses
-from smlm_pipeline.addresses import Address
+from smlm_pipeline.engines.triton import addresses
+from smlm_pipeline.engines.triton.addresses import Address
 from smlm_pipeline.errors import ServerError, SettingError
 
 

@@ -11,10 +11,13 @@ import pytest
 
 from fakes.command_line import invoke, one_line
 from fakes.triton_server import FakeTriton
-from smlm_pipeline import canary, contract, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.tiles import check_window, image_shape
+from smlm_pipeline.engines import canary
+from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.transport import PartialSum, Request
 from smlm_pipeline.errors import InferenceError
-from smlm_pipeline.local import LocalTransport
-from smlm_pipeline.transport import PartialSum, Request
 
 
 class Answering:
@@ -25,7 +28,7 @@ class Answering:
 
     def sum_chunk(self, request: Request) -> PartialSum:
         zoom, _, _, height, width = request.window.tolist()
-        image = np.zeros(kernels.image_shape(zoom, height, width), np.int32)
+        image = np.zeros(image_shape(zoom, height, width), np.int32)
         image[zoom * 33, zoom * 33] = contract.WEIGHT_ONE
         return self._change(PartialSum(image, len(request.frames_adu)))
 
@@ -57,11 +60,11 @@ def test_the_networks_find_the_molecule(
 
 def test_the_frame_is_within_the_contract() -> None:
     request = canary._request()
-    normalized = kernels.normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
     assert normalized.shape == (1, 2, 64, 64)
     assert normalized[0, 0].max() == pytest.approx(canary.PEAK_ADU / canary.SCALE_ADU, rel=0.01)
     assert normalized[0, 0, 0, 0] == 0
-    assert kernels.check_window(request.window, 64, 64)[0] == contract.MAP_ZOOM
+    assert check_window(request.window, 64, 64)[0] == contract.MAP_ZOOM
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from smlm_pipeline.errors import OutputError
-from smlm_pipeline.io import canvas
-from smlm_pipeline.io.canvas import Canvas, FileCanvas
+from smlm_pipeline.run import canvas
+from smlm_pipeline.run.canvas import Canvas, FileCanvas
 
 SHAPE = (300, 700)
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smlm_pipeline import chunking, contract
-from smlm_pipeline.chunking import Chunk, Span
+from smlm_pipeline import contract
+from smlm_pipeline.run import chunking
+from smlm_pipeline.run.chunking import Chunk, Span
 
 TILES_PX = st.integers(16, 40).map(lambda count: count * contract.SIZE_MULTIPLE_PX)
 SIZES_PX = st.integers(1, 230)

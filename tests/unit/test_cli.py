@@ -19,9 +19,9 @@ from PIL import Image
 
 from fakes.command_line import NOTICE, invoke, names, one_line, submit, write_film
 from fakes.films import spots_adu
-from smlm_pipeline import cli, contract
-from smlm_pipeline.dry_run import Plan
-from smlm_pipeline.report import Report
+from smlm_pipeline import contract
+from smlm_pipeline.cli import app
+from smlm_pipeline.report import Plan, Report
 
 HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
 
@@ -307,7 +307,7 @@ def _in_a_fresh_process(code: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["submit", "--help"], ["status", "-h"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    loaded = _in_a_fresh_process(f"from smlm_pipeline.cli import app; app({arguments!r})")
+    loaded = _in_a_fresh_process(f"from smlm_pipeline.cli.app import app; app({arguments!r})")
     assert "typer" in loaded
     assert HEAVY.isdisjoint(loaded)
 
@@ -340,5 +340,5 @@ def test_without_a_command_there_is_help() -> None:
 
 def test_the_command_is_installed() -> None:
     (entry,) = metadata.entry_points(group="console_scripts", name="recon-client")
-    assert entry.value == "smlm_pipeline.cli:app"
-    assert entry.load() is cli.app
+    assert entry.value == "smlm_pipeline.cli.app:app"
+    assert entry.load() is app.app

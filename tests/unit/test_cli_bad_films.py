@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fakes.command_line import names, one_line, submit, take_for_local
 from fakes.films import damage, spots_adu
 from fakes.transports import ComputingTransport
-from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import PartialSum, Request
 
 FRAMES_ADU = spots_adu(16, 32, 32)
 

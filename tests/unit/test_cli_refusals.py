@@ -12,10 +12,11 @@ import tifffile
 
 from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
 from fakes.transports import ComputingTransport
-from smlm_pipeline import render, scheduling
-from smlm_pipeline.door import door
+from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.engines.transport import PartialSum, Request
 from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
-from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.output import picture
+from smlm_pipeline.run import dispatch
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ class _Wrong(ComputingTransport):
 def test_a_failure_leaves_no_image_but_what_was_summed(
     film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
 ) -> None:
-    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(dispatch, "FIRST_PAUSE_S", 0.001)
     take_for_local(monkeypatch, _Failing(error))
     result = submit(film, "--quiet", "--chunk-frames", "5")
     assert result.exit_code == code
@@ -281,7 +282,7 @@ def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.M
     def fail(path: Path, *_: object, **__: object) -> None:
         raise OutputError(f"{path} cannot be written: the disk is full")
 
-    monkeypatch.setattr(render, "write_picture", fail)
+    monkeypatch.setattr(picture, "write_picture", fail)
     result = submit(film, "--quiet")
     assert result.exit_code == 7
     assert "film.sr.png cannot be written: the disk is full" in one_line(result)

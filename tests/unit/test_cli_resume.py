@@ -15,11 +15,11 @@ from fakes.command_line import names, one_line, submit, take_for_local, write_fi
 from fakes.films import damage, spots_adu
 from fakes.image_files import described
 from fakes.transports import ComputingTransport
-from smlm_pipeline import scheduling
+from smlm_pipeline.engines.transport import PartialSum, Request
 from smlm_pipeline.errors import InferenceError, ReconError, TransientServerError
-from smlm_pipeline.io.refusals import reading
-from smlm_pipeline.stack import Stack
-from smlm_pipeline.transport import PartialSum, Request
+from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.formats.refusals import reading
+from smlm_pipeline.run import dispatch
 
 REQUESTS = 8
 IN_TURN = ("--chunk-frames", "2", "--in-flight", "1")
@@ -45,7 +45,7 @@ GONE = TransientServerError("the server did not answer")
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(dispatch, "FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -170,15 +170,15 @@ def test_what_nobody_should_miss_is_told_with_quiet(
 def test_a_share_that_does_not_answer_is_no_damage(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Stack.read
+    read = Film.read
 
-    def fail(stack: Stack, first: int, last: int) -> NDArray[np.uint16]:
+    def fail(stack: Film, first: int, last: int) -> NDArray[np.uint16]:
         if first == 6:
             with reading(stack.path):
                 raise OSError(errno.EIO, "Input/output error")
         return read(stack, first, last)
 
-    monkeypatch.setattr(Stack, "read", fail)
+    monkeypatch.setattr(Film, "read", fail)
     take_for_local(monkeypatch, ComputingTransport())
     result = submit(film, *IN_TURN, "--allow-partial", "--quiet")
     assert result.exit_code == 3

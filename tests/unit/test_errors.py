@@ -7,12 +7,13 @@ import re
 
 import pytest
 
-from smlm_pipeline import door, errors
+from smlm_pipeline import errors
+from smlm_pipeline.cli import exit_codes
 
 CODES = {
     errors.ReconError: 1,
     errors.SettingError: 2,
-    errors.StackError: 3,
+    errors.FilmError: 3,
     errors.ServerError: 4,
     errors.TransientServerError: 4,
     errors.DeviceError: 4,
@@ -21,11 +22,11 @@ CODES = {
     errors.InferenceError: 6,
     errors.OutputError: 7,
     errors.PlanError: 8,
-    errors.LedgerError: 9,
+    errors.CheckpointError: 9,
 }
 
 BUILTINS = {
-    errors.StackError: ValueError,
+    errors.FilmError: ValueError,
     errors.SettingError: ValueError,
     errors.ChunkError: ValueError,
     errors.OutputError: OSError,
@@ -46,7 +47,7 @@ def test_errors_are_also_what_python_calls_them(error: type[errors.ReconError]) 
 
 
 def test_every_code_is_documented_for_the_command_line() -> None:
-    documented = {int(code) for code in re.findall(r"\b(\d+) [a-z]", door.EXIT_CODES)}
+    documented = {int(code) for code in re.findall(r"\b(\d+) [a-z]", exit_codes.EXIT_CODES)}
     assert documented >= {0, 130, *CODES.values()}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from smlm_pipeline.engines.triton.errors import error_of
 from smlm_pipeline.errors import InferenceError, ReconError, ServerError, TransientServerError
-from smlm_pipeline.failures import error_of
 
 ADDRESS = "a:1 and b:1"
 

@@ -18,9 +18,9 @@ from fakes.format_films import (
     write_ndtiff_film,
 )
 from fakes.ndtiff_films import write_ndtiff
-from smlm_pipeline.errors import StackError
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.stack import open_stack
+from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_channels_of_micro_manager_are_chosen(tmp_path: Path) -> None:
     for index, channels in enumerate(film):
         for channel, frame in zip(("Cy3", "Cy5"), channels, strict=True):
             tifffile.imwrite(tmp_path / f"img_{index:09d}_{channel}_000.tif", frame)
-    with pytest.raises(StackError, match=r"several channels .*choose one with --channel 0 to 1"):
-        open_stack(tmp_path)
+    with pytest.raises(FilmError, match=r"several channels .*choose one with --channel 0 to 1"):
+        open_film(tmp_path)
     np.testing.assert_array_equal(read_all(tmp_path, Selection(channel=1)), film[:, 1])
     (tmp_path / "img_000000003_Cy5_000.tif").unlink()
-    with pytest.raises(StackError, match="lacks 1 of the 12 files of its series"):
-        open_stack(tmp_path)
+    with pytest.raises(FilmError, match="lacks 1 of the 12 files of its series"):
+        open_film(tmp_path)
 
 
 def test_film_in_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -58,32 +58,32 @@ def test_several_films_in_a_folder(tmp_path: Path) -> None:
     for name in "abc":
         tifffile.imwrite(tmp_path / f"{name}.tif", make_film(), photometric="minisblack")
     told = r"holds 3 films \(a.tif, b.tif, c.tif, ...\); expected .*: name the file of one"
-    with pytest.raises(StackError, match=told):
-        open_stack(tmp_path)
+    with pytest.raises(FilmError, match=told):
+        open_film(tmp_path)
 
 
 def test_positions_in_a_folder(tmp_path: Path) -> None:
     for position in range(2):
         path = tmp_path / f"film_MMStack_Pos{position}.ome.tif"
         tifffile.imwrite(path, make_film(), metadata={"axes": "TYX"})
-    with pytest.raises(StackError, match=r"holds 2 positions; .* name one of film_MMStack_Pos0"):
-        open_stack(tmp_path)
+    with pytest.raises(FilmError, match=r"holds 2 positions; .* name one of film_MMStack_Pos0"):
+        open_film(tmp_path)
 
 
 def test_a_file_of_another_size_in_the_folder(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "film", make_film())
     tifffile.imwrite(folder / "frame7.tif", make_film()[0, :16])
-    with open_stack(folder) as stack:
+    with open_film(folder) as stack:
         stack.read(0, 7)
-        with pytest.raises(StackError, match=r"frame7.tif is \(16, 24\) uint16, the first file"):
+        with pytest.raises(FilmError, match=r"frame7.tif is \(16, 24\) uint16, the first file"):
             stack.read(6, 9)
 
 
 def test_colour_in_a_folder(tmp_path: Path) -> None:
     for index in range(3):
         tifffile.imwrite(tmp_path / f"{index}.tif", np.zeros((20, 24, 3), np.uint8))
-    with pytest.raises(StackError, match="is no grey image"):
-        open_stack(tmp_path)
+    with pytest.raises(FilmError, match="is no grey image"):
+        open_film(tmp_path)
 
 
 def test_ndtiff_through_its_index_file(tmp_path: Path) -> None:
@@ -105,21 +105,21 @@ def test_channels_of_ndtiff(tmp_path: Path) -> None:
 def test_ndtiff_that_lacks_something(tmp_path: Path) -> None:
     folder = write_ndtiff_film(tmp_path / "film", make_film())
     (folder / "film_NDTiffStack_2.tif").unlink()
-    with pytest.raises(StackError, match=r"is cut short: film_NDTiffStack_2.tif is missing or"):
-        open_stack(folder)
+    with pytest.raises(FilmError, match=r"is cut short: film_NDTiffStack_2.tif is missing or"):
+        open_film(folder)
     index = folder / "NDTiff.index"
     entries = index.read_bytes()
     second = entries.index(b'{"time": 1}') - 4
     index.write_bytes(entries[:second] + entries[entries.index(b'{"time": 2}') - 4 :])
-    with pytest.raises(StackError, match=r"lacks 1 of the 12 planes of its axes"):
-        open_stack(folder)
+    with pytest.raises(FilmError, match=r"lacks 1 of the 12 planes of its axes"):
+        open_film(folder)
     index.write_bytes(b"")
-    with pytest.raises(StackError, match="names no planes"):
-        open_stack(folder)
+    with pytest.raises(FilmError, match="names no planes"):
+        open_film(folder)
 
 
 def test_axis_of_ndtiff_that_is_not_known(tmp_path: Path) -> None:
     planes = {json.dumps({"time": t, "row": 0}): frame for t, frame in enumerate(make_film())}
     write_ndtiff(tmp_path / "film", planes)
-    with pytest.raises(StackError, match="has an axis 'row'"):
-        open_stack(tmp_path / "film")
+    with pytest.raises(FilmError, match="has an axis 'row'"):
+        open_film(tmp_path / "film")

@@ -27,9 +27,9 @@ from fakes.format_films import (
     zarr_array,
 )
 from fakes.nd2_files import write_nd2
-from smlm_pipeline.errors import StackError
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.stack import open_stack
+from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
 
 ZARR_3 = int(zarr.__version__.split(".")[0]) >= 3
 each_format = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
@@ -39,7 +39,7 @@ each_format = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.key
 def test_any_range_reads_back_as_written(tmp_path: Path, write: Callable[..., Path]) -> None:
     film = make_film()
     path = write(tmp_path / "film", film)
-    with open_stack(path) as stack:
+    with open_film(path) as stack:
         assert (stack.frame_count, stack.height_px, stack.width_px) == film.shape
         assert stack.notes == ()
         for first, last in ((0, COUNT), (3, 7), (COUNT - 1, COUNT)):
@@ -47,7 +47,7 @@ def test_any_range_reads_back_as_written(tmp_path: Path, write: Callable[..., Pa
             assert frames.dtype == np.uint16
             assert frames.dtype.isnative
             np.testing.assert_array_equal(frames, film[first:last])
-    with pytest.raises(StackError, match="was closed; expected"):
+    with pytest.raises(FilmError, match="was closed; expected"):
         stack.read(0, 1)
 
 
@@ -61,7 +61,7 @@ def test_part_of_a_film(tmp_path: Path, write: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("name", ["ndtiff", "raw", "nd2", "ome-zarr"])
 def test_pixel_size(tmp_path: Path, name: str) -> None:
-    with open_stack(WRITERS[name](tmp_path / "film", make_film())) as stack:
+    with open_film(WRITERS[name](tmp_path / "film", make_film())) as stack:
         assert stack.pixel_size_nm == pytest.approx(100)
 
 
@@ -79,9 +79,9 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path, name: str) -> None:
             damaged[-1 - offset] = random.integers(256)
         file.write_bytes(damaged[: random.integers(1, 2 * len(data))])
         try:
-            with open_stack(path) as stack:
+            with open_film(path) as stack:
                 stack.read(0, stack.frame_count)
-        except StackError as error:
+        except FilmError as error:
             assert "expected a film of grey frames" in str(error)  # noqa: PT017 - some is harmless
         finally:
             file.write_bytes(data)
@@ -103,8 +103,8 @@ def test_missing_package_names_the_extra(
 
     monkeypatch.setattr(builtins, "__import__", without)
     told = rf"needs the package {package}, .*: pip install 'smlm-recon\[{extra}\]'"
-    with pytest.raises(StackError, match=told):
-        open_stack(path)
+    with pytest.raises(FilmError, match=told):
+        open_film(path)
 
 
 # --- TIFF -----------------------------------------------------------------------------------
@@ -114,8 +114,8 @@ def test_axes_of_a_hyperstack_are_chosen(tmp_path: Path) -> None:
     film = np.arange(5 * 3 * 2 * 20 * 24, dtype=np.uint16).reshape(5, 3, 2, 20, 24)
     path = tmp_path / "film.tif"
     tifffile.imwrite(path, film, imagej=True, metadata={"axes": "TZCYX"})
-    with pytest.raises(StackError, match=r"several channels .* --channel 0 to 1"):
-        open_stack(path, Selection(z=1))
+    with pytest.raises(FilmError, match=r"several channels .* --channel 0 to 1"):
+        open_film(path, Selection(z=1))
     np.testing.assert_array_equal(read_all(path, Selection(z=1, channel=1)), film[:, 1, 1])
     np.testing.assert_array_equal(read_all(path, Selection(z=2, channel=0)), film[:, 2, 0])
 
@@ -139,7 +139,7 @@ def test_imagej_stack_beyond_4_gb(tmp_path: Path) -> None:
         file.seek(first + 2 * edge * edge * (count - 1))
         file.write(last.tobytes())
     assert path.stat().st_size > 1 << 32
-    with open_stack(path) as stack:
+    with open_film(path) as stack:
         assert stack.frame_count == count
         frames = stack.read(count - 2, count)
     assert not frames[0].any()
@@ -161,7 +161,7 @@ def test_without_imagecodecs_the_extra_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(path, make_film(), compression="zstd", photometric="minisblack")
     code = (
         "import sys; sys.modules['imagecodecs'] = None\n"
-        "from pathlib import Path; from smlm_pipeline.stack import open_stack\n"
+        "from pathlib import Path; from smlm_pipeline.film.film import open_stack\n"
         f"open_stack(Path({str(path)!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -177,8 +177,8 @@ def test_without_imagecodecs_the_extra_is_named(tmp_path: Path) -> None:
 def test_channels_of_nd2(tmp_path: Path) -> None:
     film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
     write_nd2(tmp_path / "film.nd2", film)
-    with pytest.raises(StackError, match=r"axes TCYX, \(6, 2, 20, 24\)"):
-        open_stack(tmp_path / "film.nd2")
+    with pytest.raises(FilmError, match=r"axes TCYX, \(6, 2, 20, 24\)"):
+        open_film(tmp_path / "film.nd2")
     for channel in (0, 1):
         found = read_all(tmp_path / "film.nd2", Selection(channel=channel))
         np.testing.assert_array_equal(found, film[:, channel])
@@ -189,8 +189,8 @@ def test_nd2_cut_short(tmp_path: Path, share: float) -> None:
     path = write_nd2_film(tmp_path / "film", make_film())
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(StackError, match=r"film.nd2 is cut short or damaged"):
-        open_stack(path)
+    with pytest.raises(FilmError, match=r"film.nd2 is cut short or damaged"):
+        open_film(path)
 
 
 def test_nd2_that_lacks_a_frame(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_nd2_that_lacks_a_frame(tmp_path: Path) -> None:
     film[7] = 0  # what the package nd2 hands out for it
     path = write_nd2_film(tmp_path / "film", film)
     with (
-        open_stack(path) as stack,
-        pytest.raises(StackError, match=r"lacks frame 7; .*--frames :7"),
+        open_film(path) as stack,
+        pytest.raises(FilmError, match=r"lacks frame 7; .*--frames :7"),
     ):
         stack.read(6, 9)
 
@@ -214,8 +214,8 @@ def test_zarr_of_both_versions(tmp_path: Path, zarr_format: int) -> None:
 def test_axes_of_zarr_are_chosen(tmp_path: Path) -> None:
     film = np.arange(6 * 2 * 3 * 20 * 24, dtype=np.uint16).reshape(6, 2, 3, 20, 24)
     zarr_array(tmp_path / "film.zarr", film, chunks=(2, 1, 1, 20, 24))
-    with pytest.raises(StackError, match=r"several channels .*--channel 0 to 1"):
-        open_stack(tmp_path / "film.zarr", Selection(z=0))
+    with pytest.raises(FilmError, match=r"several channels .*--channel 0 to 1"):
+        open_film(tmp_path / "film.zarr", Selection(z=0))
     found = read_all(tmp_path / "film.zarr", Selection(channel=1, z=2))
     np.testing.assert_array_equal(found, film[:, 1, 2])
 
@@ -225,26 +225,26 @@ def test_zarr_that_is_no_film(tmp_path: Path) -> None:
     for name in "ab":
         zarr_array(tmp_path / "group" / name, make_film())
     assert group is not None
-    with pytest.raises(StackError, match=r"is a Zarr group of 2 arrays \(a, b\)"):
-        open_stack(tmp_path / "group")
+    with pytest.raises(FilmError, match=r"is a Zarr group of 2 arrays \(a, b\)"):
+        open_film(tmp_path / "group")
     zarr_array(tmp_path / "odd", np.zeros((2, 2, 2, 16), np.uint16))
-    with pytest.raises(StackError, match=r"shape \(2, 2, 2, 16\), not T,Y,X"):
-        open_stack(tmp_path / "odd")
+    with pytest.raises(FilmError, match=r"shape \(2, 2, 2, 16\), not T,Y,X"):
+        open_film(tmp_path / "odd")
 
 
 def test_raw_without_description(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "film", make_film())
     described = path.with_suffix(".yaml")
     described.write_text("Frames: many\n")
-    with pytest.raises(StackError, match=r"is described by film.yaml wrongly"):
-        open_stack(path)
+    with pytest.raises(FilmError, match=r"is described by film.yaml wrongly"):
+        open_film(path)
     described.unlink()
-    with pytest.raises(StackError, match=r"has no film.yaml beside it; .*Picasso's description"):
-        open_stack(path)
+    with pytest.raises(FilmError, match=r"has no film.yaml beside it; .*Picasso's description"):
+        open_film(path)
 
 
 def test_raw_cut_short(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "film", make_film())
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(StackError, match=r"it is 11510 bytes, and film.yaml describes 11520"):
-        open_stack(path)
+    with pytest.raises(FilmError, match=r"it is 11510 bytes, and film.yaml describes 11520"):
+        open_film(path)

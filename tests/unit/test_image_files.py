@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fakes.image_files import PIXEL_NM, filaments, write_image, write_picture
-from smlm_pipeline import render
+from smlm_pipeline import atomic_files
 from smlm_pipeline.errors import OutputError
-from smlm_pipeline.io import ome_tiff, output
+from smlm_pipeline.output import ome_tiff, picture
 
 Writer = Callable[[Path, NDArray[np.float32]], None]
 both_writers = pytest.mark.parametrize("write", [write_image, write_picture])
@@ -89,7 +89,7 @@ def test_an_image_in_bands_makes_the_same_files(
     for name in ("whole", "bands"):
         write_image(tmp_path / f"{name}.tif", image)
         write_picture(tmp_path / f"{name}.png", image)
-        for module in (ome_tiff, render):
+        for module in (ome_tiff, picture):
             monkeypatch.setattr(module, "BAND_BYTES", 4 * 512 * 5)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "bands.tif"), image)
     whole, bands = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("whole", "bands"))
@@ -189,8 +189,8 @@ def test_link_is_written_through(tmp_path: Path) -> None:
 
 def test_writable_target_passes_and_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "old.tif").write_text("old")
-    output.check_writable(tmp_path / "old.tif")
-    output.check_writable(tmp_path / "new.tif")
+    atomic_files.check_writable(tmp_path / "old.tif")
+    atomic_files.check_writable(tmp_path / "new.tif")
     assert [each.name for each in tmp_path.iterdir()] == ["old.tif"]
     assert (tmp_path / "old.tif").read_text() == "old"
 
@@ -208,14 +208,14 @@ def test_unwritable_target_is_refused_early(tmp_path: Path, name: str, message: 
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=message):
-        output.check_writable(tmp_path / name)
+        atomic_files.check_writable(tmp_path / name)
     assert {each.name for each in tmp_path.iterdir()} == {"folder", "file"}
 
 
 @pytest.mark.skipif(os.devnull != "/dev/null", reason="needs a device with a path")
 def test_device_is_refused() -> None:
     with pytest.raises(OutputError, match="/dev/null cannot be written: it is a folder or a dev"):
-        output.check_writable(Path(os.devnull))
+        atomic_files.check_writable(Path(os.devnull))
 
 
 def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "open", refuse)  # root, whom containers run as, may write anywhere
     with pytest.raises(OutputError, match="no permission; choose another folder"):
-        output.check_writable(tmp_path / "out.tif")
+        atomic_files.check_writable(tmp_path / "out.tif")
 
 
 def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -232,5 +232,5 @@ def test_what_a_killed_program_left_is_removed_and_nothing_else(tmp_path: Path) 
     others = [".a[1].tif.part", ".b.a[1].tif.0123abcd.part", ".a1.tif.0123abcd.part", "a[1].tif"]
     for path in (left, *(tmp_path / name for name in others)):
         path.touch()
-    output.remove_unfinished(tmp_path / "a[1].tif")
+    atomic_files.remove_unfinished(tmp_path / "a[1].tif")
     assert {path.name for path in tmp_path.iterdir()} == set(others)

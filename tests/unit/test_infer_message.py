@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from smlm_pipeline.infer_message import encoded
+from smlm_pipeline.engines.triton.wire_format import encoded
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 8191, 8192, 1 << 21])

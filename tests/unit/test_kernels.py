@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.levels import spread_evenly
+from smlm_pipeline.compute.normalize import NORMALIZED_MAX, normalize
+from smlm_pipeline.compute.tiles import check_window, cut, image_shape
 from smlm_pipeline.errors import ChunkError
 
 ONE = contract.WEIGHT_ONE
@@ -47,7 +51,7 @@ def _normalized(
     mean: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     flat = np.zeros(frames.shape[1:], np.float32)
-    return kernels.normalize(frames, flat if mean is None else mean, levels)
+    return normalize(frames, flat if mean is None else mean, levels)
 
 
 def test_normalize_by_hand() -> None:
@@ -131,7 +135,7 @@ def test_what_outshines_molecules_is_limited(channel: int) -> None:
     levels = np.array([[100, 10]], np.float32)
     found = _normalized(values[None], levels, values.astype(np.float32))[0, channel]
     assert np.unique(found).tolist() == [0, 8, 16]
-    assert kernels.NORMALIZED_MAX == 16
+    assert NORMALIZED_MAX == 16
 
 
 # --- draw -----------------------------------------------------------------------------------
@@ -154,7 +158,7 @@ def test_fine_pixel_by_hand(
     zoom: int, offset_y: float, offset_x: float, fine: tuple[int, int]
 ) -> None:
     detections = _detections(8, 8, (2, 3, 1, offset_y, offset_x))
-    image = kernels.draw(detections, _window(zoom, 0, 0, 8, 8))
+    image = draw(detections, _window(zoom, 0, 0, 8, 8))
     assert image.dtype == np.int32
     assert image.shape == (10 * zoom, 10 * zoom)
     assert _drawn(image) == {fine: ONE}
@@ -173,7 +177,7 @@ def test_fine_pixel_by_hand(
     ],
 )
 def test_weight_is_rounded_to_a_whole_number(probability: float, weight: int) -> None:
-    image = kernels.draw(_detections(4, 4, (1, 1, probability, 0, 0)), _window(2, 0, 0, 4, 4))
+    image = draw(_detections(4, 4, (1, 1, probability, 0, 0)), _window(2, 0, 0, 4, 4))
     assert image.sum() == weight
 
 
@@ -187,7 +191,7 @@ def test_only_the_core_counts_and_is_drawn_from_its_own_corner() -> None:
         (7, 9, 1, -0.9, 0),  # after it
         (3, 10, 1, 0, -0.9),
     )
-    image = kernels.draw(detections, _window(2, 3, 5, 4, 5))
+    image = draw(detections, _window(2, 3, 5, 4, 5))
     assert image.shape == (12, 14)
     assert _drawn(image) == {(3, 3): ONE, (9, 11): ONE // 2}
 
@@ -205,25 +209,25 @@ def test_detections_that_point_out_of_the_core_land_in_the_margin(
     row: int, column: int, offset_y: float, offset_x: float, fine: tuple[int, int]
 ) -> None:
     detections = _detections(8, 8, (row, column, 1, offset_y, offset_x))
-    assert _drawn(kernels.draw(detections, _window(8, 0, 0, 8, 8))) == {fine: ONE}
+    assert _drawn(draw(detections, _window(8, 0, 0, 8, 8))) == {fine: ONE}
 
 
 def test_offsets_beyond_the_contract_stay_in_the_image() -> None:
     detections = _detections(4, 4, (0, 0, 1, -9, -9), (3, 3, 1, 9, 9))
-    drawn = _drawn(kernels.draw(detections, _window(4, 0, 0, 4, 4)))
+    drawn = _drawn(draw(detections, _window(4, 0, 0, 4, 4)))
     assert drawn == {(0, 0): ONE, (23, 23): ONE}
 
 
 def test_the_largest_offsets_do_not_come_round_on_the_other_side() -> None:
     detections = _detections(4, 4, (0, 0, 1, -3e38, 3e38), (3, 3, 0.5, 3e38, -3e38))
-    drawn = _drawn(kernels.draw(detections, _window(4, 0, 0, 4, 4)))
+    drawn = _drawn(draw(detections, _window(4, 0, 0, 4, 4)))
     assert drawn == {(0, 23): ONE, (23, 0): ONE // 2}
 
 
 def test_frames_and_detections_at_one_place_add_up() -> None:
     detections = _detections(4, 4, (1, 1, 1, 0.6, 0), (2, 1, 0.25, -0.4, 0), frames=3)
     detections[2, 0, 1, 1] = 0.5
-    image = kernels.draw(detections, _window(2, 0, 0, 4, 4))
+    image = draw(detections, _window(2, 0, 0, 4, 4))
     assert _drawn(image) == {(6, 5): ONE + ONE // 4, (5, 5): ONE // 2}
 
 
@@ -233,10 +237,10 @@ def test_no_weight_is_lost(seed: int, zoom: int, frames: int) -> None:
     rng = np.random.default_rng(seed)
     detections = rng.uniform(-1, 1, (frames, 5, 12, 8)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
-    image = kernels.draw(detections, _window(zoom, 4, 0, 8, 5))
+    image = draw(detections, _window(zoom, 4, 0, 8, 5))
     weights = np.rint(detections[:, 0, 4:12, 0:5].astype(np.float64) * ONE)
     assert image.sum(dtype=np.int64) == weights.sum()
-    reordered = kernels.draw(detections[::-1], _window(zoom, 4, 0, 8, 5))
+    reordered = draw(detections[::-1], _window(zoom, 4, 0, 8, 5))
     np.testing.assert_array_equal(reordered, image)
 
 
@@ -246,7 +250,7 @@ def test_a_full_chunk_at_one_place_does_not_overflow() -> None:
     detections[:, 0, :3, :3] = 1
     detections[:, 1, :3] = np.array([0.9, 0, -0.9])[:, None]
     detections[:, 2, :, :3] = np.array([0.9, 0, -0.9])
-    image = kernels.draw(detections, _window(1, 0, 0, 4, 4))
+    image = draw(detections, _window(1, 0, 0, 4, 4))
     assert _drawn(image) == {(2, 2): 64 * 9 * ONE}
 
 
@@ -256,19 +260,19 @@ def test_detections_that_make_no_sense_are_refused(channel: int, value: float) -
     detections = np.zeros((2, 5, 4, 4), np.float32)
     detections[1, channel, 2, 3] = value
     with pytest.raises(ChunkError, match="not within 0 and 1, or an offset that is not a number"):
-        kernels.draw(detections, _window(8, 0, 0, 4, 4))
+        draw(detections, _window(8, 0, 0, 4, 4))
 
 
 def test_what_lies_outside_the_core_is_not_looked_at() -> None:
     detections = _detections(8, 8, (0, 0, math.nan, math.nan, math.nan))
-    assert not kernels.draw(detections, _window(8, 4, 4, 4, 4)).any()
+    assert not draw(detections, _window(8, 4, 4, 4, 4)).any()
 
 
 # --- window, shape, cut ---------------------------------------------------------------------
 
 
 def test_window_becomes_plain_integers() -> None:
-    values = kernels.check_window(_window(8, 1, 2, 3, 4), 4, 6)
+    values = check_window(_window(8, 1, 2, 3, 4), 4, 6)
     assert values == (8, 1, 2, 3, 4)
     assert {type(value) for value in values} == {int}
 
@@ -276,7 +280,7 @@ def test_window_becomes_plain_integers() -> None:
 @pytest.mark.parametrize("shape", [(4,), (6,), (1, 5), ()])
 def test_window_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ChunkError, match=r"WINDOW has shape .*; expected \(5,\)"):
-        kernels.check_window(np.ones(shape, np.int32), 8, 8)
+        check_window(np.ones(shape, np.int32), 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -295,30 +299,30 @@ def test_window_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 )
 def test_window_outside_of_the_tile_is_refused(window: tuple[int, ...]) -> None:
     with pytest.raises(ChunkError, match=r"WINDOW .* does not lie in a tile of 8 x 12 pixels"):
-        kernels.check_window(_window(*window), 8, 12)
+        check_window(_window(*window), 8, 12)
 
 
 @pytest.mark.parametrize("zoom", [0, -1, 65, 2**31 - 1])
 def test_a_zoom_out_of_range_is_refused(zoom: int) -> None:
     with pytest.raises(ChunkError, match=rf"asks for zoom {zoom}; expected 1 to 64"):
-        kernels.check_window(_window(zoom, 0, 0, 8, 12), 8, 12)
+        check_window(_window(zoom, 0, 0, 8, 12), 8, 12)
 
 
 @pytest.mark.parametrize("probability", [-0.01, 1.01, 3e38])
 def test_a_probability_out_of_range_is_refused(probability: float) -> None:
     detections = _detections(4, 4, (1, 1, probability, 0, 0))
     with pytest.raises(ChunkError, match="not within 0 and 1"):
-        kernels.draw(detections, _window(8, 0, 0, 4, 4))
+        draw(detections, _window(8, 0, 0, 4, 4))
 
 
 def test_image_shape_has_a_margin_all_round() -> None:
-    assert kernels.image_shape(8, 64, 32) == (528, 272)
-    assert kernels.image_shape(1, 1, 1) == (3, 3)
+    assert image_shape(8, 64, 32) == (528, 272)
+    assert image_shape(1, 1, 1) == (3, 3)
 
 
 def _cut(frames: NDArray[np.uint16], region: tuple[int, int, int, int]) -> NDArray[np.uint16]:
     top, left, height, width = region
-    return kernels.cut(frames, top=top, left=left, height=height, width=width)
+    return cut(frames, top=top, left=left, height=height, width=width)
 
 
 def test_cut_inside_is_a_view() -> None:
@@ -345,4 +349,4 @@ def test_cut_beyond_the_edges_repeats_them() -> None:
     [(5, 9, [0, 1, 2, 3, 4]), (10, 4, [0, 3, 6, 9]), (1, 8, [0]), (100, 2, [0, 99])],
 )
 def test_a_sample_is_spread_evenly(count: int, most: int, chosen: list[int]) -> None:
-    assert kernels.spread_evenly(count, most) == chosen
+    assert spread_evenly(count, most) == chosen

@@ -15,19 +15,19 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.command_line import names
-from smlm_pipeline import chunking, kernels, ledger
-from smlm_pipeline.accumulate import Accumulator
-from smlm_pipeline.errors import ContractError, LedgerError
-from smlm_pipeline.io import ledger_file
-from smlm_pipeline.io.canvas import Canvas, FileCanvas
-from smlm_pipeline.ledger import FileLedger, Identity, Network
+from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.errors import CheckpointError, ContractError
+from smlm_pipeline.run import checkpoint, checkpoint_file, chunking
+from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.canvas import Canvas, FileCanvas
+from smlm_pipeline.run.checkpoint import FileCheckpoint, Identity, NetworkIdentity
 
 ZOOM = 2
 CHUNKS = chunking.plan(20, 40, 30, chunk_frames=2, tile_px=64)
-SHAPE = kernels.image_shape(ZOOM, 40, 30)
+SHAPE = image_shape(ZOOM, 40, 30)
 IDENTITY = Identity("f1", "reconstruction", 3, "smlm-recon 1", ZOOM, 2, 64, len(CHUNKS))
 
-NETWORK = Network("1", "abc")
+NETWORK = NetworkIdentity("1", "abc")
 
 
 def _image(index: int) -> NDArray[np.int32]:
@@ -50,11 +50,11 @@ class _Run:
         *,
         resume: bool = False,
         every_s: float = 1e6,
-        network: Network = NETWORK,
+        network: NetworkIdentity = NETWORK,
     ) -> None:
         self.said: list[str] = []
         say = self.said.append
-        self.ledger = FileLedger(path, resume=resume, every_s=every_s, say=say, warn=say)
+        self.ledger = FileCheckpoint(path, resume=resume, every_s=every_s, say=say, warn=say)
         self.ledger.answers_come_from(network)
 
 
@@ -71,7 +71,9 @@ def _interrupted(path: Path, *indices: int) -> None:
         _interrupt(_Run(path), _sum_of(*indices))
 
 
-def _resumed(path: Path, identity: Identity = IDENTITY, network: Network = NETWORK) -> Accumulator:
+def _resumed(
+    path: Path, identity: Identity = IDENTITY, network: NetworkIdentity = NETWORK
+) -> Accumulator:
     accumulator = Accumulator(40, 30, zoom=ZOOM)
     _Run(path, resume=True, network=network).ledger.begin(accumulator, identity)
     return accumulator
@@ -85,7 +87,7 @@ def _sums(accumulator: Accumulator) -> NDArray[np.int64]:
 def test_an_interrupted_sum_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band_bytes: int
 ) -> None:
-    monkeypatch.setattr(ledger_file, "_BAND_BYTES", band_bytes)
+    monkeypatch.setattr(checkpoint_file, "_BAND_BYTES", band_bytes)
     _interrupted(tmp_path / "a.ledger", 7, 0, 1, 5)
     found = _resumed(tmp_path / "a.ledger")
     assert found.merged == {0, 1, 5, 7}
@@ -136,7 +138,7 @@ def test_a_slow_disk_is_written_to_less_often(
         written.append(now_s[0])
         now_s[0] += 3
 
-    monkeypatch.setattr(ledger, "write_ledger", write)
+    monkeypatch.setattr(checkpoint, "write_ledger", write)
     kept = _Run(tmp_path / "a.ledger", every_s=10).ledger
     kept.begin(_sum_of(0), IDENTITY)
     while now_s[0] < 150:
@@ -184,7 +186,7 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(ledger, "COST_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "COST_SHARE", 1e9)
     run, accumulator = _Run(path, resume=True, every_s=0), _sum_of()
     run.ledger.begin(accumulator, IDENTITY)
     accumulator.add(CHUNKS[0], _image(0), 2)
@@ -211,7 +213,7 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
 )
 def test_only_the_same_run_goes_on(tmp_path: Path, name: str, value: str | int, told: str) -> None:
     _interrupted(tmp_path / "a.ledger", 2)
-    with pytest.raises(LedgerError, match=told) as refused:
+    with pytest.raises(CheckpointError, match=told) as refused:
         _resumed(tmp_path / "a.ledger", replace(IDENTITY, **{name: value}))  # type: ignore[arg-type]
     assert "start anew with --overwrite instead of --resume" in str(refused.value)
 
@@ -219,34 +221,37 @@ def test_only_the_same_run_goes_on(tmp_path: Path, name: str, value: str | int, 
 @pytest.mark.parametrize(
     ("network", "told"),
     [
-        (Network("2", "abc"), "begun with model version 1, this run has 2; use the same, or"),
-        (Network("1", "def"), "begun with network sha256 abc, this run has def"),
+        (
+            NetworkIdentity("2", "abc"),
+            "begun with model version 1, this run has 2; use the same, or",
+        ),
+        (NetworkIdentity("1", "def"), "begun with network sha256 abc, this run has def"),
     ],
 )
-def test_only_the_same_network_goes_on(tmp_path: Path, network: Network, told: str) -> None:
+def test_only_the_same_network_goes_on(tmp_path: Path, network: NetworkIdentity, told: str) -> None:
     _interrupted(tmp_path / "a.ledger", 2)
-    with pytest.raises(LedgerError, match=told):
+    with pytest.raises(CheckpointError, match=told):
         _resumed(tmp_path / "a.ledger", network=network)
 
 
 def test_a_server_that_does_not_tell_its_network_does_not_hide_it(tmp_path: Path) -> None:
     path = tmp_path / "a.ledger"
     _interrupted(path, 2)
-    elsewhere = _Run(path, resume=True, network=Network("1")).ledger
+    elsewhere = _Run(path, resume=True, network=NetworkIdentity("1")).ledger
     accumulator = _sum_of()
     elsewhere.begin(accumulator, IDENTITY)
     accumulator.add(CHUNKS[3], _image(3), 2)
     elsewhere.__exit__(KeyboardInterrupt, None, None)
     assert _resumed(path).merged == {2, 3}
-    with pytest.raises(LedgerError, match="begun with network sha256 abc, this run has def"):
-        _resumed(path, network=Network("1", "def"))
+    with pytest.raises(CheckpointError, match="begun with network sha256 abc, this run has def"):
+        _resumed(path, network=NetworkIdentity("1", "def"))
 
 
 def test_a_sum_of_several_networks_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was written before the servers went over to another one stays."""
-    monkeypatch.setattr(ledger, "COST_SHARE", 1e9)
+    monkeypatch.setattr(checkpoint, "COST_SHARE", 1e9)
     renewed = False
 
     def check() -> None:
@@ -254,7 +259,7 @@ def test_a_sum_of_several_networks_is_not_kept(
             raise ContractError("servers went over to another network")
 
     path = tmp_path / "a.ledger"
-    run = _Run(path, every_s=0, network=Network("1", "abc", check))
+    run = _Run(path, every_s=0, network=NetworkIdentity("1", "abc", check))
     accumulator = _sum_of(0, 1)
     run.ledger.begin(accumulator, IDENTITY)
     run.ledger.keep()
@@ -312,7 +317,7 @@ def test_the_ledger_of_another_run_is_left_alone(tmp_path: Path) -> None:
 
 def _rewrite(path: Path, **changed: object) -> None:
     """Change facts of a ledger, its sum staying as it is."""
-    facts = ledger_file.read_facts(path) | changed
+    facts = checkpoint_file.read_facts(path) | changed
     with zipfile.ZipFile(path) as opened:
         summed = opened.read("sum.npy")
     with zipfile.ZipFile(path, "w") as opened:
@@ -327,14 +332,14 @@ NONSENSE = [None, [[0, 11]], [[-1, 2]], [[-(10**15), 2]], [[2, 1]], [3], "abc", 
 def test_a_ledger_that_covers_nonsense(tmp_path: Path, merged: object) -> None:
     _interrupted(tmp_path / "a.ledger", 2)
     _rewrite(tmp_path / "a.ledger", merged=merged)
-    with pytest.raises(LedgerError, match="does not tell what it covers; start anew"):
+    with pytest.raises(CheckpointError, match="does not tell what it covers; start anew"):
         _resumed(tmp_path / "a.ledger")
 
 
 def test_a_ledger_of_another_release(tmp_path: Path) -> None:
     _interrupted(tmp_path / "a.ledger", 2)
     _rewrite(tmp_path / "a.ledger", format=2)
-    with pytest.raises(LedgerError, match="is a ledger of another release; expected form 1"):
+    with pytest.raises(CheckpointError, match="is a ledger of another release; expected form 1"):
         _resumed(tmp_path / "a.ledger")
 
 
@@ -343,7 +348,7 @@ def test_a_ledger_that_was_cut_short(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.ledger"
     _interrupted(path, 2)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(LedgerError, match=r"is damaged or no ledger; .*--overwrite"):
+    with pytest.raises(CheckpointError, match=r"is damaged or no ledger; .*--overwrite"):
         _resumed(path)
 
 
@@ -359,7 +364,7 @@ def test_one_turned_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
         path.write_bytes(turned)
         try:
             found = _resumed(path)
-        except LedgerError:
+        except CheckpointError:
             refused += 1
         else:
             assert found.merged == {2}

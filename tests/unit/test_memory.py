@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline import memory
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.memory import Room, parse_bytes
+from smlm_pipeline.run import memory_budget
+from smlm_pipeline.run.memory_budget import MemoryBudget, parse_bytes
 from smlm_pipeline.settings import Settings
 
 MIB = 1 << 20
@@ -35,8 +35,8 @@ def test_sizes_that_are_none(text: str) -> None:
         parse_bytes(text)
 
 
-def _room(frames: int, edge_px: int, limit_bytes: int) -> Room:
-    return memory.room(frames, edge_px, edge_px, Settings(memory_bytes=limit_bytes))
+def _room(frames: int, edge_px: int, limit_bytes: int) -> MemoryBudget:
+    return memory_budget.memory_budget(frames, edge_px, edge_px, Settings(memory_bytes=limit_bytes))
 
 
 @pytest.mark.parametrize("edge_px", [64, 256, 1024, 2048])
@@ -69,7 +69,7 @@ def test_too_little_is_told_with_what_it_takes() -> None:
 
 
 def test_the_machine_has_memory() -> None:
-    assert 1 << 28 < memory.machine_bytes() < 1 << 46
+    assert 1 << 28 < memory_budget.machine_bytes() < 1 << 46
 
 
 def test_a_container_may_have_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +79,4 @@ def test_a_container_may_have_less(monkeypatch: pytest.MonkeyPatch) -> None:
         return "1073741824\n"
 
     monkeypatch.setattr(Path, "read_text", told)
-    assert memory.machine_bytes() == 1 << 30
+    assert memory_budget.machine_bytes() == 1 << 30

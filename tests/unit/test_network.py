@@ -12,10 +12,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract, network
+from smlm_pipeline import contract
+from smlm_pipeline.compute import onnx_network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.network import Network
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,9 @@ def test_detections_are_those_of_the_frame_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch, count: int, threads: int
 ) -> None:
     """However many frames are run together: here four at a time."""
-    monkeypatch.setattr(network, "RUN_PIXELS", 4 * 24 * 32)
+    monkeypatch.setattr(onnx_network, "RUN_PIXELS", 4 * 24 * 32)
     normalized = _normalized(count, 24, 32)
-    found = Network(path, intra_op_threads=threads).detect(normalized)
+    found = OnnxNetwork(path, intra_op_threads=threads).detect(normalized)
     assert found.dtype == np.float32
     assert found.shape == (count, 5, 24, 32)
     np.testing.assert_array_equal(found, _directly(path, normalized))
@@ -52,9 +53,9 @@ def test_detections_are_those_of_the_frame_alone(
 def test_a_frame_larger_than_a_run_is_run_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "RUN_PIXELS", 100)
+    monkeypatch.setattr(onnx_network, "RUN_PIXELS", 100)
     normalized = _normalized(2, 16, 16)
-    found = Network(path, intra_op_threads=1).detect(normalized)
+    found = OnnxNetwork(path, intra_op_threads=1).detect(normalized)
     np.testing.assert_array_equal(found, _directly(path, normalized))
 
 
@@ -62,9 +63,9 @@ def test_a_frame_larger_than_a_run_is_run_alone(
 def test_a_map_network_answers_with_maps(
     model_repository: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(network, "RUN_PIXELS", 2 * 16 * 20)
+    monkeypatch.setattr(onnx_network, "RUN_PIXELS", 2 * 16 * 20)
     path = network_file(model_repository, contract.UNET_MAP.name)
-    served = Network(path, intra_op_threads=1)
+    served = OnnxNetwork(path, intra_op_threads=1)
     assert served.answer == contract.MAP
     normalized = _normalized(count, 16, 20)
     found = served.detect(normalized)
@@ -74,7 +75,7 @@ def test_a_map_network_answers_with_maps(
 
 
 def test_a_network_says_what_it_answers(path: Path) -> None:
-    assert Network(path, intra_op_threads=1).answer == contract.DETECTIONS
+    assert OnnxNetwork(path, intra_op_threads=1).answer == contract.DETECTIONS
 
 
 def _identity(path: Path, tensor: tuple[str, int], answer: str) -> Path:
@@ -104,12 +105,12 @@ def test_a_network_of_another_contract_is_refused(
 ) -> None:
     path = _identity(tmp_path / "other.onnx", tensor, answer)
     with pytest.raises(ContractError, match=f"tensors are {told}; expected NORMALIZED of 2, then"):
-        Network(path, intra_op_threads=1)
+        OnnxNetwork(path, intra_op_threads=1)
 
 
 def test_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 5, 8}, raising=False)
-    assert network.available_cpus() == 3
+    assert onnx_network.available_cpus() == 3
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows have none
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert network.available_cpus() == 1
+    assert onnx_network.available_cpus() == 1

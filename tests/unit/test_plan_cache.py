@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from smlm_pipeline.deploy.plans.cache import Entry, PlanCache, Record, replace_file
+from smlm_pipeline.deploy.plans.key import Choices, PlanKey, sha256
+from smlm_pipeline.deploy.plans.profiles import profiles
 from smlm_pipeline.errors import OutputError, PlanError
-from smlm_pipeline.plans.cache import Entry, PlanCache, replace_file
-from smlm_pipeline.plans.key import Choices, PlanKey, sha256
-from smlm_pipeline.plans.profiles import profiles
-from smlm_pipeline.plans.sidecar import Record
 
 KEY = PlanKey("ab" * 32, "fp32", "10.13.3", "8.6", Choices(), profiles("unet", largest_tile_px=64))
 OTHER = replace(KEY, compute_capability="8.9")
@@ -152,7 +151,7 @@ def test_of_several_processes_one_builds(tmp_path: Path) -> None:
 
 
 def test_a_wait_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smlm_pipeline.plans.cache._SILENT_S", 0.1)
+    monkeypatch.setattr("smlm_pipeline.deploy.plans.cache._SILENT_S", 0.1)
     told: list[str] = []
     begun = threading.Event()
 

@@ -1,4 +1,4 @@
-"""``recon-client plan`` and ``python -m smlm_pipeline.plans``: output and exit codes."""
+"""``recon-client plan`` and ``python -m smlm_pipeline.cli.plan``: output and exit codes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes import cupy
 from fakes import tensorrt as trt
 from fakes.plans import write_repository
-from smlm_pipeline.cli import app
-from smlm_pipeline.plans.__main__ import app as module_app
-from smlm_pipeline.sizing import pools
+from smlm_pipeline.cli.app import app
+from smlm_pipeline.deploy import memory_pools
 
 
 @pytest.fixture
@@ -45,13 +44,6 @@ def test_build_tells_what_it_did(repository: Path, gpu: None) -> None:
     assert "of 1e-03 allowed" in result.stdout
     assert (repository / "unet" / "1" / "model.plan").exists()
     assert _build(repository).stdout.startswith("unet version 1: taken from the cache for NVIDIA")
-
-
-def test_the_containers_start_calls_the_same(repository: Path, gpu: None) -> None:
-    arguments = ["prepare", "--model-repository", str(repository)]
-    result = CliRunner().invoke(module_app, [*arguments, "--cache", str(repository.parent / "c")])
-    assert result.exit_code == 0, result.output
-    assert (repository / "unet" / "1" / "model.plan").exists()
 
 
 def test_options_reach_the_compiler(repository: Path, gpu: None) -> None:
@@ -114,7 +106,7 @@ def test_a_machine_without_tensorrt_says_how_to_get_it(
 
 def test_sizes_are_flags_that_a_shell_can_hand_on() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "smlm_pipeline.sizing", "--gpus", "2"],
+        [sys.executable, "-m", "smlm_pipeline.cli.plan", "sizes", "--gpus", "2"],
         capture_output=True,
         text=True,
         check=True,
@@ -134,7 +126,7 @@ def test_sizes_of_one_model_as_json() -> None:
     arguments = ["plan", "sizes", "--model", "reconstruction", "--tile-px", "128", "--frames", "8"]
     result = CliRunner().invoke(app, [*arguments, "--in-flight", "2", "--zoom", "10", "--json"])
     assert result.exit_code == 0, result.output
-    expected = pools.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
+    expected = memory_pools.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
     assert json.loads(result.stdout) == expected.as_dict()
 
 
@@ -163,7 +155,7 @@ def test_sizes_of_nothing(arguments: list[str], message: str) -> None:
 
 def test_nothing_heavy_is_loaded_for_a_plan() -> None:
     """Each start of a server waits for what is loaded."""
-    code = "import sys, smlm_pipeline.plans.__main__; print(*sys.modules)"
+    code = "import sys, smlm_pipeline.cli.plan; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from smlm_pipeline import contract
+from smlm_pipeline.deploy.plans import key as keys
+from smlm_pipeline.deploy.plans import tensorrt
+from smlm_pipeline.deploy.plans.key import Choices, PlanKey
+from smlm_pipeline.deploy.plans.profiles import Profile, ensemble_of, profiles
 from smlm_pipeline.errors import PlanError, SettingError
-from smlm_pipeline.plans import key as keys
-from smlm_pipeline.plans import versions
-from smlm_pipeline.plans.key import Choices, PlanKey
-from smlm_pipeline.plans.profiles import Profile, ensemble_of, profiles
 from smlm_pipeline.settings import Settings, frames_per_chunk
 
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
@@ -110,10 +110,10 @@ def test_a_tile_that_the_contract_does_not_know() -> None:
 
 @pytest.mark.parametrize(("version", "found"), [("10.13.3.9", 10), ("11.0.0", 11)])
 def test_a_version_that_is_known(version: str, found: int) -> None:
-    assert versions.major(version) == found
+    assert tensorrt.major(version) == found
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "9.0.0", "12.0.0", "unknown"])
 def test_a_version_that_is_not_known(version: str) -> None:
     with pytest.raises(PlanError, match=f"TensorRT {version} is installed; expected 10 or 11"):
-        versions.major(version)
+        tensorrt.major(version)

@@ -14,10 +14,10 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 
 from fakes.networks import DETECTIONS, MAP, write_network
 from fakes.plans import RuntimeCompiler, write_repository
+from smlm_pipeline.deploy.plans.compiler import Compiled
+from smlm_pipeline.deploy.plans.key import Choices, sha256
+from smlm_pipeline.deploy.plans.prepare import Prepared, prepare
 from smlm_pipeline.errors import ContractError, OutputError, PlanError, SettingError
-from smlm_pipeline.plans.compiler import Compiled
-from smlm_pipeline.plans.key import Choices, sha256
-from smlm_pipeline.plans.prepare import Prepared, prepare
 from smlm_training.delivery.reference import make_reference
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="plans are built on Linux")

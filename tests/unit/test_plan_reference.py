@@ -13,10 +13,10 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 
 from fakes.networks import DETECTIONS, MAP, write_network
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans.reference import Reference, read_reference, write_reference
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans.reference import Reference, read_reference, write_reference
-from smlm_pipeline.repository import network_file
+from smlm_pipeline.model_repository import network_file
 from smlm_training.delivery.reference import make_reference
 
 SIZE_BYTES_MAX = 700_000
@@ -34,7 +34,7 @@ def test_what_is_made_can_be_read(network: Path) -> None:
     assert found.precision == "fp32"
     assert found.normalized.shape == (4, 2, 48, 40)
     np.testing.assert_array_equal(found.normalized, found.normalized.astype(np.float16))
-    expected = Network(network, intra_op_threads=1).detect(found.normalized)
+    expected = OnnxNetwork(network, intra_op_threads=1).detect(found.normalized)
     np.testing.assert_array_equal(found.answers, expected)
 
 
@@ -55,7 +55,7 @@ def test_the_networks_that_ship_have_theirs(name: str, model_repository: Path) -
     file = network_file(model_repository, name)
     found = read_reference(file, contract.NETWORKS[name])
     assert file.with_name("reference.npz").stat().st_size < SIZE_BYTES_MAX
-    again = Network(file, intra_op_threads=1).detect(found.normalized)
+    again = OnnxNetwork(file, intra_op_threads=1).detect(found.normalized)
     largest = np.abs(found.answers).max(axis=(0, 2, 3), keepdims=True)
     assert (np.abs(again - found.answers) / largest).max() < 1e-4
     assert largest.min() > 0

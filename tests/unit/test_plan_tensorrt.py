@@ -19,14 +19,14 @@ from fakes import cupy
 from fakes import tensorrt as trt
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans import gate
+from smlm_pipeline.deploy.plans.devices import open_tensorrt
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.profiles import Profile, profiles
+from smlm_pipeline.deploy.plans.reference import read_reference
+from smlm_pipeline.deploy.plans.tensorrt import TensorRT
 from smlm_pipeline.errors import PlanError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans import gate
-from smlm_pipeline.plans.devices import open_tensorrt
-from smlm_pipeline.plans.key import Choices
-from smlm_pipeline.plans.profiles import Profile, profiles
-from smlm_pipeline.plans.reference import read_reference
-from smlm_pipeline.plans.tensorrt import TensorRT
 from smlm_training.delivery.reference import make_reference
 
 PROFILES = profiles("unet", largest_tile_px=contract.TILE_SIZES_PX[-1])
@@ -152,7 +152,7 @@ def test_a_build_that_fails_tells_why(compiler: TensorRT, network: Path) -> None
 def test_a_plan_answers_as_its_network(compiler: TensorRT, network: Path) -> None:
     executor = compiler.load(_plan(compiler, network))
     frames = np.random.default_rng(0).normal(0, 1, (3, 2, 20, 64)).astype(np.float32)
-    expected = Network(network, intra_op_threads=1).detect(frames)
+    expected = OnnxNetwork(network, intra_op_threads=1).detect(frames)
     for index in range(len(PROFILES)):
         np.testing.assert_allclose(executor.run(frames, profile=index), expected, rtol=1e-6)
     crooked = np.asfortranarray(frames)

@@ -7,10 +7,10 @@ import pytest
 
 from fakes.films import ArrayStack, noise_adu
 from fakes.transports import ComputingTransport
-from smlm_pipeline import chunking
-from smlm_pipeline.errors import StackError
-from smlm_pipeline.read_ahead import ReadAhead
-from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.errors import FilmError
+from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.run import chunking
+from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.settings import Settings
 
 CHUNKS = chunking.plan(10, 70, 70, chunk_frames=4, tile_px=64)
@@ -46,14 +46,14 @@ def test_chunks_out_of_order() -> None:
 class _Damaged(ArrayStack):
     def read(self, first: int, last: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
         if first >= 4:
-            raise StackError("frames 4 to 7 are damaged")
+            raise FilmError("frames 4 to 7 are damaged")
         return super().read(first, last)
 
 
 def test_damage_is_told_where_it_is_met() -> None:
     with ReadAhead(_Damaged(noise_adu(10, 70, 70)), CHUNKS) as ahead:
         ahead.frames(CHUNKS[3])
-        with pytest.raises(StackError, match="frames 4 to 7 are damaged"):
+        with pytest.raises(FilmError, match="frames 4 to 7 are damaged"):
             ahead.frames(CHUNKS[4])
 
 

@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fakes.image_files import PIXEL_NM, filaments
-from smlm_pipeline import render
+from smlm_pipeline.output.picture import (
+    PICTURE_EDGE_MAX_PX,
+    _bar_length_nm,
+    _binned,
+    _grey,
+    _hot,
+    _smoothed,
+    write_picture,
+)
 
 
 def _picture(
     path: Path, image: NDArray[np.float32], pixel_nm: float = PIXEL_NM
 ) -> NDArray[np.int64]:
     """Write a picture and read it: shape (Y, X, 3), red, green, blue."""
-    render.write_picture(path, image, sr_pixel_size_nm=pixel_nm)
+    write_picture(path, image, sr_pixel_size_nm=pixel_nm)
     with Image.open(path) as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
         return np.asarray(picture).astype(np.int64)
@@ -54,7 +62,7 @@ def test_scale_bar_has_the_length_that_its_label_says(
     [(6400, 1000), (1600, 200), (12.5, 2), (2400, 500), (45000, 10000), (38000, 10000), (35, 5)],
 )
 def test_bar_length_is_round(width_nm: float, length_nm: float) -> None:
-    assert render._bar_length_nm(width_nm) == pytest.approx(length_nm)
+    assert _bar_length_nm(width_nm) == pytest.approx(length_nm)
 
 
 def test_bar_is_outlined_on_white(tmp_path: Path) -> None:
@@ -82,7 +90,7 @@ def test_more_emitters_are_never_darker(tmp_path: Path) -> None:
 
 
 def test_colours_run_from_black_over_red_and_yellow_to_white() -> None:
-    hot = render._hot().astype(int)
+    hot = _hot().astype(int)
     assert hot[[0, 96, 191, 255]].tolist() == [
         [0, 0, 0],
         [255, 1, 0],
@@ -113,7 +121,7 @@ def test_a_bead_does_not_darken_the_rest() -> None:
     image = filaments(512, 10, 4000)
     beaded = image.copy()
     beaded[250:254, 250:254] += 300
-    plain, with_bead = (render._grey(render._smoothed(each)) for each in (image, beaded))
+    plain, with_bead = (_grey(_smoothed(each)) for each in (image, beaded))
     far = np.s_[:200]
     assert with_bead[far].mean() > 0.8 * plain[far].mean()
 
@@ -121,15 +129,15 @@ def test_a_bead_does_not_darken_the_rest() -> None:
 def test_the_view_is_smoothed_evenly() -> None:
     image = np.zeros((21, 21), np.float32)
     image[10, 8] = 1
-    smoothed = render._smoothed(image)
+    smoothed = _smoothed(image)
     assert smoothed.sum() == pytest.approx(1, rel=1e-5)
     np.testing.assert_allclose(smoothed[2:19, 8], smoothed[10, :17], rtol=1e-5, atol=0)
-    np.testing.assert_allclose(render._smoothed(np.ones_like(image)), 1, rtol=1e-5)
+    np.testing.assert_allclose(_smoothed(np.ones_like(image)), 1, rtol=1e-5)
 
 
 def test_binning_takes_the_mean_also_at_partial_edges() -> None:
     image = np.arange(35, dtype=np.float32).reshape(5, 7)
-    binned = render._binned(image, 3)
+    binned = _binned(image, 3)
     expected = [[image[y : y + 3, x : x + 3].mean() for x in (0, 3, 6)] for y in (0, 3)]
     assert binned.dtype == np.float32
     np.testing.assert_allclose(binned, expected, rtol=1e-6)
@@ -146,7 +154,7 @@ def test_huge_image_is_binned_down(tmp_path: Path) -> None:
 def test_odd_shapes_make_a_picture(tmp_path: Path, shape: tuple[int, int]) -> None:
     height, width, _ = _picture(tmp_path / "picture.png", np.ones(shape, np.float32)).shape
     assert height * shape[1] == width * shape[0]
-    assert max(height, width) <= render.PICTURE_EDGE_MAX_PX
+    assert max(height, width) <= PICTURE_EDGE_MAX_PX
 
 
 @pytest.mark.parametrize(

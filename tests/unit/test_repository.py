@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline import contract, repository
+from smlm_pipeline import contract, model_repository
 from smlm_pipeline.errors import SettingError
 
 
@@ -18,18 +18,18 @@ def _repository(folder: Path, *files: str) -> Path:
 
 
 def test_the_checkout_has_one_with_a_network() -> None:
-    found = repository.find_model_repository()
+    found = model_repository.find_model_repository()
     assert found.is_absolute()
     assert found.name == "model_repository"
     for name in contract.NETWORKS:
-        assert repository.network_file(found, name).parts[-3:] == (name, "1", "model.onnx")
+        assert model_repository.network_file(found, name).parts[-3:] == (name, "1", "model.onnx")
 
 
 def test_an_installed_one_goes_before_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "_INSTALLED", _repository(tmp_path / "installed"))
-    assert repository.find_model_repository() == tmp_path / "installed"
+    monkeypatch.setattr(model_repository, "_INSTALLED", _repository(tmp_path / "installed"))
+    assert model_repository.find_model_repository() == tmp_path / "installed"
 
 
 def test_the_given_one_is_taken_and_made_absolute(
@@ -37,21 +37,21 @@ def test_the_given_one_is_taken_and_made_absolute(
 ) -> None:
     _repository(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    assert repository.find_model_repository(Path("mine")) == tmp_path / "mine"
+    assert model_repository.find_model_repository(Path("mine")) == tmp_path / "mine"
 
 
 def test_the_given_one_is_not_replaced_by_another(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"no model repository at .*nothing: .* --model-repo"):
-        repository.find_model_repository(tmp_path / "nothing")
+        model_repository.find_model_repository(tmp_path / "nothing")
 
 
 def test_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_INSTALLED", "_CHECKOUT"):
-        monkeypatch.setattr(repository, name, tmp_path / name)
+        monkeypatch.setattr(model_repository, name, tmp_path / name)
     with pytest.raises(
         SettingError, match=r"no model repository at .*_CHECKOUT: expected a folder"
     ):
-        repository.find_model_repository()
+        model_repository.find_model_repository()
 
 
 def test_the_newest_network_is_taken(tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_the_newest_network_is_taken(tmp_path: Path) -> None:
     _repository(tmp_path, *(f"unet/{name}/model.onnx" for name in names), "unet/11/model.plan")
     _repository(tmp_path, "unet_map/12/model.onnx")
     newest = tmp_path / "unet" / "10" / "model.onnx"
-    assert repository.network_file(tmp_path, "unet") == newest
+    assert model_repository.network_file(tmp_path, "unet") == newest
 
 
 @pytest.mark.parametrize("files", [(), ("unet/1/model.plan",), ("unet/model.onnx",)])
 def test_a_repository_without_a_network(tmp_path: Path, files: tuple[str, ...]) -> None:
     _repository(tmp_path, *files)
     with pytest.raises(SettingError, match=r"no network in .*unet: expected 1/model\.onnx"):
-        repository.network_file(tmp_path, "unet")
+        model_repository.network_file(tmp_path, "unet")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fakes.transports import ScriptedTransport
-from smlm_pipeline import chunking, scheduling
-from smlm_pipeline.chunking import Chunk
-from smlm_pipeline.errors import InferenceError, ReconError, StackError, TransientServerError
-from smlm_pipeline.transport import PartialSum, Request
-from smlm_pipeline.window import Window
+from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.errors import FilmError, InferenceError, ReconError, TransientServerError
+from smlm_pipeline.run import chunking, dispatch
+from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.concurrency import ConcurrencyLimit
 
 PATIENCE_S = 30.0
 """For what happens at once, unless it never happens."""
@@ -29,7 +29,7 @@ def pauses_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         longest.append(high)
         return low
 
-    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(dispatch, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(random, "uniform", uniform)
     return longest
 
@@ -70,8 +70,8 @@ def _run(
     attempts: int = 3,
     failed: Callable[[Chunk, ReconError], None] = _end,
 ) -> Generator[tuple[Chunk, PartialSum], None, None]:
-    window = Window(in_flight, in_flight)
-    return scheduling.run(
+    window = ConcurrencyLimit(in_flight, in_flight)
+    return dispatch.run(
         _chunks(chunks), prepare, transport, window=window, attempts=attempts, failed=failed
     )
 
@@ -95,7 +95,9 @@ def test_no_chunks_make_no_requests() -> None:
 def test_a_chunk_comes_with_its_own_sum() -> None:
     chunks = chunking.plan(20, 16, 16, chunk_frames=3, tile_px=64)
     transport = ScriptedTransport({"2": _lost(1)})
-    sums = scheduling.run(chunks, _request, transport, window=Window(3, 3), attempts=2, failed=_end)
+    sums = dispatch.run(
+        chunks, _request, transport, window=ConcurrencyLimit(3, 3), attempts=2, failed=_end
+    )
     assert {chunk.index: partial.frame_count for chunk, partial in sums} == {
         chunk.index: chunk.frame_count for chunk in chunks
     }
@@ -216,7 +218,7 @@ def test_leaving_ends_a_pause_and_sends_nothing_more(monkeypatch: pytest.MonkeyP
     assert transport.attempts["0"] == 1
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt("by hand"), StackError("cut short")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt("by hand"), FilmError("cut short")])
 def test_what_preparing_raises_ends_the_run(error: BaseException) -> None:
     transport = ScriptedTransport()
 
@@ -236,7 +238,7 @@ def test_what_fails_for_good_may_be_left_out() -> None:
 
     def prepare(chunk: Chunk) -> Request:
         if chunk.index == 3:
-            raise StackError("damaged")
+            raise FilmError("damaged")
         return _request(chunk)
 
     left_out: dict[int, str] = {}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smlm_pipeline.errors import SettingError, StackError
-from smlm_pipeline.io.selection import Selection, View, choose, frames_range, region
+from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.film.selection import Selection, View, choose, frames_range, region
 
 FILM = Path("film.tif")
 
@@ -81,7 +81,7 @@ def test_planes(
 def test_a_choice_that_was_not_made(
     axes: str, shape: tuple[int, ...], selection: Selection, told: str
 ) -> None:
-    with pytest.raises(StackError, match=told):
+    with pytest.raises(FilmError, match=told):
         _view(axes, shape, selection)
 
 

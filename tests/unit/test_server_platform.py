@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline import server
+from smlm_pipeline.engines import embedded, triton_wheel
+from smlm_pipeline.engines.embedded import EmbeddedServer, _sweep
 from smlm_pipeline.errors import ServerError
-from smlm_pipeline.server import EmbeddedServer
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -36,13 +36,13 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(server, "_libpython_folder", lambda: tmp_path)
+    monkeypatch.setattr(embedded, "_libpython_folder", lambda: tmp_path)
     return folder
 
 
 def _refusal() -> str:
     with pytest.raises(ServerError, match=r"^the embedded Triton server ") as caught:
-        server.check_platform()
+        triton_wheel.check_platform()
     return str(caught.value)
 
 
@@ -51,7 +51,7 @@ def _is_one_sentence_with_a_way_round(message: str) -> bool:
 
 
 def test_nothing_is_said_where_all_is_well(wheel: Path) -> None:
-    assert server.check_platform() is None  # type: ignore[func-returns-value]
+    assert triton_wheel.check_platform() is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_python_that_the_server_does_not_know(wheel: Path) -> None:
 
 
 def test_libpython_is_missing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_libpython_folder", lambda: None)
+    monkeypatch.setattr(embedded, "_libpython_folder", lambda: None)
     message = _refusal()
     assert f"needs libpython{VERSION}.so, which this Python lacks; install it" in message
     assert _is_one_sentence_with_a_way_round(message)
@@ -94,7 +94,7 @@ def test_libpython_is_looked_for_beside_this_python(
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", lambda _name: str(tmp_path))
     (tmp_path / f"libpython{VERSION}.so.1.0").touch()
-    assert server._libpython_folder() == tmp_path
+    assert triton_wheel._libpython_folder() == tmp_path
 
 
 def test_a_platform_that_does_not_fit_leaves_nothing(
@@ -204,7 +204,7 @@ def test_a_start_sweeps_up_after_killed_clients(
     for folder in (gone, running, *others):
         folder.mkdir()
     (gone / "tritonserver.log").touch()
-    server._sweep()
+    _sweep()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [running.name, *(other.name for other in others)]
     )

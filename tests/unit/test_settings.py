@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from smlm_pipeline import contract, settings
+from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 
 
 def test_defaults_make_sense() -> None:
@@ -35,11 +35,11 @@ def test_frames_per_chunk_by_default(
     height_px: int, width_px: int, tile_px: int, frames: int
 ) -> None:
     defaults = Settings(tile_px=tile_px)
-    assert settings.frames_per_chunk(defaults, height_px, width_px) == frames
+    assert frames_per_chunk(defaults, height_px, width_px) == frames
 
 
 def test_frames_per_chunk_as_given() -> None:
-    assert settings.frames_per_chunk(Settings(chunk_frames=5), 2048, 2048) == 5
+    assert frames_per_chunk(Settings(chunk_frames=5), 2048, 2048) == 5
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_maps_are_large_so_their_chunks_are_small(
 ) -> None:
     """64 MiB of maps: 256 bytes per camera pixel."""
     maps = Settings(model="reconstruction_map")
-    assert settings.frames_per_chunk(maps, height_px, width_px) == frames
+    assert frames_per_chunk(maps, height_px, width_px) == frames
     assert 256 * frames * height_px * width_px <= 64 << 20
 
 
@@ -124,6 +124,6 @@ def test_each_setting_is_explained() -> None:
 
 def test_each_setting_has_a_range() -> None:
     """But for a yes or no."""
-    source = inspect.getsource(settings.Settings.__post_init__)
+    source = inspect.getsource(Settings.__post_init__)
     for field in dataclasses.fields(Settings):
         assert field.type == "bool" or f"self.{field.name}" in source

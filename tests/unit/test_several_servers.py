@@ -17,14 +17,16 @@ import tifffile
 from fakes.command_line import invoke, names, one_line, write_film
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
-from smlm_pipeline import addresses, engines, scheduling
-from smlm_pipeline.addresses import Address
 from smlm_pipeline.contract import RECONSTRUCTION
+from smlm_pipeline.engines import fleet, opening
+from smlm_pipeline.engines.triton import addresses
+from smlm_pipeline.engines.triton.addresses import Address
+from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ContractError, ServerError, TransientServerError
-from smlm_pipeline.reconstruct import reconstruct
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.run import dispatch
 from smlm_pipeline.settings import Settings
-from smlm_pipeline.stack import open_stack
-from smlm_pipeline.triton import TritonTransport
 
 MODEL = RECONSTRUCTION.name
 PATIENCE_S = 60.0
@@ -79,9 +81,9 @@ def test_one_that_fails_is_left_to_the_others(
     why: str,
 ) -> None:
     """After the start, when both have been asked and are part of the run."""
-    monkeypatch.setattr(scheduling, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(dispatch, "FIRST_PAUSE_S", 0.01)
     both = ",".join(server.address for server in two)
-    with open_stack(film) as stack, engines.server_engine(both, MODEL) as engine:
+    with open_film(film) as stack, opening.server_engine(both, MODEL) as engine:
         two[1].failure = BROKEN[why]
         cut = Settings(chunk_frames=1, attempts=20)
         shared = reconstruct(stack, engine.transport, cut, servers=engine.server_count)
@@ -99,7 +101,7 @@ def test_one_that_fails_gets_nothing_for_a_while(
     both = ",".join(server.address for server in two)
     deadline = time.monotonic() + PATIENCE_S
     in_a_row = 0
-    with open_stack(film) as stack, TritonTransport(both) as transport:
+    with open_film(film) as stack, TritonTransport(both) as transport:
         while in_a_row < 20:
             assert time.monotonic() < deadline
             try:
@@ -123,7 +125,7 @@ def test_a_model_that_died_is_final_on_a_single_server(
     film: Path, two: tuple[FakeTriton, FakeTriton]
 ) -> None:
     two[0].failure = BROKEN["died"]
-    with open_stack(film) as stack, TritonTransport(two[0].address) as transport:
+    with open_film(film) as stack, TritonTransport(two[0].address) as transport:
         assert transport.server_count == 1
         with pytest.raises(ServerError, match=r"died on the server at .* has to be restarted"):
             reconstruct(stack, transport, Settings())
@@ -132,7 +134,7 @@ def test_a_model_that_died_is_final_on_a_single_server(
 def test_a_single_server_is_never_left_out(film: Path, two: tuple[FakeTriton, FakeTriton]) -> None:
     """A full queue is a reason to send less, and not for a rest of five seconds."""
     two[0].failure = BROKEN["full"]
-    with open_stack(film) as stack, TritonTransport(two[0].address) as transport:
+    with open_film(film) as stack, TritonTransport(two[0].address) as transport:
         for _ in range(3):
             with pytest.raises(TransientServerError, match="Exceeds maximum queue size"):
                 reconstruct(stack, transport, Settings(attempts=1))
@@ -216,8 +218,8 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
 ) -> None:
     both = ",".join(server.address for server in two)
     told = rf"during the run, which began with version 10: {two[1].address} has version 11; exp"
-    opened = engines.server_engine(both, MODEL)
-    with open_stack(film) as stack:
+    opened = opening.server_engine(both, MODEL)
+    with open_film(film) as stack:
         reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
     two[1].network_versions = ("11",)
     with pytest.raises(ContractError, match=told):
@@ -226,8 +228,8 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
 
 def test_servers_that_end_after_the_last_answer_are_not_missed(film: Path) -> None:
     with FakeTriton(ComputingTransport()) as server:
-        opened = engines.server_engine(server.address, MODEL)
-        with open_stack(film) as stack, opened as engine:
+        opened = opening.server_engine(server.address, MODEL)
+        with open_film(film) as stack, opened as engine:
             assert reconstruct(stack, engine.transport, Settings()).frame_count == 16
             server.__exit__()
 
@@ -257,10 +259,10 @@ def test_a_name_of_several_servers_is_asked_at_each(
         return found if address.host == "gpus" else (address,)
 
     monkeypatch.setattr(addresses, "look_up", look_up)
-    states = engines.server_states("gpus:8001", MODEL)
+    states = fleet.server_states("gpus:8001", MODEL)
     assert list(states) == [*(server.address for server in two), closed]
     assert isinstance(states[closed], ServerError)
-    with engines.server_engine("gpus:8001", MODEL) as engine:
+    with opening.server_engine("gpus:8001", MODEL) as engine:
         assert engine.description == "Triton at gpus:8001"
         assert engine.notes == ()
         assert engine.server_count == 3
@@ -269,6 +271,8 @@ def test_a_name_of_several_servers_is_asked_at_each(
 def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which this client does not know where its network lies."""
     with FakeTriton(ComputingTransport(), models=("mine",)) as server:
-        monkeypatch.setattr("smlm_pipeline.server.EmbeddedServer", lambda _: nullcontext(server))
-        with engines.embedded_engine(None, "mine") as engine:
+        monkeypatch.setattr(
+            "smlm_pipeline.engines.embedded.EmbeddedServer", lambda _: nullcontext(server)
+        )
+        with opening.embedded_engine(None, "mine") as engine:
             assert (engine.model_version, engine.network_sha256) == ("10", "")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from smlm_pipeline import contract
+from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.deploy.memory_pools import Sizes, sizes
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.settings import IN_FLIGHT_MOST
-from smlm_pipeline.sizing import pools
-from smlm_pipeline.sizing.pools import Sizes, sizes
 
 MIB = 1 << 20
 
@@ -97,8 +97,8 @@ def test_what_the_queue_lets_in_has_room_however_few_are_expected(name: str) -> 
     found = _sizes(name, frames=1, in_flight=1)
     answer = 4 * network.outputs[0].dims[0] * (64 if contract.MAP in network.outputs else 1)
     one = 512**2 * (4 * contract.NORMALIZED.dims[0] + answer)
-    assert found.cuda_pool_bytes >= 1.3 * 4 * pools.queued(network) * one
-    assert found == _sizes(name, frames=1, in_flight=4 * pools.queued(network))
+    assert found.cuda_pool_bytes >= 1.3 * 4 * memory_pools.queued(network) * one
+    assert found == _sizes(name, frames=1, in_flight=4 * memory_pools.queued(network))
 
 
 def test_a_smaller_tile_may_be_the_larger_request() -> None:
@@ -127,4 +127,4 @@ def test_flags_of_the_server() -> None:
 
 
 def test_a_server_holds_four_clients_by_default() -> None:
-    assert 4 * IN_FLIGHT_MOST <= pools.IN_FLIGHT
+    assert 4 * IN_FLIGHT_MOST <= memory_pools.IN_FLIGHT

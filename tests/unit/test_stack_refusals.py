@@ -12,8 +12,8 @@ import tifffile
 
 from fakes.tiff_films import COUNT, HEIGHT_PX, WIDTH_PX, make_film, refuse
 from smlm_pipeline.contract import MIN_FRAME_PX
-from smlm_pipeline.io.selection import Selection
-from smlm_pipeline.stack import open_stack
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_several_channels(path: Path, options: dict[str, Any]) -> None:
 def test_frames_called_channels_are_explained(path: Path) -> None:
     tifffile.imwrite(path, make_film(), imagej=True)
     assert "if they are frames, --time-axis C" in refuse(path, "has several channels")
-    with open_stack(path, Selection(time_axis="C")) as stack:
+    with open_film(path, Selection(time_axis="C")) as stack:
         np.testing.assert_array_equal(stack.read(0, COUNT), make_film())
 
 
@@ -106,7 +106,7 @@ def test_separate_images(path: Path) -> None:
 def test_frames_below_the_minimum(path: Path) -> None:
     edge = MIN_FRAME_PX
     tifffile.imwrite(path, make_film()[:, :edge, :edge])
-    with open_stack(path) as stack:
+    with open_film(path) as stack:
         assert stack.height_px == stack.width_px == edge
     tifffile.imwrite(path, make_film()[:, :edge, : edge - 1])
     refuse(path, f"has frames of {edge} x {edge - 1} pixels")

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.films import ArrayStack, spots_adu
-from smlm_pipeline import kernels, survey
+from smlm_pipeline.compute.levels import film_levels, spread_evenly
+from smlm_pipeline.film import survey
 from smlm_pipeline.settings import Settings
 
 
@@ -75,15 +76,15 @@ def test_levels_come_from_some_of_the_same_frames(
     seen = survey.survey(
         ArrayStack(film_adu), Settings(level_frames=level_frames, mean_frames=mean_frames)
     )
-    assert seen.levels_adu.tolist() == kernels.film_levels(film_adu[leveled]).tolist()
+    assert seen.levels_adu.tolist() == film_levels(film_adu[leveled]).tolist()
 
 
 def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     film_adu = spots_adu(40, 16, 16)
     monkeypatch.setattr(survey, "LEVEL_PIXELS", 10 * 16 * 16)
     seen = survey.survey(ArrayStack(film_adu), Settings(level_frames=20))
-    few = film_adu[kernels.spread_evenly(40, 10)]
-    assert seen.levels_adu.tolist() == kernels.film_levels(few).tolist()
+    few = film_adu[spread_evenly(40, 10)]
+    assert seen.levels_adu.tolist() == film_levels(few).tolist()
     np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu))
 
 

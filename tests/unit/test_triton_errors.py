@@ -12,6 +12,8 @@ import pytest
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
+from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import (
     ContractError,
     InferenceError,
@@ -19,8 +21,6 @@ from smlm_pipeline.errors import (
     ServerError,
     TransientServerError,
 )
-from smlm_pipeline.transport import Request
-from smlm_pipeline.triton import TritonTransport
 
 FAILURES = [
     ("UNAVAILABLE", "Socket closed", TransientServerError, "did not answer: Socket closed"),

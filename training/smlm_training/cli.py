@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from smlm_training.commands import evaluate, export, fit, halve, match, publish, simulate
+from smlm_training.commands import evaluate, export, fit, match, publish, simulate
 
 app = typer.Typer(
     help="Simulate films, train a network, export and publish it, and score its images.",
@@ -15,6 +15,6 @@ app = typer.Typer(
 
 for command in (
     *(simulate.simulate, match.match, fit.fit),
-    *(export.export, halve.halve, halve.reference, publish.publish, evaluate.evaluate),
+    *(export.export, export.halve, export.reference, publish.publish, evaluate.evaluate),
 ):
     app.command()(command)

@@ -2,7 +2,8 @@
 
 import triton_python_backend_utils as pb_utils
 
-from smlm_pipeline import contract, served_steps
+from smlm_pipeline import contract
+from smlm_pipeline.serving import steps
 
 
 class TritonPythonModel:
@@ -10,7 +11,7 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Refuse to start under a configuration of another contract."""
-        self._step = served_steps.Summation(pb_utils, args, contract.SUMMATION_MAP, "sum_map")
+        self._step = steps.Summation(pb_utils, args, contract.SUMMATION_MAP, "sum_map")
 
     def execute(self, requests):
         """Sum each request's maps."""

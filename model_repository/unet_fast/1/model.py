@@ -5,7 +5,7 @@ The same text serves every network of the repository; the configuration says whi
 
 import triton_python_backend_utils as pb_utils
 
-from smlm_pipeline import served_network, serving
+from smlm_pipeline.serving import respond, steps
 
 
 class TritonPythonModel:
@@ -13,11 +13,11 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Load the network."""
-        self._spec, self._network = served_network.load(args)
+        self._spec, self._network = steps.load(args)
 
     def execute(self, requests):
         """Run the network on each request's frames."""
-        return serving.respond(pb_utils, self._spec, requests, self._detect)
+        return respond.respond(pb_utils, self._spec, requests, self._detect)
 
     def _detect(self, normalized):
         return [self._network.detect(normalized.as_numpy())]

@@ -12,20 +12,25 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from smlm_pipeline import contract, kernels
+from smlm_pipeline import contract
+from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_pipeline.film.film import read_film, read_pixels
+from smlm_pipeline.localise.table import Molecules
+from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.commands.door import door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
-from smlm_training.scoring.calibration_figure import write_calibration_figure
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
 from smlm_training.scoring.evaluate import WIDEFIELD, Score, score, truth_image, widefield_image
-from smlm_training.scoring.figure import write_figure
-from smlm_training.scoring.molecules import Molecules
-from smlm_training.scoring.score_files import scores_csv, scores_json
-from smlm_training.scoring.score_tables import detection_tables, gridding_line, image_table
+from smlm_training.scoring.figure import write_calibration_figure, write_figure
+from smlm_training.scoring.score_tables import (
+    detection_tables,
+    gridding_line,
+    image_table,
+    scores_csv,
+    scores_json,
+)
 from smlm_training.simulation import presets
-from smlm_training.simulation.film_reading import read_film, read_pixels
 from smlm_training.simulation.positions import read_positions
 from smlm_training.simulation.table_check import check_table
 
@@ -141,7 +146,7 @@ def _images(
     truth = truth_image(
         true.y_nm, true.x_nm, shape=(height, width), sr_pixel_size_nm=pixel_size_nm / zoom
     )
-    background_adu = float(kernels.film_levels(frames_adu)[0])
+    background_adu = float(film_levels(frames_adu)[0])
     widefield = widefield_image(frames_adu, background_adu=background_adu, zoom=zoom)
     blank = np.zeros_like(truth)
     return {"image": pixels, "blank image": blank, WIDEFIELD: widefield}, truth
@@ -172,7 +177,7 @@ def _report(
     pixel_size_nm: float,
     judging: Judging,
 ) -> DetectionReport:
-    from smlm_training.scoring.film_localisations import localise_by_file
+    from smlm_training.scoring.inference import localise_by_file
 
     candidates = localise_by_file(
         file,

@@ -57,7 +57,7 @@ def _exported(run: Path, scratch: Path) -> Path:
 
 
 def _report(done: Published) -> None:
-    from smlm_training.delivery.card_table import card_table
+    from smlm_training.delivery.card import card_table
 
     typer.echo(f"{done.model} version {done.version}: {done.folder}")
     before = "" if done.version_before is None else f"version {done.version_before}"

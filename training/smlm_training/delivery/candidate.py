@@ -12,8 +12,8 @@ import numpy as np
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError, SettingError
-from smlm_pipeline.network import Network
 
 CARD_FILE = "model.json"
 
@@ -97,7 +97,7 @@ def _checked_card(network_file: Path, network: bytes, card_text: bytes) -> dict[
 def _checked_spec(network_file: Path, model: str | None, named: str) -> contract.ModelSpec:
     """The model asked for, named by the card, or that answers alike, if the network fits it."""
     try:
-        network = Network(network_file, intra_op_threads=1)
+        network = OnnxNetwork(network_file, intra_op_threads=1)
         for probe in _PROBES:
             count, height, width = probe
             network.detect(np.zeros((count, *contract.NORMALIZED.dims[:1], height, width), "f4"))

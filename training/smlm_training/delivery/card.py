@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 import smlm_pipeline
-from smlm_pipeline import contract, kernels
-from smlm_pipeline.network import Network
+from smlm_pipeline import contract
+from smlm_pipeline.compute import draw, levels, normalize, tiles
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_training.scoring import robustness
 from smlm_training.scoring.film_scores import score_scene
 from smlm_training.simulation import presets
@@ -28,7 +31,7 @@ by; nothing was chosen by it. ``uniform-1`` is longer: that is where gridding is
 fewer molecules would show nothing but chance."""
 
 
-def held_out_scores(network: Network, films: Collection[str] = ()) -> dict[str, Any]:
+def held_out_scores(network: OnnxNetwork, films: Collection[str] = ()) -> dict[str, Any]:
     """Scores on films of ``SCORED``, all of them by default, none of which training ever saw.
 
     Raises
@@ -45,7 +48,8 @@ def held_out_scores(network: Network, films: Collection[str] = ()) -> dict[str, 
 def code_sha256() -> str:
     """Hash of the sources that decide what a network is: films, training, networks, kernels."""
     package = Path(__file__).parents[1]
-    sources = [Path(kernels.__file__), Path(contract.__file__)]
+    sources = [Path(contract.__file__)]
+    sources += [Path(str(module.__file__)) for module in (draw, levels, normalize, tiles)]
     for room in ("simulation", "fitting", "networks"):
         sources += sorted((package / room).glob("*.py"))
     total = hashlib.sha256()
@@ -54,7 +58,7 @@ def code_sha256() -> str:
     return total.hexdigest()
 
 
-def served_as(manifest: Mapping[str, Any], network: Network) -> str:
+def served_as(manifest: Mapping[str, Any], network: OnnxNetwork) -> str:
     """The model that serves a network: the one called like it, or the first that answers alike."""
     fitting = contract.networks_that_answer(network.answer)
     name = str(manifest.get("recipe", {}).get("network")).replace("-", "_")
@@ -74,7 +78,7 @@ def write_card(
     A card that is to tell of some ``films`` only says nothing of robustness either, but for
     a warning of that.
     """
-    network = Network(network_file, intra_op_threads=0)
+    network = OnnxNetwork(network_file, intra_op_threads=0)
     scores = held_out_scores(network, films)
     found = [] if films else robustness.changes(network)
     unknown = [f"scored on {', '.join(films)} alone; robustness was not looked at"] if films else []
@@ -94,3 +98,49 @@ def write_card(
     path = network_file.with_name("model.json")
     path.write_text(json.dumps(card, indent=2) + "\n")
     return path
+
+
+SCORES = "scores_on_films_training_never_saw"
+
+
+_COLUMNS = {
+    "nmse_percent_at_blur_0_1_2_px": ("NMSE (%) at blur 0 / 1 / 2", "{:.1f}"),
+    "emitters_found_over_true": ("found / true", "{:.3f}"),
+    "jaccard": ("Jaccard", "{:.3f}"),
+    "rmse_nm": ("RMSE (nm)", "{:.1f}"),
+}
+"""Title and format of the scores that are shown, by their names in a card."""
+
+
+def card_table(card: Mapping[str, Any], card_before: Mapping[str, Any], *, before: str) -> Table:
+    """A row for each film of ``card``, and beneath it what ``card_before`` says of it.
+
+    Parameters
+    ----------
+    card, card_before : mapping
+        Contents of two files ``model.json``; the second may be empty.
+    before : str
+        What the second is called; nothing if there is none.
+    """
+    table = Table(title="films that training never saw", title_justify="left", box=None)
+    table.add_column("film")
+    for title, _ in _COLUMNS.values():
+        table.add_column(title, justify="right")
+    scores_before = card_before.get(SCORES, {})
+    for film, scores in card.get(SCORES, {}).items():
+        table.add_row(film, *_cells(scores))
+        if before:
+            table.add_row(f"  {before}", *_cells(scores_before.get(film, {})), style="dim")
+    return table
+
+
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    return [_cell(scores.get(name), form) for name, (_, form) in _COLUMNS.items()]
+
+
+def _cell(value: Any, form: str) -> str:
+    """A number or several in one cell; a dash for what was not scored."""
+    if value is None:
+        return "-"
+    values = value if isinstance(value, list) else [value]
+    return " / ".join("-" if each is None else form.format(each) for each in values)

@@ -13,11 +13,10 @@ from typing import Any
 import onnx
 
 import smlm_pipeline
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError, SettingError
-from smlm_pipeline.network import Network
 from smlm_training.delivery.candidate import read_candidate
-from smlm_training.delivery.card import held_out_scores
-from smlm_training.delivery.card_table import SCORES
+from smlm_training.delivery.card import SCORES, held_out_scores
 from smlm_training.delivery.half_precision import halved
 from smlm_training.delivery.reference import make_reference
 
@@ -115,7 +114,7 @@ def _card(before: Mapping[str, Any], network_file: Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(network_file.read_bytes()).hexdigest(),
         "made_by": f"{before.get('made_by', 'unknown')}; recon-train halve, smlm-recon "
         f"{smlm_pipeline.__version__}",
-        SCORES: held_out_scores(Network(network_file, intra_op_threads=0)),
+        SCORES: held_out_scores(OnnxNetwork(network_file, intra_op_threads=0)),
         "fp32": {name: before[name] for name in moved if name in before},
     }
 

@@ -1,6 +1,6 @@
 """What a network answers to a few frames, kept beside it for whoever compiles it.
 
-``recon-client plan build`` judges a TensorRT plan by it; see ``smlm_pipeline.plans``.
+``recon-client plan build`` judges a TensorRT plan by it; see ``smlm_pipeline.deploy.plans``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.deploy.plans.key import sha256
+from smlm_pipeline.deploy.plans.reference import REFERENCE_FILE, Reference, write_reference
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.network import Network
-from smlm_pipeline.plans.key import sha256
-from smlm_pipeline.plans.reference import REFERENCE_FILE, Reference, write_reference
 from smlm_training.delivery.candidate import RUNTIME_ERRORS
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
@@ -41,7 +41,7 @@ def make_reference(network_file: Path) -> Path:
         If it is none that ONNX Runtime reads, or its tensors are not the contract's.
     """
     try:
-        network = Network(network_file, intra_op_threads=1)
+        network = OnnxNetwork(network_file, intra_op_threads=1)
     except RUNTIME_ERRORS as error:
         raise ContractError(
             f"{network_file} is not a network that ONNX Runtime can read ({error}); expected one "

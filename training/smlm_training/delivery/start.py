@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.repository import find_model_repository, network_file
+from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.delivery.candidate import Candidate, read_candidate
 from smlm_training.delivery.export import answer_of, convert
 from smlm_training.fitting.runs import Start, start_from_run

@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
+from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.normalize import normalize
 from smlm_training.simulation.bounds import Range, check_range, check_whole, check_within
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
@@ -136,7 +137,7 @@ def _prepare(
     made = random_film(rng, ranges)
     frames_adu = made.film.frames_adu
     levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
-    normalized = kernels.normalize(frames_adu, made.mean_adu, levels)
+    normalized = normalize(frames_adu, made.mean_adu, levels)
     position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
     return normalized.transpose(0, 2, 3, 1), position, present
 
@@ -195,7 +196,7 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
         width_px=size_px,
     )
     mean_adu = _mean_of_series(rng, ranges, made, structure, fluorophore, camera, background)
-    levels_adu = kernels.film_levels(made.frames_adu)
+    levels_adu = film_levels(made.frames_adu)
     if structure.expected_count():
         gain = float(np.mean(camera.adu_per_photon))
         error = 1 + ranges.scale_error * rng.standard_normal()

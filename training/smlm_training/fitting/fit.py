@@ -30,10 +30,10 @@ from smlm_training.fitting.runs import (
     drop_history_after,
     resume_manifest,
     save_network,
+    scalars_to,
 )
 from smlm_training.fitting.sources import FilmFiles, Source, source_of
 from smlm_training.fitting.stream import Stream
-from smlm_training.fitting.summaries import scalars_to
 from smlm_training.fitting.trainer import Trainer
 
 BATCHES_AHEAD = 32

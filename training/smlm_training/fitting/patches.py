@@ -20,8 +20,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract, kernels
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.fitting.datasets import Batch
 from smlm_training.scoring.inference import film_levels, film_mean
 from smlm_training.simulation.positions import Positions
@@ -95,7 +96,7 @@ def cut_pairs(
     )
     trained = round(train_share * len(corners))
     if not 0 < trained < len(corners):
-        raise StackError(
+        raise FilmError(
             f"the data are short: {len(corners)} of {len(frames_adu)} frames gave patches of "
             f"{patch_px} x {patch_px} pixels with at least {emitters_min} emitters; expected "
             "frames for training and others for validation: take a longer or denser film"
@@ -179,7 +180,7 @@ def _normalized(
     """One frame of any size and the film's mean, (Y, X, 2), as networks read them."""
     height_px, width_px = frame_adu.shape
     padding = [(0, -edge % contract.SIZE_MULTIPLE_PX) for edge in frame_adu.shape]
-    normalized = kernels.normalize(
+    normalized = normalize(
         np.pad(frame_adu, padding)[None], np.pad(mean_adu, padding), levels_adu[None]
     )
     return normalized[0, :, :height_px, :width_px].transpose(1, 2, 0)

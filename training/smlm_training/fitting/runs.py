@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ from smlm_pipeline.errors import SettingError
 from smlm_training.fitting.recipes import Recipe
 
 MANIFEST_FILE = "manifest.json"
+
+
 HISTORY_FILE = "history.csv"
+
+
 NETWORK_FILE = "network.keras"
 
 
@@ -190,3 +195,27 @@ def _changed(begun: Mapping[str, Any], now: Mapping[str, Any], within: str = "")
         elif before != value:
             names.append(f"{within}{name}")
     return sorted(names)
+
+
+WriteScalars = Callable[[int, Mapping[str, float]], None]
+"""(step, values by the name of their chart)"""
+
+
+@contextmanager
+def scalars_to(folder: Path) -> Iterator[WriteScalars]:
+    """Open an event file in ``folder``, made where it is missing, and give its writer.
+
+    ``tf.summary.scalar`` belongs to TensorBoard, which TensorFlow no longer
+    brings along; this writes the same records.
+    """
+    plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
+    with closing(tf.summary.create_file_writer(str(folder))) as events:
+
+        def write(step: int, scalars: Mapping[str, float]) -> None:
+            with events.as_default(step=step):
+                for name, value in scalars.items():
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)
+            events.flush()
+
+        yield write

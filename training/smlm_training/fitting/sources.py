@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.film import read_film
 from smlm_training.fitting import patches
 from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
 from smlm_training.fitting.recipes import Recipe
-from smlm_training.simulation.film_reading import read_film
 from smlm_training.simulation.positions import read_positions
 
 VALIDATION_SEED = 7_772

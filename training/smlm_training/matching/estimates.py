@@ -8,13 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import StackError
-from smlm_training.matching.camera_levels import (
-    CameraKind,
-    NoiseLine,
-    camera_levels,
-    noise_line,
-)
+from smlm_pipeline.errors import FilmError
+from smlm_training.matching.camera_levels import CameraKind, NoiseLine, camera_levels, noise_line
 from smlm_training.matching.molecules import Blinking, blinking, brightness_adu, density_per_px2
 from smlm_training.matching.moments import Moments, measure
 from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, fit_spot
@@ -123,7 +118,7 @@ def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
     """
     moments = measure(frames_adu)
     if not moments.covariance_adu2.any():
-        raise StackError(
+        raise FilmError(
             "no pixel changes in the frames measured; expected a film of blinking molecules"
         )
     rng = np.random.default_rng(len(frames_adu))
@@ -173,13 +168,13 @@ def _guesses(kind: CameraKind, rng: np.random.Generator) -> Iterator[tuple[float
 def _check_spots(spots: list[Spot]) -> None:
     strengths = np.array([spot.strength_adu2 for spot in spots])
     if not strengths[0] > _SIGNIFICANCE * strengths.std():
-        raise StackError(
+        raise FilmError(
             "no blinking shows: neighbouring pixels do not fluctuate together beyond chance; "
             "expected molecules that switch on and off: take more frames, or more light"
         )
     low, high = SIGMA_PX_RANGE
     if not low * 1.02 < spots[0].sigma_px < high * 0.98:
-        raise StackError(
+        raise FilmError(
             f"spots seem to have a sigma of {spots[0].sigma_px:.2f} pixels or beyond; expected "
             f"{low} to {high}: is the film in focus, with pixels of about 100 nm and no drift?"
         )

@@ -11,8 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from smlm_pipeline.errors import StackError
-from smlm_pipeline.kernels import spread_evenly
+from smlm_pipeline.compute.levels import spread_evenly
+from smlm_pipeline.errors import FilmError
 
 FRAMES_MAX = 500
 FRAMES_MIN = 16
@@ -50,10 +50,10 @@ def sample_film(path: Path) -> Sample:
     try:
         with tifffile.TiffFile(path) as tif:
             return _sample(path, tif)
-    except StackError:
+    except FilmError:
         raise
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StackError(
+        raise FilmError(
             f"cannot read {path} ({error}); expected a TIFF film of 8- or 16-bit unsigned frames"
         ) from error
 
@@ -62,13 +62,13 @@ def _sample(path: Path, tif: tifffile.TiffFile) -> Sample:
     series = tif.series[0]
     shape = tuple(size for size in series.shape if size > 1)  # by its version, tifffile does so
     if len(shape) != 3 or series.dtype not in (np.uint8, np.uint16):
-        raise StackError(
+        raise FilmError(
             f"{path} has shape {shape} and dtype {series.dtype}; expected frames, rows and "
             "columns of 8- or 16-bit unsigned integers: save one channel as such a film"
         )
     count, height, width = shape
     if count < FRAMES_MIN or min(height, width) < SIZE_PX_MIN:
-        raise StackError(
+        raise FilmError(
             f"{path} has {count} frames of {height} x {width} pixels; expected at least "
             f"{FRAMES_MIN} of {SIZE_PX_MIN} x {SIZE_PX_MIN} to measure blinking: take a longer "
             "or larger film"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_training.scoring.molecules import Localisations, Points
+from smlm_pipeline.localise.table import Localisations, Points
 from smlm_training.scoring.pairing import pair
 
 PROBABILITY_MIN = 0.05

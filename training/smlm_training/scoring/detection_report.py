@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smlm_pipeline.localise.localise import THRESHOLD
+from smlm_pipeline.localise.table import Localisations, Molecules, Points, in_field
 from smlm_training.scoring.calibration import (
     ProbabilityCalibration,
     SigmaCalibration,
@@ -12,8 +14,6 @@ from smlm_training.scoring.calibration import (
 )
 from smlm_training.scoring.detection_scores import TOLERANCE_NM, DetectionScore, detection_score
 from smlm_training.scoring.gridding import PixelDistribution, pixel_distribution
-from smlm_training.scoring.localise import THRESHOLD
-from smlm_training.scoring.molecules import Localisations, Molecules, Points, in_field
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smlm_training.scoring.molecules import Points
+from smlm_pipeline.localise.table import Points
 from smlm_training.scoring.pairing import pair
 
 TOLERANCE_NM = 250.0

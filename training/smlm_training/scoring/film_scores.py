@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.network import Network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.localise.localise import localise
+from smlm_pipeline.localise.table import Molecules
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
 from smlm_training.scoring.evaluate import Score, score, truth_image, widefield_image
 from smlm_training.scoring.inference import ZOOM, detect, draw, film_levels
-from smlm_training.scoring.localise import localise
-from smlm_training.scoring.molecules import Molecules
 from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.simulate import Film, joined
 
@@ -54,7 +54,7 @@ class FilmScores:
         }
 
 
-def score_scene(network: Network, scene: Scene) -> FilmScores:
+def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
     """Film a scene, reconstruct it as the client does, and compare with the truth.
 
     Parameters

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_training.scoring.molecules import Points
+from smlm_pipeline.localise.table import Points
 
 SUB_PIXEL_BINS = 8
 

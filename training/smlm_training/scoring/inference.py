@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from smlm_pipeline import contract, kernels
-from smlm_pipeline.network import Network
+from smlm_pipeline import contract
+from smlm_pipeline.compute import draw as drawing
+from smlm_pipeline.compute import levels as leveling
+from smlm_pipeline.compute.levels import spread_evenly
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.tiles import cut
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.localise.localise import THRESHOLD, localise
+from smlm_pipeline.localise.table import Localisations, stacked
 from smlm_pipeline.settings import Settings
 
 ZOOM = contract.MAP_ZOOM
@@ -17,19 +27,17 @@ ZOOM = contract.MAP_ZOOM
 
 def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Background and scale (2,), in ADU, from as many frames as the client takes."""
-    return kernels.film_levels(
-        frames_adu[kernels.spread_evenly(len(frames_adu), Settings.level_frames)]
-    )
+    return leveling.film_levels(frames_adu[spread_evenly(len(frames_adu), Settings.level_frames)])
 
 
 def film_mean(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Mean frame (H, W), in ADU, of as many frames as the client takes."""
-    chosen = kernels.spread_evenly(len(frames_adu), Settings.mean_frames)
+    chosen = spread_evenly(len(frames_adu), Settings.mean_frames)
     mean_adu: NDArray[np.float32] = frames_adu[chosen].mean(axis=0, dtype=np.float64).astype("f4")
     return mean_adu
 
 
-def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Detections of all frames of a film.
 
     Parameters
@@ -72,11 +80,11 @@ def normalized_blocks(
     """
     count, height, width = frames_adu.shape
     whole = {"top": 0, "left": 0, "height": padded_px(height), "width": padded_px(width)}
-    mean_adu = kernels.cut(film_mean(frames_adu)[None], **whole)[0]
+    mean_adu = cut(film_mean(frames_adu)[None], **whole)[0]
     levels_adu = film_levels(frames_adu)[None]
     for first in range(0, count, block_frames):
-        block = kernels.cut(frames_adu[first : first + block_frames], **whole)
-        yield kernels.normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
+        block = cut(frames_adu[first : first + block_frames], **whole)
+        yield normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
 
 
 def padded_px(size_px: int) -> int:
@@ -96,6 +104,95 @@ def draw(answers: NDArray[np.float32]) -> NDArray[np.float64]:
     height, width = (size // (ZOOM if maps else 1) for size in answers.shape[2:])
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
     margin = contract.MARGIN_PX * ZOOM
-    summed = kernels.sum_map(answers, window) if maps else kernels.draw(answers, window)
+    summed = drawing.sum_map(answers, window) if maps else drawing.draw(answers, window)
     image: NDArray[np.float64] = summed[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
     return image
+
+
+_BLOCK_PIXELS = 1 << 20
+"""Pixels detected at a time: detections are ten times the size of their frames."""
+
+
+_NO_NETWORK = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NotImplemented,
+)
+"""What ONNX Runtime raises for a file that is none of its own kind."""
+
+
+def localise_by_file(
+    network_file: Path,
+    frames_adu: NDArray[np.uint16],
+    *,
+    pixel_size_nm: float,
+    threshold: float = THRESHOLD,
+) -> Localisations:
+    """``localise_film`` by an ONNX file that a user named.
+
+    Raises
+    ------
+    SettingError
+        If the file is no network, or one that answers with a map.
+    ContractError
+        If its tensors are not those of the contract.
+    """
+    expected = (
+        f"expected an ONNX file that answers with {contract.DETECTIONS.name}, as "
+        "'recon-train export' writes it"
+    )
+    try:
+        network = OnnxNetwork(network_file, intra_op_threads=0)
+    except (FileNotFoundError, IsADirectoryError, *_NO_NETWORK) as error:
+        what = str(error).splitlines()[0]
+        raise SettingError(f"{network_file} is no network ({what}); {expected}") from error
+    if network.answer != contract.DETECTIONS:
+        raise SettingError(f"{network_file} answers with {network.answer.name}; {expected}")
+    return localise_film(network, frames_adu, pixel_size_nm=pixel_size_nm, threshold=threshold)
+
+
+def localise_film(
+    network: OnnxNetwork,
+    frames_adu: NDArray[np.uint16],
+    *,
+    pixel_size_nm: float,
+    threshold: float = THRESHOLD,
+) -> Localisations:
+    """Molecules of all frames, under the film's own levels and mean.
+
+    Parameters
+    ----------
+    network : Network
+        The exported network.
+    frames_adu : ndarray, shape (N, H, W), uint16
+        A whole film of any size; its last rows and columns are repeated up to
+        what the network takes, as the client does.
+    pixel_size_nm : float
+        Edge of a camera pixel.
+    threshold : float
+        Least probability, see ``localise``.
+
+    Raises
+    ------
+    ChunkError
+        If the network's answer makes no sense.
+    """
+    return stacked(
+        localise(
+            detections, pixel_size_nm=pixel_size_nm, threshold=threshold, first_frame=first_frame
+        )
+        for first_frame, detections in _detections(network, frames_adu)
+    )
+
+
+def _detections(
+    network: OnnxNetwork, frames_adu: NDArray[np.uint16]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Number of the first frame and detections of each block, without what was padded."""
+    height, width = frames_adu.shape[1:]
+    most = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
+    step = min(most, contract.MAX_FRAMES_PER_CHUNK)
+    for index, block in enumerate(normalized_blocks(frames_adu, step)):
+        yield index * step, network.detect(block)[:, :, :height, :width]

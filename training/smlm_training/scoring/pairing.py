@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.scoring.molecules import Points
+from smlm_pipeline.localise.table import Points
 
 
 @dataclass(frozen=True)

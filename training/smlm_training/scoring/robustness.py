@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from smlm_pipeline.network import Network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_training.scoring.film_scores import score_scene
 from smlm_training.simulation.presets import CAMERA, FLUOROPHORE, PRESETS
 from smlm_training.simulation.scene import Scene
@@ -57,7 +57,7 @@ class Change:
         return {**rounded, "tolerated": self.tolerated}
 
 
-def changes(network: Network) -> list[Change]:
+def changes(network: OnnxNetwork) -> list[Change]:
     """The network's NMSE under each of ``CONDITIONS`` beside the nominal film's."""
     nominal = score_scene(network, NOMINAL).image.nmse_percent
     found = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from smlm_training.simulation.bounds import check_one_of, check_within
-from smlm_training.simulation.field import Field
+from smlm_training.simulation.samples import Field
 
 BackgroundKind = Literal["flat", "graded", "patchy"]
 

@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import StackError
+from smlm_pipeline.errors import FilmError
 from smlm_training.simulation.simulate import Emitters
 
 COLUMNS = (
@@ -52,7 +52,7 @@ class Positions:
             If there are emitters of other frames.
         """
         if len(self.frame) and not 0 <= self.frame.min() <= self.frame.max() < frames:
-            raise StackError(
+            raise FilmError(
                 f"the table tells of frames {self.frame.min() + 1} to {self.frame.max() + 1}, the "
                 f"film has {frames}; expected the table of this film"
             )
@@ -80,7 +80,7 @@ def read_positions(path: Path) -> Positions:
         if not np.isfinite(columns).all():
             raise ValueError("a number is not finite")
     except (OSError, TypeError, ValueError, csv.Error) as error:
-        raise StackError(
+        raise FilmError(
             f"{path} is not a ThunderSTORM table ({type(error).__name__}: {error}); expected a "
             'CSV file with the columns "frame", "x [nm]" and "y [nm]"'
         ) from error

@@ -11,11 +11,48 @@ from numpy.typing import NDArray
 from smlm_pipeline.errors import SettingError
 from smlm_training.simulation.bounds import Range, check_range, check_whole, check_within
 from smlm_training.simulation.bundles import bundled_filaments
-from smlm_training.simulation.field import Field
 from smlm_training.simulation.groups import Rings, Spots, scattered_centres
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
+
+@dataclass(frozen=True)
+class Field:
+    """Camera pixels that are read, and how far beyond them molecules are placed."""
+
+    height_px: int
+    width_px: int
+    pixel_size_nm: float
+    border_px: float
+
+    def px(self, length_nm: float) -> float:
+        """A length in camera pixels."""
+        return length_nm / self.pixel_size_nm
+
+    def px_of_both(self, lengths_nm: tuple[float, float]) -> tuple[float, float]:
+        """Two lengths in camera pixels."""
+        return self.px(lengths_nm[0]), self.px(lengths_nm[1])
+
+    def per_px(self, density_per_um: float) -> float:
+        """A number per micrometre, per camera pixel."""
+        return density_per_um * self.pixel_size_nm / 1000
+
+    def per_px2(self, density_per_um2: float) -> float:
+        """A number per square micrometre, per camera pixel."""
+        return density_per_um2 * (self.pixel_size_nm / 1000) ** 2
+
+    @property
+    def area_px2(self) -> float:
+        """Pixels that are read."""
+        return float(self.height_px * self.width_px)
+
+    @property
+    def area_with_border_px2(self) -> float:
+        """Area in which molecules are placed."""
+        return (self.height_px + 2 * self.border_px) * (self.width_px + 2 * self.border_px)
+
+
 DENSITY_MAX_PER_UM2 = 100.0
+
 
 _LAYOUTS = 200
 """Draws of lines after which one is taken whose density per length is out of bounds."""
@@ -195,6 +232,7 @@ class SpotSample:
 
 
 AnySample = UniformSample | FilamentSample | RingSample | SpotSample
+
 
 SAMPLES: dict[str, type[AnySample]] = {
     each.kind: each for each in (UniformSample, FilamentSample, RingSample, SpotSample)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from smlm_training.simulation.backgrounds import Background
 from smlm_training.simulation.bounds import check_one_of, check_whole, check_within
 from smlm_training.simulation.camera import Camera, Emccd
-from smlm_training.simulation.field import Field
 from smlm_training.simulation.fluorophores import Fluorophore
-from smlm_training.simulation.samples import AnySample
+from smlm_training.simulation.samples import AnySample, Field
 from smlm_training.simulation.scmos import ScmosChip
 from smlm_training.simulation.simulate import Film, film
 from smlm_training.simulation.structures import Structure

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_pipeline.errors import SettingError, StackError
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.simulation.bounds import check_whole, check_within
 from smlm_training.simulation.camera import Scmos
 
@@ -84,7 +84,7 @@ def _read_map(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     try:
         pixels = np.squeeze(tifffile.imread(path))
     except (OSError, ValueError) as error:
-        raise StackError(
+        raise FilmError(
             f"cannot read the map {path} ({error}); expected a TIFF image, a number a pixel"
         ) from error
     if pixels.shape != shape:

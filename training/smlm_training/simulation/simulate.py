@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from smlm_training.simulation.camera import Camera
-from smlm_training.simulation.fluorophores import (
-    Fluorophore as Fluorophore,  # part of this module's face
-)
+from smlm_training.simulation.fluorophores import Fluorophore as Fluorophore
 from smlm_training.simulation.structures import Structure
 
 _WIDE_PX = 256

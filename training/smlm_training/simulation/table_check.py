@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import kernels
-from smlm_pipeline.errors import StackError
+from smlm_pipeline.compute.levels import spread_evenly
+from smlm_pipeline.errors import FilmError
 
 COMPARED_FRAMES = 32
 """Frames, spread over the film, on which the table is compared with the brightness."""
@@ -39,11 +39,11 @@ def check_table(
     StackError
         If pixels with more emitters than usual are not brighter than usual.
     """
-    chosen = kernels.spread_evenly(len(frames_adu), COMPARED_FRAMES)
+    chosen = spread_evenly(len(frames_adu), COMPARED_FRAMES)
     compared_adu = frames_adu[chosen]
     counts = np.stack([count_emitters(emitters_px[i], frames_adu.shape[1:]) for i in chosen])
     if len(chosen) > 1 and not _rise_together(compared_adu, counts):
-        raise StackError(
+        raise FilmError(
             "the table does not fit the film: pixels do not light up where and when it says; "
             f"expected the film's own table, frames from 1, and pixels of {pixel_size_nm:g} nm: "
             "check all three"

@@ -1,0 +1,1 @@
+"""The commands ``recon-client`` and what all three commands share."""

@@ -1,0 +1,1 @@
+"""The arithmetic that client, server and training share."""

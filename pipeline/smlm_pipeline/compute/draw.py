@@ -1,0 +1,123 @@
+"""Draw detections on the fine grid, or sum maps, in exact integers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import check_map_window, check_window, image_shape
+from smlm_pipeline.errors import ChunkError
+
+NOT_DETECTIONS = (
+    "the network answered with a probability that is not within 0 and 1, or an offset that is not "
+    "a number"
+)
+"""What a network hears whose ``DETECTIONS`` cannot be drawn."""
+
+
+def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Draw the detections of a tile's core on the fine grid and sum the frames.
+
+    A detection adds its probability, rounded to 2^-16, to the one fine pixel
+    ``floor(position * zoom)``. Weights are integers, so the sum does not depend
+    on the order of frames, and partial sums add up exactly.
+
+    Parameters
+    ----------
+    detections : ndarray, shape (N, 5, H, W), float32
+        Channels of ``contract.DETECTION_CHANNELS``.
+    window : ndarray, shape (5,), int32
+        zoom, core y, core x, core height, core width, in camera pixels.
+
+    Returns
+    -------
+    ndarray, shape ((height + 2) * zoom, (width + 2) * zoom), int32
+        Core and margin, in units of 2^-16 emitters.
+
+    Raises
+    ------
+    ChunkError
+        If the window does not lie in the tile, or a detection makes no sense.
+    """
+    zoom, top, left, height, width = check_window(window, *detections.shape[2:])
+    core = detections[:, :, top : top + height, left : left + width]
+    finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # a sum shows any one that is not
+    if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
+        raise ChunkError(NOT_DETECTIONS)
+    shape = image_shape(zoom, height, width)
+    image = np.zeros(shape, np.int32)
+    for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
+        weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
+        index = _fine_index(offset_y_px, zoom, shape[0], axis=0)
+        index *= shape[1]
+        index += _fine_index(offset_x_px, zoom, shape[1], axis=1)
+        np.add.at(image.ravel(), index.ravel(), weights.ravel())
+    return image
+
+
+def _fine_index(
+    offset_px: NDArray[np.float32], zoom: int, size: int, *, axis: int
+) -> NDArray[np.intp]:
+    """Where each pixel of a core points to on the fine grid, margin included, along one axis."""
+    pixel = np.arange(offset_px.shape[axis]) + contract.MARGIN_PX
+    near = np.clip(offset_px, np.float32(-size), np.float32(size))  # beyond is outside anyway
+    within = np.floor((near + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
+    within += np.expand_dims(pixel * zoom, 1 - axis)
+    clipped: NDArray[np.intp] = np.clip(within, 0, size - 1, out=within)
+    return clipped
+
+
+def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sum the maps of N frames over a tile's core.
+
+    Each value is rounded to 2^-16 emitters, and a negative one counts as none, so
+    the sum does not depend on the order of frames, as in `draw`. Nothing points
+    out of a map's core: the margin stays empty.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
+        Expected emitters per fine pixel.
+    window : ndarray, shape (5,), int32
+        zoom, core y, core x, core height, core width, in camera pixels.
+
+    Returns
+    -------
+    ndarray, shape ((height + 2) * MAP_ZOOM, (width + 2) * MAP_ZOOM), int32
+        Core and margin, in units of 2^-16 emitters.
+
+    Raises
+    ------
+    ChunkError
+        If another zoom is asked for, the window does not lie in the tile, or a
+        value makes no sense.
+    """
+    core_px = check_map_window(window, *maps.shape[2:])
+    fine = contract.MAP_ZOOM
+    top, left, height, width = (fine * size_px for size_px in core_px)
+    core = maps[:, 0, top : top + height, left : left + width]
+    most = most_in_map(len(maps))
+    image = np.zeros(image_shape(fine, *core_px[2:]), np.int32)
+    margin = fine * contract.MARGIN_PX
+    summed = image[margin:-margin, margin:-margin]
+    for frame in core:  # frame by frame stays in the cache
+        if not (np.isfinite(frame.min()) and float(frame.max()) < most):
+            raise ChunkError(not_a_map(most))
+        units = np.maximum(frame, 0)
+        units *= contract.WEIGHT_ONE
+        summed += np.rint(units, out=units).astype(np.int32)
+    return image
+
+
+def most_in_map(frame_count: int) -> float:
+    """What a fine pixel of one frame stays below, so that N frames do not overflow the sum."""
+    return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
+
+
+def not_a_map(most: float) -> str:
+    """What a network hears whose ``MAP`` cannot be summed."""
+    return (
+        "the network answered with a number of emitters that is not a number, or above "
+        f"{most:.0f} in one fine pixel"
+    )

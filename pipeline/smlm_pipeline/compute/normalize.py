@@ -1,0 +1,97 @@
+"""Camera frames -> the dimensionless values that networks read."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ChunkError
+
+NORMALIZED_MAX = 16.0
+"""Largest normalised value: one molecule peaks at about 2, the densest crossings somewhat above."""
+
+
+def normalize(
+    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(value - background) / scale of frames and their film's mean, at most ``NORMALIZED_MAX``.
+
+    The limit keeps a saturated pixel or a bright bead from outshining all that
+    the network sees around it.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, H, W), uint16
+        Frames of one tile.
+    mean_adu : ndarray, shape (H, W), float32
+        Mean of the film's frames over the same tile.
+    levels_adu : ndarray, shape (N, 2), float32
+        Background and scale of each frame.
+
+    Returns
+    -------
+    ndarray, shape (N, 2, H, W), float32
+        Channels of ``contract.NORMALIZED_CHANNELS``, as the network reads them.
+
+    Raises
+    ------
+    ChunkError
+        If shapes do not fit the contract, a level or a mean is not finite, or a
+        scale is not positive.
+    """
+    check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
+    check_levels(mean_adu, levels_adu)
+    background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
+    shape = (len(frames_adu), len(contract.NORMALIZED_CHANNELS), *mean_adu.shape)
+    normalized = np.empty(shape, np.float32)
+    normalized[:, 0] = frames_adu
+    normalized[:, 1] = mean_adu
+    normalized -= background[:, None]
+    normalized /= scale[:, None]
+    np.minimum(normalized, np.float32(NORMALIZED_MAX), out=normalized)
+    return normalized
+
+
+def check_frames(
+    frames_shape: tuple[int, ...], mean_shape: tuple[int, ...], levels_shape: tuple[int, ...]
+) -> None:
+    """Refuse frames that the network cannot take, before memory is spent on them.
+
+    Raises
+    ------
+    ChunkError
+        If FRAMES is not (N, H, W) with edges in multiples of the contract's and no more
+        frames than it allows, FILM_MEAN is not (H, W), or LEVELS is not (N, 2).
+    """
+    multiple = contract.SIZE_MULTIPLE_PX
+    if len(frames_shape) != 3 or min(frames_shape) < 1:
+        raise ChunkError(f"FRAMES has shape {frames_shape}; expected frames, height, width")
+    if frames_shape[1] % multiple or frames_shape[2] % multiple:
+        raise ChunkError(
+            f"FRAMES is {frames_shape[1]} x {frames_shape[2]} pixels; "
+            f"expected multiples of {multiple}: pad the tile"
+        )
+    if frames_shape[0] > contract.MAX_FRAMES_PER_CHUNK:
+        raise ChunkError(
+            f"FRAMES holds {frames_shape[0]} frames; expected at most "
+            f"{contract.MAX_FRAMES_PER_CHUNK}: send smaller chunks"
+        )
+    if mean_shape != frames_shape[1:]:
+        raise ChunkError(f"FILM_MEAN has shape {mean_shape}; expected {frames_shape[1:]}")
+    if levels_shape != (frames_shape[0], 2):
+        raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
+
+
+def check_levels(mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]) -> None:
+    """Refuse numbers that no frame can be normalised by.
+
+    Raises
+    ------
+    ChunkError
+        If a level or a mean is not finite, or a scale is not positive.
+    """
+    if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
+        raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
+    if not np.isfinite(mean_adu).all():
+        raise ChunkError("FILM_MEAN must be finite; compute it from the film")

@@ -1,0 +1,1 @@
+"""What runs before Triton starts: staging, TensorRT plans, memory pools."""

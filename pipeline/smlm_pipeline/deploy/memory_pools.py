@@ -1,0 +1,231 @@
+"""How much memory a server has to set aside: from tile, frames, zoom and requests in flight.
+
+Triton hands tensors between the steps of an ensemble in three places, whose sizes
+are fixed when it starts:
+
+- the CUDA pool, for tensors on the GPU. When it is full, tensors fall back to the
+  host, and the Python backend has then been seen to hand on wrong data as success
+  (triton-inference-server/server #8177, #7148), so it must never be full;
+- the pinned pool, for what ``normalize`` gives where that is on the host;
+- shared memory, for tensors between Triton and the process of each Python model,
+  one region a model. A region grows by itself, and never shrinks; what a container
+  gives to ``/dev/shm`` limits it.
+
+Requests are taken to be no larger than a client's that is told nothing, or than the
+frames that are stated: ``Sizes.normalized_bytes_most`` tells how large that is. Nothing
+refuses larger ones yet.
+
+The embedded server does not take these sizes. Its regions are really allocated, for
+every model, asked or not, and larger ones made no request faster, while they grow
+well enough from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.settings import Settings, frames_per_chunk
+
+IN_FLIGHT = 32
+"""Requests for one network at once: four clients' (``settings.IN_FLIGHT_MOST``)."""
+
+QUEUED, QUEUED_MAPS = 24, 8
+"""Requests that wait for a network at most, as its configuration says: few of a map network,
+whose executions take all that wait, one frame each at the largest tile."""
+
+EXECUTIONS = 3
+"""Batches that the TensorRT backend holds at once: one is computed, one waits behind it on the
+stream, and the next is formed as soon as the first has read its input (its ``tensorrt.cc`` blocks
+at the end of an execution, ``instance_state.cc`` lets go before the answers are there). With a
+bound on the queue Triton prepares no more. Read in its source, not seen on a GPU."""
+
+HEADROOM = 1.3
+"""Pools are divided as tensors come and go, so not all of one can be used."""
+
+REGION_PARTS = 2
+"""A region holds a request's tensors while those of the one before are still being read."""
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Memory in bytes, each but the last a whole number of MiB.
+
+    ``shm_default_bytes`` and ``shm_growth_bytes`` are of the region of one Python
+    model; ``shm_total_bytes`` is what ``/dev/shm`` has to hold when all have grown,
+    with the networks' own regions, which a server without a GPU has.
+    ``normalized_bytes_most`` is the largest ``NORMALIZED`` of a request that the pools
+    are sized for.
+    """
+
+    cuda_pool_bytes: int
+    pinned_pool_bytes: int
+    shm_default_bytes: int
+    shm_growth_bytes: int
+    shm_total_bytes: int
+    normalized_bytes_most: int
+
+    def flags(self, gpu_count: int) -> list[str]:
+        """The server's flags; the CUDA pool is stated for each GPU by its number."""
+        shared = "--backend-config=python,shm"
+        return [
+            *(
+                f"--cuda-memory-pool-byte-size={gpu}:{self.cuda_pool_bytes}"
+                for gpu in range(gpu_count)
+            ),
+            f"--pinned-memory-pool-byte-size={self.pinned_pool_bytes}",
+            f"{shared}-default-byte-size={self.shm_default_bytes}",
+            f"{shared}-growth-byte-size={self.shm_growth_bytes}",
+        ]
+
+    def as_dict(self) -> dict[str, int]:
+        """Every size by its name."""
+        return asdict(self)
+
+
+def sizes(
+    models: Sequence[str], *, tile_px: int, frames: int | None, zoom: int, in_flight: int
+) -> Sizes:
+    """What a server needs, if each of several ensembles is asked as much as it lets in.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Some of ``contract.STEPS``, at least one.
+    tile_px : int
+        Edge of the largest tile, in camera pixels.
+    frames : int, optional
+        Most frames of a request; by default those of a client that is told nothing.
+    zoom : int
+        Fine pixels per camera pixel of the image; a map network has its own.
+    in_flight : int
+        Requests for one network at once; no fewer than its queue and executions
+        hold are counted, since nothing keeps so many away.
+
+    Returns
+    -------
+    Sizes
+        Pools for all ensembles at once, since each network has a queue of its own;
+        shared memory for all models that are asked, since a region that has grown
+        stays. Where a map network is served beside others, ``normalized_bytes_most``
+        is theirs, and does not hold requests for maps to the size of these.
+
+    Raises
+    ------
+    SettingError
+        If there is no such model, or a number is out of the contract's range.
+    """
+    if in_flight < 1:
+        raise SettingError(f"in-flight is {in_flight}; expected a whole number from 1")
+    needs = [_need(model, tile_px, frames, zoom, in_flight) for model in dict.fromkeys(models)]
+    exchanged = _most([need.exchanged_bytes for need in needs])
+    usual = max(need.usual_region_bytes for need in needs)
+    return Sizes(
+        cuda_pool_bytes=_whole(HEADROOM * sum(need.gpu_bytes for need in needs)),
+        pinned_pool_bytes=_whole(
+            HEADROOM * sum(need.requests * need.normalized_bytes for need in needs)
+        ),
+        shm_default_bytes=_whole(usual),
+        shm_growth_bytes=_whole(usual),
+        shm_total_bytes=sum(REGION_PARTS * _whole(max(usual, each)) for each in exchanged.values()),
+        normalized_bytes_most=max(need.normalized_bytes for need in needs),
+    )
+
+
+def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The largest size that each name has anywhere."""
+    names = {name for each in sizes_bytes for name in each}
+    return {name: max(each.get(name, 0) for each in sizes_bytes) for name in names}
+
+
+def queued(network: contract.ModelSpec) -> int:
+    """How many requests wait for a network at most; its configuration says the same."""
+    return QUEUED_MAPS if contract.MAP in network.outputs else QUEUED
+
+
+def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:
+    """How many requests of a size a network's queue and its executions hold at most.
+
+    Smaller ones may be more, and need no more memory.
+    """
+    largest_batch = network.max_batch_size * tile_px**2 / request_pixels
+    return queued(network) + EXECUTIONS * min(queued(network), largest_batch)
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What one ensemble's requests take: numbers of bytes of one, and how many there are.
+
+    ``exchanged_bytes`` is what crosses between Triton and each step;
+    ``usual_region_bytes`` is enough for ``normalize`` and for the image.
+    """
+
+    requests: float
+    normalized_bytes: int
+    answer_bytes: int
+    exchanged_bytes: dict[str, int]
+    usual_region_bytes: int
+
+    @property
+    def gpu_bytes(self) -> float:
+        """Of all requests between the steps.
+
+        Those that wait for the network have no answer yet: as many answers may wait
+        for the summation.
+        """
+        return self.requests * (self.normalized_bytes + self.answer_bytes)
+
+
+def _need(model: str, tile_px: int, frames: int | None, zoom: int, in_flight: int) -> _Need:
+    if model not in contract.STEPS:
+        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.STEPS)}")
+    steps = contract.STEPS[model]
+    network = steps[1]
+    zoom = contract.MAP_ZOOM if contract.MAP in network.outputs else zoom
+    settings = Settings(model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom)
+    pixels = _request_pixels(settings)
+    tensors = _tensors_bytes(pixels, tile_px, zoom)
+    exchanged = {
+        step.name: sum(tensors[each.name] for each in (*step.inputs, *step.outputs))
+        for step in steps
+    }
+    return _Need(
+        max(in_flight, admitted(network, request_pixels=pixels, tile_px=tile_px)),
+        tensors[contract.NORMALIZED.name],
+        tensors[network.outputs[0].name],
+        exchanged,
+        max(exchanged[steps[0].name], tensors[contract.IMAGE.name]),
+    )
+
+
+def _request_pixels(settings: Settings) -> int:
+    """Most camera pixels of a request, over its frames: a smaller tile may have more."""
+    smaller = (edge_px for edge_px in contract.TILE_SIZES_PX if edge_px < settings.tile_px)
+    edges_px = (*smaller, settings.tile_px)
+    return max(frames_per_chunk(settings, edge, edge) * edge**2 for edge in edges_px)
+
+
+def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
+    """Size of every tensor of one request."""
+    fine = image_shape(zoom, tile_px, tile_px)
+    return {
+        contract.FRAMES.name: 2 * pixels,
+        contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES_PER_CHUNK,
+        contract.FILM_MEAN.name: 4 * tile_px**2,
+        contract.NORMALIZED.name: 4 * len(contract.NORMALIZED_CHANNELS) * pixels,
+        contract.DETECTIONS.name: 4 * len(contract.DETECTION_CHANNELS) * pixels,
+        contract.MAP.name: 4 * contract.MAP_ZOOM**2 * pixels,
+        contract.WINDOW.name: 4 * contract.WINDOW.dims[0],
+        contract.IMAGE.name: 4 * fine[0] * fine[1],
+        contract.FRAME_COUNT.name: 4,
+    }
+
+
+def _whole(need_bytes: float) -> int:
+    """Rounded up to whole MiB."""
+    return int(-(-need_bytes // _MIB)) * _MIB

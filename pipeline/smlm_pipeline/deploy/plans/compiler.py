@@ -1,0 +1,57 @@
+"""What a compiler of plans does, whoever it is: the seam between this room and TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan, and what the compiler learnt of kernels on the way; empty if it does not tell."""
+
+    plan: bytes
+    timing_cache: bytes
+
+
+class Executor(Protocol):
+    """A loaded plan.
+
+    ``activation_bytes`` is the memory that each profile's context holds beside the
+    weights; empty where an executor has no profiles.
+    """
+
+    activation_bytes: tuple[int, ...]
+
+    def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
+        """The answer (N, C, H', W') to frames (N, 2, H, W), both float32."""
+        ...
+
+
+class Compiler(Protocol):
+    """TensorRT on one kind of GPU."""
+
+    version: str
+    compute_capability: str
+    gpu: str
+
+    def compile(
+        self,
+        network: bytes,
+        profiles: Sequence[Profile],
+        choices: Choices,
+        timing_cache: bytes,
+    ) -> Compiled:
+        """Build the plan of an ONNX file; a ``PlanError`` where that fails."""
+        ...
+
+    def load(self, plan: bytes) -> Executor:
+        """Load a plan on the GPU; a ``PlanError`` if it does not fit it."""
+        ...

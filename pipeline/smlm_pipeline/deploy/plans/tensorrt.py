@@ -1,0 +1,238 @@
+"""TensorRT's Python API, called in one place: an ONNX file in, a plan out, and a plan run.
+
+The modules ``tensorrt`` and ``cupy`` are handed in by ``devices.open_tensorrt``, for
+they exist on machines with a GPU only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.deploy.plans.compiler import Compiled
+from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.profiles import Profile
+from smlm_pipeline.errors import PlanError
+
+SUPPORTED = (10, 11)
+"""Major versions of TensorRT that plans are built with."""
+
+
+def major(version: str) -> int:
+    """The first number of a version.
+
+    Raises
+    ------
+    PlanError
+        If it is none of ``SUPPORTED``.
+    """
+    first = version.split(".")[0]
+    if not first.isdigit() or int(first) not in SUPPORTED:
+        raise PlanError(
+            f"TensorRT {version} is installed; expected {' or '.join(map(str, SUPPORTED))}: take "
+            "the version of the Triton image that will load the plan"
+        )
+    return int(first)
+
+
+def creation_flags(trt: Any, tensorrt_major: int) -> int:
+    """Flags of ``create_network`` that keep to the types in the file."""
+    if tensorrt_major == 10:
+        return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    return 0
+
+
+class TensorRT:
+    """A ``Compiler`` for one kind of GPU.
+
+    Parameters
+    ----------
+    trt, cupy : module
+        ``tensorrt``, 10 or 11, and ``cupy``.
+    gpu : str
+        Name of the GPU.
+    compute_capability : str
+        Its, for example "8.6".
+    """
+
+    def __init__(self, trt: Any, cupy: Any, *, gpu: str, compute_capability: str) -> None:
+        self.version: str = trt.__version__
+        self.gpu, self.compute_capability = gpu, compute_capability
+        self._trt, self._cupy = trt, cupy
+        self._major = major(self.version)
+
+    def compile(
+        self,
+        network: bytes,
+        profiles: Sequence[Profile],
+        choices: Choices,
+        timing_cache: bytes,
+    ) -> Compiled:
+        """Build the plan of an ONNX file.
+
+        Raises
+        ------
+        PlanError
+            If TensorRT cannot read the file, refuses a profile or finds no kernels.
+        """
+        log = complaints(self._trt)
+        builder = self._trt.Builder(log)
+        definition = parsed(
+            self._trt, builder, log, network, creation_flags(self._trt, self._major)
+        )
+        config = configured(self._trt, builder, profiles, choices)
+        take_timings(config, timing_cache)
+        plan = builder.build_serialized_network(definition, config)
+        if plan is None:
+            raise PlanError(f"TensorRT {self.version} built no plan: {log.told()}")
+        learnt = config.get_timing_cache()
+        return Compiled(bytes(plan), b"" if learnt is None else bytes(learnt.serialize()))
+
+    def load(self, plan: bytes) -> LoadedPlan:
+        """Load a plan on the GPU.
+
+        Raises
+        ------
+        PlanError
+            If it was built for another GPU or TensorRT, or its activations find no room.
+        """
+        return LoadedPlan(self._trt, self._cupy, plan)
+
+
+class LoadedPlan:
+    """An ``Executor``: a plan with a context for each of its profiles, as in Triton.
+
+    Parameters
+    ----------
+    trt, cupy : module
+        As of ``TensorRT``.
+    plan : bytes
+        Contents of ``model.plan``.
+    """
+
+    def __init__(self, trt: Any, cupy: Any, plan: bytes) -> None:
+        self._cupy, self._log = cupy, complaints(trt)
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._runtime = trt.Runtime(self._log)  # the engine lives no longer than it
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise PlanError(f"TensorRT does not take the plan: {self._log.told()}")
+        count = self._engine.num_optimization_profiles
+        self.activation_bytes = tuple(
+            int(self._engine.get_device_memory_size_for_profile_v2(index)) for index in range(count)
+        )
+        strategy = trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+        self._contexts = [self._context(strategy, index) for index in range(count)]
+
+    def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
+        """The answer (N, C, H', W') to frames (N, 2, H, W), in the context of a profile.
+
+        Raises
+        ------
+        PlanError
+            If the frames do not fit the profile, or the GPU fails.
+        """
+        context = self._contexts[profile]
+        given, answer = (self._engine.get_tensor_name(index) for index in range(2))
+        self._succeed(context.set_input_shape(given, normalized.shape))
+        frames = self._cupy.asarray(np.ascontiguousarray(normalized))
+        found = self._cupy.empty(tuple(context.get_tensor_shape(answer)), np.float32)
+        self._cupy.cuda.Device().synchronize()  # the copy was on a stream of CuPy's
+        for name, array in ((given, frames), (answer, found)):
+            self._succeed(context.set_tensor_address(name, array.data.ptr))
+        self._succeed(context.execute_async_v3(self._stream.ptr))
+        self._stream.synchronize()
+        answers: NDArray[np.float32] = self._cupy.asnumpy(found)
+        return answers
+
+    def _context(self, strategy: Any, profile: int) -> Any:
+        context = self._engine.create_execution_context(strategy)
+        # with this strategy the memory is taken when the profile is selected
+        if context is None or not context.set_optimization_profile_async(profile, self._stream.ptr):
+            raise PlanError(
+                f"TensorRT makes no context for profile {profile}: {self._log.told()}; its "
+                f"profiles hold {sum(self.activation_bytes) / 1e9:.1f} GB of activations at once: "
+                "where the GPU has less, build with a smaller --largest-tile-px"
+            )
+        self._stream.synchronize()
+        return context
+
+    def _succeed(self, done: bool) -> None:
+        if not done:
+            raise PlanError(f"TensorRT cannot run the plan: {self._log.told()}")
+
+
+def complaints(trt: Any) -> Any:
+    """A logger of TensorRT's that keeps warnings and errors, to quote them."""
+
+    class Complaints(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # bound classes do not take super()
+            self._lines: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if int(severity) <= int(trt.ILogger.Severity.WARNING):
+                self._lines.append(msg)
+
+        def told(self) -> str:
+            """The last complaints, in one line."""
+            return "; ".join(self._lines[-3:]) or "it gave no reason"
+
+    return Complaints()
+
+
+def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
+    """TensorRT's definition of the network in an ONNX file, with the contract's ends.
+
+    Raises
+    ------
+    PlanError
+        If it has an operator that TensorRT does not know, or other tensors.
+    """
+    definition = builder.create_network(flags)
+    parser = trt.OnnxParser(definition, log)
+    if not parser.parse(network):
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        told = "; ".join(f"{each.node_name()}: {each.desc()}" for each in errors)
+        raise PlanError(f"TensorRT cannot read the network: {told or log.told()}")
+    ends = (definition.num_inputs, definition.num_outputs)
+    if ends != (1, 1) or definition.get_input(0).name != contract.NORMALIZED.name:
+        raise PlanError(
+            f"the network has {ends[0]} inputs and {ends[1]} outputs; expected one of each, the "
+            f"first called {contract.NORMALIZED.name}: export it anew with this release"
+        )
+    return definition
+
+
+def take_timings(config: Any, timing_cache: bytes) -> None:
+    """Let a build know what earlier ones learnt, or begin anew if that is of no use here."""
+    for content in (timing_cache, b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return
+
+
+def configured(trt: Any, builder: Any, profiles: Sequence[Profile], choices: Choices) -> Any:
+    """What TensorRT is to build: profiles, TF32 or not, memory of a kernel.
+
+    Raises
+    ------
+    PlanError
+        If TensorRT refuses a profile.
+    """
+    config = builder.create_builder_config()
+    if choices.tf32:
+        config.set_flag(trt.BuilderFlag.TF32)
+    else:
+        config.clear_flag(trt.BuilderFlag.TF32)  # TensorRT's own default is to round
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, choices.workspace_bytes)
+    for each in profiles:
+        profile = builder.create_optimization_profile()
+        profile.set_shape(contract.NORMALIZED.name, each.smallest, each.usual, each.largest)
+        if config.add_optimization_profile(profile) < 0:
+            raise PlanError(f"TensorRT refuses the profile {each}")
+    return config

@@ -1,0 +1,1 @@
+"""What sums a chunk: Triton servers, an embedded server, or this process."""

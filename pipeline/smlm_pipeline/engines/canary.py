@@ -1,0 +1,108 @@
+"""One frame with one molecule: a server that finds it works, one that is only ready may not.
+
+Memory of a GPU that was exhausted leaves a server that says it is ready and answers with
+nothing, or with anything; so does, in older servers, a stub of the Python backend that died.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.errors import InferenceError
+
+SIZE_PX = contract.TILE_SIZES_PX[0]
+"""Edge of the frame: the smallest tile, so that the question costs little."""
+
+SIGMA_PX, BACKGROUND_ADU, SCALE_ADU, PEAK_ADU = 1.2, 100.0, 200.0, 400.0
+"""A molecule as networks know them: about twice the scale above the background at its peak."""
+
+FOUND_MIN, FOUND_MAX = 0.25, 2.0
+"""Emitters that a working network may find where one is; the shipped ones find 0.76 to 0.97."""
+
+NEAR_PX = 2
+"""Camera pixels around the molecule within which it has to be found."""
+
+ELSEWHERE_MAX = 0.25
+"""Emitters that may be found in all the rest of the frame; shipped networks find none there."""
+
+_REMEDY = (
+    "restart it, and look at its log for memory that ran out or a network that is not this "
+    "project's"
+)
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What came back: the emitters found where there is one, and how long that took."""
+
+    emitters: float
+    elapsed_ms: float
+
+
+def ask(transport: Transport) -> Canary:
+    """Send the frame and judge the answer.
+
+    Raises
+    ------
+    ReconError
+        If the server does not answer, or refuses the frame.
+    InferenceError
+        If the answer has another shape than the frame, or the molecule is not where it should
+        be, or more than it is found.
+    """
+    started = time.perf_counter()
+    answer = transport.sum_chunk(_request())
+    elapsed_ms = 1e3 * (time.perf_counter() - started)
+    return Canary(_emitters(answer), elapsed_ms)
+
+
+def _request() -> Request:
+    rows, columns = np.ogrid[:SIZE_PX, :SIZE_PX]
+    centre_px = SIZE_PX / 2
+    square_px = (rows - centre_px) ** 2 + (columns - centre_px) ** 2
+    spot_adu = PEAK_ADU * np.exp(-square_px / (2 * SIGMA_PX**2))
+    frames_adu: NDArray[np.uint16] = (BACKGROUND_ADU + spot_adu).round().astype(np.uint16)
+    levels_adu = np.array([[BACKGROUND_ADU, SCALE_ADU]], np.float32)
+    mean_adu = (BACKGROUND_ADU + spot_adu / 10).astype(np.float32)
+    window = np.array([contract.MAP_ZOOM, 0, 0, SIZE_PX, SIZE_PX], np.int32)
+    return Request("canary", frames_adu[None], levels_adu, mean_adu, window)
+
+
+def _emitters(answer: PartialSum) -> float:
+    expected = image_shape(contract.MAP_ZOOM, SIZE_PX, SIZE_PX)
+    if answer.image.shape != expected or answer.frame_count != 1:
+        raise InferenceError(
+            f"canary: the server answered with {answer.image.shape} over {answer.frame_count} "
+            f"frames; expected {expected} over 1: start it on this project's model_repository"
+        )
+    emitters, elsewhere = _near_and_elsewhere(answer.image)
+    if not FOUND_MIN <= emitters <= FOUND_MAX:
+        raise InferenceError(
+            f"canary: the server found {emitters:.2f} emitters where one is; expected "
+            f"{FOUND_MIN:g} to {FOUND_MAX:g}: {_REMEDY}"
+        )
+    if elsewhere > ELSEWHERE_MAX:
+        raise InferenceError(
+            f"canary: the server found {elsewhere:.2f} emitters where none is; expected at most "
+            f"{ELSEWHERE_MAX:g}: {_REMEDY}"
+        )
+    return emitters
+
+
+def _near_and_elsewhere(image: NDArray[np.int32]) -> tuple[float, float]:
+    """Emitters around the molecule and, by their absolute values, in the rest of the image."""
+    centre_px = contract.MARGIN_PX + SIZE_PX / 2 + 0.5
+    first, last = (round(contract.MAP_ZOOM * (centre_px + by)) for by in (-NEAR_PX, NEAR_PX))
+    near = image[first:last, first:last]
+    rest = np.abs(image, dtype=np.float64).sum() - np.abs(near, dtype=np.float64).sum()
+    return (
+        float(near.sum(dtype=np.int64)) / contract.WEIGHT_ONE,
+        float(rest) / contract.WEIGHT_ONE,
+    )

@@ -1,0 +1,314 @@
+"""The embedded server: the real ``tritonserver`` of the wheel ``nvidia-pytriton``, on loopback.
+
+It is meant for one machine: it listens on 127.0.0.1 only, with the APIs that
+change the server closed. Every file it needs is linked into a temporary folder,
+its shared memory has a prefix of its own, and it runs in its own process group,
+so that nothing is left when it stops. When its client is killed, the kernel tells
+the server to stop, and the next start removes the temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ctypes.util
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from smlm_pipeline.engines.triton_wheel import (
+    _environment,
+    _stub,
+    _wheel_folder,
+    check_platform,
+)
+from smlm_pipeline.errors import ServerError
+
+START_TIMEOUT_S = 120.0
+"""Longest start that is waited for; 5 to 10 s are usual."""
+
+
+STARTS_MOST = 4
+"""How often a server is started that dies of ``_START_RACE``."""
+
+
+STOP_TIMEOUT_S = 20.0
+"""Longest orderly stop; then the process group is killed."""
+
+
+RESTRICTED = "shared-memory,model-repository,trace,logging"
+"""Protocols that could change the server or read its memory: closed to clients."""
+
+
+_NAME = "smlm_recon"
+"""Start of the names of what a server keeps, followed by its client's process id."""
+
+
+_NO_GPU = "CudaDriverHelper has not been initialized"
+"""What the server complains about on every machine without a GPU."""
+
+
+_START_RACE = "boost::interprocess::lock_exception"
+"""What the wheel's server now and then dies of while its models start, on a busy machine only."""
+
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
+
+
+class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
+    """A ``tritonserver`` of our own, running within a ``with`` block.
+
+    Parameters
+    ----------
+    model_repository : Path
+        The repository to serve, in its CPU configuration.
+    grpc_port : int
+        Port of the gRPC endpoint; 0 takes a free one.
+    log_file : Path, optional
+        Where the server's log goes; by default it is kept until the server stops
+        and its end is quoted if the start fails.
+    """
+
+    def __init__(
+        self, model_repository: Path, *, grpc_port: int = 0, log_file: Path | None = None
+    ) -> None:
+        self._repository = model_repository
+        self._token = secrets.token_hex(8)
+        self._prefix = f"{_NAME}_{os.getpid()}_{self._token}"
+        self._folder = _temporary_folder() / self._prefix
+        self._log_file = log_file or self._folder / "tritonserver.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        if grpc_port:
+            _check_free(grpc_port)
+        taken = _free_ports(3)
+        self.address = f"127.0.0.1:{grpc_port or taken[0]}"
+        self.http_address = f"127.0.0.1:{taken[1]}"
+        self.metrics_url = f"http://127.0.0.1:{taken[2]}/metrics"
+
+    def __enter__(self) -> EmbeddedServer:
+        """Start the server and wait until it is ready.
+
+        Raises
+        ------
+        ServerError
+            If it cannot run on this machine, or does not become ready.
+        """
+        check_platform()
+        _sweep()
+        try:
+            self._start_until_ready()
+        except OSError as error:
+            self.stop()
+            raise ServerError(
+                f"the embedded server cannot be started, {error.filename}: {error.strerror}; "
+                "make that possible, or use --engine local"
+            ) from error
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        if self._process is None:
+            raise ServerError("the embedded server is not running; enter its context first")
+        return self._process.pid
+
+    def wait_for_end(self) -> None:
+        """Block for as long as the server runs.
+
+        Raises
+        ------
+        ServerError
+            If it ends by itself.
+        """
+        if self._process is None:
+            raise ServerError("the embedded server is not running; enter its context first")
+        status = self._process.wait()
+        raise ServerError(f"the server ended by itself with status {status}: {self._log_tail()}")
+
+    def stop(self) -> None:
+        """Stop the server and remove what it leaves: processes, shared memory, files.
+
+        Takes some seconds, in which signals to this process wait: an impatient
+        second Ctrl-C must not keep it from finishing.
+        """
+        with _undisturbed():
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_TIMEOUT_S)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+                self._process = None
+            _remove(self._folder)
+
+    def _start_until_ready(self) -> None:
+        """Start; once more, a few times, where the server lost a race with itself."""
+        for starts_left in reversed(range(STARTS_MOST)):
+            self._start()
+            try:
+                self._wait_until_ready()
+            except ServerError:
+                if not (starts_left and _START_RACE in self._log_file.read_text(errors="replace")):
+                    raise
+                self.stop()
+            else:
+                return
+
+    def _start(self) -> None:
+        wheel = _wheel_folder()
+        backends = self._folder / "backends" / "python"
+        backends.mkdir(parents=True, mode=0o700)
+        for file in (wheel / "backends" / "python").iterdir():
+            (backends / file.name).symlink_to(file)
+        (backends / "triton_python_backend_stub").symlink_to(_stub(wheel))
+        # A link, because Triton cannot start its stubs on a path with a space in it.
+        (self._folder / "models").symlink_to(self._repository)
+        with self._log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(wheel / "bin" / "tritonserver"), *self._arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(wheel),
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
+            )
+
+    def _arguments(self) -> list[str]:
+        addresses = {"grpc": self.address, "http": self.http_address}
+        listen = [
+            f"--{name}-{key}={value}"
+            for name, address in addresses.items()
+            for key, value in zip(("address", "port"), address.split(":"), strict=True)
+        ]
+        metrics_port = self.metrics_url.rsplit(":", 1)[1].split("/")[0]
+        return [
+            f"--model-repository={self._folder / 'models'}",
+            "--model-config-name=cpu",
+            f"--backend-directory={self._folder / 'backends'}",
+            "--disable-auto-complete-config",
+            *listen,
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={metrics_port}",
+            "--allow-gpu-metrics=false",
+            f"--backend-config=python,shm-region-prefix-name={self._prefix}",
+            f"--grpc-restricted-protocol={RESTRICTED}:admin-key={self._token}",
+            f"--http-restricted-api={RESTRICTED}:admin-key={self._token}",
+            "--exit-timeout-secs=15",
+        ]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise ServerError(f"the embedded server ended while starting: {self._log_tail()}")
+            if _http_ready(self.http_address):
+                return
+            time.sleep(0.05)
+        raise ServerError(
+            f"the embedded server was not ready after {START_TIMEOUT_S:.0f} s: {self._log_tail()}"
+        )
+
+    def _log_tail(self) -> str:
+        """The last complaints of the log, which say more than its last lines."""
+        text = self._log_file.read_text(errors="replace")
+        lines = [line for line in text.splitlines() if _NO_GPU not in line]
+        complaints = [line for line in lines if line.startswith("E") or "error" in line.lower()]
+        return "\n".join((complaints or lines)[-5:]) or "it wrote no log"
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """What the child calls before it becomes the server: end when this process is killed."""
+    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    set_parent_death_signal = 1
+
+    def request() -> None:
+        libc.prctl(set_parent_death_signal, signal.SIGTERM)
+
+    return request
+
+
+def _http_ready(address: str) -> bool:
+    """Whether the server says that it and all its models are ready."""
+    host, port = address.split(":")
+    question = f"GET /v2/health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            connection.sendall(question.encode())
+            return connection.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def _temporary_folder() -> Path:
+    """The system's folder for temporary files, unless Triton would trip over a space in it."""
+    folder = tempfile.gettempdir()
+    return Path("/tmp" if any(map(str.isspace, folder)) else folder)  # noqa: S108 - mode 0700
+
+
+def _sweep() -> None:
+    """Remove what clients that were killed could not remove themselves."""
+    for folder in _temporary_folder().glob(f"{_NAME}_*_*"):
+        client = folder.name.removeprefix(f"{_NAME}_").split("_")[0]
+        if client.isdigit() and not Path(f"/proc/{client}").exists():
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a server's folder and the shared memory of the same name."""
+    for segment in _SHARED_MEMORY.glob(f"{folder.name}*"):
+        with contextlib.suppress(OSError):
+            segment.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore the signals that end a program, where this thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} cannot be used ({error.strerror}); choose another with --port"
+            ) from error
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]

@@ -1,0 +1,40 @@
+"""The engine in this process: the same kernels and network, without a server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.engines.transport import PartialSum, Request
+
+
+class LocalTransport:
+    """Sums chunks through ONNX Runtime here.
+
+    One chunk at a time is in the network, which uses all threads; others are
+    prepared and drawn meanwhile.
+
+    Parameters
+    ----------
+    network_file : Path
+        ``model.onnx`` of the model repository.
+    intra_op_threads : int
+        Threads of ONNX Runtime; 0 takes every CPU.
+    """
+
+    def __init__(self, network_file: Path, *, intra_op_threads: int = 0) -> None:
+        self.network = OnnxNetwork(network_file, intra_op_threads=intra_op_threads)
+        self._running = threading.Lock()
+
+    def sum_chunk(self, request: Request) -> PartialSum:
+        """Normalise one chunk, run the network and sum what it finds."""
+        normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+        with self._running:
+            found = self.network.detect(normalized)
+        summed = sum_map if self.network.answer == contract.MAP else draw
+        image = summed(found, request.window)
+        return PartialSum(image, len(request.frames_adu))

@@ -1,0 +1,98 @@
+"""From the numbers of a file to camera counts of 16 bits: as they are, or rescaled and said so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.film.formats.refusals import refusal
+
+SAMPLED_FRAMES = 32
+"""Frames, evenly spread, from which the range of floating-point values is learnt."""
+
+DARKEST_ADU, BRIGHTEST_ADU, COUNT_MAX = 1024, 16384, 65535
+"""Where the sample's extremes go; beyond them there is room before values are cut off."""
+
+NOISE_ADU_MIN = 4.0
+"""The sample's noise spans at least so many counts, however far a hot pixel stands out."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """``count = (value - zero) * factor``; ``note`` tells the user, where there is something."""
+
+    path: Path
+    zero: float = 0.0
+    factor: float = 1.0
+    note: str | None = None
+
+    def of(self, values: NDArray[Any], first_frame: int) -> NDArray[np.uint16]:
+        """Counts of frames, cut off below 0 and above 65535.
+
+        Raises
+        ------
+        StackError
+            If a value is not a number.
+        """
+        if self.note is None:
+            return values.astype(np.uint16, copy=False)
+        counts = np.empty(values.shape, np.uint16)
+        for index, frame in enumerate(values):  # one at a time: float64 is four times as large
+            scaled = (frame.astype(np.float64) - self.zero) * self.factor
+            if not np.isfinite(scaled).all():
+                raise _not_numbers(self.path, values.dtype, first_frame + index)
+            counts[index] = np.rint(np.clip(scaled, 0, COUNT_MAX))
+        return counts
+
+
+def counts_of(
+    path: Path,
+    dtype: np.dtype[Any],
+    first_frame: int,
+    frame_count: int,
+    read_frame: Callable[[int], NDArray[Any]],
+) -> Counts:
+    """How the values of a film become counts.
+
+    8- and 16-bit unsigned values are counts. Of others a sample is looked at: whole numbers
+    from 0 to 65535 are taken as they are, anything else is rescaled, which the picture does
+    not show, since levels are normalised away. ``first_frame`` is what the file counts the first
+    of the frames as.
+
+    Raises
+    ------
+    StackError
+        If the values are no real numbers, or the sample holds NaN or infinity.
+    """
+    if dtype in (np.uint8, np.uint16):
+        return Counts(path)
+    if dtype.kind not in "iuf":
+        raise refusal(path, f"holds {dtype.name} values", "save it as 16-bit unsigned")
+    chosen = np.unique(np.linspace(0, frame_count - 1, SAMPLED_FRAMES).round().astype(int))
+    low, high, whole = np.inf, -np.inf, True
+    deviations = []
+    for index in chosen.tolist():
+        frame = read_frame(index).astype(np.float64)
+        if not np.isfinite(frame).all():
+            raise _not_numbers(path, dtype, first_frame + index)
+        low, high = min(low, float(frame.min())), max(high, float(frame.max()))
+        whole = whole and bool((frame == np.rint(frame)).all())
+        deviations.append(float(np.median(np.abs(frame - np.median(frame)))))
+    if whole and low >= 0 and high <= COUNT_MAX:
+        return Counts(path, note=f"holds {dtype.name} values; taken as whole counts")
+    noise = 1.4826 * float(np.median(deviations))
+    factor = (BRIGHTEST_ADU - DARKEST_ADU) / (high - low) if high > low else 1.0
+    factor = max(factor, NOISE_ADU_MIN / noise if noise else 0.0)
+    zero = low - DARKEST_ADU / factor
+    scaled = f"count = (value - {zero:.6g}) * {factor:.6g}"
+    return Counts(path, zero, factor, f"holds {dtype.name} values; rescaled to 16 bits: {scaled}")
+
+
+def _not_numbers(path: Path, dtype: np.dtype[Any], frame: int) -> Exception:
+    holds = f"holds {dtype.name} values, some of them NaN or infinite (frame {frame})"
+    return refusal(path, holds, "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)")

@@ -1,0 +1,68 @@
+"""How a film is refused: what is wrong, what was expected and what to do, in one line."""
+
+from __future__ import annotations
+
+import logging
+import lzma
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smlm_pipeline.errors import FilmError, ReconError
+
+AGAIN = "copy or export it again"
+CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
+
+DAMAGE = (  # tifffile, zarr and nd2 have no roots for their errors: fuzzing them raised these
+    ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
+    struct.error, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+def refusal(path: Path, what: str, remedy: str) -> FilmError:
+    """The error for a film that cannot be used."""
+    return FilmError(f"{path} {what}; expected a film of grey frames: {remedy}")
+
+
+@contextmanager
+def reading(path: Path, where: str = "") -> Iterator[None]:
+    """Turn what the system, a format's library and its codecs raise into `StackError`.
+
+    Raises
+    ------
+    StackError
+        In place of any of those.
+    """
+    silence = logging.Filter("smlm_pipeline")  # its own, lest one use lifts another's
+    logging.getLogger("tifffile").addFilter(silence)
+    try:
+        yield
+    except ReconError:
+        raise
+    except (NotImplementedError, ImportError) as error:
+        raise refusal(path, "is stored in a form that cannot be decoded here", CODEC) from error
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error})"
+        raise refusal(path, reason, "check its permissions and the disk or share") from error
+    except DAMAGE as error:
+        raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
+    finally:
+        logging.getLogger("tifffile").removeFilter(silence)
+
+
+@contextmanager
+def extra(path: Path, name: str) -> Iterator[None]:
+    """Name the extra of this package that brings a format's library, where it is missing.
+
+    Raises
+    ------
+    StackError
+        If the import in the ``with`` block fails.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = f"needs the package {error.name}, which is not installed"
+        raise refusal(path, missing, f"pip install 'smlm-recon[{name}]'") from error

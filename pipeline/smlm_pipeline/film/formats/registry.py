@@ -1,0 +1,57 @@
+"""Which reader opens a path, told by what lies there and not by its name alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smlm_pipeline.film.formats import ndtiff, tiff, zarr
+from smlm_pipeline.film.formats.nd2 import open_nd2
+from smlm_pipeline.film.formats.picasso_raw import open_raw
+from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.formats.source import Source
+from smlm_pipeline.film.formats.tiff_folder import open_folder
+
+OTHER_FORMATS = "ND2, Zarr, NDTiff or raw with a YAML"
+"""What is read beside TIFF, for messages."""
+
+_ND2_MAGIC = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0c")
+
+
+def open_source(path: Path) -> Source:
+    """Open a film of any format that is known.
+
+    Raises
+    ------
+    StackError or any error of the format's library
+        If there is no film, or it is damaged.
+    """
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.is_file():  # a pipe is refused too: it would be waited for
+        what = "is a device or pipe" if path.exists() else "does not exist"
+        raise refusal(path, what, "check the name of the file")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if not magic:
+        raise refusal(path, "is empty (0 bytes)", "copy or export it again")
+    if magic in tiff.MAGIC:
+        return tiff.open_tiff(path)
+    if magic in _ND2_MAGIC:
+        return open_nd2(path)
+    if path.suffix.lower() == ".raw":
+        return open_raw(path)
+    if path.name in {ndtiff.INDEX, *zarr.MARKS}:
+        return _open_folder(path.parent)
+    raise refusal(
+        path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
+    )
+
+
+def _open_folder(folder: Path) -> Source:
+    if (folder / ndtiff.INDEX).is_file():
+        return ndtiff.open_ndtiff(folder)
+    if (folder / "Full resolution" / ndtiff.INDEX).is_file():  # of a pyramid
+        return ndtiff.open_ndtiff(folder / "Full resolution")
+    if any((folder / mark).is_file() for mark in zarr.MARKS):
+        return zarr.open_zarr(folder)
+    return open_folder(folder)

@@ -1,0 +1,106 @@
+"""What every format's reader offers: planes of a file, a few at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
+"""Sizes believed, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
+
+
+_NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
+
+
+_NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
+
+
+_NM_PER_UNIT |= {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
+
+
+_NM_PER_UNIT |= {"2": 2.54e7, "3": 1e7, "4": 1e6, "5": 1e3}  # TIFF's own codes
+
+
+def believed_nm(value: float, unit: str) -> float | None:
+    """The size in nm, or None where the unit is unknown or no camera pixel has that size."""
+    pixel_nm = value * _NM_PER_UNIT.get(unit.lower(), float("nan"))
+    return pixel_nm if PIXEL_SIZE_RANGE_NM[0] <= pixel_nm < PIXEL_SIZE_RANGE_NM[1] else None
+
+
+class Source(AbstractContextManager["Source"], ABC):
+    """A film's file or folder, open; a context manager that closes it.
+
+    Attributes
+    ----------
+    path : Path
+        Where the film lies.
+    axes : str
+        One letter an axis (T time, C channel, Z depth, P position), ending in YX; axes
+        of length one are left out.
+    shape : tuple of int
+        Their lengths.
+    dtype : dtype
+        Type of the values.
+    pixel_size_nm : float or None
+        Edge of a camera pixel in the sample; None if the file does not tell.
+    """
+
+    path: Path
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pixel_size_nm: float | None
+
+    @abstractmethod
+    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Parts of some planes, and as little else of the film as the format allows.
+
+        Parameters
+        ----------
+        planes : range
+            Numbers of planes, counted over the axes before YX with the last running
+            fastest; they differ along one axis alone.
+        y, x : slice
+            The region, in pixels, with start and stop inside the plane.
+
+        Returns
+        -------
+        ndarray, shape (len(planes), height, width), of `dtype`
+            Independent of the file.
+
+        Raises
+        ------
+        StackError or any error of the format's library
+            If the file is damaged there or was closed.
+        """
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether nothing can be read any more."""
+
+
+class SourceAtRest(Source):
+    """A source whose files are open only while they are read: nothing is left to close."""
+
+    _closed = False
+
+    def __exit__(self, *_: object) -> None:
+        """Read no more."""
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the ``with`` block was left."""
+        return self._closed
+
+
+def squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Axes and lengths without those of length one before the last two."""
+    kept = [i for i, size in enumerate(shape) if size != 1 or i >= len(shape) - 2]
+    return "".join(axes[i] for i in kept), tuple(shape[i] for i in kept)

@@ -1,0 +1,92 @@
+"""TIFF and its kin: BigTIFF, ImageJ, OME-TIFF and Micro-Manager's files.
+
+A film stored as one uncompressed block is mapped, any other is decoded page by page;
+either way no more of it is in memory than was asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffFile, TiffPageSeries
+
+from smlm_pipeline.film.formats import tiff_layout
+from smlm_pipeline.film.formats.source import Source, believed_nm
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of a TIFF file."""
+
+
+class TiffSource(Source):
+    """One film of one or several TIFF files, found by `open_tiff`."""
+
+    def __init__(self, path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
+        self.path, self._tif, self._film = path, tif, film
+        self.axes, self.shape = tiff_layout.dimensions(film)
+        self.dtype = np.dtype(film.dtype).newbyteorder("=")
+        self.pixel_size_nm = _pixel_size_nm(tif)
+
+    def __exit__(self, *_: object) -> None:
+        """Close the files."""
+        self._tif.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file was closed."""
+        return self._tif.filehandle.closed
+
+    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Map or decode the planes; see `Source.read`."""
+        if self._film.dataoffset is None:
+            decoded = self._tif.asarray(key=planes, series=self._film)
+            return decoded.reshape(len(planes), *self.shape[-2:])[:, y, x]
+        # Mapped anew each time: a mapping counts all it ever read as memory of the
+        # process. Reading one beyond the end of the file would kill it, so look first.
+        file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
+        plane_bytes = self._film.nbytes // math.prod(self.shape[:-2])
+        start, end = (self._film.dataoffset + i * plane_bytes for i in (planes[0], planes[-1] + 1))
+        if end > os.fstat(file.fileno()).st_size:
+            raise EOFError
+        size = (planes[-1] + 1 - planes[0], *self.shape[-2:])
+        mapped = file.memmap_array(stored, size, start)
+        return np.array(mapped[:: planes.step, y, x], self.dtype)
+
+
+def open_tiff(path: Path) -> TiffSource:
+    """Open a TIFF film and check that all of it is there, without reading it.
+
+    Raises
+    ------
+    StackError or any error of tifffile
+        If the file is cut short, or is not a film of grey frames.
+    """
+    with ExitStack() as on_error:
+        tif = on_error.enter_context(TiffFile(path))
+        if tiff_layout.is_piecewise(tif):
+            tif.close()
+            tif = on_error.enter_context(TiffFile(path, is_shaped=False))
+        film = tiff_layout.film(path, tif)
+        source = TiffSource(path, tif, film)
+        on_error.pop_all()
+        return source
+
+
+def _pixel_size_nm(tif: TiffFile) -> float | None:
+    """Edge of a camera pixel as OME, Micro-Manager, or ImageJ and the resolution tags give it."""
+    pixels, page = tiff_layout.ome_pixels(tif), tif.pages.first
+    try:
+        return believed_nm(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um"))
+    except (KeyError, ValueError):
+        pass
+    manager = page.tags.valueof("MicroManagerMetadata")
+    if isinstance(manager, dict) and manager.get("PixelSizeUm"):
+        return believed_nm(float(manager["PixelSizeUm"]), "um")
+    size = 1 / (page.resolution[0] or math.nan)
+    unit = str((tif.imagej_metadata or {}).get("unit", int(page.resolutionunit)))
+    return believed_nm(size, unit)

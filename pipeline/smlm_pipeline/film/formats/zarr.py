@@ -1,0 +1,89 @@
+"""Zarr arrays and OME-Zarr images, versions 2 and 3 of the format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.film.formats.refusals import extra, refusal
+from smlm_pipeline.film.formats.source import SourceAtRest, believed_nm, squeezed
+
+MARKS = (".zarray", ".zgroup", "zarr.json")
+"""One of these lies in the folder of a Zarr array or group."""
+
+
+class ZarrSource(SourceAtRest):
+    """One array of a store; only the chunks that are asked for are decoded."""
+
+    def __init__(self, path: Path, array: Any, axes: str, pixel_size_nm: float | None) -> None:
+        self.path, self._array, self._axes = path, array, axes
+        self.axes, self.shape = squeezed(axes, tuple(array.shape))
+        self.dtype = np.dtype(array.dtype).newbyteorder("=")
+        self.pixel_size_nm = pixel_size_nm
+
+    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Decode the region of the planes; see `Source.read`."""
+        leading = tuple(self._array.shape[:-2])
+        first, last = (np.unravel_index(planes[i], leading) if leading else () for i in (0, -1))
+        steps = [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
+        part = np.asarray(self._array[(*steps, y, x)], self.dtype)
+        return part.reshape(len(planes), *part.shape[-2:])
+
+
+def open_zarr(path: Path) -> ZarrSource:
+    """Open a Zarr array, or the full resolution of an OME-Zarr image.
+
+    Raises
+    ------
+    StackError
+        If the package zarr is missing, or the folder holds no one image.
+    """
+    with extra(path, "zarr"):
+        import zarr
+    node: Any = zarr.open(str(path), mode="r")
+    told = dict(node.attrs)
+    told = told.get("ome", told)  # where version 0.5 of OME-Zarr puts it
+    if "multiscales" in told:
+        return _multiscale(path, node, told["multiscales"][0])
+    if not hasattr(node, "dtype"):
+        names = sorted(name for name, _ in node.arrays())
+        if len(names) != 1:
+            holds = f"is a Zarr group of {len(names)} arrays ({', '.join(names[:4])})"
+            raise refusal(path, holds, "name the folder of one array or of one OME-Zarr image")
+        node = node[names[0]]
+    return ZarrSource(path, node, _plain_axes(path, node), None)
+
+
+def _multiscale(path: Path, group: Any, told: Mapping[str, Any]) -> ZarrSource:
+    dataset = told["datasets"][0]
+    axes = told.get("axes") or list("tczyx")  # before version 0.4 they are not named
+    named = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
+    letters = "".join(str(axis["name"])[0].upper() for axis in named)
+    array = group[dataset["path"]]
+    _check_axes(path, letters, array)
+    pixel_nm = None
+    for transform in dataset.get("coordinateTransformations", []):
+        if transform.get("type") == "scale":
+            pixel_nm = believed_nm(float(transform["scale"][-1]), str(named[-1].get("unit", "")))
+    return ZarrSource(path, array, letters, pixel_nm)
+
+
+def _plain_axes(path: Path, array: Any) -> str:
+    """Axes of an array as xarray or version 3 names them, else T,Y,X."""
+    metadata = getattr(array, "metadata", None)
+    names = dict(array.attrs).get("_ARRAY_DIMENSIONS") or getattr(metadata, "dimension_names", None)
+    letters = "".join(str(name)[:1].upper() for name in names) if names else "TCZYX"
+    if not names and array.ndim in (2, 3):
+        letters = "TYX"[-array.ndim :]
+    _check_axes(path, letters, array)
+    return letters
+
+
+def _check_axes(path: Path, letters: str, array: Any) -> None:
+    if len(letters) != array.ndim or letters[-2:] != "YX":
+        has = f"is a Zarr array of axes {letters} and shape {tuple(array.shape)}, not T,Y,X"
+        raise refusal(path, has, "save the frames as one array of T,Y,X")

@@ -1,0 +1,172 @@
+"""Which part of a file is the film: frames, region, channel, depth. Pure: nothing is read here."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.formats.refusals import refusal
+
+_OPTIONS = {"C": "channel", "Z": "z", "P": "position"}
+_PLURALS = {"C": "channels", "Z": "planes in z", "P": "positions"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user asked for; all of the film where nothing is.
+
+    ``frames`` is first and last (excluded; None is the end), ``roi_px`` x, y, width and
+    height, ``channel``, ``z`` and ``position`` count from zero, and ``time_axis`` is the
+    letter of the axis that holds the frames.
+    """
+
+    frames: tuple[int, int | None] = (0, None)
+    roi_px: tuple[int, int, int, int] | None = None
+    channel: int | None = None
+    z: int | None = None
+    position: int | None = None
+    time_axis: str | None = None
+
+    def fixed(self) -> dict[str, int]:
+        """The axes of which one place was chosen."""
+        chosen = {axis: getattr(self, option) for axis, option in _OPTIONS.items()}
+        return {axis: place for axis, place in chosen.items() if place is not None}
+
+
+@dataclass(frozen=True)
+class Corner:
+    """First frame, row and column of a part of a film, as the whole film counts them."""
+
+    frame: int = 0
+    y_px: int = 0
+    x_px: int = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """The planes of a source that are the film's frames, and the region of each."""
+
+    planes: range
+    y: slice
+    x: slice
+
+
+def frames_range(text: str) -> tuple[int, int | None]:
+    """``A:B``, ``A:`` or ``:B`` as numbers.
+
+    Raises
+    ------
+    SettingError
+        If it is none of them, or empty.
+    """
+    found = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    if not found:
+        raise SettingError(f"frames is {text!r}; expected A:B, from frame A up to B (excluded)")
+    first, last = int(found[1] or 0), int(found[2]) if found[2] else None
+    if last is not None and last <= first:
+        raise SettingError(f"frames is {text!r}, which holds none; expected A:B with A below B")
+    return first, last
+
+
+def region(text: str) -> tuple[int, int, int, int]:
+    """``x,y,w,h`` as numbers.
+
+    Raises
+    ------
+    SettingError
+        If it is not that.
+    """
+    found = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text.replace(" ", ""))
+    if not found:
+        raise SettingError(f"roi is {text!r}; expected x,y,w,h in camera pixels, as 0,0,256,256")
+    x, y, width, height = (int(number) for number in found.groups())
+    return x, y, width, height
+
+
+def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> View:
+    """The planes and the region that were asked for.
+
+    Raises
+    ------
+    StackError
+        If it takes a choice that was not made.
+    SettingError
+        If what was chosen is not in the file.
+    """
+    leading = dict(zip(axes[:-2], shape[:-2], strict=True))
+    fixed = selection.fixed()
+    for axis, place in fixed.items():
+        if place >= leading.get(axis, 1):
+            last = leading.get(axis, 1) - 1
+            raise SettingError(
+                f"{_OPTIONS[axis]} is {place}; expected 0 to {last}, as {path.name} has axes "
+                f"{axes} of {shape}"
+            )
+    time = _time_axis(path, axes, shape, selection)
+    steps = {axis: math.prod(shape[i + 1 : -2]) for i, axis in enumerate(axes[:-2])}
+    start = sum(place * steps.get(axis, 0) for axis, place in fixed.items() if axis != time)
+    first, last = _frames(path, leading.get(time, 1), selection.frames)
+    step = steps.get(time, 1)
+    y, x = _region(path, shape, selection.roi_px)
+    return View(range(start + first * step, start + last * step, step), y, x)
+
+
+def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> str:
+    """The axis that holds the frames; an empty string where there is one frame."""
+    left = [axis for axis in axes[:-2] if axis not in selection.fixed()]
+    asked = selection.time_axis
+    if asked is not None:
+        if asked not in axes[:-2]:
+            raise SettingError(
+                f"time-axis is {asked!r}; expected one of {', '.join(axes[:-2]) or 'no axes'}, as "
+                f"{path.name} has axes {axes} of {shape}"
+            )
+        time = asked
+    elif "T" in left:
+        time = "T"
+    else:
+        time = next((axis for axis in left if axis not in "CP"), "")
+    others = [axis for axis in left if axis != time]
+    if others:
+        raise _ask(path, axes, shape, others[0], alone=len(left) == 1)
+    return time
+
+
+def _ask(path: Path, axes: str, shape: tuple[int, ...], axis: str, *, alone: bool) -> Exception:
+    """The refusal that says which option makes the choice."""
+    has = f"(axes {axes}, {shape})"
+    if axis not in _OPTIONS:
+        return refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
+    remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}"
+    if alone:
+        remedy = f"if they are frames, --time-axis {axis} takes them so; else export all frames"
+    return refusal(path, f"has several {_PLURALS[axis]} {has}", remedy)
+
+
+def _frames(path: Path, count: int, frames: tuple[int, int | None]) -> tuple[int, int]:
+    first, last = frames
+    if first >= count or (last or 0) > count:
+        end = "" if last is None else last
+        raise SettingError(
+            f"frames is {first}:{end}; expected numbers up to {count}, as {path.name} has "
+            f"{count} frames"
+        )
+    return first, count if last is None else last
+
+
+def _region(
+    path: Path, shape: tuple[int, ...], roi_px: tuple[int, int, int, int] | None
+) -> tuple[slice, slice]:
+    height_px, width_px = shape[-2:]
+    if roi_px is None:
+        return slice(0, height_px), slice(0, width_px)
+    x, y, width, height = roi_px
+    if x + width > width_px or y + height > height_px:
+        raise SettingError(
+            f"roi is {x},{y},{width},{height} (x, y, width, height); expected a region inside the "
+            f"{width_px} x {height_px} pixels (width x height) of {path.name}"
+        )
+    return slice(y, y + height), slice(x, x + width)

@@ -1,1 +1,0 @@
-"""Films in, images out: one file for each format, and where the sum of an image is kept."""

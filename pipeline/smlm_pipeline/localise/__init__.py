@@ -1,0 +1,1 @@
+"""From detections to molecules and their tables."""

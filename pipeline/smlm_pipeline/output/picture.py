@@ -1,0 +1,186 @@
+"""The fine image as a PNG, in colours and with a scale bar, to look at."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from smlm_pipeline.atomic_files import written_whole
+from smlm_pipeline.output.ome_tiff import BAND_BYTES, Rows, bands
+
+PICTURE_EDGE_MIN_PX, PICTURE_EDGE_MAX_PX = 512, 8192
+"""A narrower picture is enlarged, a longer one binned down, by a whole factor."""
+
+STRIP_EDGE_MIN_PX, STRIP_EDGE_MAX_PX = 256, 32768
+"""A very elongated field is binned no further than to that short edge, up to that long one."""
+
+LABEL_ROOM_PX = 160
+"""A strip that is narrower lies on a black ground of this edge, to hold scale bar and label."""
+
+CONTRAST_PIXELS = 1 << 22
+"""Most pixels of a picture that decide its contrast: of a larger one, some are left out."""
+
+SMOOTHING_PX = 1.0
+"""Sigma of the picture's smoothing: joins speckle, keeps filaments apart."""
+
+BRIGHT_SHARE, WHITE_PERCENTILE = 0.5, 95.0
+"""White is this percentile of the bright pixels that hold this share of the emitters."""
+
+
+def write_picture(
+    path: Path,
+    image: Rows,
+    *,
+    sr_pixel_size_nm: float,
+    edge_max_px: int = PICTURE_EDGE_MAX_PX,
+) -> None:
+    """Write the image as PNG, in colours and with a scale bar, to look at.
+
+    For the eye alone: smoothed by a Gaussian of ``SMOOTHING_PX``, contrast up
+    to the bright structures, enlarged or binned down. Measure in the TIFF.
+
+    Parameters
+    ----------
+    path : Path
+        Target; replaced if it exists.
+    image : ndarray or Rows, shape (Y, X), float32
+        Expected number of emitters per SR pixel.
+    sr_pixel_size_nm : float
+        Edge of an SR pixel, in nm.
+    edge_max_px : int
+        Longest edge of the picture, unless it is a strip.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; no partial file is left.
+    """
+    binning = _binning(image.shape, edge_max_px)
+    grey = _grey(_smoothed(_binned(image, binning)))
+    height, width = grey.shape
+    zoom = max(min(math.ceil(PICTURE_EDGE_MIN_PX / width), edge_max_px // max(grey.shape)), 1)
+    field = Image.fromarray(grey).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+    field.putpalette(_hot().tobytes())
+    size = max(field.width, LABEL_ROOM_PX), max(field.height, LABEL_ROOM_PX)
+    picture = field.convert("RGB")
+    if size != picture.size:
+        picture = Image.new("RGB", size)
+        picture.paste(field)
+    _draw_scale_bar(picture, sr_pixel_size_nm * binning / zoom)
+    with written_whole(path) as file:
+        picture.save(file, format="PNG")
+
+
+def _binning(shape: tuple[int, ...], edge_max_px: int) -> int:
+    """How many SR pixels make one pixel of the picture, along an edge."""
+    long, short = max(shape), min(shape)
+    binning = math.ceil(long / edge_max_px)
+    if short < STRIP_EDGE_MIN_PX * binning:
+        needed = math.ceil(long / STRIP_EDGE_MAX_PX)
+        binning = max(min(binning, short // STRIP_EDGE_MIN_PX), needed, 1)
+    return binning
+
+
+def _binned(image: Rows, factor: int) -> NDArray[np.float32]:
+    """Mean over squares of ``factor`` pixels; those at the far edges may be partial."""
+    height, width = (-(-edge // factor) for edge in image.shape)
+    view = np.empty((height, width), np.float32)
+    first = 0
+    for band in bands(image, factor):
+        for _ in range(2 if factor > 1 else 0):
+            starts = np.arange(0, len(band), factor)
+            counts = np.diff(starts, append=len(band)).astype(np.float32)
+            sums: NDArray[np.float32] = np.add.reduceat(band, starts, axis=0)
+            band = np.divide(sums, counts[:, None], out=sums).T
+        view[first : first + len(band)] = band
+        first += len(band)
+    return view
+
+
+def _smoothed(view: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gaussian of ``SMOOTHING_PX`` along both axes, in place; edges are continued."""
+    reach = math.ceil(3 * SMOOTHING_PX)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTHING_PX) ** 2)
+    weights = (taps / taps.sum()).astype(np.float32)
+    rows = max(BAND_BYTES // (4 * view.shape[1]), reach)
+    above = np.repeat(view[:1], reach, axis=0)
+    for first in range(0, len(view), rows):
+        below = view[first : first + rows + reach]
+        missing = min(rows, len(view) - first) + reach - len(below)
+        block = np.pad(np.concatenate([above, below]), ((0, missing), (0, 0)), "edge")
+        above = block[-2 * reach : -reach].copy()
+        down = _weighted(block, weights)
+        across = _weighted(np.pad(down, ((0, 0), (reach, reach)), "edge").T, weights)
+        view[first : first + rows] = across.T
+    return view
+
+
+def _weighted(padded: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted mean along the first axis of what is padded by the reach of the weights."""
+    length = len(padded) - len(weights) + 1
+    total = np.zeros((length, padded.shape[1]), np.float32)
+    for start, weight in enumerate(weights):
+        total += weight * padded[start : start + length]
+    return total
+
+
+def _grey(view: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Black at zero, 255 from ``WHITE_PERCENTILE`` of the bright pixels on.
+
+    Neither wide empty ground nor a few very bright beads decide the contrast. The
+    view is used up.
+    """
+    step = math.ceil(math.sqrt(view.size / CONTRAST_PIXELS))
+    asked = view[::step, ::step]
+    lit = np.sort(asked[asked > 0])
+    if not lit.size:
+        return np.zeros(view.shape, np.uint8)
+    held = np.cumsum(lit, dtype=np.float64)
+    bright = lit[np.searchsorted(held, held[-1] * (1 - BRIGHT_SHARE)) :]
+    view *= np.float32(255 / np.percentile(bright, WHITE_PERCENTILE))
+    np.clip(view, 0, 255, out=view)
+    return view.astype(np.uint8)
+
+
+def _hot() -> NDArray[np.uint8]:
+    """Black, red, yellow, white: shape (256, 3), uint8, red, green, blue."""
+    corners = (0, 3 / 8), (3 / 8, 3 / 4), (3 / 4, 1)
+    ramps = [np.interp(np.linspace(0, 1, 256), ends, (0, 255)) for ends in corners]
+    return np.rint(np.stack(ramps, axis=1)).astype(np.uint8)
+
+
+def _bar_length_nm(width_nm: float) -> float:
+    """Length of 1, 2 or 5 times a power of ten, nearest a fifth of the width."""
+    wanted_nm = width_nm / 5
+    decade_nm = 10.0 ** math.floor(math.log10(wanted_nm))
+    return min((step * decade_nm for step in (1, 2, 5, 10)), key=lambda nm: abs(nm - wanted_nm))
+
+
+def _draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
+    """Scale bar and label in the lower right corner, white with a dark outline."""
+    width, height = picture.size
+    length_nm = _bar_length_nm(width * pixel_size_nm)
+    unit = min(width, height) / 100
+    outline, thickness, margin = max(2, round(unit / 3)), max(3, round(unit)), round(3 * unit)
+    length = max(1, round(length_nm / pixel_size_nm))
+    left, top = width - margin - length, height - margin - thickness
+    right, bottom = left + length - 1, top + thickness - 1  # Pillow counts both ends in
+    em = max(12, round(4 * unit))
+    font = ImageFont.load_default(em)
+    micro = length_nm >= 1000
+    label = f"{length_nm / 1000:g} um" if micro else f"{length_nm:g} nm"
+    text_width = font.getlength(label)
+    start = round(min(left + (length - text_width) / 2, width - margin - text_width))
+    pieces = [(start, top - round(0.6 * em), label)]
+    if micro:  # Pillow's font has no micro sign: an I, moved down, is the leg of one
+        leg = round(start + font.getlength(label[:-2]) - 0.03 * em)
+        pieces.append((leg, top - round(0.42 * em), "I"))
+    draw = ImageDraw.Draw(picture)
+    for colour, edge in (("black", outline), ("white", 0)):
+        draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), colour)
+        for x, y, text in pieces:
+            draw.text((x, y), text, colour, font, "ls", stroke_width=edge)

@@ -1,0 +1,1 @@
+"""Running a plan: chunks are read, sent, answered, accumulated and checkpointed."""

@@ -1,0 +1,1 @@
+"""Published methods that detect and localise without a network."""

@@ -1,0 +1,1 @@
+"""CEL0: sparse deconvolution with a continuous exact l0 penalty."""

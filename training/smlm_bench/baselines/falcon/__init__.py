@@ -1,0 +1,1 @@
+"""FALCON: sparse deconvolution with continuous refinement."""

@@ -1,0 +1,222 @@
+"""``make gpu-check``: everything that needs a GPU, checked and measured, in one report.
+
+With Docker and an NVIDIA GPU it builds the server's image, reconstructs a film on the GPU and
+on the CPU, compares the images and measures frames a second; with a GPU alone it checks the
+kernels. What was found before something failed is in the report, with the error and the ends of
+the servers' logs. Without a GPU it fails and writes nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tifffile
+import typer
+from numpy.typing import NDArray
+
+from smlm_bench.gpu import containers, kernels
+from smlm_bench.gpu.report import Findings, as_markdown
+from smlm_bench.gpu.server import Server, ServerSpeed, answers_that_differ_under_load, measure
+from smlm_pipeline import contract
+from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.engines.triton.transport import TritonTransport
+from smlm_pipeline.errors import DeviceError, ReconError
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.settings import Settings
+from smlm_training.scoring.evaluate import nmse_percent
+from smlm_training.simulation.presets import preset_film
+
+CHECKOUT = Path(__file__).parents[3]
+ENSEMBLES = tuple(contract.STEPS)
+MEGAPIXELS = 40
+"""Length of the film of each measurement."""
+
+IN_FLIGHT = 8
+"""Requests under way at once while speed is measured."""
+
+GPU_MEMORY = "nv_gpu_memory_used_bytes"
+"""Triton's metric of it, one a GPU that the server sees."""
+
+_WITHOUT = (
+    "gpu-check: this machine has no NVIDIA GPU (nvidia-smi finds none), so nothing was checked and "
+    "no report was written. With a GPU it would compare the CuPy kernels with NumPy's, bit by bit; "
+    "with Docker as well, build docker/server, compile and judge the plans, reconstruct a film on "
+    "the GPU and on the CPU and compare the images, load the server until its memory would show, "
+    "and measure frames a second and bytes to the host."
+)
+
+_NEEDS_DOCKER = (
+    "all that needs Docker: the image, TensorRT plans, the ensembles, speed through the server "
+    "and load; install Docker with the NVIDIA container toolkit and run make gpu-check again"
+)
+
+
+def main(
+    output: Annotated[Path, typer.Option("-o", help="Report to write.")] = Path("gpu-report.md"),
+    largest_tile_px: Annotated[
+        int,
+        typer.Option(
+            envvar="RECON_LARGEST_TILE_PX",
+            help="Largest tile to serve; 256 for a GPU with less than 24 GB.",
+        ),
+    ] = contract.TILE_SIZES_PX[-1],
+) -> None:
+    """Check and measure what this machine can, and write one report."""
+    gpus = _gpus()
+    if not gpus:
+        typer.echo(_WITHOUT, err=True)
+        raise typer.Exit(DeviceError.exit_code)
+    found = Findings(f"GPU: {gpus}", ended_by="interrupted")
+    code = 1
+    try:
+        if containers.docker_is_there():
+            with_docker(found, typer.echo, largest_tile_px=largest_tile_px)
+        else:
+            without_docker(found)
+        found.ended_by = ""
+    except ReconError as error:
+        code, found.ended_by = error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 - a door: what was found is written all the same
+        found.ended_by = f"unexpected {type(error).__name__}: {error}; please report this"
+    finally:
+        output.write_text(as_markdown(found))
+        typer.echo(f"report: {output}")
+    if found.failures():
+        typer.echo("\n".join(f"gpu-check: {each}" for each in found.failures()), err=True)
+        raise typer.Exit(code)
+
+
+def without_docker(found: Findings) -> None:
+    """The kernels in this Python, which needs CuPy.
+
+    Raises
+    ------
+    DeviceError
+        If CuPy is missing, or the GPU cannot be used.
+    """
+    try:
+        speeds = kernels.measure(contract.TILE_SIZES_PX, kernels.BATCHES, Settings.zoom)
+    except ImportError as error:
+        raise DeviceError(
+            f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
+            ".venv/bin/pip install -e '.[gpu]' to check the kernels (it brings NumPy 2, for which "
+            "the embedded server is not made; make clean undoes that), or Docker with the NVIDIA "
+            "container toolkit to check everything"
+        ) from error
+    except RuntimeError as error:  # what CUDA's own errors are
+        raise DeviceError(
+            f"CuPy cannot use the GPU ({error}); expected one that is free, with a driver for "
+            "CUDA 13: look at nvidia-smi"
+        ) from error
+    found.kernels = [vars(each) for each in speeds]
+    found.left_out.append(_NEEDS_DOCKER)
+
+
+def with_docker(found: Findings, tell: Callable[[str], None], *, largest_tile_px: int) -> None:
+    """Everything, in the image."""
+    containers.build(CHECKOUT)
+    told = containers.kernel_speed()
+    found.machine += f"; CuPy {told['cupy']}"
+    found.kernels = told["kernels"]  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.tif"
+        made = preset_film("microtubules", seed=1, frames=200, height_px=64, width_px=64)
+        tifffile.imwrite(film, made.frames_adu, photometric="minisblack")
+        for model in ENSEMBLES:
+            with_ensemble(found, film, model, tell, largest_tile_px=largest_tile_px)
+
+
+def with_ensemble(
+    found: Findings, film: Path, model: str, tell: Callable[[str], None], *, largest_tile_px: int
+) -> None:
+    """One ensemble, alone in its servers: on the CPU what is right, then all of it on the GPU."""
+    logs = {each: partial(found.logs.__setitem__, f"{model} on {each}") for each in ("cpu", "gpu")}
+    with containers.running([model], device="cpu", keep_log=logs["cpu"]) as container:
+        on_cpu = image_of(film, container.server, model)
+    with containers.running(
+        [model], device="gpu", keep_log=logs["gpu"], largest_tile_px=largest_tile_px
+    ) as container:
+        found.plans.append(container.plan(contract.STEPS[model][1].name))
+        on_gpu = image_of(film, container.server, model)
+        found.against_cpu[model] = compare(on_gpu, on_cpu)
+        sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
+        measure_all(found, container.server, model, tell, sizes_px=sizes_px)
+        found.gpu_memory_bytes[model] = container.server.counted(GPU_MEMORY)
+
+
+def measure_all(
+    found: Findings,
+    server: Server,
+    model: str,
+    tell: Callable[[str], None],
+    *,
+    sizes_px: tuple[int, ...] = contract.TILE_SIZES_PX,
+    batches: tuple[int, ...] = kernels.BATCHES,
+    megapixels: float = MEGAPIXELS,
+    under_load: int = memory_pools.IN_FLIGHT,
+) -> None:
+    """Load and speed of one ensemble of a running server, added to what was found."""
+    found.wrong_under_load[model] = answers_that_differ_under_load(
+        server, model, size_px=sizes_px[-1], in_flight=under_load
+    )
+    most = kernels.MAP_VALUES_MOST
+    for size_px in sizes_px:
+        for batch in batches:
+            if Settings(model=model).answers_map and _map_values(size_px, batch) > most:
+                found.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
+                continue
+            frames = max(int(megapixels * 1e6 / size_px**2), batch)
+            speed = measure(
+                server, model, size_px=size_px, batch=batch, frames=frames, in_flight=IN_FLIGHT
+            )
+            found.speeds.append(speed)
+            tell(_line(speed))
+
+
+def image_of(film: Path, server: Server, model: str) -> NDArray[np.float32]:
+    """The image of a film through a server."""
+    with open_film(film) as stack, TritonTransport(server.address, model=model) as transport:
+        return reconstruct(stack, transport, Settings(model=model)).image
+
+
+def compare(image: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:
+    """NMSE in percent and ratio of sums of an image against the one that it should be."""
+    error = nmse_percent(image.astype(np.float64), expected.astype(np.float64))
+    return error, float(image.sum(dtype=np.float64) / expected.sum(dtype=np.float64))
+
+
+def _map_values(size_px: int, batch: int) -> int:
+    return int(batch * (contract.MAP_ZOOM * size_px) ** 2)
+
+
+def _line(speed: ServerSpeed) -> str:
+    return (
+        f"{speed.model} {speed.size_px} px, {speed.batch} frames a request: "
+        f"{speed.end_to_end_per_s:.0f} frames/s end to end"
+    )
+
+
+def _gpus() -> str:
+    """Names of the GPUs that the driver tells, or nothing."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    done = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,185 @@
+"""The server's image under Docker: built, started on a GPU or on the CPU, asked, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smlm_bench.gpu.server import Server
+from smlm_pipeline import contract
+from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.deploy.plans.cache import SIDECAR_FILE
+from smlm_pipeline.engines import opening
+from smlm_pipeline.errors import ReconError, ServerError
+
+IMAGE = "smlm-recon-server"
+
+PLANS_VOLUME = "smlm-recon-plans"
+"""Volume of plans, shared with the server of ``docker/compose.yaml``."""
+
+START_TIMEOUT_S = 1800.0
+"""Longest start: plans of all profiles are compiled within it, which takes minutes."""
+
+
+LOG_LINES = 200
+"""How much of a container's log is kept."""
+
+DOCKER_TIMEOUT_S = 600.0
+"""Longest wait for one command of Docker."""
+
+SERVED = "/run/recon/models"
+"""Where the image keeps what it serves, and the plans."""
+
+
+def docker_is_there() -> bool:
+    """Whether a Docker engine answers."""
+    return shutil.which("docker") is not None and _run("info").returncode == 0
+
+
+def build(checkout: Path) -> None:
+    """Build the server's image from a checkout.
+
+    Raises
+    ------
+    ServerError
+        If it cannot be built.
+    """
+    dockerfile = checkout / "docker" / "server" / "Dockerfile"
+    done = subprocess.run(
+        ["docker", "build", "-f", str(dockerfile), "-t", IMAGE, str(checkout)], check=False
+    )
+    if done.returncode:
+        raise ServerError(f"docker build ended with {done.returncode}; see what it wrote above")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A server's container and where the server answers."""
+
+    name: str
+    server: Server
+
+    def plan(self, network: str) -> dict[str, object]:
+        """What ``plan.json`` says of a network's plan; see ``smlm_pipeline.deploy.plans.cache``."""
+        pattern = f"{SERVED}/{network}/*/{SIDECAR_FILE}"
+        told: dict[str, object] = json.loads(
+            _docker("exec", self.name, "sh", "-c", f"cat {pattern}")
+        )
+        return told
+
+
+@contextlib.contextmanager
+def running(
+    ensembles: Sequence[str],
+    *,
+    device: str,
+    keep_log: Callable[[str], None],
+    largest_tile_px: int = contract.TILE_SIZES_PX[-1],
+) -> Iterator[Container]:
+    """A server of the image, ready and with its canary found, within a ``with`` block.
+
+    Parameters
+    ----------
+    ensembles : sequence of str
+        What it serves.
+    device : str
+        ``gpu`` or ``cpu``.
+    keep_log : callable
+        Gets the end of the container's log before that is removed, whatever happened.
+    largest_tile_px : int
+        Largest tile that plans are made for.
+
+    Raises
+    ------
+    ServerError
+        If it ends while it starts, or is not ready in time.
+    """
+    container = _start(ensembles, device, largest_tile_px)
+    with contextlib.ExitStack() as ending:
+        ending.callback(_docker, "rm", "--force", container)
+        ending.callback(lambda: keep_log(_log(container, LOG_LINES)))
+        address, metrics = (_docker("port", container, port) for port in ("8001", "8002"))
+        server = Server(address, f"http://{metrics}/metrics")
+        _wait(container, server, ensembles[0])
+        yield Container(container, server)
+
+
+def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
+    """Name of a new container that serves."""
+    gpus = ["--gpus", "device=0"] if device == "gpu" else []
+    return _docker(
+        *("run", "--detach", *gpus, "--init", "--read-only", "--cap-drop", "ALL"),
+        *("--security-opt", "no-new-privileges:true", "--shm-size", "8g"),
+        *("--tmpfs", "/tmp", "--tmpfs", "/run/recon:uid=1000,gid=1000,mode=0700"),  # noqa: S108
+        *("--volume", f"{PLANS_VOLUME}:/var/cache/recon"),
+        *("--publish", "127.0.0.1::8001", "--publish", "127.0.0.1::8002"),
+        *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={memory_pools.IN_FLIGHT}"),
+        *("--env", f"RECON_LARGEST_TILE_PX={largest_tile_px}"),
+        *("--env", f"RECON_ENSEMBLES={' '.join(ensembles)}", IMAGE),
+    )
+
+
+def kernel_speed() -> dict[str, object]:
+    """What `device_speed` prints in the image, on its GPU.
+
+    Raises
+    ------
+    ServerError
+        If it fails there.
+    """
+    program = ("-m", "smlm_bench.gpu.kernels")
+    on_gpu = ("--rm", "--gpus", "device=0", "--entrypoint", "python3")
+    told: dict[str, object] = json.loads(_docker("run", *on_gpu, IMAGE, *program))
+    return told
+
+
+def _wait(container: str, server: Server, model: str) -> None:
+    deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing was asked yet"
+    while time.monotonic() < deadline:
+        if _docker("inspect", "--format", "{{.State.Running}}", container) != "true":
+            raise ServerError(f"the server ended while it started: {_log(container, 8)}")
+        try:
+            opening.server_canary(server.address, model)
+        except ReconError as error:
+            last = str(error)
+            time.sleep(2)
+        else:
+            return
+    raise ServerError(f"the server was not ready after {START_TIMEOUT_S:.0f} s: {last}")
+
+
+def _log(container: str, lines: int) -> str:
+    """The end of what a container wrote."""
+    done = _run("logs", "--tail", str(lines), container)
+    return (done.stdout + done.stderr).strip()
+
+
+def _docker(*arguments: str) -> str:
+    """What a command of Docker prints; its first line for ``docker port``."""
+    done = _run(*arguments)
+    if done.returncode:
+        raise ServerError(f"docker {arguments[0]} failed: {done.stderr.strip()[-500:]}")
+    told = done.stdout.strip()
+    return told.splitlines()[0] if arguments[0] == "port" else told
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DOCKER_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerError(
+            f"docker {arguments[0]} did not end within {DOCKER_TIMEOUT_S:.0f} s; expected an "
+            "answer: look whether the Docker engine still works (docker info)"
+        ) from error

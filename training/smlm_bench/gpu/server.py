@@ -1,0 +1,274 @@
+"""What a running server makes of films: frames a second, bytes to its host, and whether load shows.
+
+It asks any Triton server of this project, so the same measurement runs against the image on a
+GPU and against the embedded server in a test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.triton.transport import TritonTransport
+from smlm_pipeline.errors import ServerError, TransientServerError
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.serving import metrics
+from smlm_pipeline.settings import Settings, frames_per_chunk
+from smlm_training.scoring.inference import film_levels, film_mean
+from smlm_training.simulation.presets import preset_film
+
+SIMULATED_FRAMES = 32
+"""Frames that are simulated; longer films repeat them."""
+
+REQUESTS_ALONE = 4
+"""Requests, one after the other, by which the network's own time is measured."""
+
+LOAD_FILMS = 8
+"""Different films whose requests are mixed under load: an answer to another one is noticed."""
+
+LOAD_ROUNDS = 3
+"""How often as many requests as are under way at once are sent under load."""
+
+LOAD_SHARE = 0.05
+"""Share of an image's sum that rounding may move under load; wrong memory moves all of it."""
+
+REFUSALS_MOST, REFUSAL_PAUSE_S = 600, 0.1
+"""How often, and after how long, a request under load is sent again that found a full queue."""
+
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server answers, and where it tells its metrics."""
+
+    address: str
+    metrics_url: str
+
+    def counted(self, metric: str, models: Sequence[str] = ()) -> float:
+        """The sum of a metric over models, or over all that has it where none is named.
+
+        Raises
+        ------
+        ServerError
+            If the metrics do not answer.
+        """
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:  # noqa: S310 - ours
+                text = answer.read().decode()
+        except OSError as error:
+            raise ServerError(
+                f"{self.metrics_url} does not answer ({error}); expected the server's metrics: "
+                "look whether it still runs, and at its log"
+            ) from error
+        return sum(
+            value
+            for labels, value in samples(text, metric)
+            if not models or labels.get("model") in models
+        )
+
+
+def samples(text: str, metric: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of each line of a metric, in Prometheus' text format.
+
+    Servers sort the labels, and one with a GPU puts ``gpu_uuid`` in front of ``model``.
+    """
+    return [
+        (dict(_LABEL.findall(labels)), float(value))
+        for name, labels, value in _SAMPLE.findall(text)
+        if name == metric
+    ]
+
+
+@dataclass(frozen=True)
+class ServerSpeed:
+    """One ensemble on one size of frames, in requests of ``batch`` frames.
+
+    ``network_per_s`` counts the network's own time with one request under way, ``server_per_s``
+    requests that lie ready in the client's memory, ``end_to_end_per_s`` a film from its file
+    to the image in memory.
+    """
+
+    model: str
+    size_px: int
+    batch: int
+    network_per_s: float
+    server_per_s: float
+    end_to_end_per_s: float
+    bytes_to_host_per_frame: float
+
+
+def measure(
+    server: Server, model: str, *, size_px: int, batch: int, frames: int, in_flight: int
+) -> ServerSpeed:
+    """Frames a second of one kind of film.
+
+    Parameters
+    ----------
+    server : Server
+        Who is asked.
+    model : str
+        The ensemble.
+    size_px : int
+        Edge of the frames: one tile.
+    batch : int
+        Frames of a request.
+    frames : int
+        Length of the film, rounded up to whole requests.
+    in_flight : int
+        Requests under way at once.
+
+    Raises
+    ------
+    ServerError
+        If the server's metrics tell no time of the network.
+    """
+    film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
+    requests = _requests(film_adu, batch)
+    settings = Settings(model=model, chunk_frames=batch, in_flight=in_flight, tile_px=512)
+    with TritonTransport(server.address, model=model) as transport:
+        transport.sum_chunk(requests[0])  # the first request of a shape is slower
+        network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
+        copied_before = _bytes_to_host(server, model)
+        server_per_s = _server_per_s(transport, requests, in_flight)
+        copied_bytes = _bytes_to_host(server, model) - copied_before
+        end_to_end_per_s = _end_to_end_per_s(film_adu, transport, settings)
+    return ServerSpeed(
+        model=model,
+        size_px=size_px,
+        batch=batch,
+        network_per_s=network_per_s,
+        server_per_s=server_per_s,
+        end_to_end_per_s=end_to_end_per_s,
+        bytes_to_host_per_frame=copied_bytes / len(film_adu),
+    )
+
+
+def answers_that_differ_under_load(
+    server: Server, model: str, *, size_px: int, in_flight: int
+) -> int:
+    """How many of many requests at once are answered otherwise than alone: 0 if all is well.
+
+    A CUDA pool that runs full has given wrong images as success; this is what would show it.
+    The requests are chunks as the client sends them, of several films in turn, so an
+    answer that belongs to another request counts as well. On a GPU another batch may round
+    otherwise, so that a detection falls into the next fine pixel; images count as different
+    where more than ``LOAD_SHARE`` of their sum moved.
+
+    Parameters
+    ----------
+    server : Server
+        Who is asked.
+    model : str
+        The ensemble.
+    size_px : int
+        Edge of the frames: one tile.
+    in_flight : int
+        Requests under way at once; ``LOAD_ROUNDS`` times as many are sent.
+    """
+    batch = frames_per_chunk(Settings(model=model), size_px, size_px)
+    films = _different_films(size_px, batch)
+    with TritonTransport(server.address, model=model) as transport:
+        alone = [transport.sum_chunk(each).image for each in films]
+
+        def differs(index: int) -> bool:
+            film = index % len(films)
+            image, expected = _patiently(transport, films[film]).image, alone[film]
+            moved = np.abs(np.subtract(image, expected, dtype=np.float32))
+            share: float = LOAD_SHARE * expected.sum(dtype=np.int64)
+            return bool(moved.sum(dtype=np.float64) > share)
+
+        with ThreadPoolExecutor(in_flight) as pool:
+            return sum(pool.map(differs, range(LOAD_ROUNDS * in_flight)))
+
+
+def _patiently(transport: Transport, request: Request) -> PartialSum:
+    """The answer of a server whose queue may be full, which then is asked again."""
+    for _ in range(REFUSALS_MOST):
+        with contextlib.suppress(TransientServerError):
+            return transport.sum_chunk(request)
+        time.sleep(REFUSAL_PAUSE_S)
+    return transport.sum_chunk(request)
+
+
+def _network_per_s(
+    server: Server, transport: Transport, model: str, requests: Sequence[Request]
+) -> float:
+    """Frames a second of the network alone.
+
+    One request is under way at a time: Triton counts the time of an execution once for each
+    request in it, so of requests that its batcher joins the sum would be too large.
+    """
+    metric, network = "nv_inference_compute_infer_duration_us", contract.STEPS[model][1].name
+    before_us = server.counted(metric, [network])
+    summed = sum(transport.sum_chunk(each).frame_count for each in requests)
+    busy_us = server.counted(metric, [network]) - before_us
+    if busy_us <= 0:
+        raise ServerError(
+            f"{server.metrics_url} tells no time of {network!r} for {summed} frames; expected "
+            f"{metric} to grow: do not switch off the server's metrics"
+        )
+    return 1e6 * summed / busy_us
+
+
+def _server_per_s(transport: Transport, requests: Sequence[Request], in_flight: int) -> float:
+    started = time.perf_counter()
+    with ThreadPoolExecutor(in_flight) as pool:
+        summed = sum(each.frame_count for each in pool.map(transport.sum_chunk, requests))
+    return summed / (time.perf_counter() - started)
+
+
+def _bytes_to_host(server: Server, model: str) -> float:
+    return server.counted(metrics.BYTES_TO_HOST, [contract.STEPS[model][2].name])
+
+
+def _end_to_end_per_s(
+    film_adu: NDArray[np.uint16], transport: Transport, settings: Settings
+) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.tif"
+        tifffile.imwrite(path, film_adu, photometric="minisblack")
+        with open_film(path) as stack:
+            return reconstruct(stack, transport, settings).frames_per_s
+
+
+def _film(size_px: int, frames: int) -> NDArray[np.uint16]:
+    made = preset_film(
+        "microtubules", seed=5, frames=SIMULATED_FRAMES, height_px=size_px, width_px=size_px
+    ).frames_adu
+    repeated: NDArray[np.uint16] = np.resize(made, (frames, size_px, size_px))
+    return repeated
+
+
+def _different_films(size_px: int, frames: int) -> list[Request]:
+    """A request of each of several films: one film, shifted each time by another way."""
+    film_adu = _film(size_px, frames)
+    step_px = size_px // LOAD_FILMS
+    shifted = (np.roll(film_adu, index * step_px, axis=(1, 2)) for index in range(LOAD_FILMS))
+    return [_requests(each, frames)[0] for each in shifted]
+
+
+def _requests(film_adu: NDArray[np.uint16], batch: int) -> list[Request]:
+    count, height, width = film_adu.shape
+    levels = np.broadcast_to(film_levels(film_adu[:SIMULATED_FRAMES]), (batch, 2))
+    mean = film_mean(film_adu[:SIMULATED_FRAMES])
+    window = np.array([Settings.zoom, 0, 0, height, width], np.int32)
+    return [
+        Request(f"frames from {first}", film_adu[first : first + batch], levels, mean, window)
+        for first in range(0, count, batch)
+    ]

@@ -1,0 +1,1 @@
+"""Networks as methods of the comparison."""

@@ -1,0 +1,158 @@
+"""The film that all methods get, its truth, and what the methods are told of it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_bench.method import ZOOM, FilmFacts
+from smlm_bench.table.facts import Known, facts_from, film_facts, told_facts
+from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.film.film import Film, open_film
+from smlm_pipeline.localise.table import Molecules, in_field
+from smlm_pipeline.localise.table_files import read_molecules
+from smlm_training.scoring.evaluate import truth_image, widefield_image
+from smlm_training.simulation.table_check import check_table
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Molecules of the table that are left out: in other frames, or in these but off the field."""
+
+    of_frames: int = 0
+    of_field: int = 0
+
+
+@dataclass(frozen=True)
+class ComparedFilm:
+    """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
+
+    ``first_frame`` is the number in the file of the first of them; ``facts_from`` says
+    where each of the facts is from. ``levels_ms_per_frame`` is what estimating the levels and
+    averaging the frames took.
+    """
+
+    name: str
+    first_frame: int
+    frames_adu: NDArray[np.uint16]
+    true: Molecules
+    facts: FilmFacts
+    facts_from: Mapping[str, str] = field(default_factory=dict)
+    outside: Outside = Outside()
+    levels_ms_per_frame: float = 0.0
+
+    @cached_property
+    def frames_sha256(self) -> str:
+        """Of the frames alone: all that methods see."""
+        return hashlib.sha256(self.frames_adu.tobytes()).hexdigest()
+
+    def told(self) -> dict[str, Any]:
+        """The facts, for JSON; the mean is an image."""
+        told = asdict(self.facts)
+        del told["mean_adu"]
+        return {name: np.asarray(value).tolist() for name, value in told.items()}
+
+    @property
+    def sha256(self) -> str:
+        """Of the frames and the positions."""
+        total = hashlib.sha256(self.frames_adu.tobytes())
+        for column in (self.true.frame, self.true.y_nm, self.true.x_nm):
+            total.update(column.tobytes())
+        return total.hexdigest()
+
+    @property
+    def fine_shape(self) -> tuple[int, int]:
+        """Height and width of the fine grid."""
+        return ZOOM * self.facts.shape_px[0], ZOOM * self.facts.shape_px[1]
+
+    @property
+    def fine_nm(self) -> float:
+        """Edge of a fine pixel."""
+        return self.facts.pixel_size_nm / ZOOM
+
+    def truth(self) -> NDArray[np.float64]:
+        """True emitters per fine pixel, by floor, summed over the frames."""
+        return truth_image(
+            self.true.y_nm, self.true.x_nm, shape=self.fine_shape, sr_pixel_size_nm=self.fine_nm
+        )
+
+    def widefield(self) -> NDArray[np.float64]:
+        """What the camera shows alone, on the fine grid."""
+        background_adu = float(self.facts.levels_adu[0])
+        return widefield_image(self.frames_adu, background_adu=background_adu, zoom=ZOOM)
+
+
+def read_compared_film(
+    stack: Path, positions: Path, frames: tuple[int | None, int | None], known: Known
+) -> ComparedFilm:
+    """Read frames A to B - 1 of a film into memory, with their true molecules.
+
+    Raises
+    ------
+    StackError
+        If film or table cannot be read, or the table is not the film's.
+    SettingError
+        If there are no such frames, no molecule is in them, or the film does not tell
+        what was left out of ``known``.
+    """
+    with open_film(stack) as film:
+        first, last = _chosen(film, frames)
+        table = read_molecules(positions)
+        told = told_facts(film, known)
+        frames_adu = film.read(first, last)
+    pixel_nm = told.values["pixel_size_nm"]
+    true, outside = _true_molecules(table, first, frames_adu.shape, pixel_nm)
+    if not len(true.frame):
+        raise SettingError(
+            f"no molecule of {positions.name} lies in these frames; expected the film's own table, "
+            f"and pixels of {pixel_nm:g} nm: check both"
+        )
+    _check_table(positions, frames_adu, true, pixel_nm)
+    started = time.perf_counter()
+    facts = film_facts(frames_adu, told, known.camera)
+    levels_ms = 1e3 * (time.perf_counter() - started) / len(frames_adu)
+    sources = facts_from(told, known.camera)
+    return ComparedFilm(stack.name, first, frames_adu, true, facts, sources, outside, levels_ms)
+
+
+def _chosen(film: Film, frames: tuple[int | None, int | None]) -> tuple[int, int]:
+    first, last, _ = slice(*frames).indices(film.frame_count)
+    if first >= last:
+        asked = ":".join("" if each is None else str(each) for each in frames)
+        raise SettingError(
+            f"{asked} names no frame; {film.path.name} has frames 0 to {film.frame_count - 1}: "
+            "choose --frames A:B, B not included"
+        )
+    return first, last
+
+
+def _true_molecules(
+    table: Molecules, first: int, shape: tuple[int, ...], pixel_nm: float
+) -> tuple[Molecules, Outside]:
+    count, height, width = shape
+    shifted = Molecules(table.frame - first, table.y_nm, table.x_nm)
+    inside = in_field(shifted, height_nm=height * pixel_nm, width_nm=width * pixel_nm)
+    of_these = (shifted.frame >= 0) & (shifted.frame < count)
+    outside = Outside(int((~of_these).sum()), int((of_these & ~inside).sum()))
+    return shifted.take(inside & of_these), outside
+
+
+def _check_table(
+    positions: Path, frames_adu: NDArray[np.uint16], true: Molecules, pixel_nm: float
+) -> None:
+    """Refuse the table of another film; a single frame passes, as nothing changes in it."""
+    order = np.argsort(true.frame, kind="stable")
+    sorted_px = np.stack([true.y_nm, true.x_nm], axis=1)[order] / pixel_nm
+    firsts = np.searchsorted(true.frame[order], np.arange(1, len(frames_adu)))
+    try:
+        check_table(frames_adu, np.split(sorted_px, firsts), pixel_nm)
+    except FilmError as error:
+        raise FilmError(f"{positions}: {error}") from error

@@ -1,0 +1,158 @@
+"""What methods have done, in files beside the table: one for each method, film and parameters."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_bench.table.film import ComparedFilm
+from smlm_pipeline.errors import OutputError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+_DIGITS = 8
+"""Of a key that stand in a file's name; the whole key stands in the file."""
+
+
+_DAMAGE = (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """Arrays under a key, written as a whole or not at all.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    key : str
+        What its content depends on; a file with another one counts as none.
+    note : callable
+        Told of a file that is damaged, which counts as none, too.
+    """
+
+    path: Path
+    key: str
+    note: Callable[[str], None]
+
+    def read(self) -> Arrays | None:
+        """All arrays, or None if there are none under this key."""
+        if not self.path.exists():
+            return None
+        try:
+            with self.path.open("rb") as stream, np.load(stream) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return arrays if str(arrays.pop("key")) == self.key else None
+        except _DAMAGE as error:
+            self.note(f"{self.path.name} is damaged and is made anew ({error})")
+            return None
+
+    def write(self, arrays: Arrays) -> None:
+        """Replace the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f".{self.path.name}")
+        try:
+            with beside.open("wb") as stream:
+                np.savez_compressed(stream, key=np.array(self.key), **arrays)
+            beside.replace(self.path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file, if it is there."""
+        self.path.unlink(missing_ok=True)
+
+
+def kept_files(
+    folder: Path, name: str, key: str, note: Callable[[str], None]
+) -> tuple[KeptFile, KeptFile]:
+    """The files of a method's result and of its pass under way.
+
+    Results of other films, frames, parameters and weights have other names, and stay.
+    """
+    stem = f"{name}-{key[:_DIGITS]}"
+    return (
+        KeptFile(folder / f"{stem}.npz", key, note),
+        KeptFile(folder / f"{stem}.partial.npz", key, note),
+    )
+
+
+TABLE = "table.json"
+
+
+_WHAT_TO_DO = "take another folder with -o, or give --overwrite (kept results stay in any case)"
+
+
+def check_output(folder: Path) -> None:
+    """Refuse what cannot be a folder, before hours of work.
+
+    Raises
+    ------
+    OutputError
+        If there is a file of that name, or one in its way.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise OutputError(f"{there} is a file; expected a folder, or a name for one, behind -o")
+
+
+def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) -> None:
+    """Refuse to replace a table of another film or other frames, or one that has more rows.
+
+    What loses no row is no loss: a call that is repeated or goes on, or names more methods.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the table.
+    film : ComparedFilm
+        The film of the new one.
+    names : sequence of str
+        Its methods.
+
+    Raises
+    ------
+    OutputError
+        If the table there may not be replaced.
+    """
+    path = folder / TABLE
+    if not path.exists():
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        methods = [str(row["method"]) for row in there["rows"]]
+        first, last = there["frames"]
+        what = f"a table of {there['film']}, frames {first} to {last - 1}, by {', '.join(methods)}"
+        reason = _difference(there, film, [each for each in methods if each not in names])
+    except (OSError, ValueError, LookupError, TypeError):
+        what, reason = "something else", "it is no table of 'recon-bench table'"
+    if reason:
+        raise OutputError(f"{path} is {what}: {reason}; {_WHAT_TO_DO}")
+
+
+def rows_in(folder: Path) -> int:
+    """Rows of the table in a folder; 0 without one."""
+    try:
+        return len(json.loads((folder / TABLE).read_text(encoding="utf-8"))["rows"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
+def _difference(there: dict[str, Any], film: ComparedFilm, lost: Sequence[str]) -> str:
+    """What would be lost, in words; none if nothing is."""
+    if [film.first_frame, film.first_frame + len(film.frames_adu)] != there["frames"]:
+        return "other frames than these"
+    if film.sha256 != there["sha256"]:
+        return "another film than this one, or other positions"
+    if film.told() != there["facts"]:
+        return "made with other facts of optics and camera than these"
+    return f"the new one would lack {', '.join(lost)}" if lost else ""

@@ -1,1 +1,0 @@
-"""The methods that are compared, each a class with one method over a block of frames."""
