@@ -3,7 +3,7 @@
 ::
 
     ReconError
-    ├── StackError (ValueError)           the input film cannot be used
+    ├── FilmError (ValueError)           the input film cannot be used
     ├── SettingError (ValueError)         an option does not make sense
     ├── ChunkError (ValueError)           a chunk does not fit the contract
     ├── ServerError                       no server, or it cannot be started
@@ -12,7 +12,7 @@
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
     ├── PlanError                         no TensorRT plan that fits this GPU
-    ├── LedgerError                       the kept sum is of another film, model or option
+    ├── CheckpointError                       the kept sum is of another film, model or option
     └── OutputError (OSError)             the result cannot be written
 
 A message says what was wrong, what was expected and what to do.

@@ -1,4 +1,4 @@
-"""NVIDIA's own compiler takes ``device_kernels.cu``, for every GPU that serves, without one here.
+"""NVIDIA's own compiler takes ``gpu.cu``, for every GPU that serves, without one here.
 
 NVRTC comes from a wheel and needs neither a GPU nor a driver. What the kernels compute is in
 ``tests/parity/test_device_kernels.py``.
@@ -39,7 +39,7 @@ def cuda() -> tuple[str, tuple[str, ...]]:
 def _ptx(nvrtc: ctypes.CDLL, source: str, options: Sequence[str]) -> str:
     """The program in NVIDIA's assembler, or a failure with the compiler's words."""
     program = ctypes.c_void_p()
-    name = b"device_kernels.cu"
+    name = b"gpu.cu"
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name, 0, None, None)
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     status = nvrtc.nvrtcCompileProgram(program, len(options), given)

@@ -17,7 +17,7 @@ from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
 from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, Tensors, configuration
 from smlm_pipeline import contract
-from smlm_pipeline.compute import draw
+from smlm_pipeline.compute import draw as drawing
 from smlm_pipeline.serving import steps
 from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.levels import film_levels
@@ -319,8 +319,8 @@ def test_an_unforeseen_failure_is_told_by_its_kind_alone(
 
     used = {
         "normalize": (steps, "normalize"),
-        "summation": (draw, "draw"),
-        "summation_map": (draw, "sum_map"),
+        "summation": (drawing, "draw"),
+        "summation_map": (drawing, "sum_map"),
     }
     monkeypatch.setattr(*used[name], fail)
     inputs = {

@@ -1,6 +1,6 @@
 """`kernels` on a GPU: the same functions, to the last bit, for arrays that lie there.
 
-CuPy compiles ``device_kernels.cu`` and lends the memory. What goes in stays where
+CuPy compiles ``gpu.cu`` and lends the memory. What goes in stays where
 it is, and of all that `draw` and `sum_map` read only their sum comes back to the
 host, in one copy.
 """
@@ -34,7 +34,7 @@ FLAG_BYTES = 4
 
 def source() -> str:
     """The CUDA source of all kernels."""
-    return resources.files("smlm_pipeline").joinpath("device_kernels.cu").read_text("utf-8")
+    return resources.files("smlm_pipeline.compute").joinpath("gpu.cu").read_text("utf-8")
 
 
 @functools.cache

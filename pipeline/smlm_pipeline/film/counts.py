@@ -36,7 +36,7 @@ class Counts:
 
         Raises
         ------
-        StackError
+        FilmError
             If a value is not a number.
         """
         if self.note is None:
@@ -66,7 +66,7 @@ def counts_of(
 
     Raises
     ------
-    StackError
+    FilmError
         If the values are no real numbers, or the sample holds NaN or infinity.
     """
     if dtype in (np.uint8, np.uint16):

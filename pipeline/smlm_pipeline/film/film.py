@@ -76,7 +76,7 @@ class Film(AbstractContextManager["Film"]):
 
         Raises
         ------
-        StackError
+        FilmError
             If the range is not in the film, the file is damaged there, or it is closed.
         """
         if not 0 <= first < last <= self.frame_count:
@@ -111,7 +111,7 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
 
     Raises
     ------
-    StackError
+    FilmError
         If the file cannot be read, is cut short, or is not a film of grey frames.
     SettingError
         If the selection is not in it.
@@ -152,7 +152,7 @@ def read_film(path: Path) -> NDArray[np.uint16]:
 
     Raises
     ------
-    StackError
+    FilmError
         If the file cannot be read, or holds no 8- or 16-bit unsigned frames.
     """
     return read_pixels(
@@ -167,7 +167,7 @@ def read_pixels(path: Path, expected: str, fits: Callable[[NDArray[Any]], bool])
 
     Raises
     ------
-    StackError
+    FilmError
         If the file cannot be read, or its pixels do not fit; with ``expected`` in the message.
     """
     try:

@@ -91,7 +91,7 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
 
     Raises
     ------
-    StackError
+    FilmError
         If it takes a choice that was not made.
     SettingError
         If what was chosen is not in the file.

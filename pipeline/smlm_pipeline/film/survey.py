@@ -39,7 +39,7 @@ def survey(stack: Film, settings: Settings) -> Survey:
 
     Raises
     ------
-    StackError
+    FilmError
         If the film cannot be read; where the settings allow a partial image, if none of the
         sampled frames can, or the disk or share does not answer.
     """

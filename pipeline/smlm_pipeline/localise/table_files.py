@@ -35,7 +35,7 @@ def read_molecules(path: Path) -> Molecules:
 
     Raises
     ------
-    StackError
+    FilmError
         If the file cannot be read, a column is missing or a number is not finite.
     """
     try:

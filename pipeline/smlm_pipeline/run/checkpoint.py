@@ -138,7 +138,7 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
 
         Raises
         ------
-        LedgerError
+        CheckpointError
             If it is damaged or of something else.
         """
         if self._resume and self.path.is_file():

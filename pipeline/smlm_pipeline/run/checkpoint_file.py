@@ -52,7 +52,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    LedgerError
+    CheckpointError
         If it cannot be read or is of another form.
     """
     try:
@@ -73,7 +73,7 @@ def read_sum(path: Path, canvas: Canvas) -> None:
 
     Raises
     ------
-    LedgerError
+    CheckpointError
         If it is damaged or of another shape.
     """
     width = canvas.shape[1]

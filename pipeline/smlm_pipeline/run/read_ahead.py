@@ -48,7 +48,7 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
 
         Raises
         ------
-        StackError
+        FilmError
             If the film cannot be read there.
         """
         wanted = (chunk.first_frame, chunk.last_frame)

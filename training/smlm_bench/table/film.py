@@ -97,7 +97,7 @@ def read_compared_film(
 
     Raises
     ------
-    StackError
+    FilmError
         If film or table cannot be read, or the table is not the film's.
     SettingError
         If there are no such frames, no molecule is in them, or the film does not tell

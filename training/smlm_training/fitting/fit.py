@@ -116,7 +116,7 @@ def fit(
         false; if the recipe wants a start and there is none, or one that begins with
         other layers; if the data or the memory are short; or if the loss is no longer
         finite.
-    StackError
+    FilmError
         If the film cannot be used.
     """
     strategy = strategy or tf.distribute.get_strategy()

@@ -73,7 +73,7 @@ def cut_pairs(
 
     Raises
     ------
-    StackError
+    FilmError
         If film and table do not belong together, or are too short for two sets.
     SettingError
         If patches are larger than the frames.

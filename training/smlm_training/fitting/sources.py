@@ -108,7 +108,7 @@ def source_of(recipe: Recipe, film: FilmFiles | None) -> Source:
     ------
     SettingError
         If the recipe wants a film and there is none, or the other way round.
-    StackError
+    FilmError
         If the film or its table cannot be used.
     """
     if recipe.data == "simulated":

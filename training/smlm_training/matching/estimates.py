@@ -113,7 +113,7 @@ def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
 
     Raises
     ------
-    StackError
+    FilmError
         If nothing blinks in the film, or spots are too narrow or too wide.
     """
     moments = measure(frames_adu)

@@ -43,7 +43,7 @@ def sample_film(path: Path) -> Sample:
 
     Raises
     ------
-    StackError
+    FilmError
         If the file is no TIFF film of 8- or 16-bit unsigned frames, or a film too short
         or too small to be measured.
     """

@@ -33,7 +33,7 @@ def write_film(folder: Path, scene: Scene, *, done: Callable[[int], None]) -> in
     ------
     SettingError
         If the film does not fit into an ImageJ TIFF, or a map does not fit the field.
-    StackError
+    FilmError
         If a map of the camera cannot be read.
     """
     pixels_bytes = 2 * scene.frames * scene.height_px * scene.width_px

@@ -48,7 +48,7 @@ class Positions:
 
         Raises
         ------
-        StackError
+        FilmError
             If there are emitters of other frames.
         """
         if len(self.frame) and not 0 <= self.frame.min() <= self.frame.max() < frames:
@@ -66,7 +66,7 @@ def read_positions(path: Path) -> Positions:
 
     Raises
     ------
-    StackError
+    FilmError
         If the file is not such a table, or a number in it is not finite.
     """
     try:

@@ -61,7 +61,7 @@ class ScmosChip:
         ------
         SettingError
             If a map is not of the field's size, or holds a value that no pixel has.
-        StackError
+        FilmError
             If a map cannot be read.
         """
         shape = (height_px, width_px)

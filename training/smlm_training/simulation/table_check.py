@@ -36,7 +36,7 @@ def check_table(
 
     Raises
     ------
-    StackError
+    FilmError
         If pixels with more emitters than usual are not brighter than usual.
     """
     chosen = spread_evenly(len(frames_adu), COMPARED_FRAMES)

@@ -75,7 +75,7 @@ def open_nd2(path: Path) -> Nd2Source:
 
     Raises
     ------
-    StackError
+    FilmError
         If the package nd2 is missing, or the file is no film of grey frames.
     """
     with extra(path, "nd2"):

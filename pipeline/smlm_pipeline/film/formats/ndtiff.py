@@ -59,7 +59,7 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
 
     Raises
     ------
-    StackError
+    FilmError
         If planes are missing, are not alike, or the film is in colour.
     """
     entries = list(read_ndtiff_index(folder / INDEX))

@@ -39,7 +39,7 @@ def open_raw(path: Path) -> RawSource:
 
     Raises
     ------
-    StackError
+    FilmError
         If the description is missing or does not fit the file.
     """
     described = path.with_suffix(".yaml")

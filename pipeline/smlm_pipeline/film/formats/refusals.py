@@ -28,11 +28,11 @@ def refusal(path: Path, what: str, remedy: str) -> FilmError:
 
 @contextmanager
 def reading(path: Path, where: str = "") -> Iterator[None]:
-    """Turn what the system, a format's library and its codecs raise into `StackError`.
+    """Turn what the system, a format's library and its codecs raise into `FilmError`.
 
     Raises
     ------
-    StackError
+    FilmError
         In place of any of those.
     """
     silence = logging.Filter("smlm_pipeline")  # its own, lest one use lifts another's
@@ -58,7 +58,7 @@ def extra(path: Path, name: str) -> Iterator[None]:
 
     Raises
     ------
-    StackError
+    FilmError
         If the import in the ``with`` block fails.
     """
     try:

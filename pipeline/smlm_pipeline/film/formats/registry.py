@@ -22,7 +22,7 @@ def open_source(path: Path) -> Source:
 
     Raises
     ------
-    StackError or any error of the format's library
+    FilmError or any error of the format's library
         If there is no film, or it is damaged.
     """
     if path.is_dir():

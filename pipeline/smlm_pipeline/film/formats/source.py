@@ -75,7 +75,7 @@ class Source(AbstractContextManager["Source"], ABC):
 
         Raises
         ------
-        StackError or any error of the format's library
+        FilmError or any error of the format's library
             If the file is damaged there or was closed.
         """
 

@@ -63,7 +63,7 @@ def open_tiff(path: Path) -> TiffSource:
 
     Raises
     ------
-    StackError or any error of tifffile
+    FilmError or any error of tifffile
         If the file is cut short, or is not a film of grey frames.
     """
     with ExitStack() as on_error:

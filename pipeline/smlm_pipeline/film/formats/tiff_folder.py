@@ -57,7 +57,7 @@ def open_folder(folder: Path) -> Source:
 
     Raises
     ------
-    StackError or any error of tifffile
+    FilmError or any error of tifffile
         If there is none or more than one.
     """
     files = sorted(

@@ -26,7 +26,7 @@ def film(path: Path, tif: TiffFile) -> TiffPageSeries:
 
     Raises
     ------
-    StackError
+    FilmError
         If there is none or more than one, or some of it is missing.
     """
     # tifffile takes what is left of a list of pages that breaks off.

@@ -39,7 +39,7 @@ def open_zarr(path: Path) -> ZarrSource:
 
     Raises
     ------
-    StackError
+    FilmError
         If the package zarr is missing, or the folder holds no one image.
     """
     with extra(path, "zarr"):
