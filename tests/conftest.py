@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.dying_servers import kill
+from fakes.places import ROOT
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -28,7 +29,6 @@ from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_training.simulation.presets import preset_film
 
-ROOT = Path(__file__).parents[1]
 THUNDERSTORM = ROOT.parent / "shared" / "data" / "thunderstorm"
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes.places import ROOT
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
     line

@@ -25,6 +25,7 @@ import tritonclient.grpc as grpcclient
 from tritonclient.utils import InferenceServerException
 
 from fakes.command_line import invoke
+from fakes.places import ROOT
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines import triton_wheel
@@ -34,7 +35,6 @@ from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docker" / "server" / "recon-server"
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "server.json"
 SCRIPTS = Path(sys.executable).parent

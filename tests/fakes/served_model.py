@@ -21,18 +21,18 @@ from tritonclient.grpc import model_config_pb2
 
 from fakes import triton_python_backend as backend
 from fakes.cupy_on_host import from_dlpack
+from fakes.places import MODEL_REPOSITORY
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 CONFIGURATIONS = {
-    "normalize": REPOSITORY / "normalize" / "config.pbtxt",
-    "unet": REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
-    "summation": REPOSITORY / "summation" / "config.pbtxt",
-    "unet_fast": REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
-    "unet_map": REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
-    "summation_map": REPOSITORY / "summation_map" / "config.pbtxt",
+    "normalize": MODEL_REPOSITORY / "normalize" / "config.pbtxt",
+    "unet": MODEL_REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
+    "summation": MODEL_REPOSITORY / "summation" / "config.pbtxt",
+    "unet_fast": MODEL_REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
+    "unet_map": MODEL_REPOSITORY / "unet_map" / "configs" / "cpu.pbtxt",
+    "summation_map": MODEL_REPOSITORY / "summation_map" / "config.pbtxt",
 }
 """Of the Python models, as a server without a GPU reads them."""
 

@@ -16,11 +16,11 @@ import promql_parser
 import pytest
 from ruamel.yaml import YAML
 
+from fakes.places import ROOT
 from smlm_bench.gpu import containers
 from smlm_pipeline.engines.embedded import RESTRICTED
 from smlm_pipeline.serving import metrics
 
-ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 SCRIPTS = Path(sys.executable).parent
 DOCKERFILES = sorted(DOCKER.glob("*/Dockerfile"))

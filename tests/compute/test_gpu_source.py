@@ -1,7 +1,7 @@
 """NVIDIA's own compiler takes ``gpu.cu``, for every GPU that serves, without one here.
 
 NVRTC comes from a wheel and needs neither a GPU nor a driver. What the kernels compute is in
-``tests/parity/test_device_kernels.py``.
+``tests/compute/test_gpu.py``.
 """
 
 from __future__ import annotations

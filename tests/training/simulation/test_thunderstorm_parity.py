@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from fakes.places import SHARED_DATA
 from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.simulate import Emitters, expected_photons
 
-THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm"
+THUNDERSTORM = SHARED_DATA / "thunderstorm"
 
 OFFSET_ADU, ADU_PER_PHOTON, BACKGROUND_PHOTONS, PIXEL_NM = 100.0, 2.0, 20.0, 100.0
 """Of its README."""

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from fakes.places import MODEL_REPOSITORY
+
 pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
 pytest.importorskip(
     "tensorrt_rtx_libs", reason="TensorRT-RTX is not installed: pip install --group compiler"
@@ -44,7 +46,6 @@ from smlm_training.delivery.reference import precision_of
 
 pytestmark = pytest.mark.compiler
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
 GPU = rtx.ComputeCapability.SM86
 """What is compiled for: A10, A40, RTX 3080 and their like."""
@@ -134,13 +135,13 @@ def _halved(network: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
 def test_a_network_that_ships(name: str) -> None:
-    network = network_file(REPOSITORY, name).read_bytes()
+    network = network_file(MODEL_REPOSITORY, name).read_bytes()
     _check(network, _profiles(name), on_camera_grid=True)
 
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
 def test_a_network_that_ships_in_fp16(name: str) -> None:
-    network = network_file(REPOSITORY, name).read_bytes()
+    network = network_file(MODEL_REPOSITORY, name).read_bytes()
     if precision_of(network) == "fp16":
         pytest.skip("it ships in FP16: the test before is about it")
     _check(_halved(network), _profiles(name), on_camera_grid=True)
@@ -188,7 +189,7 @@ def test_the_plan_builder_itself_speaks_to_it() -> None:
     """The very calls that build a plan on a GPU, timing cache included; and what a load says."""
     module = SimpleNamespace(**{**vars(rtx), "__version__": "11.0"})
     compiler = TensorRT(module, cupy, gpu="none", compute_capability="8.6")
-    network = network_file(REPOSITORY, contract.UNET.name).read_bytes()
+    network = network_file(MODEL_REPOSITORY, contract.UNET.name).read_bytes()
     compiled = compiler.compile(network, _profiles("unet")[:1], CHOICES, b"")
     assert len(compiled.plan) > 100_000
     assert compiled.timing_cache

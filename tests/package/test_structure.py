@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from fakes.places import ROOT
+
 CLIENT = sorted((ROOT / "pipeline").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 MODELS = sorted((ROOT / "model_repository").rglob("*.py"))

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakes.places import SHARED_DATA
 from smlm_pipeline.errors import FilmError
 from smlm_training.simulation.positions import COLUMNS, PositionsTable, read_positions
 from smlm_training.simulation.simulate import Emitters
 
-THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm" / "positions.csv"
+THUNDERSTORM = SHARED_DATA / "thunderstorm" / "positions.csv"
 PIXEL_NM = 110.0
 
 real_table = pytest.mark.skipif(

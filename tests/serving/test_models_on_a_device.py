@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +19,7 @@ from fakes import cupy_on_host
 from fakes import triton_python_backend as backend
 from fakes.cupy_on_host import DeviceArray
 from fakes.films import spots_adu
+from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import ServedModel, Tensors, read_configuration
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw
@@ -33,7 +33,6 @@ from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.serving.device import VARIABLE
 from smlm_pipeline.serving.metrics import BYTES_TO_HOST, HOST_INPUTS
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 WINDOW = np.array([8, 0, 4, 20, 18], np.int32)
 
 
@@ -49,8 +48,8 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _served(name: str, *, device: int = 0) -> ServedModel:
-    configuration = read_configuration(REPOSITORY / name / "config.pbtxt")
-    return ServedModel(REPOSITORY / name, configuration, device=device)
+    configuration = read_configuration(MODEL_REPOSITORY / name / "config.pbtxt")
+    return ServedModel(MODEL_REPOSITORY / name, configuration, device=device)
 
 
 def _request() -> Request:
@@ -84,14 +83,14 @@ def _found(ensemble: str) -> tuple[str, NDArray[np.float32]]:
     _, network, _ = contract.STEPS[ensemble]
     request = _request()
     normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
-    file = network_file(REPOSITORY, network.name)
+    file = network_file(MODEL_REPOSITORY, network.name)
     return network.outputs[0].name, OnnxNetwork(file, intra_op_threads=1).detect(normalized)
 
 
 @pytest.mark.parametrize("ensemble", contract.STEPS)
 def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) -> None:
     first, network, last = contract.STEPS[ensemble]
-    request, file = _request(), network_file(REPOSITORY, network.name)
+    request, file = _request(), network_file(MODEL_REPOSITORY, network.name)
     (normalized,) = _served(first.name).execute(_inputs(request))
     read_by_network = _answer(normalized)[contract.NORMALIZED.name]
     assert isinstance(read_by_network, DeviceArray)

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
-from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, Tensors, configuration
+from fakes.served_model import CONFIGURATIONS, MODEL_REPOSITORY, ServedModel, Tensors, configuration
 from smlm_pipeline import contract
 from smlm_pipeline.compute import draw as drawing
-from smlm_pipeline.serving import steps
 from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.compute.normalize import normalize
@@ -29,14 +28,16 @@ from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.run import chunking
-from smlm_pipeline.serving import respond
+from smlm_pipeline.serving import respond, steps
 
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 
 
 @pytest.fixture(scope="module")
 def served() -> dict[str, ServedModel]:
-    return {name: ServedModel(REPOSITORY / name, configuration(name)) for name in CONFIGURATIONS}
+    return {
+        name: ServedModel(MODEL_REPOSITORY / name, configuration(name)) for name in CONFIGURATIONS
+    }
 
 
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
@@ -105,7 +106,7 @@ def test_normalize(served: dict[str, ServedModel]) -> None:
     ("name", "answer"), [("unet", "DETECTIONS"), ("unet_fast", "DETECTIONS"), ("unet_map", "MAP")]
 )
 def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None:
-    alone = OnnxNetwork(network_file(REPOSITORY, name), intra_op_threads=0)
+    alone = OnnxNetwork(network_file(MODEL_REPOSITORY, name), intra_op_threads=0)
     rng = np.random.default_rng(0)
     shapes = [(3, 2, 16, 20), (1, 2, 64, 64)]
     inputs = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
@@ -186,7 +187,7 @@ def test_chain_equals_the_local_engine_bit_for_bit(
 ) -> None:
     request = _request(shape, zoom=zoom)
     summed = _through_the_chain(served, network, request)
-    expected = LocalTransport(network_file(REPOSITORY, network)).sum_chunk(request)
+    expected = LocalTransport(network_file(MODEL_REPOSITORY, network)).sum_chunk(request)
     assert expected.image.any()
     np.testing.assert_array_equal(summed["IMAGE"], expected.image)
     assert summed["FRAME_COUNT"].tolist() == [expected.frame_count]
@@ -200,7 +201,7 @@ def test_a_planned_tile_goes_through_the_chain(
     window = np.array(chunk.tile.window(8), np.int32)
     request = dataclasses.replace(_request((2, 64, 64)), window=window)
     summed = _through_the_chain(served, network, request)
-    expected = LocalTransport(network_file(REPOSITORY, network)).sum_chunk(request).image
+    expected = LocalTransport(network_file(MODEL_REPOSITORY, network)).sum_chunk(request).image
     assert expected.any()
     np.testing.assert_array_equal(summed["IMAGE"], expected)
     assert expected.shape == image_shape(8, chunk.tile.y.core_size, chunk.tile.x.core_size)

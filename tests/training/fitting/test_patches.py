@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import tifffile
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fakes.places import SHARED_DATA
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.fitting.datasets import Batch
 from smlm_training.fitting.patches import batches, cut_pairs
@@ -20,7 +20,7 @@ from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.positions import Positions, read_positions
 from smlm_training.simulation.simulate import Emitters, expected_photons
 
-THUNDERSTORM = Path(__file__).parents[3] / "shared" / "data" / "thunderstorm"
+THUNDERSTORM = SHARED_DATA / "thunderstorm"
 
 FRAMES, HEIGHT, WIDTH, EMITTERS = 12, 30, 38, 40
 

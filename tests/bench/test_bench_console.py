@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fakes.places import ROOT
 from smlm_bench.console import FILE_COLUMNS, bench_console
 from smlm_bench.load.clients import Answer
 from smlm_bench.load.summary import summarise, summary_table
 
-COMPARISON = Path(__file__).parents[2] / "training" / "smlm_training" / "comparison"
+COMPARISON = ROOT / "training" / "smlm_bench"
 WIDE = "ONNX Runtime in this process, called directly, batches of 32"
 
 

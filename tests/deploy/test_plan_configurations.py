@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from fakes.places import MODEL_REPOSITORY
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.deploy.plans.profiles import ensemble_of, profiles
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
 
 each_network = pytest.mark.parametrize("name", contract.NETWORKS)
 
 
 def _configuration(name: str) -> Any:
-    text = (REPOSITORY / name / "config.pbtxt").read_text()
+    text = (MODEL_REPOSITORY / name / "config.pbtxt").read_text()
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.places import ROOT
+
 pytest.importorskip("hatchling", reason="hatchling is not installed: make .venv/dev")
 
 from smlm_pipeline import contract
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_plans_of_this_machine_stay_out(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes.served_model import CONFIGURATIONS, REPOSITORY, ServedModel, configuration
+from fakes.served_model import CONFIGURATIONS, MODEL_REPOSITORY, ServedModel, configuration
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import network_file
@@ -20,7 +20,7 @@ def test_another_contract_is_refused_at_the_start(name: str) -> None:
     other["parameters"][contract.CONTRACT_PARAMETER]["string_value"] = "99"
     words = f"the configuration of '{name}' states contract version 99"
     with pytest.raises(ContractError, match=words):
-        ServedModel(REPOSITORY / name, other)
+        ServedModel(MODEL_REPOSITORY / name, other)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -28,7 +28,7 @@ def test_no_contract_is_refused_at_the_start(name: str) -> None:
     other = configuration(name)
     del other["parameters"][contract.CONTRACT_PARAMETER]
     with pytest.raises(ContractError, match="states contract version None"):
-        ServedModel(REPOSITORY / name, other)
+        ServedModel(MODEL_REPOSITORY / name, other)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -37,12 +37,12 @@ def test_other_tensors_are_refused_at_the_start(name: str, side: str) -> None:
     other = configuration(name)
     other[side][0]["name"] = "PIXELS"
     with pytest.raises(ContractError, match=rf"the {side}s of '{name}' are \['PIXELS'"):
-        ServedModel(REPOSITORY / name, other)
+        ServedModel(MODEL_REPOSITORY / name, other)
 
 
 def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
     """Version 2 of the model beside version 1 has a file of its own."""
-    shutil.copytree(REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
+    shutil.copytree(MODEL_REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
     model = ServedModel(tmp_path / "unet", configuration("unet"), version="2")
     (found,) = model.execute({"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)})
     assert not isinstance(found, str), found
@@ -51,7 +51,7 @@ def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "other"), [("unet", "unet_map"), ("unet_map", "unet")])
 def test_the_other_network_is_refused_at_the_start(tmp_path: Path, name: str, other: str) -> None:
-    shutil.copytree(REPOSITORY / name, tmp_path / name)
-    shutil.copy(network_file(REPOSITORY, other), tmp_path / name / "1" / "model.onnx")
+    shutil.copytree(MODEL_REPOSITORY / name, tmp_path / name)
+    shutil.copy(network_file(MODEL_REPOSITORY, other), tmp_path / name / "1" / "model.onnx")
     with pytest.raises(ContractError, match=f"the network of '{name}' answers with .*; expected"):
         ServedModel(tmp_path / name, configuration(name))

@@ -12,19 +12,19 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import read_configuration
 from smlm_pipeline import contract
 from smlm_pipeline.contract import ModelSpec, TensorSpec
 from smlm_pipeline.model_repository import network_file
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = {model.name: model for model in contract.MODELS}
 NETWORKS = tuple(contract.NETWORKS)
-FILES = sorted(REPOSITORY.rglob("*.pbtxt"))
+FILES = sorted(MODEL_REPOSITORY.rglob("*.pbtxt"))
 NETWORK_BYTES_MAX = 5_000_000
 
 each_file = pytest.mark.parametrize(
-    "path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY))
+    "path", FILES, ids=lambda path: str(path.relative_to(MODEL_REPOSITORY))
 )
 
 
@@ -49,11 +49,11 @@ def _spec(path: Path) -> ModelSpec:
 
 
 def _cpu(network: str) -> Path:
-    return REPOSITORY / network / "configs" / "cpu.pbtxt"
+    return MODEL_REPOSITORY / network / "configs" / "cpu.pbtxt"
 
 
 def _steps(ensemble: str) -> list[Any]:
-    stated = _parsed(REPOSITORY / ensemble / "config.pbtxt")
+    stated = _parsed(MODEL_REPOSITORY / ensemble / "config.pbtxt")
     return list(stated.ensemble_scheduling.step)
 
 
@@ -65,9 +65,9 @@ def _with_batch_axis(spec: TensorSpec, model: ModelSpec) -> tuple[int, ...]:
 
 
 def test_the_repository_holds_the_models_of_the_contract() -> None:
-    folders = {path.name for path in REPOSITORY.iterdir() if path.is_dir()}
+    folders = {path.name for path in MODEL_REPOSITORY.iterdir() if path.is_dir()}
     assert folders == set(MODELS)
-    names = {str(path.relative_to(REPOSITORY)) for path in FILES}
+    names = {str(path.relative_to(MODEL_REPOSITORY)) for path in FILES}
     twice = {f"{name}/configs/cpu.pbtxt" for name in NETWORKS}
     assert names == {f"{name}/config.pbtxt" for name in MODELS} | twice
 
@@ -75,19 +75,19 @@ def test_the_repository_holds_the_models_of_the_contract() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_a_version(name: str) -> None:
     """Triton does not load a model without one, and an ensemble's holds no file."""
-    (version,) = (path for path in (REPOSITORY / name).iterdir() if path.name.isdigit())
+    (version,) = (path for path in (MODEL_REPOSITORY / name).iterdir() if path.name.isdigit())
     files = {path.name for path in version.iterdir()}
     assert ("model.py" in files) is (name not in contract.STEPS)
 
 
 def test_one_text_serves_every_network_on_a_cpu() -> None:
-    texts = {(REPOSITORY / name / "1" / "model.py").read_bytes() for name in NETWORKS}
+    texts = {(MODEL_REPOSITORY / name / "1" / "model.py").read_bytes() for name in NETWORKS}
     assert len(texts) == 1
 
 
 @each_file
 def test_configuration_is_the_contract(path: Path) -> None:
-    folder = path.relative_to(REPOSITORY).parts[0]
+    folder = path.relative_to(MODEL_REPOSITORY).parts[0]
     assert _spec(path) == MODELS[folder]
 
 
@@ -120,13 +120,13 @@ def test_configuration_as_the_models_get_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_looks_the_same_with_and_without_a_gpu(name: str) -> None:
-    assert _spec(_cpu(name)) == _spec(REPOSITORY / name / "config.pbtxt")
+    assert _spec(_cpu(name)) == _spec(MODEL_REPOSITORY / name / "config.pbtxt")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
     kinds = model_config_pb2.ModelInstanceGroup.Kind
-    gpu, cpu = _parsed(REPOSITORY / name / "config.pbtxt"), _parsed(_cpu(name))
+    gpu, cpu = _parsed(MODEL_REPOSITORY / name / "config.pbtxt"), _parsed(_cpu(name))
     assert (gpu.platform, gpu.backend) == ("tensorrt_plan", "")
     assert [kinds.Name(group.kind) for group in gpu.instance_group] == ["KIND_GPU"]
     assert (cpu.platform, cpu.backend) == ("", "python")
@@ -140,7 +140,7 @@ def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
 def test_steps_around_a_network_compute_where_their_input_lies(name: str) -> None:
     """On a GPU and without one from the same file: an instance a GPU, else one on the CPU."""
     kinds = model_config_pb2.ModelInstanceGroup.Kind
-    found = _parsed(REPOSITORY / name / "config.pbtxt")
+    found = _parsed(MODEL_REPOSITORY / name / "config.pbtxt")
     assert [kinds.Name(group.kind) for group in found.instance_group] == ["KIND_AUTO"]
     assert found.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
 
@@ -156,7 +156,7 @@ def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> No
 @pytest.mark.parametrize("ensemble", contract.STEPS)
 def test_the_queue_is_bounded_at_the_first_step(ensemble: str) -> None:
     """A refusal later would come after work was done."""
-    first = _parsed(REPOSITORY / _steps(ensemble)[0].model_name / "config.pbtxt")
+    first = _parsed(MODEL_REPOSITORY / _steps(ensemble)[0].model_name / "config.pbtxt")
     assert first.dynamic_batching.default_queue_policy.max_queue_size > 0
 
 
@@ -207,7 +207,7 @@ each_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 def _network(name: str) -> onnx.ModelProto:
-    return onnx.load(network_file(REPOSITORY, name))
+    return onnx.load(network_file(MODEL_REPOSITORY, name))
 
 
 def _axes(tensor: onnx.ValueInfoProto) -> tuple[int | str, ...]:
@@ -240,14 +240,14 @@ def test_network_leaves_frames_and_size_open(name: str) -> None:
 def test_network_is_whole_and_small(name: str) -> None:
     network = _network(name)
     onnx.checker.check_model(network, full_check=True)
-    assert network_file(REPOSITORY, name).stat().st_size < NETWORK_BYTES_MAX
+    assert network_file(MODEL_REPOSITORY, name).stat().st_size < NETWORK_BYTES_MAX
     external = [each.name for each in network.graph.initializer if each.external_data]
     assert external == []
 
 
 @each_network
 def test_card_is_about_this_network(name: str) -> None:
-    file = network_file(REPOSITORY, name)
+    file = network_file(MODEL_REPOSITORY, name)
     card = file.with_name("model.json")
     if not card.exists():
         pytest.skip("no model.json beside model.onnx: the network has not been published yet")
