@@ -1,7 +1,7 @@
 """TensorRT is called as it wants to be, as far as a strict stand-in can tell; see ``fakes``.
 
-What only a GPU can tell is in ``tests/deploy/test_plan_on_a_gpu.py``; what NVIDIA's own compiler tells without one
-is in ``test_tensorrt_rtx.py``.
+What only a GPU can tell is in ``test_plan_on_a_gpu.py``; what NVIDIA's own compiler tells
+without one is in ``test_tensorrt_rtx.py``.
 """
 
 from __future__ import annotations

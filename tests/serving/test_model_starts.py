@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes.served_model import CONFIGURATIONS, MODEL_REPOSITORY, ServedModel, configuration
+from fakes.places import MODEL_REPOSITORY
+from fakes.served_model import CONFIGURATIONS, ServedModel, configuration
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import network_file

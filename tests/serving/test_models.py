@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
-from fakes.served_model import CONFIGURATIONS, MODEL_REPOSITORY, ServedModel, Tensors, configuration
+from fakes.places import MODEL_REPOSITORY
+from fakes.served_model import CONFIGURATIONS, ServedModel, Tensors, configuration
 from smlm_pipeline import contract
 from smlm_pipeline.compute import draw as drawing
 from smlm_pipeline.compute.draw import draw, sum_map
