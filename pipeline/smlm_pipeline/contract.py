@@ -117,46 +117,106 @@ NORMALIZE = ModelSpec(
     "normalize", 0, (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN), (_explicit(NORMALIZED),)
 )
 UNET = ModelSpec("unet", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
-SUMMATION = ModelSpec("summation", 0, (_explicit(DETECTIONS), WINDOW), (IMAGE, FRAME_COUNT))
 UNET_FAST = ModelSpec("unet_fast", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
 UNET_MAP = ModelSpec("unet_map", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (MAP,))
+SUMMATION = ModelSpec("summation", 0, (_explicit(DETECTIONS), WINDOW), (IMAGE, FRAME_COUNT))
 SUMMATION_MAP = ModelSpec("summation_map", 0, (_explicit(MAP), WINDOW), (IMAGE, FRAME_COUNT))
 
 
-def _ensemble(name: str) -> ModelSpec:
-    """All ensembles look the same from outside."""
-    inputs = (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN, WINDOW)
-    return ModelSpec(name, 0, inputs, (IMAGE, FRAME_COUNT))
+@dataclass(frozen=True)
+class Answer:
+    """The kind of a network's answer to a frame, and the model that sums it.
+
+    ``zoom`` is the number of the answer's pixels along the edge of a camera pixel. A map has a
+    fixed zoom and is summed as it is; detections are drawn at any zoom.
+    """
+
+    tensor: TensorSpec
+    summation: ModelSpec
+    zoom: int
+    makes_maps: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the answer's tensor."""
+        return self.tensor.name
+
+    @property
+    def channels(self) -> int:
+        """Channels of the answer's tensor."""
+        return self.tensor.dims[0]
 
 
-RECONSTRUCTION = _ensemble("reconstruction")
-"""The image drawn from detections, at any zoom: what is asked by default."""
+DETECTION_ANSWER = Answer(DETECTIONS, SUMMATION, zoom=1, makes_maps=False)
+MAP_ANSWER = Answer(MAP, SUMMATION_MAP, zoom=MAP_ZOOM, makes_maps=True)
+ANSWERS = (DETECTION_ANSWER, MAP_ANSWER)
 
-RECONSTRUCTION_FAST = _ensemble("reconstruction_fast")
-"""The same drawn from a smaller network's detections: a third of the time, a larger error."""
 
-RECONSTRUCTION_MAP = _ensemble("reconstruction_map")
+@dataclass(frozen=True)
+class Ensemble:
+    """What a client asks for: a network between ``normalize`` and the summation of its answer."""
+
+    name: str
+    network: ModelSpec
+
+    @property
+    def answer(self) -> Answer:
+        """The kind of the network's answer."""
+        return answer_of(self.network)
+
+    @property
+    def steps(self) -> tuple[ModelSpec, ModelSpec, ModelSpec]:
+        """The models in the order of the data path."""
+        return (NORMALIZE, self.network, self.answer.summation)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The ensemble as a model: all ensembles look the same from outside."""
+        inputs = (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN, WINDOW)
+        return ModelSpec(self.name, 0, inputs, (IMAGE, FRAME_COUNT))
+
+    @property
+    def fixed_zoom(self) -> int | None:
+        """The only zoom that can be asked for; None where any can."""
+        return self.answer.zoom if self.answer.makes_maps else None
+
+
+RECONSTRUCTION = Ensemble("reconstruction", UNET)
+"""The image drawn from detections, at any zoom: the default."""
+
+RECONSTRUCTION_FAST = Ensemble("reconstruction_fast", UNET_FAST)
+"""The same from a smaller network's detections: a third of the time, a larger error."""
+
+RECONSTRUCTION_MAP = Ensemble("reconstruction_map", UNET_MAP)
 """The plain sum of the maps of a network that answers with the fine image itself."""
 
-STEPS = {
-    RECONSTRUCTION.name: (NORMALIZE, UNET, SUMMATION),
-    RECONSTRUCTION_FAST.name: (NORMALIZE, UNET_FAST, SUMMATION),
-    RECONSTRUCTION_MAP.name: (NORMALIZE, UNET_MAP, SUMMATION_MAP),
-}
-"""The models of each ensemble, in the order of the data path; the second is the network."""
+ENSEMBLES = {each.name: each for each in (RECONSTRUCTION, RECONSTRUCTION_FAST, RECONSTRUCTION_MAP)}
+"""The ensembles of the repository, by name."""
 
-NETWORKS = {network.name: network for _, network, _ in STEPS.values()}
+NETWORKS = {each.network.name: each.network for each in ENSEMBLES.values()}
 """The models that are networks, by name."""
 
-
-def networks_that_answer(answer: TensorSpec) -> dict[str, ModelSpec]:
-    """Those of ``NETWORKS`` whose answer this is; the one to take by default comes first."""
-    return {name: spec for name, spec in NETWORKS.items() if spec.outputs == (answer,)}
-
-
-MODELS = (
-    *(NORMALIZE, UNET, SUMMATION, RECONSTRUCTION),
-    *(UNET_FAST, RECONSTRUCTION_FAST),
-    *(UNET_MAP, SUMMATION_MAP, RECONSTRUCTION_MAP),
+MODELS = tuple(
+    dict.fromkeys(model for each in ENSEMBLES.values() for model in (*each.steps, each.spec))
 )
-"""The models of the repository."""
+"""All models of the repository, each once."""
+
+
+def answer_of(network: ModelSpec) -> Answer:
+    """The kind of a network's answer."""
+    return next(each for each in ANSWERS if network.outputs == (each.tensor,))
+
+
+def answer_with(*, channels: int) -> Answer:
+    """The kind of an answer that has so many channels."""
+    return next(each for each in ANSWERS if each.channels == channels)
+
+
+def ensemble_of(network: str) -> Ensemble:
+    """The ensemble that a network of ``NETWORKS`` is a step of."""
+    return next(each for each in ENSEMBLES.values() if each.network.name == network)
+
+
+def networks_that_answer(answer: Answer) -> dict[str, ModelSpec]:
+    """Those of ``NETWORKS`` with such an answer; the default comes first."""
+    return {name: spec for name, spec in NETWORKS.items() if answer_of(spec) == answer}

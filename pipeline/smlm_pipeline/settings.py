@@ -73,9 +73,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
-        if self.answers_map and self.zoom != contract.MAP_ZOOM:
+        if self.fixed_zoom not in (None, self.zoom):
             raise SettingError(
-                f"zoom is {self.zoom}; expected {contract.MAP_ZOOM}, the zoom of {self.model}: "
+                f"zoom is {self.zoom}; expected {self.fixed_zoom}, the zoom of {self.model}: "
                 f"leave out --zoom, or take --model {contract.RECONSTRUCTION.name}"
             )
         if self.chunk_frames is not None:
@@ -99,9 +99,16 @@ class Settings:
             )
 
     @property
-    def answers_map(self) -> bool:
+    def makes_maps(self) -> bool:
         """Whether the model's network answers with the fine map itself."""
-        return self.model == contract.RECONSTRUCTION_MAP.name
+        ensemble = contract.ENSEMBLES.get(self.model)  # a server elsewhere may have others
+        return ensemble is not None and ensemble.answer.makes_maps
+
+    @property
+    def fixed_zoom(self) -> int | None:
+        """The only zoom that the model makes; None where it makes any."""
+        ensemble = contract.ENSEMBLES.get(self.model)
+        return ensemble.fixed_zoom if ensemble is not None else None
 
 
 def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
@@ -115,7 +122,7 @@ def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
     tile_pixels = min(height_px, settings.tile_px) * min(width_px, settings.tile_px)
     pixels, frames_most = (
         (MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST)
-        if settings.answers_map
+        if settings.makes_maps
         else (CHUNK_PIXELS, CHUNK_FRAMES_MOST)
     )
     return max(min(pixels // tile_pixels, frames_most), 1)

@@ -113,7 +113,7 @@ def test_a_server_with_one_of_the_ensembles() -> None:
     with FakeTriton(ComputingTransport(), models=drawing) as server:
         asked = {
             model: invoke("status", "--server", server.address, "--model", model, "--json")
-            for model in contract.STEPS
+            for model in contract.ENSEMBLES
         }
         by_default = invoke("status", "--server", server.address)
     assert {model: each.exit_code for model, each in asked.items()} == {

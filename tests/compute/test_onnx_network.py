@@ -66,7 +66,7 @@ def test_a_map_network_answers_with_maps(
     monkeypatch.setattr(onnx_network, "RUN_PIXELS", 2 * 16 * 20)
     path = network_file(model_repository, contract.UNET_MAP.name)
     served = OnnxNetwork(path, intra_op_threads=1)
-    assert served.answer == contract.MAP
+    assert served.answer == contract.MAP_ANSWER
     normalized = _normalized(count, 16, 20)
     found = served.detect(normalized)
     assert found.dtype == np.float32
@@ -75,7 +75,7 @@ def test_a_map_network_answers_with_maps(
 
 
 def test_a_network_says_what_it_answers(path: Path) -> None:
-    assert OnnxNetwork(path, intra_op_threads=1).answer == contract.DETECTIONS
+    assert OnnxNetwork(path, intra_op_threads=1).answer == contract.DETECTION_ANSWER
 
 
 def _identity(path: Path, tensor: tuple[str, int], answer: str) -> Path:

@@ -81,8 +81,8 @@ def test_a_map_network_has_a_zoom_of_its_own() -> None:
 
 def test_each_network_has_a_queue_of_its_own() -> None:
     """So all may be full at once; ``normalize`` has one region, whoever is asked."""
-    needs = [_sizes(name, frames=None) for name in contract.STEPS]
-    found = sizes(list(contract.STEPS), tile_px=512, frames=None, zoom=8, in_flight=64)
+    needs = [_sizes(name, frames=None) for name in contract.ENSEMBLES]
+    found = sizes(list(contract.ENSEMBLES), tile_px=512, frames=None, zoom=8, in_flight=64)
     rounding = len(needs) * MIB
     for pool in ("cuda_pool_bytes", "pinned_pool_bytes"):
         together = sum(need.as_dict()[pool] for need in needs)
@@ -91,9 +91,9 @@ def test_each_network_has_a_queue_of_its_own() -> None:
     assert found.shm_total_bytes >= 2 * len(contract.NETWORKS) * found.shm_default_bytes
 
 
-@pytest.mark.parametrize("name", contract.STEPS)
+@pytest.mark.parametrize("name", contract.ENSEMBLES)
 def test_what_the_queue_lets_in_has_room_however_few_are_expected(name: str) -> None:
-    network = contract.STEPS[name][1]
+    network = contract.ENSEMBLES[name].network
     found = _sizes(name, frames=1, in_flight=1)
     answer = 4 * network.outputs[0].dims[0] * (64 if contract.MAP in network.outputs else 1)
     one = 512**2 * (4 * contract.NORMALIZED.dims[0] + answer)

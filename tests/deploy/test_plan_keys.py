@@ -64,7 +64,7 @@ each_network = pytest.mark.parametrize("name", contract.NETWORKS)
 
 
 def test_every_network_of_the_contract_is_one() -> None:
-    assert set(contract.NETWORKS) == {steps[1].name for steps in contract.STEPS.values()}
+    assert set(contract.NETWORKS) == {each.network.name for each in contract.ENSEMBLES.values()}
 
 
 @each_network

@@ -160,7 +160,7 @@ def test_every_network_that_can_be_trained(tmp_path: Path) -> None:
     frames = np.random.default_rng(1).normal(0, 1, (1, 2, 8, 12)).astype(np.float32)
     for name, build in NETWORKS.items():
         network = export(build(), tmp_path / f"{name}.onnx", frames).path.read_bytes()
-        model = contract.UNET_MAP if kind_of(name).answers == "map" else contract.UNET
+        model = contract.UNET_MAP if kind_of(name).answer.makes_maps else contract.UNET
         asked = _profiles(model.name)[: 1 if name in FINE else None]
         for content in (network, _halved(network)):
             _check(content, asked, on_camera_grid=name not in FINE)

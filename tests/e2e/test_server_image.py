@@ -154,7 +154,7 @@ def test_only_what_is_asked_for_is_served(image: Image) -> None:
     _canary(image)
     client = grpcclient.InferenceServerClient(image.address)
     served = {model.name for model in contract.MODELS if client.is_model_ready(model.name)}
-    steps = {step.name for step in contract.STEPS[contract.RECONSTRUCTION.name]}
+    steps = {step.name for step in contract.ENSEMBLES[contract.RECONSTRUCTION.name].steps}
     assert served == {contract.RECONSTRUCTION.name, *steps}
     assert {path.name for path in (image.run / "models").iterdir()} == served
 
@@ -240,7 +240,7 @@ def test_every_ensemble_that_is_asked_for_is_copied(tmp_path: Path) -> None:
     both = f"{contract.RECONSTRUCTION.name} {contract.RECONSTRUCTION_MAP.name}"
     _flags(_start(tmp_path, RECON_DEVICE="cpu", RECON_ENSEMBLES=both))
     copied = {path.name for path in (tmp_path / "run" / "models").iterdir()}
-    steps = {step.name for name in both.split() for step in contract.STEPS[name]}
+    steps = {step.name for name in both.split() for step in contract.ENSEMBLES[name].steps}
     assert copied == {*steps, *both.split()}
 
 

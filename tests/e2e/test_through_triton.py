@@ -147,7 +147,7 @@ def test_metrics_show_that_the_frames_went_through_unet(
 
 @pytest.mark.parametrize(
     ("model", "network"),
-    [(model, network.name) for model, (_, network, _) in contract.STEPS.items()],
+    [(each.name, each.network.name) for each in contract.ENSEMBLES.values()],
 )
 def test_concurrent_requests_share_executions_of_the_network(
     triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str

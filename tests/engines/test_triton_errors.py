@@ -178,12 +178,12 @@ def test_a_server_without_the_model() -> None:
     assert not status.fits
 
 
-@pytest.mark.parametrize("asked", contract.STEPS)
+@pytest.mark.parametrize("asked", contract.ENSEMBLES)
 def test_only_what_is_asked_has_to_be_there(asked: str) -> None:
     """A server with one of both ensembles is of full use to those who ask for it."""
-    models = (*(step.name for step in contract.STEPS[asked]), asked)
+    models = (*(step.name for step in contract.ENSEMBLES[asked].steps), asked)
     with FakeTriton(ComputingTransport(), models=models) as server:
-        for model in contract.STEPS:
+        for model in contract.ENSEMBLES:
             with TritonTransport(server.address, model=model) as transport:
                 status = transport.status()
             assert status.fits is (model == asked)

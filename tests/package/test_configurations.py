@@ -77,7 +77,7 @@ def test_every_model_has_a_version(name: str) -> None:
     """Triton does not load a model without one, and an ensemble's holds no file."""
     (version,) = (path for path in (MODEL_REPOSITORY / name).iterdir() if path.name.isdigit())
     files = {path.name for path in version.iterdir()}
-    assert ("model.py" in files) is (name not in contract.STEPS)
+    assert ("model.py" in files) is (name not in contract.ENSEMBLES)
 
 
 def test_one_text_serves_every_network_on_a_cpu() -> None:
@@ -135,7 +135,7 @@ def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({steps[end].name for steps in contract.STEPS.values() for end in (0, 2)})
+    "name", sorted({each.steps[end].name for each in contract.ENSEMBLES.values() for end in (0, 2)})
 )
 def test_steps_around_a_network_compute_where_their_input_lies(name: str) -> None:
     """On a GPU and without one from the same file: an instance a GPU, else one on the CPU."""
@@ -153,7 +153,7 @@ def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> No
     assert found.HasField("dynamic_batching") is asked
 
 
-@pytest.mark.parametrize("ensemble", contract.STEPS)
+@pytest.mark.parametrize("ensemble", contract.ENSEMBLES)
 def test_the_queue_is_bounded_at_the_first_step(ensemble: str) -> None:
     """A refusal later would come after work was done."""
     first = _parsed(MODEL_REPOSITORY / _steps(ensemble)[0].model_name / "config.pbtxt")
@@ -162,13 +162,15 @@ def test_the_queue_is_bounded_at_the_first_step(ensemble: str) -> None:
 
 # --- the ensembles --------------------------------------------------------------------------
 
-each_ensemble = pytest.mark.parametrize("name", contract.STEPS)
+each_ensemble = pytest.mark.parametrize("name", contract.ENSEMBLES)
 
 
 @each_ensemble
 def test_steps_follow_the_data_path(name: str) -> None:
     steps = _steps(name)
-    assert [step.model_name for step in steps] == [model.name for model in contract.STEPS[name]]
+    assert [step.model_name for step in steps] == [
+        model.name for model in contract.ENSEMBLES[name].steps
+    ]
     assert {step.model_version for step in steps} == {-1}
 
 

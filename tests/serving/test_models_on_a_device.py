@@ -80,16 +80,16 @@ def _counted(name: str, model: str) -> float:
 
 def _found(ensemble: str) -> tuple[str, NDArray[np.float32]]:
     """What the network of an ensemble answers to the request, and how that is called."""
-    _, network, _ = contract.STEPS[ensemble]
+    network = contract.ENSEMBLES[ensemble].network
     request = _request()
     normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
     file = network_file(MODEL_REPOSITORY, network.name)
     return network.outputs[0].name, OnnxNetwork(file, intra_op_threads=1).detect(normalized)
 
 
-@pytest.mark.parametrize("ensemble", contract.STEPS)
+@pytest.mark.parametrize("ensemble", contract.ENSEMBLES)
 def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) -> None:
-    first, network, last = contract.STEPS[ensemble]
+    first, network, last = contract.ENSEMBLES[ensemble].steps
     request, file = _request(), network_file(MODEL_REPOSITORY, network.name)
     (normalized,) = _served(first.name).execute(_inputs(request))
     read_by_network = _answer(normalized)[contract.NORMALIZED.name]
@@ -109,9 +109,9 @@ def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) 
     assert _counted(HOST_INPUTS, last.name) == 0
 
 
-@pytest.mark.parametrize("ensemble", contract.STEPS)
+@pytest.mark.parametrize("ensemble", contract.ENSEMBLES)
 def test_detections_in_host_memory_are_an_error_and_a_metric(on_gpu: None, ensemble: str) -> None:
-    last = contract.STEPS[ensemble][-1]
+    last = contract.ENSEMBLES[ensemble].steps[-1]
     name, found = _found(ensemble)
     summation = _served(last.name)
     on_device = {name: cupy_on_host.asarray(found), "WINDOW": WINDOW}

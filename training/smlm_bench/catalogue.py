@@ -13,6 +13,7 @@ from smlm_bench.baselines.falcon.method import Falcon
 from smlm_bench.baselines.single_emitter import Blank, SingleEmitter, Widefield
 from smlm_bench.console import load_tensorflow_quietly
 from smlm_bench.method import CLASSICAL_NAMES, NETWORKS, RUNTIMES, FilmFacts, Method
+from smlm_pipeline import contract
 from smlm_pipeline.errors import ReconError, ServerError, SettingError
 
 CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
@@ -25,7 +26,7 @@ CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
 """Those of ``CLASSICAL_NAMES``."""
 
 
-_KERAS_BATCH = {"map": 4, "detections": 32}
+_KERAS_BATCH = {contract.MAP_ANSWER: 4, contract.DETECTION_ANSWER: 32}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _keras(network: str, facts: FilmFacts, sources: Sources) -> Method:
 
     source = files.find_network(network, sources.networks)
     model = keras_model(network, source)
-    method = KerasNetwork(model, facts, batch=_KERAS_BATCH[kind_of(network).answers])
+    method = KerasNetwork(model, facts, batch=_KERAS_BATCH[kind_of(network).answer])
     method.parameters |= {
         "sha256": files.fingerprint(source),
         "tensorflow": tf.__version__,

@@ -221,7 +221,7 @@ def serve(
 
         repository = find_model_repository(model_repository)
         with EmbeddedServer(repository, grpc_port=port, log_file=log) as server:
-            served = [name for name in contract.STEPS if (repository / name).exists()]
+            served = [name for name in contract.ENSEMBLES if (repository / name).exists()]
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             typer.echo(f"metrics at {server.metrics_url}")
             typer.echo(f"use it: recon-client submit stack.tif --server {server.address}")

@@ -128,7 +128,7 @@ def sizes(
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
     with door():
         need = memory_pools.sizes(
-            model or list(contract.STEPS),
+            model or list(contract.ENSEMBLES),
             tile_px=tile_px,
             frames=frames,
             zoom=zoom,

@@ -16,6 +16,13 @@ NOT_DETECTIONS = (
 """What a network hears whose ``DETECTIONS`` cannot be drawn."""
 
 
+def sum_answers(
+    answers: NDArray[np.float32], window: NDArray[np.int32], kind: contract.Answer
+) -> NDArray[np.int32]:
+    """Sum a network's answers to N frames over a tile's core: `sum_map` or `draw`."""
+    return sum_map(answers, window) if kind.makes_maps else draw(answers, window)
+
+
 def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
     """Draw the detections of a tile's core on the fine grid and sum the frames.
 

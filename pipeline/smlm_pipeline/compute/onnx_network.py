@@ -24,7 +24,7 @@ class OnnxNetwork:
     a frame wait for each other in every layer, and all of them for one that another program
     holds up. What is left over at the end runs in all threads.
 
-    ``answer`` is what it answers with: ``contract.DETECTIONS`` or ``contract.MAP``.
+    ``answer`` is the kind of its answer, one of ``contract.ANSWERS``.
 
     Parameters
     ----------
@@ -62,8 +62,7 @@ class OnnxNetwork:
             Channels of ``contract.DETECTION_CHANNELS``, or emitters per fine pixel.
         """
         count, _, height, width = normalized.shape
-        zoom = contract.MAP_ZOOM if self.answer == contract.MAP else 1
-        channels = self.answer.dims[0]
+        zoom, channels = self.answer.zoom, self.answer.channels
         found = np.empty((count, channels, height * zoom, width * zoom), np.float32)
 
         def run(session: onnxruntime.InferenceSession, part: slice) -> None:
@@ -94,12 +93,12 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _answer(session: onnxruntime.InferenceSession) -> contract.TensorSpec:
+def _answer(session: onnxruntime.InferenceSession) -> contract.Answer:
     """What the network answers with, if the names and channels of its tensors fit."""
     tensors = (*session.get_inputs(), *session.get_outputs())
     found = [(tensor.name, tensor.shape[1]) for tensor in tensors]
-    for answer in (contract.DETECTIONS, contract.MAP):
-        if found == [(spec.name, spec.dims[0]) for spec in (contract.NORMALIZED, answer)]:
+    for answer in contract.ANSWERS:
+        if found == [(spec.name, spec.dims[0]) for spec in (contract.NORMALIZED, answer.tensor)]:
             return answer
     told = ", ".join(f"{name} of {channels} channels" for name, channels in found)
     raise ContractError(

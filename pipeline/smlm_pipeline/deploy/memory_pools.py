@@ -96,7 +96,7 @@ def sizes(
     Parameters
     ----------
     models : sequence of str
-        Some of ``contract.STEPS``, at least one.
+        Some of ``contract.ENSEMBLES``, at least one.
     tile_px : int
         Edge of the largest tile, in camera pixels.
     frames : int, optional
@@ -145,7 +145,7 @@ def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 def queued(network: contract.ModelSpec) -> int:
     """How many requests wait for a network at most; its configuration says the same."""
-    return QUEUED_MAPS if contract.MAP in network.outputs else QUEUED
+    return QUEUED_MAPS if contract.answer_of(network).makes_maps else QUEUED
 
 
 def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:
@@ -182,11 +182,11 @@ class _Need:
 
 
 def _need(model: str, tile_px: int, frames: int | None, zoom: int, in_flight: int) -> _Need:
-    if model not in contract.STEPS:
-        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.STEPS)}")
-    steps = contract.STEPS[model]
-    network = steps[1]
-    zoom = contract.MAP_ZOOM if contract.MAP in network.outputs else zoom
+    if model not in contract.ENSEMBLES:
+        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.ENSEMBLES)}")
+    ensemble = contract.ENSEMBLES[model]
+    network, steps = ensemble.network, ensemble.steps
+    zoom = ensemble.fixed_zoom or zoom
     settings = Settings(model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom)
     pixels = _request_pixels(settings)
     tensors = _tensors_bytes(pixels, tile_px, zoom)

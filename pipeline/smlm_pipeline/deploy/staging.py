@@ -24,7 +24,7 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
     folder : Path
         Where they go; what an earlier start left there is removed.
     ensembles : list of str
-        Names of ``contract.STEPS``.
+        Names of ``contract.ENSEMBLES``.
 
     Raises
     ------
@@ -48,13 +48,13 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
 
 def _wanted(model_repository: Path, ensembles: list[str]) -> list[str]:
     """Names of ensembles and their steps, all of which the repository has."""
-    unknown = [name for name in ensembles if name not in contract.STEPS]
+    unknown = [name for name in ensembles if name not in contract.ENSEMBLES]
     if unknown or not ensembles:
         raise SettingError(
             f"RECON_ENSEMBLES names {', '.join(unknown) or 'nothing'}; expected some of "
-            f"{', '.join(contract.STEPS)}"
+            f"{', '.join(contract.ENSEMBLES)}"
         )
-    steps = (step.name for name in ensembles for step in contract.STEPS[name])
+    steps = (step.name for name in ensembles for step in contract.ENSEMBLES[name].steps)
     names = list(dict.fromkeys([*steps, *ensembles]))
     missing = [name for name in names if not (model_repository / name).is_dir()]
     if missing:
@@ -68,6 +68,6 @@ def _wanted(model_repository: Path, ensembles: list[str]) -> list[str]:
 def copy_of_ensemble(ensemble: str, folder: Path) -> Path:
     """Copy an ensemble and its steps into a new ``model_repository`` in ``folder``."""
     repository, copied = find_model_repository(), folder / "model_repository"
-    for name in (ensemble, *(step.name for step in contract.STEPS[ensemble])):
+    for name in (ensemble, *(step.name for step in contract.ENSEMBLES[ensemble].steps)):
         shutil.copytree(repository / name, copied / name)
     return copied

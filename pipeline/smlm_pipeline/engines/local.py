@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from smlm_pipeline import contract
-from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.transport import PartialSum, Request
@@ -35,6 +34,5 @@ class LocalTransport:
         normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         with self._running:
             found = self.network.detect(normalized)
-        summed = sum_map if self.network.answer == contract.MAP else draw
-        image = summed(found, request.window)
+        image = sum_answers(found, request.window, self.network.answer)
         return PartialSum(image, len(request.frames_adu))

@@ -62,12 +62,14 @@ def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
     SettingError
         If there is no such model or no network for it, or ONNX Runtime is not installed.
     """
-    if model not in contract.STEPS:
+    if model not in contract.ENSEMBLES:
         raise SettingError(
-            f"--engine local has no model {model!r}; expected one of {', '.join(contract.STEPS)}"
+            f"--engine local has no model {model!r}; expected one of "
+            f"{', '.join(contract.ENSEMBLES)}"
         )
-    _, network, _ = contract.STEPS[model]
-    file = network_file(find_model_repository(model_repository), network.name)
+    file = network_file(
+        find_model_repository(model_repository), contract.ENSEMBLES[model].network.name
+    )
     try:
         from smlm_pipeline.engines.local import LocalTransport
     except ModuleNotFoundError as error:
@@ -145,8 +147,8 @@ def embedded_engine(
         EmbeddedServer(repository) as server,
         server_engine(server.address, model, timeout_s=timeout_s) as engine,
     ):
-        if model in contract.STEPS:
-            file = network_file(repository, contract.STEPS[model][1].name)
+        if model in contract.ENSEMBLES:
+            file = network_file(repository, contract.ENSEMBLES[model].network.name)
             engine = replace(engine, network_sha256=_sha256(file))
         yield engine
 

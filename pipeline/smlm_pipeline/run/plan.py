@@ -99,7 +99,7 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
     """Refuse what no message or no memory would hold."""
     y, x = chunk.tile.y, chunk.tile.x
     values = chunk.frame_count * y.read_size * x.read_size * contract.MAP_ZOOM**2
-    if settings.answers_map and 4 * values >= BYTES_MAX:
+    if settings.makes_maps and 4 * values >= BYTES_MAX:
         raise SettingError(
             f"{settings.model} makes maps of {4 * values / 2**30:.1f} GiB of one request; expected "
             "less than 2 GiB: choose a smaller --chunk-frames or --tile-px"

@@ -95,7 +95,7 @@ def _axes(tensor: Any) -> list[str | int]:
 
 def test_report_of_the_export(exported: _Exported) -> None:
     done = exported.done
-    assert done.answer == (contract.MAP if _is_map(exported.name) else contract.DETECTIONS)
+    assert done.answer == (contract.MAP_ANSWER if _is_map(exported.name) else contract.DETECTION_ANSWER)
     assert done.parameters == exported.model.count_params()
     assert done.size_bytes == done.path.stat().st_size
     assert (done.size_bytes < 5_000_000) == (exported.name != "deep-storm")
@@ -105,7 +105,7 @@ def test_report_of_the_export(exported: _Exported) -> None:
 
 
 def _is_map(name: str) -> bool:
-    return kind_of(name).answers == "map"
+    return kind_of(name).answer.makes_maps
 
 
 def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:

@@ -18,13 +18,13 @@ import tensorflow as tf
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 from smlm_training.fitting.map_losses import map_loss
-from smlm_training.networks import MAP_NETWORKS, NETWORKS, Kind, kind_of
+from smlm_training.networks import NETWORKS, Kind, kind_of
 from smlm_training.networks.fine_map import MAP_SCALE, Density
 from smlm_training.networks.resampling import SubPixels
 
 pytestmark = pytest.mark.training
 
-NAMES = sorted(MAP_NETWORKS)
+NAMES = sorted(name for name in NETWORKS if kind_of(name).answer.makes_maps)
 
 each_network = pytest.mark.parametrize("name", NAMES)
 
@@ -253,11 +253,11 @@ def test_sub_pixels_know_open_axes() -> None:
 
 @each_network
 def test_kind_of_a_map_network(name: str) -> None:
-    assert kind_of(name) == Kind("map", 8, MULTIPLE_PX[name])
+    assert kind_of(name) == Kind(contract.MAP_ANSWER, MULTIPLE_PX[name])
 
 
 def test_kind_of_the_unet() -> None:
-    assert kind_of("unet") == Kind("detections", 1, contract.SIZE_MULTIPLE_PX)
+    assert kind_of("unet") == Kind(contract.DETECTION_ANSWER, contract.SIZE_MULTIPLE_PX)
 
 
 def test_unknown_network_is_refused() -> None:

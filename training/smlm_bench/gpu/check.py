@@ -35,7 +35,7 @@ from smlm_training.scoring.evaluate import nmse_percent
 from smlm_training.simulation.presets import preset_film
 
 CHECKOUT = Path(__file__).parents[3]
-ENSEMBLES = tuple(contract.STEPS)
+ENSEMBLES = tuple(contract.ENSEMBLES)
 MEGAPIXELS = 40
 """Length of the film of each measurement."""
 
@@ -144,7 +144,7 @@ def with_ensemble(
     with containers.running(
         [model], device="gpu", keep_log=logs["gpu"], largest_tile_px=largest_tile_px
     ) as container:
-        found.plans.append(container.plan(contract.STEPS[model][1].name))
+        found.plans.append(container.plan(contract.ENSEMBLES[model].network.name))
         on_gpu = image_of(film, container.server, model)
         found.against_cpu[model] = compare(on_gpu, on_cpu)
         sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
@@ -170,7 +170,7 @@ def measure_all(
     most = kernels.MAP_VALUES_MOST
     for size_px in sizes_px:
         for batch in batches:
-            if Settings(model=model).answers_map and _map_values(size_px, batch) > most:
+            if contract.ENSEMBLES[model].answer.makes_maps and _map_values(size_px, batch) > most:
                 found.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
                 continue
             frames = max(int(megapixels * 1e6 / size_px**2), batch)

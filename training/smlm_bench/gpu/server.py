@@ -214,7 +214,10 @@ def _network_per_s(
     One request is under way at a time: Triton counts the time of an execution once for each
     request in it, so of requests that its batcher joins the sum would be too large.
     """
-    metric, network = "nv_inference_compute_infer_duration_us", contract.STEPS[model][1].name
+    metric, network = (
+        "nv_inference_compute_infer_duration_us",
+        contract.ENSEMBLES[model].network.name,
+    )
     before_us = server.counted(metric, [network])
     summed = sum(transport.sum_chunk(each).frame_count for each in requests)
     busy_us = server.counted(metric, [network]) - before_us
@@ -234,7 +237,7 @@ def _server_per_s(transport: Transport, requests: Sequence[Request], in_flight: 
 
 
 def _bytes_to_host(server: Server, model: str) -> float:
-    return server.counted(metrics.BYTES_TO_HOST, [contract.STEPS[model][2].name])
+    return server.counted(metrics.BYTES_TO_HOST, [contract.ENSEMBLES[model].answer.summation.name])
 
 
 def _end_to_end_per_s(

@@ -32,7 +32,7 @@ def load(
         int, typer.Option(min=1, max=contract.MAX_FRAMES_PER_CHUNK, help="Of each request.")
     ] = 8,
     model: Annotated[
-        str, typer.Option(help=f"One of {', '.join(contract.STEPS)}.")
+        str, typer.Option(help=f"One of {', '.join(contract.ENSEMBLES)}.")
     ] = contract.RECONSTRUCTION.name,
     seed: Annotated[int, typer.Option(min=0, help="Of the mixture of sizes.")] = 1,
     remote: Annotated[bool, typer.Option(help="Let --server be on another machine.")] = False,
@@ -45,8 +45,10 @@ def load(
         from smlm_bench.load.summary import summary_lines, summary_table
         from smlm_bench.machine import machine
 
-        if model not in contract.STEPS:
-            raise SettingError(f"no model {model!r}; expected one of {', '.join(contract.STEPS)}")
+        if model not in contract.ENSEMBLES:
+            raise SettingError(
+                f"no model {model!r}; expected one of {', '.join(contract.ENSEMBLES)}"
+            )
         asked = Load(clients, seconds, model, seed)
         sizes = _sizes(sizes_px)
         errors = Console(stderr=True)

@@ -26,7 +26,7 @@ from smlm_training.delivery.export import export
 from smlm_training.delivery.start import start_from
 from smlm_training.fitting import runs
 from smlm_training.fitting.runs import MANIFEST_FILE, NETWORK_FILE, start_from_run
-from smlm_training.networks import MAP_NETWORKS, NETWORKS, kind_of
+from smlm_training.networks import NETWORKS, kind_of
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
 
@@ -168,7 +168,7 @@ def served_repository(network: str, source: Path, folder: Path) -> tuple[Path, s
     """
     model = network.replace("-", "_")
     if model not in contract.NETWORKS:
-        model = (contract.UNET_MAP if network in MAP_NETWORKS else contract.UNET).name
+        model = next(iter(contract.networks_that_answer(kind_of(network).answer)))
     ensemble = _ensemble_with(model)
     copied = copy_of_ensemble(ensemble, folder)
     version = max((each for each in (copied / model).iterdir() if each.name.isdigit()), key=_number)
@@ -182,7 +182,7 @@ def _number(version: Path) -> int:
 
 
 def _ensemble_with(model: str) -> str:
-    return next(name for name, steps in contract.STEPS.items() if steps[1].name == model)
+    return contract.ensemble_of(model).name
 
 
 def ensemble_of(network: str) -> str:
@@ -200,10 +200,6 @@ def ensemble_of(network: str) -> str:
         f"no ensemble of the contract serves {network}; expected one of "
         f"{', '.join(name.replace('_', '-') for name in contract.NETWORKS)}"
     )
-
-
-_CHANNELS = {"detections": 5, "map": 1}
-"""Of an answer, by its kind."""
 
 
 def check_network(network: str, runtime: str, source: Path) -> None:
@@ -271,7 +267,7 @@ def _check_onnx(network: str, source: Path) -> None:
             "'recon-train export', or the folder of a finished 'recon-train fit'"
         ) from error
     _check_name(network, source, _named_by_card(source) or network)
-    _check_answer(network, source, answer.dims[0])
+    _check_answer(network, source, answer.channels)
 
 
 def _named_by_card(source: Path) -> str | None:
@@ -294,9 +290,9 @@ def _check_name(network: str, source: Path, found: str) -> None:
 
 
 def _check_answer(network: str, source: Path, channels: int | None) -> None:
-    answers = kind_of(network).answers
-    if channels != _CHANNELS[answers]:
+    answer = kind_of(network).answer
+    if channels != answer.channels:
         raise SettingError(
-            f"{source} answers with {channels} channels, {network} with {answers} of "
-            f"{_CHANNELS[answers]}: is it another network?"
+            f"{source} answers with {channels} channels, {network} with {answer.name} of "
+            f"{answer.channels}: is it another network?"
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_bench.method import ZOOM, FilmFacts, Found
 from smlm_pipeline import contract
-from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
 from smlm_pipeline.compute.tiles import cut
@@ -56,9 +56,10 @@ def found_in(answers: NDArray[np.float32], facts: FilmFacts) -> Found:
     """
     height, width = facts.shape_px
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    if answers.shape[1] == contract.MAP.dims[0]:
-        return Found(emitters(sum_map(answers, window)), None)
-    image = emitters(draw(answers, window))
+    kind = contract.answer_with(channels=answers.shape[1])
+    image = emitters(sum_answers(answers, window, kind))
+    if kind.makes_maps:
+        return Found(image, None)
     inside = answers[:, :, :height, :width]
     return Found(image, localise(inside, pixel_size_nm=facts.pixel_size_nm))
 
@@ -83,7 +84,7 @@ class TritonNetwork:
         self._transport = transport
         self._field = Field(facts)
         self._window = np.array([ZOOM, 0, 0, *facts.shape_px], np.int32)
-        maps = transport.model == contract.RECONSTRUCTION_MAP.name
+        maps = contract.ENSEMBLES[transport.model].answer.makes_maps
         self.block_frames = 16 if maps else 32
         self.parameters: dict[str, Any] = {
             "model": transport.model,
@@ -144,7 +145,7 @@ class DirectOnnxNetwork:
         self._field = Field(facts)
         self._facts = facts
         self._network = OnnxNetwork(file, intra_op_threads=0)
-        maps = self._network.answer == contract.MAP
+        maps = self._network.answer.makes_maps
         self.block_frames = 4 if maps else 32
         self.parameters: dict[str, Any] = {
             "answers": self._network.answer.name,

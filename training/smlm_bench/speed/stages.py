@@ -21,7 +21,7 @@ from smlm_pipeline.settings import Settings
 from smlm_training.scoring.inference import film_levels, film_mean
 
 _ENSEMBLE = contract.RECONSTRUCTION.name
-SERVED = (*(step.name for step in contract.STEPS[_ENSEMBLE]), _ENSEMBLE)
+SERVED = (*(step.name for step in contract.ENSEMBLES[_ENSEMBLE].steps), _ENSEMBLE)
 """The models of the default ensemble, and itself."""
 
 _FINE_NM = 12.5

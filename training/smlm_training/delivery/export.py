@@ -52,7 +52,7 @@ class Export:
     """
 
     path: Path
-    answer: contract.TensorSpec
+    answer: contract.Answer
     size_bytes: int
     parameters: int
     parity_max_difference: float
@@ -149,8 +149,8 @@ def _trained(file: Path) -> keras.Model:
         ) from error
 
 
-def answer_of(model: keras.Model) -> contract.TensorSpec:
-    """``contract.DETECTIONS`` or ``contract.MAP``, told by the model's channels.
+def answer_of(model: keras.Model) -> contract.Answer:
+    """One of ``contract.ANSWERS``, told by the model's channels.
 
     Raises
     ------
@@ -158,8 +158,8 @@ def answer_of(model: keras.Model) -> contract.TensorSpec:
         If the channels are neither's, or the model reads more than there are.
     """
     reads, channels = model.input_shape[-1], model.output_shape[-1]
-    for answer in (contract.DETECTIONS, contract.MAP):
-        if channels == answer.dims[0] and reads <= contract.NORMALIZED.dims[0]:
+    for answer in contract.ANSWERS:
+        if channels == answer.channels and reads <= contract.NORMALIZED.dims[0]:
             return answer
     raise ContractError(
         f"the network {model.name!r} reads {reads} channels and answers with {channels}; "
@@ -168,7 +168,7 @@ def answer_of(model: keras.Model) -> contract.TensorSpec:
     )
 
 
-def convert(model: keras.Model, answer: contract.TensorSpec) -> onnx.ModelProto:
+def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
     """ONNX graph of a network, with channels first and the contract's names.
 
     N, H and W are left open.
@@ -197,11 +197,11 @@ def convert(model: keras.Model, answer: contract.TensorSpec) -> onnx.ModelProto:
 
 
 def _parity(
-    model: keras.Model, path: Path, answer: contract.TensorSpec, frames: NDArray[np.float32]
+    model: keras.Model, path: Path, answer: contract.Answer, frames: NDArray[np.float32]
 ) -> tuple[float, float]:
     """Largest difference of two values, and the largest as a share of its channel's largest."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    largest = np.zeros((2, answer.dims[0]))
+    largest = np.zeros((2, answer.channels))
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         part = frames[first : first + _FRAMES_AT_ONCE]
         (found,) = session.run([answer.name], {contract.NORMALIZED.name: part})

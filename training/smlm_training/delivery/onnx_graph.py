@@ -25,14 +25,14 @@ _KEEPS_ORDER = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze"})
 Shapes = dict[str, tuple[int, ...]]
 
 
-def tidy(model: onnx.ModelProto, answer: contract.TensorSpec) -> None:
+def tidy(model: onnx.ModelProto, answer: contract.Answer) -> None:
     """Rewrite a network's graph in place; its numbers stay the same.
 
     Parameters
     ----------
     model : ModelProto
         One input, (N, C, H, W) float32, and one output, (N, C, zoom H, zoom W) float32.
-    answer : TensorSpec
+    answer : Answer
         What the contract calls the output.
 
     Raises
@@ -120,11 +120,11 @@ def _drop_dead(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
-def _zoom(shape: tuple[int, ...], answer: contract.TensorSpec) -> int:
+def _zoom(shape: tuple[int, ...], answer: contract.Answer) -> int:
     """Fine pixels along a camera pixel in an output of this shape."""
     count, height, width = _PROBE
-    zoom = contract.MAP_ZOOM if answer == contract.MAP else 1
-    expected = (count, answer.dims[0], zoom * height, zoom * width)
+    zoom = answer.zoom
+    expected = (count, answer.channels, zoom * height, zoom * width)
     if shape != expected:
         raise ContractError(
             f"the network answers {_PROBE} frames, rows and columns with {shape}; "
@@ -133,13 +133,16 @@ def _zoom(shape: tuple[int, ...], answer: contract.TensorSpec) -> int:
     return zoom
 
 
-def _rename(graph: onnx.GraphProto, answer: contract.TensorSpec) -> None:
+def _rename(graph: onnx.GraphProto, answer: contract.Answer) -> None:
     """Name nodes by operator and order, tensors by their node; the ends by the contract.
 
     So the same weights give the same file, however many networks Keras built before.
     """
     graph.name, graph.doc_string = "network", ""
-    names = {graph.output[0].name: answer.name, graph.input[0].name: contract.NORMALIZED.name}
+    names = {
+        graph.output[0].name: answer.name,
+        graph.input[0].name: contract.NORMALIZED.name,
+    }
     constants = {constant.name for constant in graph.initializer}
     seen: Counter[str] = Counter()
     for node in graph.node:
@@ -158,12 +161,12 @@ def _rename(graph: onnx.GraphProto, answer: contract.TensorSpec) -> None:
         tensor.name = names[tensor.name]
 
 
-def _name_axes(graph: onnx.GraphProto, answer: contract.TensorSpec, zoom: int) -> None:
+def _name_axes(graph: onnx.GraphProto, answer: contract.Answer, zoom: int) -> None:
     """Open axes called N, H and W instead of whatever the converter made up."""
     fine = "" if zoom == 1 else f"{zoom}*"
     for tensor, channels, scale in (
         (graph.input[0], contract.NORMALIZED.dims[0], ""),
-        (graph.output[0], answer.dims[0], fine),
+        (graph.output[0], answer.channels, fine),
     ):
         axes = tensor.type.tensor_type.shape
         del axes.dim[:]

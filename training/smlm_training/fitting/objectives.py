@@ -39,7 +39,7 @@ def objective_of(network: str, *, l1_weight: float) -> Objective:
     SettingError
         If there is no such network.
     """
-    if kind_of(network).answers == "map":
+    if kind_of(network).answer.makes_maps:
         return partial(_of_map, l1_weight=l1_weight)
     return _of_detections
 

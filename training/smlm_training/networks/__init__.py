@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import keras
 
@@ -28,7 +27,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
 """Builders by the name that a preset takes. All are given the contract's
 ``NORMALIZED_CHANNELS``; those as published read the frame only."""
 
-MAP_NETWORKS = frozenset({"unet-map", "unet-interpolated", "deep-storm", "fid-storm"})
+_MAP_NETWORKS = frozenset({"unet-map", "unet-interpolated", "deep-storm", "fid-storm"})
 """Those that answer with a map; the others answer with detections."""
 
 _ANY_SIZE = frozenset({"unet-interpolated", "deep-storm", "fid-storm"})
@@ -39,13 +38,11 @@ _ANY_SIZE = frozenset({"unet-interpolated", "deep-storm", "fid-storm"})
 class Kind:
     """What a network answers, and which frames it takes.
 
-    ``answers`` is "detections", (N, H, W, 5) in the contract's channels, or
-    "map", (N, zoom H, zoom W, 1) in emitters per fine pixel. Edges of its frames
-    are multiples of ``size_multiple_px``.
+    A Keras model answers with (N, zoom H, zoom W, channels). Edges of its frames are
+    multiples of ``size_multiple_px``.
     """
 
-    answers: Literal["detections", "map"]
-    zoom: int
+    answer: contract.Answer
     size_multiple_px: int
 
 
@@ -60,6 +57,5 @@ def kind_of(name: str) -> Kind:
     if name not in NETWORKS:
         raise SettingError(f"no network is called {name}; expected one of {', '.join(NETWORKS)}")
     multiple_px = 1 if name in _ANY_SIZE else contract.SIZE_MULTIPLE_PX
-    if name in MAP_NETWORKS:
-        return Kind("map", contract.MAP_ZOOM, multiple_px)
-    return Kind("detections", 1, multiple_px)
+    makes_maps = name in _MAP_NETWORKS
+    return Kind(contract.MAP_ANSWER if makes_maps else contract.DETECTION_ANSWER, multiple_px)

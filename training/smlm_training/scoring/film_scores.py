@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.localise.localise import localise
 from smlm_pipeline.localise.table import Molecules
@@ -75,7 +74,7 @@ def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
     answers = detect(network, film.frames_adu)
     background_adu = float(film_levels(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=ZOOM)
-    report = None if network.answer == contract.MAP else _judged(answers, true, scene)
+    report = None if network.answer.makes_maps else _judged(answers, true, scene)
     return FilmScores(score(draw(answers), truth), score(widefield, truth), report)
 
 

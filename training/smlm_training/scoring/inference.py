@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute import draw as drawing
 from smlm_pipeline.compute import levels as leveling
+from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
@@ -100,11 +100,11 @@ def draw(answers: NDArray[np.float32]) -> NDArray[np.float64]:
     answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
         Detections, which are drawn, or maps, which are only summed.
     """
-    maps = answers.shape[1] == contract.MAP.dims[0]
-    height, width = (size // (ZOOM if maps else 1) for size in answers.shape[2:])
+    kind = contract.answer_with(channels=answers.shape[1])
+    height, width = (size // kind.zoom for size in answers.shape[2:])
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
     margin = contract.MARGIN_PX * ZOOM
-    summed = drawing.sum_map(answers, window) if maps else drawing.draw(answers, window)
+    summed = sum_answers(answers, window, kind)
     image: NDArray[np.float64] = summed[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
     return image
 
@@ -148,7 +148,7 @@ def localise_by_file(
     except (FileNotFoundError, IsADirectoryError, *_NO_NETWORK) as error:
         what = str(error).splitlines()[0]
         raise SettingError(f"{network_file} is no network ({what}); {expected}") from error
-    if network.answer != contract.DETECTIONS:
+    if network.answer.makes_maps:
         raise SettingError(f"{network_file} answers with {network.answer.name}; {expected}")
     return localise_film(network, frames_adu, pixel_size_nm=pixel_size_nm, threshold=threshold)
 

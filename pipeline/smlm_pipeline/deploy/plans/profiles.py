@@ -61,7 +61,7 @@ def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
 
 def ensemble_of(model: str) -> str:
     """The ensemble that a network is asked through."""
-    return next(name for name, steps in contract.STEPS.items() if steps[1].name == model)
+    return contract.ensemble_of(model).name
 
 
 def _profile(spec: contract.ModelSpec, tile_px: int) -> Profile:

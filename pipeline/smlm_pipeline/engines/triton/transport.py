@@ -68,7 +68,7 @@ class ServerStatus:
     @property
     def fits(self) -> bool:
         """Whether the model that is asked, with its steps, can be used."""
-        needed = {self.asked, *(step.name for step in contract.STEPS.get(self.asked, ()))}
+        needed = {self.asked, *(step.name for step in _steps_of(self.asked))}
         return self.ready and all(model.fits for model in self.models if model.name in needed)
 
     def as_dict(self) -> dict[str, Any]:
@@ -236,7 +236,11 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
 
 def _network_of(model: str) -> str:
     """Of an ensemble of ours the network is what is published anew, and so has the version."""
-    return contract.STEPS[model][1].name if model in contract.STEPS else model
+    return contract.ENSEMBLES[model].network.name if model in contract.ENSEMBLES else model
+
+
+def _steps_of(model: str) -> tuple[contract.ModelSpec, ...]:
+    return contract.ENSEMBLES[model].steps if model in contract.ENSEMBLES else ()
 
 
 def _first_line(text: str | None) -> str:
