@@ -158,11 +158,7 @@ class Ensemble:
 
     name: str
     network: ModelSpec
-
-    @property
-    def answer(self) -> Answer:
-        """The kind of the network's answer."""
-        return answer_of(self.network)
+    answer: Answer
 
     @property
     def steps(self) -> tuple[ModelSpec, ModelSpec, ModelSpec]:
@@ -181,13 +177,13 @@ class Ensemble:
         return self.answer.zoom if self.answer.makes_maps else None
 
 
-RECONSTRUCTION = Ensemble("reconstruction", UNET)
+RECONSTRUCTION = Ensemble("reconstruction", UNET, DETECTION_ANSWER)
 """The image drawn from detections, at any zoom: the default."""
 
-RECONSTRUCTION_FAST = Ensemble("reconstruction_fast", UNET_FAST)
+RECONSTRUCTION_FAST = Ensemble("reconstruction_fast", UNET_FAST, DETECTION_ANSWER)
 """The same from a smaller network's detections: a third of the time, a larger error."""
 
-RECONSTRUCTION_MAP = Ensemble("reconstruction_map", UNET_MAP)
+RECONSTRUCTION_MAP = Ensemble("reconstruction_map", UNET_MAP, MAP_ANSWER)
 """The plain sum of the maps of a network that answers with the fine image itself."""
 
 ENSEMBLES = {each.name: each for each in (RECONSTRUCTION, RECONSTRUCTION_FAST, RECONSTRUCTION_MAP)}
@@ -202,11 +198,6 @@ MODELS = tuple(
 """All models of the repository, each once."""
 
 
-def answer_of(network: ModelSpec) -> Answer:
-    """The kind of a network's answer."""
-    return next(each for each in ANSWERS if network.outputs == (each.tensor,))
-
-
 def answer_with(*, channels: int) -> Answer:
     """The kind of an answer that has so many channels."""
     return next(each for each in ANSWERS if each.channels == channels)
@@ -219,4 +210,4 @@ def ensemble_of(network: str) -> Ensemble:
 
 def networks_that_answer(answer: Answer) -> dict[str, ModelSpec]:
     """Those of ``NETWORKS`` with such an answer; the default comes first."""
-    return {name: spec for name, spec in NETWORKS.items() if answer_of(spec) == answer}
+    return {each.network.name: each.network for each in ENSEMBLES.values() if each.answer == answer}

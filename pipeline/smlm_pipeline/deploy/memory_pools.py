@@ -145,7 +145,7 @@ def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 def queued(network: contract.ModelSpec) -> int:
     """How many requests wait for a network at most; its configuration says the same."""
-    return QUEUED_MAPS if contract.answer_of(network).makes_maps else QUEUED
+    return QUEUED_MAPS if contract.ensemble_of(network.name).answer.makes_maps else QUEUED
 
 
 def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:

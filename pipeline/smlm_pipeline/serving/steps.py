@@ -135,7 +135,7 @@ def load(args: Mapping[str, str]) -> tuple[ModelSpec, OnnxNetwork]:
     threads = int(configuration["parameters"]["intra_op_threads"]["string_value"])
     folder = Path(args["model_repository"]) / args["model_version"]
     network = OnnxNetwork(folder / "model.onnx", intra_op_threads=threads)
-    if network.answer != contract.answer_of(spec):
+    if network.answer != contract.ensemble_of(spec.name).answer:
         raise ContractError(
             f"the network of {spec.name!r} answers with {network.answer.name}; expected "
             f"{spec.outputs[0].name}: publish it as the other network of the repository"

@@ -95,7 +95,9 @@ def _axes(tensor: Any) -> list[str | int]:
 
 def test_report_of_the_export(exported: _Exported) -> None:
     done = exported.done
-    assert done.answer == (contract.MAP_ANSWER if _is_map(exported.name) else contract.DETECTION_ANSWER)
+    assert done.answer == (
+        contract.MAP_ANSWER if _is_map(exported.name) else contract.DETECTION_ANSWER
+    )
     assert done.parameters == exported.model.count_params()
     assert done.size_bytes == done.path.stat().st_size
     assert (done.size_bytes < 5_000_000) == (exported.name != "deep-storm")
