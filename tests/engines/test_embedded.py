@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline.engines import embedded, triton_wheel
+from smlm_pipeline.engines import triton_wheel
 from smlm_pipeline.engines.embedded import EmbeddedServer, _sweep
 from smlm_pipeline.errors import ServerError
 
@@ -36,7 +36,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(embedded, "_libpython_folder", lambda: tmp_path)
+    monkeypatch.setattr(triton_wheel, "_libpython_folder", lambda: tmp_path)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_a_python_that_the_server_does_not_know(wheel: Path) -> None:
 
 
 def test_libpython_is_missing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_libpython_folder", lambda: None)
+    monkeypatch.setattr(triton_wheel, "_libpython_folder", lambda: None)
     message = _refusal()
     assert f"needs libpython{VERSION}.so, which this Python lacks; install it" in message
     assert _is_one_sentence_with_a_way_round(message)

@@ -161,8 +161,8 @@ def test_without_imagecodecs_the_extra_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(path, make_film(), compression="zstd", photometric="minisblack")
     code = (
         "import sys; sys.modules['imagecodecs'] = None\n"
-        "from pathlib import Path; from smlm_pipeline.film.film import open_stack\n"
-        f"open_stack(Path({str(path)!r}))"
+        "from pathlib import Path; from smlm_pipeline.film.film import open_film\n"
+        f"open_film(Path({str(path)!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

@@ -172,7 +172,7 @@ def test_places_of_equal_distance_are_merged_once_each() -> None:
 class _BrightPixels:
     """A network that finds a molecule in the middle of each pixel above 5, and counts its runs."""
 
-    def __init__(self, answer: contract.TensorSpec = contract.DETECTIONS) -> None:
+    def __init__(self, answer: contract.Answer = contract.DETECTION_ANSWER) -> None:
         self.answer = answer
         self.frames: list[int] = []
 
@@ -214,9 +214,9 @@ def test_a_network_that_answers_with_a_map_has_no_molecules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def maps(*_: object, **__: object) -> _BrightPixels:
-        return _BrightPixels(contract.MAP)
+        return _BrightPixels(contract.MAP_ANSWER)
 
-    monkeypatch.setattr(inference, "Network", maps)
+    monkeypatch.setattr(inference, "OnnxNetwork", maps)
     with pytest.raises(SettingError, match=r"map.onnx answers with MAP; expected .* DETECTIONS"):
         localise_by_file(Path("map.onnx"), _blinking(8), pixel_size_nm=100)
 

@@ -84,7 +84,7 @@ def _is_number(annotation: ast.expr | None) -> bool:
 
 def test_there_are_sources() -> None:
     names = {path.name for path in SOURCES}
-    assert names >= {"kernels.py", "simulate.py", "model.py"}
+    assert names >= {"draw.py", "simulate.py", "model.py"}
 
 
 @each_source
@@ -157,10 +157,11 @@ def test_inputs_are_not_checked_by_assert(path: Path) -> None:
 
 
 def test_one_module_of_the_client_speaks_to_triton() -> None:
-    speaking = [path.name for path in CLIENT if "tritonclient" in _imported(path)]
-    assert speaking == ["triton.py"]
+    room = ROOT / "pipeline" / "smlm_pipeline" / "engines" / "triton"
+    speaking = [path for path in CLIENT if "tritonclient" in _imported(path)]
+    assert speaking == [room / "transport.py"]
     stub = ["stub_server.py"]  # of the benchmark, in a process of its own
-    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["triton.py", *stub]
+    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["transport.py", *stub]
 
 
 def test_nothing_of_the_client_needs_training() -> None:
@@ -168,7 +169,9 @@ def test_nothing_of_the_client_needs_training() -> None:
     assert [path.name for path in CLIENT if _imported(path) & training] == []
 
 
-@pytest.mark.parametrize("module", ["kernels", "contract", "serving", "chunking", "accumulate"])
+@pytest.mark.parametrize(
+    "module", ["compute.draw", "contract", "serving.respond", "run.chunking", "run.accumulate"]
+)
 def test_arithmetic_loads_nothing_heavy(module: str) -> None:
     """In the server every Python model is a process of its own, with its own imports."""
     code = f"import sys, smlm_pipeline.{module}; print(*{{m.split('.')[0] for m in sys.modules}})"
