@@ -12,10 +12,10 @@ import tifffile
 
 from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
 from fakes.transports import ComputingTransport
+from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.engines.transport import PartialSum, Request
 from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
-from smlm_pipeline.output import picture
 from smlm_pipeline.run import dispatch
 
 
@@ -282,7 +282,7 @@ def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.M
     def fail(path: Path, *_: object, **__: object) -> None:
         raise OutputError(f"{path} cannot be written: the disk is full")
 
-    monkeypatch.setattr(picture, "write_picture", fail)
+    monkeypatch.setattr(submission, "write_picture", fail)
     result = submit(film, "--quiet")
     assert result.exit_code == 7
     assert "film.sr.png cannot be written: the disk is full" in one_line(result)

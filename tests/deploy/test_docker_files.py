@@ -213,7 +213,8 @@ def test_variables_without_a_value_change_nothing(tmp_path: Path) -> None:
         [
             sys.executable,
             "-m",
-            "smlm_pipeline.deploy.staging",
+            "smlm_pipeline.cli.plan",
+            "stage",
             tmp_path / "models",
             "reconstruction",
         ],

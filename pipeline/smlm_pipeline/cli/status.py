@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines import fleet
+from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.options import Model, Server
+from smlm_pipeline.engines import fleet, opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.errors import ContractError, ServerError
+from smlm_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from smlm_pipeline.engines.triton.transport import ServerStatus
@@ -88,3 +93,28 @@ def _table(state: ServerStatus) -> Table:
             "yes" if each.fits else "no",
         )
     return table
+
+
+def status(
+    server: Server = None,
+    model: Model = Settings.model,
+    ask_canary: Annotated[
+        bool,
+        typer.Option("--canary", help="Also send a frame with one molecule, which is to be found."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Tell whether servers are ready, what they serve and whether that fits this client."""
+    with door():
+        states = fleet.server_states(server or f"127.0.0.1:{contract.GRPC_PORT}", model)
+        canaries = {
+            address: opening.server_canary(address, model)
+            for address, state in states.items()
+            if ask_canary and not isinstance(state, ServerError) and state.fits
+        }
+        if as_json:
+            typer.echo(json.dumps(as_dict(states, canaries), indent=2))
+        else:
+            show(states, canaries, Console())
+        if reason := complaint(states):
+            raise reason
