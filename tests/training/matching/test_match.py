@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from smlm_pipeline.errors import FilmError
 from smlm_training.cli import app
-from smlm_training.fitting.datasets import Ranges
 from smlm_training.fitting.preset_files import recipe_of
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.matching.camera_levels import KINDS, NoiseLine, camera_levels
 from smlm_training.matching.crowding import crowding_of_places, line_width_px
 from smlm_training.matching.estimates import KnownCamera, Value, estimate

@@ -18,7 +18,7 @@ from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import read_film, read_pixels
 from smlm_pipeline.localise.table import Molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
-from smlm_training.commands.door import door
+from smlm_training.commands import train_door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
 from smlm_training.scoring.evaluate import WIDEFIELD, Score, score, truth_image, widefield_image
@@ -86,7 +86,7 @@ def evaluate(
     as_json: _Json = False,
 ) -> None:
     """Score an image, and the network's molecules, against the true positions."""
-    with door():
+    with train_door():
         pixels, frames_adu = _read(image, stack)
         true = _true_molecules(positions, frames_adu, pixel_size_nm)
         images, truth = _images(pixels, frames_adu, true, pixel_size_nm)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.commands.door import door
+from smlm_training.commands import train_door
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.crowding import crowding_of_places
 from smlm_training.matching.estimates import Estimates, KnownCamera, estimate
@@ -40,7 +40,7 @@ def match(
     ] = presets.PIXEL_SIZE_NM,
 ) -> None:
     """Measure optics, molecules and camera of a film; write a preset to fit a network by."""
-    with door():
+    with train_door():
         if camera not in KINDS:
             raise SettingError(f"camera is {camera!r}; expected one of {', '.join(KINDS)}")
         known = KnownCamera(KINDS[camera], gain_adu_per_photon, offset_adu)

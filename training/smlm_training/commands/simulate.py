@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.commands.door import door
+from smlm_training.commands import train_door
 from smlm_training.simulation.film_files import STACK, write_film
 from smlm_training.simulation.overrides import Overrides
 from smlm_training.simulation.presets import PRESETS
@@ -148,7 +148,7 @@ def simulate(
     Options take the place of the preset's settings; simulation.json states all of them,
     and a changed copy of it is a preset.
     """
-    with door():
+    with train_door():
         scene = Overrides(
             structure=structure,
             density_per_um2=density_per_um2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from smlm_training.fitting.datasets import Ranges
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import check_one_of, check_whole, check_within
 
 SCHEDULES = ("cosine", "plateau")

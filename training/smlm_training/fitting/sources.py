@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import read_film
 from smlm_training.fitting import patches
-from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
+from smlm_training.fitting.datasets import Batch, batches, block_batches
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.fitting.recipes import Recipe
 from smlm_training.simulation.positions import read_positions
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from smlm_training.simulation.camera import Camera
 from smlm_training.simulation.fluorophores import Fluorophore as Fluorophore
@@ -195,7 +195,9 @@ def _integrated_profile(
     centre_px: NDArray[np.float64], sigma_px: NDArray[np.float64], size_px: int
 ) -> NDArray[np.float64]:
     edges = np.arange(size_px + 1) - centre_px[:, :, None]
-    below: NDArray[np.float64] = 0.5 * erf(edges / (np.sqrt(2) * sigma_px[:, :, None]))
+    below: NDArray[np.float64] = 0.5 * scipy.special.erf(
+        edges / (np.sqrt(2) * sigma_px[:, :, None])
+    )
     return np.diff(below, axis=2)
 
 

@@ -9,8 +9,8 @@ many molecules do.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 _STEP_PX = 0.05
 _PLACES_PX = np.arange(-16, 16, _STEP_PX)
@@ -38,7 +38,7 @@ def pair_overlap(sigma_px: float, lag_px: NDArray[np.int_]) -> NDArray[np.float6
 
     def ramp(x_px: NDArray[np.int_]) -> NDArray[np.float64]:
         z = x_px / width_px
-        tail: NDArray[np.float64] = x_px * ndtr(z) + width_px * _normal(z)
+        tail: NDArray[np.float64] = x_px * scipy.special.ndtr(z) + width_px * _normal(z)
         return tail
 
     return ramp(lag_px + 1) - 2 * ramp(lag_px) + ramp(lag_px - 1)
@@ -52,7 +52,9 @@ def _normal(z: NDArray[np.float64]) -> NDArray[np.float64]:
 def profile(sigma_px: float, pixel: int = 0) -> NDArray[np.float64]:
     """Share of the light that falls into a pixel, for each of many places of the spot."""
     edge_px = (pixel + 0.5 - _PLACES_PX) / sigma_px
-    share: NDArray[np.float64] = ndtr(edge_px) - ndtr(edge_px - 1 / sigma_px)
+    share: NDArray[np.float64] = scipy.special.ndtr(edge_px) - scipy.special.ndtr(
+        edge_px - 1 / sigma_px
+    )
     return share
 
 
