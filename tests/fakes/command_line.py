@@ -17,7 +17,8 @@ from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.engines.transport import Transport
 
 NOTICE = (
-    "recon-client: film.tif does not tell its pixel size; taking 100 nm (--pixel-size-nm sets it)"
+    "recon-client: film.tif does not state its pixel size; assuming 100 nm "
+    "(--pixel-size-nm sets it)"
 )
 
 

@@ -88,6 +88,32 @@ def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu))
 
 
+@pytest.mark.parametrize("held_frames", [None, 200, 10, 1])
+@pytest.mark.parametrize("frames", [2, 7, 40, 600])
+def test_a_film_in_memory_has_the_same_levels_and_mean(
+    frames: int, held_frames: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As training and the bench have it, below and above the cap on the sample's pixels."""
+    if held_frames is not None:
+        monkeypatch.setattr(survey, "LEVEL_PIXELS", held_frames * 16 * 16)
+    film_adu = spots_adu(frames, 16, 16)
+    seen = survey.survey(ArrayStack(film_adu), Settings())
+    np.testing.assert_array_equal(survey.levels_of(film_adu), seen.levels_adu)
+    np.testing.assert_array_equal(survey.mean_of(film_adu), seen.mean_adu)
+
+
+def test_levels_of_a_large_film_in_memory_come_from_the_clients_frames() -> None:
+    """Frames of four megapixels: 16 of them make ``LEVEL_PIXELS``, of 20."""
+    film_adu = np.zeros((20, 2048, 2048), np.uint16)
+    film_adu += np.square(np.arange(20, dtype=np.uint16), dtype=np.uint16)[:, None, None]
+    film_adu[:, ::3, ::5] += 40
+    chosen = survey.sampled_frames(20, 2048, 2048, Settings())
+    assert (len(chosen.mean), len(chosen.levels)) == (20, 16)
+    seen = survey.survey(ArrayStack(film_adu), Settings())
+    np.testing.assert_array_equal(survey.levels_of(film_adu), seen.levels_adu)
+    assert survey.levels_of(film_adu).tolist() != film_levels(film_adu).tolist()
+
+
 def test_memory_does_not_grow_with_the_film() -> None:
     """Beside the sample for the levels, a few whole frames, however long the film is."""
     pixels = 256 * 256

@@ -96,6 +96,8 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
     SettingError
         If what was chosen is not in the file.
     """
+    if len(set(axes)) < len(axes):  # two axes that the file names alike, as tifffile's QQ
+        raise refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
     leading = dict(zip(axes[:-2], shape[:-2], strict=True))
     fixed = selection.fixed()
     for axis, place in fixed.items():

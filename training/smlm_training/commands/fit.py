@@ -131,9 +131,9 @@ def _film(stack: Path | None, positions: Path | None) -> sources.FilmFiles | Non
 def _command(context: typer.Context) -> str:
     """The command as typed, with names of options in place of this machine's paths."""
     words = ["recon-train fit FOLDER"]
-    for parameter in context.command.params:
-        name, value = parameter.name, context.params.get(str(parameter.name))
-        if name is None or name == "folder" or value is None or value == parameter.default:
+    defaults = {parameter.name: parameter.default for parameter in context.command.params}
+    for name, value in context.params.items():
+        if name == "folder" or value is None or value == defaults[name]:
             continue
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
