@@ -28,7 +28,7 @@ from smlm_training.fitting.recipes import PRESETS, Cut, Recipe
 from smlm_training.fitting.sources import FilmFiles, Simulated, source_of
 from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
-from smlm_training.networks.unet_interpolated import unet_interpolated
+from smlm_training.networks.unet_map import unet_interpolated
 from smlm_training.simulation import presets
 from smlm_training.simulation.film_files import FILM, POSITIONS, write_film
 

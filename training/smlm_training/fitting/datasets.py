@@ -20,8 +20,8 @@ from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
-from smlm_training.simulation.molecule_scale import expected_scale_adu
 from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
+from smlm_training.simulation.spot import expected_scale_adu
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
 BORDER_PX = 6.0

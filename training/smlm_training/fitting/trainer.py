@@ -58,7 +58,8 @@ class Trainer:
         self.step = 0
         self._strategy = strategy
         self._replicas: int = strategy.num_replicas_in_sync
-        multiple_px = kind_of(recipe.network).size_multiple_px
+        kind = kind_of(recipe.network)
+        multiple_px = kind.size_multiple_px
         if recipe.patch_px % multiple_px:
             raise SettingError(
                 f"patches have edges of {recipe.patch_px} pixels; expected a multiple of "
@@ -69,7 +70,7 @@ class Trainer:
                 f"batch is {recipe.batch}, and there are {self._replicas} devices; expected a "
                 "multiple of that, or --strategy none to train on one"
             )
-        self._objective = objective_of(recipe.network, l1_weight=recipe.l1_weight)
+        self._objective = objective_of(kind.answer, l1_weight=recipe.l1_weight)
         self._plateau = Plateau(recipe.learning_rate) if recipe.schedule == "plateau" else None
         self._best: list[NDArray[Any]] | None = None
         keras.utils.set_random_seed(recipe.seed)

@@ -12,6 +12,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from smlm_training.simulation.fluorophores import Fluorophore
+
 _STEP_PX = 0.05
 _PLACES_PX = np.arange(-16, 16, _STEP_PX)
 
@@ -69,3 +71,30 @@ def filtered_profile(sigma_px: float, taps: NDArray[np.float64]) -> NDArray[np.f
 def overlap(*profiles: NDArray[np.float64]) -> float:
     """Integral of the product of profiles over the spot's place, along one axis."""
     return float(np.prod(profiles, axis=0).sum() * _STEP_PX)
+
+
+def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float:
+    """The scale of an endless film of such molecules.
+
+    ``levels.film_levels`` estimates it as the third over the second cross-cumulant. Molecules
+    that blink independently at places h add E[I^3] h(0, 0) h(0, 1) h(1, 0) to the third and
+    E[I^2] h(0, 0) h(0, 1) to the second (Campbell's theorem), where h is the share of the light
+    in a pixel and its neighbours; the number of molecules cancels. The spot's width is taken as
+    constant.
+
+    Parameters
+    ----------
+    fluorophore : Fluorophore
+        The molecules.
+    adu_per_photon : float
+        Gain of the camera.
+
+    Returns
+    -------
+    float
+        Scale in ADU.
+    """
+    here, beside = profile(fluorophore.sigma_px), profile(fluorophore.sigma_px, 1)
+    second = overlap(here, here) * overlap(here, beside)
+    third = overlap(here, here, beside) ** 2
+    return adu_per_photon * fluorophore.cube_over_square_photons * third / second
