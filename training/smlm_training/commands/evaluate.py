@@ -40,6 +40,8 @@ with imported_when_used():
     from smlm_training.scoring import figure as figures
     from smlm_training.scoring import inference
 
+_DETECTIONS, _OUTPUT = "Detections", "Output"
+
 _Image = Annotated[Path, typer.Argument(help="Image that recon-client wrote.")]
 _Film = Annotated[
     Path,
@@ -62,34 +64,65 @@ _PixelSize = Annotated[
 ]
 _Network = Annotated[
     Path | None,
-    typer.Option(help="ONNX network whose molecules are scored; by default the repository's."),
+    typer.Option(
+        help="ONNX network whose molecules are scored; by default the repository's.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Detect = Annotated[
     bool,
-    typer.Option("--detections/--no-detections", help="Run the network to score its molecules."),
+    typer.Option(
+        "--detections/--no-detections",
+        help="Run the network to score its molecules.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Threshold = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Probability from which a molecule is found.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Probability from which a molecule is found.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Tolerance = Annotated[
-    float, typer.Option(min=1, help="Largest distance of a found molecule from its true one.")
+    float,
+    typer.Option(
+        min=1,
+        help="Largest distance of a found molecule from its true one.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Border = Annotated[
     float,
-    typer.Option(min=0, help="Molecules so near to an edge do not count; the challenge takes 450."),
+    typer.Option(
+        min=0,
+        help="Molecules so near to an edge do not count; the challenge takes 450.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Figure = Annotated[
     Path | None,
-    typer.Option(help="PNG of wide field, truth, reconstruction and difference side by side."),
+    typer.Option(
+        help="PNG of wide field, truth, reconstruction and difference side by side.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 _CalibrationFigure = Annotated[
     Path | None,
-    typer.Option(help="PNG of predicted sigmas against errors, probabilities against shares."),
+    typer.Option(
+        help="PNG of predicted sigmas against errors, probabilities against shares.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="CSV of the scores, a number a row.")
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="CSV of the scores, a number a row.", rich_help_panel=_OUTPUT
+    ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print as JSON.", rich_help_panel=_OUTPUT)]
 
 
 def evaluate(

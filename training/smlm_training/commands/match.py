@@ -21,6 +21,8 @@ from smlm_training.matching.preset import preset
 from smlm_training.matching.sampling import Sample, sample_film
 from smlm_training.matching.wording import rows
 
+_CAMERA = "Camera"
+
 _Film = Annotated[
     Path, typer.Argument(help="Film of blinking molecules: a file, or the folder of one.")
 ]
@@ -28,12 +30,19 @@ _Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Preset to write; by default FILM.preset.json here."),
 ]
-_Camera = Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")]
+_Camera = Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.", rich_help_panel=_CAMERA)]
 _Gain = Annotated[
     float | None,
-    typer.Option(min=1e-6, help="If known: all of it, from photon to ADU, EM gain included."),
+    typer.Option(
+        min=1e-6,
+        help="If known: all of it, from photon to ADU, EM gain included.",
+        rich_help_panel=_CAMERA,
+    ),
 ]
-_Offset = Annotated[float | None, typer.Option(min=0, help="If known: reading without light.")]
+_Offset = Annotated[
+    float | None,
+    typer.Option(min=0, help="If known: reading without light.", rich_help_panel=_CAMERA),
+]
 _PixelSize = Annotated[
     float | None,
     typer.Option(
@@ -41,6 +50,7 @@ _PixelSize = Annotated[
         help="Camera pixel, for emitters per square micrometre; by default the film's own, else "
         f"{DEFAULT_PIXEL_SIZE_NM:g}.",
         show_default=False,
+        rich_help_panel=_CAMERA,
     ),
 ]
 

@@ -22,7 +22,7 @@ _SAMPLE, _LIGHT, _CAMERA, _FILM = "Sample", "Molecules and background", "Camera"
 
 def simulate(
     folder: Annotated[
-        Path, typer.Argument(help="Gets stack.tif, positions.csv and simulation.json.")
+        Path, typer.Argument(help="Folder for stack.tif, positions.csv and simulation.json.")
     ],
     preset: Annotated[
         str,
@@ -145,8 +145,8 @@ def simulate(
 ) -> None:
     """Simulate a film with its true positions, as ThunderSTORM would write them.
 
-    Options take the place of the preset's settings; simulation.json states all of them,
-    and a changed copy of it is a preset.
+    Options replace the preset's settings. simulation.json states all of them; a changed copy
+    of it is a preset.
     """
     with train_door():
         scene = Overrides(

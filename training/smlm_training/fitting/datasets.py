@@ -1,8 +1,8 @@
 """Endless training batches from the simulator, the same for the same seed.
 
 Every film has its own sample, molecules, optics, background and camera, drawn
-from wide ranges, and its own levels, computed as they are for a user's film. A
-block is as many films as a batch has frames; its j-th batch holds the j-th frame
+from wide ranges, and its own levels, computed as for a user's film. A block
+has as many films as a batch has frames; its j-th batch holds the j-th frame
 of each film, so that every batch spans many conditions.
 """
 
@@ -25,22 +25,22 @@ from smlm_training.simulation.spot import expected_scale_adu
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
 BORDER_PX = 6.0
-"""Molecules this far outside a patch still shine into it."""
+"""Reach of the light of molecules outside a patch."""
 
 FILLED_SHARE = 0.85
-"""Of a patch's places for molecules, how many the fullest samples take on average."""
+"""Share of a patch's places for molecules that the fullest samples take on average."""
 
 MOLECULES_MAX = 100_000
-"""Most molecules of the frames of which only the mean is made."""
+"""Most molecules of the frames of which only the mean is simulated."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loss needs of N frames.
+    """Input and truth of N frames, for the loss.
 
     ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
     mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
-    ``present`` (N, E) says which places are taken. Molecules outside of the patch
+    ``present`` (N, E) is 1 for places that are taken. Molecules outside of the patch
     shine into it and are not among them.
     """
 
@@ -96,7 +96,7 @@ def inside_first(
 
 @dataclass(frozen=True)
 class FilmOfSeries:
-    """A short film, and what is known of the long one that it is part of.
+    """A short film, with mean and levels of the long film that it is part of.
 
     ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
     float32 its background and scale.
@@ -110,7 +110,7 @@ class FilmOfSeries:
 def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
     """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
 
-    Of the longer film nothing else is made. The background is estimated from the
+    No other part of the longer film is simulated. The background is estimated from the
     short film's frames; from so few small frames the scale would have an error of a
     tenth, five times the client's, so it is the expected one, with the client's error.
     """
@@ -177,7 +177,7 @@ def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
 
 
 def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
-    """Filaments or a uniform sample, thinned to what a patch has places for."""
+    """Filaments or a uniform sample, thinned to the number of places of a patch."""
     size_px = ranges.patch_px
     kind = rng.random()
     if kind < ranges.empty_share:
@@ -194,7 +194,7 @@ def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
 
 
 def _random_filaments(rng: np.random.Generator, ranges: Ranges) -> Filaments:
-    """Filaments evenly spread, or in bundles with gaps of several spacings between them."""
+    """Filaments evenly spread, or in bundles several spacings apart."""
     size_px = ranges.patch_px
     nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
     density_per_px = _log_uniform(rng, ranges.density_per_um) / 10

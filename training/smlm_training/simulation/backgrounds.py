@@ -1,4 +1,4 @@
-"""Light that comes from no molecule: flat, graded or patchy."""
+"""Background light: flat, graded or patchy."""
 
 from __future__ import annotations
 
