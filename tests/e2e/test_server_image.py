@@ -297,7 +297,8 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     (tmp_path / "gpu").mkdir()
     python = tmp_path / "gpu" / "python3"
     python.write_text(
-        f'#!/bin/sh\ncase "$2 $3" in "smlm_pipeline.cli.plan build") echo "$@" >{asked}; exit 0 ;; esac\n'
+        '#!/bin/sh\ncase "$2 $3" in "smlm_pipeline.cli.plan build") '
+        f'echo "$@" >{asked}; exit 0 ;; esac\n'
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
