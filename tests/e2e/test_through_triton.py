@@ -25,9 +25,9 @@ from smlm_pipeline.engines.transport import PartialSum, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.survey import mean_of
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
-from smlm_training.scoring.inference import film_mean
 from smlm_training.simulation.presets import preset_film
 
 pytestmark = pytest.mark.triton
@@ -282,7 +282,7 @@ def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
     count, height, width = frames_adu.shape
     levels = np.tile(np.array([100.0, scale_adu], np.float32), (count, 1))
     window = np.array([8, 0, 0, height, width], np.int32)
-    return Request("chunk", frames_adu, levels, film_mean(frames_adu), window)
+    return Request("chunk", frames_adu, levels, mean_of(frames_adu), window)
 
 
 def _counted(server: EmbeddedServer, metric: str, model: str) -> int:
