@@ -22,6 +22,7 @@ import tifffile
 from fakes.processes import (
     CLIENT,
     PATIENCE_S,
+    alive,
     children,
     end_with_parent,
     finished,
@@ -64,14 +65,6 @@ def _descendants(parent: int) -> list[int]:
         level = [child for pid in level for child in children(pid)]
         found += level
     return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def _segments(client: subprocess.Popen[str]) -> list[Path]:
@@ -121,7 +114,7 @@ def test_a_run_that_ends_well(film_file: Path, tmp_path: Path) -> None:
     assert client.returncode == 0
     assert json.loads(text)["frames"] == 40
     assert len(seen) >= 6  # the server and a stub for each Python model
-    assert not [pid for pid in seen if _alive(pid)]
+    assert not [pid for pid in seen if alive(pid)]
     assert not _segments(client)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.ome.tif", "image.png"]
 
@@ -149,7 +142,7 @@ def test_a_run_that_is_ended(
     _, complaint = run.client.communicate(timeout=PATIENCE_S)
     assert run.client.returncode == exit_code
     assert "Traceback" not in complaint
-    wait_for(lambda: not any(map(_alive, run.processes)), "the server's processes to end")
+    wait_for(lambda: not any(map(alive, run.processes)), "the server's processes to end")
     wait_for(lambda: not _segments(run.client), "shared memory to be gone")
     assert {path.name for path in run.folder.iterdir()} <= {"long.tif", "long.sr.ledger"}
 
@@ -163,7 +156,7 @@ def test_an_impatient_second_interrupt_leaves_nothing_either(
             time.sleep(0.3)
         run.client.communicate(timeout=PATIENCE_S)
     assert run.client.returncode == 130
-    assert not any(map(_alive, run.processes))
+    assert not any(map(alive, run.processes))
     assert not _segments(run.client)
     assert not list(Path(tempfile.gettempdir()).glob(f"smlm_recon_{run.client.pid}_*"))
 
