@@ -16,6 +16,7 @@ Server = Annotated[
         metavar="HOST:PORT[,...]",
         help="gRPC endpoint of a running Triton server, or of several that share the work; "
         "without it an embedded one is started.",
+        rich_help_panel="Engine",
     ),
 ]
 Repository = Annotated[
@@ -25,6 +26,7 @@ Repository = Annotated[
         envvar="RECON_MODEL_REPOSITORY",
         metavar="DIR",
         help="Model repository of the embedded server and of --engine local.",
+        rich_help_panel="Engine",
     ),
 ]
 Model = Annotated[
@@ -32,6 +34,7 @@ Model = Annotated[
     typer.Option(
         help=f"Model to ask: the image is drawn from detections by default; "
         f"{contract.RECONSTRUCTION_FAST.name!r} takes a third of the time and errs more, "
-        f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison."
+        f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison.",
+        rich_help_panel="Engine",
     ),
 ]

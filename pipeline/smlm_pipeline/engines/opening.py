@@ -153,6 +153,39 @@ def embedded_engine(
         yield engine
 
 
+def open_engine(
+    engine: str | Engine | Transport,
+    model: str,
+    *,
+    timeout_s: float,
+    model_repository: Path | None = None,
+) -> contextlib.AbstractContextManager[Engine]:
+    """The engine that a user names, opened on entry and closed on exit.
+
+    Parameters
+    ----------
+    engine : str, Engine or Transport
+        ``"triton"`` starts the embedded server, ``"local"`` runs the network in this process,
+        and any other text is ``HOST:PORT`` of running servers. An engine or transport that is
+        open is used as it is, and stays open.
+    model : str
+        The ensemble to ask.
+    timeout_s : float
+        Longest wait for the answer to one request.
+    model_repository : Path, optional
+        Repository of the embedded server and of the local engine.
+    """
+    if isinstance(engine, Engine):
+        return contextlib.nullcontext(engine)
+    if not isinstance(engine, str):
+        return contextlib.nullcontext(Engine(engine, "an engine of the caller", ""))
+    if engine == "local":
+        return local_engine(model_repository, model)
+    if engine == "triton":
+        return embedded_engine(model_repository, model, timeout_s=timeout_s)
+    return server_engine(engine, model, timeout_s=timeout_s)
+
+
 def server_canary(address: str, model: str) -> Canary:
     """What a server makes of one frame with one molecule.
 

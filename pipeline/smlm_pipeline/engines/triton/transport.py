@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton import addresses
 from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.errors import error_of
@@ -129,7 +129,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         self._channel.close()
         self._client.close()
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Send one chunk and wait for its sum.
 
         Raises
@@ -164,7 +164,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         count = answer.as_numpy(contract.FRAME_COUNT.name)
         if image is None or count is None:
             raise InferenceError(f"{request.label}: {self.address} answered without an image")
-        return PartialSum(image, int(count[0]))
+        return ChunkAnswer(image, int(count[0]))
 
     def model_version(self) -> str:
         """Check that the server is there and serves our contract; the version of its network.
