@@ -14,95 +14,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes.command_line import names
-from fakes.events import RecordedEvents
-from smlm_pipeline.compute.tiles import image_shape
-from smlm_pipeline.engines.transport import ChunkAnswer
-from smlm_pipeline.errors import CheckpointError, ContractError
-from smlm_pipeline.run import accumulate, checkpoint, checkpoint_file, chunking
-from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.canvas import Canvas, FileCanvas
-from smlm_pipeline.run.checkpoint import FileCheckpoint
-from smlm_pipeline.run.identity import RunIdentity
-from smlm_pipeline.run.sinks import Sinks
-
-ZOOM = 2
-CHUNKS = chunking.plan(20, 40, 30, chunk_frames=2, tile_px=64)
-SHAPE = image_shape(ZOOM, 40, 30)
-IDENTITY = RunIdentity(
-    film_sha256="f1",
-    model="reconstruction",
-    contract_version=3,
-    software="smlm-recon 1",
-    zoom=ZOOM,
-    chunk_frames=2,
-    tile_px=64,
-    requests=len(CHUNKS),
-    model_version="1",
-    network_sha256="abc",
+from fakes.checkpointed_runs import (
+    CHUNKS,
+    IDENTITY,
+    SHAPE,
+    CheckpointedRun,
+    SumAlone,
+    add,
+    interrupt,
+    interrupted,
+    resumed,
+    sum_of,
+    sums,
 )
-
-
-def _unchanged() -> None:
-    """Servers serve the network that they served."""
-
-
-def _image(index: int) -> NDArray[np.int32]:
-    return np.random.default_rng(index).integers(0, 1 << 31, SHAPE, dtype=np.int32)
-
-
-def _add(sinks: Sinks, *indices: int) -> None:
-    for index in indices:
-        sinks.add(CHUNKS[index], ChunkAnswer(_image(index), CHUNKS[index].frame_count))
-
-
-class _Sum(Sinks):
-    """An accumulator as the only sink."""
-
-    def __init__(self, canvas: Canvas | None = None) -> None:
-        self.accumulator = Accumulator(40, 30, zoom=ZOOM, canvas=canvas)
-        super().__init__(self.accumulator)
-
-
-def _sum_of(*indices: int, canvas: Canvas | None = None) -> _Sum:
-    sinks = _Sum(canvas)
-    _add(sinks, *indices)
-    return sinks
-
-
-class _Run:
-    """A checkpoint with its notes and warnings."""
-
-    def __init__(self, path: Path, *, resume: bool = False, every_s: float = 1e6) -> None:
-        events = RecordedEvents()
-        self.said = events.texts
-        self.checkpoint = FileCheckpoint(path, resume=resume, every_s=every_s, events=events)
-
-    def begin(self, sinks: Sinks, identity: RunIdentity = IDENTITY) -> None:
-        self.checkpoint.begin(sinks, identity, _unchanged)
-
-
-def _interrupt(run: _Run, sinks: Sinks) -> None:
-    """Begin a run and interrupt it."""
-    with run.checkpoint:
-        run.begin(sinks)
-        raise KeyboardInterrupt
-
-
-def _interrupted(path: Path, *indices: int) -> None:
-    """Leave what a run that was interrupted leaves."""
-    with pytest.raises(KeyboardInterrupt):
-        _interrupt(_Run(path), _sum_of(*indices))
-
-
-def _resumed(path: Path, identity: RunIdentity = IDENTITY) -> _Sum:
-    sinks = _Sum()
-    _Run(path, resume=True).begin(sinks, identity)
-    return sinks
-
-
-def _sums(sinks: _Sum) -> NDArray[np.int64]:
-    return sinks.accumulator.canvas.rows(0, SHAPE[0])
+from fakes.command_line import names
+from smlm_pipeline.errors import CheckpointError, ContractError
+from smlm_pipeline.run import accumulate, checkpoint
+from smlm_pipeline.run.canvas import Canvas, FileCanvas
 
 
 @pytest.mark.parametrize("band_bytes", [1, 8 * SHAPE[1] * 7, 1 << 24])
@@ -110,26 +38,26 @@ def test_an_interrupted_sum_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band_bytes: int
 ) -> None:
     monkeypatch.setattr(accumulate, "_BAND_BYTES", band_bytes)
-    _interrupted(tmp_path / "a.checkpoint", 7, 0, 1, 5)
-    found = _resumed(tmp_path / "a.checkpoint")
+    interrupted(tmp_path / "a.checkpoint", 7, 0, 1, 5)
+    found = resumed(tmp_path / "a.checkpoint")
     assert found.merged == {0, 1, 5, 7}
     assert [chunk.index for chunk in found.left(CHUNKS)] == [2, 3, 4, 6, 8, 9]
-    np.testing.assert_array_equal(_sums(found), _sums(_sum_of(0, 1, 5, 7)))
+    np.testing.assert_array_equal(sums(found), sums(sum_of(0, 1, 5, 7)))
 
 
 def test_a_sum_in_a_file_comes_back(tmp_path: Path) -> None:
     with FileCanvas(SHAPE, tmp_path) as first, pytest.raises(KeyboardInterrupt):
-        _interrupt(_Run(tmp_path / "a.checkpoint"), _sum_of(4, canvas=first))
+        interrupt(CheckpointedRun(tmp_path / "a.checkpoint"), sum_of(4, canvas=first))
     with FileCanvas(SHAPE, tmp_path) as second:
-        sinks = _Sum(second)
-        _Run(tmp_path / "a.checkpoint", resume=True).begin(sinks)
-        np.testing.assert_array_equal(_sums(sinks), _sums(_sum_of(4)))
+        sinks = SumAlone(second)
+        CheckpointedRun(tmp_path / "a.checkpoint", resume=True).begin(sinks)
+        np.testing.assert_array_equal(sums(sinks), sums(sum_of(4)))
 
 
 def test_numpy_opens_it(tmp_path: Path) -> None:
-    _interrupted(tmp_path / "a.checkpoint", 3)
+    interrupted(tmp_path / "a.checkpoint", 3)
     with np.load(tmp_path / "a.checkpoint") as opened:
-        np.testing.assert_array_equal(opened["sum"], _sums(_sum_of(3)))
+        np.testing.assert_array_equal(opened["sum"], sums(sum_of(3)))
     with zipfile.ZipFile(tmp_path / "a.checkpoint") as opened_zip:
         facts = json.loads(opened_zip.read("checkpoint.json"))
     assert facts["merged"] == [[3, 4]]
@@ -138,13 +66,13 @@ def test_numpy_opens_it(tmp_path: Path) -> None:
 
 def test_it_is_written_now_and_then_and_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
-    run = _Run(path, every_s=0)
+    run = CheckpointedRun(path, every_s=0)
     with run.checkpoint as kept:
-        sinks = _sum_of(*range(9))
+        sinks = sum_of(*range(9))
         run.begin(sinks)
         kept.keep()
-        assert _resumed(path).merged == set(range(9))
-        _add(sinks, 9)
+        assert resumed(path).merged == set(range(9))
+        add(sinks, 9)
         kept.results_are_written()
     assert list(tmp_path.iterdir()) == []
     assert run.said == []
@@ -161,8 +89,8 @@ def test_a_slow_disk_is_written_to_less_often(
         now_s[0] += 3
 
     monkeypatch.setattr(checkpoint, "write_checkpoint", write)
-    run = _Run(tmp_path / "a.checkpoint", every_s=10)
-    run.begin(_sum_of(0))
+    run = CheckpointedRun(tmp_path / "a.checkpoint", every_s=10)
+    run.begin(sum_of(0))
     while now_s[0] < 150:
         run.checkpoint.keep()
         now_s[0] += 1
@@ -170,11 +98,11 @@ def test_a_slow_disk_is_written_to_less_often(
 
 
 def test_an_image_that_lacks_chunks_keeps_its_checkpoint(tmp_path: Path) -> None:
-    run = _Run(tmp_path / "a.checkpoint")
+    run = CheckpointedRun(tmp_path / "a.checkpoint")
     with run.checkpoint as kept:
-        run.begin(_sum_of(0, 1))
+        run.begin(sum_of(0, 1))
         kept.results_are_written()
-    assert _resumed(tmp_path / "a.checkpoint").merged == {0, 1}
+    assert resumed(tmp_path / "a.checkpoint").merged == {0, 1}
     assert run.said == [
         f"2 of 10 requests are kept in {tmp_path / 'a.checkpoint'}; run the same command with "
         "--resume to continue"
@@ -183,18 +111,18 @@ def test_an_image_that_lacks_chunks_keeps_its_checkpoint(tmp_path: Path) -> None
 
 def test_nothing_is_kept_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        _interrupt(_Run(tmp_path / "a.checkpoint"), _sum_of())
-    with pytest.raises(KeyboardInterrupt), _Run(tmp_path / "a.checkpoint").checkpoint:
+        interrupt(CheckpointedRun(tmp_path / "a.checkpoint"), sum_of())
+    with pytest.raises(KeyboardInterrupt), CheckpointedRun(tmp_path / "a.checkpoint").checkpoint:
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resumed_run_that_gets_nowhere_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
+    interrupted(path, 2)
     before = path.stat()
     with pytest.raises(KeyboardInterrupt):
-        _interrupt(_Run(path, resume=True), _sum_of())
+        interrupt(CheckpointedRun(path, resume=True), sum_of())
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -202,16 +130,16 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
+    interrupted(path, 2)
 
     def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     monkeypatch.setattr(checkpoint, "COST_SHARE", 1e9)
-    run, sinks = _Run(path, resume=True, every_s=0), _sum_of()
+    run, sinks = CheckpointedRun(path, resume=True, every_s=0), sum_of()
     run.begin(sinks)
-    _add(sinks, 0)
+    add(sinks, 0)
     for _ in range(3):
         run.checkpoint.keep()
     run.checkpoint.__exit__(KeyboardInterrupt, None, None)
@@ -220,7 +148,7 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
     assert "the disk is full" in complaint
     assert kept.startswith("1 of 10 requests are kept in ")
     assert names(tmp_path) == ["a.checkpoint"]
-    assert _resumed(path).merged == {2}
+    assert resumed(path).merged == {2}
 
 
 @pytest.mark.parametrize(
@@ -245,9 +173,9 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
 def test_only_the_same_run_continues(
     tmp_path: Path, name: str, value: str | int, told: str
 ) -> None:
-    _interrupted(tmp_path / "a.checkpoint", 2)
+    interrupted(tmp_path / "a.checkpoint", 2)
     with pytest.raises(CheckpointError, match=told) as refused:
-        _resumed(tmp_path / "a.checkpoint", replace(IDENTITY, **{name: value}))  # type: ignore[arg-type]
+        resumed(tmp_path / "a.checkpoint", replace(IDENTITY, **{name: value}))  # type: ignore[arg-type]
     assert "start over with --overwrite instead of --resume" in str(refused.value)
 
 
@@ -258,14 +186,14 @@ def test_all_of_the_identity_is_compared() -> None:
 
 def test_a_server_that_does_not_state_its_network_does_not_hide_it(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
-    elsewhere, sinks = _Run(path, resume=True), _sum_of()
+    interrupted(path, 2)
+    elsewhere, sinks = CheckpointedRun(path, resume=True), sum_of()
     elsewhere.begin(sinks, replace(IDENTITY, network_sha256=""))
-    _add(sinks, 3)
+    add(sinks, 3)
     elsewhere.checkpoint.__exit__(KeyboardInterrupt, None, None)
-    assert _resumed(path).merged == {2, 3}
+    assert resumed(path).merged == {2, 3}
     with pytest.raises(CheckpointError, match="begun with network sha256 abc, this run has def"):
-        _resumed(path, replace(IDENTITY, network_sha256="def"))
+        resumed(path, replace(IDENTITY, network_sha256="def"))
 
 
 def test_a_sum_of_several_networks_is_not_kept(
@@ -280,15 +208,15 @@ def test_a_sum_of_several_networks_is_not_kept(
             raise ContractError("servers went over to another network")
 
     path = tmp_path / "a.checkpoint"
-    run, sinks = _Run(path, every_s=0), _sum_of(0, 1)
+    run, sinks = CheckpointedRun(path, every_s=0), sum_of(0, 1)
     run.checkpoint.begin(sinks, IDENTITY, check)
     run.checkpoint.keep()
     renewed = True
-    _add(sinks, 2)
+    add(sinks, 2)
     with pytest.raises(ContractError):
         run.checkpoint.keep()
     run.checkpoint.__exit__(KeyboardInterrupt, None, None)
-    assert _resumed(path).merged == {0, 1}
+    assert resumed(path).merged == {0, 1}
     assert run.said[0].startswith("2 of 10 requests are kept in ")
 
 
@@ -306,97 +234,38 @@ class _Interrupted(Canvas):
 
 def test_half_a_chunk_is_not_kept(tmp_path: Path) -> None:
     path, canvas = tmp_path / "a.checkpoint", _Interrupted(SHAPE)
-    run, sinks = _Run(path, every_s=0), _sum_of(0, 1, canvas=canvas)
+    run, sinks = CheckpointedRun(path, every_s=0), sum_of(0, 1, canvas=canvas)
     run.begin(sinks)
     run.checkpoint.keep()
     canvas.armed = True
     with pytest.raises(KeyboardInterrupt):
-        _add(sinks, 2)
+        add(sinks, 2)
     run.checkpoint.__exit__(KeyboardInterrupt, None, None)
-    found = _resumed(path)
+    found = resumed(path)
     assert found.merged == {0, 1}
-    np.testing.assert_array_equal(_sums(found), _sums(_sum_of(0, 1)))
+    np.testing.assert_array_equal(sums(found), sums(sum_of(0, 1)))
 
 
 def test_a_checkpoint_that_is_not_resumed_is_removed_when_another_run_begins(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
-    _Run(path).begin(_sum_of())
+    interrupted(path, 2)
+    CheckpointedRun(path).begin(sum_of())
     assert not path.exists()
 
 
 def test_the_checkpoint_of_another_run_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.checkpoint"
-    run = _Run(path)
+    run = CheckpointedRun(path)
     with run.checkpoint as kept:
-        run.begin(_sum_of(*range(10)))
-        _interrupted(path, 3)
+        run.begin(sum_of(*range(10)))
+        interrupted(path, 3)
         kept.results_are_written()
-    assert _resumed(path).merged == {3}
-
-
-def _rewrite(path: Path, **changed: object) -> None:
-    """Change facts of a checkpoint, its sum staying as it is."""
-    facts = checkpoint_file.read_facts(path) | changed
-    with zipfile.ZipFile(path) as opened:
-        summed = opened.read("sum.npy")
-    with zipfile.ZipFile(path, "w") as opened:
-        opened.writestr("checkpoint.json", json.dumps(facts))
-        opened.writestr("sum.npy", summed)
-
-
-NONSENSE = [None, [[0, 11]], [[-1, 2]], [[-(10**15), 2]], [[2, 1]], [3], "abc", [["a", "b"]]]
-
-
-@pytest.mark.parametrize("merged", NONSENSE)
-def test_a_checkpoint_that_covers_nonsense(tmp_path: Path, merged: object) -> None:
-    _interrupted(tmp_path / "a.checkpoint", 2)
-    _rewrite(tmp_path / "a.checkpoint", merged=merged)
-    with pytest.raises(CheckpointError, match="does not state which chunks it holds; start over"):
-        _resumed(tmp_path / "a.checkpoint")
-
-
-def test_a_checkpoint_of_another_release(tmp_path: Path) -> None:
-    _interrupted(tmp_path / "a.checkpoint", 2)
-    _rewrite(tmp_path / "a.checkpoint", format=2)
-    with pytest.raises(
-        CheckpointError, match="is a checkpoint of another release; expected form 1"
-    ):
-        _resumed(tmp_path / "a.checkpoint")
-
-
-@pytest.mark.parametrize("keep", [0, 40, 700, -1])
-def test_a_checkpoint_that_was_cut_short(tmp_path: Path, keep: int) -> None:
-    path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"is damaged or no checkpoint; .*--overwrite"):
-        _resumed(path)
-
-
-def test_one_turned_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
-    """Whichever it is; times of a zip's entries, for one, are of no account."""
-    path = tmp_path / "a.checkpoint"
-    _interrupted(path, 2)
-    held, expected, refused = path.read_bytes(), _sums(_sum_of(2)), 0
-    places = [*range(0, 1200, 7), *range(1200, len(held) - 400, 4999), *range(-400, 0, 7)]
-    for place in places:
-        turned = bytearray(held)
-        turned[place] ^= 1 << place % 8
-        path.write_bytes(turned)
-        try:
-            found = _resumed(path)
-        except CheckpointError:
-            refused += 1
-        else:
-            assert found.merged == {2}
-            np.testing.assert_array_equal(_sums(found), expected)
-    assert refused > len(places) / 2
+    assert resumed(path).merged == {3}
 
 
 def test_nothing_to_resume_from_is_reported(tmp_path: Path) -> None:
-    run = _Run(tmp_path / "a.checkpoint", resume=True)
-    run.begin(_sum_of())
+    run = CheckpointedRun(tmp_path / "a.checkpoint", resume=True)
+    run.begin(sum_of())
     assert run.said == ["there is no a.checkpoint to resume from; starting at the first frame"]
