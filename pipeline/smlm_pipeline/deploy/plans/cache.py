@@ -28,6 +28,12 @@ from smlm_pipeline.deploy.plans.key import PlanKey, sha256
 from smlm_pipeline.errors import OutputError, PlanError
 from smlm_pipeline.model_repository import PLAN_FILE, PLAN_RECORD
 
+fcntl: Any
+try:
+    import fcntl
+except ModuleNotFoundError:  # not on Unix
+    fcntl = None
+
 
 @dataclass(frozen=True)
 class Record:
@@ -123,7 +129,7 @@ class PlanCache:
             yield
 
     def _wait_for(self, locks: Any, stream: BinaryIO) -> None:
-        """Lock a file, with a message if that takes long, as it does while another process builds."""
+        """Lock a file, with a message if that takes long, as it does while another builds."""
         silent_until_s = time.monotonic() + _SILENT_S
         while time.monotonic() < silent_until_s:
             with contextlib.suppress(BlockingIOError):
@@ -214,18 +220,16 @@ class PlanCache:
 
 
 def _locks() -> Any:
-    """Import Python's module for locks."""
-    try:
-        import fcntl  # on Unix alone
-    except ModuleNotFoundError as error:
+    """Return Python's module for locks, which exists on Unix only."""
+    if fcntl is None:
         raise PlanError(
             "plans are built where the server runs, on Linux; this system cannot lock files"
-        ) from error
+        )
     return fcntl
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file beside it and rename that, so that readers see the old file or the new one."""
+    """Write to another file and rename it, so that readers see the old file or the new one."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     os.close(descriptor)
     beside = Path(name)
