@@ -54,9 +54,9 @@ def test_frames_are_spread_over_the_film_and_read_one_at_a_time(
     frames: int, mean_frames: int, sampled: list[int]
 ) -> None:
     film_adu = spots_adu(frames, 16, 16)
-    stack = ArrayStack(film_adu)
-    seen = survey.survey(stack, Settings(mean_frames=mean_frames))
-    assert stack.reads == [(frame, frame + 1) for frame in sampled]
+    film = ArrayStack(film_adu)
+    seen = survey.survey(film, Settings(mean_frames=mean_frames))
+    assert film.reads == [(frame, frame + 1) for frame in sampled]
     np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu[sampled]))
 
 
