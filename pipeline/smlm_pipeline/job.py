@@ -9,7 +9,7 @@ from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
+from smlm_pipeline.settings import Settings
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
@@ -97,17 +97,12 @@ class Job:
 
     def camera_pixel_nm(self, film: Film) -> float:
         """The user's pixel size, or the file's, or the default."""
-        return self.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
+        return film.pixel_size(self.pixel_size_nm).nm
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work."""
-        notes = list(film.notes)
-        if self.pixel_size_nm is None and film.pixel_size_nm is None:
-            notes.append(
-                f"{film.path.name} does not state its pixel size; assuming "
-                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
-            )
-        return notes
+        note = film.pixel_size(self.pixel_size_nm).note
+        return [*film.notes, *([note] if note else [])]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

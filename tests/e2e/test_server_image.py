@@ -30,6 +30,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines import triton_wheel
 from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
@@ -74,14 +75,14 @@ def _tools(folder: Path, tritonserver: str) -> Path:
 
 def _embedded(folder: Path) -> tuple[str, dict[str, str]]:
     """How the wheel's tritonserver is run, and the environment that it needs."""
-    wheel = triton_wheel._wheel_folder()
+    wheel = triton_wheel.wheel_folder()
     backends = folder / "backends" / "python"
     backends.mkdir(parents=True)
     for file in (wheel / "backends" / "python").iterdir():
         (backends / file.name).symlink_to(file)
-    (backends / "triton_python_backend_stub").symlink_to(triton_wheel._stub(wheel))
+    (backends / "triton_python_backend_stub").symlink_to(triton_wheel.stub(wheel))
     binary = shlex.quote(str(wheel / "bin" / "tritonserver"))
-    return f'exec {binary} "$@"', triton_wheel._environment(wheel)
+    return f'exec {binary} "$@"', triton_wheel.environment(wheel)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_the_image_is_that_of_the_local_engine(
     image: Image, film_file: Path, local_transport: LocalTransport
 ) -> None:
     _canary(image)
-    with open_film(film_file) as film, TritonTransport(image.address) as transport:
+    with open_film(film_file) as film, TritonTransport(Servers.parse(image.address)) as transport:
         through_image = reconstruct(film, transport, Settings())
         here = reconstruct(film, local_transport, Settings())
     np.testing.assert_array_equal(through_image.image, here.image)
@@ -297,7 +298,8 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     (tmp_path / "gpu").mkdir()
     python = tmp_path / "gpu" / "python3"
     python.write_text(
-        f'#!/bin/sh\ncase "$2" in smlm_pipeline.deploy.plans) echo "$@" >{asked}; exit 0 ;; esac\n'
+        '#!/bin/sh\ncase "$2 $3" in "smlm_pipeline.cli.plan build") '
+        f'echo "$@" >{asked}; exit 0 ;; esac\n'
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
@@ -305,7 +307,7 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     flags = _flags(_start(tmp_path, RECON_DEVICE=device, RECON_IN_FLIGHT="5", PATH=path))
     models, cache = tmp_path / "run" / "models", tmp_path / "plans"
     assert asked.read_text().split() == [
-        *("-m", "smlm_pipeline.deploy.plans", "prepare"),
+        *("-m", "smlm_pipeline.cli.plan", "build"),
         *("--model-repository", str(models), "--cache", str(cache)),
     ]
     need = sizes([contract.RECONSTRUCTION.name], tile_px=512, frames=None, zoom=8, in_flight=5)

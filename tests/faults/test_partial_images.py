@@ -12,10 +12,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import kill
 from fakes.faulty_proxy import FaultyProxy, after, refused
 from fakes.films import damage
 from fakes.image_files import described
+from fakes.real_servers import kill
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.film.film import open_film

@@ -13,10 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import drain, kill, kill_stub
 from fakes.faulty_proxy import FaultyProxy, after
 from fakes.processes import wait_for
-from fakes.triton_metrics import answered
+from fakes.real_servers import answered, drain, kill, kill_stub
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton

@@ -13,7 +13,7 @@ from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.options import Model, Repository, Server
 from smlm_pipeline.cli.progress import TerminalEvents
-from smlm_pipeline.engines.triton import addresses
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.selection import Selection, frames_range, region
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
@@ -226,7 +226,7 @@ def submit(
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
         chosen: str = engine.value
         if server and engine is EngineName.TRITON:
-            addresses.parse(server)  # so that no server is called as an engine is
+            Servers.parse(server)  # so that no server is called as an engine is
             chosen = server
         _run(job, chosen, model_repository, dry_run=dry_run, quiet=quiet, as_json=as_json)
 

@@ -15,6 +15,7 @@ from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.contract import ModelSpec
 from smlm_pipeline.errors import ContractError, DeviceError
+from smlm_pipeline.model_repository import NETWORK_FILE
 from smlm_pipeline.serving.device import VARIABLE, Placement, kernels_of_device
 from smlm_pipeline.serving.metrics import DeviceMetrics
 from smlm_pipeline.serving.respond import check_configuration, respond
@@ -134,7 +135,7 @@ def load(args: Mapping[str, str]) -> tuple[ModelSpec, OnnxNetwork]:
     check_configuration(configuration, spec)
     threads = int(configuration["parameters"]["intra_op_threads"]["string_value"])
     folder = Path(args["model_repository"]) / args["model_version"]
-    network = OnnxNetwork(folder / "model.onnx", intra_op_threads=threads)
+    network = OnnxNetwork(folder / NETWORK_FILE, intra_op_threads=threads)
     if network.answer != contract.ensemble_of(spec.name).answer:
         raise ContractError(
             f"the network of {spec.name!r} answers with {network.answer.name}; expected "
