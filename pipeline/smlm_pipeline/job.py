@@ -101,8 +101,7 @@ class Job:
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work."""
-        note = film.pixel_size(self.pixel_size_nm).note
-        return [*film.notes, *([note] if note else [])]
+        return [*film.notes, *film.pixel_size(self.pixel_size_nm).notes]
 
 
 def image_path(film: Path, output: Path | None) -> Path:
