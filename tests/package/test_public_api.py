@@ -17,7 +17,6 @@ import smlm_pipeline as recon
 from fakes.command_line import write_film
 from fakes.events import RecordedEvents
 from fakes.transports import ComputingTransport
-from smlm_pipeline.film.film import Film
 
 PUBLIC = ["Report", "Selection", "Settings", "open_film", "reconstruct", "submit"]
 
@@ -66,13 +65,15 @@ def test_using_it_loads_no_terminal(film: Path) -> None:
 if TYPE_CHECKING:
     # Mypy, which refuses an ignored error that is none, holds that no name is of type Any.
 
-    def _types_are_known(film: Film) -> None:
-        one: int = film.frame_count
-        two: str = film.frame_count  # type: ignore[assignment]
-        three: str = recon.reconstruct(film).image  # type: ignore[assignment]
-        four: str = recon.submit("stack.tif")  # type: ignore[assignment]
-        five: Film = recon.open_film("stack.tif", recon.Selection(channel=1))
-        recon.reconstruct(film, settings=recon.Settings(zooom=4))  # type: ignore[call-arg]
+    def _text(_text: str) -> None: ...
+
+    def _types_are_known() -> None:
+        _text(recon.open_film("film.tif"))  # type: ignore[arg-type]
+        _text(recon.reconstruct(recon.open_film("film.tif")).image)  # type: ignore[arg-type]
+        _text(recon.submit("film.tif"))  # type: ignore[arg-type]
+        _text(recon.submit("film.tif").image)
+        recon.Settings(zooom=4)  # type: ignore[call-arg]
+        recon.Selection(chanel=1)  # type: ignore[call-arg]
         recon.submti  # type: ignore[attr-defined]  # noqa: B018
 
 
