@@ -96,7 +96,7 @@ class Job:
         check_writable(path)
 
     def camera_pixel_nm(self, film: Film) -> float:
-        """The user's pixel size, or the file's, or the default."""
+        """The user's pixel size, or the film's, or the default."""
         return film.pixel_size(self.pixel_size_nm).nm
 
     def notes(self, film: Film) -> list[str]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.engines.opening import Engine, open_engine
-from smlm_pipeline.engines.transport import Transport
+from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.run import dispatch
@@ -73,7 +72,7 @@ class Reconstruction:
 
 def reconstruct(
     film: Film,
-    engine: str | Engine | Transport = "triton",
+    engine: EngineChoice = "triton",
     settings: Settings = DEFAULTS,
     *,
     model_repository: Path | None = None,
@@ -134,7 +133,7 @@ def reconstruct(
 
 @contextlib.contextmanager
 def _opened(
-    engine: str | Engine | Transport,
+    engine: EngineChoice,
     settings: Settings,
     model_repository: Path | None,
     events: Events,

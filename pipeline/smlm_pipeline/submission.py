@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smlm_pipeline.atomic_files import remove_unfinished
-from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.engines.transport import Transport
+from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job, image_path
@@ -27,7 +26,7 @@ def submit(
     film: str | Path,
     output: str | Path | None = None,
     *,
-    engine: str | Engine | Transport = "triton",
+    engine: EngineChoice = "triton",
     model_repository: Path | None = None,
     settings: Settings = DEFAULTS,
     selection: Selection | None = None,
@@ -108,7 +107,7 @@ def dry_run(job: Job) -> DryRun:
 
 def run_job(
     job: Job,
-    engine: str | Engine | Transport,
+    engine: EngineChoice,
     *,
     model_repository: Path | None = None,
     events: Events = SILENCE,

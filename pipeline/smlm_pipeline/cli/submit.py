@@ -224,15 +224,25 @@ def submit(
         )
         image = image_path(film, output)
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
-        chosen: str = engine.value
-        if server and engine is EngineName.TRITON:
-            Servers.parse(server)  # so that no server is called as an engine is
-            chosen = server
-        _run(job, chosen, model_repository, dry_run=dry_run, quiet=quiet, as_json=as_json)
+        remote = Servers.parse(server) if server and engine is EngineName.TRITON else None
+        _run(
+            job,
+            remote or engine.value,
+            model_repository,
+            dry_run=dry_run,
+            quiet=quiet,
+            as_json=as_json,
+        )
 
 
 def _run(
-    job: Job, engine: str, repository: Path | None, *, dry_run: bool, quiet: bool, as_json: bool
+    job: Job,
+    engine: str | Servers,
+    repository: Path | None,
+    *,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Run or plan the job, and print its facts."""
     with TerminalEvents(_PROGRAM, quiet=quiet or as_json) as events:
