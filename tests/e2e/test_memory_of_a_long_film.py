@@ -15,10 +15,9 @@ LEEWAY_MIB = 48
 
 
 def _peak_mib(case: str, scale: float) -> tuple[int, float]:
-    module = "smlm_bench.speed.client_memory"
-    arguments = ["--case", case, "--scale", str(scale)]
+    arguments = ["memory", "--case", case, "--scale", str(scale)]
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "smlm_bench", *arguments], capture_output=True, text=True, check=True
     )
     told = json.loads(done.stdout)
     assert told["peak_mib"] < told["limit_mib"]
