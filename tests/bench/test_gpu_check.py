@@ -33,11 +33,11 @@ def _check(*arguments: str) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-def _without_docker(monkeypatch: pytest.MonkeyPatch, *kernels: KernelSpeed) -> None:
+def _without_docker(monkeypatch: pytest.MonkeyPatch, *speeds: KernelSpeed) -> None:
     monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X, 600.1, 9.0")
     monkeypatch.setattr(containers, "docker_is_there", lambda: False)
-    if kernels:
-        monkeypatch.setattr(kernels, "measure", lambda *_, **__: list(kernels))
+    if speeds:
+        monkeypatch.setattr(kernels, "measure", lambda *_, **__: list(speeds))
 
 
 # --- what there is --------------------------------------------------------------------------

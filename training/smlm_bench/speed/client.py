@@ -17,6 +17,7 @@ from pathlib import Path
 from smlm_bench.speed.client_memory import sparse_film
 from smlm_bench.speed.stub_server import stub_server
 from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
