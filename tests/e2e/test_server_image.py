@@ -298,7 +298,8 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     (tmp_path / "gpu").mkdir()
     python = tmp_path / "gpu" / "python3"
     python.write_text(
-        f'#!/bin/sh\ncase "$2" in smlm_pipeline.deploy.plans) echo "$@" >{asked}; exit 0 ;; esac\n'
+        '#!/bin/sh\ncase "$2 $3" in "smlm_pipeline.cli.plan build") '
+        f'echo "$@" >{asked}; exit 0 ;; esac\n'
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
@@ -306,7 +307,7 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     flags = _flags(_start(tmp_path, RECON_DEVICE=device, RECON_IN_FLIGHT="5", PATH=path))
     models, cache = tmp_path / "run" / "models", tmp_path / "plans"
     assert asked.read_text().split() == [
-        *("-m", "smlm_pipeline.deploy.plans", "prepare"),
+        *("-m", "smlm_pipeline.cli.plan", "build"),
         *("--model-repository", str(models), "--cache", str(cache)),
     ]
     need = sizes([contract.RECONSTRUCTION.name], tile_px=512, frames=None, zoom=8, in_flight=5)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,12 +15,13 @@ import tifffile
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from fakes.real_servers import counted, short_lived
 from smlm_pipeline import contract
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
@@ -138,10 +138,10 @@ def test_concurrent_submissions_do_not_mix(
 def test_metrics_show_that_the_frames_went_through_unet(
     film_file: Path, triton: EmbeddedServer
 ) -> None:
-    before = _counted(triton, "nv_inference_count", "unet")
+    before = counted(triton.metrics_url, "nv_inference_count", "unet")
     with open_film(film_file) as film, TritonTransport(triton.servers) as transport:
         reconstruct(film, transport, Settings())
-        after = _counted(triton, "nv_inference_count", "unet")
+        after = counted(triton.metrics_url, "nv_inference_count", "unet")
         assert after - before == film.frame_count
 
 
@@ -153,20 +153,20 @@ def test_concurrent_requests_share_executions_of_the_network(
     triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str
 ) -> None:
     """The first keeps the network busy, and those that come meanwhile are taken together."""
-    request, count = _request(np.tile(film_adu[:32], (1, 2, 2)), scale_adu=100.0), 8
+    request, count = _request(film_adu[:32], scale_adu=100.0), 8
     start = threading.Barrier(count)
 
     def send(_index: int) -> int:
         start.wait()
         return transport.sum_chunk(request).frame_count
 
-    before = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    before = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
     with (
         TritonTransport(triton.servers, model=model) as transport,
         ThreadPoolExecutor(count) as pool,
     ):
         assert list(pool.map(send, range(count))) == [32] * count
-    after = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    after = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
     frames, executions = (now - then for now, then in zip(after, before, strict=True))
     assert frames == 32 * count
     assert frames / contract.MAX_FRAMES_PER_CHUNK <= executions < count
@@ -194,13 +194,13 @@ def test_a_queue_that_is_full_refuses_before_any_work_is_done(
             return False
 
     with (
-        EmbeddedServer(tmp_path / "models") as server,
+        short_lived(EmbeddedServer(tmp_path / "models")) as server,
         TritonTransport(server.servers) as transport,
         ThreadPoolExecutor(count) as pool,
     ):
         answered = sum(pool.map(send, range(count)))
         assert 1 <= answered < count
-        assert _counted(server, "nv_inference_count", "normalize") == answered
+        assert counted(server.metrics_url, "nv_inference_count", "normalize") == answered
 
 
 def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
@@ -211,7 +211,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
     bad = _request(film_adu[:4], scale_adu=-1.0)
     start = threading.Barrier(12)
 
-    def send(request: Request) -> PartialSum | InferenceError:
+    def send(request: Request) -> ChunkAnswer | InferenceError:
         with TritonTransport(triton.servers) as transport:
             start.wait()
             try:
@@ -226,7 +226,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
             assert isinstance(answer, InferenceError)
             assert "positive scale" in str(answer)
         else:
-            assert isinstance(answer, PartialSum)
+            assert isinstance(answer, ChunkAnswer)
             assert answer.frame_count == 4
             np.testing.assert_array_equal(answer.image, expected)
 
@@ -283,13 +283,6 @@ def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
     levels = np.tile(np.array([100.0, scale_adu], np.float32), (count, 1))
     window = np.array([8, 0, 0, height, width], np.int32)
     return Request("chunk", frames_adu, levels, mean_of(frames_adu), window)
-
-
-def _counted(server: EmbeddedServer, metric: str, model: str) -> int:
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
-        lines = answer.read().decode().splitlines()
-    prefix = f'{metric}{{model="{model}"'
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
 
 
 def test_levels_are_the_clients(film_adu: NDArray[np.uint16], triton: EmbeddedServer) -> None:

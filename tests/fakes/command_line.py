@@ -16,15 +16,18 @@ from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.engines.transport import Transport
 
-NOTICE = "recon-client: film.tif does not state its pixel size; assuming 100 nm (--pixel-size-nm sets it)"
+NOTICE = (
+    "recon-client: film.tif does not state its pixel size; assuming 100 nm "
+    "(--pixel-size-nm sets it)"
+)
 
 
-KEPT = "the same command with --resume goes on from there"
-"""End of the line that tells of a ledger."""
+KEPT = "run the same command with --resume to continue"
+"""End of the line that reports a checkpoint."""
 
 
 def write_film(path: Path) -> Path:
-    """16 frames of 32 x 32 pixels that do not tell their pixel size."""
+    """16 frames of 32 x 32 pixels that do not state their pixel size."""
     tifffile.imwrite(path, spots_adu(16, 32, 32), photometric="minisblack")
     return path
 
@@ -56,7 +59,7 @@ def names(folder: Path) -> list[str]:
 
 
 def one_line(result: Result) -> str:
-    """What a failed command said: one line on standard error, beside notice and ledger."""
+    """What a failed command said: one line on standard error, beside notice and checkpoint."""
     if result.stdout:
         raise AssertionError(f"on standard output: {result.stdout}")
     usual = (NOTICE, *(line for line in result.stderr.splitlines() if KEPT in line))

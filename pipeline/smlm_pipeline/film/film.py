@@ -23,12 +23,12 @@ from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 class PixelSize:
     """Edge of a camera pixel in the sample, and its origin.
 
-    ``note`` is a sentence for the user where the size is assumed, else None.
+    ``notes`` has a remark for the user where the size is assumed.
     """
 
     nm: float
     origin: Literal["given", "file", "assumed"]
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Film(AbstractContextManager["Film"]):
@@ -81,7 +81,7 @@ class Film(AbstractContextManager["Film"]):
             f"{self.path.name} does not state its pixel size; assuming "
             f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
         )
-        return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", note)
+        return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", (note,))
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.
@@ -126,12 +126,12 @@ class Film(AbstractContextManager["Film"]):
         return self.read(0, self.frame_count)
 
 
-def open_film(path: Path, selection: Selection | None = None) -> Film:
+def open_film(path: str | Path, selection: Selection | None = None) -> Film:
     """Open a film and check that it is one, without reading it.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A file or folder in any format of `smlm_pipeline.film.formats`.
     selection : Selection, optional
         The part of it to take; by default all.
@@ -139,7 +139,8 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
     Returns
     -------
     Film
-        The open film; leaving its ``with`` block closes it.
+        The open film, a context manager: leaving its ``with`` block closes the file. A film
+        without one stays open until it is collected.
 
     Raises
     ------
@@ -147,8 +148,13 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
         If the file cannot be read, is cut short, or is not a film of grey frames.
     SettingError
         If the selection is not in it.
+
+    Examples
+    --------
+    >>> with open_film("stack.tif") as film:  # doctest: +SKIP
+    ...     first_adu = film.read(0, 1)
     """
-    selection = selection or Selection()
+    path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
         source = on_error.enter_context(open_source(path))
         if 0 in source.shape:

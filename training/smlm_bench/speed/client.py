@@ -23,7 +23,9 @@ from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.plan import plan_chunks, request_of
+from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.requests import request_of
 from smlm_pipeline.settings import Settings
 
 CASES = ((8, 32), (8, 64), (4, 64), (1, 64))
@@ -77,7 +79,7 @@ def rates(size_px: int, megabytes: float, repeats: int) -> Iterator[Rate]:
 
 def _rate(film: Film, transport: TritonTransport, settings: Settings, repeats: int) -> Rate:
     fastest_s = min(reconstruct(film, transport, settings).elapsed_s for _ in range(repeats))
-    chunks = plan_chunks(film, settings)
+    chunks = plan_run(film, settings, memory_limit_bytes(settings)).chunks
     film_mb = 2e-6 * film.frame_count * film.height_px * film.width_px
     zoom, core_y, core_x = settings.zoom, chunks[0].tile.y, chunks[0].tile.x
     height, width = image_shape(zoom, core_y.core_size, core_x.core_size)
@@ -93,7 +95,7 @@ def _rate(film: Film, transport: TritonTransport, settings: Settings, repeats: i
 
 def _stages(film: Film, transport: TritonTransport, settings: Settings) -> dict[str, float]:
     """Each stage of one request alone, in this thread."""
-    chunk = plan_chunks(film, settings)[0]
+    chunk = plan_run(film, settings, memory_limit_bytes(settings)).chunks[0]
     levels = survey(film, settings)
     frames_adu = film.read(chunk.first_frame, chunk.last_frame)
     request = request_of(frames_adu, chunk, levels, settings.zoom)
@@ -105,7 +107,7 @@ def _stages(film: Film, transport: TritonTransport, settings: Settings) -> dict[
         "read": lambda: film.read(chunk.first_frame, chunk.last_frame),
         "cut": lambda: request_of(frames_adu, chunk, levels, settings.zoom),
         "send, wait, receive": lambda: transport.sum_chunk(request),
-        "merge": lambda: next(accumulators).add(chunk, answer.image, answer.frame_count),
+        "merge": lambda: next(accumulators).add(chunk, answer),
     }
     return {name: 1e-6 * frames_adu.nbytes / _fastest_s(work) for name, work in stages.items()}
 

@@ -24,11 +24,10 @@ import tifffile
 from smlm_bench.speed.peak_memory import peak_kib
 from smlm_bench.speed.stub_server import one_emitter, stub_server
 from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ReconError
-from smlm_pipeline.job import Submission
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.submission import submit
@@ -73,10 +72,10 @@ the bound."""
 class AnswersAtOnce:
     """An engine whose every answer has one emitter."""
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """One emitter at the first pixel of the core."""
         zoom, _, _, height, width = request.window.tolist()
-        return PartialSum(one_emitter(zoom, height, width), len(request.frames_adu))
+        return ChunkAnswer(one_emitter(zoom, height, width), len(request.frames_adu))
 
 
 def in_words(peak: Peak) -> str:
@@ -112,14 +111,14 @@ def measure(case: Case, scale: float) -> Peak:
     limit = parse_bytes(case.memory)
     with tempfile.TemporaryDirectory() as folder:
         film = sparse_film(Path(folder) / "film.tif", frames, case.edge_px)
-        submission = Submission(
-            film, Path(folder) / "image.tif", Settings(memory_bytes=limit), pixel_size_nm=100
-        )
-        engine = _engine(case, frames_per_chunk(submission.settings, case.edge_px, case.edge_px))
-        started = time.perf_counter()
-        report = submit(submission, engine, show_progress=False, say=_ignore, warn=_ignore)
-        elapsed_s = time.perf_counter() - started
-        image_bytes = (Path(folder) / "image.tif").stat().st_size
+        image = Path(folder) / "image.tif"
+        settings = Settings(memory_bytes=limit)
+        frames_max = frames_per_chunk(settings, case.edge_px, case.edge_px)
+        with _engine(case, frames_max) as engine:
+            started = time.perf_counter()
+            report = submit(film, image, engine=engine, settings=settings, pixel_size_nm=100)
+            elapsed_s = time.perf_counter() - started
+        image_bytes = image.stat().st_size
     film_gib = 2 * frames * case.edge_px**2 / 2**30
     if report.emitters < report.chunks / 2:
         raise ReconError(f"{report.emitters} emitters came back of {report.chunks} chunks")
@@ -143,10 +142,6 @@ def _engine(case: Case, frames: int) -> Iterator[Engine]:
         return
     with stub_server(frames) as address, TritonTransport(Servers.parse(address)) as transport:
         yield Engine(transport, "a server that answers at once", "1")
-
-
-def _ignore(_note: str) -> None:
-    """Drop a note for the user."""
 
 
 def sparse_film(path: Path, frames: int, edge_px: int) -> Path:
