@@ -12,14 +12,17 @@ from smlm_pipeline import contract
 ENGINE_PANEL = "Engine"
 """Panel of the options that choose the server and the network."""
 
+SERVER_VARIABLE, ADDRESSES = "RECON_SERVER", "HOST:PORT[,...]"
+"""Environment variable of --server, and the form of its value."""
+
 OUTPUT_PANEL = "Output"
 """Panel of the options that choose what is printed and written."""
 
 Server = Annotated[
     str | None,
     typer.Option(
-        envvar="RECON_SERVER",
-        metavar="HOST:PORT[,...]",
+        envvar=SERVER_VARIABLE,
+        metavar=ADDRESSES,
         help="gRPC endpoint of a running Triton server, or of several that share the work; "
         "without it an embedded one is started.",
         rich_help_panel=ENGINE_PANEL,

@@ -13,7 +13,13 @@ from rich.table import Table
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Model, Server
+from smlm_pipeline.cli.options import (
+    ADDRESSES,
+    ENGINE_PANEL,
+    OUTPUT_PANEL,
+    SERVER_VARIABLE,
+    Model,
+)
 from smlm_pipeline.engines import fleet, opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.triton.addresses import Address, Servers
@@ -95,7 +101,15 @@ def _table(state: ServerStatus) -> Table:
 
 
 def status(
-    server: Server = None,
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar=SERVER_VARIABLE,
+            metavar=ADDRESSES,
+            help="gRPC endpoint of a running Triton server, or of several.",
+            rich_help_panel=ENGINE_PANEL,
+        ),
+    ] = f"127.0.0.1:{contract.GRPC_PORT}",
     model: Model = Settings.model,
     ask_canary: Annotated[
         bool,
@@ -111,8 +125,7 @@ def status(
 ) -> None:
     """Report whether servers are ready, what they serve and whether that fits this client."""
     with door():
-        servers = Servers.parse(server or f"127.0.0.1:{contract.GRPC_PORT}")
-        states = fleet.server_states(servers, model)
+        states = fleet.server_states(Servers.parse(server), model)
         canaries = {
             address: opening.server_canary(Servers((address,)), model)
             for address, state in states.items()
