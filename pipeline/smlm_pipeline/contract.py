@@ -203,6 +203,11 @@ def answer_with(*, channels: int) -> Answer:
     return next(each for each in ANSWERS if each.channels == channels)
 
 
+def answer_summed_by(model: str) -> Answer:
+    """The kind of answers that a summation model sums."""
+    return next(each for each in ANSWERS if each.summation.name == model)
+
+
 def ensemble_of(network: str) -> Ensemble:
     """The ensemble that a network of ``NETWORKS`` is a step of."""
     return next(each for each in ENSEMBLES.values() if each.network.name == network)

@@ -9,7 +9,7 @@ from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
+from smlm_pipeline.settings import Settings
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
@@ -90,17 +90,12 @@ class Submission:
 
     def camera_pixel_nm(self, film: Film) -> float:
         """The user's word, then the file's, then the default."""
-        return self.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
+        return film.pixel_size(self.pixel_size_nm).nm
 
     def notes(self, film: Film) -> list[str]:
         """What the user should know before the work."""
-        notes = list(film.notes)
-        if self.pixel_size_nm is None and film.pixel_size_nm is None:
-            notes.append(
-                f"{film.path.name} does not tell its pixel size; taking "
-                f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
-            )
-        return notes
+        note = film.pixel_size(self.pixel_size_nm).note
+        return [*film.notes, *([note] if note else [])]
 
 
 def image_path(stack: Path, output: Path | None) -> Path:

@@ -122,8 +122,8 @@ class _Event:
 
 
 def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with cupy_on_host.installed() as device_kernels:
-        cuda = device_kernels.cupy.cuda
+    with cupy_on_host.installed() as gpu:
+        cuda = gpu.cupy.cuda
         cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
         monkeypatch.setattr(kernels, "REPEATS", 2)
         speeds = measure([16], [1, 3], zoom=4)

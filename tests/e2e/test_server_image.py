@@ -29,6 +29,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines import triton_wheel
 from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
@@ -64,14 +65,14 @@ def _tools(folder: Path, tritonserver: str) -> Path:
 
 def _embedded(folder: Path) -> tuple[str, dict[str, str]]:
     """How the wheel's tritonserver is run, and the environment that it needs."""
-    wheel = triton_wheel._wheel_folder()
+    wheel = triton_wheel.wheel_folder()
     backends = folder / "backends" / "python"
     backends.mkdir(parents=True)
     for file in (wheel / "backends" / "python").iterdir():
         (backends / file.name).symlink_to(file)
-    (backends / "triton_python_backend_stub").symlink_to(triton_wheel._stub(wheel))
+    (backends / "triton_python_backend_stub").symlink_to(triton_wheel.stub(wheel))
     binary = shlex.quote(str(wheel / "bin" / "tritonserver"))
-    return f'exec {binary} "$@"', triton_wheel._environment(wheel)
+    return f'exec {binary} "$@"', triton_wheel.environment(wheel)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_the_image_is_that_of_the_local_engine(
     image: Image, film_file: Path, local_transport: LocalTransport
 ) -> None:
     _canary(image)
-    with open_film(film_file) as film, TritonTransport(image.address) as transport:
+    with open_film(film_file) as film, TritonTransport(Servers.parse(image.address)) as transport:
         through_image = reconstruct(film, transport, Settings())
         here = reconstruct(film, local_transport, Settings())
     np.testing.assert_array_equal(through_image.image, here.image)

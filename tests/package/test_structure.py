@@ -170,7 +170,11 @@ def test_nothing_of_the_client_needs_training() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["compute.draw", "contract", "serving.respond", "run.chunking", "run.accumulate"]
+    "module",
+    [
+        *("compute.draw", "contract", "run.chunking", "run.accumulate"),
+        *("serving.respond", "serving.normalization", "serving.summation"),
+    ],
 )
 def test_arithmetic_loads_nothing_heavy(module: str) -> None:
     """In the server every Python model is a process of its own, with its own imports."""

@@ -102,6 +102,7 @@ def _triton(
     from smlm_bench.networks import files
     from smlm_bench.networks.runners import TritonNetwork
     from smlm_pipeline.engines.embedded import EmbeddedServer
+    from smlm_pipeline.engines.triton.addresses import Servers
     from smlm_pipeline.engines.triton.transport import TritonTransport
 
     with contextlib.ExitStack() as stack:
@@ -113,7 +114,7 @@ def _triton(
             repository, ensemble = files.served_repository(network, source, folder)
             address = stack.enter_context(EmbeddedServer(repository)).address
             told = {"sha256": files.fingerprint(source)}
-        transport = stack.enter_context(TritonTransport(address, model=ensemble))
+        transport = stack.enter_context(TritonTransport(Servers.parse(address), model=ensemble))
         method = TritonNetwork(transport, facts)
         method.parameters |= told or {"server": f"Triton {transport.status().server_version}"}
         yield method
@@ -247,12 +248,13 @@ def _open(name: str, sources: Sources) -> None:
         return
     from smlm_bench.networks import files
     from smlm_bench.networks.files import check_network
+    from smlm_pipeline.engines.triton.addresses import Servers
     from smlm_pipeline.engines.triton.transport import TritonTransport
 
     network, _, runtime = name.partition("@")
     if runtime == "server" and sources.server is not None:
         ensemble = files.ensemble_of(network)
-        with TritonTransport(sources.server, model=ensemble) as transport:
+        with TritonTransport(Servers.parse(sources.server), model=ensemble) as transport:
             transport.model_version()
         return
     source = files.find_network(network, sources.networks)

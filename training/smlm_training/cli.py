@@ -1,20 +1,56 @@
-"""``recon-train``: from simulated films to a published network. TensorFlow is loaded late."""
+"""``recon-train``: from simulated films to a published network."""
 
 from __future__ import annotations
 
-import typer
+from smlm_pipeline.cli.lazy_commands import LazyCommand, lazy_app
 
-from smlm_training.commands import evaluate, export, fit, match, publish, simulate
+_COMMANDS = "smlm_training.commands"
 
-app = typer.Typer(
-    help="Simulate films, train a network, export and publish it, and score its images.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    LazyCommand(
+        "simulate",
+        f"{_COMMANDS}.simulate:simulate",
+        "Simulate a film with its true positions, as ThunderSTORM would write them.",
+    ),
+    LazyCommand(
+        "match",
+        f"{_COMMANDS}.match:match",
+        "Measure optics, molecules and camera of a film; write a preset to fit a network by.",
+    ),
+    LazyCommand(
+        "fit",
+        f"{_COMMANDS}.fit:fit",
+        "Train a network; the time left is told from the first checkpoint on.",
+    ),
+    LazyCommand(
+        "export",
+        f"{_COMMANDS}.export:export",
+        "Export a trained network to ONNX, with model.json and reference.npz beside it.",
+    ),
+    LazyCommand(
+        "halve",
+        f"{_COMMANDS}.export:halve",
+        "Write a network's FP16 variant, with its scores beside the FP32 ones in its card.",
+    ),
+    LazyCommand(
+        "reference",
+        f"{_COMMANDS}.export:reference",
+        "Write reference.npz beside a network: frames and answers that a TensorRT plan is judged "
+        "by.",
+    ),
+    LazyCommand(
+        "publish",
+        f"{_COMMANDS}.publish:publish",
+        "Put a network into a model repository, as the next version of its model.",
+    ),
+    LazyCommand(
+        "evaluate",
+        f"{_COMMANDS}.evaluate:evaluate",
+        "Score an image, and the network's molecules, against the true positions.",
+    ),
 )
 
-for command in (
-    *(simulate.simulate, match.match, fit.fit),
-    *(export.export, export.halve, export.reference, publish.publish, evaluate.evaluate),
-):
-    app.command()(command)
+app = lazy_app(
+    *COMMANDS,
+    help="Simulate films, train a network, export and publish it, and score its images.",
+)

@@ -1,4 +1,4 @@
-"""What all commands of client and server share: errors become one message and an exit code."""
+"""The door of every command: errors become one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -11,57 +11,106 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from smlm_pipeline.errors import OutputError, ReconError
+from smlm_pipeline.errors import OutputError, ReconError, SettingError
 
-EXIT_CODES = """
-Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the stack cannot be used;
-4 no server, or it cannot be started; 5 the server serves another model or contract;
-6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan that
-fits this GPU; 9 what an interrupted run kept is damaged or of another film, model or option;
-130 interrupted (143 by SIGTERM). No file is ever half-written; where a run fails or is
-interrupted, its sum so far is kept beside the image for --resume.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the film cannot be used; "
+    "4 no server, or it cannot be started; 5 the server serves another model or contract; "
+    "6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan "
+    "that fits this GPU; 9 the checkpoint is damaged, or of another film, model or option; "
+    "130 interrupted (143 by SIGTERM). No file is ever half-written."
+)
+"""Epilog of a program's help; the commands' own help leaves it out."""
 
 MESSAGES = Console(stderr=True, highlight=False)
-"""Where commands say what is wrong."""
+"""Standard error, for messages to the user."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextlib.contextmanager
-def door(program: str = "recon-client") -> Iterator[None]:
-    """Turn every error into a message of the program and an exit code; leave cleanly on signals."""
+def door(
+    program: str = "recon-client",
+    *,
+    if_interrupted: str | None = None,
+    extra: str | None = None,
+    os_error_is_output: bool = False,
+) -> Iterator[None]:
+    """Turn every error into one line and an exit code, and end cleanly at signals.
+
+    Parameters
+    ----------
+    program : str
+        Name of the command, with which the line begins.
+    if_interrupted : str, optional
+        What remains after Ctrl-C, and then also after SIGTERM and SIGHUP; by default Ctrl-C
+        alone is answered: nothing is half-written.
+    extra : str, optional
+        Extra of ``smlm-recon`` that brings the program's packages: a missing one is named with
+        it, as a wrong installation (code 2).
+    os_error_is_output : bool
+        Whether an ``OSError`` that no code foresaw means that output cannot be written (code 7)
+        rather than a fault of the program (code 1).
+
+    Raises
+    ------
+    typer.Exit
+        With the code of the error.
+    SystemExit
+        With 128 and the number of a signal other than Ctrl-C's.
+    """
+    with _signals_end_the_program():
+        try:
+            yield
+        except (typer.Exit, BrokenPipeError):  # from a command; from the reader of our output
+            raise
+        except SystemExit:  # from a signal
+            if if_interrupted:
+                _say(f"{program}: ended; {if_interrupted}")
+            raise
+        except KeyboardInterrupt as error:
+            _say(f"{program}: interrupted; {if_interrupted or 'nothing is half-written'}")
+            raise typer.Exit(130) from error
+        except Exception as error:
+            message, code = _message(error, extra=extra, os_error_is_output=os_error_is_output)
+            _say(f"{program}: {message}")
+            raise typer.Exit(code) from error
+
+
+def _message(error: Exception, *, extra: str | None, os_error_is_output: bool) -> tuple[str, int]:
+    """One line about an error, and the exit code."""
+    if isinstance(error, ReconError):
+        return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and extra:
+        remedy = f"pip install 'smlm-recon[{extra}]'"
+        return f"{error.name} is not installed; {remedy}", SettingError.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        output = error.filename or "what it prints"
+        return f"{output} cannot be written: the disk is full; free space", OutputError.exit_code
+    if isinstance(error, OSError) and os_error_is_output:
+        return f"{error}; is there room and a right to write?", OutputError.exit_code
+    return f"unexpected {type(error).__name__}: {error}; please report this", 1
+
+
+@contextlib.contextmanager
+def _signals_end_the_program() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise ``SystemExit``, unless the program is to ignore them."""
     ending = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    handled = [each for each in ending if signal.getsignal(each) is not signal.SIG_IGN]
-    previous = [signal.signal(each, _terminate) for each in handled]
+    handled = [number for number in ending if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = [signal.signal(number, _terminate) for number in handled]
     try:
         yield
-    except (typer.Exit, BrokenPipeError):  # by a command; by whoever read our output
-        raise
-    except ReconError as error:
-        _say(f"{program}: {error}")
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        _say(f"{program}: interrupted; nothing is half-written")
-        raise typer.Exit(130) from error
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            what = error.filename or "what it prints"
-            _say(f"{program}: {what} cannot be written: the disk is full; free space")
-            raise typer.Exit(OutputError.exit_code) from error
-        _say(f"{program}: unexpected {type(error).__name__}: {error}; please report this")
-        raise typer.Exit(1) from error
     finally:
-        for each, handler in zip(handled, previous, strict=True):
-            signal.signal(each, handler)
-
-
-def _say(message: str) -> None:
-    """Print one line; the exit code has to tell alone where that cannot be written either."""
-    with contextlib.suppress(OSError):
-        MESSAGES.print(message, markup=False, soft_wrap=True)
+        for number, handler in zip(handled, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    """Leave in a way that no library takes for an error of its own: Keras does ``typer.Exit``."""
+    """End in a way that no library takes for an error of its own: Keras does ``typer.Exit``."""
     raise SystemExit(128 + number)
+
+
+def _say(message: str) -> None:
+    """Print one line; where that fails too, the exit code alone tells the outcome."""
+    with contextlib.suppress(OSError):
+        MESSAGES.print(message, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
-from smlm_pipeline.cli.exit_codes import EXIT_CODES, door
+from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.deploy import memory_pools, staging
 from smlm_pipeline.deploy.plans.devices import open_tensorrt
 from smlm_pipeline.deploy.plans.key import Choices
@@ -69,7 +69,7 @@ LargestTilePx = Annotated[
 ]
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command()
 def build(
     model_repository: Repository = None,
     cache: Cache = Path("plans"),
@@ -106,7 +106,7 @@ def _told(done: Prepared) -> str:
     )
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command()
 def sizes(
     tile_px: Annotated[
         int, typer.Option(envvar="RECON_LARGEST_TILE_PX", help="Largest tile edge.")
@@ -140,7 +140,7 @@ def sizes(
             typer.echo("\n".join(need.flags(gpus)))
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command()
 def stage(
     folder: Annotated[Path, typer.Argument(help="Where the copy goes.")],
     ensembles: Annotated[list[str], typer.Argument(help="What is to be served.")],

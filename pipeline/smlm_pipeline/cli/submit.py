@@ -164,11 +164,10 @@ def submit(
 def _choose_engine(
     engine: EngineName, server: str | None, model_repository: Path | None, settings: Settings
 ) -> contextlib.AbstractContextManager[opening.Engine]:
-    if engine is EngineName.LOCAL:
-        return opening.local_engine(model_repository, settings.model)
-    if server:
-        return opening.server_engine(server, settings.model, timeout_s=settings.timeout_s)
-    return opening.embedded_engine(model_repository, settings.model, timeout_s=settings.timeout_s)
+    name = engine.value if engine is EngineName.LOCAL or not server else server
+    return opening.open_engine(
+        name, settings.model, timeout_s=settings.timeout_s, model_repository=model_repository
+    )
 
 
 def _tell(note: str) -> None:

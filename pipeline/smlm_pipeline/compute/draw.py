@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import check_map_window, check_window, image_shape
+from smlm_pipeline.compute.tiles import check_map_window, check_window, image_shape, without_margin
 from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
@@ -106,8 +108,7 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
     core = maps[:, 0, top : top + height, left : left + width]
     most = most_in_map(len(maps))
     image = np.zeros(image_shape(fine, *core_px[2:]), np.int32)
-    margin = fine * contract.MARGIN_PX
-    summed = image[margin:-margin, margin:-margin]
+    summed = without_margin(image, fine)
     for frame in core:  # frame by frame stays in the cache
         if not (np.isfinite(frame.min()) and float(frame.max()) < most):
             raise ChunkError(not_a_map(most))
@@ -128,3 +129,17 @@ def not_a_map(most: float) -> str:
         "the network answered with a number of emitters that is not a number, or above "
         f"{most:.0f} in one fine pixel"
     )
+
+
+def emitters(sums: NDArray[np.integer[Any]], zoom: int) -> NDArray[np.float64]:
+    """Emitters per SR pixel, shape (zoom Y, zoom X), of a sum that still has its margin.
+
+    Parameters
+    ----------
+    sums : ndarray, shape ((Y + 2) * zoom, (X + 2) * zoom), integer
+        In units of 1 / ``WEIGHT_ONE`` emitters.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    """
+    image: NDArray[np.float64] = without_margin(sums, zoom) / contract.WEIGHT_ONE
+    return image

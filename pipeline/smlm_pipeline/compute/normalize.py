@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.errors import ChunkError
 
 NORMALIZED_MAX = 16.0
@@ -51,6 +52,34 @@ def normalize(
     normalized /= scale[:, None]
     np.minimum(normalized, np.float32(NORMALIZED_MAX), out=normalized)
     return normalized
+
+
+def normalize_whole(
+    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`normalize` frames of any size under one pair of levels, padded to what networks take.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, Y, X), uint16
+        Whole frames.
+    mean_adu : ndarray, shape (Y, X), float32
+        Mean of the film's frames.
+    levels_adu : ndarray, shape (2,), float32
+        Background and scale of the film.
+
+    Returns
+    -------
+    ndarray, shape (N, 2, H, W), float32
+        H and W are multiples of ``SIZE_MULTIPLE_PX``; see `smlm_pipeline.compute.tiles.pad`.
+
+    Raises
+    ------
+    ChunkError
+        As `normalize`.
+    """
+    levels = np.repeat(levels_adu[None], len(frames_adu), axis=0)
+    return normalize(pad(frames_adu), pad(mean_adu[None])[0], levels)
 
 
 def check_frames(

@@ -11,6 +11,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError
 
 Reading = TypeVar("Reading", np.uint16, np.float32)
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 def check_map_window(
@@ -95,3 +96,28 @@ def cut(
     if not any(after for _, after in missing):
         return part
     return np.pad(part, missing, mode="edge")
+
+
+def padded_px(size_px: int) -> int:
+    """The next multiple of ``SIZE_MULTIPLE_PX``, which is what networks take."""
+    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
+
+
+def pad(frames_adu: NDArray[Reading]) -> NDArray[Reading]:
+    """Whole frames (N, Y, X) with their last rows and columns repeated up to `padded_px`."""
+    _, height, width = frames_adu.shape
+    return cut(frames_adu, top=0, left=0, height=padded_px(height), width=padded_px(width))
+
+
+def without_margin(image: NDArray[Pixel], zoom: int) -> NDArray[Pixel]:
+    """The core of an image of `image_shape`, as a view.
+
+    Parameters
+    ----------
+    image : ndarray, shape ((height + 2) * zoom, (width + 2) * zoom)
+        Core and margin, in SR pixels.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    """
+    margin = contract.MARGIN_PX * zoom
+    return image[margin:-margin, margin:-margin]

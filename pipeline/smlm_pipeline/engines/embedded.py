@@ -24,12 +24,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smlm_pipeline.engines.triton_wheel import (
-    _environment,
-    _stub,
-    _wheel_folder,
-    check_platform,
-)
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton_wheel import check_platform, environment, stub, wheel_folder
 from smlm_pipeline.errors import ServerError
 
 START_TIMEOUT_S = 120.0
@@ -88,10 +84,9 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self._process: subprocess.Popen[bytes] | None = None
         if grpc_port:
             _check_free(grpc_port)
-        taken = _free_ports(3)
-        self.address = f"127.0.0.1:{grpc_port or taken[0]}"
-        self.http_address = f"127.0.0.1:{taken[1]}"
-        self.metrics_url = f"http://127.0.0.1:{taken[2]}/metrics"
+        free = [Address("127.0.0.1", port) for port in _free_ports(3)]
+        self._grpc = Address("127.0.0.1", grpc_port) if grpc_port else free[0]
+        self._http, self._metrics = free[1:]
 
     def __enter__(self) -> EmbeddedServer:
         """Start the server and wait until it is ready.
@@ -119,6 +114,26 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     def __exit__(self, *_: object) -> None:
         """Stop the server."""
         self.stop()
+
+    @property
+    def servers(self) -> Servers:
+        """The one server, for a connection to it."""
+        return Servers((self._grpc,))
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` of the gRPC endpoint."""
+        return str(self._grpc)
+
+    @property
+    def http_address(self) -> str:
+        """``HOST:PORT`` of the HTTP endpoint."""
+        return str(self._http)
+
+    @property
+    def metrics_url(self) -> str:
+        """URL of the metrics."""
+        return f"http://{self._metrics}/metrics"
 
     @property
     def pid(self) -> int:
@@ -172,12 +187,12 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 return
 
     def _start(self) -> None:
-        wheel = _wheel_folder()
+        wheel = wheel_folder()
         backends = self._folder / "backends" / "python"
         backends.mkdir(parents=True, mode=0o700)
         for file in (wheel / "backends" / "python").iterdir():
             (backends / file.name).symlink_to(file)
-        (backends / "triton_python_backend_stub").symlink_to(_stub(wheel))
+        (backends / "triton_python_backend_stub").symlink_to(stub(wheel))
         # A link, because Triton cannot start its stubs on a path with a space in it.
         (self._folder / "models").symlink_to(self._repository)
         with self._log_file.open("wb") as log:
@@ -186,27 +201,24 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(wheel),
+                env=environment(wheel),
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
 
     def _arguments(self) -> list[str]:
-        addresses = {"grpc": self.address, "http": self.http_address}
+        endpoints = {"grpc": self._grpc, "http": self._http, "metrics": self._metrics}
         listen = [
             f"--{name}-{key}={value}"
-            for name, address in addresses.items()
-            for key, value in zip(("address", "port"), address.split(":"), strict=True)
+            for name, address in endpoints.items()
+            for key, value in (("address", address.host), ("port", address.port))
         ]
-        metrics_port = self.metrics_url.rsplit(":", 1)[1].split("/")[0]
         return [
             f"--model-repository={self._folder / 'models'}",
             "--model-config-name=cpu",
             f"--backend-directory={self._folder / 'backends'}",
             "--disable-auto-complete-config",
             *listen,
-            "--metrics-address=127.0.0.1",
-            f"--metrics-port={metrics_port}",
             "--allow-gpu-metrics=false",
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             f"--grpc-restricted-protocol={RESTRICTED}:admin-key={self._token}",
@@ -219,7 +231,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise ServerError(f"the embedded server ended while starting: {self._log_tail()}")
-            if _http_ready(self.http_address):
+            if _http_ready(self._http):
                 return
             time.sleep(0.05)
         raise ServerError(
@@ -245,12 +257,11 @@ def _die_with_parent() -> Callable[[], None]:
     return request
 
 
-def _http_ready(address: str) -> bool:
+def _http_ready(address: Address) -> bool:
     """Whether the server says that it and all its models are ready."""
-    host, port = address.split(":")
-    question = f"GET /v2/health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    question = f"GET /v2/health/ready HTTP/1.1\r\nHost: {address.host}\r\nConnection: close\r\n\r\n"
     try:
-        with socket.create_connection((host, int(port)), timeout=1) as connection:
+        with socket.create_connection((address.host, address.port), timeout=1) as connection:
             connection.sendall(question.encode())
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:

@@ -1,41 +1,51 @@
-"""Opening the film: checks once what it is, then hands out frames a few at a time."""
+"""Open a film: check it once, then hand out its frames a few at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.counts import Counts, counts_of
 from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.selection import Corner, Selection, View, choose
+from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Edge of a camera pixel in the sample, and its origin.
+
+    ``note`` is a sentence for the user where the size is assumed, else None.
+    """
+
+    nm: float
+    origin: Literal["given", "file", "assumed"]
+    note: str | None = None
 
 
 class Film(AbstractContextManager["Film"]):
-    """An open film, made by `open_stack`; a context manager that closes the file.
+    """An open film, made by `open_film`; a context manager that closes the file.
 
     Attributes
     ----------
     path : Path
-        Where the film lies.
+        The film's file or folder.
     frame_count, height_px, width_px : int
-        Shape of the film, or of the part of it that was asked for: T, Y, X.
+        Shape of the film, or of the selected part of it: T, Y, X.
     pixel_size_nm : float or None
-        Edge of a camera pixel in the sample; None if the file does not tell.
+        Edge of a camera pixel in the sample; None if the file does not state it.
     selection : Selection
-        The part of the file that is the film, with its frames and region in numbers.
+        The selected part of the file, with its frames and region in numbers.
     notes : tuple of str
-        What the user should know of how the file was read.
+        Remarks for the user on how the values were read.
     """
 
     def __init__(self, source: Source, view: View, counts: Counts, selection: Selection) -> None:
@@ -54,12 +64,24 @@ class Film(AbstractContextManager["Film"]):
 
     @property
     def corner(self) -> Corner:
-        """Where the part of the file begins that is the film."""
+        """First frame, row and column of the selected part, as the file counts them."""
         x_px, y_px = (self.selection.roi_px or (0, 0))[:2]
         return Corner(self.selection.frames[0], y_px, x_px)
 
     def __exit__(self, *_: object) -> None:
         self._source.__exit__(None, None, None)
+
+    def pixel_size(self, given_nm: float | None = None) -> PixelSize:
+        """The size given by the user, else the file's, else the default with a note."""
+        if given_nm:
+            return PixelSize(given_nm, "given")
+        if self.pixel_size_nm is not None:
+            return PixelSize(self.pixel_size_nm, "file")
+        note = (
+            f"{self.path.name} does not state its pixel size; assuming "
+            f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+        )
+        return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", note)
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.
@@ -80,18 +102,28 @@ class Film(AbstractContextManager["Film"]):
             If the range is not in the film, the file is damaged there, or it is closed.
         """
         if not 0 <= first < last <= self.frame_count:
-            holds = f"has frames 0 to {self.frame_count - 1}, not {first} to {last - 1}"
-            raise refusal(self.path, holds, "ask for one frame or more of those")
+            problem = f"has frames 0 to {self.frame_count - 1}, not {first} to {last - 1}"
+            raise refusal(self.path, problem, "ask for one frame or more of those")
         if self._source.closed:
             raise refusal(self.path, "was closed", "read it inside its with block")
         view, skipped = self._view, self.corner.frame
-        told_first, told_last = skipped + first, skipped + last - 1
+        file_first, file_last = skipped + first, skipped + last - 1
         where = (
-            f"frame {told_first}" if last == first + 1 else f"frames {told_first} to {told_last}"
+            f"frame {file_first}" if last == first + 1 else f"frames {file_first} to {file_last}"
         )
         with reading(self.path, f" in {where}"):
             values = self._source.read(view.planes[first:last], view.y, view.x)
-            return self._counts.of(values, told_first)
+            return self._counts.of(values, file_first)
+
+    def read_all(self) -> NDArray[np.uint16]:
+        """All frames at once, (T, Y, X) in ADU, for callers that have the memory.
+
+        Raises
+        ------
+        FilmError
+            If the file is damaged or closed.
+        """
+        return self.read(0, self.frame_count)
 
 
 def open_film(path: Path, selection: Selection | None = None) -> Film:
@@ -100,13 +132,13 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
     Parameters
     ----------
     path : Path
-        A file or folder of any format that `smlm_pipeline.io` reads.
+        A file or folder in any format of `smlm_pipeline.film.formats`.
     selection : Selection, optional
         The part of it to take; by default all.
 
     Returns
     -------
-    Stack
+    Film
         The open film; leaving its ``with`` block closes it.
 
     Raises
@@ -131,10 +163,10 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
             len(planes),
             lambda frame: source.read(planes[frame : frame + 1], view.y, view.x)[0],
         )
-        stack = Film(source, view, counts, selection)
-        stack.read(0, 1)  # now rather than in the first chunk: can it be decoded?
+        film = Film(source, view, counts, selection)
+        film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
         on_error.pop_all()
-        return stack
+        return film
 
 
 def _check_size(path: Path, view: View) -> None:
@@ -145,37 +177,3 @@ def _check_size(path: Path, view: View) -> None:
         small = f"has frames of {height_px} x {width_px} pixels; the network needs at least"
         remedy = "export or choose a larger region"
         raise refusal(path, f"{small} {contract.MIN_FRAME_PX} along an edge", remedy)
-
-
-def read_film(path: Path) -> NDArray[np.uint16]:
-    """Frames (T, Y, X), in ADU.
-
-    Raises
-    ------
-    FilmError
-        If the file cannot be read, or holds no 8- or 16-bit unsigned frames.
-    """
-    return read_pixels(
-        path,
-        "film of 8- or 16-bit unsigned frames, (T, Y, X)",
-        lambda found: found.ndim == 3 and found.dtype in (np.uint8, np.uint16),
-    ).astype(np.uint16)
-
-
-def read_pixels(path: Path, expected: str, fits: Callable[[NDArray[Any]], bool]) -> NDArray[Any]:
-    """Pixels of a TIFF file, if they are what is expected.
-
-    Raises
-    ------
-    FilmError
-        If the file cannot be read, or its pixels do not fit; with ``expected`` in the message.
-    """
-    try:
-        pixels = tifffile.imread(path)
-    except (OSError, ValueError) as error:
-        raise FilmError(f"cannot read {path} ({error}); expected a TIFF {expected}") from error
-    if not fits(pixels):
-        raise FilmError(
-            f"{path} has shape {pixels.shape} and dtype {pixels.dtype}; expected a {expected}"
-        )
-    return pixels

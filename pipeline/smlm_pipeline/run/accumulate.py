@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.compute.draw import emitters
+from smlm_pipeline.compute.tiles import image_shape, without_margin
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.run.canvas import Canvas
 from smlm_pipeline.run.chunking import Chunk
@@ -29,7 +30,7 @@ class FineImage:
     """
 
     def __init__(self, canvas: Canvas, zoom: int) -> None:
-        self._canvas, self._margin = canvas, contract.MARGIN_PX * zoom
+        self._canvas, self._zoom, self._margin = canvas, zoom, contract.MARGIN_PX * zoom
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,9 +41,8 @@ class FineImage:
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """Rows of the image, shape (rows, width), float32."""
         first, last, _ = rows.indices(self.shape[0])
-        sums = self._canvas.rows(first + self._margin, last + self._margin)
-        inside = sums[:, self._margin : -self._margin]
-        return (inside / contract.WEIGHT_ONE).astype(np.float32)
+        sums = self._canvas.rows(first, last + 2 * self._margin)
+        return emitters(sums, self._zoom).astype(np.float32)
 
     def whole(self) -> NDArray[np.float32]:
         """All of it at once, for who has the memory: shape (zoom Y, zoom X)."""
@@ -50,11 +50,12 @@ class FineImage:
 
     def emitters(self) -> float:
         """Its sum: how many emitters were seen, over all frames."""
-        height, rows = self._canvas.shape[0] - self._margin, 256
+        height, rows = self.shape[0], 256
         total = 0
-        for first in range(self._margin, height, rows):
-            sums = self._canvas.rows(first, min(first + rows, height))
-            total += int(sums[:, self._margin : -self._margin].sum())
+        for first in range(0, height, rows):
+            last = min(first + rows, height)
+            sums = self._canvas.rows(first, last + 2 * self._margin)
+            total += int(without_margin(sums, self._zoom).sum())
         return total / contract.WEIGHT_ONE
 
 

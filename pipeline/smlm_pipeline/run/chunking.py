@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.tiles import padded_px
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,7 @@ def plan(
 
 def _spans(size_px: int, tile_px: int) -> list[Span]:
     """Cut one axis into tiles; the cores are as alike as the grid of multiples allows."""
-    multiple = contract.SIZE_MULTIPLE_PX
-    padded = -(-size_px // multiple) * multiple
+    multiple, padded = contract.SIZE_MULTIPLE_PX, padded_px(size_px)
     if padded <= tile_px:
         return [Span(0, padded, 0, size_px)]
     step = tile_px - 2 * contract.HALO_PX

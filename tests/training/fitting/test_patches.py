@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fakes.places import SHARED_DATA
 from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.film.survey import levels_of
 from smlm_training.fitting.datasets import Batch
 from smlm_training.fitting.patches import batches, cut_pairs
-from smlm_training.scoring.inference import film_levels
 from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.positions import Positions, read_positions
 from smlm_training.simulation.simulate import Emitters, expected_photons
@@ -75,7 +75,7 @@ def test_the_seeds_numbers_on_the_seeds_kind_of_film() -> None:
 
 def test_patches_are_pieces_of_the_normalised_film_with_their_emitters() -> None:
     frames_adu, positions = _film()
-    background_adu, scale_adu = film_levels(frames_adu)
+    background_adu, scale_adu = levels_of(frames_adu)
     film = (frames_adu - background_adu) / scale_adu
     mean = film.mean(axis=0)
     seen = set()
@@ -116,7 +116,7 @@ def test_positions_agree_with_brightness_only_where_they_belong() -> None:
 
 def test_training_and_validation_share_no_frame() -> None:
     frames_adu, positions = _film()
-    levels = film_levels(frames_adu)
+    levels = levels_of(frames_adu)
     film = ((frames_adu - levels[0]) / levels[1]).astype(np.float32)
     windows = sliding_window_view(film, (1, 3, 3))[:, :, :, 0]
     frames_of = []

@@ -26,6 +26,7 @@ from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed, answers_that_differ_under_load, measure
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import DeviceError, ReconError
 from smlm_pipeline.film.film import open_film
@@ -183,7 +184,10 @@ def measure_all(
 
 def image_of(film: Path, server: Server, model: str) -> NDArray[np.float32]:
     """The image of a film through a server."""
-    with open_film(film) as stack, TritonTransport(server.address, model=model) as transport:
+    with (
+        open_film(film) as stack,
+        TritonTransport(Servers.parse(server.address), model=model) as transport,
+    ):
         return reconstruct(stack, transport, Settings(model=model)).image
 
 

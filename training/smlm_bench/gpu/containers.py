@@ -14,9 +14,10 @@ from pathlib import Path
 from smlm_bench.gpu.server import Server
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
-from smlm_pipeline.deploy.plans.cache import SIDECAR_FILE
 from smlm_pipeline.engines import opening
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import ReconError, ServerError
+from smlm_pipeline.model_repository import PLAN_RECORD
 
 IMAGE = "smlm-recon-server"
 
@@ -67,7 +68,7 @@ class Container:
 
     def plan(self, network: str) -> dict[str, object]:
         """What ``plan.json`` says of a network's plan; see ``smlm_pipeline.deploy.plans.cache``."""
-        pattern = f"{SERVED}/{network}/*/{SIDECAR_FILE}"
+        pattern = f"{SERVED}/{network}/*/{PLAN_RECORD}"
         told: dict[str, object] = json.loads(
             _docker("exec", self.name, "sh", "-c", f"cat {pattern}")
         )
@@ -145,7 +146,7 @@ def _wait(container: str, server: Server, model: str) -> None:
         if _docker("inspect", "--format", "{{.State.Running}}", container) != "true":
             raise ServerError(f"the server ended while it started: {_log(container, 8)}")
         try:
-            opening.server_canary(server.address, model)
+            opening.server_canary(Servers.parse(server.address), model)
         except ReconError as error:
             last = str(error)
             time.sleep(2)

@@ -20,7 +20,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.errors import DeviceError, ReconError
-from smlm_pipeline.serving.device import kernels_of_device
+from smlm_pipeline.serving.device import gpu_kernels
 from smlm_pipeline.settings import Settings
 
 REPEATS = 10
@@ -50,14 +50,14 @@ class KernelSpeed:
 
 
 def measure(sizes_px: Sequence[int], batches: Sequence[int], zoom: int) -> list[KernelSpeed]:
-    """Time `device_kernels` on random chunks of each size and number of frames.
+    """Time ``compute.gpu`` on random chunks of each size and number of frames.
 
     Raises
     ------
     DeviceError
         If CuPy or the GPU is missing.
     """
-    cupy, device = importlib.import_module("cupy"), kernels_of_device()
+    cupy, device = importlib.import_module("cupy"), gpu_kernels()
     rng = np.random.default_rng(0)
     return [
         speed

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ServerError, TransientServerError
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.serving import metrics
 from smlm_pipeline.settings import Settings, frames_per_chunk
-from smlm_training.scoring.inference import film_levels, film_mean
 from smlm_training.simulation.presets import preset_film
 
 SIMULATED_FRAMES = 32
@@ -141,7 +142,7 @@ def measure(
     film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
     requests = _requests(film_adu, batch)
     settings = Settings(model=model, chunk_frames=batch, in_flight=in_flight, tile_px=512)
-    with TritonTransport(server.address, model=model) as transport:
+    with TritonTransport(Servers.parse(server.address), model=model) as transport:
         transport.sum_chunk(requests[0])  # the first request of a shape is slower
         network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
         copied_before = _bytes_to_host(server, model)
@@ -183,7 +184,7 @@ def answers_that_differ_under_load(
     """
     batch = frames_per_chunk(Settings(model=model), size_px, size_px)
     films = _different_films(size_px, batch)
-    with TritonTransport(server.address, model=model) as transport:
+    with TritonTransport(Servers.parse(server.address), model=model) as transport:
         alone = [transport.sum_chunk(each).image for each in films]
 
         def differs(index: int) -> bool:
@@ -268,8 +269,8 @@ def _different_films(size_px: int, frames: int) -> list[Request]:
 
 def _requests(film_adu: NDArray[np.uint16], batch: int) -> list[Request]:
     count, height, width = film_adu.shape
-    levels = np.broadcast_to(film_levels(film_adu[:SIMULATED_FRAMES]), (batch, 2))
-    mean = film_mean(film_adu[:SIMULATED_FRAMES])
+    levels = np.broadcast_to(levels_of(film_adu[:SIMULATED_FRAMES]), (batch, 2))
+    mean = mean_of(film_adu[:SIMULATED_FRAMES])
     window = np.array([Settings.zoom, 0, 0, height, width], np.int32)
     return [
         Request(f"frames from {first}", film_adu[first : first + batch], levels, mean, window)

@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 from smlm_bench.method import ZOOM
 from smlm_pipeline import contract
-from smlm_training.scoring.inference import film_levels, film_mean
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_training.simulation.presets import preset_film
 
 _FILMED = 32
@@ -44,8 +44,8 @@ def _message(size_px: int, frames: int) -> Message:
     ).frames_adu
     arrays = {
         contract.FRAMES: film[:frames],
-        contract.LEVELS: np.repeat(film_levels(film)[None], frames, axis=0),
-        contract.FILM_MEAN: film_mean(film),
+        contract.LEVELS: np.repeat(levels_of(film)[None], frames, axis=0),
+        contract.FILM_MEAN: mean_of(film),
         contract.WINDOW: np.array([ZOOM, 0, 0, size_px, size_px], np.int32),
     }
     return Message(size_px, frames, tuple(_tensor(*each) for each in arrays.items()))

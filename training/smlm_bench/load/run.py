@@ -14,6 +14,7 @@ from smlm_bench.load.clients import Load, messages, put_under_load
 from smlm_bench.load.summary import Summary, summarise
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import SettingError
 
@@ -76,7 +77,7 @@ def targets(
         else:
             found = Targets(tuple(addresses), embedded=False)
         for address in found.addresses:
-            with TritonTransport(address, model=model) as transport:
+            with TritonTransport(Servers.parse(address), model=model) as transport:
                 transport.model_version()
         yield found
 

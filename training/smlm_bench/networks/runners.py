@@ -11,37 +11,34 @@ from numpy.typing import NDArray
 
 from smlm_bench.method import ZOOM, FilmFacts, Found
 from smlm_pipeline import contract
-from smlm_pipeline.compute.draw import sum_answers
-from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.draw import emitters
+from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
-from smlm_pipeline.compute.tiles import cut
+from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.localise.localise import localise
+from smlm_training.scoring.inference import draw
 
 
 class Field:
     """Frames of one film as networks read them: cut to whole multiples, with levels and mean."""
 
     def __init__(self, facts: FilmFacts) -> None:
-        multiple = contract.SIZE_MULTIPLE_PX
-        height, width = (-(-size // multiple) * multiple for size in facts.shape_px)
-        self._region = {"top": 0, "left": 0, "height": height, "width": width}
-        self._levels_adu = facts.levels_adu
-        self.mean_adu = cut(facts.mean_adu[None], **self._region)[0]
+        self._facts = facts
+        self.mean_adu = pad(facts.mean_adu[None])[0]
 
     def cut(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Frames (N, Y, X) with their last rows and columns repeated up to the multiple."""
-        return cut(frames_adu, **self._region)
+        return pad(frames_adu)
 
     def levels_adu(self, count: int) -> NDArray[np.float32]:
         """Background and scale of so many frames, (N, 2)."""
-        return np.repeat(self._levels_adu[None], count, axis=0)
+        return np.repeat(self._facts.levels_adu[None], count, axis=0)
 
     def normalized(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Frames (N, Y, X) as the network reads them, (N, 2, H, W)."""
-        levels_adu = self.levels_adu(len(frames_adu))
-        return normalize(self.cut(frames_adu), self.mean_adu, levels_adu)
+        return normalize_whole(frames_adu, self._facts.mean_adu, self._facts.levels_adu)
 
 
 def found_in(answers: NDArray[np.float32], facts: FilmFacts) -> Found:
@@ -55,20 +52,11 @@ def found_in(answers: NDArray[np.float32], facts: FilmFacts) -> Found:
         Of the film; what was padded beyond its field is left out.
     """
     height, width = facts.shape_px
-    window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    kind = contract.answer_with(channels=answers.shape[1])
-    image = emitters(sum_answers(answers, window, kind))
-    if kind.makes_maps:
+    image = draw(answers, facts.shape_px)
+    if contract.answer_with(channels=answers.shape[1]).makes_maps:
         return Found(image, None)
     inside = answers[:, :, :height, :width]
     return Found(image, localise(inside, pixel_size_nm=facts.pixel_size_nm))
-
-
-def emitters(summed: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The contract's integer image without its margin, in emitters per fine pixel."""
-    margin = contract.MARGIN_PX * ZOOM
-    image: NDArray[np.float64] = summed[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
-    return image
 
 
 class TritonNetwork:
@@ -100,7 +88,7 @@ class TritonNetwork:
             mean_adu=self._field.mean_adu,
             window=self._window,
         )
-        return Found(emitters(self._transport.sum_chunk(request).image), None)
+        return Found(emitters(self._transport.sum_chunk(request).image, ZOOM), None)
 
 
 class KerasNetwork:

@@ -22,6 +22,7 @@ from smlm_bench.speed.client_memory import sparse_film
 from smlm_bench.speed.stub_server import stub_server
 from smlm_pipeline.compute.onnx_network import available_cpus
 from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
@@ -66,7 +67,7 @@ def main(
             with (
                 open_film(film) as stack,
                 stub_server(chunk_frames) as address,
-                TritonTransport(address) as transport,
+                TritonTransport(Servers.parse(address)) as transport,
             ):
                 rates.append(_rate(stack, transport, settings, repeats))
             _tell(rates[-1])

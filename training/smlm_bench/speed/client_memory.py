@@ -29,6 +29,7 @@ from smlm_bench.speed.stub_server import stub_server
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.job import Submission
 from smlm_pipeline.run.memory_budget import parse_bytes
@@ -144,7 +145,7 @@ def _engine(case: Case, frames: int) -> Iterator[Engine]:
     if not case.grpc:
         yield Engine(AnswersAtOnce(), "answers at once", "1")
         return
-    with stub_server(frames) as address, TritonTransport(address) as transport:
+    with stub_server(frames) as address, TritonTransport(Servers.parse(address)) as transport:
         yield Engine(transport, "a server that answers at once", "1")
 
 

@@ -135,10 +135,11 @@ def _client(name: str, film: Path, opened: str) -> Callable[[], object]:
         from smlm_pipeline.engines.local import LocalTransport
 
         return lambda: through(film, LocalTransport(Path(opened)))
+    from smlm_pipeline.engines.triton.addresses import Servers
     from smlm_pipeline.engines.triton.transport import TritonTransport
 
     def work() -> None:
-        with TritonTransport(opened) as transport:
+        with TritonTransport(Servers.parse(opened)) as transport:
             through(film, transport)
 
     return work

@@ -126,7 +126,7 @@ def _opened() -> Iterator[tuple[Path, Engines, EmbeddedServer]]:
         repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
         peer = NETWORKS["deep-storm"]()  # untrained: speed does not depend on the weights
         peer_file = export(peer, folder / "peer.onnx", reference_frames()[:1, :, :16, :16]).path
-        with EmbeddedServer(repository) as server, TritonTransport(server.address) as triton:
+        with EmbeddedServer(repository) as server, TritonTransport(server.servers) as triton:
             local = LocalTransport(network)
             keras_unet = keras_network("unet", network)
             yield folder, Engines(network, peer_file, keras_unet, peer, local, triton), server

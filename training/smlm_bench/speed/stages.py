@@ -15,10 +15,10 @@ from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_pipeline.output import picture
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.settings import Settings
-from smlm_training.scoring.inference import film_levels, film_mean
 
 _ENSEMBLE = contract.RECONSTRUCTION.name
 SERVED = (*(step.name for step in contract.ENSEMBLES[_ENSEMBLE].steps), _ENSEMBLE)
@@ -34,8 +34,8 @@ def stage_costs(film: Path, network: Path, folder: Path) -> dict[str, float]:
     """
     frames_adu = tifffile.imread(film)[: contract.MAX_FRAMES_PER_CHUNK // 2]
     count, height, width = frames_adu.shape
-    levels_adu = np.broadcast_to(film_levels(frames_adu), (count, 2))
-    mean_adu = film_mean(frames_adu)
+    levels_adu = np.broadcast_to(levels_of(frames_adu), (count, 2))
+    mean_adu = mean_of(frames_adu)
     session = OnnxNetwork(network, intra_op_threads=0)
     ready = normalize(frames_adu, mean_adu, levels_adu)
     detections = session.detect(ready)
@@ -43,8 +43,8 @@ def stage_costs(film: Path, network: Path, folder: Path) -> dict[str, float]:
     image = draw(detections, window).astype(np.float32)
     image_file, picture_file = folder / "image.tif", folder / "image.png"
     stages: dict[str, Callable[[], object]] = {
-        "levels": lambda: film_levels(frames_adu),
-        "mean": lambda: film_mean(frames_adu),
+        "levels": lambda: levels_of(frames_adu),
+        "mean": lambda: mean_of(frames_adu),
         "normalize": lambda: normalize(frames_adu, mean_adu, levels_adu),
         "unet": lambda: session.detect(ready),
         "summation": lambda: draw(detections, window),

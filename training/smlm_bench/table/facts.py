@@ -13,10 +13,10 @@ from smlm_bench.method import EXCESS_NOISE, FilmFacts
 from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
 from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
-from smlm_training.scoring.inference import film_levels, film_mean
 
 DEFAULT_PIXEL_NM = 100.0
 
@@ -84,8 +84,8 @@ def film_facts(frames_adu: NDArray[np.uint16], told: Told, camera: str) -> FilmF
         adu_per_photon=told.values["gain_adu_per_photon"],
         offset_adu=told.values["offset_adu"],
         excess_noise=EXCESS_NOISE[camera],
-        levels_adu=film_levels(frames_adu),
-        mean_adu=film_mean(frames_adu),
+        levels_adu=levels_of(frames_adu),
+        mean_adu=mean_of(frames_adu),
     )
 
 

@@ -20,11 +20,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract
-from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_training.fitting.datasets import Batch
-from smlm_training.scoring.inference import film_levels, film_mean
 from smlm_training.simulation.positions import Positions
 from smlm_training.simulation.table_check import check_table, count_emitters
 
@@ -101,7 +100,7 @@ def cut_pairs(
             f"{patch_px} x {patch_px} pixels with at least {emitters_min} emitters; expected "
             "frames for training and others for validation: take a longer or denser film"
         )
-    mean_adu, levels_adu = film_mean(frames_adu), film_levels(frames_adu)
+    mean_adu, levels_adu = mean_of(frames_adu), levels_of(frames_adu)
     cut = [
         _cut(
             _normalized(frames_adu[index], mean_adu, levels_adu),
@@ -179,10 +178,7 @@ def _normalized(
 ) -> NDArray[np.float32]:
     """One frame of any size and the film's mean, (Y, X, 2), as networks read them."""
     height_px, width_px = frame_adu.shape
-    padding = [(0, -edge % contract.SIZE_MULTIPLE_PX) for edge in frame_adu.shape]
-    normalized = normalize(
-        np.pad(frame_adu, padding)[None], np.pad(mean_adu, padding), levels_adu[None]
-    )
+    normalized = normalize_whole(frame_adu[None], mean_adu, levels_adu)
     return normalized[0, :, :height_px, :width_px].transpose(1, 2, 0)
 
 

@@ -1,4 +1,4 @@
-"""A network on a whole small film at once: what scores and cards are made from."""
+"""Run a network on a whole film in memory, as scores and model cards need it."""
 
 from __future__ import annotations
 
@@ -10,53 +10,33 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute import levels as leveling
-from smlm_pipeline.compute.draw import sum_answers
-from smlm_pipeline.compute.levels import spread_evenly
-from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.draw import emitters, sum_answers
+from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.tiles import cut
+from smlm_pipeline.compute.tiles import padded_px
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_pipeline.localise.localise import THRESHOLD, localise
 from smlm_pipeline.localise.table import Localisations, stacked
-from smlm_pipeline.settings import Settings
 
 ZOOM = contract.MAP_ZOOM
-"""Fine pixels along a camera pixel, in scores: 12.5 nm for pixels of 100 nm."""
+"""SR pixels along a camera pixel, in scores: 12.5 nm for pixels of 100 nm."""
 
+_BLOCK_PIXELS = 1 << 20
+"""Pixels that one call of the network takes: detections are ten times the size of their frames."""
 
-def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Background and scale (2,), in ADU, from as many frames as the client takes."""
-    return leveling.film_levels(frames_adu[spread_evenly(len(frames_adu), Settings.level_frames)])
-
-
-def film_mean(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Mean frame (H, W), in ADU, of as many frames as the client takes."""
-    chosen = spread_evenly(len(frames_adu), Settings.mean_frames)
-    mean_adu: NDArray[np.float32] = frames_adu[chosen].mean(axis=0, dtype=np.float64).astype("f4")
-    return mean_adu
-
-
-def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Detections of all frames of a film.
-
-    Parameters
-    ----------
-    network : Network
-        The exported network.
-    frames_adu : ndarray, shape (N, H, W), uint16
-        A whole film; H and W are multiples of ``contract.SIZE_MULTIPLE_PX``.
-
-    Returns
-    -------
-    ndarray, shape (N, 5, H, W), float32
-        Channels of ``contract.DETECTION_CHANNELS``.
-    """
-    return network.detect(normalized(frames_adu))
+_NO_NETWORK = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NotImplemented,
+)
+"""Errors of ONNX Runtime for a file that is not an ONNX network."""
 
 
 def normalized(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """A whole film (N, H, W) as the network reads it: (N, 2, H, W), padded as in the blocks."""
+    """A whole film (N, Y, X) as the network reads it: (N, 2, H, W), padded as its blocks are."""
     return np.concatenate(list(normalized_blocks(frames_adu, contract.MAX_FRAMES_PER_CHUNK)))
 
 
@@ -67,60 +47,55 @@ def normalized_blocks(
 
     Parameters
     ----------
-    frames_adu : ndarray, shape (N, H, W), uint16
+    frames_adu : ndarray, shape (N, Y, X), uint16
         A whole film of any size.
     block_frames : int
         Frames of a block, no more than ``contract.MAX_FRAMES_PER_CHUNK``.
 
     Yields
     ------
-    ndarray, shape (n, 2, H', W'), float32
-        H' and W' are the next multiples of what the network halves; the last row
-        and column are repeated up to there, as the client does.
+    ndarray, shape (n, 2, H, W), float32
+        Under the film's own levels and mean, padded by `smlm_pipeline.compute.tiles.pad`.
     """
-    count, height, width = frames_adu.shape
-    whole = {"top": 0, "left": 0, "height": padded_px(height), "width": padded_px(width)}
-    mean_adu = cut(film_mean(frames_adu)[None], **whole)[0]
-    levels_adu = film_levels(frames_adu)[None]
-    for first in range(0, count, block_frames):
-        block = cut(frames_adu[first : first + block_frames], **whole)
-        yield normalize(block, mean_adu, np.repeat(levels_adu, len(block), axis=0))
+    mean_adu, levels_adu = mean_of(frames_adu), levels_of(frames_adu)
+    for first in range(0, len(frames_adu), block_frames):
+        yield normalize_whole(frames_adu[first : first + block_frames], mean_adu, levels_adu)
 
 
-def padded_px(size_px: int) -> int:
-    """The next multiple of what the network halves."""
-    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
+def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The network's answer to all frames of a film.
+
+    Parameters
+    ----------
+    network : OnnxNetwork
+        The exported network.
+    frames_adu : ndarray, shape (N, H, W), uint16
+        A whole film; H and W are multiples of ``contract.SIZE_MULTIPLE_PX``.
+
+    Returns
+    -------
+    ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
+        Detections or maps, see `smlm_pipeline.contract`.
+    """
+    return network.detect(normalized(frames_adu))
 
 
-def draw(answers: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Emitters per fine pixel, (``ZOOM`` H, ``ZOOM`` W), summed over the frames.
+def draw(
+    answers: NDArray[np.float32], shape_px: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
+    """Emitters per SR pixel, (``ZOOM`` Y, ``ZOOM`` X), summed over the frames.
 
     Parameters
     ----------
     answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
-        Detections, which are drawn, or maps, which are only summed.
+        Detections, which are drawn, or maps, which are summed.
+    shape_px : tuple of int, optional
+        Height and width of the field, without padding; by default H and W.
     """
     kind = contract.answer_with(channels=answers.shape[1])
-    height, width = (size // kind.zoom for size in answers.shape[2:])
+    height, width = shape_px or (size // kind.zoom for size in answers.shape[2:])
     window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    margin = contract.MARGIN_PX * ZOOM
-    summed = sum_answers(answers, window, kind)
-    image: NDArray[np.float64] = summed[margin:-margin, margin:-margin] / contract.WEIGHT_ONE
-    return image
-
-
-_BLOCK_PIXELS = 1 << 20
-"""Pixels detected at a time: detections are ten times the size of their frames."""
-
-
-_NO_NETWORK = (
-    onnx_errors.Fail,
-    onnx_errors.InvalidArgument,
-    onnx_errors.InvalidGraph,
-    onnx_errors.InvalidProtobuf,
-    onnx_errors.NotImplemented,
-)
-"""What ONNX Runtime raises for a file that is none of its own kind."""
+    return emitters(sum_answers(answers, window, kind), ZOOM)
 
 
 def localise_by_file(
@@ -130,12 +105,12 @@ def localise_by_file(
     pixel_size_nm: float,
     threshold: float = THRESHOLD,
 ) -> Localisations:
-    """``localise_film`` by an ONNX file that a user named.
+    """`localise_film` with an ONNX file.
 
     Raises
     ------
     SettingError
-        If the file is no network, or one that answers with a map.
+        If the file is no network, or one that answers with maps.
     ContractError
         If its tensors are not those of the contract.
     """
@@ -146,8 +121,8 @@ def localise_by_file(
     try:
         network = OnnxNetwork(network_file, intra_op_threads=0)
     except (FileNotFoundError, IsADirectoryError, *_NO_NETWORK) as error:
-        what = str(error).splitlines()[0]
-        raise SettingError(f"{network_file} is no network ({what}); {expected}") from error
+        reason = str(error).splitlines()[0]
+        raise SettingError(f"{network_file} is no network ({reason}); {expected}") from error
     if network.answer.makes_maps:
         raise SettingError(f"{network_file} answers with {network.answer.name}; {expected}")
     return localise_film(network, frames_adu, pixel_size_nm=pixel_size_nm, threshold=threshold)
@@ -160,24 +135,23 @@ def localise_film(
     pixel_size_nm: float,
     threshold: float = THRESHOLD,
 ) -> Localisations:
-    """Molecules of all frames, under the film's own levels and mean.
+    """Localisations of all frames, under the film's own levels and mean.
 
     Parameters
     ----------
-    network : Network
+    network : OnnxNetwork
         The exported network.
-    frames_adu : ndarray, shape (N, H, W), uint16
-        A whole film of any size; its last rows and columns are repeated up to
-        what the network takes, as the client does.
+    frames_adu : ndarray, shape (N, Y, X), uint16
+        A whole film of any size.
     pixel_size_nm : float
         Edge of a camera pixel.
     threshold : float
-        Least probability, see ``localise``.
+        Least probability, see `smlm_pipeline.localise.localise.localise`.
 
     Raises
     ------
     ChunkError
-        If the network's answer makes no sense.
+        If a detection is not a number, or a sigma not positive.
     """
     return stacked(
         localise(
@@ -190,9 +164,9 @@ def localise_film(
 def _detections(
     network: OnnxNetwork, frames_adu: NDArray[np.uint16]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Number of the first frame and detections of each block, without what was padded."""
+    """Index of the first frame and detections of each block, without the padding."""
     height, width = frames_adu.shape[1:]
-    most = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
-    step = min(most, contract.MAX_FRAMES_PER_CHUNK)
-    for index, block in enumerate(normalized_blocks(frames_adu, step)):
-        yield index * step, network.detect(block)[:, :, :height, :width]
+    frames_held = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
+    block_frames = min(frames_held, contract.MAX_FRAMES_PER_CHUNK)
+    for index, block in enumerate(normalized_blocks(frames_adu, block_frames)):
+        yield index * block_frames, network.detect(block)[:, :, :height, :width]

@@ -26,11 +26,7 @@ from typing import Any, BinaryIO
 
 from smlm_pipeline.deploy.plans.key import PlanKey, sha256
 from smlm_pipeline.errors import OutputError, PlanError
-
-PLAN_FILE = "model.plan"
-
-
-SIDECAR_FILE = "plan.json"
+from smlm_pipeline.model_repository import PLAN_FILE, PLAN_RECORD
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ class PlanCache:
     def find(self, key: PlanKey) -> Entry | None:
         """The plan of a key, if it is there and whole."""
         entry = self._folder / key.digest
-        record = read_record(entry / SIDECAR_FILE)
+        record = read_record(entry / PLAN_RECORD)
         try:
             plan = (entry / PLAN_FILE).read_bytes()
         except OSError:
@@ -166,7 +162,7 @@ class PlanCache:
             staged = Path(staging) / "entry"
             staged.mkdir()
             write_durably(staged / PLAN_FILE, entry.plan)
-            write_durably(staged / SIDECAR_FILE, entry.record.as_json())
+            write_durably(staged / PLAN_RECORD, entry.record.as_json())
             self._remove(key)
             staged.rename(self._folder / key.digest)
 

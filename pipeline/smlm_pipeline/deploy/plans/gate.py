@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.reference import Reference
 from smlm_pipeline.deploy.plans.compiler import Executor
 from smlm_pipeline.deploy.plans.profiles import Profile
-from smlm_pipeline.deploy.plans.reference import Reference
 from smlm_pipeline.errors import PlanError
 
 TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2}

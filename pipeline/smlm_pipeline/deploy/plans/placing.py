@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from smlm_pipeline.deploy.plans.cache import PLAN_FILE, SIDECAR_FILE, Entry, replace_file
+from smlm_pipeline.deploy.plans.cache import Entry, replace_file
 from smlm_pipeline.errors import OutputError
+from smlm_pipeline.model_repository import PLAN_FILE, PLAN_RECORD
 
 
 def withdraw(version: Path, *, right: Entry | None) -> None:
@@ -29,7 +30,7 @@ def withdraw(version: Path, *, right: Entry | None) -> None:
     try:
         if placed.exists() and (right is None or placed.read_bytes() != right.plan):
             placed.unlink()
-            (version / SIDECAR_FILE).unlink(missing_ok=True)
+            (version / PLAN_RECORD).unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(placed, error) from error
 
@@ -46,7 +47,7 @@ def put(version: Path, entry: Entry) -> None:
     try:
         if not placed.exists():
             replace_file(placed, entry.plan)
-        replace_file(version / SIDECAR_FILE, entry.record.as_json())
+        replace_file(version / PLAN_RECORD, entry.record.as_json())
     except OSError as error:
         raise _unwritable(placed, error) from error
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import smlm_pipeline
 from smlm_pipeline import contract
+from smlm_pipeline.compute.reference import Reference, read_reference
 from smlm_pipeline.deploy.plans import gate
 from smlm_pipeline.deploy.plans.cache import Entry, PlanCache, Record
 from smlm_pipeline.deploy.plans.compiler import Compiler, Executor
 from smlm_pipeline.deploy.plans.key import Choices, PlanKey, sha256
 from smlm_pipeline.deploy.plans.placing import nothing_left_by_failure, put, withdraw
 from smlm_pipeline.deploy.plans.profiles import Profile, profiles
-from smlm_pipeline.deploy.plans.reference import Reference, read_reference
 from smlm_pipeline.errors import PlanError, SettingError
 from smlm_pipeline.model_repository import network_file
 

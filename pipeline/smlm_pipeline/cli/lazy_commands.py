@@ -1,0 +1,134 @@
+"""Command-line programs whose commands, and what these run, are imported only when called."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that the program's help lists without an import of its module.
+
+    Attributes
+    ----------
+    name : str
+        Name on the command line.
+    target : str
+        ``MODULE:NAME`` of its function, or of its own Typer app where it has commands in turn.
+    help : str
+        Its line in the program's help: the first paragraph of the function's docstring.
+    """
+
+    name: str
+    target: str
+    help: str
+
+    def load(self) -> Any:
+        """Import the target.
+
+        Returns
+        -------
+        Callable or typer.Typer
+            Function or app of the command.
+        """
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+def lazy_app(*commands: LazyCommand, help: str, epilog: str | None = None) -> typer.Typer:  # noqa: A002
+    """Put a program together from commands that are imported only when they are called.
+
+    Parameters
+    ----------
+    *commands : LazyCommand
+        Its commands, two or more, in the order of the help.
+    help : str
+        First paragraph of the help.
+    epilog : str, optional
+        Last paragraph of the help.
+
+    Returns
+    -------
+    typer.Typer
+        The program; a call of a command, or of a command's own help, imports that command alone.
+    """
+    by_name = {command.name: command for command in commands}
+
+    class Group(TyperGroup):
+        """Replaces the stub of a command by the command when its name is resolved."""
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+            name, stub, rest = super().resolve_command(ctx, args)
+            command = by_name.get(name or "")
+            return name, stub if command is None else _built(command.load()), rest
+
+    app = typer.Typer(
+        cls=Group,
+        help=help,
+        epilog=epilog,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for command in commands:
+        app.command(command.name, help=command.help)(_nothing)
+    return app
+
+
+def _nothing() -> None:
+    """Callback of the stubs, which are never called."""
+
+
+def _built(target: Any) -> Any:
+    """Click's command of a function or of a Typer app."""
+    if not isinstance(target, typer.Typer):
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command()(target)
+        target = single
+    return get_command(target)
+
+
+@contextlib.contextmanager
+def imported_when_used() -> Iterator[None]:
+    """Delay the imports of modules within the block until an attribute of a module is used.
+
+    For the heads of command modules, whose help must not wait for TensorFlow::
+
+        with imported_when_used():
+            from smlm_training.delivery import export
+
+    Import modules, not their names: ``from module import name`` uses the module at once.
+    Packages are imported at once.
+    """
+    finder = _LateFinder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _LateFinder(MetaPathFinder):
+    """Finds modules as Python does, and delays their execution."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None or spec.submodule_search_locations is not None:
+            return None
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
