@@ -16,7 +16,10 @@ from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.engines.transport import Transport
 
-NOTICE = "recon-client: film.tif does not state its pixel size; assuming 100 nm (--pixel-size-nm sets it)"
+NOTICE = (
+    "recon-client: film.tif does not state its pixel size; assuming 100 nm "
+    "(--pixel-size-nm sets it)"
+)
 
 
 KEPT = "the same command with --resume goes on from there"
