@@ -94,8 +94,7 @@ class Submission:
 
     def notes(self, film: Film) -> list[str]:
         """What the user should know before the work."""
-        note = film.pixel_size(self.pixel_size_nm).note
-        return [*film.notes, *([note] if note else [])]
+        return [*film.notes, *film.pixel_size(self.pixel_size_nm).notes]
 
 
 def image_path(stack: Path, output: Path | None) -> Path:

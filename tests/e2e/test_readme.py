@@ -1,8 +1,7 @@
-"""Every command of the README does what it says there."""
+"""The commands and the Python example of the README and of docs/tour.md run as written."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import shlex
@@ -20,9 +19,11 @@ from fakes.processes import finished, free_port, started
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 README = (ROOT / "README.md").read_text()
+TOUR = (ROOT / "docs" / "tour.md").read_text()
 COMMANDS = [
     line
-    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for page in (README, TOUR)
+    for block in re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
     for line in block.splitlines()
 ]
 SCRIPTS = Path(sys.executable).parent
@@ -90,9 +91,12 @@ def _run(line: str, folder: Path, servers: ExitStack) -> None:
     assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
-def test_stages_of_the_data_path_can_be_imported() -> None:
-    stages = re.findall(r"\| `(smlm_pipeline\.[\w.]+)`", README)
-    assert len(stages) == 9
-    for stage in stages:
-        module, name = stage.rsplit(".", 1)
-        assert hasattr(importlib.import_module(module), name)
+def test_python_example_runs(folder: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-c", example], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("(512, 512) ")
+    assert run.stdout.endswith(" emitters\n")
+    assert (folder / "again.ome.tif").exists()

@@ -55,8 +55,8 @@ def write_raw(path: Path, film: Film) -> Path:
     film.astype(">u2").tofile(path.with_suffix(".raw"))
     told: dict[str, object] = {
         "Frames": len(film),
-        "Height": HEIGHT_PX,
-        "Width": WIDTH_PX,
+        "Height": film.shape[1],
+        "Width": film.shape[2],
         "Pixelsize": 100,
     }
     told |= {"Data Type": "uint16", "Byte Order": ">"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from smlm_bench import cli
-from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
+from smlm_training.simulation.film_files import FILM, POSITIONS, write_film
 from smlm_training.simulation.presets import PRESETS
 
 KNOWN = (
@@ -21,13 +21,13 @@ KNOWN = (
 def write_compared_film(folder: Path, *, seed: int = 4, frames: int = 10) -> Path:
     """A film of 24 x 28 pixels with its positions."""
     scene = replace(PRESETS["evaluate"], frames=frames, height_px=24, width_px=28, seed=seed)
-    write_film(folder, scene, done=lambda _frames: None)
+    write_film(folder, scene, progress=lambda _frames: None)
     return folder
 
 
 def words(film: Path, *more: object, known: tuple[str, ...] = KNOWN) -> list[str]:
     """The command line, without the program."""
-    given = [film / STACK, "--positions", film / POSITIONS, *known, *more]
+    given = [film / FILM, "--positions", film / POSITIONS, *known, *more]
     return ["table", *map(str, given)]
 
 

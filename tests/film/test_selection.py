@@ -76,6 +76,7 @@ def test_planes(
         ("PTYX", (4, 9, 20, 30), Selection(), "several positions .*--position 0 to 3"),
         ("CYX", (9, 20, 30), Selection(), "if they are frames, --time-axis C takes them so"),
         ("TQYX", (9, 2, 20, 30), Selection(), r"has axes TQYX of \(9, 2, 20, 30\), not T,Y,X"),
+        ("QQYX", (3, 9, 20, 30), Selection(), r"has axes QQYX of \(3, 9, 20, 30\), not T,Y,X"),
     ],
 )
 def test_a_choice_that_was_not_made(

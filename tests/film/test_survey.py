@@ -88,6 +88,29 @@ def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu))
 
 
+@pytest.mark.parametrize("held_frames", [None, 200, 10, 1])
+@pytest.mark.parametrize("frames", [2, 7, 40, 600])
+def test_a_film_in_memory_has_the_same_levels_and_mean(
+    frames: int, held_frames: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As training and the bench have it, below and above the cap on the sample's pixels."""
+    if held_frames is not None:
+        monkeypatch.setattr(survey, "LEVEL_PIXELS", held_frames * 16 * 16)
+    film_adu = spots_adu(frames, 16, 16)
+    seen = survey.survey(ArrayStack(film_adu), Settings())
+    np.testing.assert_array_equal(survey.levels_of(film_adu), seen.levels_adu)
+    np.testing.assert_array_equal(survey.mean_of(film_adu), seen.mean_adu)
+
+
+def test_levels_of_large_frames_have_a_cap() -> None:
+    """64 Mi pixels: 16 frames of 2048 x 2048, and of larger ones never fewer than eight."""
+    for edge_px, leveled in ((64, 512), (512, 256), (2048, 16), (8192, 8)):
+        chosen = survey.sampled_frames(600, edge_px, edge_px, Settings())
+        assert (len(chosen.mean), len(chosen.levels)) == (512, leveled)
+        assert set(chosen.levels) <= set(chosen.mean)
+        assert (chosen.levels[0], chosen.levels[-1]) == (0, 599)
+
+
 def test_memory_does_not_grow_with_the_film() -> None:
     """Beside the sample for the levels, a few whole frames, however long the film is."""
     pixels = 256 * 256

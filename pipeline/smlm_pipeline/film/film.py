@@ -23,12 +23,12 @@ from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 class PixelSize:
     """Edge of a camera pixel in the sample, and its origin.
 
-    ``note`` is a sentence for the user where the size is assumed, else None.
+    ``notes`` has a remark for the user where the size is assumed.
     """
 
     nm: float
     origin: Literal["given", "file", "assumed"]
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Film(AbstractContextManager["Film"]):
@@ -81,7 +81,7 @@ class Film(AbstractContextManager["Film"]):
             f"{self.path.name} does not state its pixel size; assuming "
             f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
         )
-        return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", note)
+        return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", (note,))
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.

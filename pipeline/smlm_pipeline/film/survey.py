@@ -104,7 +104,7 @@ def levels_of(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     ndarray, shape (2,), float32
         In ADU, see `smlm_pipeline.compute.levels.film_levels`.
     """
-    return film_levels(frames_adu[sampled_frames(*frames_adu.shape, Settings()).levels])
+    return film_levels(frames_adu[_sampled_of(frames_adu).levels])
 
 
 def mean_of(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -120,6 +120,11 @@ def mean_of(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     ndarray, shape (Y, X), float32
         In ADU.
     """
-    sample = frames_adu[sampled_frames(*frames_adu.shape, Settings()).mean]
+    sample = frames_adu[_sampled_of(frames_adu).mean]
     mean_adu: NDArray[np.float32] = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean_adu
+
+
+def _sampled_of(frames_adu: NDArray[np.uint16]) -> SampledFrames:
+    count, height_px, width_px = frames_adu.shape
+    return sampled_frames(count, height_px, width_px, Settings())

@@ -1,57 +1,68 @@
-"""Molecules of a film as a table, found or true, and which of them lie in the field."""
+"""Tables of molecules in memory: positions, true or found, and localisations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.errors import FilmError
+
 _Table = TypeVar("_Table", bound="Molecules")
-
-
-class Points(Protocol):
-    """Whatever tells frame and place of molecules: ``Molecules`` or ``Positions``."""
-
-    @property
-    def frame(self) -> NDArray[np.int64]:
-        """Frame of each molecule (K,), from 0."""
-
-    @property
-    def y_nm(self) -> NDArray[np.float64]:
-        """Distance from the upper edge of the first pixel (K,)."""
-
-    @property
-    def x_nm(self) -> NDArray[np.float64]:
-        """Distance from the left edge of the first pixel (K,)."""
 
 
 @dataclass(frozen=True)
 class Molecules:
-    """``frame`` from 0, ``y_nm`` and ``x_nm`` from the corner of the first pixel, each (K,)."""
+    """Positions of molecules: a film's true emitters, or the molecules found in it.
+
+    ``frame`` (K,) int64 counts from 0; ``y_nm`` and ``x_nm`` (K,) float64 are the distances
+    from the upper and left edges of the first pixel.
+    """
 
     frame: NDArray[np.int64]
     y_nm: NDArray[np.float64]
     x_nm: NDArray[np.float64]
 
-    def take(self: _Table, which: NDArray[np.bool_]) -> _Table:
-        """Those rows for which ``which`` (K,) is true."""
-        return type(self)(*(getattr(self, column.name)[which] for column in fields(self)))
+    def take(self: _Table, rows: NDArray[np.bool_]) -> _Table:
+        """The table of those rows for which ``rows`` (K,) is true."""
+        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def later(self: _Table, frames: int) -> _Table:
-        """The same, so many frames later."""
+        """The same table, ``frames`` frames later."""
         return replace(self, frame=self.frame + frames)
+
+    def first_frames(self: _Table, count: int) -> _Table:
+        """The rows of the first ``count`` frames."""
+        return self.take((self.frame >= 0) & (self.frame < count))
+
+    def by_frame(self, count: int, pixel_size_nm: float) -> list[NDArray[np.float64]]:
+        """For each of ``count`` frames y and x (K, 2) of its molecules, in camera pixels.
+
+        Raises
+        ------
+        FilmError
+            If the table has molecules of other frames.
+        """
+        if len(self.frame) and not 0 <= self.frame.min() <= self.frame.max() < count:
+            raise FilmError(
+                f"the table has frames {self.frame.min() + 1} to {self.frame.max() + 1}, the film "
+                f"has {count}; expected the table of this film"
+            )
+        order = np.argsort(self.frame, kind="stable")
+        sorted_px = np.stack([self.y_nm, self.x_nm], axis=1)[order] / pixel_size_nm
+        return np.split(sorted_px, np.searchsorted(self.frame[order], np.arange(1, count)))
 
 
 @dataclass(frozen=True)
 class Localisations(Molecules):
-    """Molecules that a network found, with what it says about each.
+    """Molecules that a network found, with its own estimate of their errors.
 
-    ``sigma_y_nm`` and ``sigma_x_nm`` are the standard deviations it predicts for
-    the errors of ``y_nm`` and ``x_nm``; ``probability`` is that of a molecule being
-    there at all. Each (K,), float64.
+    ``sigma_y_nm`` and ``sigma_x_nm`` are the predicted standard deviations of the errors of
+    ``y_nm`` and ``x_nm``; ``probability`` is the predicted probability that the molecule
+    exists. Each (K,), float64.
     """
 
     sigma_y_nm: NDArray[np.float64]
@@ -60,21 +71,21 @@ class Localisations(Molecules):
 
 
 def stacked(tables: Iterable[_Table]) -> _Table:
-    """One table (K,) of all, in their order; there is at least one."""
+    """One table (K,) of all rows, in the order of the tables; at least one is needed."""
     tables = list(tables)
     kind = type(tables[0])
     return kind(
         *(
-            np.concatenate([getattr(each, column.name) for each in tables])
+            np.concatenate([getattr(table, column.name) for table in tables])
             for column in fields(kind)
         )
     )
 
 
 def in_field(
-    points: Points, *, height_nm: float, width_nm: float, border_nm: float = 0.0
+    molecules: Molecules, *, height_nm: float, width_nm: float, border_nm: float = 0.0
 ) -> NDArray[np.bool_]:
-    """Which molecules lie in the field and at least ``border_nm`` from its edges, (K,)."""
-    within_y = (points.y_nm >= border_nm) & (points.y_nm < height_nm - border_nm)
-    within_x = (points.x_nm >= border_nm) & (points.x_nm < width_nm - border_nm)
+    """Which molecules are in the field and at least ``border_nm`` from its edges, (K,)."""
+    within_y = (molecules.y_nm >= border_nm) & (molecules.y_nm < height_nm - border_nm)
+    within_x = (molecules.x_nm >= border_nm) & (molecules.x_nm < width_nm - border_nm)
     return np.asarray(within_y & within_x)

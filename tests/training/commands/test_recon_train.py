@@ -18,10 +18,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from fakes.format_films import WRITERS
+from fakes.nd2_files import write_nd2
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.cli import app
 from smlm_training.scoring.evaluate import truth_image
-from smlm_training.simulation.positions import read_positions
 
 FRAMES, SIZE_PX, ZOOM = 12, 24, 4
 
@@ -54,7 +56,7 @@ def case(tmp_path: Path) -> _Case:
     """The image is the truth with every emitter one fine pixel too far to the right."""
     case = _Case(tmp_path / "film")
     assert _simulate(case.folder).exit_code == 0
-    positions = read_positions(case.positions)
+    positions = read_molecules(case.positions)
     shape = (SIZE_PX * ZOOM, SIZE_PX * ZOOM)
     truth = truth_image(positions.y_nm, positions.x_nm, shape=shape, sr_pixel_size_nm=100 / ZOOM)
     tifffile.imwrite(case.image, np.roll(truth, 1, axis=1).astype(np.float32))
@@ -107,7 +109,7 @@ def test_evaluate_as_json(case: _Case) -> None:
     sharp, *blurred = scores["image"]["nmse_percent"]
     assert sharp > 100 > blurred[0] > blurred[1]
     assert scores["image"]["sum_ratio"] == pytest.approx(1)
-    assert found["true"] == len(read_positions(case.positions).frame)
+    assert found["true"] == len(read_molecules(case.positions).frame)
     assert found["jaccard"] == pytest.approx(
         found["pairs"] / (found["found"] + found["true"] - found["pairs"])
     )
@@ -165,7 +167,7 @@ def test_a_film_of_any_size_has_its_molecules_scored(case: _Case) -> None:
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["detections"]
-    positions = read_positions(case.positions)
+    positions = read_molecules(case.positions)
     assert found["true"] == ((positions.y_nm < 2200) & (positions.x_nm < 2100)).sum()
     assert found["jaccard"] > 0.5
 
@@ -276,24 +278,73 @@ def test_evaluate_refuses_files_that_are_no_pictures(
     _assert_refused(case.evaluate(), 3, str(path))
 
 
-@pytest.mark.parametrize("spoil", [_missing, _empty, _text])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_missing, "there is no file {}; expected a CSV or XLSX file"),
+        (_empty, "{} is not a table of positions (it is empty); expected"),
+        (_text, "{} is not a table of positions (no column 'frame' among"),
+    ],
+)
 def test_evaluate_refuses_files_that_are_no_tables(
-    case: _Case, spoil: Callable[[Path], None]
+    case: _Case, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(case.positions)
-    _assert_refused(case.evaluate(), 3, "is not a ThunderSTORM table")
+    _assert_refused(case.evaluate(), 3, message.format(case.positions))
 
 
 def test_evaluate_refuses_a_film_of_one_frame(case: _Case) -> None:
     tifffile.imwrite(case.stack, np.ones((SIZE_PX, SIZE_PX), np.uint16))
-    _assert_refused(case.evaluate(), 3, "expected a film of 8- or 16-bit unsigned frames")
+    _assert_refused(case.evaluate(), 3, "holds one frame; a film needs at least 2")
 
 
-def test_evaluate_refuses_a_film_of_floats(case: _Case) -> None:
-    tifffile.imwrite(case.stack, np.ones((5, SIZE_PX, SIZE_PX), np.float32))
-    _assert_refused(
-        case.evaluate(), 3, "dtype float32; expected a film of 8- or 16-bit unsigned frames"
-    )
+def test_evaluate_refuses_a_film_of_complex_numbers(case: _Case) -> None:
+    tifffile.imwrite(case.stack, np.ones((5, SIZE_PX, SIZE_PX), np.complex64))
+    _assert_refused(case.evaluate(), 3, "holds complex64 values; expected a film of grey frames")
+
+
+def test_evaluate_takes_a_film_of_floats_as_the_client_does(case: _Case) -> None:
+    expected = case.evaluate("--json").stdout
+    tifffile.imwrite(case.stack, tifffile.imread(case.stack).astype(np.float32))
+    result = case.evaluate("--json")
+    assert result.exit_code == 0, result.output
+    assert "recon-train: stack.tif holds float32 values; taken as whole counts" in result.stderr
+    assert result.stdout == expected
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_evaluate_takes_every_format_of_the_client(case: _Case, kind: str) -> None:
+    expected = case.evaluate("--json").stdout
+    case.stack = WRITERS[kind](case.folder / "other", tifffile.imread(case.stack))
+    result = case.evaluate("--json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == expected
+    assumed = f"recon-train: {case.stack.name} does not state its pixel size; assuming 100 nm"
+    assert (assumed in result.stderr) == (kind in {"folder", "zarr"})
+
+
+def test_evaluate_takes_the_films_own_pixel_size(case: _Case, tmp_path: Path) -> None:
+    """Positions and film of 160 nm pixels; no option says so."""
+    assert _simulate(tmp_path / "160", "--pixel-size-nm", "160", "--seed", "8").exit_code == 0
+    case.folder = tmp_path / "160"
+    case.positions = case.folder / "positions.csv"
+    write_nd2(case.folder / "film.nd2", tifffile.imread(case.folder / "stack.tif"), pixel_um=0.16)
+    for name in ("stack.tif", "film.nd2"):
+        case.stack = case.folder / name
+        result = case.evaluate("--no-detections")
+        assert result.exit_code == 0, result.output
+        assert result.stderr == ""
+        wrong = case.evaluate("--no-detections", "--pixel-size-nm", "100")
+        _assert_refused(wrong, 3, "expected the film's own table, frames from 1, and pixels of 100")
+
+
+def test_evaluate_takes_one_channel(case: _Case) -> None:
+    expected = case.evaluate("--json").stdout
+    frames = tifffile.imread(case.stack)
+    case.stack = case.folder / "film.nd2"
+    write_nd2(case.stack, np.stack([frames[::-1], frames], axis=1))
+    _assert_refused(case.evaluate(), 3, "choose one with --channel 0 to 1")
+    assert case.evaluate("--json", "--channel", "1").stdout == expected
 
 
 def test_interruption_has_its_exit_code(case: _Case, monkeypatch: pytest.MonkeyPatch) -> None:

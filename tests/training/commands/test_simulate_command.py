@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.cli import app
 from smlm_training.simulation import film_files, presets
-from smlm_training.simulation.positions import read_positions
 from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.scene_file import read_scene
 
@@ -52,7 +52,7 @@ def test_film_positions_and_settings_are_written(tmp_path: Path) -> None:
         "microtubules", seed=1, frames=FRAMES, height_px=SIZE_PX, width_px=SIZE_PX
     )
     np.testing.assert_array_equal(tifffile.imread(folder / "stack.tif"), film.frames_adu)
-    positions = read_positions(folder / "positions.csv")
+    positions = read_molecules(folder / "positions.csv")
     inside = film.emitters.inside(SIZE_PX, SIZE_PX)
     assert positions.frame.tolist() == np.nonzero(inside)[0].tolist()
     expected_nm = film.emitters.x_px[inside] * 100
@@ -107,7 +107,7 @@ def test_blocks_of_frames_follow_one_another(
     frames_adu = np.concatenate([block.frames_adu for block in scene.blocks()])
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "stack.tif"), frames_adu)
     counts = [block.emitters.inside(SIZE_PX, SIZE_PX).sum(axis=1) for block in scene.blocks()]
-    positions = read_positions(tmp_path / "positions.csv")
+    positions = read_molecules(tmp_path / "positions.csv")
     assert np.bincount(positions.frame).tolist() == np.concatenate(counts).tolist()
 
 

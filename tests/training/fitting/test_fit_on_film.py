@@ -18,6 +18,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
+from fakes.format_films import WRITERS
 from fakes.short_runs import InterruptionError, interrupt_at
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_training.fitting import schedules
@@ -29,7 +30,7 @@ from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.unet_interpolated import unet_interpolated
 from smlm_training.simulation import presets
-from smlm_training.simulation.film_files import POSITIONS, STACK, write_film
+from smlm_training.simulation.film_files import FILM, POSITIONS, write_film
 
 pytestmark = pytest.mark.training
 
@@ -57,8 +58,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> FilmFiles:
     folder = tmp_path_factory.mktemp("film")
     uniform = presets.PRESETS["uniform-3"]
     scene = replace(uniform, seed=1, frames=6, height_px=SIZE_PX, width_px=SIZE_PX)
-    write_film(folder, scene, done=lambda _frames: None)
-    return FilmFiles(folder / STACK, folder / POSITIONS)
+    write_film(folder, scene, progress=lambda _frames: None)
+    return FilmFiles(folder / FILM, folder / POSITIONS)
 
 
 def _history(folder: Path) -> list[dict[str, str]]:
@@ -147,7 +148,7 @@ def test_simulated_films_go_on_from_any_step() -> None:
 @pytest.mark.parametrize(
     ("recipe", "given", "message"),
     [
-        (RECIPE, False, "expected --stack with the film's TIFF and --positions"),
+        (RECIPE, False, "expected --stack with the film and --positions with"),
         (Recipe(), True, "trains on simulated films, but there is a stack; expected none"),
         (replace(RECIPE, cut=replace(RECIPE.cut, patch_px=30)), True, "30 x 30 pixels, frames 24"),
         (replace(RECIPE, batch=64), True, "data are short: 12 pairs for batches of 64"),
@@ -170,8 +171,34 @@ def test_what_makes_no_run_is_refused(
 
 def test_a_stack_that_is_no_film_is_refused(film: FilmFiles, tmp_path: Path) -> None:
     files = replace(film, stack=tmp_path / "flat.tif")
-    with pytest.raises(FilmError, match=r"cannot read .*flat.tif"):
+    with pytest.raises(FilmError, match=r"flat\.tif does not exist; expected a film"):
         source_of(RECIPE, files)
-    tifffile.imwrite(files.stack, np.zeros((8, 8), np.uint16))
-    with pytest.raises(FilmError, match=r"shape \(8, 8\) and dtype uint16; expected a film"):
+    tifffile.imwrite(files.stack, np.zeros((20, 20), np.uint16))
+    with pytest.raises(FilmError, match=r"flat\.tif holds one frame; a film needs at least 2"):
         source_of(RECIPE, files)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "nd2"])
+def test_films_of_other_formats_give_the_same_pairs(
+    kind: str, film: FilmFiles, tmp_path: Path
+) -> None:
+    expected = source_of(RECIPE, film)
+    path = WRITERS[kind](tmp_path / "film", tifffile.imread(film.stack))
+    source = source_of(RECIPE, replace(film, stack=path))
+    for batch, other in zip(source.validation(), expected.validation(), strict=True):
+        np.testing.assert_array_equal(batch.normalized, other.normalized)
+        np.testing.assert_array_equal(batch.position_px, other.position_px)
+    assert len(source.described()["film"]["stack_sha256"]) == 64
+
+
+def test_positions_are_divided_by_the_films_own_pixel_size(tmp_path: Path) -> None:
+    """A recipe that names no size takes the film's; one that does keeps it."""
+    scene = replace(
+        presets.PRESETS["uniform-3"], frames=6, height_px=SIZE_PX, width_px=SIZE_PX, seed=1
+    )
+    write_film(tmp_path, replace(scene, pixel_size_nm=160.0), progress=lambda _frames: None)
+    files = FilmFiles(tmp_path / FILM, tmp_path / POSITIONS)
+    assert len(list(source_of(RECIPE, files).validation())) > 0
+    named = replace(RECIPE, cut=replace(RECIPE.cut, pixel_size_nm=80.0))
+    with pytest.raises(FilmError, match="pixels of 80 nm"):
+        source_of(named, files)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from fakes.places import SHARED_DATA
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.localise.table import Molecules
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.fitting.datasets import Batch
 from smlm_training.fitting.patches import batches, cut_pairs
 from smlm_training.simulation.camera import Emccd
-from smlm_training.simulation.positions import Positions, read_positions
 from smlm_training.simulation.simulate import Emitters, expected_photons
 
 THUNDERSTORM = SHARED_DATA / "thunderstorm"
@@ -25,14 +26,14 @@ THUNDERSTORM = SHARED_DATA / "thunderstorm"
 FRAMES, HEIGHT, WIDTH, EMITTERS = 12, 30, 38, 40
 
 
-def _film(seed: int = 1, *, pixel_size_nm: float = 100.0) -> tuple[NDArray[np.uint16], Positions]:
+def _film(seed: int = 1, *, pixel_size_nm: float = 100.0) -> tuple[NDArray[np.uint16], Molecules]:
     """A film whose edges are no multiples of 4, with emitters all over it."""
     rng = np.random.default_rng(seed)
     y_px, x_px = (rng.uniform(0, edge, (FRAMES, EMITTERS)) for edge in (HEIGHT, WIDTH))
     emitters = Emitters(y_px, x_px, np.full_like(y_px, 1500.0), np.full_like(y_px, 1.1))
     photons = expected_photons(emitters, HEIGHT, WIDTH) + 20
     frame = np.repeat(np.arange(FRAMES), EMITTERS)
-    positions = Positions(frame, y_px.ravel() * pixel_size_nm, x_px.ravel() * pixel_size_nm)
+    positions = Molecules(frame, y_px.ravel() * pixel_size_nm, x_px.ravel() * pixel_size_nm)
     return Emccd(2.0, 100.0).expose(rng, photons), positions
 
 
@@ -61,7 +62,7 @@ def test_the_seeds_numbers_on_the_seeds_kind_of_film() -> None:
     if not THUNDERSTORM.exists():
         pytest.skip("../shared/data/thunderstorm is not there")
     frames_adu = tifffile.imread(THUNDERSTORM / "stack.tif")
-    pairs = cut_pairs(frames_adu, read_positions(THUNDERSTORM / "positions.csv"), seed=4)
+    pairs = cut_pairs(frames_adu, read_molecules(THUNDERSTORM / "positions.csv"), seed=4)
     for part, count in zip(pairs, (7_000, 3_000), strict=True):
         assert part.normalized.shape == (count, 26, 26, 2)
         assert part.normalized.dtype == part.position_px.dtype == part.present.dtype == np.float32
@@ -196,7 +197,7 @@ def test_a_table_longer_than_the_film_is_refused() -> None:
 
 def test_a_table_without_emitters_is_refused() -> None:
     frames_adu, _ = _film()
-    nothing = Positions(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    nothing = Molecules(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     with pytest.raises(FilmError, match="does not fit the film"):
         cut_pairs(frames_adu, nothing, patch_px=12, seed=1)
 
@@ -209,7 +210,7 @@ def test_too_few_emitters_are_told() -> None:
 def test_one_frame_is_too_short() -> None:
     frames_adu, positions = _film()
     first = positions.frame == 0
-    positions = Positions(positions.frame[first], positions.y_nm[first], positions.x_nm[first])
+    positions = Molecules(positions.frame[first], positions.y_nm[first], positions.x_nm[first])
     with pytest.raises(FilmError, match="data are short: 1 of 1 frames gave patches"):
         cut_pairs(frames_adu[:1], positions, patch_px=12, seed=1)
 

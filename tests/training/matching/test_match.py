@@ -15,6 +15,8 @@ from conftest import ThunderStorm
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from fakes.format_films import write_zarr
+from fakes.nd2_files import write_nd2
 from smlm_pipeline.errors import FilmError
 from smlm_training.cli import app
 from smlm_training.fitting.datasets import Ranges
@@ -247,7 +249,11 @@ def matching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     monkeypatch.chdir(tmp_path / "here")
     stack = tmp_path / "films" / "cells.tif"
     tifffile.imwrite(stack, Case(density=2).film().frames_adu, photometric="minisblack")
-    return lambda *options: CliRunner().invoke(app, ["match", str(stack), *options])
+    return lambda *options: _match(stack, *options)
+
+
+def _match(film: Path, *options: str) -> Any:
+    return CliRunner().invoke(app, ["match", str(film), *options])
 
 
 def test_command_writes_a_preset_that_fit_takes(matching: Callable[..., Any]) -> None:
@@ -267,6 +273,44 @@ def test_command_writes_a_preset_that_fit_takes(matching: Callable[..., Any]) ->
     assert high / low < 1.5
     assert ranges.emccd_share == 1
     assert ranges.scmos_adu_per_photon == Ranges().scmos_adu_per_photon
+
+
+def test_command_takes_the_films_own_pixel_size(matching: Callable[..., Any]) -> None:
+    """Of an ND2 film of 160 nm, a Zarr film that does not state it, and as the user says."""
+    frames_adu = Case(density=2).film().frames_adu
+    films = Path("..", "films")
+    write_nd2(films / "nikon.nd2", frames_adu, pixel_um=0.16)
+    write_zarr(films / "array.zarr", frames_adu)
+    assumed = (
+        "recon-train: array.zarr does not state its pixel size; assuming 100 nm "
+        "(--pixel-size-nm sets it)\n"
+    )
+    given = ("--pixel-size-nm", "120")
+    cases: list[tuple[str, tuple[str, ...], float, str]] = [
+        *[("nikon.nd2", (), 160, ""), ("array.zarr", (), 100, assumed)],
+        *[("nikon.nd2", given, 120, ""), ("array.zarr", given, 120, "")],
+    ]
+    measured = []
+    for name, options, expected_nm, message in cases:
+        result = _match(films / name, *options, "-o", "preset.json")
+        assert result.exit_code == 0, result.output
+        assert result.stderr == message
+        stated = json.loads(Path("preset.json").read_text())
+        assert stated["measured_from"].pop("pixel_size_nm") == pytest.approx(expected_nm)
+        assert stated["measured_from"].pop("stack") == name
+        measured.append(stated)
+    assert all(stated == measured[0] for stated in measured)
+    assert matching("-o", "preset.json").exit_code == 0  # the same film as TIFF
+    stated = json.loads(Path("preset.json").read_text())
+    assert stated["ranges"] == measured[0]["ranges"]
+
+
+def test_command_takes_a_part_of_a_film(matching: Callable[..., Any]) -> None:
+    result = matching("--frames", "20:180", "--roi", "8,4,48,40", "-o", "preset.json")
+    assert result.exit_code == 0, result.output
+    measured = json.loads(Path("preset.json").read_text())["measured_from"]
+    assert measured["frames"] == 160
+    assert measured["window_px"] == [4, 8, 40, 48]
 
 
 def test_command_takes_what_the_user_knows(matching: Callable[..., Any]) -> None:

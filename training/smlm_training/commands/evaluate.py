@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import tifffile
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.levels import film_levels
-from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.film import read_film, read_pixels
+from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.survey import levels_of
 from smlm_pipeline.localise.table import Molecules
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
+from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
+from smlm_training.commands import film_options
 from smlm_training.commands.door import door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
@@ -30,14 +35,28 @@ from smlm_training.scoring.score_tables import (
     scores_csv,
     scores_json,
 )
-from smlm_training.simulation import presets
-from smlm_training.simulation.positions import read_positions
 from smlm_training.simulation.table_check import check_table
 
 _Image = Annotated[Path, typer.Argument(help="Image that recon-client wrote.")]
-_Stack = Annotated[Path, typer.Option(help="The film: for its wide-field image and the network.")]
-_Positions = Annotated[Path, typer.Option(help="ThunderSTORM table of the true positions.")]
-_PixelSize = Annotated[float, typer.Option(min=1, help="Camera pixel.")]
+_Film = Annotated[
+    Path,
+    typer.Option(
+        "--stack",
+        metavar="FILM",
+        help="The film, a file or the folder of one: for its wide-field image and the network.",
+    ),
+]
+_Positions = Annotated[
+    Path, typer.Option(help="Table of the true positions: ThunderSTORM's CSV, or a spreadsheet.")
+]
+_PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        help=f"Camera pixel; by default the film's own, else {DEFAULT_PIXEL_SIZE_NM:g}.",
+        show_default=False,
+    ),
+]
 _Network = Annotated[
     Path | None,
     typer.Option(help="ONNX network whose molecules are scored; by default the repository's."),
@@ -72,9 +91,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 def evaluate(
     image: _Image,
-    stack: _Stack,
+    film: _Film,
     positions: _Positions,
-    pixel_size_nm: _PixelSize = presets.PIXEL_SIZE_NM,
+    pixel_size_nm: _PixelSize = None,
     network: _Network = None,
     detections: _Detect = True,
     threshold: _Threshold = Judging.threshold,
@@ -84,25 +103,32 @@ def evaluate(
     calibration_figure: _CalibrationFigure = None,
     output: _Output = None,
     as_json: _Json = False,
+    channel: film_options.Channel = None,
+    z: film_options.Plane = None,
+    position: film_options.Position = None,
+    time_axis: film_options.TimeAxis = None,
 ) -> None:
     """Score an image, and the network's molecules, against the true positions."""
     with door():
-        pixels, frames_adu = _read(image, stack)
-        true = _true_molecules(positions, frames_adu, pixel_size_nm)
-        images, truth = _images(pixels, frames_adu, true, pixel_size_nm)
+        selection = film_options.selection_of(channel, z, position, time_axis)
+        pixels = _read_image(image)
+        frames_adu, pixel_nm = _read_film(film, selection, pixel_size_nm)
+        _check_pair(image, pixels, film, frames_adu)
+        true = _true_emitters(positions, frames_adu, pixel_nm)
+        images, truth = _images(pixels, frames_adu, true, pixel_nm)
         scores = {name: score(each, truth) for name, each in images.items()}
         file = _network_file(network) if detections else None
         judging = Judging(threshold, tolerance_nm, border_nm)
         report = None
         if file is not None:
-            report = _report(file, frames_adu, true, pixel_size_nm, judging)
+            report = _report(file, frames_adu, true, pixel_nm, judging)
         if figure is not None:
             write_figure(
                 figure,
                 widefield=images[WIDEFIELD],
                 truth=truth,
                 image=pixels,
-                sr_pixel_size_nm=pixel_size_nm * frames_adu.shape[1] / len(pixels),
+                sr_pixel_size_nm=pixel_nm * frames_adu.shape[1] / len(pixels),
             )
         if calibration_figure is not None:
             if report is None:
@@ -115,45 +141,74 @@ def evaluate(
         if as_json:
             typer.echo(scores_json(scores, report))
         else:
-            _tell(scores, report)
+            _print(scores, report)
 
 
-def _read(image: Path, stack: Path) -> tuple[NDArray[Any], NDArray[np.uint16]]:
-    """The image (Y, X) and the film (N, H, W), whose whole multiple it is."""
-    pixels = read_pixels(image, "image of two axes", lambda found: found.ndim == 2)
-    frames_adu = read_film(stack)
-    zoom = len(pixels) // frames_adu.shape[1]
-    if not zoom or pixels.shape != (zoom * frames_adu.shape[1], zoom * frames_adu.shape[2]):
-        raise SettingError(f"{image} is no whole multiple of {stack} in size; are they a pair?")
-    return pixels, frames_adu
+def _read_image(path: Path) -> NDArray[Any]:
+    """Pixels (Y, X) of a TIFF image."""
+    try:
+        pixels = tifffile.imread(path)
+    except (OSError, ValueError) as error:
+        raise FilmError(
+            f"cannot read {path} ({error}); expected a TIFF image of two axes"
+        ) from error
+    if pixels.ndim != 2:
+        raise FilmError(
+            f"{path} has shape {pixels.shape} and dtype {pixels.dtype}; expected an image of two "
+            "axes"
+        )
+    return pixels
 
 
-def _true_molecules(
+def _read_film(
+    path: Path, selection: Selection, pixel_size_nm: float | None
+) -> tuple[NDArray[np.uint16], float]:
+    """Frames (T, Y, X) in ADU, and the edge of a camera pixel in nm."""
+    with open_film(path, selection) as film:
+        pixel_size = film.pixel_size(pixel_size_nm)
+        for note in (*film.notes, *pixel_size.notes):
+            typer.echo(f"recon-train: {note}", err=True)
+        return film.read_all(), pixel_size.nm
+
+
+def _check_pair(
+    image: Path, pixels: NDArray[Any], film: Path, frames_adu: NDArray[np.uint16]
+) -> None:
+    _, height, width = frames_adu.shape
+    zoom = len(pixels) // height
+    if not zoom or pixels.shape != (zoom * height, zoom * width):
+        raise SettingError(
+            f"{image} is no whole multiple of {film} in size; expected the image of this film: "
+            "check both names"
+        )
+
+
+def _true_emitters(
     positions: Path, frames_adu: NDArray[np.uint16], pixel_size_nm: float
 ) -> Molecules:
-    """Molecules of the table, if it is the film's; a table may go on after its film."""
-    true = read_positions(positions).first_frames(len(frames_adu))
+    """Emitters of the table, if it is the film's; rows after the film's end are dropped."""
+    true = read_molecules(positions).first_frames(len(frames_adu))
     check_table(frames_adu, true.by_frame(len(frames_adu), pixel_size_nm), pixel_size_nm)
-    return Molecules(true.frame, true.y_nm, true.x_nm)
+    return true
 
 
 def _images(
     pixels: NDArray[Any], frames_adu: NDArray[np.uint16], true: Molecules, pixel_size_nm: float
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """The image between those it is compared with, and the truth, on its grid."""
+    """The image, the blank and the wide-field image, and the truth, all on the image's grid."""
     height, width = pixels.shape
     zoom = height // frames_adu.shape[1]
     truth = truth_image(
         true.y_nm, true.x_nm, shape=(height, width), sr_pixel_size_nm=pixel_size_nm / zoom
     )
-    background_adu = float(film_levels(frames_adu)[0])
+    background_adu = float(levels_of(frames_adu)[0])
     widefield = widefield_image(frames_adu, background_adu=background_adu, zoom=zoom)
     blank = np.zeros_like(truth)
     return {"image": pixels, "blank image": blank, WIDEFIELD: widefield}, truth
 
 
 def _network_file(given: Path | None) -> Path | None:
-    """The network to run, or None where there is none, which is said."""
+    """The network to run, or None with a message where there is none."""
     if given is None:
         try:
             given = network_file(find_model_repository(), contract.UNET.name)
@@ -191,7 +246,7 @@ def _report(
     )
 
 
-def _tell(scores: Mapping[str, Score], report: DetectionReport | None) -> None:
+def _print(scores: Mapping[str, Score], report: DetectionReport | None) -> None:
     console = Console(highlight=False)
     console.print(image_table(scores))
     if report is not None:

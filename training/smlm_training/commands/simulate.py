@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from smlm_pipeline.errors import SettingError
 from smlm_training.commands.door import door
-from smlm_training.simulation.film_files import STACK, write_film
+from smlm_training.simulation.film_files import FILM, write_film
 from smlm_training.simulation.overrides import Overrides
 from smlm_training.simulation.presets import PRESETS
 from smlm_training.simulation.scene import Scene
@@ -181,9 +181,9 @@ def simulate(
         with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("simulating", total=scene.frames)
             count = write_film(
-                folder, scene, done=lambda frames: progress.update(task, completed=frames)
+                folder, scene, progress=lambda frames: progress.update(task, completed=frames)
             )
-        typer.echo(f"{folder / STACK}: {scene.frames} frames with {count:,} emitters")
+        typer.echo(f"{folder / FILM}: {scene.frames} frames with {count:,} emitters")
 
 
 def _preset(name: str) -> Scene:

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.survey import levels_of, mean_of
+from smlm_pipeline.localise.table import Molecules
 from smlm_training.fitting.datasets import Batch
-from smlm_training.simulation.positions import Positions
 from smlm_training.simulation.table_check import check_table, count_emitters
 
 
 def cut_pairs(
     frames_adu: NDArray[np.uint16],
-    positions: Positions,
+    positions: Molecules,
     *,
     patch_px: int = 26,
     patches_per_frame: int = 500,
@@ -46,7 +46,7 @@ def cut_pairs(
     ----------
     frames_adu : ndarray, shape (T, Y, X), uint16
         The film.
-    positions : Positions
+    positions : Molecules
         Its emitters.
     patch_px : int
         Edge of a patch; a network may want a multiple of its own, see

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.film import read_film
+from smlm_pipeline.film.film import Film, open_film
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.fitting import patches
 from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
-from smlm_training.fitting.recipes import Recipe
-from smlm_training.simulation.positions import read_positions
+from smlm_training.fitting.recipes import Cut, Recipe
 
 VALIDATION_SEED = 7_772
 """With the last of all blocks, which no run gets to, these films are in no training set."""
@@ -24,7 +24,7 @@ _LAST_BLOCK = 2**63 - 1
 
 @dataclass(frozen=True)
 class FilmFiles:
-    """A film of the camera as TIFF and ThunderSTORM's table of its emitters."""
+    """A film of the camera, in any format, and the table of its emitters."""
 
     stack: Path
     positions: Path
@@ -120,15 +120,24 @@ def source_of(recipe: Recipe, film: FilmFiles | None) -> Source:
         return Simulated(recipe.ranges, recipe.seed, recipe.batch)
     if film is None:
         raise SettingError(
-            "the preset trains on patches of a film; expected --stack with the film's TIFF and "
-            "--positions with its ThunderSTORM table"
+            "the preset trains on patches of a film; expected --stack with the film and "
+            "--positions with the table of its emitters"
         )
-    cut = patches.cut_pairs(
-        read_film(film.stack),
-        read_positions(film.positions),
-        **asdict(recipe.cut),
-        seed=recipe.seed,
-    )
-    files = {"stack_sha256": film.stack, "positions_sha256": film.positions}
-    hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
-    return CutFromFilm(*cut, recipe.seed, recipe.batch, hashes)
+    with open_film(film.stack) as opened:
+        frames_adu = opened.read_all()
+    cut = asdict(recipe.cut) | {"pixel_size_nm": _pixel_size_nm(opened, recipe.cut)}
+    pairs = patches.cut_pairs(frames_adu, read_molecules(film.positions), **cut, seed=recipe.seed)
+    # A film in a folder has no bytes of its own: its frames are hashed.
+    content = film.stack.read_bytes() if film.stack.is_file() else frames_adu.tobytes()
+    hashes = {
+        "stack_sha256": hashlib.sha256(content).hexdigest(),
+        "positions_sha256": hashlib.sha256(film.positions.read_bytes()).hexdigest(),
+    }
+    return CutFromFilm(*pairs, recipe.seed, recipe.batch, hashes)
+
+
+def _pixel_size_nm(film: Film, cut: Cut) -> float:
+    """The recipe's size where it is not the default, else the film's own, else the default."""
+    if cut.pixel_size_nm != Cut.pixel_size_nm:
+        return cut.pixel_size_nm
+    return film.pixel_size_nm or cut.pixel_size_nm

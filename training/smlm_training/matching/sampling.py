@@ -1,33 +1,35 @@
-"""The part of a film that is measured: frames spread over all of it, a window where it blinks."""
+"""Sample a film for matching: frames spread over all of it, in a window where it blinks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from smlm_pipeline import contract
 from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.film import Film
 
 FRAMES_MAX = 500
 FRAMES_MIN = 16
 WINDOW_PX_MAX = 256
-SIZE_PX_MIN = 16
+SIZE_PX_MIN = contract.MIN_FRAME_PX
+"""Of both edges; `smlm_pipeline.film.film.open_film` refuses smaller films."""
 
-_LOOK_FRAMES = 16
+_WINDOW_FRAMES = 16
 """Frames by which the window is chosen."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of a film, shape (T, Y, X), uint16, ADU, and where the window's corner lies.
+    """Frames of a film, shape (T, Y, X), uint16, ADU, and the first pixel of their window.
 
-    ``film_shape`` is (T, Y, X) of the whole film.
+    ``top_px`` and ``left_px`` count in the film's file; ``film_shape`` is (T, Y, X) of the
+    whole film.
     """
 
     frames_adu: NDArray[np.uint16]
@@ -36,68 +38,44 @@ class Sample:
     film_shape: tuple[int, int, int]
 
 
-def sample_film(path: Path) -> Sample:
+def sample_film(film: Film) -> Sample:
     """At most ``FRAMES_MAX`` frames, evenly spread, of a window where fluctuations are strongest.
 
-    Nothing else of the film is held in memory: it is mapped, or decoded page by page.
+    One frame is read at a time, so nothing of the film but the sample is held in memory.
+
+    Parameters
+    ----------
+    film : Film
+        The open film.
 
     Raises
     ------
     FilmError
-        If the file is no TIFF film of 8- or 16-bit unsigned frames, or a film too short
-        or too small to be measured.
+        If the film is too short to be measured, or damaged.
     """
-    try:
-        with tifffile.TiffFile(path) as tif:
-            return _sample(path, tif)
-    except FilmError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    count, height, width = film.frame_count, film.height_px, film.width_px
+    if count < FRAMES_MIN:
         raise FilmError(
-            f"cannot read {path} ({error}); expected a TIFF film of 8- or 16-bit unsigned frames"
-        ) from error
-
-
-def _sample(path: Path, tif: tifffile.TiffFile) -> Sample:
-    series = tif.series[0]
-    shape = tuple(size for size in series.shape if size > 1)  # by its version, tifffile does so
-    if len(shape) != 3 or series.dtype not in (np.uint8, np.uint16):
-        raise FilmError(
-            f"{path} has shape {shape} and dtype {series.dtype}; expected frames, rows and "
-            "columns of 8- or 16-bit unsigned integers: save one channel as such a film"
-        )
-    count, height, width = shape
-    if count < FRAMES_MIN or min(height, width) < SIZE_PX_MIN:
-        raise FilmError(
-            f"{path} has {count} frames of {height} x {width} pixels; expected at least "
+            f"{film.path} has {count} frames of {height} x {width} pixels; expected at least "
             f"{FRAMES_MIN} of {SIZE_PX_MIN} x {SIZE_PX_MIN} to measure blinking: take a longer "
-            "or larger film"
+            "film"
         )
-    film = _Reader(tif, series, (count, height, width))
-    looked_at = film.read(spread_evenly(count, _LOOK_FRAMES), slice(None), slice(None))
-    rows, columns = _window(looked_at)
-    frames_adu = film.read(spread_evenly(count, FRAMES_MAX), rows, columns)
-    return Sample(frames_adu, rows.start, columns.start, (count, height, width))
+    whole = slice(0, height), slice(0, width)
+    rows, columns = _window(_read(film, spread_evenly(count, _WINDOW_FRAMES), *whole))
+    frames_adu = _read(film, spread_evenly(count, FRAMES_MAX), rows, columns)
+    corner = film.corner
+    return Sample(
+        frames_adu, corner.y_px + rows.start, corner.x_px + columns.start, (count, height, width)
+    )
 
 
-class _Reader:
-    """Parts of frames of an open film, in uint16."""
-
-    def __init__(
-        self, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, shape: tuple[int, int, int]
-    ) -> None:
-        self._tif, self._series, self._shape = tif, series, shape
-
-    def read(self, indices: Iterable[int], rows: slice, columns: slice) -> NDArray[np.uint16]:
-        return np.stack([self._frame(index)[rows, columns].astype(np.uint16) for index in indices])
-
-    def _frame(self, index: int) -> NDArray[np.uint8 | np.uint16]:
-        _, height, width = self._shape
-        if self._series.dataoffset is None:
-            return self._tif.asarray(key=index, series=self._series).reshape(height, width)
-        stored = np.dtype(self._tif.byteorder + self._series.dtype.char)
-        offset = self._series.dataoffset + index * height * width * stored.itemsize
-        return self._tif.filehandle.memmap_array(stored, (height, width), offset)
+def _read(film: Film, indices: Sequence[int], rows: slice, columns: slice) -> NDArray[np.uint16]:
+    """A region of some frames; each frame is dropped before the next one is read."""
+    size = rows.stop - rows.start, columns.stop - columns.start
+    frames_adu = np.empty((len(indices), *size), np.uint16)
+    for place, index in enumerate(indices):
+        frames_adu[place] = film.read(index, index + 1)[0, rows, columns]
+    return frames_adu
 
 
 def _window(frames_adu: NDArray[np.uint16]) -> tuple[slice, slice]:

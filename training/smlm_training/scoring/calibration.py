@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.localise.table import Localisations, Points
+from smlm_pipeline.localise.table import Localisations, Molecules
 from smlm_training.scoring.pairing import pair
 
 PROBABILITY_MIN = 0.05
@@ -68,7 +68,7 @@ class ProbabilityCalibration:
 
 
 def sigma_calibration(
-    found: Localisations, true: Points, *, tolerance_nm: float
+    found: Localisations, true: Molecules, *, tolerance_nm: float
 ) -> SigmaCalibration:
     """Compare sigmas with the errors of the found molecules that have a true partner.
 
@@ -79,7 +79,7 @@ def sigma_calibration(
     ----------
     found : Localisations
         Molecules with their predicted sigmas.
-    true : Points
+    true : Molecules
         All true molecules of the same film.
     tolerance_nm : float
         Largest distance of a pair, as in ``pairing.pair``.
@@ -105,7 +105,7 @@ def sigma_calibration(
 
 
 def probability_calibration(
-    found: Localisations, true: Points, *, tolerance_nm: float
+    found: Localisations, true: Molecules, *, tolerance_nm: float
 ) -> ProbabilityCalibration:
     """Compare probabilities with how many of the found molecules have a true partner.
 
@@ -117,7 +117,7 @@ def probability_calibration(
     found : Localisations
         Molecules from a low threshold on, ``PROBABILITY_MIN`` or less, so that
         those that the network doubts are among them.
-    true : Points
+    true : Molecules
         All true molecules of the same film.
     tolerance_nm : float
         Largest distance of a pair, as in ``pairing.pair``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smlm_pipeline.localise.localise import THRESHOLD
-from smlm_pipeline.localise.table import Localisations, Molecules, Points, in_field
+from smlm_pipeline.localise.table import Localisations, Molecules, in_field
 from smlm_training.scoring.calibration import (
     ProbabilityCalibration,
     SigmaCalibration,
@@ -42,7 +42,7 @@ class DetectionReport:
 
 def detection_report(
     candidates: Localisations,
-    true: Points,
+    true: Molecules,
     *,
     shape_px: tuple[int, int],
     pixel_size_nm: float,
@@ -55,7 +55,7 @@ def detection_report(
     candidates : Localisations
         Molecules from ``calibration.PROBABILITY_MIN`` and ``judging.threshold`` on,
         whichever is lower.
-    true : Points
+    true : Molecules
         The true molecules of the same frames.
     shape_px : tuple of int
         Height and width of the field.
@@ -75,7 +75,7 @@ def detection_report(
         for table in (candidates, true)
     )
     candidates = candidates.take(kept)
-    real = Molecules(true.frame, true.y_nm, true.x_nm).take(present)
+    real = true.take(present)
     found = candidates.take(candidates.probability >= judging.threshold)
     return DetectionReport(
         judging,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smlm_pipeline.localise.table import Points
+from smlm_pipeline.localise.table import Molecules
 from smlm_training.scoring.pairing import pair
 
 TOLERANCE_NM = 250.0
@@ -60,13 +60,13 @@ class DetectionScore:
 
 
 def detection_score(
-    found: Points, true: Points, tolerance_nm: float = TOLERANCE_NM
+    found: Molecules, true: Molecules, tolerance_nm: float = TOLERANCE_NM
 ) -> DetectionScore:
     """Pair found with true molecules (``pairing.pair``) and count.
 
     Parameters
     ----------
-    found, true : Points
+    found, true : Molecules
         Molecules with frames from 0 and positions in nm.
     tolerance_nm : float
         Largest distance of a pair.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.localise.table import Points
+from smlm_pipeline.localise.table import Molecules
 
 SUB_PIXEL_BINS = 8
 
@@ -30,7 +30,7 @@ class PixelDistribution:
 
 
 def pixel_distribution(
-    points: Points, *, pixel_size_nm: float, bins: int = SUB_PIXEL_BINS
+    points: Molecules, *, pixel_size_nm: float, bins: int = SUB_PIXEL_BINS
 ) -> PixelDistribution:
     """Histogram of the positions modulo a camera pixel.
 
@@ -39,7 +39,7 @@ def pixel_distribution(
 
     Parameters
     ----------
-    points : Points
+    points : Molecules
         Found molecules.
     pixel_size_nm : float
         Edge of a camera pixel.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.localise.table import Points
+from smlm_pipeline.localise.table import Molecules
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Pairs:
     distance_nm: NDArray[np.float64]
 
 
-def pair(found: Points, true: Points, *, tolerance_nm: float) -> Pairs:
+def pair(found: Molecules, true: Molecules, *, tolerance_nm: float) -> Pairs:
     """Pair molecules of the same frame, the nearest two first, each at most once.
 
     The rule of the SMLM 2016 challenge (doi 10.1038/s41592-019-0364-4): of all
@@ -32,7 +32,7 @@ def pair(found: Points, true: Points, *, tolerance_nm: float) -> Pairs:
 
     Parameters
     ----------
-    found, true : Points
+    found, true : Molecules
         Molecules with frames from 0 and positions in nm.
     tolerance_nm : float
         Largest distance of a pair.
@@ -61,7 +61,7 @@ def pair(found: Points, true: Points, *, tolerance_nm: float) -> Pairs:
     )
 
 
-def _within(found: Points, true: Points, tolerance_nm: float) -> Pairs:
+def _within(found: Molecules, true: Molecules, tolerance_nm: float) -> Pairs:
     """All candidates: frames lie so far apart along a third axis that they never mix."""
     if not (len(found.frame) and len(true.frame)):
         none = np.zeros(0, np.int64)

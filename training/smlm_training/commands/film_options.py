@@ -1,0 +1,69 @@
+"""Options of the commands that take a film: which part of the file is the film."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from smlm_pipeline.film.selection import Selection, frames_range, region
+
+_PANEL = "Part of the film"
+
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B",
+        help="Frames from A up to B (excluded), counted from 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,W,H", help="Region to take, in camera pixels.", rich_help_panel=_PANEL
+    ),
+]
+Channel = Annotated[
+    int | None, typer.Option(min=0, help="Channel to take, from 0.", rich_help_panel=_PANEL)
+]
+Plane = Annotated[
+    int | None, typer.Option(min=0, help="Plane in z to take, from 0.", rich_help_panel=_PANEL)
+]
+Position = Annotated[
+    int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=_PANEL)
+]
+TimeAxis = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXIS",
+        help="Axis of the frames where the file names it otherwise.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def selection_of(
+    channel: int | None,
+    z: int | None,
+    position: int | None,
+    time_axis: str | None,
+    *,
+    frames: str | None = None,
+    roi: str | None = None,
+) -> Selection:
+    """The options as a selection.
+
+    Raises
+    ------
+    SettingError
+        If the range of frames or the region is malformed.
+    """
+    return Selection(
+        frames=(0, None) if frames is None else frames_range(frames),
+        roi_px=None if roi is None else region(roi),
+        channel=channel,
+        z=z,
+        position=position,
+        time_axis=time_axis and time_axis.upper(),
+    )
