@@ -144,7 +144,7 @@ def test_a_run_that_is_ended(
     assert "Traceback" not in complaint
     wait_for(lambda: not any(map(alive, run.processes)), "the server's processes to end")
     wait_for(lambda: not _segments(run.client), "shared memory to be gone")
-    assert {path.name for path in run.folder.iterdir()} <= {"long.tif", "long.sr.ledger"}
+    assert {path.name for path in run.folder.iterdir()} <= {"long.tif", "long.sr.checkpoint"}
 
 
 def test_an_impatient_second_interrupt_leaves_nothing_either(
@@ -187,7 +187,7 @@ def test_a_server_that_dies_under_the_client(
     assert "did not answer" in complaint
     assert "Traceback" not in complaint
     assert not _segments(run.client)
-    assert {path.name for path in tmp_path.iterdir()} <= {"long.tif", "long.sr.ledger"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"long.tif", "long.sr.checkpoint"}
 
 
 def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from smlm_pipeline.cli.app import app
 from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
@@ -211,7 +211,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
     bad = _request(film_adu[:4], scale_adu=-1.0)
     start = threading.Barrier(12)
 
-    def send(request: Request) -> PartialSum | InferenceError:
+    def send(request: Request) -> ChunkAnswer | InferenceError:
         with TritonTransport(triton.servers) as transport:
             start.wait()
             try:
@@ -226,7 +226,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
             assert isinstance(answer, InferenceError)
             assert "positive scale" in str(answer)
         else:
-            assert isinstance(answer, PartialSum)
+            assert isinstance(answer, ChunkAnswer)
             assert answer.frame_count == 4
             np.testing.assert_array_equal(answer.image, expected)
 

@@ -86,7 +86,7 @@ def test_one_that_fails_is_left_to_the_others(
     with open_film(film) as stack, opening.server_engine(Servers.parse(both), MODEL) as engine:
         two[1].failure = BROKEN[why]
         cut = Settings(chunk_frames=1, attempts=20)
-        shared = reconstruct(stack, engine.transport, cut, servers=engine.server_count)
+        shared = reconstruct(stack, engine, cut)
         alone = reconstruct(stack, ComputingTransport(), Settings())
     assert engine.server_count == 2
     assert two[0].answered == 16
@@ -220,7 +220,7 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
     told = rf"during the run, which began with version 10: {two[1].address} has version 11; exp"
     opened = opening.server_engine(Servers.parse(both), MODEL)
     with open_film(film) as stack:
-        reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
+        reconstruct(stack, opened.__enter__(), Settings(chunk_frames=1))
     two[1].network_versions = ("11",)
     with pytest.raises(ContractError, match=told):
         opened.__exit__(None, None, None)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import InferenceError
 
 SIZE_PX = contract.TILE_SIZES_PX[0]
@@ -75,7 +75,7 @@ def _request() -> Request:
     return Request("canary", frames_adu[None], levels_adu, mean_adu, window)
 
 
-def _emitters(answer: PartialSum) -> float:
+def _emitters(answer: ChunkAnswer) -> float:
     expected = image_shape(contract.MAP_ZOOM, SIZE_PX, SIZE_PX)
     if answer.image.shape != expected or answer.frame_count != 1:
         raise InferenceError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
 class LocalTransport:
@@ -29,10 +29,10 @@ class LocalTransport:
         self.network = OnnxNetwork(network_file, intra_op_threads=intra_op_threads)
         self._running = threading.Lock()
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Normalise one chunk, run the network and sum what it finds."""
         normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         with self._running:
             found = self.network.detect(normalized)
         image = sum_answers(found, request.window, self.network.answer)
-        return PartialSum(image, len(request.frames_adu))
+        return ChunkAnswer(image, len(request.frames_adu))

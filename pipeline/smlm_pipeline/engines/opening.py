@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from smlm_pipeline import contract
 from smlm_pipeline.engines import canary, embedded, fleet
@@ -47,8 +48,12 @@ class Engine:
             self.fleet.check_unchanged()
 
 
+EngineChoice: TypeAlias = str | Servers | Engine | Transport
+"""What a caller may name as the engine; see `open_engine`."""
+
+
 def open_engine(
-    engine: str | Engine | Transport,
+    engine: EngineChoice,
     model: str,
     *,
     timeout_s: float,
@@ -58,7 +63,7 @@ def open_engine(
 
     Parameters
     ----------
-    engine : str, Engine or Transport
+    engine : str, Servers, Engine or Transport
         ``"triton"`` starts the embedded server, ``"local"`` runs the network in this process,
         and any other text is ``HOST:PORT`` of running servers. An engine or transport that is
         open is used as it is, and stays open.
@@ -76,6 +81,8 @@ def open_engine(
     """
     if isinstance(engine, Engine):
         return contextlib.nullcontext(engine)
+    if isinstance(engine, Servers):
+        return server_engine(engine, model, timeout_s=timeout_s)
     if not isinstance(engine, str):
         return contextlib.nullcontext(Engine(engine, "an engine of the caller", ""))
     if engine == "local":

@@ -21,7 +21,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ServerError, TransientServerError
@@ -198,7 +198,7 @@ def answers_that_differ_under_load(
             return sum(pool.map(differs, range(LOAD_ROUNDS * in_flight)))
 
 
-def _patiently(transport: Transport, request: Request) -> PartialSum:
+def _patiently(transport: Transport, request: Request) -> ChunkAnswer:
     """The answer of a server whose queue may be full, which then is asked again."""
     for _ in range(REFUSALS_MOST):
         with contextlib.suppress(TransientServerError):

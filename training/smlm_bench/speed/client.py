@@ -28,7 +28,9 @@ from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.plan import plan_chunks, request_of
+from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.requests import request_of
 from smlm_pipeline.settings import Settings
 
 CASES = ((8, 32), (8, 64), (4, 64), (1, 64))
@@ -78,7 +80,7 @@ def main(
 
 def _rate(stack: Film, transport: TritonTransport, settings: Settings, repeats: int) -> Rate:
     fastest_s = min(reconstruct(stack, transport, settings).elapsed_s for _ in range(repeats))
-    chunks = plan_chunks(stack, settings)
+    chunks = plan_run(stack, settings, memory_limit_bytes(settings)).chunks
     film_mb = 2e-6 * stack.frame_count * stack.height_px * stack.width_px
     zoom, core_y, core_x = settings.zoom, chunks[0].tile.y, chunks[0].tile.x
     height, width = image_shape(zoom, core_y.core_size, core_x.core_size)
@@ -94,7 +96,7 @@ def _rate(stack: Film, transport: TritonTransport, settings: Settings, repeats: 
 
 def _stages(stack: Film, transport: TritonTransport, settings: Settings) -> dict[str, float]:
     """Each stage of one request alone, in this thread."""
-    chunk = plan_chunks(stack, settings)[0]
+    chunk = plan_run(stack, settings, memory_limit_bytes(settings)).chunks[0]
     seen = survey(stack, settings)
     frames_adu = stack.read(chunk.first_frame, chunk.last_frame)
     request = request_of(frames_adu, chunk, seen, settings.zoom)
@@ -106,7 +108,7 @@ def _stages(stack: Film, transport: TritonTransport, settings: Settings) -> dict
         "read": lambda: stack.read(chunk.first_frame, chunk.last_frame),
         "cut": lambda: request_of(frames_adu, chunk, seen, settings.zoom),
         "send, wait, receive": lambda: transport.sum_chunk(request),
-        "merge": lambda: next(accumulators).add(chunk, answer.image, answer.frame_count),
+        "merge": lambda: next(accumulators).add(chunk, answer),
     }
     return {name: 1e-6 * frames_adu.nbytes / _fastest_s(work) for name, work in stages.items()}
 

@@ -4,7 +4,7 @@ Each film is a sparse file or comes from a few frames that repeat, so nothing la
 stored; the engine answers at once with empty sums, so what is measured is the client: reading,
 cutting, sending to itself, merging and writing. Every case runs in a process of its own and
 tells its peak resident memory, which must stay below ``--memory``. Sums that are due are also
-written to the ledger, as in any run.
+written to the checkpoint, as in any run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from smlm_bench.speed.peak_memory import peak_kib
 from smlm_bench.speed.stub_server import stub_server
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
-from smlm_pipeline.job import Submission
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.submission import submit
@@ -76,12 +75,12 @@ larger than the bound."""
 class AnswersAtOnce:
     """An engine of sums of one emitter."""
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """One emitter at the first pixel of the core."""
         zoom, _, _, height, width = request.window.tolist()
         image = np.zeros(image_shape(zoom, height, width), np.int32)
         image[2 * zoom, 2 * zoom] = 1 << 16
-        return PartialSum(image, len(request.frames_adu))
+        return ChunkAnswer(image, len(request.frames_adu))
 
 
 def main(
@@ -116,13 +115,13 @@ def measure(case: Case, scale: float) -> Peak:
     limit = parse_bytes(case.memory)
     with tempfile.TemporaryDirectory() as folder:
         film = sparse_film(Path(folder) / "film.tif", frames, case.edge_px)
-        asked = Submission(
-            film, Path(folder) / "image.tif", Settings(memory_bytes=limit), pixel_size_nm=100
-        )
-        engine = _engine(case, frames_per_chunk(asked.settings, case.edge_px, case.edge_px))
-        started = time.perf_counter()
-        told = submit(asked, engine, show_progress=False, say=_ignore, warn=_ignore)
-        elapsed_s = time.perf_counter() - started
+        settings = Settings(memory_bytes=limit)
+        frames_most = frames_per_chunk(settings, case.edge_px, case.edge_px)
+        with _engine(case, frames_most) as engine:
+            started = time.perf_counter()
+            image = Path(folder) / "image.tif"
+            told = submit(film, image, engine=engine, settings=settings, pixel_size_nm=100)
+            elapsed_s = time.perf_counter() - started
         image_bytes = (Path(folder) / "image.tif").stat().st_size
     film_gib = 2 * frames * case.edge_px**2 / 2**30
     if told.emitters < told.chunks / 2:
@@ -147,10 +146,6 @@ def _engine(case: Case, frames: int) -> Iterator[Engine]:
         return
     with stub_server(frames) as address, TritonTransport(Servers.parse(address)) as transport:
         yield Engine(transport, "a server that answers at once", "1")
-
-
-def _ignore(_note: str) -> None:
-    """What a user would be told."""
 
 
 def sparse_film(path: Path, frames: int, edge_px: int) -> Path:

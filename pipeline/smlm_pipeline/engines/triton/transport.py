@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.errors import error_of
@@ -73,7 +73,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         """Close the connections; pending requests are cancelled."""
         self._channel.close()
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Send one chunk and wait for its sum.
 
         Raises
@@ -108,7 +108,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         count = answer.as_numpy(contract.FRAME_COUNT.name)
         if image is None or count is None:
             raise InferenceError(f"{request.label}: {self.address} answered without an image")
-        return PartialSum(image, int(count[0]))
+        return ChunkAnswer(image, int(count[0]))
 
     def model_version(self) -> str:
         """Check that the server serves this client's contract, and return its network's version.
