@@ -31,7 +31,7 @@ SCRIPTS = Path(sys.executable).parent
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    simulate = [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"]
+    simulate: list[str | Path] = [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"]
     assert finished(simulate, cwd=tmp_path).returncode == 0
     shutil.copytree(ROOT / "model_repository", tmp_path / "model_repository")
     return tmp_path

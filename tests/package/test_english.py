@@ -18,14 +18,14 @@ SOURCES = [
 ]
 
 OCCURRENCES_MAX = {
-    r"\banew\b": 26,  # again; start over
+    r"\banew\b": 15,  # again; start over
     r"\bwhoever\b": 7,  # the user, the caller
     r"\bthe seed('s)?\b(?! of)": 25,  # the reference paper
-    r"\bledgers?\b": 12,  # checkpoint
+    r"\bledgers?\b": 0,  # checkpoint
     r"\btells? that\b": 1,  # reports, states
-    r"\btold\b": 38,  # reported, given
-    r"\bgo(es)? on\b": 37,  # continue
-    r"\bnobody\b": 4,  # no one, or the passive
+    r"\btold\b": 31,  # reported, given
+    r"\bgo(es)? on\b": 21,  # continue
+    r"\bnobody\b": 2,  # no one, or the passive
 }
 """Most uses in strings: docstrings, messages and help. These limits only fall, to none."""
 
