@@ -107,7 +107,7 @@ class Job:
 def image_path(film: Path, output: Path | None) -> Path:
     """The image's path: ``output``, or ``FILM.sr.ome.tif`` in that folder or beside the film.
 
-    The image of a film in a folder has the folder's name and lies beside it.
+    The image of a film in a folder has the folder's name and is beside it.
     """
     if output is not None and not output.is_dir():
         return output

@@ -126,9 +126,9 @@ def reconstruct(
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
-        done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
+        frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         facts = plan, seen.levels_adu, opened, missing, limit.failures
-        return Reconstruction(accumulator.image(), *facts, elapsed_s, done)
+        return Reconstruction(accumulator.image(), *facts, elapsed_s, frames_done)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ import keras
 
 from fakes.processes import children, wait_for
 from smlm_bench import cli
-from smlm_bench.speed.contenders import (
+from smlm_bench.speed.contenders import Contender
+from smlm_bench.speed.engines import (
     CLIENT,
     KERAS,
     LIMIT,
@@ -26,7 +27,6 @@ from smlm_bench.speed.contenders import (
     PEER_ONNX,
     SERVER,
     TRITON,
-    Contender,
 )
 from smlm_bench.speed.markdown import as_words
 from smlm_bench.speed.measure import (

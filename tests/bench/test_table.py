@@ -24,8 +24,8 @@ from smlm_bench.baselines.cel0.solver import Iterations
 from smlm_bench.baselines.falcon.deconvolution import FalconSettings
 from smlm_bench.baselines.falcon.method import Falcon
 from smlm_bench.baselines.single_emitter import SingleEmitter, Widefield
-from smlm_bench.catalogue import default_methods
-from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, FilmFacts, Found, Method
+from smlm_bench.choice import default_methods
+from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, BlockResult, FilmFacts, Method
 from smlm_training.networks.channels import read_input
 from smlm_training.networks.detection_head import detections
 from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
@@ -136,7 +136,7 @@ def test_an_interrupted_pass_goes_on(
         method.block_frames = 1
         whole = method.reconstruct
 
-        def reconstruct(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> Found:
+        def reconstruct(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> BlockResult:
             if len(calls) == stop_at[0]:
                 raise KeyboardInterrupt
             calls.append(1)
@@ -149,7 +149,7 @@ def test_an_interrupted_pass_goes_on(
     words = ["--methods", "single-emitter", "--repeats", "1"]
     broken = table(film, *words, "-o", tmp_path / "broken")
     assert broken.exit_code == 130
-    assert "goes on" in broken.stderr
+    assert broken.stderr.endswith("recon-bench: interrupted; the same command continues it\n")
     stop_at[0] = 10**6
     assert table(film, *words, "-o", tmp_path / "broken").exit_code == 0
     assert len(calls) == 10

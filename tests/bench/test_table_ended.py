@@ -21,7 +21,7 @@ from fakes.table_command import table, words, write_compared_film
 from smlm_bench import catalogue
 from smlm_bench.baselines.single_emitter import Widefield
 from smlm_bench.machine import machine
-from smlm_bench.method import FilmFacts, Found, Method
+from smlm_bench.method import BlockResult, FilmFacts, Method
 
 pytestmark = pytest.mark.training
 
@@ -44,8 +44,8 @@ def _gone(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("number", "exit_code", "message"),
     [
-        (signal.SIGTERM, 143, "recon-bench: ended; the same call goes on with what is done\n"),
-        (signal.SIGINT, 130, "recon-bench: interrupted; the same call goes on with what is done\n"),
+        (signal.SIGTERM, 143, "recon-bench: ended; the same command continues it\n"),
+        (signal.SIGINT, 130, "recon-bench: interrupted; the same command continues it\n"),
     ],
 )
 def test_no_server_and_no_folder_stays(
@@ -86,7 +86,7 @@ def test_blocks_that_are_done_are_kept_at_an_interruption(
         method.block_frames = 1
         whole = method.reconstruct
 
-        def reconstruct(frames_adu: NDArray[np.uint16]) -> Found:
+        def reconstruct(frames_adu: NDArray[np.uint16]) -> BlockResult:
             if len(given) == stop_at[0]:
                 os.kill(os.getpid(), signal.SIGTERM)
             given.append(len(frames_adu))
@@ -99,7 +99,7 @@ def test_blocks_that_are_done_are_kept_at_an_interruption(
     call = ["--methods", "widefield", "--repeats", "1", "-o", tmp_path]
     ended = table(film, *call)
     assert ended.exit_code == 143
-    assert ended.stderr.endswith("recon-bench: ended; the same call goes on with what is done\n")
+    assert ended.stderr.endswith("recon-bench: ended; the same command continues it\n")
     (partial,) = (tmp_path / "methods").iterdir()
     assert int(np.load(partial)["frames"]) == 3
     stop_at[0] = 10**6

@@ -17,7 +17,7 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 from fakes.table_command import table, write_compared_film
 from smlm_bench import catalogue
 from smlm_bench.baselines.single_emitter import SingleEmitter
-from smlm_bench.method import FilmFacts, Found, Method
+from smlm_bench.method import BlockResult, FilmFacts, Method
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.model_repository import find_model_repository
 
@@ -48,9 +48,9 @@ def frames_done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def _counting(
-    whole: Callable[[NDArray[np.uint16]], Found], done: list[int]
-) -> Callable[[NDArray[np.uint16]], Found]:
-    def reconstruct(frames_adu: NDArray[np.uint16]) -> Found:
+    whole: Callable[[NDArray[np.uint16]], BlockResult], done: list[int]
+) -> Callable[[NDArray[np.uint16]], BlockResult]:
+    def reconstruct(frames_adu: NDArray[np.uint16]) -> BlockResult:
         done.append(len(frames_adu))
         return whole(frames_adu)
 
@@ -138,7 +138,7 @@ def test_a_damaged_result_is_made_anew(
     file.write_bytes(damaged(file.read_bytes()))
     done = table(film, *words)
     assert done.exit_code == 0, done.output
-    assert f"{file.name} is damaged and is made anew" in done.stderr
+    assert f"{file.name} is damaged and is made again" in done.stderr
     assert len(frames_done) == 20
     assert table(film, *words).exit_code == 0
     assert len(frames_done) == 20

@@ -170,7 +170,9 @@ def test_a_kept_plan_is_asked_again(
     lines: list[str] = []
     with pytest.raises(PlanError, match="answers the reference frames up to"):
         _prepare(repository, compiler, lines=lines)
-    assert "the plan of unet that was kept is of no more use: the plan of unet answers" in lines[0]
+    assert (
+        "the plan of unet that was kept can no longer be used: the plan of unet answers" in lines[0]
+    )
     assert compiler.builds == 2
     assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
     compiler.error = 0.0

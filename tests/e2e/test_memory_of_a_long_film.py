@@ -17,9 +17,8 @@ LEEWAY_MIB = 48
 
 
 def _peak_mib(case: str, scale: float) -> tuple[int, float]:
-    module = "smlm_bench.speed.client_memory"
-    arguments = ["--case", case, "--scale", str(scale)]
-    done = finished([sys.executable, "-m", module, *arguments])
+    arguments = ["memory", "--case", case, "--scale", str(scale)]
+    done = finished([sys.executable, "-m", "smlm_bench", *arguments])
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
     assert measured["peak_mib"] < measured["limit_mib"]

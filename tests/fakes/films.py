@@ -1,4 +1,4 @@
-"""Films: in memory as an open stack, and small ones that look like blinking molecules."""
+"""Films: open ones in memory, and small ones that look like blinking molecules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.selection import Selection
 
 
-class ArrayStack(Film):
+class ArrayFilm(Film):
     """An array as an open film; it remembers which frames were read together."""
 
     def __init__(self, frames_adu: NDArray[np.uint16]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.events import RecordedEvents
-from fakes.films import ArrayStack, spots_adu
+from fakes.films import ArrayFilm, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, reconstruction
 from smlm_pipeline.compute.levels import film_levels
@@ -51,7 +51,7 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
 def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings: Settings) -> None:
     frames_adu = spots_adu(*shape)
     transport = ComputingTransport()
-    result = reconstruction.reconstruct(ArrayStack(frames_adu), transport, settings)
+    result = reconstruction.reconstruct(ArrayFilm(frames_adu), transport, settings)
     expected = _directly(frames_adu, settings.zoom)
     assert expected.sum() > 1
     np.testing.assert_array_equal(result.image, expected)
@@ -66,7 +66,7 @@ def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
     events = RecordedEvents()
     settings = Settings(chunk_frames=3, tile_px=tile_px)
     result = reconstruction.reconstruct(
-        ArrayStack(spots_adu(10, 68, 16)), ComputingTransport(), settings, events=events
+        ArrayFilm(spots_adu(10, 68, 16)), ComputingTransport(), settings, events=events
     )
     frames = events.frames
     assert frames[0] == 0
@@ -77,7 +77,7 @@ def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
 
 def test_requests_say_what_they_hold() -> None:
     transport = ComputingTransport()
-    stack = ArrayStack(spots_adu(5, 68, 16))
+    stack = ArrayFilm(spots_adu(5, 68, 16))
     result = reconstruction.reconstruct(
         stack, transport, Settings(zoom=3, chunk_frames=4, tile_px=64)
     )
@@ -97,7 +97,7 @@ def test_requests_say_what_they_hold() -> None:
 
 def test_mean_goes_beyond_the_field_as_frames_do() -> None:
     transport = ComputingTransport()
-    reconstruction.reconstruct(ArrayStack(spots_adu(3, 18, 21)), transport, Settings())
+    reconstruction.reconstruct(ArrayFilm(spots_adu(3, 18, 21)), transport, Settings())
     (request,) = transport.requests.values()
     assert request.frames_adu.shape == (3, 20, 24)
     assert request.mean_adu.shape == (20, 24)
@@ -108,7 +108,7 @@ def test_mean_goes_beyond_the_field_as_frames_do() -> None:
 
 
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
-    stack = ArrayStack(spots_adu(40, 16, 16))
+    stack = ArrayFilm(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
     settings = Settings(chunk_frames=1, in_flight=1, mean_frames=1)
     with pytest.raises(InferenceError, match="no"):

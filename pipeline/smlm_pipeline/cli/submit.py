@@ -11,7 +11,7 @@ import typer
 
 from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import Model, Repository, Server
+from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Repository, Server
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.selection import Selection, frames_range, region
@@ -22,7 +22,7 @@ from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
 
 _PROGRAM = "recon-client"
 
-_FILM, _IMAGE, _ENGINE = "Film", "Image", "Engine"
+_FILM, _IMAGE = "Film", "Image"
 _INTERRUPTED, _RESOURCES, _OUTPUT = "Interrupted runs", "Requests and memory", "Output"
 
 
@@ -106,7 +106,7 @@ def submit(
         EngineName,
         typer.Option(
             help="'local' runs the network in this process, without Triton.",
-            rich_help_panel=_ENGINE,
+            rich_help_panel=ENGINE_PANEL,
         ),
     ] = EngineName.TRITON,
     model_repository: Repository = None,
@@ -114,14 +114,14 @@ def submit(
         int,
         typer.Option(
             help="How often a request is sent where another attempt may help.",
-            rich_help_panel=_ENGINE,
+            rich_help_panel=ENGINE_PANEL,
         ),
     ] = Settings.attempts,
     timeout_s: Annotated[
         int,
         typer.Option(
             help="Longest wait for one request before it is sent again.",
-            rich_help_panel=_ENGINE,
+            rich_help_panel=ENGINE_PANEL,
         ),
     ] = Settings.timeout_s,
     chunk_frames: Annotated[

@@ -4,7 +4,7 @@
 // operation rounds as NumPy's does. Every kernel strides over its work by the size of the
 // grid, so any launch is right. No header is included: NVRTC alone compiles it.
 //
-// `summed` is the fine image, row by row, and behind it one flag that is raised where a
+// `summed` is the SR image, row by row, and behind it one flag that is raised where a
 // network's answer makes no sense: both reach the host in one copy.
 
 typedef long long int64;
@@ -27,8 +27,8 @@ extern "C" __global__ void normalize(const unsigned short *frames_adu, const flo
   }
 }
 
-// Where a detection lies on the fine grid along one axis, margin included; see
-// draw.py, _fine_index.
+// Where a detection lies on the SR grid along one axis, margin included; see
+// draw.py, _sr_index.
 __device__ int fine_index(float offset_px, int pixel, int zoom, int margin_px, int size) {
   float limit = (float)size;
   float near = fminf(fmaxf(offset_px, -limit), limit);
@@ -39,7 +39,7 @@ __device__ int fine_index(float offset_px, int pixel, int zoom, int margin_px, i
 __device__ bool is_number(float value) { return value - value == 0.0f; }
 
 // draw.draw: detections (N, C, H, W) of a tile; of its core, each adds its weight to one
-// fine pixel. Integers add up to the same sum in any order.
+// SR pixel. Integers add up to the same sum in any order.
 extern "C" __global__ void draw(const float *detections, int *summed, int frames, int channels,
                                 int tile_height_px, int tile_width_px, int top, int left,
                                 int height_px, int width_px, int zoom, int margin_px,

@@ -1,4 +1,4 @@
-"""The engine in this process: the same kernels and network, without a server."""
+"""The engine in this process: the same arithmetic and network, without a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 class LocalTransport:
     """Sums chunks through ONNX Runtime here.
 
-    One chunk at a time is in the network, which uses all threads; others are
+    The network runs on one chunk at a time, with all threads; other chunks are
     prepared and drawn meanwhile.
 
     Parameters
@@ -30,9 +30,9 @@ class LocalTransport:
         self._running = threading.Lock()
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
-        """Normalise one chunk, run the network and sum what it finds."""
+        """Normalise one chunk, run the network and sum its answers."""
         normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         with self._running:
-            found = self.network.detect(normalized)
-        image = sum_answers(found, request.window, self.network.answer)
+            answers = self.network.detect(normalized)
+        image = sum_answers(answers, request.window, self.network.answer)
         return ChunkAnswer(image, len(request.frames_adu))

@@ -112,9 +112,7 @@ def share_surplus(places: Places) -> Places:
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
     for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
-        for neighbour in neighbours[
-            neighbours < len(probability)
-        ]:  # the index beyond the last place means no neighbour
+        for neighbour in neighbours[neighbours < len(probability)]:  # others mean none
             room = max(1 - probability[neighbour], 0.0)
             given = min(probability[place] - 1, room) if neighbour != place else 0.0
             probability[place] -= given

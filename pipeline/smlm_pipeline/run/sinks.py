@@ -58,7 +58,7 @@ class Sinks:
     Parameters
     ----------
     *sinks : Sink
-        Each with a name of its own.
+        No two have the same name.
     """
 
     def __init__(self, *sinks: Sink) -> None:

@@ -1,4 +1,4 @@
-"""The server's image under Docker: built, started on a GPU or on the CPU, asked, stopped."""
+"""The server's image under Docker: built, started on a GPU or on the CPU, stopped."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def build(checkout: Path) -> None:
         If it cannot be built.
     """
     dockerfile = checkout / "docker" / "server" / "Dockerfile"
-    done = subprocess.run(
+    build = subprocess.run(
         ["docker", "build", "-f", str(dockerfile), "-t", IMAGE, str(checkout)], check=False
     )
-    if done.returncode:
-        raise ServerError(f"docker build ended with {done.returncode}; see what it wrote above")
+    if build.returncode:
+        raise ServerError(f"docker build ended with {build.returncode}; see what it wrote above")
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,20 @@ def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
 
 
 def kernel_speed() -> dict[str, object]:
-    """What `device_speed` prints in the image, on its GPU.
+    """Run ``recon-bench gpu-kernels`` in the image, on its GPU.
 
     Raises
     ------
     ServerError
         If it fails there.
     """
-    program = ("-m", "smlm_bench.gpu.kernels")
-    on_gpu = ("--rm", "--gpus", "device=0", "--entrypoint", "python3")
-    told: dict[str, object] = json.loads(_docker("run", *on_gpu, IMAGE, *program))
-    return told
+    on_gpu = ("--rm", "--gpus", "device=0", "--entrypoint", "recon-bench")
+    speeds: dict[str, object] = json.loads(_docker("run", *on_gpu, IMAGE, "gpu-kernels"))
+    return speeds
 
 
 def _wait(container: str, server: Server, model: str) -> None:
-    deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing was asked yet"
+    deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing answered yet"
     while time.monotonic() < deadline:
         if _docker("inspect", "--format", "{{.State.Running}}", container) != "true":
             raise ServerError(f"the server ended while it started: {_log(container, 8)}")
@@ -157,17 +156,17 @@ def _wait(container: str, server: Server, model: str) -> None:
 
 def _log(container: str, lines: int) -> str:
     """The end of what a container wrote."""
-    done = _run("logs", "--tail", str(lines), container)
-    return (done.stdout + done.stderr).strip()
+    logs = _run("logs", "--tail", str(lines), container)
+    return (logs.stdout + logs.stderr).strip()
 
 
 def _docker(*arguments: str) -> str:
     """What a command of Docker prints; its first line for ``docker port``."""
-    done = _run(*arguments)
-    if done.returncode:
-        raise ServerError(f"docker {arguments[0]} failed: {done.stderr.strip()[-500:]}")
-    told = done.stdout.strip()
-    return told.splitlines()[0] if arguments[0] == "port" else told
+    command = _run(*arguments)
+    if command.returncode:
+        raise ServerError(f"docker {arguments[0]} failed: {command.stderr.strip()[-500:]}")
+    output = command.stdout.strip()
+    return output.splitlines()[0] if arguments[0] == "port" else output
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

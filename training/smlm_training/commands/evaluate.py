@@ -59,21 +59,23 @@ _PixelSize = Annotated[
 ]
 _Network = Annotated[
     Path | None,
-    typer.Option(help="ONNX network whose molecules are scored; by default the repository's."),
+    typer.Option(help="ONNX network whose localisations are scored; by default the repository's."),
 ]
 _Detect = Annotated[
     bool,
-    typer.Option("--detections/--no-detections", help="Run the network to score its molecules."),
+    typer.Option(
+        "--detections/--no-detections", help="Run the network to score its localisations."
+    ),
 ]
 _Threshold = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Probability from which a molecule is found.")
+    float, typer.Option(min=0.01, max=1, help="Probability from which a localisation counts.")
 ]
 _Tolerance = Annotated[
-    float, typer.Option(min=1, help="Largest distance of a found molecule from its true one.")
+    float, typer.Option(min=1, help="Largest distance of a localisation from its emitter.")
 ]
 _Border = Annotated[
     float,
-    typer.Option(min=0, help="Molecules so near to an edge do not count; the challenge takes 450."),
+    typer.Option(min=0, help="Border without scores; the challenge takes 450."),
 ]
 _Figure = Annotated[
     Path | None,
@@ -84,7 +86,7 @@ _CalibrationFigure = Annotated[
     typer.Option(help="PNG of predicted sigmas against errors, probabilities against shares."),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="CSV of the scores, a number a row.")
+    Path | None, typer.Option("-o", "--output", help="CSV of the scores, one number in each row.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
@@ -108,7 +110,7 @@ def evaluate(
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
 ) -> None:
-    """Score an image, and the network's molecules, against the true positions."""
+    """Score an image, and the network's localisations, against the true positions."""
     with door():
         selection = film_options.selection_of(channel, z, position, time_axis)
         pixels = _read_image(image)
@@ -116,7 +118,7 @@ def evaluate(
         _check_pair(image, pixels, film, frames_adu)
         true = _true_emitters(positions, frames_adu, pixel_nm)
         images, truth = _images(pixels, frames_adu, true, pixel_nm)
-        scores = {name: score(each, truth) for name, each in images.items()}
+        scores = {name: score(scored, truth) for name, scored in images.items()}
         file = _network_file(network) if detections else None
         judging = Judging(threshold, tolerance_nm, border_nm)
         report = None

@@ -42,10 +42,12 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default the preset's.")] = None,
     stack: Annotated[
-        Path | None, typer.Option(help="TIFF film for presets that train on one, like 'seed'.")
+        Path | None,
+        typer.Option(help="Film, of any format, for presets that train on one, like 'seed'."),
     ] = None,
     positions: Annotated[
-        Path | None, typer.Option(help="ThunderSTORM table of that film's emitters.")
+        Path | None,
+        typer.Option(help="Table of that film's emitters: ThunderSTORM's CSV, or a spreadsheet."),
     ] = None,
     resume: Annotated[
         bool, typer.Option(help="Let a run in the folder go on; else refuse the folder.")

@@ -23,7 +23,10 @@ from smlm_training.matching.sampling import Sample, sample_film
 from smlm_training.matching.wording import rows
 
 _Film = Annotated[
-    Path, typer.Argument(help="Film of blinking molecules: a file, or the folder of one.")
+    Path,
+    typer.Argument(
+        metavar="FILM", help="Film of blinking molecules: a file, or the folder of one."
+    ),
 ]
 _Output = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""A plan and its record beside a network, where Triton loads them: put there, and withdrawn."""
+"""Put a plan and its record beside a network, where Triton loads them, or withdraw them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def withdraw(version: Path, *, right: Entry | None) -> None:
 
 
 def put(version: Path, entry: Entry) -> None:
-    """Put a plan and its record in place; a plan that lies there has to be the same.
+    """Put a plan and its record in place; a plan that is there already has to be the same.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def put(version: Path, entry: Entry) -> None:
 
 @contextlib.contextmanager
 def nothing_left_by_failure(model_repository: Path, models: Sequence[str]) -> Iterator[None]:
-    """Withdraw every plan of these models if what is done within fails, however."""
+    """Withdraw every plan of these models if the block fails."""
     try:
         yield
     except BaseException:
