@@ -32,13 +32,13 @@ format: .venv/dev  ## Format the sources
 
 bench: .venv/dev  ## Ms a frame of each engine and network, where the time goes, memory, the client alone
 	$(BIN)/recon-bench speed -o bench
-	$(BIN)/python -m smlm_bench.speed.client -o bench/client.json
+	$(BIN)/recon-bench client -o bench/client.json
 
 memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2048 pixels
-	$(BIN)/python -m smlm_bench.speed.client_memory -o bench/memory.json
+	$(BIN)/recon-bench memory -o bench/memory.json
 
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
-	$(BIN)/python -m smlm_bench.gpu.check -o gpu-report.md
+	$(BIN)/recon-bench gpu-check -o gpu-report.md
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import importlib
@@ -15,8 +14,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.dying_servers import kill
-from fakes.places import ROOT
+from fakes.places import SHARED_DATA
+from fakes.real_servers import short_lived
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -29,7 +28,9 @@ from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_training.simulation.presets import preset_film
 
-THUNDERSTORM = ROOT.parent / "shared" / "data" / "thunderstorm"
+THUNDERSTORM = SHARED_DATA / "thunderstorm"
+
+pytest_plugins = ["fakes.termination"]
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,11 @@ def film_file(film_adu: NDArray[np.uint16], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def triton(model_repository: Path) -> Iterator[EmbeddedServer]:
     """One real server for all tests that only send requests to it."""
-    with EmbeddedServer(model_repository) as server:
+    with short_lived(EmbeddedServer(model_repository)) as server:
         yield server
 
 
-# --- what is disturbed in faults/ ----------------------------------------------------------
+# --- for faults/ ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -139,14 +140,12 @@ def undisturbed(film_of_64: Path, local_transport: LocalTransport) -> NDArray[np
 
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One ensemble: a server on it starts soon."""
+    """A repository with one ensemble: its server starts in half the time."""
     return copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
 def mortal(small_repository: Path) -> Iterator[EmbeddedServer]:
-    """A server of the test's own; at the end it is killed, since a hurt one stops slowly."""
-    with EmbeddedServer(small_repository) as server:
+    """A server that the test may harm."""
+    with short_lived(EmbeddedServer(small_repository)) as server:
         yield server
-        with contextlib.suppress(ProcessLookupError):
-            kill(server)

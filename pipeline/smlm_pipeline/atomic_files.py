@@ -16,17 +16,17 @@ from smlm_pipeline.errors import OutputError
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free space or choose another disk",
     errno.EDQUOT: "your quota is used up; free space or choose another disk",
-    errno.EACCES: "no permission; choose another folder, or close what holds the file open",
+    errno.EACCES: "no permission; choose another folder, or close the program that uses the file",
     errno.ENOENT: "there is no such folder; create it first",
     errno.EISDIR: "it is a folder or a device; give the name of a file",
 }
 
 _ENDING = ".part"
-"""Of the name that a file has until it is whole."""
+"""Ending of a file's name until it is whole."""
 
 
 def check_writable(path: Path) -> None:
-    """Refuse, after a trial, a target that cannot be written, before an hour is spent on it.
+    """Refuse, after a trial, a target that cannot be written, before an hour of computing.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OutputError
-        If it cannot be written; nothing is left of it then.
+        If it cannot be written; no part of it is left.
     """
     with _partial(path) as (file, partial, target):
         yield file
@@ -55,16 +55,16 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what programs left of this target that were killed while they wrote it."""
+    """Remove the unfinished files of this target that killed programs left."""
     target = Path(os.path.realpath(path))
     for partial in target.parent.glob(f".{glob.escape(target.name)}.????????{_ENDING}"):
-        with contextlib.suppress(OSError):  # it does no harm but to take room
+        with contextlib.suppress(OSError):  # the file only takes room
             partial.unlink()
 
 
 @contextlib.contextmanager
 def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
-    """Open file, its path and the target's; what is not renamed is removed."""
+    """Open file, its path and the target's; a file that is not renamed is removed."""
     target = Path(os.path.realpath(path))  # a link is written through, not replaced
     # not tempfile: its files stay readable by their owner alone, also once renamed
     partial = target.parent / f".{target.name}.{secrets.token_hex(4)}{_ENDING}"
@@ -79,5 +79,5 @@ def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
         advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another target")
         raise OutputError(f"{path} cannot be written: {advice}") from error
     finally:
-        with contextlib.suppress(OSError):  # renamed, never made, or an error that says more
+        with contextlib.suppress(OSError):  # renamed, never made, or an error that is reported
             partial.unlink()

@@ -1,4 +1,4 @@
-"""What client, server and training agree on: names, dtypes, units and limits.
+"""The contract of client, server and training: names, dtypes, units and limits.
 
 The ``config.pbtxt`` files of ``model_repository/`` are compared with this
 module by a test, the exported network gets its tensor names from here, and the
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CONTRACT_VERSION = 2
-"""Raised whenever a tensor, a unit or a limit below changes its meaning."""
+"""Incremented whenever a tensor, a unit or a limit below changes its meaning."""
 
 CONTRACT_PARAMETER = "contract_version"
-"""Key under which a model's configuration states the version it was made for."""
+"""Key of the contract's version in a model's configuration."""
 
 GRPC_PORT = 8001
 """Triton's usual gRPC port."""
@@ -22,10 +22,10 @@ SIZE_MULTIPLE_PX = 4
 """Height and width of a tile are multiples of this: 2 ** (levels of the U-Net)."""
 
 TILE_SIZES_PX = (64, 128, 256, 512)
-"""Largest tile edges that are sent; on a GPU they are the optimisation profiles."""
+"""Largest tile edges of requests; on a GPU they are the optimisation profiles."""
 
 MIN_FRAME_PX = 16
-"""Smallest frame edge that is accepted; below it every pixel is border."""
+"""Smallest frame edge; in a smaller frame every pixel is border."""
 
 HALO_PX = 24
 """Context around the core of a tile: the receptive field's radius, rounded up."""
@@ -34,16 +34,16 @@ MAX_FRAMES_PER_CHUNK = 64
 """Most frames of a request: ``max_batch_size`` of ``unet``, checked by ``normalize``."""
 
 MAX_ZOOM = 64
-"""Most fine pixels along the edge of a camera pixel: bounds what a request may allocate."""
+"""Most SR pixels along the edge of a camera pixel: bounds the memory of a request."""
 
 MARGIN_PX = 1
 """Camera pixels drawn around a core, for detections that point out of it."""
 
 MAX_OFFSET_PX = 1.0
-"""A detection lies at most this far from the centre of its pixel, along y and x."""
+"""Largest distance of a detection from the centre of its pixel, along y and x."""
 
 MAP_ZOOM = 8
-"""Fine pixels along the edge of a camera pixel in a map network's answer: fixed by training."""
+"""SR pixels along the edge of a camera pixel in a map network's answer: fixed by training."""
 
 WEIGHT_ONE = 1 << 16
 """The integer that stands for one emitter: images count units of 2^-16 emitters."""
@@ -84,7 +84,7 @@ LEVELS = TensorSpec("LEVELS", "FP32", (2,))
 """Background and scale of each frame, N,2, in ADU."""
 
 FILM_MEAN = TensorSpec("FILM_MEAN", "FP32", (-1, -1))
-"""Mean over the film of the same tile, H,W, in ADU: where molecules were seen at other times."""
+"""Mean of the film over the same tile, H,W, in ADU: the molecules of other frames."""
 
 NORMALIZED_CHANNELS = ("frame", "film_mean")
 """Channels of ``NORMALIZED``; both are (value - background) / scale."""
@@ -96,16 +96,16 @@ DETECTIONS = TensorSpec("DETECTIONS", "FP32", (len(DETECTION_CHANNELS), -1, -1))
 """One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
 
 MAP = TensorSpec("MAP", "FP32", (1, -1, -1))
-"""Expected emitters per fine pixel, N,1,``MAP_ZOOM`` H,``MAP_ZOOM`` W."""
+"""Expected emitters per SR pixel, N,1,``MAP_ZOOM`` H,``MAP_ZOOM`` W."""
 
 WINDOW = TensorSpec("WINDOW", "INT32", (5,))
 """zoom, then the core of the tile: y, x, height, width, in camera pixels."""
 
 IMAGE = TensorSpec("IMAGE", "INT32", (-1, -1))
-"""The core and its margin on the fine grid, summed over N frames."""
+"""The core and its margin on the SR grid, summed over N frames."""
 
 FRAME_COUNT = TensorSpec("FRAME_COUNT", "INT32", (1,))
-"""N: how many frames IMAGE sums."""
+"""N, the number of frames in IMAGE."""
 
 
 def _explicit(spec: TensorSpec) -> TensorSpec:
@@ -154,7 +154,7 @@ ANSWERS = (DETECTION_ANSWER, MAP_ANSWER)
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What a client asks for: a network between ``normalize`` and the summation of its answer."""
+    """The model that clients use: ``normalize``, a network, and the summation of its answers."""
 
     name: str
     network: ModelSpec
@@ -173,41 +173,49 @@ class Ensemble:
 
     @property
     def fixed_zoom(self) -> int | None:
-        """The only zoom that can be asked for; None where any can."""
+        """The only zoom of its images; None where any is possible."""
         return self.answer.zoom if self.answer.makes_maps else None
 
 
 RECONSTRUCTION = Ensemble("reconstruction", UNET, DETECTION_ANSWER)
-"""The image drawn from detections, at any zoom: the default."""
+"""Draws the image from detections, at any zoom: the default."""
 
 RECONSTRUCTION_FAST = Ensemble("reconstruction_fast", UNET_FAST, DETECTION_ANSWER)
-"""The same from a smaller network's detections: a third of the time, a larger error."""
+"""Draws it from a smaller network's detections: in a third of the time, with larger errors."""
 
 RECONSTRUCTION_MAP = Ensemble("reconstruction_map", UNET_MAP, MAP_ANSWER)
-"""The plain sum of the maps of a network that answers with the fine image itself."""
+"""Sums the maps of a network that answers with the SR image itself."""
 
-ENSEMBLES = {each.name: each for each in (RECONSTRUCTION, RECONSTRUCTION_FAST, RECONSTRUCTION_MAP)}
+ENSEMBLES = {
+    ensemble.name: ensemble
+    for ensemble in (RECONSTRUCTION, RECONSTRUCTION_FAST, RECONSTRUCTION_MAP)
+}
 """The ensembles of the repository, by name."""
 
-NETWORKS = {each.network.name: each.network for each in ENSEMBLES.values()}
+NETWORKS = {ensemble.network.name: ensemble.network for ensemble in ENSEMBLES.values()}
 """The models that are networks, by name."""
 
 MODELS = tuple(
-    dict.fromkeys(model for each in ENSEMBLES.values() for model in (*each.steps, each.spec))
+    dict.fromkeys(model for item in ENSEMBLES.values() for model in (*item.steps, item.spec))
 )
 """All models of the repository, each once."""
 
 
 def answer_with(*, channels: int) -> Answer:
-    """The kind of an answer that has so many channels."""
-    return next(each for each in ANSWERS if each.channels == channels)
+    """Find the kind of an answer that has so many channels."""
+    return next(answer for answer in ANSWERS if answer.channels == channels)
+
+
+def answer_summed_by(model: str) -> Answer:
+    """Find the kind of the answers that a summation model sums."""
+    return next(answer for answer in ANSWERS if answer.summation.name == model)
 
 
 def ensemble_of(network: str) -> Ensemble:
-    """The ensemble that a network of ``NETWORKS`` is a step of."""
-    return next(each for each in ENSEMBLES.values() if each.network.name == network)
+    """Find the ensemble of a network of ``NETWORKS``."""
+    return next(item for item in ENSEMBLES.values() if item.network.name == network)
 
 
 def networks_that_answer(answer: Answer) -> dict[str, ModelSpec]:
-    """Those of ``NETWORKS`` with such an answer; the default comes first."""
-    return {each.network.name: each.network for each in ENSEMBLES.values() if each.answer == answer}
+    """Select the networks with such an answer; the default comes first."""
+    return {item.network.name: item.network for item in ENSEMBLES.values() if item.answer == answer}

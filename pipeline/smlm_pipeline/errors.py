@@ -1,18 +1,18 @@
-"""Every error this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 ::
 
     ReconError
     ├── FilmError (ValueError)           the input film cannot be used
-    ├── SettingError (ValueError)         an option does not make sense
+    ├── SettingError (ValueError)         an option has an invalid value
     ├── ChunkError (ValueError)           a chunk does not fit the contract
     ├── ServerError                       no server, or it cannot be started
     │   ├── TransientServerError          worth another try
-    │   └── DeviceError                   its GPU is missing, or data lies elsewhere
+    │   └── DeviceError                   its GPU is missing, or data is in other memory
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
     ├── PlanError                         no TensorRT plan that fits this GPU
-    ├── CheckpointError                       the kept sum is of another film, model or option
+    ├── CheckpointError                   the checkpoint is of another film, model or option
     └── OutputError (OSError)             the result cannot be written
 
 A message says what was wrong, what was expected and what to do.
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 
 class ReconError(Exception):
-    """Root of the tree; ``exit_code`` is what the command line ends with."""
+    """Root of the tree; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -34,7 +34,7 @@ class FilmError(ReconError, ValueError):
 
 
 class SettingError(ReconError, ValueError):
-    """An option has a value that does not make sense."""
+    """An option has an invalid value."""
 
     exit_code = 2
 
@@ -56,7 +56,7 @@ class TransientServerError(ServerError):
 
 
 class DeviceError(ServerError):
-    """A server that should compute on a GPU lacks it, or its data lies in other memory."""
+    """A server that should compute on a GPU lacks it, or its data is in other memory."""
 
 
 class ContractError(ReconError):
@@ -72,13 +72,13 @@ class InferenceError(ReconError):
 
 
 class PlanError(ReconError):
-    """A TensorRT plan cannot be built here, or answers otherwise than its network."""
+    """A TensorRT plan cannot be built here, or its answers differ from its network's."""
 
     exit_code = 8
 
 
 class CheckpointError(ReconError):
-    """What an interrupted run kept is damaged, or of another film, model or option."""
+    """The checkpoint is damaged, or of another film, model or option."""
 
     exit_code = 9
 
@@ -90,10 +90,10 @@ class OutputError(ReconError, OSError):
 
 
 def is_of_chunk(error: ReconError) -> bool:
-    """Whether an error is of some frames alone.
+    """Whether an error concerns some frames alone.
 
-    Without servers, or with another network, all would fail; and a disk or share that does not
-    answer says nothing of the frames.
+    Without servers, or with another network, all frames would fail; and a disk or share that
+    does not answer is no fault of the frames.
     """
     return not isinstance(error, (ServerError, ContractError)) and not isinstance(
         error.__cause__, OSError

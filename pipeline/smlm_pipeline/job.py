@@ -1,4 +1,4 @@
-"""A job: which film to take, where the image goes, and with which settings."""
+"""A job: the film to take, the image to write, and the settings."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from smlm_pipeline.settings import Settings
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
-
 _FILM_ENDINGS = (*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw")
 
 
 @dataclass(frozen=True)
-class Submission:
-    """What is asked for; ``pixel_size_nm`` is None where the file shall tell.
+class Job:
+    """A film and the image to make of it.
 
-    ``selection`` is the part of the file to take, ``overwrite`` allows an earlier result to be
-    replaced, and ``resume`` goes on from what an interrupted run kept.
+    ``pixel_size_nm`` is None where the film's file states it, ``selection`` is the part of the
+    file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
+    from the checkpoint of an interrupted run.
     """
 
-    stack: Path
+    film: Path
     image: Path
     settings: Settings
-    pixel_size_nm: float | None
+    pixel_size_nm: float | None = None
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
     resume: bool = False
@@ -39,78 +39,85 @@ class Submission:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
 
     @property
-    def ledger(self) -> Path:
-        """What an interrupted run keeps beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.ledger")
+    def checkpoint(self) -> Path:
+        """The checkpoint of an interrupted run, beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
 
     def check(self) -> None:
-        """Find out before the work whether its result could be kept.
+        """Refuse, before the work, a job whose result could not be kept.
 
         Raises
         ------
         SettingError
-            If the pixel size is absurd, the output is no TIFF or the stack itself, or a run is
-            both to go on and to start anew.
+            If the pixel size is absurd, the output is no TIFF or the film itself, or a run is
+            both to continue and to start over.
         OutputError
-            If the output's folder cannot be written to, or an earlier result is there, or what
-            an interrupted run kept.
+            If the output's folder cannot be written to, or an earlier result or a checkpoint
+            exists.
         """
+        self._check_options()
+        unfinished = self.checkpoint.is_file()
+        if unfinished and not (self.resume or self.overwrite):
+            raise OutputError(
+                f"{self.checkpoint} is the checkpoint of an interrupted run; expected --resume to "
+                "continue that run, or --overwrite to start over"
+            )
+        continues = unfinished and self.resume  # an image that exists lacks chunks, then
+        for path in (self.image, self.picture):
+            self._check_result(path, replaced=self.overwrite or continues)
+        check_writable(self.checkpoint)
+
+    def _check_options(self) -> None:
         if self.resume and self.overwrite:
             raise SettingError(
-                "--resume goes on from an interrupted run and --overwrite starts anew; expected "
+                "--resume continues an interrupted run and --overwrite starts over; expected "
                 "one of them"
             )
         if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
             raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
-        film = self.stack.resolve()
-        kept = self.ledger.is_file()
-        if kept and not (self.resume or self.overwrite):
-            raise OutputError(
-                f"{self.ledger} keeps the sum of an interrupted run; expected --resume, which "
-                "goes on from it, or --overwrite, which starts anew"
+
+    def _check_result(self, path: Path, *, replaced: bool) -> None:
+        """Refuse a path that holds the film or an earlier result, or cannot be written."""
+        film = self.film.resolve()
+        if film == path.resolve():
+            raise SettingError(f"{path} would replace the film; choose another name with -o")
+        if film == path.resolve().parent:
+            raise SettingError(
+                f"{path} would be among the files of the film and be read as one of them; "
+                "choose another folder with -o"
             )
-        goes_on = kept and self.resume  # an image that is there lacks something, then
-        for path in (self.image, self.picture):
-            if film == path.resolve():
-                raise SettingError(f"{path} would replace the stack; choose another name with -o")
-            if film == path.resolve().parent:
-                raise SettingError(
-                    f"{path} would lie among the files of the stack and be taken for one of them; "
-                    "choose another folder with -o"
-                )
-            if path.is_file() and not (self.overwrite or goes_on):
-                raise OutputError(
-                    f"{path} exists; expected a new name: choose one with -o, or let it be "
-                    "replaced with --overwrite"
-                )
-            check_writable(path)
-        check_writable(self.ledger)
+        if path.is_file() and not replaced:
+            raise OutputError(
+                f"{path} exists; expected a new name: choose one with -o, or replace the file "
+                "with --overwrite"
+            )
+        check_writable(path)
 
     def camera_pixel_nm(self, film: Film) -> float:
-        """The user's word, then the file's, then the default."""
+        """The user's pixel size, or the film's, or the default."""
         return film.pixel_size(self.pixel_size_nm).nm
 
     def notes(self, film: Film) -> list[str]:
-        """What the user should know before the work."""
+        """Facts that the user should know before the work."""
         return [*film.notes, *film.pixel_size(self.pixel_size_nm).notes]
 
 
-def image_path(stack: Path, output: Path | None) -> Path:
-    """Where the image goes: ``output``, or ``STACK.sr.ome.tif`` in that folder or beside the stack.
+def image_path(film: Path, output: Path | None) -> Path:
+    """The image's path: ``output``, or ``FILM.sr.ome.tif`` in that folder or beside the film.
 
-    A film in a folder gives its image the folder's name and lies beside that.
+    The image of a film in a folder has the folder's name and is beside it.
     """
     if output is not None and not output.is_dir():
         return output
-    film = stack if stack.name not in ("", "..") else stack.resolve()
-    name = f"{_stem(film, _FILM_ENDINGS)}.sr.ome.tif"
-    return output / name if output is not None else film.with_name(name)
+    named = film if film.name not in ("", "..") else film.resolve()
+    name = f"{_stem(named, _FILM_ENDINGS)}.sr.ome.tif"
+    return output / name if output is not None else named.with_name(name)
 
 
 def _stem(path: Path, endings: tuple[str, ...]) -> str:
     """The name without its ending."""
     name = path.name
-    ending = next((each for each in endings if name.lower().endswith(each)), "")
+    ending = next((ending for ending in endings if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]

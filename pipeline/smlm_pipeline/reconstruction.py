@@ -1,60 +1,68 @@
-"""The whole path: open -> survey -> plan -> submit -> accumulate -> image. Read this first."""
+"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> image. Read this first."""
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.engines.transport import Transport
+from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.run import dispatch
-from smlm_pipeline.run.accumulate import Accumulator, FineImage
-from smlm_pipeline.run.canvas import Canvas
-from smlm_pipeline.run.checkpoint import Checkpoint, NoCheckpoint
-from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.accumulate import Accumulator, SrImage
+from smlm_pipeline.run.canvas import Canvas, open_canvas
+from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
+from smlm_pipeline.run.events import SILENCE, Events
+from smlm_pipeline.run.identity import identity_of
+from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.missing import Missing
-from smlm_pipeline.run.plan import (
-    _frames,
-    _identity,
-    _window,
-    plan_chunks,
-    request_of,
-)
+from smlm_pipeline.run.plan import RunPlan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.run.sinks import Sinks
+from smlm_pipeline.settings import DEFAULTS, Settings
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The image and what it was made from.
+    """The image and the facts of its making.
 
-    ``pixels`` is the expected number of emitters per fine pixel, readable while its
-    canvas is open; ``levels_adu`` (2,) the film's background and scale. ``frames_done`` were
-    summed by this run and not by an earlier one; ``missing`` are the chunks that the image
-    lacks, where that was allowed, and ``reason`` why the first of them failed; ``failures``
-    counts the requests that failed in a way that may pass.
+    ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
+    ``pixels`` reads the same by rows, while the canvas is open. ``levels_adu`` (2,) float32 is
+    the film's background and scale, ``missing`` the chunks that the image lacks, where that was
+    allowed, and ``failures`` the number of failed requests that were sent again.
+    ``frames_done`` were summed by this run and not by an earlier one.
     """
 
-    pixels: FineImage
+    pixels: SrImage
+    plan: RunPlan
     levels_adu: NDArray[np.float32]
-    frame_count: int
-    chunk_count: int
+    engine: Engine
+    missing: Missing
+    failures: int
     elapsed_s: float
     frames_done: float
-    missing: tuple[Chunk, ...] = ()
-    reason: str = ""
-    failures: int = 0
 
     @property
     def image(self) -> NDArray[np.float32]:
         """All pixels at once: shape (zoom Y, zoom X), float32."""
         return self.pixels.whole()
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of the film."""
+        return self.plan.frame_count
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks of the film."""
+        return len(self.plan.chunks)
 
     @property
     def frames_per_s(self) -> float:
@@ -63,71 +71,78 @@ class Reconstruction:
 
 
 def reconstruct(
-    stack: Film,
-    transport: Transport,
-    settings: Settings,
+    film: Film,
+    engine: EngineChoice = "triton",
+    settings: Settings = DEFAULTS,
     *,
+    model_repository: Path | None = None,
+    plan: RunPlan | None = None,
     canvas: Canvas | None = None,
-    servers: int = 1,
-    ledger: Checkpoint | None = None,
-    progress: Callable[[float], None] = lambda _frames: None,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+    events: Events = SILENCE,
 ) -> Reconstruction:
-    """One super-resolution image from a film of blinking molecules.
+    """Reconstruct one super-resolution image from a film of blinking molecules.
 
     Parameters
     ----------
-    stack : Stack
-        The opened film.
-    transport, servers : Transport and int
-        The engine: this process, or Triton on so many servers.
-    settings : Settings
-        How to cut, send and draw.
-    canvas : Canvas, optional
-        Where the sum is kept, made by `open_canvas`; by default in memory.
-    ledger : Ledger, optional
-        Where the sum is written now and then, and what to go on from.
-    progress : callable
-        Called first and after each chunk with the number of whole frames that were done.
+    film, settings : Film and Settings
+        The open film; how to cut, send and draw.
+    engine : str, Engine or Transport
+        "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
+    model_repository : Path, optional
+        The networks of an engine that is started here.
+    plan, canvas, checkpoint, events
+        Given by `submit`; by default made for the film, in memory or a file, and silent.
 
     Raises
     ------
     ReconError
-        If the film cannot be read, or a chunk fails for good and must not be left out.
+        If the film cannot be read, or a chunk fails for good and must not be missing.
+
+    Examples
+    --------
+    >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
-    started = time.perf_counter()
-    seen = survey(stack, settings)
-    chunks = plan_chunks(stack, settings)
-    accumulator = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom, canvas=canvas)
-    ledger = ledger or NoCheckpoint()
-    ledger.begin(accumulator, _identity(stack, settings, seen, len(chunks)))
-    left = accumulator.left(chunks)
-    progress(stack.frame_count - _frames(left, stack))
-    losses = Missing(allowed=settings.allow_partial)
-    window = _window(stack, settings, servers)
-    with ReadAhead(stack, left) as ahead, losses.end_of_server():
-        sums = dispatch.run(
-            left,
-            lambda c: request_of(ahead.frames(c), c, seen, settings.zoom, stack.corner),
-            transport,
-            window=window,
-            attempts=settings.attempts,
-            failed=losses.leave_out,
-        )
-        with contextlib.closing(sums):
-            for chunk, partial in sums:
-                accumulator.add(chunk, partial.image, partial.frame_count)
-                progress(_frames([chunk], stack))
-                ledger.keep()
-    missing = accumulator.left(chunks)
-    losses.refuse_nothing(missing, chunks)
-    return Reconstruction(
-        pixels=accumulator.image(),
-        levels_adu=seen.levels_adu,
-        frame_count=stack.frame_count,
-        chunk_count=len(chunks),
-        elapsed_s=time.perf_counter() - started,
-        frames_done=_frames(left, stack) - _frames(missing, stack),
-        missing=tuple(missing),
-        reason=str(losses.reason or ""),
-        failures=window.failures,
-    )
+    plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
+    canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
+    with _opened(engine, settings, model_repository, events) as opened:
+        started = time.perf_counter()
+        seen = survey(film, settings)
+        accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)
+        sinks = Sinks(accumulator)
+        checkpoint.begin(sinks, identity_of(seen, settings.model, plan, opened), opened.check)
+        left = sinks.left(plan.chunks)
+        events.progress(plan.frame_count - plan.whole_frames(left))
+        missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
+        with ReadAhead(film, left) as ahead, missing.end_of_server():
+            prepare = ahead.requests(seen, plan.zoom)
+            answers = dispatch.run(
+                left, prepare, opened.transport, limit, settings.attempts, missing.leave_out
+            )
+            with contextlib.closing(answers):
+                for chunk, answer in answers:
+                    sinks.add(chunk, answer)
+                    events.progress(plan.whole_frames([chunk]))
+                    checkpoint.keep()
+        missing.close(sinks.left(plan.chunks), len(plan.chunks))
+        elapsed_s = time.perf_counter() - started
+        frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
+        facts = plan, seen.levels_adu, opened, missing, limit.failures
+        return Reconstruction(accumulator.image(), *facts, elapsed_s, frames_done)
+
+
+@contextlib.contextmanager
+def _opened(
+    engine: EngineChoice,
+    settings: Settings,
+    model_repository: Path | None,
+    events: Events,
+) -> Iterator[Engine]:
+    """Open the engine and report its notes."""
+    with open_engine(
+        engine, settings.model, timeout_s=settings.timeout_s, model_repository=model_repository
+    ) as opened:
+        for note in opened.notes:
+            events.note(note)
+        events.stage("reconstructing")
+        yield opened

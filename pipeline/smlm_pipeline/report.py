@@ -1,4 +1,4 @@
-"""What a finished run says of itself: on the terminal, as JSON and in the image's metadata."""
+"""The facts of a run: planned, and finished; for the terminal, JSON and the image's metadata."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.film.film import Film, open_film
-from smlm_pipeline.job import Submission
+from smlm_pipeline.film.film import Film
+from smlm_pipeline.job import Job
 from smlm_pipeline.reconstruction import Reconstruction
-from smlm_pipeline.run import memory_budget
+from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.run.missing import parts
-from smlm_pipeline.run.plan import plan_chunks
-from smlm_pipeline.settings import IN_FLIGHT_FIRST, Settings
+from smlm_pipeline.run.plan import RunPlan
 
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
     "at its frames, and at the ranges that the network was trained for (README, Limits)"
 )
-"""What is said where the sum of the image is below one."""
+"""The note on an image whose sum is below one."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The facts of one run; field names carry their units."""
+    """The facts of one run; field names carry their units.
 
-    stack: str
+    ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
+    ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent
+    again, and ``notes`` are sentences for the user.
+    """
+
+    film: str
     image: str
     picture: str
     engine: str
@@ -56,10 +58,10 @@ class Report:
         return asdict(self)
 
     def provenance(self) -> dict[str, Any]:
-        """What belongs into the image's metadata: nothing that names this machine's folders."""
+        """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
         del kept["image"], kept["picture"]
-        kept["stack"] = Path(self.stack).name
+        kept["film"] = Path(self.film).name
         kept["value"] = "expected number of emitters per pixel"
         return kept
 
@@ -74,134 +76,116 @@ class Report:
         )
 
 
-def report(
-    result: Reconstruction,
-    settings: Settings,
-    engine: Engine,
-    stack: Film,
-    *,
-    image: Path,
-    picture: Path,
-    pixel_size_nm: float,
-    notes: list[str],
-) -> Report:
-    """Put the facts of a run together; what was not found or is missing gets a note."""
+def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Report:
+    """Put the facts of a run together; an empty image or missing frames get a note."""
     emitters = result.pixels.emitters()
-    added = [] if emitters >= 1 else [NOTHING_FOUND]
-    if result.missing:
-        added.append(_missing_note(result))
-    if result.failures:
-        added.append(_failures_note(result))
+    pixel_size_nm, zoom = job.camera_pixel_nm(film), result.plan.zoom
     return Report(
-        stack=str(stack.path),
-        image=str(image),
-        picture=str(picture),
-        engine=engine.description,
-        model=settings.model,
-        model_version=engine.model_version,
+        film=str(film.path),
+        image=str(job.image),
+        picture=str(job.picture),
+        engine=result.engine.description,
+        model=job.settings.model,
+        model_version=result.engine.model_version,
         contract_version=contract.CONTRACT_VERSION,
-        software=f"smlm-recon {smlm_pipeline.__version__}",
+        software=SOFTWARE,
         frames=result.frame_count,
         chunks=result.chunk_count,
-        zoom=settings.zoom,
+        zoom=zoom,
         pixel_size_nm=pixel_size_nm,
-        sr_pixel_size_nm=pixel_size_nm / settings.zoom,
+        sr_pixel_size_nm=pixel_size_nm / zoom,
         background_adu=float(result.levels_adu[0]),
         scale_adu=float(result.levels_adu[1]),
         emitters=emitters,
-        missing=parts(result.missing, stack.corner),
+        missing=parts(result.missing.chunks, film.corner),
         failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
-        selection=asdict(stack.selection),
-        notes=[*notes, *added],
+        selection=asdict(film.selection),
+        notes=[*notes, *result.engine.notes, *_result_notes(result, emitters)],
     )
 
 
+def _result_notes(result: Reconstruction, emitters: float) -> list[str]:
+    notes = [] if emitters >= 1 else [NOTHING_FOUND]
+    if result.missing.chunks:
+        notes.append(_missing_note(result))
+    if result.failures:
+        notes.append(_failures_note(result))
+    return notes
+
+
 def _failures_note(result: Reconstruction) -> str:
-    """That the servers are worth a look, though the image is none the worse."""
+    """The note that servers failed, though the image lacks nothing for it."""
     times = "once" if result.failures == 1 else f"{result.failures:,} times"
     return (
         f"requests failed {times} for reasons that may pass (a server that is full, stops or dies) "
-        "and were sent again; 'recon-client status --canary' tells which servers work"
+        "and were sent again; 'recon-client status --canary' shows which servers work"
     )
 
 
 def _missing_note(result: Reconstruction) -> str:
-    """Which frames the image lacks."""
+    """The note on the frames that the image lacks."""
     frames = {
-        frame for each in result.missing for frame in range(each.first_frame, each.last_frame)
+        frame
+        for chunk in result.missing.chunks
+        for frame in range(chunk.first_frame, chunk.last_frame)
     }
     return (
         f"{len(frames):,} of {result.frame_count:,} frames are missing from the image, wholly or "
-        f"in part (its metadata tells which): {result.reason}"
+        f"in part (its metadata lists them): {result.missing.reason}"
     )
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The facts of a run that has not been; field names carry their units."""
+class DryRun:
+    """The plan of a job, and its film and image."""
 
-    stack: str
+    film: str
     image: str
-    frames: int
-    height_px: int
-    width_px: int
+    plan: RunPlan
     pixel_size_nm: float
-    zoom: int
-    requests: int
-    chunk_frames: int
-    in_flight: int
-    memory_bytes: int
-    sum_in_memory: bool
     selection: dict[str, Any]
     notes: list[str]
 
+    @property
+    def chunk_frames(self) -> int:
+        """Frames of the largest request."""
+        return self.plan.chunks[0].frame_count
+
+    @property
+    def in_flight(self) -> int:
+        """Concurrent requests to one server at the start."""
+        return self.plan.concurrency().limit
+
     def as_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return asdict(self)
+        """All facts, for JSON; keys carry their units."""
+        return {
+            "film": self.film,
+            "image": self.image,
+            "frames": self.plan.frame_count,
+            "height_px": self.plan.height_px,
+            "width_px": self.plan.width_px,
+            "pixel_size_nm": self.pixel_size_nm,
+            "zoom": self.plan.zoom,
+            "requests": len(self.plan.chunks),
+            "chunk_frames": self.chunk_frames,
+            "in_flight": self.in_flight,
+            "memory_bytes": self.plan.memory_bytes,
+            "sum_in_memory": self.plan.canvas_in_memory,
+            "selection": self.selection,
+            "notes": self.notes,
+        }
 
     def as_text(self) -> str:
         """A few lines for people."""
-        fine = f"{self.height_px * self.zoom} x {self.width_px * self.zoom}"
-        place = "in memory" if self.sum_in_memory else "in a file beside the image"
+        plan, zoom = self.plan, self.plan.zoom
+        image = f"{plan.height_px * zoom} x {plan.width_px * zoom}"
+        place = "in memory" if plan.canvas_in_memory else "in a file beside the image"
         return (
-            f"{self.frames} frames of {self.height_px} x {self.width_px} pixels of "
-            f"{self.pixel_size_nm:g} nm -> {fine} pixels of {self.pixel_size_nm / self.zoom:g} nm\n"
-            f"at most {self.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
-            f"{self.requests} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
+            f"{plan.frame_count} frames of {plan.height_px} x {plan.width_px} pixels of "
+            f"{self.pixel_size_nm:g} nm -> {image} pixels of {self.pixel_size_nm / zoom:g} nm\n"
+            f"at most {plan.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
+            f"{len(plan.chunks)} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
             f"once -> {self.image}"
-        )
-
-
-def plan(asked: Submission) -> Plan:
-    """Open the film, check all that `submit` checks before its work, and tell.
-
-    Raises
-    ------
-    ReconError
-        As `submit` does, before an engine is opened.
-    """
-    settings = asked.settings
-    with open_film(asked.stack, asked.selection) as film:
-        asked.check()
-        chunks = plan_chunks(film, settings)
-        room = memory_budget.memory_budget(
-            film.frame_count, film.height_px, film.width_px, settings
-        )
-        return Plan(
-            stack=str(film.path),
-            image=str(asked.image),
-            frames=film.frame_count,
-            height_px=film.height_px,
-            width_px=film.width_px,
-            pixel_size_nm=asked.camera_pixel_nm(film),
-            zoom=settings.zoom,
-            requests=len(chunks),
-            chunk_frames=chunks[0].frame_count,
-            in_flight=settings.in_flight or min(IN_FLIGHT_FIRST, room.in_flight_most),
-            memory_bytes=room.limit_bytes,
-            sum_in_memory=room.sum_in_memory,
-            selection=asdict(film.selection),
-            notes=asked.notes(film),
         )

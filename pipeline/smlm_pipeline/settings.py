@@ -1,4 +1,4 @@
-"""The knobs of a reconstruction; each default lives here and nowhere else."""
+"""The settings of a reconstruction; every default is defined here alone."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 
 DEFAULT_PIXEL_SIZE_NM = 100.0
-"""Camera pixel in the sample plane, where neither the user nor the file tells."""
+"""Camera pixel in the sample plane, where neither the user nor the file states it."""
 
 LEVEL_PIXELS = 1 << 26
 """Most pixels of the sample from which levels are estimated: 128 MiB."""
 
 IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 8
-"""Requests under way at once, for each server, where the user does not say: at the start, and at
-most.
+"""Default number of concurrent requests for each server: at the start, and at most.
 
-The pools of a server are sized for four clients of this most (`smlm_pipeline.sizing`)."""
+The pools of a server are sized for four such clients (`smlm_pipeline.deploy.memory_pools`)."""
 
 CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
-"""Camera pixels and frames of a request where the user does not say."""
+"""Camera pixels and frames of a request by default."""
 
 MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST = 1 << 18, 16
 """The same for a map network, whose answer is 64 values per camera pixel: 64 MiB."""
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise SettingError(f"{name} is {value}; expected a whole number from {low} to {high}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Settings:
     """Ensemble that makes the image."""
 
     zoom: int = 8
-    """Fine pixels along the edge of a camera pixel."""
+    """SR pixels along the edge of a camera pixel."""
 
     chunk_frames: int | None = None
     """Frames of one request; by default as many as make about two megapixels, at most 32;
@@ -44,34 +48,34 @@ class Settings:
     """Largest edge of a tile; larger fields of view are cut into tiles."""
 
     in_flight: int | None = None
-    """Requests under way at once: one is in the network while others are read, sent and drawn.
-    By default as many as keep the server busy, found out on the way."""
+    """Number of concurrent requests: one is in the network while others are read, sent and drawn.
+    By default it adapts, so that the servers are busy."""
 
     memory_bytes: int | None = None
-    """What the client may take; by default a share of the machine's memory."""
+    """Most memory of the client; by default a share of the machine's."""
 
     attempts: int = 8
-    """How often a chunk is sent before the run fails, where another try may help: with pauses
+    """How often a chunk is sent before the run fails, where another attempt may help: with pauses
     that add up to 13 s on average, longer than a server takes to stop or a small one to start."""
 
     timeout_s: int = 600
-    """Longest wait for the answer to one request before it is sent again: a slow laptop takes
-    seconds, a lost server for ever."""
+    """Longest wait for the answer to one request before it is sent again: a slow laptop answers
+    in seconds, a lost server never."""
 
     allow_partial: bool = False
-    """Whether an image is made even if some chunks fail for good."""
+    """Whether an image may lack chunks that fail for good."""
 
-    ledger_every_s: float = 10.0
-    """Pause between two writings of what is summed so far, at least."""
+    checkpoint_every_s: float = 10.0
+    """Shortest pause between two writings of the checkpoint."""
 
     level_frames: int = 512
     """Frames, evenly spread over the film, from which its levels are estimated."""
 
     mean_frames: int = 512
-    """Frames, evenly spread, whose mean shows the network what else the film has seen."""
+    """Frames, evenly spread, whose mean shows the network where other frames have emitters."""
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
+        """Refuse values out of range."""
         _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
         if self.fixed_zoom not in (None, self.zoom):
             raise SettingError(
@@ -87,9 +91,9 @@ class Settings:
             _within("memory", self.memory_bytes, 64 << 20, 1 << 50)
         _within("attempts", self.attempts, 1, 100)
         _within("timeout-s", self.timeout_s, 1, 86_400)
-        if not 0 <= self.ledger_every_s <= 86_400:
+        if not 0 <= self.checkpoint_every_s <= 86_400:
             raise SettingError(
-                f"ledger-every-s is {self.ledger_every_s:g}; expected 0 to 86400 seconds"
+                f"checkpoint-every-s is {self.checkpoint_every_s:g}; expected 0 to 86400 seconds"
             )
         _within("level-frames", self.level_frames, 1, 10_000)
         _within("mean-frames", self.mean_frames, 1, 100_000)
@@ -100,7 +104,7 @@ class Settings:
 
     @property
     def makes_maps(self) -> bool:
-        """Whether the model's network answers with the fine map itself."""
+        """Whether the model's network answers with a map of SR pixels."""
         ensemble = contract.ENSEMBLES.get(self.model)  # a server elsewhere may have others
         return ensemble is not None and ensemble.answer.makes_maps
 
@@ -109,6 +113,10 @@ class Settings:
         """The only zoom that the model makes; None where it makes any."""
         ensemble = contract.ENSEMBLES.get(self.model)
         return ensemble.fixed_zoom if ensemble is not None else None
+
+
+DEFAULTS = Settings()
+"""The settings of a reconstruction that names none."""
 
 
 def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
@@ -126,8 +134,3 @@ def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
         else (CHUNK_PIXELS, CHUNK_FRAMES_MOST)
     )
     return max(min(pixels // tile_pixels, frames_most), 1)
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise SettingError(f"{name} is {value}; expected a whole number from {low} to {high}")

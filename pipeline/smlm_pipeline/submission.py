@@ -1,113 +1,164 @@
-"""One submission: a film's file in, an image, a picture and a report out."""
+"""A submission: a film's file in; an image, a picture and a report out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
 
 from smlm_pipeline.atomic_files import remove_unfinished
-from smlm_pipeline.cli.progress import FrameProgress
-from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.film.film import Film, open_film
-from smlm_pipeline.job import Submission
+from smlm_pipeline.engines.opening import EngineChoice
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.report import Report, report
-from smlm_pipeline.run import memory_budget
-from smlm_pipeline.run.checkpoint import FileCheckpoint, NetworkIdentity
-from smlm_pipeline.run.plan import open_canvas
+from smlm_pipeline.report import DryRun, Report, report
+from smlm_pipeline.run.canvas import open_canvas
+from smlm_pipeline.run.checkpoint import FileCheckpoint
+from smlm_pipeline.run.events import SILENCE, Events
+from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.settings import DEFAULTS, Settings
 
 
 def submit(
-    submission: Submission,
-    engine: AbstractContextManager[Engine],
+    film: str | Path,
+    output: str | Path | None = None,
     *,
-    show_progress: bool,
-    say: Callable[[str], None],
-    warn: Callable[[str], None],
+    engine: EngineChoice = "triton",
+    model_repository: Path | None = None,
+    settings: Settings = DEFAULTS,
+    selection: Selection | None = None,
+    pixel_size_nm: float | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    events: Events = SILENCE,
 ) -> Report:
-    """Reconstruct and write.
+    """Reconstruct the image of a film's file and write it, as ``recon-client submit`` does.
 
-    The film is opened and looked at before the engine is, so that a bad file is
-    refused at once. ``say`` is given each note as it arises, ``warn`` what nobody should miss:
-    that an image lacks frames, or that a run which failed can go on.
+    Parameters
+    ----------
+    film : str or Path
+        The film: a file, or the folder of one.
+    output : str or Path, optional
+        The image to write, or its folder; by default ``FILM.sr.ome.tif`` beside the film.
+    engine : str, Engine or Transport
+        ``"triton"`` starts the embedded server, ``"local"`` runs the network in this process,
+        ``"HOST:PORT[,...]"`` names running servers; or an engine that is open.
+    model_repository : Path, optional
+        The networks of an engine that is started here.
+    settings : Settings
+        How the film is cut, sent and drawn.
+    selection : Selection, optional
+        The part of the file to take; by default all.
+    pixel_size_nm : float, optional
+        Edge of a camera pixel in the sample, in nm; by default the file's.
+    overwrite, resume : bool
+        Replace an earlier result; continue an interrupted run from its checkpoint.
+    events : Events
+        Receives stages, progress, notes and warnings; by default they are not shown.
+
+    Returns
+    -------
+    Report
+        The facts of the run.
 
     Raises
     ------
     ReconError
-        Of the kind that tells what failed. Nothing has been written then but the ledger
-        of what was summed, unless it is the picture that cannot be: the image is kept.
+        The subclass states what failed. Nothing has been written then but the checkpoint;
+        only if the picture cannot be written, the image is kept.
+
+    Examples
+    --------
+    >>> report = submit("stack.tif", engine="local", overwrite=True)  # doctest: +SKIP
+    >>> report.image  # doctest: +SKIP
+    'stack.sr.ome.tif'
     """
-    settings = submission.settings
-    with open_film(submission.stack, submission.selection) as film:
-        submission.check()
-        if submission.resume:  # so the earlier run has ended, whichever way
-            for path in (submission.image, submission.picture, submission.ledger):
+    path = Path(film)
+    image = image_path(path, None if output is None else Path(output))
+    chosen = selection or Selection()
+    job = Job(path, image, settings, pixel_size_nm, chosen, overwrite, resume)
+    return run_job(job, engine, model_repository=model_repository, events=events)
+
+
+def dry_run(job: Job) -> DryRun:
+    """Open the film, make the checks of `submit` before its work, and plan the run.
+
+    Raises
+    ------
+    ReconError
+        As `submit` does, before an engine is opened.
+    """
+    settings = job.settings
+    with open_film(job.film, job.selection) as film:
+        job.check()
+        plan = plan_run(film, settings, memory_limit_bytes(settings))
+        return DryRun(
+            film=str(film.path),
+            image=str(job.image),
+            plan=plan,
+            pixel_size_nm=job.camera_pixel_nm(film),
+            selection=asdict(film.selection),
+            notes=job.notes(film),
+        )
+
+
+def run_job(
+    job: Job,
+    engine: EngineChoice,
+    *,
+    model_repository: Path | None = None,
+    events: Events = SILENCE,
+) -> Report:
+    """Run a job; see `submit`.
+
+    The film is opened and checked before the engine is, so that a bad file is refused at once.
+    """
+    settings = job.settings
+    with open_film(job.film, job.selection) as film:
+        job.check()
+        if job.resume:  # so the earlier run has ended
+            for path in (job.image, job.picture, job.checkpoint):
                 remove_unfinished(path)
-        notes = submission.notes(film)
+        notes = job.notes(film)
         for note in notes:
-            say(note)
-        folder = submission.image.resolve().parent
+            events.note(note)
+        plan = plan_run(film, settings, memory_limit_bytes(settings))
         with (
-            open_canvas(film, settings, folder) as canvas,
+            open_canvas(plan, job.image.resolve().parent) as canvas,
             FileCheckpoint(
-                submission.ledger,
-                resume=submission.resume,
-                every_s=settings.ledger_every_s,
-                say=say,
-                warn=warn,
-            ) as ledger,
-            FrameProgress(film.frame_count, shown=show_progress) as progress,
+                job.checkpoint,
+                resume=job.resume,
+                every_s=settings.checkpoint_every_s,
+                events=events,
+            ) as checkpoint,
         ):
-            progress.says("starting")
-            with engine as opened:
-                for note in opened.notes:
-                    say(note)
-                notes += opened.notes
-                ledger.answers_come_from(
-                    NetworkIdentity(opened.model_version, opened.network_sha256, opened.check)
-                )
-                progress.says("reconstructing")
-                result = reconstruct(
-                    film,
-                    opened.transport,
-                    settings,
-                    canvas=canvas,
-                    servers=opened.server_count,
-                    ledger=ledger,
-                    progress=progress.advance,
-                )
-            progress.says("writing")
-            told = report(
-                result,
-                settings,
-                opened,
+            events.stage("starting", film.frame_count)
+            result = reconstruct(
                 film,
-                image=submission.image,
-                picture=submission.picture,
-                pixel_size_nm=submission.camera_pixel_nm(film),
-                notes=notes,
+                engine,
+                settings,
+                model_repository=model_repository,
+                plan=plan,
+                canvas=canvas,
+                checkpoint=checkpoint,
+                events=events,
             )
-            for note in told.notes[len(notes) :]:
-                (warn if told.missing else say)(note)
-            _write(submission, film, result, told)
-            ledger.results_are_written()
-            progress.finish()
-    return told
+            events.stage("writing")
+            facts = report(result, job, film, notes)
+            for note in facts.notes[len(notes) + len(result.engine.notes) :]:
+                (events.warning if facts.missing else events.note)(note)
+            _write(job, result, facts)
+            checkpoint.results_are_written()
+    return facts
 
 
-def _write(submission: Submission, film: Film, result: Reconstruction, told: Report) -> None:
-    """The image first: an hour of computing is not thrown away for a picture."""
-    pixel_nm = told.sr_pixel_size_nm
-    provenance = told.provenance()
-    write_image(submission.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
-    room = memory_budget.memory_budget(
-        film.frame_count, film.height_px, film.width_px, submission.settings
-    )
-    write_picture(
-        submission.picture,
-        result.pixels,
-        sr_pixel_size_nm=pixel_nm,
-        edge_max_px=room.picture_edge_px,
-    )
+def _write(job: Job, result: Reconstruction, facts: Report) -> None:
+    """Write the image first: an hour of computing is not lost for a picture."""
+    pixel_nm = facts.sr_pixel_size_nm
+    provenance = facts.provenance()
+    write_image(job.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
+    edge_max_px = result.plan.picture_edge_px
+    write_picture(job.picture, result.pixels, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)

@@ -54,7 +54,7 @@ def test_a_terminal_keeps_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_benchmark_prints_elsewhere() -> None:
-    """Consoles of their own are for standard error, where progress is told."""
-    others = [path for path in COMPARISON.rglob("*.py") if path.name != "bench_console.py"]
+    """Other consoles are for standard error, where progress is reported."""
+    others = [path for path in COMPARISON.rglob("*.py") if path.name != "console.py"]
     assert len(others) > 10
     assert [path.name for path in others if " Console()" in path.read_text("utf-8")] == []

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[train]")
 
-import typer
 
 from fakes.networks import write_card, write_network
-from smlm_bench.speed.frontier import main, places
+from smlm_bench import cli
+from smlm_bench.speed.frontier import places
 from smlm_pipeline.errors import SettingError
 from smlm_training.delivery.card import SCORES
 
@@ -36,10 +36,8 @@ def _network(folder: Path, name: str, nmse_percent: list[float]) -> Path:
 
 def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> None:
     files = [_network(tmp_path, "unet", [25, 5, 1.5]), _network(tmp_path, "unet-fast", [40, 9, 3])]
-    app = typer.Typer()
-    app.command()(main)
-    words = [*map(str, files), "--rounds", "1", "-o", str(tmp_path / "out" / "f.json")]
-    done = CliRunner().invoke(app, [*words, "--figure", str(tmp_path / "out" / "f.png")])
+    words = ["frontier", *map(str, files), "--rounds", "1", "-o", str(tmp_path / "out" / "f.json")]
+    done = CliRunner().invoke(cli.app, [*words, "--figure", str(tmp_path / "out" / "f.png")])
     assert done.exit_code == 0, done.output
     assert "25.0 / 5.0 / 1.5" in done.stdout
     assert "…" not in done.stdout

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from fakes import cupy_on_host
+from smlm_bench import cli
 from smlm_bench.gpu import check, containers, kernels
 from smlm_bench.gpu.kernels import KernelSpeed, measure
 from smlm_bench.gpu.report import Findings, as_markdown
@@ -29,17 +29,15 @@ SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
 
 
 def _check(*arguments: str) -> tuple[int, str]:
-    app = typer.Typer()
-    app.command()(check.main)
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(cli.app, ["gpu-check", *arguments])
     return result.exit_code, " ".join(result.output.split())
 
 
-def _without_docker(monkeypatch: pytest.MonkeyPatch, *kernels: KernelSpeed) -> None:
+def _without_docker(monkeypatch: pytest.MonkeyPatch, *speeds: KernelSpeed) -> None:
     monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X, 600.1, 9.0")
     monkeypatch.setattr(containers, "docker_is_there", lambda: False)
-    if kernels:
-        monkeypatch.setattr(kernels, "measure", lambda *_, **__: list(kernels))
+    if speeds:
+        monkeypatch.setattr(kernels, "measure", lambda *_, **__: list(speeds))
 
 
 # --- what there is --------------------------------------------------------------------------
@@ -122,8 +120,8 @@ class _Event:
 
 
 def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with cupy_on_host.installed() as device_kernels:
-        cuda = device_kernels.cupy.cuda
+    with cupy_on_host.installed() as gpu:
+        cuda = gpu.cupy.cuda
         cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
         monkeypatch.setattr(kernels, "REPEATS", 2)
         speeds = measure([16], [1, 3], zoom=4)
@@ -138,12 +136,20 @@ def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     """They run inside of the image."""
-    code = "import sys, smlm_bench.gpu.kernels; print(*{m.split('.')[0] for m in sys.modules})"
+    code = (
+        "import sys\n"
+        "from smlm_bench.cli import app\n"
+        "try:\n"
+        "    app(['gpu-kernels'])\n"
+        "except SystemExit as end:\n"
+        "    assert end.code in (0, 4)\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     loaded = set(done.stdout.split())
-    assert "smlm_training" in loaded
+    assert "smlm_bench" in loaded
     assert loaded.isdisjoint({"keras", "scipy", "tensorflow", "tifffile", "tritonclient"})
 
 
@@ -213,7 +219,7 @@ if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
     sys.exit("could not select device driver with capabilities: gpu")
 answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
 answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
-if "smlm_bench.gpu.kernels" in sys.argv:
+if "gpu-kernels" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
 """
@@ -259,6 +265,7 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
     kept = list[str]()
     monkeypatch.setattr(opening, "server_canary", silent)
     monkeypatch.setattr(containers, "START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(containers, "POLL_S", 0.1)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
         containers.running([MODEL], device="gpu", keep_log=kept.append),
@@ -277,7 +284,7 @@ def test_an_engine_that_hangs_is_told(docker: Asked, monkeypatch: pytest.MonkeyP
 def test_kernels_are_measured_in_the_image(docker: Asked) -> None:
     assert containers.kernel_speed() == {"cupy": "14", "kernels": []}
     (asked,) = docker()
-    assert asked[-3:] == ["smlm-recon-server", "-m", "smlm_bench.gpu.kernels"]
+    assert asked[-4:] == ["--entrypoint", "recon-bench", "smlm-recon-server", "gpu-kernels"]
 
 
 @pytest.fixture
@@ -358,5 +365,5 @@ def test_the_report_says_first_what_failed() -> None:
 
 def test_make_runs_it_on_the_checkout() -> None:
     makefile = (check.CHECKOUT / "Makefile").read_text()
-    assert f"-m {check.__name__} -o gpu-report.md" in makefile
+    assert "recon-bench gpu-check -o gpu-report.md" in makefile
     assert (check.CHECKOUT / "docker" / "server" / "Dockerfile").exists()

@@ -18,7 +18,7 @@ from smlm_bench.gpu.server import (
     measure,
 )
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import ServerError, TransientServerError
 
 MODEL = contract.RECONSTRUCTION.name
@@ -76,9 +76,9 @@ class _MixesUp(ComputingTransport):
 
     def __init__(self) -> None:
         super().__init__()
-        self._answers: list[PartialSum] = []
+        self._answers: list[ChunkAnswer] = []
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         self._answers.append(super().sum_chunk(request))
         return self._answers[0 if len(self._answers) > LOAD_FILMS else -1]
 
@@ -90,7 +90,7 @@ class _RefusesFirst(ComputingTransport):
         super().__init__()
         self.asked: defaultdict[bytes, int] = defaultdict(int)
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         film = request.frames_adu.tobytes()
         self.asked[film] += 1
         if self.asked[film] == 2:

@@ -12,7 +12,11 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import keras
 
-from smlm_bench.networks.files import TRAINED_FOLDER, find_network, keras_network, ship
+from smlm_bench.networks import places
+from smlm_bench.networks.loading import keras_network
+from smlm_bench.networks.places import TRAINED_FOLDER, find_network
+from smlm_bench.networks.shipping import ship_run
+from smlm_pipeline.errors import SettingError
 from smlm_training.fitting.runs import MANIFEST_FILE, NETWORK_FILE
 from smlm_training.networks import NETWORKS
 
@@ -28,7 +32,7 @@ def test_a_shipped_network_answers_as_the_run_does_in_half_the_room(tmp_path: Pa
     network = NETWORKS["unet-interpolated"]()
     network.save(run / NETWORK_FILE)
     (run / MANIFEST_FILE).write_text(json.dumps({"recipe": {"network": "unet-interpolated"}}))
-    ship(run, shipped)
+    assert ship_run(run, shipped) == shipped / "unet-interpolated" / NETWORK_FILE
     found = shipped / "unet-interpolated"
     assert json.loads((found / MANIFEST_FILE).read_text()) == {
         "recipe": {"network": "unet-interpolated"},
@@ -64,3 +68,12 @@ def test_a_run_of_the_users_own_comes_first(
     own.mkdir(parents=True)
     (own / NETWORK_FILE).touch()
     assert find_network("deep-storm", {}) == own
+
+
+def test_an_installation_without_the_networks_asks_for_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "TRAINED_FOLDER", tmp_path / "none")
+    with pytest.raises(SettingError, match=r"not in the wheel: take a checkout, or train\."):
+        find_network("deep-storm", {})

@@ -19,7 +19,7 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 from fakes.networks import MAP, write_network
 from fakes.table_command import table, words, write_compared_film
 from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES
-from smlm_bench.networks import files
+from smlm_bench.networks import places
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.networks import NETWORKS
 from smlm_training.simulation.film_files import POSITIONS
@@ -172,9 +172,9 @@ def test_networks_that_are_not_there_are_left_out(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(files, "TRAINED_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(places, "TRAINED_FOLDER", tmp_path / "none")
     names = ["blank", "deep-storm@keras", "unet@onnx", "unet@server"]
-    monkeypatch.setattr("smlm_bench.catalogue.default_methods", lambda: names)
+    monkeypatch.setattr("smlm_bench.choice.default_methods", lambda: names)
     done = table(film, "--repeats", "1", "-o", "out")
     assert done.exit_code == 0, done.output
     told = _told(tmp_path / "out")

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -21,9 +22,15 @@ from fakes.command_line import NOTICE, invoke, names, one_line, submit, write_fi
 from fakes.films import spots_adu
 from smlm_pipeline import contract
 from smlm_pipeline.cli import app
-from smlm_pipeline.report import Plan, Report
+from smlm_pipeline.report import Report
 
 HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
+
+
+PLANNED = [
+    *("film", "image", "frames", "height_px", "width_px", "pixel_size_nm", "zoom", "requests"),
+    *("chunk_frames", "in_flight", "memory_bytes", "sum_in_memory", "selection", "notes"),
+]
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def _pixel_nm(path: Path) -> float:
 # --- what a run leaves and says -------------------------------------------------------------
 
 
-def test_image_and_picture_lie_beside_the_stack(film: Path) -> None:
+def test_image_and_picture_lie_beside_the_film(film: Path) -> None:
     result = submit(film)
     assert result.exit_code == 0, result.output
     assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]
@@ -110,7 +117,8 @@ def test_the_plan_as_json(film: Path) -> None:
     result = submit(film, "--dry-run", "--json", "--frames", "2:10", "--roi", "4,8,20,16")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert list(told) == [field.name for field in dataclasses.fields(Plan)]
+    assert list(told) == PLANNED
+    assert told["film"] == str(film)
     assert (told["frames"], told["height_px"], told["width_px"]) == (8, 16, 20)
     assert told["selection"]["roi_px"] == [4, 8, 20, 16]
     assert told["selection"]["frames"] == [2, 10]
@@ -170,7 +178,7 @@ def test_json_report(film: Path) -> None:
     assert result.stderr == ""
     told = json.loads(result.stdout)
     assert list(told) == [field.name for field in dataclasses.fields(Report)]
-    assert told["stack"] == str(film)
+    assert told["film"] == str(film)
     assert told["image"] == str(film.with_name("film.sr.ome.tif"))
     assert told["picture"] == str(film.with_name("film.sr.png"))
     assert (told["frames"], told["chunks"], told["zoom"]) == (16, 1, 4)
@@ -312,13 +320,19 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert HEAVY.isdisjoint(loaded)
 
 
-@pytest.mark.parametrize("command", [[], ["submit"], ["serve"], ["status"]])
-def test_help_tells_the_exit_codes(command: list[str]) -> None:
-    result = invoke(*command, "--help")
+def test_the_help_of_the_app_lists_the_exit_codes() -> None:
+    result = invoke("--help")
     assert result.exit_code == 0
-    told = " ".join(result.stdout.split())
-    for code in ("0 done", "2 wrong option", "3 the stack", "4 no server", "5 the server", "143"):
-        assert code in told
+    text = " ".join(result.stdout.split())
+    for code in ("0 done", "2 wrong option", "3 the film", "4 no server", "5 the server", "143"):
+        assert code in text
+
+
+@pytest.mark.parametrize("command", ["submit", "serve", "status", "plan"])
+def test_the_help_of_a_command_does_not_repeat_them(command: str) -> None:
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert "Exit codes" not in result.stdout
 
 
 def test_every_option_is_explained() -> None:
@@ -327,9 +341,17 @@ def test_every_option_is_explained() -> None:
         *("--output", "--server", "--engine", "--pixel-size-nm", "--zoom", "--chunk-frames"),
         *("--frames", "--roi", "--channel", "--position", "--time-axis", "--memory", "--overwrite"),
         *("--in-flight", "--tile-px", "--model", "--model-repository", "--dry-run", "--quiet"),
-        *("--json", "RECON_SERVER", "RECON_MODEL_REPOSITORY"),
+        *("--json", "RECON_SERVER", "RECON_MODEL_REPOSITORY", "--resume", "--allow-partial"),
+        *("--checkpoint-every-s", "--attempts", "--timeout-s", "--z", "FILM"),
     ):
         assert option in told
+
+
+@pytest.mark.parametrize(
+    "panel", ["Film", "Image", "Engine", "Requests and memory", "Interrupted runs", "Output"]
+)
+def test_options_are_in_panels(panel: str) -> None:
+    assert re.search(rf"^╭─ {panel} ─+╮$", invoke("submit", "--help").stdout, re.MULTILINE)
 
 
 def test_without_a_command_there_is_help() -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fakes.command_line import names, one_line, submit, take_for_local
 from fakes.films import damage, spots_adu
 from fakes.transports import ComputingTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 FRAMES_ADU = spots_adu(16, 32, 32)
 
@@ -154,7 +154,7 @@ def test_what_shrinks_while_it_is_read_leaves_no_image(
     film = _tiff(tmp_path / "film", FRAMES_ADU)
 
     class Shrinking(ComputingTransport):
-        def sum_chunk(self, request: Request) -> PartialSum:
+        def sum_chunk(self, request: Request) -> ChunkAnswer:
             os.truncate(film, 12_000)
             return super().sum_chunk(request)
 
@@ -162,4 +162,4 @@ def test_what_shrinks_while_it_is_read_leaves_no_image(
     result = submit(film, "--quiet", "--chunk-frames", "2", "--in-flight", "1")
     assert result.exit_code == 3
     assert "film.tif is cut short or damaged in frames " in one_line(result)
-    assert names(tmp_path) == ["film.sr.ledger", "film.tif"]
+    assert names(tmp_path) == ["film.sr.checkpoint", "film.tif"]

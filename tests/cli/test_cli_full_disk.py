@@ -44,9 +44,10 @@ def test_no_room_for_the_image(film: Path, monkeypatch: pytest.MonkeyPatch) -> N
     _fill_after(monkeypatch, files=0)
     result = submit(film, "--quiet")
     assert result.exit_code == 7
-    image, ledger = film.with_name("film.sr.ome.tif"), film.with_name("film.sr.ledger")
+    image = film.with_name("film.sr.ome.tif")
+    checkpoint = film.with_name("film.sr.checkpoint")
     assert result.stderr.splitlines()[-2:] == [
-        f"recon-client: what is summed so far cannot be kept for --resume: {ledger} {REMEDY}",
+        f"recon-client: the run has no checkpoint for --resume: {checkpoint} {REMEDY}",
         f"recon-client: {image} {REMEDY}",
     ]
     assert names(film.parent) == ["film.tif"]

@@ -60,7 +60,7 @@ def test_a_repository_with_a_stale_reference(repository: Path, gpu: None) -> Non
     (repository / "unet" / "1" / "reference.npz").unlink()
     result = _build(repository)
     assert (result.exit_code, result.stdout) == (5, "")
-    assert "which a plan is judged by; write it anew with 'recon-train reference" in result.stderr
+    assert "by which a plan is judged; write it again with 'recon-train reference" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fakes.command_line import invoke, names, one_line, submit, take_for_local, 
 from fakes.transports import ComputingTransport
 from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
 from smlm_pipeline.run import dispatch
 
@@ -62,6 +62,15 @@ def test_a_map_of_another_zoom(film: Path, arguments: list[str]) -> None:
     assert names(film.parent) == ["film.tif"]
 
 
+@pytest.mark.parametrize("name", ["triton", "local"])
+def test_a_server_that_is_called_as_an_engine(film: Path, name: str) -> None:
+    """No other engine is taken for it."""
+    result = invoke("submit", film, "--server", name)
+    assert result.exit_code == 2
+    assert f"server is {name!r}" in one_line(result)
+    assert names(film.parent) == ["film.tif"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -81,7 +90,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("silence", [[], ["--quiet"]])
-def test_a_stack_that_is_none(film: Path, silence: list[str]) -> None:
+def test_a_film_that_is_none(film: Path, silence: list[str]) -> None:
     film.write_text("x,y\n1,2\n")
     result = submit(film, *silence)
     assert result.exit_code == 3
@@ -90,19 +99,19 @@ def test_a_stack_that_is_none(film: Path, silence: list[str]) -> None:
 
 
 @pytest.mark.parametrize("silence", [[], ["--quiet"]])
-def test_a_stack_that_is_not_there(tmp_path: Path, silence: list[str]) -> None:
-    """Not even its folder: it is the stack that is asked about, not where its image would go."""
+def test_a_film_that_is_not_there(tmp_path: Path, silence: list[str]) -> None:
+    """Not even its folder: it is the film that is refused, not where its image would go."""
     result = submit(tmp_path / "no" / "film.tif", *silence)
     assert result.exit_code == 3
     assert "film.tif does not exist" in one_line(result)
 
 
-def test_stack_is_not_overwritten(film: Path) -> None:
+def test_film_is_not_overwritten(film: Path) -> None:
     before = film.read_bytes()
     for output in (film, film.parent / ".." / film.parent.name / "film.tif"):
         result = submit(film, "-o", output)
         assert result.exit_code == 2
-        assert "would replace the stack; choose another name" in one_line(result)
+        assert "would replace the film; choose another name" in one_line(result)
     assert film.read_bytes() == before
     assert names(film.parent) == ["film.tif"]
 
@@ -115,7 +124,7 @@ def test_image_does_not_go_among_the_films_files(film: Path) -> None:
     for output in (folder, folder / "out.tif"):
         result = submit(folder, "-o", output, "--pixel-size-nm", "100")
         assert result.exit_code == 2
-        assert "would lie among the files of the stack" in one_line(result)
+        assert "would be among the files of the film" in one_line(result)
     assert submit(folder, "--quiet").exit_code == 0
     assert names(film.parent) == ["film.tif", "frames", "frames.sr.ome.tif", "frames.sr.png"]
 
@@ -180,7 +189,7 @@ class _Failing(ComputingTransport):
         super().__init__()
         self._error = error
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         if "frames 10" in request.label:
             raise self._error
         return super().sum_chunk(request)
@@ -193,11 +202,11 @@ class _Wrong(ComputingTransport):
         super().__init__()
         self._change = change
 
-    def sum_chunk(self, request: Request) -> PartialSum:
-        found = super().sum_chunk(request)
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        answer = super().sum_chunk(request)
         if self._change == "zoom":
-            return PartialSum(found.image[::2, ::2], found.frame_count)
-        return PartialSum(found.image, found.frame_count - 1)
+            return ChunkAnswer(answer.image[::2, ::2], answer.frame_count)
+        return ChunkAnswer(answer.image, answer.frame_count - 1)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +226,7 @@ def test_a_failure_leaves_no_image_but_what_was_summed(
     result = submit(film, "--quiet", "--chunk-frames", "5")
     assert result.exit_code == code
     assert words in one_line(result)
-    assert names(film.parent) == ["film.sr.ledger", "film.tif"]
+    assert names(film.parent) == ["film.sr.checkpoint", "film.tif"]
 
 
 @pytest.mark.parametrize("change", ["zoom", "frames"])
@@ -233,13 +242,13 @@ def test_a_wrong_sum_leaves_nothing(
 
 
 class _Signalled(ComputingTransport):
-    """Sends this process a signal with each chunk, and goes on as if nothing were."""
+    """Sends this process a signal with each chunk, and continues as if nothing were."""
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__()
         self._number = number
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         os.kill(os.getpid(), self._number)
         return super().sum_chunk(request)
 
@@ -286,7 +295,7 @@ def test_a_picture_that_fails_leaves_the_image(film: Path, monkeypatch: pytest.M
     result = submit(film, "--quiet")
     assert result.exit_code == 7
     assert "film.sr.png cannot be written: the disk is full" in one_line(result)
-    assert names(film.parent) == ["film.sr.ledger", "film.sr.ome.tif", "film.tif"]
+    assert names(film.parent) == ["film.sr.checkpoint", "film.sr.ome.tif", "film.tif"]
     assert tifffile.imread(film.with_name("film.sr.ome.tif")).shape == (256, 256)
     monkeypatch.undo()
     assert submit(film, "--quiet", "--resume").exit_code == 0

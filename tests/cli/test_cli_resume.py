@@ -15,7 +15,7 @@ from fakes.command_line import names, one_line, submit, take_for_local, write_fi
 from fakes.films import damage, spots_adu
 from fakes.image_files import described
 from fakes.transports import ComputingTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError, ReconError, TransientServerError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.refusals import reading
@@ -33,7 +33,7 @@ class _Failing(ComputingTransport):
         super().__init__()
         self._error, self._labels = error, labels
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         if request.label.startswith(self._labels):
             raise self._error
         return super().sum_chunk(request)
@@ -63,31 +63,31 @@ def _undisturbed(film: Path, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.floa
 
 
 def _interrupted(film: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Leave the ledger of a run that failed at its sixth request."""
+    """Leave the checkpoint of a run that failed at its sixth request."""
     take_for_local(monkeypatch, _Failing(REFUSED, "frames 10 "))
     assert submit(film, *IN_TURN, "--quiet").exit_code == 6
-    assert names(film.parent) == ["film.sr.ledger", "film.tif"]
-    return film.with_name("film.sr.ledger")
+    assert names(film.parent) == ["film.sr.checkpoint", "film.tif"]
+    return film.with_name("film.sr.checkpoint")
 
 
-def test_a_run_that_failed_goes_on(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_failed_continues(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = _undisturbed(film, monkeypatch)
     _interrupted(film, monkeypatch)
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
     result = submit(film, *IN_TURN, "--resume")
     assert result.exit_code == 0
-    assert "going on from film.sr.ledger: 5 of 8 requests are done" in result.stderr
+    assert "continuing from film.sr.checkpoint: 5 of 8 requests are done" in result.stderr
     assert len(transport.requests) == 3
     assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]
     np.testing.assert_array_equal(tifffile.imread(film.with_name("film.sr.ome.tif")), expected)
 
 
-def test_a_failure_tells_how_to_go_on(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_reports_how_to_continue(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take_for_local(monkeypatch, _Failing(REFUSED, "frames 10 "))
     result = submit(film, *IN_TURN)
-    ledger = film.with_name("film.sr.ledger")
-    kept = f"5 of 8 requests are kept in {ledger}; the same command with --resume goes on"
+    checkpoint = film.with_name("film.sr.checkpoint")
+    kept = f"5 of 8 requests are kept in {checkpoint}; run the same command with --resume to"
     assert kept in result.stderr
     assert "the server refused the chunk" in result.stderr
 
@@ -103,16 +103,16 @@ def test_speed_counts_what_this_run_did(film: Path, monkeypatch: pytest.MonkeyPa
 def test_what_was_kept_is_not_thrown_away_unasked(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = _interrupted(film, monkeypatch)
-    before = ledger.read_bytes()
+    checkpoint = _interrupted(film, monkeypatch)
+    before = checkpoint.read_bytes()
     take_for_local(monkeypatch, ComputingTransport())
     result = submit(film, *IN_TURN)
     assert result.exit_code == 7
     assert one_line(result) == (
-        f"recon-client: {ledger} keeps the sum of an interrupted run; expected --resume, which "
-        "goes on from it, or --overwrite, which starts anew"
+        f"recon-client: {checkpoint} is the checkpoint of an interrupted run; expected --resume to "
+        "continue that run, or --overwrite to start over"
     )
-    assert ledger.read_bytes() == before
+    assert checkpoint.read_bytes() == before
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
     assert submit(film, *IN_TURN, "--overwrite", "--quiet").exit_code == 0
@@ -124,37 +124,37 @@ def test_what_was_kept_is_not_thrown_away_unasked(
     ("options", "told"),
     [
         (("--zoom", "4"), "was begun with zoom 8, this run has 4"),
-        (("--frames", "1:"), "is of another film, or of other frames or another region of it"),
-        (("--roi", "0,0,16,32"), "is of another film"),
+        (("--frames", "1:"), "belongs to another film, or to other frames or another region of it"),
+        (("--roi", "0,0,16,32"), "belongs to another film"),
         (("--chunk-frames", "4"), "was begun with chunk frames 2, this run has 4"),
     ],
 )
-def test_other_options_do_not_go_on(
+def test_other_options_do_not_continue(
     film: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], told: str
 ) -> None:
-    ledger = _interrupted(film, monkeypatch)
-    before = ledger.read_bytes()
+    checkpoint = _interrupted(film, monkeypatch)
+    before = checkpoint.read_bytes()
     take_for_local(monkeypatch, ComputingTransport())
     result = submit(film, *IN_TURN, "--resume", "--quiet", *options)
     assert result.exit_code == 9
     assert told in one_line(result)
-    assert ledger.read_bytes() == before
+    assert checkpoint.read_bytes() == before
 
 
-def test_another_film_does_not_go_on(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_film_does_not_continue(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _interrupted(film, monkeypatch)
     frames_adu = tifffile.imread(film)
     frames_adu[3, 5, 5] += 1
     tifffile.imwrite(film, frames_adu, photometric="minisblack")
     result = submit(film, *IN_TURN, "--resume", "--quiet")
     assert result.exit_code == 9
-    assert "is of another film" in one_line(result)
+    assert "belongs to another film" in one_line(result)
 
 
-def test_to_go_on_and_to_start_anew_is_one_too_many(film: Path) -> None:
+def test_to_continue_and_to_start_over_is_one_too_many(film: Path) -> None:
     result = submit(film, "--resume", "--overwrite", "--quiet")
     assert result.exit_code == 2
-    assert "--overwrite starts anew; expected one of them" in one_line(result)
+    assert "--overwrite starts over; expected one of them" in one_line(result)
 
 
 def test_what_nobody_should_miss_is_told_with_quiet(
@@ -172,11 +172,11 @@ def test_a_share_that_does_not_answer_is_no_damage(
 ) -> None:
     read = Film.read
 
-    def fail(stack: Film, first: int, last: int) -> NDArray[np.uint16]:
+    def fail(film: Film, first: int, last: int) -> NDArray[np.uint16]:
         if first == 6:
-            with reading(stack.path):
+            with reading(film.path):
                 raise OSError(errno.EIO, "Input/output error")
-        return read(stack, first, last)
+        return read(film, first, last)
 
     monkeypatch.setattr(Film, "read", fail)
     take_for_local(monkeypatch, ComputingTransport())
@@ -185,14 +185,14 @@ def test_a_share_that_does_not_answer_is_no_damage(
     assert "cannot be read (Input/output error)" in one_line(result)
 
 
-def test_without_a_ledger_a_run_starts_at_the_first_frame(
+def test_without_a_checkpoint_a_run_starts_at_the_first_frame(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
     result = submit(film, *IN_TURN, "--resume")
     assert result.exit_code == 0
-    assert "there is no film.sr.ledger to go on from" in result.stderr
+    assert "there is no film.sr.checkpoint to resume from" in result.stderr
     assert len(transport.requests) == REQUESTS
 
 
@@ -247,7 +247,7 @@ def test_a_server_that_is_gone_ends_the_run_with_what_there_is(
     assert "10 of 16 frames are missing" in result.stderr
     assert len(transport.requests) == 3
     assert names(film.parent) == [
-        "film.sr.ledger",
+        "film.sr.checkpoint",
         "film.sr.ome.tif",
         "film.sr.png",
         "film.tif",

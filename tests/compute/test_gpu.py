@@ -1,4 +1,4 @@
-"""`device_kernels` gives the bits of `kernels`: the same CUDA source, with and without a GPU.
+"""``compute.gpu`` gives the bits of the host: the same CUDA source, with and without a GPU.
 
 Without one, the source is run by the host's compiler, thread by thread (``fakes/cupy_on_host``);
 that NVIDIA's compiler takes it is in ``test_cuda_source.py``. The marker ``gpu`` runs it for real.
@@ -37,7 +37,7 @@ EXTREME_PX = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 0.49999997, -0.50000006, 9.0, -9.
 
 @pytest.fixture(params=["host", pytest.param("gpu", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> ModuleType:
-    """`device_kernels` over a GPU's CuPy or over the one of the host."""
+    """``compute.gpu`` over a GPU's CuPy or over the one of the host."""
     kernels_there: ModuleType = request.getfixturevalue(f"on_{request.param}")
     return kernels_there
 

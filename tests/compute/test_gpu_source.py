@@ -32,8 +32,8 @@ def nvrtc() -> ctypes.CDLL:
 
 @pytest.fixture(scope="module")
 def cuda() -> tuple[str, tuple[str, ...]]:
-    with cupy_on_host.installed() as device_kernels:
-        return device_kernels.source(), device_kernels.OPTIONS
+    with cupy_on_host.installed() as gpu:
+        return gpu.source(), gpu.OPTIONS
 
 
 def _ptx(nvrtc: ctypes.CDLL, source: str, options: Sequence[str]) -> str:

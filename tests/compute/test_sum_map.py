@@ -104,7 +104,7 @@ def test_a_window_outside_of_a_map_is_refused() -> None:
 def test_maps_that_make_no_sense_are_refused(value: float) -> None:
     """Two frames of 16384 emitters in a fine pixel are more than its integer holds."""
     maps = _maps(4, 4, (1, 9, 3, value), frames=2)
-    with pytest.raises(ChunkError, match="that is not a number, or above 16384 in one fine pixel"):
+    with pytest.raises(ChunkError, match="that is not a number, or above 16384 in one SR pixel"):
         sum_map(maps, _window(8, 0, 0, 4, 4))
 
 

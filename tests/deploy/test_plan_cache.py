@@ -215,7 +215,7 @@ def test_a_lock_of_one_key_leaves_others_free(cache: PlanCache) -> None:
 
 
 def test_a_system_without_locks_says_so(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr("smlm_pipeline.deploy.plans.cache.fcntl", None)
     with pytest.raises(PlanError, match="built where the server runs, on Linux"), cache.locked(KEY):
         pytest.fail("it is locked")
 

@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2
 from fakes.places import MODEL_REPOSITORY
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
-from smlm_pipeline.deploy.plans.profiles import ensemble_of, profiles
+from smlm_pipeline.deploy.plans.profiles import profiles
 
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
 
@@ -87,6 +87,6 @@ def test_the_queue_and_the_executions_fit_the_cuda_pool(name: str) -> None:
         contract.MAP_ZOOM**2 if answer == contract.MAP else 1
     )
     pool = memory_pools.sizes(
-        [ensemble_of(name)], tile_px=LARGEST_PX, frames=None, zoom=8, in_flight=1
+        [contract.ensemble_of(name).name], tile_px=LARGEST_PX, frames=None, zoom=8, in_flight=1
     ).cuda_pool_bytes
     assert pool >= memory_pools.HEADROOM * held * frames * LARGEST_PX**2 * 4 * values

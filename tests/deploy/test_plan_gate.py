@@ -12,9 +12,9 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import write_network
 from fakes.plans import RuntimeExecutor
 from smlm_pipeline import contract
+from smlm_pipeline.compute.reference import Reference, read_reference
 from smlm_pipeline.deploy.plans import gate
 from smlm_pipeline.deploy.plans.profiles import profiles
-from smlm_pipeline.deploy.plans.reference import Reference, read_reference
 from smlm_pipeline.errors import PlanError
 from smlm_training.delivery.reference import make_reference
 

@@ -11,7 +11,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.deploy.plans import key as keys
 from smlm_pipeline.deploy.plans import tensorrt
 from smlm_pipeline.deploy.plans.key import Choices, PlanKey
-from smlm_pipeline.deploy.plans.profiles import Profile, ensemble_of, profiles
+from smlm_pipeline.deploy.plans.profiles import Profile, profiles
 from smlm_pipeline.errors import PlanError, SettingError
 from smlm_pipeline.settings import Settings, frames_per_chunk
 
@@ -81,7 +81,7 @@ def test_a_profile_a_tile_size(name: str) -> None:
 @pytest.mark.parametrize("tile_px", contract.TILE_SIZES_PX)
 def test_whole_chunks_are_what_a_profile_is_best_at(name: str, tile_px: int) -> None:
     """Triton takes the profile at the least distance of all sizes, N included."""
-    frames = frames_per_chunk(Settings(model=ensemble_of(name)), tile_px, tile_px)
+    frames = frames_per_chunk(Settings(model=contract.ensemble_of(name).name), tile_px, tile_px)
     chunk = (frames, 2, tile_px, tile_px)
 
     def distance(profile: Profile) -> float:

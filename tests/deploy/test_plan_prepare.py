@@ -170,7 +170,9 @@ def test_a_kept_plan_is_asked_again(
     lines: list[str] = []
     with pytest.raises(PlanError, match="answers the reference frames up to"):
         _prepare(repository, compiler, lines=lines)
-    assert "the plan of unet that was kept is of no more use: the plan of unet answers" in lines[0]
+    assert (
+        "the plan of unet that was kept can no longer be used: the plan of unet answers" in lines[0]
+    )
     assert compiler.builds == 2
     assert {"model.plan", "plan.json"}.isdisjoint(_names(version))
     compiler.error = 0.0
@@ -210,7 +212,7 @@ def test_all_have_a_plan_or_none(
     (repository.parent / "other" / "unet_map").rename(repository / "unet_map")
     _prepare(repository, compiler)
     (repository / "unet_map" / "1" / "reference.npz").unlink()
-    with pytest.raises(ContractError, match="which a plan is judged by"):
+    with pytest.raises(ContractError, match="by which a plan is judged"):
         _prepare(repository, compiler)
     for folder in (version, repository / "unet_map" / "1"):
         assert {"model.plan", "plan.json"}.isdisjoint(_names(folder))
@@ -248,7 +250,7 @@ def test_a_network_without_reference_gets_no_plan(
 ) -> None:
     (version / "reference.npz").unlink()
     (version / "model.plan").write_bytes(b"whatever")
-    with pytest.raises(ContractError, match="which a plan is judged by"):
+    with pytest.raises(ContractError, match="by which a plan is judged"):
         _prepare(repository, compiler)
     assert compiler.builds == 0
     assert "model.plan" not in _names(version)

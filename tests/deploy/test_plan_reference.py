@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import DETECTIONS, MAP, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.deploy.plans.reference import Reference, read_reference, write_reference
+from smlm_pipeline.compute.reference import Reference, read_reference, write_reference
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import network_file
 from smlm_training.delivery.reference import make_reference
@@ -99,7 +99,7 @@ def _of_a_map(network: Path) -> None:
     ("spoil", "message"),
     [
         (_of_another_network, r"is about the network \w{64}, and model\.onnx beside it is \w{64}"),
-        (_missing, r"no .*reference\.npz, which a plan is judged by"),
+        (_missing, r"no .*reference\.npz, by which a plan is judged"),
         (_torn, "cannot be read"),
         (_of_another_kind, "cannot be read"),
         (_in_eighths, "in fp8, which unet does not take"),

@@ -20,11 +20,11 @@ from fakes import tensorrt as trt
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.reference import read_reference
 from smlm_pipeline.deploy.plans import gate
 from smlm_pipeline.deploy.plans.devices import open_tensorrt
 from smlm_pipeline.deploy.plans.key import Choices
 from smlm_pipeline.deploy.plans.profiles import Profile, profiles
-from smlm_pipeline.deploy.plans.reference import read_reference
 from smlm_pipeline.deploy.plans.tensorrt import TensorRT
 from smlm_pipeline.errors import PlanError
 from smlm_training.delivery.reference import make_reference

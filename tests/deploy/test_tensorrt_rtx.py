@@ -102,7 +102,7 @@ def _built(network: bytes, asked: Sequence[Profile]) -> _Built:
     config.num_compute_capabilities = 1
     assert config.set_compute_capability(GPU, 0)
     engine = builder.build_serialized_network(definition, config)
-    assert engine is not None, log.told()
+    assert engine is not None, log.summary()
     memory = re.findall(r"Total Activation Memory: (\d+) bytes", "\n".join(log.lines))
     ends = [definition.get_input(0).dtype, definition.get_output(0).dtype]
     return _Built(engine.nbytes, [int(each) for each in memory], log.complaints, kinds, ends)
@@ -200,10 +200,10 @@ def test_the_plan_builder_itself_speaks_to_it() -> None:
 
 def test_complaints_are_kept_to_be_quoted() -> None:
     log = complaints(rtx)
-    assert log.told() == "it gave no reason"
+    assert log.summary() == "it gave no reason"
     for severity, line in (("INFO", "by the way"), ("WARNING", "mind"), ("ERROR", "failed")):
         log.log(getattr(rtx.ILogger.Severity, severity), line)
-    assert log.told() == "mind; failed"
+    assert log.summary() == "mind; failed"
 
 
 # --- the stand-in of the unit tests ---------------------------------------------------------

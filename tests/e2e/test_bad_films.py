@@ -56,16 +56,16 @@ def _make(path: Path, kind: str) -> None:
         ("truncated", "cut short"),
     ],
 )
-def test_a_bad_stack_is_refused_with_exit_code_3(
+def test_a_bad_film_is_refused_with_exit_code_3(
     kind: str, words: str, tmp_path: Path, triton: EmbeddedServer
 ) -> None:
-    stack = tmp_path / "stack.tif"
-    _make(stack, kind)
+    film = tmp_path / "film.tif"
+    _make(film, kind)
     before = sorted(tmp_path.iterdir())
-    result = CliRunner().invoke(app, ["submit", str(stack), "--server", triton.address])
+    result = CliRunner().invoke(app, ["submit", str(film), "--server", triton.address])
     assert result.exit_code == 3
     assert words in result.stderr
-    assert "stack.tif" in result.stderr
+    assert "film.tif" in result.stderr
     assert "Traceback" not in result.stderr
     assert sorted(tmp_path.iterdir()) == before
 

@@ -10,10 +10,8 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,10 +24,12 @@ from tritonclient.utils import InferenceServerException
 
 from fakes.command_line import invoke
 from fakes.places import ROOT
+from fakes.processes import end_with_parent, finished, free_port, wait_for
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines import triton_wheel
 from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
@@ -38,7 +38,6 @@ from smlm_pipeline.settings import Settings
 SCRIPT = ROOT / "docker" / "server" / "recon-server"
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "server.json"
 SCRIPTS = Path(sys.executable).parent
-START_TIMEOUT_S = 120
 
 ON_GPUS_ONLY = {"nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes", "nv_gpu_utilization"}
 """What Triton tells beside that where there is a GPU (docs/user_guide/metrics.md of the server)."""
@@ -55,14 +54,6 @@ class Image:
     log: Path
 
 
-def _ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def _tools(folder: Path, tritonserver: str) -> Path:
     """A folder for PATH in which the image's tritonserver is what is said here."""
     folder.mkdir(parents=True)
@@ -74,14 +65,14 @@ def _tools(folder: Path, tritonserver: str) -> Path:
 
 def _embedded(folder: Path) -> tuple[str, dict[str, str]]:
     """How the wheel's tritonserver is run, and the environment that it needs."""
-    wheel = triton_wheel._wheel_folder()
+    wheel = triton_wheel.wheel_folder()
     backends = folder / "backends" / "python"
     backends.mkdir(parents=True)
     for file in (wheel / "backends" / "python").iterdir():
         (backends / file.name).symlink_to(file)
-    (backends / "triton_python_backend_stub").symlink_to(triton_wheel._stub(wheel))
+    (backends / "triton_python_backend_stub").symlink_to(triton_wheel.stub(wheel))
     binary = shlex.quote(str(wheel / "bin" / "tritonserver"))
-    return f'exec {binary} "$@"', triton_wheel._environment(wheel)
+    return f'exec {binary} "$@"', triton_wheel.environment(wheel)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +80,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     tritonserver, environment = _embedded(folder)
     tools = _tools(folder / "bin", tritonserver)
-    grpc, metrics = _ports(2)
+    grpc, metrics = free_port(), free_port()
     prefix = f"smlm_recon_image_{secrets.token_hex(4)}"
     added = [
         f"--backend-directory={folder / 'backends'}",
@@ -107,30 +98,33 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
     url = f"http://127.0.0.1:{metrics}/metrics"
     try:
         yield Image(process, f"127.0.0.1:{grpc}", url, folder / "run", folder / "log")
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         for segment in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - the kernel's
             segment.unlink()
 
 
 def _canary(image: Image) -> str:
     """What the image's health check says once it passes."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while image.process.poll() is None and time.monotonic() < deadline:
+    outputs = []
+
+    def passes() -> bool:
+        if image.process.poll() is not None:
+            pytest.fail(f"the server has ended; {image.log.read_text()[-2000:]}")
         model = contract.RECONSTRUCTION.name
-        asked = invoke("status", "--server", image.address, "--canary", "--model", model)
-        if asked.exit_code == 0:
-            return asked.output
-        time.sleep(0.5)
-    pytest.fail(f"the health check does not pass; {image.log.read_text()[-2000:]}")
+        status = invoke("status", "--server", image.address, "--canary", "--model", model)
+        outputs.append(status.output)
+        return status.exit_code == 0
+
+    wait_for(passes, "the health check to pass")
+    return outputs[-1]
 
 
 @pytest.mark.triton
@@ -143,7 +137,7 @@ def test_the_image_is_that_of_the_local_engine(
     image: Image, film_file: Path, local_transport: LocalTransport
 ) -> None:
     _canary(image)
-    with open_film(film_file) as film, TritonTransport(image.address) as transport:
+    with open_film(film_file) as film, TritonTransport(Servers.parse(image.address)) as transport:
         through_image = reconstruct(film, transport, Settings())
         here = reconstruct(film, local_transport, Settings())
     np.testing.assert_array_equal(through_image.image, here.image)
@@ -178,7 +172,7 @@ def test_clients_cannot_change_the_server(image: Image) -> None:
 @pytest.mark.triton
 def test_the_dashboard_asks_for_what_the_server_tells(image: Image) -> None:
     _canary(image)
-    with urllib.request.urlopen(image.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(image.metrics_url, timeout=60) as answer:  # noqa: S310 - loopback
         told = set(re.findall(r"^# HELP (\w+)", answer.read().decode(), re.MULTILINE))
     asked = {
         name
@@ -203,14 +197,7 @@ def _start(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
         "RECON_PLAN_CACHE": str(folder / "plans"),
         **told,
     }
-    return subprocess.run(
-        ["sh", SCRIPT, "--log-verbose=1"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return finished(["sh", SCRIPT, "--log-verbose=1"], env=environment)
 
 
 def _flags(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -297,7 +284,8 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     (tmp_path / "gpu").mkdir()
     python = tmp_path / "gpu" / "python3"
     python.write_text(
-        f'#!/bin/sh\ncase "$2" in smlm_pipeline.deploy.plans) echo "$@" >{asked}; exit 0 ;; esac\n'
+        '#!/bin/sh\ncase "$2 $3" in "smlm_pipeline.cli.plan build") '
+        f'echo "$@" >{asked}; exit 0 ;; esac\n'
         f'exec {shlex.quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
@@ -305,7 +293,7 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     flags = _flags(_start(tmp_path, RECON_DEVICE=device, RECON_IN_FLIGHT="5", PATH=path))
     models, cache = tmp_path / "run" / "models", tmp_path / "plans"
     assert asked.read_text().split() == [
-        *("-m", "smlm_pipeline.deploy.plans", "prepare"),
+        *("-m", "smlm_pipeline.cli.plan", "build"),
         *("--model-repository", str(models), "--cache", str(cache)),
     ]
     need = sizes([contract.RECONSTRUCTION.name], tile_px=512, frames=None, zoom=8, in_flight=5)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,12 +15,13 @@ import tifffile
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from fakes.real_servers import counted, short_lived
 from smlm_pipeline import contract
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
@@ -41,7 +41,7 @@ def test_bit_for_bit_the_local_image(
     film_file: Path, triton: EmbeddedServer, local_transport: LocalTransport, chunk_frames: int
 ) -> None:
     cut = Settings(chunk_frames=chunk_frames, in_flight=3)
-    with open_film(film_file) as film, TritonTransport(triton.address) as transport:
+    with open_film(film_file) as film, TritonTransport(triton.servers) as transport:
         through_triton = reconstruct(film, transport, cut)
         here = reconstruct(film, local_transport, Settings())
     assert through_triton.image.sum() > 1000
@@ -55,7 +55,7 @@ def test_tiles_and_another_zoom_through_triton(
     frames_adu = preset_film("uniform-3", seed=4, frames=4, height_px=90, width_px=214).frames_adu
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     cut = Settings(tile_px=128, zoom=5)
-    with open_film(path) as film, TritonTransport(triton.address) as transport:
+    with open_film(path) as film, TritonTransport(triton.servers) as transport:
         through_triton, here = (
             reconstruct(film, each, cut) for each in (transport, local_transport)
         )
@@ -68,7 +68,7 @@ def test_map_bit_for_bit_the_local_one(
     film_file: Path, triton: EmbeddedServer, map_transport: LocalTransport
 ) -> None:
     cut = Settings(model=MAP, chunk_frames=7, in_flight=3)
-    with open_film(film_file) as film, TritonTransport(triton.address, model=MAP) as transport:
+    with open_film(film_file) as film, TritonTransport(triton.servers, model=MAP) as transport:
         through_triton = reconstruct(film, transport, cut)
         here = reconstruct(film, map_transport, Settings(model=MAP))
     assert through_triton.image.any()
@@ -96,7 +96,7 @@ def test_tiles_of_a_map_through_triton(
     frames_adu = preset_film("uniform-3", seed=4, frames=4, height_px=90, width_px=214).frames_adu
     tifffile.imwrite(path, frames_adu, photometric="minisblack")
     cut = Settings(model=MAP, tile_px=128)
-    with open_film(path) as film, TritonTransport(triton.address, model=MAP) as transport:
+    with open_film(path) as film, TritonTransport(triton.servers, model=MAP) as transport:
         through_triton, here = (reconstruct(film, each, cut) for each in (transport, map_transport))
     assert through_triton.chunk_count == 3
     np.testing.assert_array_equal(through_triton.image, here.image)
@@ -107,7 +107,7 @@ def test_a_map_of_another_zoom_is_told_what_to_do(triton: EmbeddedServer) -> Non
     request = _request(np.zeros((2, 16, 16), np.uint16), scale_adu=1.0)
     window = np.array([5, 0, 0, 16, 16], np.int32)
     with (
-        TritonTransport(triton.address, model=MAP) as transport,
+        TritonTransport(triton.servers, model=MAP) as transport,
         pytest.raises(InferenceError, match=r"zoom 5; expected 8, .* or ask 'reconstruction'"),
     ):
         transport.sum_chunk(dataclasses.replace(request, window=window))
@@ -124,7 +124,7 @@ def test_concurrent_submissions_do_not_mix(
         tifffile.imwrite(paths[-1], made.frames_adu, photometric="minisblack")
 
     def through_triton(path: Path) -> NDArray[np.float32]:
-        with open_film(path) as film, TritonTransport(triton.address) as transport:
+        with open_film(path) as film, TritonTransport(triton.servers) as transport:
             return reconstruct(film, transport, Settings(chunk_frames=4, in_flight=4)).image
 
     with ThreadPoolExecutor(8) as pool:
@@ -138,10 +138,10 @@ def test_concurrent_submissions_do_not_mix(
 def test_metrics_show_that_the_frames_went_through_unet(
     film_file: Path, triton: EmbeddedServer
 ) -> None:
-    before = _counted(triton, "nv_inference_count", "unet")
-    with open_film(film_file) as film, TritonTransport(triton.address) as transport:
+    before = counted(triton.metrics_url, "nv_inference_count", "unet")
+    with open_film(film_file) as film, TritonTransport(triton.servers) as transport:
         reconstruct(film, transport, Settings())
-        after = _counted(triton, "nv_inference_count", "unet")
+        after = counted(triton.metrics_url, "nv_inference_count", "unet")
         assert after - before == film.frame_count
 
 
@@ -153,20 +153,20 @@ def test_concurrent_requests_share_executions_of_the_network(
     triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str
 ) -> None:
     """The first keeps the network busy, and those that come meanwhile are taken together."""
-    request, count = _request(np.tile(film_adu[:32], (1, 2, 2)), scale_adu=100.0), 8
+    request, count = _request(film_adu[:32], scale_adu=100.0), 8
     start = threading.Barrier(count)
 
     def send(_index: int) -> int:
         start.wait()
         return transport.sum_chunk(request).frame_count
 
-    before = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    before = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
     with (
-        TritonTransport(triton.address, model=model) as transport,
+        TritonTransport(triton.servers, model=model) as transport,
         ThreadPoolExecutor(count) as pool,
     ):
         assert list(pool.map(send, range(count))) == [32] * count
-    after = [_counted(triton, f"nv_inference_{kind}", network) for kind in COUNTS]
+    after = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
     frames, executions = (now - then for now, then in zip(after, before, strict=True))
     assert frames == 32 * count
     assert frames / contract.MAX_FRAMES_PER_CHUNK <= executions < count
@@ -194,13 +194,13 @@ def test_a_queue_that_is_full_refuses_before_any_work_is_done(
             return False
 
     with (
-        EmbeddedServer(tmp_path / "models") as server,
-        TritonTransport(server.address) as transport,
+        short_lived(EmbeddedServer(tmp_path / "models")) as server,
+        TritonTransport(server.servers) as transport,
         ThreadPoolExecutor(count) as pool,
     ):
         answered = sum(pool.map(send, range(count)))
         assert 1 <= answered < count
-        assert _counted(server, "nv_inference_count", "normalize") == answered
+        assert counted(server.metrics_url, "nv_inference_count", "normalize") == answered
 
 
 def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
@@ -211,8 +211,8 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
     bad = _request(film_adu[:4], scale_adu=-1.0)
     start = threading.Barrier(12)
 
-    def send(request: Request) -> PartialSum | InferenceError:
-        with TritonTransport(triton.address) as transport:
+    def send(request: Request) -> ChunkAnswer | InferenceError:
+        with TritonTransport(triton.servers) as transport:
             start.wait()
             try:
                 return transport.sum_chunk(request)
@@ -226,7 +226,7 @@ def test_a_bad_chunk_gets_its_own_error_and_its_neighbours_their_sums(
             assert isinstance(answer, InferenceError)
             assert "positive scale" in str(answer)
         else:
-            assert isinstance(answer, PartialSum)
+            assert isinstance(answer, ChunkAnswer)
             assert answer.frame_count == 4
             np.testing.assert_array_equal(answer.image, expected)
 
@@ -240,7 +240,7 @@ def test_a_chunk_that_breaks_the_contract_is_told_why(
 ) -> None:
     request = _request(np.zeros(shape, np.uint16), scale_adu=1.0)
     with (
-        TritonTransport(triton.address) as transport,
+        TritonTransport(triton.servers) as transport,
         pytest.raises(InferenceError, match=message) as caught,
     ):
         transport.sum_chunk(request)
@@ -251,7 +251,7 @@ def test_a_window_outside_of_the_tile_is_told_why(triton: EmbeddedServer) -> Non
     request = _request(np.zeros((2, 16, 16), np.uint16), scale_adu=1.0)
     outside = dataclasses.replace(request, window=request.window + np.int32(4))
     with (
-        TritonTransport(triton.address) as transport,
+        TritonTransport(triton.servers) as transport,
         pytest.raises(InferenceError, match="does not lie in a tile of 16 x 16"),
     ):
         transport.sum_chunk(outside)
@@ -261,7 +261,7 @@ def test_thunderstorm_film_is_counted_right_through_triton(
     triton: EmbeddedServer, thunderstorm: object
 ) -> None:
     stack, truth = thunderstorm.stack, len(thunderstorm.y_px)  # type: ignore[attr-defined]
-    with open_film(stack) as film, TritonTransport(triton.address) as transport:
+    with open_film(stack) as film, TritonTransport(triton.servers) as transport:
         found = float(reconstruct(film, transport, Settings()).image.sum(dtype=np.float64))
     assert abs(found / truth - 1) < 0.10
 
@@ -272,7 +272,7 @@ def test_a_mean_of_another_tile_is_told_why(
     request = _request(film_adu[:2], scale_adu=1.0)
     other = dataclasses.replace(request, mean_adu=request.mean_adu[:, 8:])
     with (
-        TritonTransport(triton.address) as transport,
+        TritonTransport(triton.servers) as transport,
         pytest.raises(InferenceError, match=r"FILM_MEAN has shape \(48, 48\); expected \(48, 56\)"),
     ):
         transport.sum_chunk(other)
@@ -285,17 +285,10 @@ def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
     return Request("chunk", frames_adu, levels, mean_of(frames_adu), window)
 
 
-def _counted(server: EmbeddedServer, metric: str, model: str) -> int:
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
-        lines = answer.read().decode().splitlines()
-    prefix = f'{metric}{{model="{model}"'
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
-
-
 def test_levels_are_the_clients(film_adu: NDArray[np.uint16], triton: EmbeddedServer) -> None:
     """The server takes the levels it is given, so tiles and chunks of a film agree."""
     levels = film_levels(film_adu)
     one = _request(film_adu[:1], scale_adu=float(levels[1]))
     other = _request(film_adu[:1], scale_adu=3 * float(levels[1]))
-    with TritonTransport(triton.address) as transport:
+    with TritonTransport(triton.servers) as transport:
         assert (transport.sum_chunk(one).image != transport.sum_chunk(other).image).any()

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from fakes.triton_metrics import answered
+from fakes.real_servers import answered, short_lived
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.triton
 
 @pytest.fixture(scope="module")
 def second(model_repository: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(model_repository) as server:
+    with short_lived(EmbeddedServer(model_repository)) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fakes.real_servers import short_lived
 from smlm_pipeline import contract
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.deploy.staging import copy_of_ensemble
@@ -29,7 +30,7 @@ def test_a_server_without_the_model(
 ) -> None:
     shutil.copytree(model_repository / "normalize", tmp_path / "models" / "normalize")
     output = tmp_path / "image.tif"
-    with EmbeddedServer(tmp_path / "models") as server:
+    with short_lived(EmbeddedServer(tmp_path / "models")) as server:
         code, complaint = _submit(film_file, output, server)
         status = CliRunner().invoke(app, ["status", "--server", server.address, "--json"])
     assert code == 5
@@ -47,7 +48,7 @@ def test_a_server_that_serves_only_one_ensemble(
     for name in ("normalize", "unet", "summation", "reconstruction"):
         shutil.copytree(model_repository / name, tmp_path / "models" / name)
     output = tmp_path / "image.tif"
-    with EmbeddedServer(tmp_path / "models") as server:
+    with short_lived(EmbeddedServer(tmp_path / "models")) as server:
         code, complaint = _submit(film_file, output, server, "--model", "reconstruction_map")
         assert not output.exists()
         status = CliRunner().invoke(app, ["status", "--server", server.address])
@@ -68,7 +69,7 @@ def test_a_server_of_another_contract_version(
     text = configuration.read_text()
     assert stated % contract.CONTRACT_VERSION in text
     configuration.write_text(text.replace(stated % contract.CONTRACT_VERSION, stated % 99))
-    with EmbeddedServer(tmp_path / "models") as server:
+    with short_lived(EmbeddedServer(tmp_path / "models")) as server:
         code, complaint = _submit(film_file, tmp_path / "image.tif", server)
     assert code == 5
     assert "contract version 99" in complaint
@@ -113,12 +114,12 @@ def test_a_fault_of_a_model_is_in_the_servers_log_and_not_in_the_answer(
     repository = copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path)
     with (repository / "normalize" / "1" / "model.py").open("a") as model:
         model.write(
-            "from smlm_pipeline import kernels\n"
+            "from smlm_pipeline.serving import normalization\n"
             "def _fail(*_): raise OSError('secret.py is gone')\n"
-            "kernels.normalize = _fail\n"
+            "normalization.normalize = _fail\n"
         )
     log = tmp_path / "log"
-    with EmbeddedServer(repository, log_file=log) as server:
+    with short_lived(EmbeddedServer(repository, log_file=log)) as server:
         code, complaint = _submit(film_file, tmp_path / "image.tif", server)
     assert code == 6
     assert "failed with OSError; the server's log tells more" in " ".join(complaint.split())

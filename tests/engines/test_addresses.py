@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from smlm_pipeline.engines.triton import addresses
-from smlm_pipeline.engines.triton.addresses import Address
+from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.errors import ServerError, SettingError
 
 
@@ -33,10 +33,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def _target(text: str) -> str:
-    asked = addresses.parse(text)
-    return addresses.grpc_target(
-        asked, [each for name in asked for each in addresses.look_up(name)]
-    )
+    target, _ = Servers.parse(text).connection()
+    return target
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def _target(text: str) -> str:
     ],
 )
 def test_servers_that_are_named(text: str, expected: list[Address]) -> None:
-    assert list(addresses.parse(text)) == expected
+    assert list(Servers.parse(text).addresses) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,14 +64,14 @@ def test_servers_that_are_named(text: str, expected: list[Address]) -> None:
 def test_what_is_no_address_is_told(part: str) -> None:
     for text in (part, f"{part},b:2", f"a:1,{part}", f"a:1,{part},b:2"):
         with pytest.raises(SettingError, match="expected HOST:PORT of its gRPC endpoint") as caught:
-            addresses.parse(text)
+            Servers.parse(text)
         assert str(caught.value).startswith(f"server is {text!r}")
         assert repr(part) in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["gpu:8001", "[::1]:8001", "10.0.0.1:1"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
-    (address,) = addresses.parse(text)
+    (address,) = Servers.parse(text).addresses
     assert str(address) == text
 
 
@@ -82,7 +80,7 @@ def test_an_address_is_written_as_it_is_read(text: str) -> None:
     [("a:1", "a:1"), ("a:1,b:1", "a:1 and b:1"), ("a:1,b:1,[::1]:1", "a:1, b:1 and [::1]:1")],
 )
 def test_servers_as_people_list_them(text: str, told: str) -> None:
-    assert addresses.named(addresses.parse(text)) == told
+    assert str(Servers.parse(text)) == told
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,9 @@ def test_what_grpc_is_told(text: str, target: str) -> None:
 @pytest.mark.usefixtures("known")
 def test_how_many_servers_a_name_stands_for(name: str, count: int) -> None:
     """A machine with an address of each family is one."""
-    assert addresses.count_servers(addresses.look_up(Address(name, 1))) == count
+    servers = Servers((Address(name, 1),))
+    assert servers.connection()[1] == count
+    assert len(servers.endpoints()) == count
 
 
 @pytest.mark.usefixtures("known")

@@ -16,34 +16,34 @@ from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.tiles import check_window, image_shape
 from smlm_pipeline.engines import canary
 from smlm_pipeline.engines.local import LocalTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
 
 
 class Answering:
     """A transport whose answer to the canary is made from the right one."""
 
-    def __init__(self, change: Callable[[PartialSum], PartialSum]) -> None:
+    def __init__(self, change: Callable[[ChunkAnswer], ChunkAnswer]) -> None:
         self._change = change
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         zoom, _, _, height, width = request.window.tolist()
         image = np.zeros(image_shape(zoom, height, width), np.int32)
         image[zoom * 33, zoom * 33] = contract.WEIGHT_ONE
-        return self._change(PartialSum(image, len(request.frames_adu)))
+        return self._change(ChunkAnswer(image, len(request.frames_adu)))
 
 
-def _scaled(answer: PartialSum, factor: float) -> PartialSum:
+def _scaled(answer: ChunkAnswer, factor: float) -> ChunkAnswer:
     return dataclasses.replace(answer, image=(answer.image * factor).astype(np.int32))
 
 
-def _moved(answer: PartialSum, by_px: int) -> PartialSum:
+def _moved(answer: ChunkAnswer, by_px: int) -> ChunkAnswer:
     return dataclasses.replace(
         answer, image=np.roll(answer.image, by_px * contract.MAP_ZOOM, axis=1)
     )
 
 
-def _and_in_a_corner(answer: PartialSum, emitters: int) -> PartialSum:
+def _and_in_a_corner(answer: ChunkAnswer, emitters: int) -> ChunkAnswer:
     image = answer.image.copy()
     image[9, 9] = emitters * contract.WEIGHT_ONE
     return dataclasses.replace(answer, image=image)
@@ -79,12 +79,15 @@ def test_the_frame_is_within_the_contract() -> None:
         ),
         (lambda right: _and_in_a_corner(right, -1), r"found 1.00 emitters where none is"),
         (lambda right: _scaled(right, -1), r"found -1.00 emitters"),
-        (lambda right: PartialSum(right.image[1:], 1), r"answered with \(527, 528\) over 1 frames"),
-        (lambda right: PartialSum(right.image, 2), r"over 2 frames; expected \(528, 528\) over 1"),
+        (
+            lambda right: ChunkAnswer(right.image[1:], 1),
+            r"answered with \(527, 528\) over 1 frames",
+        ),
+        (lambda right: ChunkAnswer(right.image, 2), r"over 2 frames; expected \(528, 528\) over 1"),
     ],
 )
 def test_any_other_answer_is_an_error(
-    change: Callable[[PartialSum], PartialSum], words: str
+    change: Callable[[ChunkAnswer], ChunkAnswer], words: str
 ) -> None:
     with pytest.raises(InferenceError, match=words):
         canary.ask(Answering(change))

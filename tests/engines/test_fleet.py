@@ -20,7 +20,7 @@ from fakes.triton_server import FakeTriton
 from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines import fleet, opening
 from smlm_pipeline.engines.triton import addresses
-from smlm_pipeline.engines.triton.addresses import Address
+from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ContractError, ServerError, TransientServerError
 from smlm_pipeline.film.film import open_film
@@ -83,10 +83,10 @@ def test_one_that_fails_is_left_to_the_others(
     """After the start, when both have been asked and are part of the run."""
     monkeypatch.setattr(dispatch, "FIRST_PAUSE_S", 0.01)
     both = ",".join(server.address for server in two)
-    with open_film(film) as stack, opening.server_engine(both, MODEL) as engine:
+    with open_film(film) as stack, opening.server_engine(Servers.parse(both), MODEL) as engine:
         two[1].failure = BROKEN[why]
         cut = Settings(chunk_frames=1, attempts=20)
-        shared = reconstruct(stack, engine.transport, cut, servers=engine.server_count)
+        shared = reconstruct(stack, engine, cut)
         alone = reconstruct(stack, ComputingTransport(), Settings())
     assert engine.server_count == 2
     assert two[0].answered == 16
@@ -101,7 +101,7 @@ def test_one_that_fails_gets_nothing_for_a_while(
     both = ",".join(server.address for server in two)
     deadline = time.monotonic() + PATIENCE_S
     in_a_row = 0
-    with open_film(film) as stack, TritonTransport(both) as transport:
+    with open_film(film) as stack, TritonTransport(Servers.parse(both)) as transport:
         while in_a_row < 20:
             assert time.monotonic() < deadline
             try:
@@ -117,7 +117,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_lists_and_numbers(
     """gRPC would, and for a list whatever ``no_proxy`` says."""
     monkeypatch.setenv("http_proxy", f"http://{closed}")
     for address in (two[0].address, ",".join(server.address for server in two)):
-        with TritonTransport(address) as transport:
+        with TritonTransport(Servers.parse(address)) as transport:
             assert transport.model_version() == "10"
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_died_is_final_on_a_single_server(
     film: Path, two: tuple[FakeTriton, FakeTriton]
 ) -> None:
     two[0].failure = BROKEN["died"]
-    with open_film(film) as stack, TritonTransport(two[0].address) as transport:
+    with open_film(film) as stack, TritonTransport(two[0].servers) as transport:
         assert transport.server_count == 1
         with pytest.raises(ServerError, match=r"died on the server at .* has to be restarted"):
             reconstruct(stack, transport, Settings())
@@ -134,7 +134,7 @@ def test_a_model_that_died_is_final_on_a_single_server(
 def test_a_single_server_is_never_left_out(film: Path, two: tuple[FakeTriton, FakeTriton]) -> None:
     """A full queue is a reason to send less, and not for a rest of five seconds."""
     two[0].failure = BROKEN["full"]
-    with open_film(film) as stack, TritonTransport(two[0].address) as transport:
+    with open_film(film) as stack, TritonTransport(two[0].servers) as transport:
         for _ in range(3):
             with pytest.raises(TransientServerError, match="Exceeds maximum queue size"):
                 reconstruct(stack, transport, Settings(attempts=1))
@@ -164,7 +164,7 @@ def test_who_does_not_answer_is_left_out_and_told(
     told = json.loads(result.stdout)
     assert told["engine"] == f"Triton at {two[0].address} and {two[1].address}"
     assert told["notes"][-1] == (
-        f"no answer from {closed} and nonesuch.invalid:8001; going on with {two[0].address} and "
+        f"no answer from {closed} and nonesuch.invalid:8001; continuing with {two[0].address} and "
         f"{two[1].address} (see 'recon-client status')"
     )
 
@@ -218,9 +218,9 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
 ) -> None:
     both = ",".join(server.address for server in two)
     told = rf"during the run, which began with version 10: {two[1].address} has version 11; exp"
-    opened = opening.server_engine(both, MODEL)
+    opened = opening.server_engine(Servers.parse(both), MODEL)
     with open_film(film) as stack:
-        reconstruct(stack, opened.__enter__().transport, Settings(chunk_frames=1), servers=2)
+        reconstruct(stack, opened.__enter__(), Settings(chunk_frames=1))
     two[1].network_versions = ("11",)
     with pytest.raises(ContractError, match=told):
         opened.__exit__(None, None, None)
@@ -228,7 +228,7 @@ def test_a_network_that_is_renewed_during_the_run_is_told(
 
 def test_servers_that_end_after_the_last_answer_are_not_missed(film: Path) -> None:
     with FakeTriton(ComputingTransport()) as server:
-        opened = opening.server_engine(server.address, MODEL)
+        opened = opening.server_engine(server.servers, MODEL)
         with open_film(film) as stack, opened as engine:
             assert reconstruct(stack, engine.transport, Settings()).frame_count == 16
             server.__exit__()
@@ -253,16 +253,16 @@ def test_a_name_of_several_servers_is_asked_at_each(
     two: tuple[FakeTriton, FakeTriton], closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not answer of those that a name stands for is nobody's concern."""
-    found = addresses.parse(f"{two[0].address},{two[1].address},{closed}")
+    numeric = Servers.parse(f"{two[0].address},{two[1].address},{closed}").addresses
 
     def look_up(address: Address) -> tuple[Address, ...]:
-        return found if address.host == "gpus" else (address,)
+        return numeric if address.host == "gpus" else (address,)
 
     monkeypatch.setattr(addresses, "look_up", look_up)
-    states = fleet.server_states("gpus:8001", MODEL)
-    assert list(states) == [*(server.address for server in two), closed]
-    assert isinstance(states[closed], ServerError)
-    with opening.server_engine("gpus:8001", MODEL) as engine:
+    states = fleet.server_states(Servers.parse("gpus:8001"), MODEL)
+    assert tuple(states) == numeric
+    assert isinstance(states[numeric[-1]], ServerError)
+    with opening.server_engine(Servers.parse("gpus:8001"), MODEL) as engine:
         assert engine.description == "Triton at gpus:8001"
         assert engine.notes == ()
         assert engine.server_count == 3

@@ -13,6 +13,7 @@ from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import (
     ContractError,
@@ -86,7 +87,7 @@ def test_status_becomes_an_error(
 ) -> None:
     server.failure = (getattr(grpc.StatusCode, status), f"{text}\nTraceback: of no use")
     with (
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
         pytest.raises(kind, match=message) as caught,
     ):
         transport.sum_chunk(request_)
@@ -101,7 +102,7 @@ def test_status_becomes_an_error(
 def test_error_without_words(server: FakeTriton, request_: Request, text: str) -> None:
     server.failure = (grpc.StatusCode.INTERNAL, text)
     with (
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
         pytest.raises(InferenceError, match=r"refused the chunk: no reason given$"),
     ):
         transport.sum_chunk(request_)
@@ -110,7 +111,7 @@ def test_error_without_words(server: FakeTriton, request_: Request, text: str) -
 def test_sum_comes_back_as_it_was_computed(server: FakeTriton, request_: Request) -> None:
     expected = ComputingTransport().sum_chunk(request_)
     assert expected.image.any()
-    with TritonTransport(server.address) as transport:
+    with TritonTransport(server.servers) as transport:
         found = transport.sum_chunk(request_)
     assert found.frame_count == 2
     assert found.image.dtype == np.int32
@@ -121,26 +122,26 @@ def test_sum_comes_back_as_it_was_computed(server: FakeTriton, request_: Request
 def test_half_an_answer_is_refused(server: FakeTriton, request_: Request, kept: str) -> None:
     server.outputs = (kept,)
     with (
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
         pytest.raises(InferenceError, match=f"{server.address} answered without an image"),
     ):
         transport.sum_chunk(request_)
 
 
 def test_the_latest_version_is_told(server: FakeTriton) -> None:
-    with TritonTransport(server.address) as transport:
+    with TritonTransport(server.servers) as transport:
         assert transport.model_version() == "10"
 
 
 def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
     """What is published anew is the network; the ensemble around it stays as it is."""
     server.network_versions = ("2", "11")
-    with TritonTransport(server.address) as transport:
+    with TritonTransport(server.servers) as transport:
         assert transport.model_version() == transport.status().network_version == "11"
 
 
 def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
-    with TritonTransport(server.address) as transport:
+    with TritonTransport(server.servers) as transport:
         status = transport.status()
     assert status.fits
     told = status.as_dict()
@@ -159,7 +160,7 @@ def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
 def test_another_contract_is_refused(stated: str | None) -> None:
     with (
         FakeTriton(ComputingTransport(), contract_version=stated) as server,
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
     ):
         assert not transport.status().fits
         with pytest.raises(ContractError, match=f"{server.address} serves 'reconstruction' under"):
@@ -169,7 +170,7 @@ def test_another_contract_is_refused(stated: str | None) -> None:
 def test_a_server_without_the_model() -> None:
     with (
         FakeTriton(ComputingTransport(), models=("unet",)) as server,
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
     ):
         status = transport.status()
         with pytest.raises(ContractError, match=f"{server.address} has no model 'reconstruction'"):
@@ -184,7 +185,7 @@ def test_only_what_is_asked_has_to_be_there(asked: str) -> None:
     models = (*(step.name for step in contract.ENSEMBLES[asked].steps), asked)
     with FakeTriton(ComputingTransport(), models=models) as server:
         for model in contract.ENSEMBLES:
-            with TritonTransport(server.address, model=model) as transport:
+            with TritonTransport(server.servers, model=model) as transport:
                 status = transport.status()
             assert status.fits is (model == asked)
             assert status.asked == model
@@ -197,7 +198,7 @@ def test_a_step_that_does_not_fit_counts() -> None:
     models = ("normalize", "summation", "reconstruction")
     with (
         FakeTriton(ComputingTransport(), models=models) as server,
-        TritonTransport(server.address) as transport,
+        TritonTransport(server.servers) as transport,
     ):
         assert not transport.status().fits
 
@@ -205,7 +206,7 @@ def test_a_step_that_does_not_fit_counts() -> None:
 def test_a_model_of_another_name_is_asked_for_itself() -> None:
     with (
         FakeTriton(ComputingTransport(), models=("mine",)) as server,
-        TritonTransport(server.address, model="mine") as transport,
+        TritonTransport(server.servers, model="mine") as transport,
     ):
         status = transport.status()
         assert status.fits
@@ -215,7 +216,7 @@ def test_a_model_of_another_name_is_asked_for_itself() -> None:
 
 def test_no_server_to_ask(closed_address: str) -> None:
     expected = f"no Triton server answers at {closed_address} .*; start one with 'recon-client se"
-    with TritonTransport(closed_address) as transport:
+    with TritonTransport(Servers.parse(closed_address)) as transport:
         with pytest.raises(ServerError, match=expected):
             transport.status()
         with pytest.raises(ServerError, match=expected):
@@ -224,7 +225,7 @@ def test_no_server_to_ask(closed_address: str) -> None:
 
 def test_no_server_to_sum(closed_address: str, request_: Request) -> None:
     with (
-        TritonTransport(closed_address) as transport,
+        TritonTransport(Servers.parse(closed_address)) as transport,
         pytest.raises(TransientServerError, match=f"frames 0 to 1: .* {closed_address} did not"),
     ):
         transport.sum_chunk(request_)

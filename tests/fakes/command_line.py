@@ -22,12 +22,12 @@ NOTICE = (
 )
 
 
-KEPT = "the same command with --resume goes on from there"
-"""End of the line that tells of a ledger."""
+KEPT = "run the same command with --resume to continue"
+"""End of the line that reports a checkpoint."""
 
 
 def write_film(path: Path) -> Path:
-    """16 frames of 32 x 32 pixels that do not tell their pixel size."""
+    """16 frames of 32 x 32 pixels that do not state their pixel size."""
     tifffile.imwrite(path, spots_adu(16, 32, 32), photometric="minisblack")
     return path
 
@@ -59,7 +59,7 @@ def names(folder: Path) -> list[str]:
 
 
 def one_line(result: Result) -> str:
-    """What a failed command said: one line on standard error, beside notice and ledger."""
+    """What a failed command said: one line on standard error, beside notice and checkpoint."""
     if result.stdout:
         raise AssertionError(f"on standard output: {result.stdout}")
     usual = (NOTICE, *(line for line in result.stderr.splitlines() if KEPT in line))

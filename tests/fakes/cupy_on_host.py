@@ -1,6 +1,6 @@
 """A strict CuPy without a GPU: its kernels are the real CUDA source, run by the host's compiler.
 
-There is only what `device_kernels` and `placement` need. A `DeviceArray` shows its values to
+It has only what ``compute.gpu`` and ``serving.device`` need. A `DeviceArray` shows its values to
 nobody but through ``get``, as memory of a GPU would; what CuPy would let through but a kernel
 cannot take raises here. Threads run one after the other.
 """
@@ -193,7 +193,7 @@ def _compiled(code: str) -> ctypes.CDLL:
 
 @contextlib.contextmanager
 def installed() -> Iterator[types.ModuleType]:
-    """`device_kernels` over this CuPy, which whoever imports ``cupy`` meanwhile gets."""
+    """``compute.gpu`` over this CuPy, which every import of ``cupy`` gets meanwhile."""
     name = "smlm_pipeline.compute.gpu"
     with mock.patch.dict(sys.modules, {"cupy": _module()}):
         sys.modules.pop(name, None)

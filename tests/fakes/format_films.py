@@ -28,8 +28,8 @@ def make_film(count: int = COUNT) -> Film:
 
 
 def read_all(path: Path, selection: Selection | None = None) -> Film:
-    with open_film(path, selection) as stack:
-        return np.concatenate([stack.read(0, 3), stack.read(3, stack.frame_count)])
+    with open_film(path, selection) as reader:
+        return np.concatenate([reader.read(0, 3), reader.read(3, reader.frame_count)])
 
 
 def zarr_array(path: Path, data: NDArray[Any], **options: Any) -> Any:

@@ -5,14 +5,14 @@ Requests and responses are checked against the model's own ``config.pbtxt``, as 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
-from unittest import mock
 
 import numpy as np
 from google.protobuf import json_format, text_format
@@ -67,18 +67,18 @@ class ServedModel:
         device: int = 0,
     ) -> None:
         self._configuration = configuration
-        self._model = _load(folder / version / "model.py")
-        self._model.initialize(
-            {
-                "model_config": json.dumps(configuration),
-                "model_name": configuration["name"],
-                "model_repository": str(folder),
-                "model_version": version,
-                "model_instance_kind": "CPU",
-                "model_instance_name": f"{configuration['name']}_0",
-                "model_instance_device_id": str(device),
-            }
-        )
+        args = {
+            "model_config": json.dumps(configuration),
+            "model_name": configuration["name"],
+            "model_repository": str(folder),
+            "model_version": version,
+            "model_instance_kind": "CPU",
+            "model_instance_name": f"{configuration['name']}_0",
+            "model_instance_device_id": str(device),
+        }
+        with _backend_installed():
+            self._model = _load(folder / version / "model.py")
+            self._model.initialize(args)
 
     def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | str]:
         """The tensors of each request's response, or the message of its error."""
@@ -128,6 +128,17 @@ def _tensor(name: str, array: Any) -> backend.Tensor:
     return backend.Tensor.from_dlpack(name, array)
 
 
+@contextlib.contextmanager
+def _backend_installed() -> Iterator[None]:
+    """Let the fake be importable, as the real module is in Triton's processes alone."""
+    name = "triton_python_backend_utils"
+    sys.modules[name] = backend
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def _load(path: Path) -> Any:
     """The ``TritonPythonModel`` of a file, under a name that nothing else has."""
     name = f"{path.parents[1].name}_model_{next(_serial)}"
@@ -135,6 +146,5 @@ def _load(path: Path) -> Any:
     if spec is None or spec.loader is None:
         raise AssertionError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, {"triton_python_backend_utils": backend}):
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module.TritonPythonModel()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
 def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -37,11 +37,11 @@ class ComputingTransport:
     def __init__(self) -> None:
         self.requests: dict[str, Request] = {}
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         self.requests[request.label] = request
         normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         image = draw(neighbour_detections(normalized), request.window)
-        return PartialSum(image, len(request.frames_adu))
+        return ChunkAnswer(image, len(request.frames_adu))
 
 
 class ScriptedTransport:
@@ -67,7 +67,7 @@ class ScriptedTransport:
         self.attempts: defaultdict[str, int] = defaultdict(int)
         self.answered = 0
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         with self._lock:
             attempt = self.attempts[request.label]
             self.attempts[request.label] += 1
@@ -77,4 +77,4 @@ class ScriptedTransport:
             raise script[attempt]
         with self._lock:
             self.answered += 1
-        return PartialSum(np.zeros((1, 1), np.int32), len(request.frames_adu))
+        return ChunkAnswer(np.zeros((1, 1), np.int32), len(request.frames_adu))

@@ -1,4 +1,4 @@
-"""A gRPC server that answers as Triton does, or fails as it is told to."""
+"""A gRPC server that answers as Triton does, or fails as a test asks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import Request, Transport
+from smlm_pipeline.engines.triton.addresses import Address, Servers
 
 MODELS = tuple(model.name for model in contract.MODELS)
 
@@ -54,7 +55,9 @@ class FakeTriton:
         self._pool = ThreadPoolExecutor(4)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.servers = Servers((Address("127.0.0.1", port),))
+        self.address = str(self.servers)
 
     def __enter__(self) -> FakeTriton:
         self._server.start()

@@ -1,4 +1,4 @@
-"""A disk without room while a run goes on: a filesystem of some megabytes, and an imitation."""
+"""A disk without room during a run: a filesystem of some megabytes, and an imitation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
-OPTIONS = ["--chunk-frames", "2", "--in-flight", "4", "--ledger-every-s", "0"]
+OPTIONS = ["--chunk-frames", "2", "--in-flight", "4", "--checkpoint-every-s", "0"]
 FULL = "cannot be written: the disk is full; free space or choose another disk"
 
 
@@ -79,16 +79,16 @@ def _imitated_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(folder, full.set, full.clear)
 
 
-def test_no_room_for_the_ledger(
+def test_no_room_for_the_checkpoint(
     film_of_64: Path, disk: Disk, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:
-    """It is told once, and the run goes on; here there is room again before the image comes."""
+    """It is told once, and the run continues; here there is room again before the image comes."""
     image = disk.folder / "image.tif"
     faults = {1: after(disk.fill), 20: after(disk.free)}
     with FaultyProxy(triton.address, faults) as proxy:
         done = invoke("submit", film_of_64, "-o", image, "--server", proxy.address, *OPTIONS)
     assert done.exit_code == 0, done.stderr
-    told = f"what is summed so far cannot be kept for --resume: {image.with_suffix('.ledger')}"
+    told = f"the run has no checkpoint for --resume: {image.with_suffix('.checkpoint')}"
     assert done.stderr.count(f"recon-client: {told} {FULL}\n") == 1
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(disk.folder) == ["image.png", "image.tif"]
@@ -97,16 +97,17 @@ def test_no_room_for_the_ledger(
 def test_no_room_for_the_image(
     film_of_64: Path, disk: Disk, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:
-    """What was kept before stays, and the run goes on from it when there is room again."""
+    """What was kept before stays, and the run continues from it when there is room again."""
     image = disk.folder / "image.tif"
     asked: list[str | Path] = ["submit", film_of_64, "-o", image, *OPTIONS]
     with FaultyProxy(triton.address, {20: after(disk.fill)}) as proxy:
         failed = invoke(*asked, "--server", proxy.address)
     assert failed.exit_code == 7
     *_, kept, complaint = failed.stderr.splitlines()
-    assert f"of 32 requests are kept in {image.with_suffix('.ledger')}; the same command" in kept
+    checkpoint = image.with_suffix(".checkpoint")
+    assert f"of 32 requests are kept in {checkpoint}; run the same command" in kept
     assert complaint == f"recon-client: {image} {FULL}"
-    assert names(disk.folder) == ["image.ledger"]
+    assert names(disk.folder) == ["image.checkpoint"]
 
     disk.free()
     with FaultyProxy(triton.address) as proxy:

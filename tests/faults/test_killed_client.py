@@ -1,4 +1,4 @@
-"""A client that is killed, again and again, and then goes on."""
+"""A client that is killed, again and again, and then continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
 from fakes.faulty_proxy import FaultyProxy, unheard
-from fakes.processes import CLIENT, PATIENCE_S, wait_for
+from fakes.processes import CLIENT, PATIENCE_S, started, wait_for
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -34,7 +34,7 @@ def _held_in_the_middle(
     held = dict.fromkeys(range(HEARD + 1, 2 * CHUNKS), unheard)
     with FaultyProxy(triton.address, held) as proxy:
         command = [*CLIENT, *asked, "--server", proxy.address]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
+        with started(command, stderr=subprocess.PIPE) as client:
             try:
                 wait_for(lambda: proxy.inferences == HEARD + IN_FLIGHT, "the client to send")
                 yield client
@@ -42,12 +42,13 @@ def _held_in_the_middle(
                 client.kill()
 
 
-def _kill_in_the_middle(asked: list[str], ledger: Path, triton: EmbeddedServer) -> None:
+def _kill_in_the_middle(asked: list[str], checkpoint: Path, triton: EmbeddedServer) -> None:
     """``kill -9``, once the client has kept what it heard in this run, or a part of it."""
-    before = ledger.stat().st_ino if ledger.exists() else None
+    before = checkpoint.stat().st_ino if checkpoint.exists() else None
     with _held_in_the_middle(asked, triton) as client:
         wait_for(
-            lambda: ledger.exists() and ledger.stat().st_ino != before, "the client to keep its sum"
+            lambda: checkpoint.exists() and checkpoint.stat().st_ino != before,
+            "the client to keep its sum",
         )
         assert client.poll() is None
 
@@ -55,18 +56,20 @@ def _kill_in_the_middle(asked: list[str], ledger: Path, triton: EmbeddedServer) 
 def test_two_kills_and_the_rest(
     film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:
-    image, ledger = tmp_path / "image.tif", tmp_path / "image.ledger"
+    image, checkpoint = tmp_path / "image.tif", tmp_path / "image.checkpoint"
     asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS, "--quiet"]
-    asked += ["--ledger-every-s", "0"]
-    _kill_in_the_middle(asked, ledger, triton)
-    assert names(tmp_path) == ["image.ledger"]
+    asked += ["--checkpoint-every-s", "0"]
+    _kill_in_the_middle(asked, checkpoint, triton)
+    assert names(tmp_path) == ["image.checkpoint"]
 
     refused = invoke(*asked, "--server", triton.address)
     assert refused.exit_code == 7
-    assert "keeps the sum of an interrupted run; expected --resume" in refused.stderr
+    assert (
+        "is the checkpoint of an interrupted run; expected --resume to continue" in refused.stderr
+    )
 
-    _kill_in_the_middle([*asked, "--resume"], ledger, triton)
-    (tmp_path / ".image.ledger.0123abcd.part").touch()  # had it been killed while it wrote
+    _kill_in_the_middle([*asked, "--resume"], checkpoint, triton)
+    (tmp_path / ".image.checkpoint.0123abcd.part").touch()  # had it been killed while it wrote
     with FaultyProxy(triton.address) as proxy:
         done = invoke(*asked, "--server", proxy.address, "--resume")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -85,13 +88,13 @@ def test_an_interrupt_and_the_rest(
     undisturbed: NDArray[np.float32],
 ) -> None:
     """All that was heard is kept, without a writing before."""
-    image, ledger = tmp_path / "image.tif", tmp_path / "image.ledger"
+    image, checkpoint = tmp_path / "image.tif", tmp_path / "image.checkpoint"
     asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS]
     with _held_in_the_middle(asked, triton) as client:
         client.send_signal(number)
         _, told = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == exit_code
-    assert f"{HEARD} of {CHUNKS} requests are kept in {ledger}; the same command with" in told
+    assert f"{HEARD} of {CHUNKS} requests are kept in {checkpoint}; run the same command" in told
     assert "Traceback" not in told
     with FaultyProxy(triton.address) as proxy:
         done = invoke(*asked, "--server", proxy.address, "--resume")

@@ -12,16 +12,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import kill
 from fakes.faulty_proxy import FaultyProxy, after, refused
 from fakes.films import damage
 from fakes.image_files import described
+from fakes.real_servers import kill
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.plan import plan_chunks, request_of
+from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.requests import request_of
 from smlm_pipeline.settings import Settings
 
 pytestmark = pytest.mark.triton
@@ -36,11 +38,11 @@ def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[
     with open_film(film) as stack:
         seen = survey(stack, settings)
         sums = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
-        for chunk in plan_chunks(stack, settings):
+        for chunk in plan_run(stack, settings, memory_limit_bytes(settings)).chunks:
             if chunk.index not in left_out:
                 frames_adu = stack.read(chunk.first_frame, chunk.last_frame)
-                found = engine.sum_chunk(request_of(frames_adu, chunk, seen, settings.zoom))
-                sums.add(chunk, found.image, found.frame_count)
+                request = request_of(frames_adu, chunk, seen, settings.zoom)
+                sums.add(chunk, engine.sum_chunk(request))
     return sums.image().whole()
 
 
@@ -82,7 +84,7 @@ def test_a_refused_request_that_passes_later(
     assert "no such thing" in json.loads(done.stdout)["notes"][-1]
     expected = _without(film_of_64, {4, 30}, local_transport)
     np.testing.assert_array_equal(tifffile.imread(image), expected)
-    assert names(tmp_path) == ["image.ledger", "image.png", "image.tif"]
+    assert names(tmp_path) == ["image.checkpoint", "image.png", "image.tif"]
 
     with FaultyProxy(triton.address) as proxy:
         done = invoke(*asked, "--server", proxy.address, "--resume")

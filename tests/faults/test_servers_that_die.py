@@ -13,10 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
-from fakes.dying_servers import drain, kill, kill_stub
 from fakes.faulty_proxy import FaultyProxy, after
 from fakes.processes import wait_for
-from fakes.triton_metrics import answered
+from fakes.real_servers import answered, drain, kill, kill_stub
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -70,24 +69,24 @@ def test_the_only_server(
     mortal: EmbeddedServer,
     undisturbed: NDArray[np.float32],
 ) -> None:
-    """The run ends, says why, keeps what it has, and goes on with another server."""
+    """The run ends, says why, keeps what it has, and continues with another server."""
     image = tmp_path / "image.tif"
     asked: list[str | Path] = ["submit", film_of_64, "-o", image, *OPTIONS]
     with FaultyProxy(mortal.address, {10: after(lambda: FAULTS[name](mortal))}) as proxy:
         failed = invoke(*asked, "--server", proxy.address, "--attempts", "3")
     assert failed.exit_code == 4
     *_, kept, complaint = failed.stderr.splitlines()
-    assert f"of {CHUNKS} requests are kept in {image.with_suffix('.ledger')}" in kept
+    assert f"of {CHUNKS} requests are kept in {image.with_suffix('.checkpoint')}" in kept
     assert complaint.startswith("recon-client: frames ")
     assert f"the server at {proxy.address}" in complaint
     told = "has to be restarted" if "stub" in name else "did not answer"
     assert told in complaint
-    assert names(tmp_path) == ["image.ledger"]
+    assert names(tmp_path) == ["image.checkpoint"]
 
     with FaultyProxy(triton.address) as proxy:
         done = invoke(*asked, "--server", proxy.address, "--resume")
     assert done.exit_code == 0, done.stderr
-    assert "going on from image.ledger" in done.stderr
+    assert "continuing from image.checkpoint" in done.stderr
     assert proxy.inferences <= CHUNKS - 5  # the first ones were merged before the tenth was sent
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(tmp_path) == ["image.png", "image.tif"]

@@ -23,17 +23,17 @@ def path(tmp_path: Path) -> Path:
 def test_float(path: Path, dtype: str) -> None:
     film = make_film() // 256
     tifffile.imwrite(path, film.astype(dtype))
-    with open_film(path) as stack:
-        assert stack.notes == (f"film.tif holds {dtype} values; taken as whole counts",)
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    with open_film(path) as reader:
+        assert reader.notes == (f"film.tif holds {dtype} values; taken as whole counts",)
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)
 
 
 def test_fractions_are_rescaled_and_said_so(path: Path) -> None:
     film = (make_film() / 7 - 1000).astype(np.float32)
     tifffile.imwrite(path, film)
-    with open_film(path) as stack:
-        (note,) = stack.notes
-        counts = stack.read(0, COUNT)
+    with open_film(path) as reader:
+        (note,) = reader.notes
+        counts = reader.read(0, COUNT)
     found = re.search(r"rescaled to 16 bits: count = \(value - (\S+)\) \* (\S+)$", note)
     assert found
     zero, factor = float(found[1]), float(found[2])
@@ -47,10 +47,10 @@ def test_damage_in_later_frames_of_numbers(path: Path) -> None:
     film += np.random.default_rng(0).uniform(0, 1, film.shape).astype(np.float32)
     film[1, 3, 4] = np.inf
     tifffile.imwrite(path, film)
-    with open_film(path) as stack:
-        stack.read(0, 1)
+    with open_film(path) as reader:
+        reader.read(0, 1)
         with pytest.raises(FilmError, match=r"NaN or infinite \(frame 1\)"):
-            stack.read(0, 4)
+            reader.read(0, 4)
 
 
 def test_nan_in_the_first_frame_is_named(path: Path) -> None:
@@ -64,11 +64,11 @@ def test_nan_in_the_first_frame_is_named(path: Path) -> None:
 def test_other_whole_numbers_are_counts_if_they_fit(path: Path, dtype: str) -> None:
     film = make_film() // 2
     tifffile.imwrite(path, film.astype(dtype), photometric="minisblack")
-    with open_film(path) as stack:
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    with open_film(path) as reader:
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)
     tifffile.imwrite(path, film.astype(dtype) - 1000, photometric="minisblack")
-    with open_film(path) as stack:
-        assert "rescaled" in stack.notes[0]
+    with open_film(path) as reader:
+        assert "rescaled" in reader.notes[0]
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "bool"])

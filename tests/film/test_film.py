@@ -37,11 +37,11 @@ def path(tmp_path: Path) -> Path:
 def test_any_range_reads_back_as_written(path: Path, write: Writer) -> None:
     film = make_film()
     write(path, film)
-    with open_film(path) as stack:
-        assert (stack.frame_count, stack.height_px, stack.width_px) == film.shape
-        assert stack.path == path
+    with open_film(path) as reader:
+        assert (reader.frame_count, reader.height_px, reader.width_px) == film.shape
+        assert reader.path == path
         for first, last in ((0, COUNT), (0, 1), (3, 7), (COUNT - 1, COUNT), (2, 4)):
-            frames = stack.read(first, last)
+            frames = reader.read(first, last)
             assert frames.dtype == np.uint16
             assert frames.dtype.isnative
             np.testing.assert_array_equal(frames, film[first:last])
@@ -51,17 +51,17 @@ def test_any_range_reads_back_as_written(path: Path, write: Writer) -> None:
 def test_uint8_becomes_uint16(path: Path, options: dict[str, Any]) -> None:
     film = make_film().astype(np.uint8)
     tifffile.imwrite(path, film, **options)
-    with open_film(path) as stack:
-        assert stack.read(1, 3).dtype == np.uint16
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    with open_film(path) as reader:
+        assert reader.read(1, 3).dtype == np.uint16
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 3])
 def test_axes_of_length_one_do_not_count(path: Path, axis: int) -> None:
     film = make_film()
     tifffile.imwrite(path, np.expand_dims(film, axis), photometric="minisblack")
-    with open_film(path) as stack:
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    with open_film(path) as reader:
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)
 
 
 @pytest.mark.parametrize("told", [("TZCYXS", (12, 1, 1, 1, 24, 1)), ("TYX", (12, 1, 24))])
@@ -96,9 +96,9 @@ def write_ome_pair(folder: Path, film: Film) -> tuple[Path, Path]:
 def test_film_in_two_files_is_one(tmp_path: Path) -> None:
     film = make_film()
     first, second = write_ome_pair(tmp_path, film)
-    with open_film(first) as stack:
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
-        np.testing.assert_array_equal(stack.read(5, 8), film[5:8])
+    with open_film(first) as reader:
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)
+        np.testing.assert_array_equal(reader.read(5, 8), film[5:8])
     second.unlink()
     with pytest.raises(FilmError, match="lacks some of the 12 frames stated"):
         open_film(first)
@@ -109,7 +109,7 @@ def test_block_maps_only_what_is_asked(
     path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(path, make_film())
-    with open_film(path) as stack:
+    with open_film(path) as reader:
         shapes: list[object] = []
         mapped = tifffile.FileHandle.memmap_array
 
@@ -118,7 +118,7 @@ def test_block_maps_only_what_is_asked(
             return mapped(file, *args)
 
         monkeypatch.setattr(tifffile.FileHandle, "memmap_array", memmap_array)
-        frames = stack.read(3, 6)
+        frames = reader.read(3, 6)
     assert shapes == [(3, HEIGHT_PX, WIDTH_PX)]
     assert not isinstance(frames, np.memmap)
 
@@ -137,27 +137,27 @@ def test_pages_decode_only_what_is_asked(
         return asarray(page, **options)
 
     monkeypatch.setattr(tifffile.TiffPage, "asarray", counted)
-    with open_film(path) as stack:
+    with open_film(path) as reader:
         assert decoded == [0]
-        np.testing.assert_array_equal(stack.read(200, 203), film[200:203])
+        np.testing.assert_array_equal(reader.read(200, 203), film[200:203])
     assert sorted(decoded) == [0, 200, 201, 202]
 
 
 @pytest.mark.parametrize("first_last", [(-1, 2), (3, 3), (4, 2), (0, COUNT + 1)])
 def test_range_outside_the_film_is_refused(path: Path, first_last: tuple[int, int]) -> None:
     tifffile.imwrite(path, make_film())
-    with open_film(path) as stack, pytest.raises(FilmError, match="has frames 0 to 11, not"):
-        stack.read(*first_last)
+    with open_film(path) as reader, pytest.raises(FilmError, match="has frames 0 to 11, not"):
+        reader.read(*first_last)
 
 
 @each_writer
 def test_closed_after_its_block(path: Path, write: Writer) -> None:
     write(path, make_film())
-    with open_film(path) as stack:
-        frames = stack.read(0, 2)
+    with open_film(path) as reader:
+        frames = reader.read(0, 2)
     np.testing.assert_array_equal(frames, make_film()[:2])
     with pytest.raises(FilmError, match="was closed"):
-        stack.read(0, 2)
+        reader.read(0, 2)
 
 
 def ome(**metadata: object) -> dict[str, Any]:
@@ -203,15 +203,15 @@ def test_pixel_size_is_what_is_written_if_believable(
     path: Path, options: dict[str, Any], expected_nm: float | None
 ) -> None:
     tifffile.imwrite(path, make_film(), **options)
-    with open_film(path) as stack:
-        assert stack.pixel_size_nm == (None if expected_nm is None else pytest.approx(expected_nm))
+    with open_film(path) as reader:
+        assert reader.pixel_size_nm == (None if expected_nm is None else pytest.approx(expected_nm))
 
 
 def test_micro_sign_of_old_imagej(path: Path) -> None:
     tifffile.imwrite(path, make_film(), **imagej("um", 8.0))
     patch(path, b"unit=um", b"unit=\xb5m")
-    with open_film(path) as stack:
-        assert stack.pixel_size_nm == pytest.approx(125.0)
+    with open_film(path) as reader:
+        assert reader.pixel_size_nm == pytest.approx(125.0)
 
 
 def test_preview_does_not_count(path: Path) -> None:
@@ -219,5 +219,5 @@ def test_preview_does_not_count(path: Path) -> None:
     with tifffile.TiffWriter(path) as tif:
         tif.write(film, metadata=None)
         tif.write(film[0, :16, :16], metadata=None, subfiletype=1)
-    with open_film(path) as stack:
-        np.testing.assert_array_equal(stack.read(0, COUNT), film)
+    with open_film(path) as reader:
+        np.testing.assert_array_equal(reader.read(0, COUNT), film)

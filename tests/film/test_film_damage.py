@@ -100,10 +100,10 @@ def test_page_that_points_outside_the_file(path: Path) -> None:
 @each_writer
 def test_file_that_shrinks_while_open(path: Path, write: Writer) -> None:
     write(path, make_film())
-    with open_film(path) as stack:
+    with open_film(path) as reader:
         os.truncate(path, path.stat().st_size // 4)
         with pytest.raises(FilmError, match="is cut short or damaged in frames 9 to 11;"):
-            stack.read(9, 12)
+            reader.read(9, 12)
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzma"])
@@ -116,10 +116,10 @@ def test_damaged_compressed_frame(path: Path, compression: str) -> None:
     data = bytearray(path.read_bytes())
     data[start + 2 : start + size] = bytes(size - 2)
     path.write_bytes(data)
-    with open_film(path) as stack:
-        np.testing.assert_array_equal(stack.read(0, 7), film[:7])
+    with open_film(path) as reader:
+        np.testing.assert_array_equal(reader.read(0, 7), film[:7])
         with pytest.raises(FilmError, match="is cut short or damaged in frames 6 to 8;"):
-            stack.read(6, 9)
+            reader.read(6, 9)
 
 
 @each_writer
@@ -133,8 +133,8 @@ def test_no_damage_escapes_as_another_error(path: Path, write: Writer) -> None:
             damaged[-1 - offset] = random.integers(256)
         path.write_bytes(damaged)
         try:
-            with open_film(path) as stack:
-                stack.read(0, stack.frame_count)
+            with open_film(path) as reader:
+                reader.read(0, reader.frame_count)
         except FilmError as error:
             assert str(path) in str(error)  # noqa: PT017 - some damage is harmless
 

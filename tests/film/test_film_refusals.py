@@ -85,8 +85,8 @@ def test_several_channels(path: Path, options: dict[str, Any]) -> None:
 def test_frames_called_channels_are_explained(path: Path) -> None:
     tifffile.imwrite(path, make_film(), imagej=True)
     assert "if they are frames, --time-axis C" in refuse(path, "has several channels")
-    with open_film(path, Selection(time_axis="C")) as stack:
-        np.testing.assert_array_equal(stack.read(0, COUNT), make_film())
+    with open_film(path, Selection(time_axis="C")) as reader:
+        np.testing.assert_array_equal(reader.read(0, COUNT), make_film())
 
 
 def test_two_axes_of_frames(path: Path) -> None:
@@ -106,8 +106,8 @@ def test_separate_images(path: Path) -> None:
 def test_frames_below_the_minimum(path: Path) -> None:
     edge = MIN_FRAME_PX
     tifffile.imwrite(path, make_film()[:, :edge, :edge])
-    with open_film(path) as stack:
-        assert stack.height_px == stack.width_px == edge
+    with open_film(path) as reader:
+        assert reader.height_px == reader.width_px == edge
     tifffile.imwrite(path, make_film()[:, :edge, : edge - 1])
     refuse(path, f"has frames of {edge} x {edge - 1} pixels")
 

@@ -39,16 +39,16 @@ each_format = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.key
 def test_any_range_reads_back_as_written(tmp_path: Path, write: Callable[..., Path]) -> None:
     film = make_film()
     path = write(tmp_path / "film", film)
-    with open_film(path) as stack:
-        assert (stack.frame_count, stack.height_px, stack.width_px) == film.shape
-        assert stack.notes == ()
+    with open_film(path) as reader:
+        assert (reader.frame_count, reader.height_px, reader.width_px) == film.shape
+        assert reader.notes == ()
         for first, last in ((0, COUNT), (3, 7), (COUNT - 1, COUNT)):
-            frames = stack.read(first, last)
+            frames = reader.read(first, last)
             assert frames.dtype == np.uint16
             assert frames.dtype.isnative
             np.testing.assert_array_equal(frames, film[first:last])
     with pytest.raises(FilmError, match="was closed; expected"):
-        stack.read(0, 1)
+        reader.read(0, 1)
 
 
 @each_format
@@ -61,8 +61,8 @@ def test_part_of_a_film(tmp_path: Path, write: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("name", ["ndtiff", "raw", "nd2", "ome-zarr"])
 def test_pixel_size(tmp_path: Path, name: str) -> None:
-    with open_film(WRITERS[name](tmp_path / "film", make_film())) as stack:
-        assert stack.pixel_size_nm == pytest.approx(100)
+    with open_film(WRITERS[name](tmp_path / "film", make_film())) as reader:
+        assert reader.pixel_size_nm == pytest.approx(100)
 
 
 @pytest.mark.parametrize("name", ["nd2", "ndtiff", "zarr", "ome-zarr", "raw"])
@@ -79,8 +79,8 @@ def test_no_damage_escapes_as_another_error(tmp_path: Path, name: str) -> None:
             damaged[-1 - offset] = random.integers(256)
         file.write_bytes(damaged[: random.integers(1, 2 * len(data))])
         try:
-            with open_film(path) as stack:
-                stack.read(0, stack.frame_count)
+            with open_film(path) as reader:
+                reader.read(0, reader.frame_count)
         except FilmError as error:
             assert "expected a film of grey frames" in str(error)  # noqa: PT017 - some is harmless
         finally:
@@ -139,9 +139,9 @@ def test_imagej_stack_beyond_4_gb(tmp_path: Path) -> None:
         file.seek(first + 2 * edge * edge * (count - 1))
         file.write(last.tobytes())
     assert path.stat().st_size > 1 << 32
-    with open_film(path) as stack:
-        assert stack.frame_count == count
-        frames = stack.read(count - 2, count)
+    with open_film(path) as reader:
+        assert reader.frame_count == count
+        frames = reader.read(count - 2, count)
     assert not frames[0].any()
     np.testing.assert_array_equal(frames[1], last)
 
@@ -198,10 +198,10 @@ def test_nd2_that_lacks_a_frame(tmp_path: Path) -> None:
     film[7] = 0  # what the package nd2 hands out for it
     path = write_nd2_film(tmp_path / "film", film)
     with (
-        open_film(path) as stack,
+        open_film(path) as reader,
         pytest.raises(FilmError, match=r"lacks frame 7; .*--frames :7"),
     ):
-        stack.read(6, 9)
+        reader.read(6, 9)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3] if ZARR_3 else [2])

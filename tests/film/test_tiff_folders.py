@@ -73,10 +73,10 @@ def test_positions_in_a_folder(tmp_path: Path) -> None:
 def test_a_file_of_another_size_in_the_folder(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "film", make_film())
     tifffile.imwrite(folder / "frame7.tif", make_film()[0, :16])
-    with open_film(folder) as stack:
-        stack.read(0, 7)
+    with open_film(folder) as reader:
+        reader.read(0, 7)
         with pytest.raises(FilmError, match=r"frame7.tif is \(16, 24\) uint16, the first file"):
-            stack.read(6, 9)
+            reader.read(6, 9)
 
 
 def test_colour_in_a_folder(tmp_path: Path) -> None:

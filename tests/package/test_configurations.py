@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,12 @@ def test_every_model_has_a_version(name: str) -> None:
     assert ("model.py" in files) is (name not in contract.ENSEMBLES)
 
 
-def test_one_text_serves_every_network_on_a_cpu() -> None:
-    texts = {(MODEL_REPOSITORY / name / "1" / "model.py").read_bytes() for name in NETWORKS}
-    assert len(texts) == 1
+@pytest.mark.parametrize("names", [NETWORKS, ["summation", "summation_map"]])
+def test_one_text_serves_every_model_of_a_kind(names: Sequence[str]) -> None:
+    texts = {(MODEL_REPOSITORY / name / "1" / "model.py").read_text() for name in names}
+    (text,) = texts
+    docstring, code = text.rstrip().split("\n\n")
+    assert len((docstring + code).splitlines()) == 1
 
 
 @each_file

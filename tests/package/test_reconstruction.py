@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import inspect
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes.films import ArrayStack, spots_adu
+from fakes.events import RecordedEvents
+from fakes.films import ArrayFilm, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, reconstruction
 from smlm_pipeline.compute.levels import film_levels
-from smlm_pipeline.errors import InferenceError, SettingError
-from smlm_pipeline.run import plan
-from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings
+from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.settings import Settings
 
-LINES_MAX = 70
+LINES_MAX = 60
 
 
 def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
@@ -52,7 +51,7 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
 def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings: Settings) -> None:
     frames_adu = spots_adu(*shape)
     transport = ComputingTransport()
-    result = reconstruction.reconstruct(ArrayStack(frames_adu), transport, settings)
+    result = reconstruction.reconstruct(ArrayFilm(frames_adu), transport, settings)
     expected = _directly(frames_adu, settings.zoom)
     assert expected.sum() > 1
     np.testing.assert_array_equal(result.image, expected)
@@ -64,20 +63,21 @@ def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings
 
 @pytest.mark.parametrize("tile_px", [64, 512])
 def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
-    told: list[float] = []
+    events = RecordedEvents()
     settings = Settings(chunk_frames=3, tile_px=tile_px)
     result = reconstruction.reconstruct(
-        ArrayStack(spots_adu(10, 68, 16)), ComputingTransport(), settings, progress=told.append
+        ArrayFilm(spots_adu(10, 68, 16)), ComputingTransport(), settings, events=events
     )
-    assert told[0] == 0
-    assert len(told) == 1 + result.chunk_count
-    assert min(told[1:]) > 0
-    assert sum(told) == pytest.approx(10)
+    frames = events.frames
+    assert frames[0] == 0
+    assert len(frames) == 1 + result.chunk_count
+    assert min(frames[1:]) > 0
+    assert sum(frames) == pytest.approx(10)
 
 
 def test_requests_say_what_they_hold() -> None:
     transport = ComputingTransport()
-    stack = ArrayStack(spots_adu(5, 68, 16))
+    stack = ArrayFilm(spots_adu(5, 68, 16))
     result = reconstruction.reconstruct(
         stack, transport, Settings(zoom=3, chunk_frames=4, tile_px=64)
     )
@@ -97,7 +97,7 @@ def test_requests_say_what_they_hold() -> None:
 
 def test_mean_goes_beyond_the_field_as_frames_do() -> None:
     transport = ComputingTransport()
-    reconstruction.reconstruct(ArrayStack(spots_adu(3, 18, 21)), transport, Settings())
+    reconstruction.reconstruct(ArrayFilm(spots_adu(3, 18, 21)), transport, Settings())
     (request,) = transport.requests.values()
     assert request.frames_adu.shape == (3, 20, 24)
     assert request.mean_adu.shape == (20, 24)
@@ -108,7 +108,7 @@ def test_mean_goes_beyond_the_field_as_frames_do() -> None:
 
 
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
-    stack = ArrayStack(spots_adu(40, 16, 16))
+    stack = ArrayFilm(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
     settings = Settings(chunk_frames=1, in_flight=1, mean_frames=1)
     with pytest.raises(InferenceError, match="no"):
@@ -122,42 +122,4 @@ def test_the_path_fits_on_a_screen() -> None:
     assert tree.end_lineno is not None
     assert tree.end_lineno - tree.lineno + 1 <= LINES_MAX
     loops = [ast.unparse(node.iter) for node in ast.walk(tree) if isinstance(node, ast.For)]
-    assert loops == ["sums"], "the only loop is over chunks"
-
-
-def test_a_sum_that_cannot_travel_is_refused() -> None:
-    stack = ArrayStack(np.zeros((2, 512, 512), np.uint16))
-    with pytest.raises(SettingError, match="choose a smaller --zoom or --tile-px"):
-        plan.plan_chunks(stack, Settings(zoom=64))
-    assert len(plan.plan_chunks(stack, Settings(zoom=64, tile_px=128))) > 1
-
-
-def test_maps_that_no_memory_would_hold_are_refused() -> None:
-    """64 frames of 512 x 512 pixels: 2^24 camera pixels of 64 fine ones of 4 bytes."""
-    stack = ArrayStack(np.zeros((64, 512, 512), np.uint16))
-    maps = Settings(model="reconstruction_map")
-    assert len(plan.plan_chunks(stack, maps)) == 64
-    asked = dataclasses.replace(maps, chunk_frames=64)
-    told = "reconstruction_map makes maps of 4.0 GiB of one request; .* a smaller --chunk-frames or"
-    with pytest.raises(SettingError, match=told):
-        plan.plan_chunks(stack, asked)
-    assert plan.plan_chunks(stack, dataclasses.replace(asked, tile_px=256))
-    assert plan.plan_chunks(stack, Settings(chunk_frames=64))
-
-
-@pytest.mark.parametrize("servers", [1, 3])
-def test_as_many_are_under_way_for_each_server(servers: int) -> None:
-    stack = ArrayStack(spots_adu(4, 32, 32))
-    window = plan._window(stack, Settings(), servers)
-    assert window.limit == servers * IN_FLIGHT_FIRST
-    assert window.most == servers * IN_FLIGHT_MOST
-    asked = plan._window(stack, Settings(in_flight=5), servers)
-    assert asked.limit == asked.most == 5
-
-
-def test_memory_bounds_what_is_under_way_for_all_servers_together() -> None:
-    stack = ArrayStack(spots_adu(1, 512, 512))
-    little = Settings(memory_bytes=800 << 20)
-    few = plan._window(stack, little, 1).most
-    assert few < IN_FLIGHT_MOST
-    assert plan._window(stack, little, 100).most == few
+    assert loops == ["answers"], "the only loop is over chunks"

@@ -16,7 +16,6 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
-from smlm_pipeline.run.plan import plan_chunks
 from smlm_pipeline.settings import Settings
 from smlm_training.simulation.presets import preset_film
 
@@ -84,7 +83,7 @@ def test_no_seam_shows_between_tiles(local_transport: LocalTransport, tmp_path: 
     settings = Settings(tile_px=64)
     with open_film(path) as film:
         found = reconstruct(film, local_transport, settings)
-        spans = {chunk.tile.x for chunk in plan_chunks(film, settings)}
+    spans = {chunk.tile.x for chunk in found.plan.chunks}
     by_column = found.image.sum(axis=0).reshape(400, settings.zoom).sum(axis=1)
     seams = sorted(span.core_start for span in spans)[1:]
     beside = np.zeros(400, bool)

@@ -1,4 +1,4 @@
-"""Partial sums become the image: in any order, each once, or not at all."""
+"""Answers become the image: in any order, each once, or not at all."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.sinks import Sinks
 
 HEIGHT_PX, WIDTH_PX, ZOOM = 100, 72, 2
 CHUNKS = chunking.plan(5, HEIGHT_PX, WIDTH_PX, chunk_frames=2, tile_px=64)
@@ -26,27 +28,42 @@ def _image(chunk: Chunk) -> NDArray[np.int32]:
     return rng.integers(0, 2**31 - 1, shape, dtype=np.int32, endpoint=True)
 
 
-def _merged(order: list[Chunk]) -> Accumulator:
-    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+def _answer(chunk: Chunk) -> ChunkAnswer:
+    return ChunkAnswer(_image(chunk), chunk.frame_count)
+
+
+class _Sum(Sinks):
+    """An accumulator as the only sink."""
+
+    def __init__(self) -> None:
+        self.accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+        super().__init__(self.accumulator)
+
+    def image(self) -> NDArray[np.float32]:
+        return self.accumulator.image().whole()
+
+
+def _merged(order: list[Chunk]) -> _Sum:
+    merged = _Sum()
     for chunk in order:
-        accumulator.add(chunk, _image(chunk), chunk.frame_count)
-    return accumulator
+        merged.add(chunk, _answer(chunk))
+    return merged
 
 
 @settings(max_examples=20, deadline=None)
 @given(order=st.permutations(CHUNKS), repeated=st.lists(st.sampled_from(CHUNKS), max_size=9))
 def test_neither_order_nor_repetition_shows(order: list[Chunk], repeated: list[Chunk]) -> None:
-    accumulator = _merged([*repeated, *order, *repeated])
-    assert len(accumulator.merged) == len(CHUNKS)
-    np.testing.assert_array_equal(accumulator.image().whole(), _merged(CHUNKS).image().whole())
+    merged = _merged([*repeated, *order, *repeated])
+    assert len(merged.merged) == len(CHUNKS)
+    np.testing.assert_array_equal(merged.image(), _merged(CHUNKS).image())
 
 
 def test_adding_tells_whether_it_was_new() -> None:
-    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    sinks = _Sum()
     chunk = CHUNKS[1]
-    assert accumulator.add(chunk, _image(chunk), chunk.frame_count) is True
-    assert accumulator.add(chunk, _image(chunk), chunk.frame_count) is False
-    assert len(accumulator.merged) == 1
+    assert sinks.add(chunk, _answer(chunk)) is True
+    assert sinks.add(chunk, _answer(chunk)) is False
+    assert len(sinks.merged) == 1
 
 
 def test_cores_and_their_margins_lie_where_they_belong() -> None:
@@ -57,7 +74,7 @@ def test_cores_and_their_margins_lie_where_they_belong() -> None:
     for chunk, row in ((upper, seam), (lower, 0)):
         core = np.zeros_like(_image(chunk))
         core[row + contract.MARGIN_PX * ZOOM, 9] = contract.WEIGHT_ONE
-        accumulator.add(chunk, core, 1)
+        accumulator.add(chunk, ChunkAnswer(core, 1))
     image = accumulator.image().whole()
     assert image.shape == (68 * ZOOM, 16 * ZOOM)
     assert image[seam, 9 - contract.MARGIN_PX * ZOOM] == image.sum() == 2
@@ -69,7 +86,7 @@ def test_what_points_out_of_the_field_is_left_out() -> None:
     image[ZOOM:-ZOOM, ZOOM:-ZOOM] = 0
     image[ZOOM, ZOOM] = image[-ZOOM - 1, -ZOOM - 1] = contract.WEIGHT_ONE // 4
     accumulator = Accumulator(16, 20, zoom=ZOOM)
-    accumulator.add(chunk, image, 1)
+    accumulator.add(chunk, ChunkAnswer(image, 1))
     found = accumulator.image().whole()
     assert found.dtype == np.float32
     assert found.shape == (16 * ZOOM, 20 * ZOOM)
@@ -81,7 +98,7 @@ def test_sums_go_beyond_the_range_of_a_chunk() -> None:
     chunks = chunking.plan(4, 16, 16, chunk_frames=1, tile_px=64)
     accumulator = Accumulator(16, 16, zoom=1)
     for chunk in chunks:
-        accumulator.add(chunk, np.full((18, 18), 2**31 - 1, np.int32), 1)
+        accumulator.add(chunk, ChunkAnswer(np.full((18, 18), 2**31 - 1, np.int32), 1))
     assert (accumulator.image().whole() == np.float32(4 * (2**31 - 1) / 2**16)).all()
 
 
@@ -89,18 +106,19 @@ def test_sums_go_beyond_the_range_of_a_chunk() -> None:
 def test_sum_of_another_shape_is_refused(change: tuple[int, int]) -> None:
     chunk = CHUNKS[0]
     height, width = (size + by for size, by in zip(_image(chunk).shape, change, strict=True))
-    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    sinks = _Sum()
     with pytest.raises(InferenceError, match=rf"chunk 0 came back as \({height}, {width}\)"):
-        accumulator.add(chunk, np.zeros((height, width), np.int32), chunk.frame_count)
-    assert len(accumulator.merged) == 0
-    assert not accumulator.image().whole().any()
+        sinks.add(chunk, ChunkAnswer(np.zeros((height, width), np.int32), chunk.frame_count))
+    assert len(sinks.merged) == 0
+    assert sinks.whole
+    assert not sinks.image().any()
 
 
 @pytest.mark.parametrize("frames", [0, 1, 3])
 def test_sum_over_other_frames_is_refused(frames: int) -> None:
     chunk = CHUNKS[0]
-    accumulator = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+    sinks = _Sum()
     with pytest.raises(InferenceError, match=f"over {frames} frames; expected .* over 2"):
-        accumulator.add(chunk, _image(chunk), frames)
-    assert accumulator.add(chunk, _image(chunk), chunk.frame_count)
-    np.testing.assert_array_equal(accumulator.image().whole(), _merged([chunk]).image().whole())
+        sinks.add(chunk, ChunkAnswer(_image(chunk), frames))
+    assert sinks.add(chunk, _answer(chunk))
+    np.testing.assert_array_equal(sinks.image(), _merged([chunk]).image())

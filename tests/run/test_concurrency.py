@@ -7,18 +7,18 @@ import pytest
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
 
 
-def _serve(window: ConcurrencyLimit, servers: int, rounds: int, *, alone_s: float = 1.0) -> int:
+def _serve(limit: ConcurrencyLimit, servers: int, rounds: int, *, alone_s: float = 1.0) -> int:
     """Answers of a server that works on so many requests at once, one after the other."""
-    for _ in range(rounds * window.most):
-        window.answered(alone_s * max(window.limit / servers, 1.0))
-    return window.limit
+    for _ in range(rounds * limit.most):
+        limit.answered(alone_s * max(limit.limit / servers, 1.0))
+    return limit.limit
 
 
 @pytest.mark.parametrize(("servers", "low", "high"), [(1, 2, 3), (2, 3, 4), (8, 9, 10)])
 def test_a_few_more_than_are_worked_on(servers: int, low: int, high: int) -> None:
-    window = ConcurrencyLimit(2, 16)
-    window.answered(1.0)
-    assert low <= _serve(window, servers, rounds=20) <= high
+    limit = ConcurrencyLimit(2, 16)
+    limit.answered(1.0)
+    assert low <= _serve(limit, servers, rounds=20) <= high
 
 
 def test_it_stays_within_the_most() -> None:
@@ -26,41 +26,41 @@ def test_it_stays_within_the_most() -> None:
 
 
 def test_it_shrinks_when_the_server_slows() -> None:
-    window = ConcurrencyLimit(2, 16)
-    assert _serve(window, servers=8, rounds=20) >= 9
-    assert _serve(window, servers=1, rounds=40) <= 3
+    limit = ConcurrencyLimit(2, 16)
+    assert _serve(limit, servers=8, rounds=20) >= 9
+    assert _serve(limit, servers=1, rounds=40) <= 3
 
 
 def test_a_failure_halves_it() -> None:
-    window = ConcurrencyLimit(8, 16)
+    limit = ConcurrencyLimit(8, 16)
     for expected in (4, 2, 1, 1):
-        window.failed()
-        assert window.limit == expected
-    assert window.failures == 4
+        limit.failed()
+        assert limit.limit == expected
+    assert limit.failures == 4
 
 
 def test_as_many_wait_in_each_of_several_servers() -> None:
     """As a server alone would get them, and as often again for each further one."""
-    window = ConcurrencyLimit(2 * 4, 16 * 4, servers=4)
-    window.answered(1.0)
-    assert 4 * 2 <= _serve(window, 4, rounds=20) <= 4 * 3 + 1
+    limit = ConcurrencyLimit(2 * 4, 16 * 4, servers=4)
+    limit.answered(1.0)
+    assert 4 * 2 <= _serve(limit, 4, rounds=20) <= 4 * 3 + 1
 
 
 def test_a_failure_of_one_of_several_halves_its_share() -> None:
-    window = ConcurrencyLimit(16, 32, servers=4)
+    limit = ConcurrencyLimit(16, 32, servers=4)
     for expected in (14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1, 1):
-        window.failed()
-        assert window.limit == expected
+        limit.failed()
+        assert limit.limit == expected
 
 
 def test_a_number_that_was_asked_for_stays() -> None:
-    window = ConcurrencyLimit(3, 3)
-    window.failed()
-    assert _serve(window, servers=50, rounds=20) == 3
+    limit = ConcurrencyLimit(3, 3)
+    limit.failed()
+    assert _serve(limit, servers=50, rounds=20) == 3
 
 
 def test_no_time_at_all() -> None:
-    window = ConcurrencyLimit(2, 4)
+    limit = ConcurrencyLimit(2, 4)
     for _ in range(20):
-        window.answered(0.0)
-    assert window.limit == 4
+        limit.answered(0.0)
+    assert limit.limit == 4

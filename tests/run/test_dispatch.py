@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes.transports import ScriptedTransport
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import FilmError, InferenceError, ReconError, TransientServerError
 from smlm_pipeline.run import chunking, dispatch
 from smlm_pipeline.run.chunking import Chunk
@@ -69,11 +69,9 @@ def _run(
     in_flight: int = 2,
     attempts: int = 3,
     failed: Callable[[Chunk, ReconError], None] = _end,
-) -> Generator[tuple[Chunk, PartialSum], None, None]:
-    window = ConcurrencyLimit(in_flight, in_flight)
-    return dispatch.run(
-        _chunks(chunks), prepare, transport, window=window, attempts=attempts, failed=failed
-    )
+) -> Generator[tuple[Chunk, ChunkAnswer], None, None]:
+    limit = ConcurrencyLimit(in_flight, in_flight)
+    return dispatch.run(_chunks(chunks), prepare, transport, limit, attempts, failed)
 
 
 def _lost(count: int) -> list[TransientServerError]:
@@ -95,10 +93,8 @@ def test_no_chunks_make_no_requests() -> None:
 def test_a_chunk_comes_with_its_own_sum() -> None:
     chunks = chunking.plan(20, 16, 16, chunk_frames=3, tile_px=64)
     transport = ScriptedTransport({"2": _lost(1)})
-    sums = dispatch.run(
-        chunks, _request, transport, window=ConcurrencyLimit(3, 3), attempts=2, failed=_end
-    )
-    assert {chunk.index: partial.frame_count for chunk, partial in sums} == {
+    answers = dispatch.run(chunks, _request, transport, ConcurrencyLimit(3, 3), 2, _end)
+    assert {chunk.index: answer.frame_count for chunk, answer in answers} == {
         chunk.index: chunk.frame_count for chunk in chunks
     }
 
@@ -192,9 +188,9 @@ def test_leaving_early_stops_submission() -> None:
         prepared.append(chunk.index)
         return _request(chunk)
 
-    sums = _run(transport, 100, prepare=prepare, in_flight=3)
-    next(sums)
-    sums.close()
+    answers = _run(transport, 100, prepare=prepare, in_flight=3)
+    next(answers)
+    answers.close()
     assert prepared == [0, 1, 2]
     assert set(transport.attempts) <= {"0", "1", "2"}
 
@@ -208,10 +204,10 @@ def test_leaving_ends_a_pause_and_sends_nothing_more(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(random, "uniform", long_pause)
     transport = ScriptedTransport({"0": _lost(9)})
-    sums = _run(transport, 2)
-    next(sums)
+    answers = _run(transport, 2)
+    next(answers)
     assert pausing.wait(PATIENCE_S)
-    sums.close()
+    answers.close()
     for thread in threading.enumerate():
         if thread.name.startswith("chunk"):
             thread.join(PATIENCE_S)

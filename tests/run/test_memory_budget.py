@@ -9,7 +9,7 @@ import pytest
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.run import memory_budget
 from smlm_pipeline.run.memory_budget import MemoryBudget, parse_bytes
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 
 MIB = 1 << 20
 
@@ -35,37 +35,51 @@ def test_sizes_that_are_none(text: str) -> None:
         parse_bytes(text)
 
 
-def _room(frames: int, edge_px: int, limit_bytes: int) -> MemoryBudget:
-    return memory_budget.memory_budget(frames, edge_px, edge_px, Settings(memory_bytes=limit_bytes))
+def _budget(frames: int, edge_px: int, limit_bytes: int) -> MemoryBudget:
+    return memory_budget.memory_budget(
+        frames,
+        edge_px,
+        edge_px,
+        chunk_frames=frames_per_chunk(Settings(), edge_px, edge_px),
+        tile_px=Settings.tile_px,
+        zoom=Settings.zoom,
+        limit_bytes=limit_bytes,
+    )
 
 
 @pytest.mark.parametrize("edge_px", [64, 256, 1024, 2048])
 def test_the_length_of_the_film_does_not_matter(edge_px: int) -> None:
-    rooms = {_room(frames, edge_px, 3 << 30) for frames in (1000, 10_000, 1_000_000)}
-    assert len(rooms) == 1
+    budgets = {_budget(frames, edge_px, 3 << 30) for frames in (1000, 10_000, 1_000_000)}
+    assert len(budgets) == 1
 
 
-def test_more_memory_is_never_less_room() -> None:
-    rooms = [_room(1000, 1024, mib * MIB) for mib in range(700, 4000, 100)]
-    assert not rooms[0].sum_in_memory
-    assert rooms[-1].sum_in_memory
-    edges = [room.picture_edge_px for room in rooms if not room.sum_in_memory]
+def test_more_memory_is_never_less_budget() -> None:
+    budgets = [_budget(1000, 1024, mib * MIB) for mib in range(700, 4000, 100)]
+    assert not budgets[0].sum_in_memory
+    assert budgets[-1].sum_in_memory
+    edges = [budget.picture_edge_px for budget in budgets if not budget.sum_in_memory]
     assert edges == sorted(edges)
-    assert all(room.in_flight_most >= 1 for room in rooms)
-    assert rooms[-1].in_flight_most > 2
+    assert all(budget.in_flight_most >= 1 for budget in budgets)
+    assert budgets[-1].in_flight_most > 2
 
 
 def test_a_field_whose_image_is_larger_than_the_bound() -> None:
-    """16384 x 16384 fine pixels of float32 are 1 GiB, and their sum 2 GiB."""
-    room = _room(10_000, 2048, 1000 * MIB)
-    assert not room.sum_in_memory
-    assert room.in_flight_most == 1
+    """16384 x 16384 SR pixels of float32 are 1 GiB, and their sum 2 GiB."""
+    budget = _budget(10_000, 2048, 1000 * MIB)
+    assert not budget.sum_in_memory
+    assert budget.in_flight_most == 1
 
 
 def test_too_little_is_told_with_what_it_takes() -> None:
     told = "memory is 300 MiB; frames of 2048 x 2048 pixels need at least .* MiB: raise --memory"
     with pytest.raises(SettingError, match=told):
-        _room(1000, 2048, 300 * MIB)
+        _budget(1000, 2048, 300 * MIB)
+
+
+def test_the_users_limit_or_a_share_of_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_budget, "machine_bytes", lambda: 8 << 30)
+    assert memory_budget.memory_limit_bytes(Settings()) == 2 << 30
+    assert memory_budget.memory_limit_bytes(Settings(memory_bytes=3 << 30)) == 3 << 30
 
 
 def test_the_machine_has_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fakes.films import ArrayStack, noise_adu
+from fakes.films import ArrayFilm, noise_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.reconstruction import reconstruct
@@ -18,32 +18,32 @@ CHUNKS = chunking.plan(10, 70, 70, chunk_frames=4, tile_px=64)
 
 def test_tiles_share_one_read() -> None:
     film_adu = noise_adu(10, 70, 70)
-    stack = ArrayStack(film_adu)
+    film = ArrayFilm(film_adu)
     assert len(CHUNKS) == 12
-    with ReadAhead(stack, CHUNKS) as ahead:
+    with ReadAhead(film, CHUNKS) as ahead:
         for chunk in CHUNKS:
             frames = ahead.frames(chunk)
             np.testing.assert_array_equal(frames, film_adu[chunk.first_frame : chunk.last_frame])
-    assert stack.reads == [(0, 4), (4, 8), (8, 10)]
+    assert film.reads == [(0, 4), (4, 8), (8, 10)]
 
 
 def test_no_more_than_one_range_is_read_ahead() -> None:
-    stack = ArrayStack(noise_adu(10, 70, 70))
-    with ReadAhead(stack, CHUNKS) as ahead:
+    film = ArrayFilm(noise_adu(10, 70, 70))
+    with ReadAhead(film, CHUNKS) as ahead:
         ahead.frames(CHUNKS[0])
-    assert stack.reads[:1] == [(0, 4)]
-    assert len(stack.reads) <= 2
+    assert film.reads[:1] == [(0, 4)]
+    assert len(film.reads) <= 2
 
 
 def test_chunks_out_of_order() -> None:
-    stack = ArrayStack(noise_adu(10, 70, 70))
-    with ReadAhead(stack, CHUNKS) as ahead:
+    film = ArrayFilm(noise_adu(10, 70, 70))
+    with ReadAhead(film, CHUNKS) as ahead:
         ahead.frames(CHUNKS[-1])
         with pytest.raises(ValueError, match="chunk 0 is not in the order of the plan"):
             ahead.frames(CHUNKS[0])
 
 
-class _Damaged(ArrayStack):
+class _Damaged(ArrayFilm):
     def read(self, first: int, last: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
         if first >= 4:
             raise FilmError("frames 4 to 7 are damaged")
@@ -58,6 +58,6 @@ def test_damage_is_told_where_it_is_met() -> None:
 
 
 def test_a_tiled_film_is_read_once() -> None:
-    stack = ArrayStack(noise_adu(8, 150, 80))
-    reconstruct(stack, ComputingTransport(), Settings(tile_px=64, chunk_frames=4, mean_frames=1))
-    assert stack.reads == [(0, 1), (0, 4), (4, 8)]
+    film = ArrayFilm(noise_adu(8, 150, 80))
+    reconstruct(film, ComputingTransport(), Settings(tile_px=64, chunk_frames=4, mean_frames=1))
+    assert film.reads == [(0, 1), (0, 4), (4, 8)]

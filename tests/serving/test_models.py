@@ -29,7 +29,7 @@ from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.run import chunking
-from smlm_pipeline.serving import respond, steps
+from smlm_pipeline.serving import normalization, respond
 
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 
@@ -320,7 +320,7 @@ def test_an_unforeseen_failure_is_told_by_its_kind_alone(
         raise OSError("/home/someone/secret.py is gone")
 
     used = {
-        "normalize": (steps, "normalize"),
+        "normalize": (normalization, "normalize"),
         "summation": (drawing, "draw"),
         "summation_map": (drawing, "sum_map"),
     }

@@ -38,8 +38,8 @@ WINDOW = np.array([8, 0, 4, 20, 18], np.int32)
 
 @pytest.fixture(autouse=True)
 def cupy() -> Iterator[ModuleType]:
-    with cupy_on_host.installed() as device_kernels:
-        yield device_kernels.cupy
+    with cupy_on_host.installed() as gpu:
+        yield gpu.cupy
 
 
 @pytest.fixture

@@ -1,18 +1,62 @@
-"""``recon-bench``: methods side by side on one film, speed, load. TensorFlow is loaded late."""
+"""``recon-bench``: methods side by side on a film, engines by speed, servers under load."""
 
 from __future__ import annotations
 
-import typer
+from smlm_pipeline.cli.exit_codes import EXIT_CODES
+from smlm_pipeline.cli.lazy_commands import LazyCommand, lazy_app
 
-from smlm_bench.load import command as load_command
-from smlm_bench.speed import command as speed_command
-from smlm_bench.table import command as table_command
-
-app = typer.Typer(
-    help="Compare methods on a film with its truth, engines by their speed, servers under load.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    LazyCommand(
+        "table",
+        "smlm_bench.table.command:table",
+        "Reconstruct a film by every method, score all with one scorer, write a table and a "
+        "figure.",
+    ),
+    LazyCommand(
+        "speed",
+        "smlm_bench.speed.commands:speed",
+        "Time engines and networks side by side: ONNX Runtime, Triton, Keras, Deep-STORM.",
+    ),
+    LazyCommand(
+        "load",
+        "smlm_bench.load.command:load",
+        "Put one or two servers under load for a given time, by default on this machine only.",
+    ),
+    LazyCommand(
+        "client",
+        "smlm_bench.speed.commands:client",
+        "Measure the client alone: megabytes of raw frames per second, and the limit of each "
+        "stage.",
+    ),
+    LazyCommand(
+        "memory",
+        "smlm_bench.speed.commands:memory",
+        "Measure the client's peak memory on films of 6 GB and of 2048 x 2048 pixels.",
+    ),
+    LazyCommand(
+        "frontier",
+        "smlm_bench.speed.commands:frontier",
+        "Time trained networks side by side, and show the errors of their cards against time.",
+    ),
+    LazyCommand(
+        "gpu-check",
+        "smlm_bench.gpu.commands:gpu_check",
+        "Check and measure everything that needs an NVIDIA GPU, and write one report.",
+    ),
+    LazyCommand(
+        "gpu-kernels",
+        "smlm_bench.gpu.commands:gpu_kernels",
+        "Compare the CuPy kernels with NumPy's, time them, and print JSON.",
+    ),
+    LazyCommand(
+        "ship",
+        "smlm_bench.networks.command:ship",
+        "Add the network of a finished run to those that the checkout's comparison brings.",
+    ),
 )
-for command in (table_command.table, speed_command.speed, load_command.load):
-    app.command()(command)
+
+app = lazy_app(
+    *COMMANDS,
+    help="Compare methods on a film with its truth, engines by their speed, servers under load.",
+    epilog=EXIT_CODES,
+)

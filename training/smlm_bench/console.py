@@ -1,8 +1,9 @@
-"""Errors and signals that end ``recon-bench`` become one message and an exit code."""
+"""Door, tables and TensorFlow's silence: what the commands of ``recon-bench`` share."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
@@ -13,47 +14,33 @@ import typer
 from rich.console import Console
 
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.errors import OutputError, ReconError, SettingError
 
+PROGRAM = "recon-bench"
 
-@contextlib.contextmanager
-def bench_door(if_interrupted: str = "what was measured is lost") -> Iterator[None]:
-    """One line on standard error, and the code of the kind of error; servers end with us.
-
-    Parameters
-    ----------
-    if_interrupted : str
-        How things stand after Ctrl-C or SIGTERM.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 tells of every missing GPU
-    with door("recon-bench"):
-        try:
-            yield
-        except (ReconError, BrokenPipeError):
-            raise
-        except SystemExit:  # a signal's, from the door
-            typer.echo(f"recon-bench: ended; {if_interrupted}", err=True)
-            raise
-        except ModuleNotFoundError as error:
-            raise SettingError(
-                f"{error.name} is not installed; pip install 'smlm-recon[bench]'"
-            ) from error
-        except OSError as error:
-            raise OutputError(f"{error}; is there room and a right to write?") from error
-        except KeyboardInterrupt as error:
-            typer.echo(f"recon-bench: interrupted; {if_interrupted}", err=True)
-            raise typer.Exit(130) from error
-
+bench_door = functools.partial(
+    door,
+    PROGRAM,
+    if_interrupted="what was measured is lost",
+    extra="bench",
+    os_error_is_output=True,
+)
+"""The door of every command; a command that keeps its results passes another
+``if_interrupted``."""
 
 FILE_COLUMNS = 240
-"""Columns of what is no terminal: more than any table has."""
+"""Width of a file or a pipe, in columns: no table is wider."""
 
 
 def bench_console() -> Console:
-    """Standard output, as wide as the tables need where it is a file or a pipe.
+    """Open standard output, wide enough for whole tables where it is a file or a pipe.
 
-    Rich takes 80 columns there, or those of the terminal that the command was typed in, and
-    cuts off numbers.
+    Rich would take 80 columns there, or those of the terminal that the command was typed in, and
+    cut off numbers.
+
+    Returns
+    -------
+    Console
+        Console of standard output.
     """
     console = Console()
     if not console.is_terminal:
@@ -61,38 +48,62 @@ def bench_console() -> Console:
     return console
 
 
+def note(text: str) -> None:
+    """Print a line for the user on standard error.
+
+    Parameters
+    ----------
+    text : str
+        The line, without the name of the program.
+    """
+    typer.echo(f"{PROGRAM}: {text}", err=True)
+
+
 def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """One line a row, below the heads."""
+    """Write a table in Markdown.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Titles of the columns.
+    rows : sequence of sequence of str
+        Cells of each row.
+
+    Returns
+    -------
+    str
+        One line for each row, below the heads.
+    """
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-"""TensorFlow's own switch; with it alone, some lines come before it is read."""
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+"""TensorFlow's own switch; some of its lines come before it is read."""
 
 
 def load_tensorflow_quietly() -> None:
-    """Import Keras with TensorFlow; what that writes to standard error is dropped.
+    """Import Keras with TensorFlow, and drop what they write to standard error meanwhile.
 
-    Whoever sets ``TF_CPP_MIN_LOG_LEVEL`` to 0 sees all of it.
+    Set ``TF_CPP_MIN_LOG_LEVEL`` to 0 to see it.
     """
     if "tensorflow" in sys.modules:
         return
-    asked = os.environ.setdefault(_LEVEL, "3")
-    with contextlib.nullcontext() if asked == "0" else _unheard():
+    level = os.environ.setdefault(_LOG_LEVEL, "3")  # 2 reports every missing GPU
+    with contextlib.nullcontext() if level == "0" else _standard_error_dropped():
         importlib.import_module("keras")
         importlib.import_module("tensorflow")
 
 
 @contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Nothing reaches the process's standard error, whichever language writes it."""
+def _standard_error_dropped() -> Iterator[None]:
+    """Redirect the process's standard error, that of C++ code included, to nowhere."""
     sys.stderr.flush()
-    heard = os.dup(2)
+    kept = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as nobody:
-            os.dup2(nobody.fileno(), 2)
+        with tempfile.TemporaryFile() as dropped:
+            os.dup2(dropped.fileno(), 2)
             yield
     finally:
-        os.dup2(heard, 2)
-        os.close(heard)
+        os.dup2(kept, 2)
+        os.close(kept)

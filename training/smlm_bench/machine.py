@@ -1,4 +1,4 @@
-"""The machine that something was measured on, in words."""
+"""The machine of a measurement, in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from smlm_pipeline.compute.onnx_network import available_cpus
 
 
 def machine() -> str:
-    """Processor, threads, memory and versions; no name of the machine itself."""
+    """Describe this machine: processor, threads, memory and versions, without its name.
+
+    Returns
+    -------
+    str
+        One phrase.
+    """
     return (
         f"{available_cpus()} CPU threads of {_processor()}, {_memory()}, Python "
         f"{platform.python_version()}, NumPy {np.__version__}, ONNX Runtime "
@@ -22,16 +28,18 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    try:
-        told = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    except OSError:
-        told = None
-    return told.group(1).strip() if told else platform.machine()
+    return _value("cpuinfo", r"^model name\s*:\s*(.+)$") or platform.machine()
 
 
 def _memory() -> str:
+    kib = _value("meminfo", r"^MemTotal:\s*(\d+)")
+    return f"{int(kib) / 2**20:.0f} GiB of memory" if kib else "memory unknown"
+
+
+def _value(name: str, pattern: str) -> str | None:
+    """Search a file of ``/proc``; None where there is none."""
     try:
-        told = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.M)
+        match = re.search(pattern, Path("/proc", name).read_text(), re.MULTILINE)
     except OSError:
-        told = None
-    return f"{int(told.group(1)) / 2**20:.0f} GiB of memory" if told else "memory unknown"
+        return None
+    return match.group(1).strip() if match else None

@@ -17,7 +17,7 @@ ZOOM = contract.MAP_ZOOM
 
 
 @dataclass(frozen=True)
-class Found:
+class BlockResult:
     """What a method makes of a block of frames.
 
     ``image`` (``ZOOM`` Y, ``ZOOM`` X) float64 is its picture, summed over the frames, in
@@ -42,12 +42,12 @@ class Method(Protocol):
         """All that decides what comes out, beside the film, for JSON."""
         ...
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """The picture, and the molecules, of frames (N, Y, X) uint16 in ADU."""
         ...
 
 
-def nothing_found() -> Molecules:
+def no_molecules() -> Molecules:
     """An empty table."""
     return Molecules(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 

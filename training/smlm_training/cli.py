@@ -45,7 +45,7 @@ COMMANDS = (
     LazyCommand(
         "evaluate",
         f"{_COMMANDS}.evaluate:evaluate",
-        "Score an image, and the network's molecules, against the true positions.",
+        "Score an image, and the network's localisations, against the true positions.",
     ),
 )
 

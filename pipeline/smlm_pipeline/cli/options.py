@@ -1,4 +1,4 @@
-"""Options that several commands of ``recon-client`` share."""
+"""Options that several commands of ``recon-client`` share, and the panels of their help."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import typer
 
 from smlm_pipeline import contract
 
+ENGINE_PANEL = "Engine"
+"""Panel of the options that choose the server and the network."""
+
+SERVER_VARIABLE, ADDRESSES = "RECON_SERVER", "HOST:PORT[,...]"
+"""Environment variable of --server, and the form of its value."""
+
+OUTPUT_PANEL = "Output"
+"""Panel of the options that choose what is printed and written."""
+
 Server = Annotated[
     str | None,
     typer.Option(
-        envvar="RECON_SERVER",
-        metavar="HOST:PORT[,...]",
+        envvar=SERVER_VARIABLE,
+        metavar=ADDRESSES,
         help="gRPC endpoint of a running Triton server, or of several that share the work; "
         "without it an embedded one is started.",
+        rich_help_panel=ENGINE_PANEL,
     ),
 ]
 Repository = Annotated[
@@ -25,13 +35,15 @@ Repository = Annotated[
         envvar="RECON_MODEL_REPOSITORY",
         metavar="DIR",
         help="Model repository of the embedded server and of --engine local.",
+        rich_help_panel=ENGINE_PANEL,
     ),
 ]
 Model = Annotated[
     str,
     typer.Option(
-        help=f"Model to ask: the image is drawn from detections by default; "
-        f"{contract.RECONSTRUCTION_FAST.name!r} takes a third of the time and errs more, "
-        f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison."
+        help=f"Ensemble to use: {contract.RECONSTRUCTION.name!r} draws the image from detections; "
+        f"{contract.RECONSTRUCTION_FAST.name!r} takes a third of the time, with larger errors; "
+        f"{contract.RECONSTRUCTION_MAP.name!r} is the map network's image, for comparison.",
+        rich_help_panel=ENGINE_PANEL,
     ),
 ]

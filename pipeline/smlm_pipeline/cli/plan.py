@@ -1,4 +1,4 @@
-"""``recon-client plan``: what a server needs before it starts: models, TensorRT plans, memory."""
+"""``recon-client plan``: prepare a server's models, TensorRT plans and memory before its start."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from smlm_pipeline.settings import Settings
 _MIB = 1 << 20
 
 
+_MODELS, _PLANS, _MEMORY = "Models", "Plans", "Memory"
+"""Panels of the help."""
+
 app = typer.Typer(
     help="TensorRT plans for the GPU of this machine, and the memory that a server needs.",
     no_args_is_help=True,
 )
-
 
 Repository = Annotated[
     Path | None,
@@ -32,40 +34,62 @@ Repository = Annotated[
         envvar="RECON_MODEL_REPOSITORY",
         metavar="DIR",
         help="Repository whose networks get a plan; it is written to.",
+        rich_help_panel=_MODELS,
     ),
 ]
-
-
 Cache = Annotated[
     Path,
     typer.Option(
         envvar="RECON_PLAN_CACHE",
         metavar="DIR",
-        help="Where plans are kept between starts; servers of one cluster may share it.",
+        help="Folder that keeps plans between starts; servers of one cluster may share it.",
+        rich_help_panel=_PLANS,
     ),
 ]
-
-
 Tf32 = Annotated[
     bool,
     typer.Option(
         envvar="RECON_TF32",
         help="Let tensor cores round FP32 factors to 11 bits: faster, coarser.",
+        rich_help_panel=_PLANS,
     ),
 ]
-
-
 WorkspaceMib = Annotated[
-    int, typer.Option(min=1, help="Memory that one kernel may use beside the activations.")
+    int,
+    typer.Option(
+        min=1,
+        help="Memory that one kernel may use beside the activations.",
+        rich_help_panel=_MEMORY,
+    ),
 ]
-
-
 LargestTilePx = Annotated[
     int,
     typer.Option(
         envvar="RECON_LARGEST_TILE_PX",
-        help="Largest tile to serve; a smaller one spares a small GPU memory.",
+        help="Largest tile to serve; a smaller one saves GPU memory.",
+        rich_help_panel=_MEMORY,
     ),
+]
+Ensembles = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Ensemble that is served; repeat it for several; by default all.",
+        rich_help_panel=_MODELS,
+    ),
+]
+RequestFrames = Annotated[
+    int | None,
+    typer.Option(
+        help="Frames of a request; by default the client's default.", rich_help_panel=_MEMORY
+    ),
+]
+Zoom = Annotated[int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_MEMORY)]
+InFlight = Annotated[
+    int,
+    typer.Option(help="Requests for one network at once, of all clients.", rich_help_panel=_MEMORY),
+]
+Gpus = Annotated[
+    int, typer.Option(min=1, help="Number of GPUs of the server.", rich_help_panel=_MEMORY)
 ]
 
 
@@ -80,11 +104,11 @@ def build(
     """Put a plan beside the network of every model, from the cache or built now.
 
     Needs the GPU that will serve, TensorRT and CuPy. Ends with 0 only if every network
-    has a plan that fits this GPU and answers as the network does. A failure takes away
-    the plans that lay there; a wrong option leaves all as it was.
+    has a plan that fits this GPU and whose answers are the network's. A failure withdraws
+    earlier plans; a wrong option changes nothing.
     """
     with door():
-        done = prepare(
+        plans = prepare(
             model_repository or find_model_repository(),
             cache,
             open_tensorrt,
@@ -92,37 +116,29 @@ def build(
             largest_tile_px=largest_tile_px,
             tell=lambda line: typer.echo(line, err=True),
         )
-        for each in done:
-            typer.echo(_told(each))
+        for plan in plans:
+            typer.echo(_line(plan))
 
 
-def _told(done: Prepared) -> str:
-    record = done.record
-    origin = "taken from the cache" if done.from_cache else f"built in {record.build_s:.0f} s"
+def _line(plan: Prepared) -> str:
+    """Describe a prepared plan in one line."""
+    record = plan.record
+    origin = "taken from the cache" if plan.from_cache else f"built in {record.build_s:.0f} s"
     return (
-        f"{done.model} version {done.version}: {origin} for {record.gpu}, largest difference "
-        f"{done.difference:.1e} of {record.tolerance:.0e} allowed, "
+        f"{plan.model} version {plan.version}: {origin} for {record.gpu}, largest difference "
+        f"{plan.difference:.1e} of {record.tolerance:.0e} allowed, "
         f"{sum(record.activation_bytes) / 1e9:.1f} GB of activations"
     )
 
 
 @app.command()
 def sizes(
-    tile_px: Annotated[
-        int, typer.Option(envvar="RECON_LARGEST_TILE_PX", help="Largest tile edge.")
-    ] = Settings.tile_px,
-    frames: Annotated[
-        int | None, typer.Option(help="Frames of a request; by default what the client sends.")
-    ] = None,
-    zoom: Annotated[int, typer.Option(help="Fine pixels per camera pixel.")] = Settings.zoom,
-    in_flight: Annotated[
-        int, typer.Option(help="Requests for one network at once, of all clients.")
-    ] = memory_pools.IN_FLIGHT,
-    gpus: Annotated[int, typer.Option(min=1, help="How many GPUs the server uses.")] = 1,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Ensemble that is served, several times for several; default all."),
-    ] = None,
+    tile_px: LargestTilePx = Settings.tile_px,
+    frames: RequestFrames = None,
+    zoom: Zoom = Settings.zoom,
+    in_flight: InFlight = memory_pools.IN_FLIGHT,
+    gpus: Gpus = 1,
+    model: Ensembles = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
@@ -142,11 +158,13 @@ def sizes(
 
 @app.command()
 def stage(
-    folder: Annotated[Path, typer.Argument(help="Where the copy goes.")],
-    ensembles: Annotated[list[str], typer.Argument(help="What is to be served.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the copy.")],
+    ensembles: Annotated[list[str], typer.Argument(help="Ensembles to be served.")],
     model_repository: Annotated[
         Path | None,
-        typer.Option(envvar="RECON_MODEL_REPOSITORY", help="Where it comes from."),
+        typer.Option(
+            envvar="RECON_MODEL_REPOSITORY", metavar="DIR", help="Repository to copy from."
+        ),
     ] = None,
 ) -> None:
     """Copy the models of ENSEMBLES into FOLDER and print their names."""
@@ -155,5 +173,5 @@ def stage(
         typer.echo(" ".join(names))
 
 
-if __name__ == "__main__":  # a container's start loads nothing else of the client
+if __name__ == "__main__":  # the start of a container loads no other part of the client
     app(prog_name="recon-client plan")

@@ -1,4 +1,4 @@
-"""The progress bar of a run, on standard error."""
+"""The events of a run on the terminal: a progress bar, notes and warnings on standard error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from smlm_pipeline.cli.exit_codes import MESSAGES
+
 
 class _FramesPerSecond(ProgressColumn):
-    """Frames a second, once there is something to measure."""
+    """Frames a second, as soon as they are measured."""
 
     def render(self, task: Task) -> Text:
         """Speed of the last seconds."""
@@ -26,12 +28,21 @@ class _FramesPerSecond(ProgressColumn):
         return Text(f"{speed:,.0f} frames/s" if speed else "")
 
 
-class FrameProgress(AbstractContextManager["FrameProgress"]):
-    """Frames done, frames a second and time left; silent unless ``shown`` on a terminal."""
+class TerminalEvents(AbstractContextManager["TerminalEvents"]):
+    """Frames done, frames a second and time left; a context manager that ends the bar.
 
-    def __init__(self, frames: int, *, shown: bool) -> None:
+    Parameters
+    ----------
+    program : str
+        The command's name, which begins each note and warning.
+    quiet : bool
+        Whether notes and the bar are not shown; warnings always are.
+    """
+
+    def __init__(self, program: str, *, quiet: bool) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
+        self._program, self._quiet = program, quiet
+        self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -39,29 +50,33 @@ class FrameProgress(AbstractContextManager["FrameProgress"]):
             _FramesPerSecond(),
             TimeRemainingColumn(),
             console=console,
-            disable=not (shown and console.is_terminal),
+            disable=quiet or not console.is_terminal,
         )
-        self._frames = frames
-        self._task = self._progress.add_task("opening", total=frames, start=False)
+        self._task = self._bar.add_task("opening", total=None, start=False)
+        self._frames: int | None = None
 
-    def __enter__(self) -> FrameProgress:
-        """Show the bar."""
-        self._progress.start()
-        return self
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Fill the bar of a run that succeeded, whatever its parts added up to, and end it."""
+        if kind is None and self._frames is not None:
+            self._bar.update(self._task, description="done", completed=self._frames)
+        self._bar.stop()
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is."""
-        self._progress.stop()
+    def stage(self, name: str, frames: int | None = None) -> None:
+        """Name the stage; the first one shows the bar."""
+        self._frames = frames or self._frames
+        self._bar.start()
+        self._bar.update(self._task, description=name, total=self._frames)
 
-    def says(self, what: str) -> None:
-        """Name the present stage."""
-        self._progress.update(self._task, description=what)
-
-    def finish(self) -> None:
-        """Fill the bar, whatever the parts added up to."""
-        self._progress.update(self._task, description="done", completed=self._frames)
-
-    def advance(self, frames: float) -> None:
+    def progress(self, frames: float) -> None:
         """Count frames that are done."""
-        self._progress.start_task(self._task)
-        self._progress.advance(self._task, frames)
+        self._bar.start_task(self._task)
+        self._bar.advance(self._task, frames)
+
+    def note(self, text: str) -> None:
+        """Print a note, unless the command is quiet."""
+        if not self._quiet:
+            self.warning(text)
+
+    def warning(self, text: str) -> None:
+        """Print a warning."""
+        MESSAGES.print(f"{self._program}: {text}", markup=False, soft_wrap=True)

@@ -11,29 +11,34 @@ import typer
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import Repository
+from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Repository
+from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.model_repository import find_model_repository
 
 
 def serve(
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="gRPC port to listen on.")
+        int,
+        typer.Option(
+            min=1, max=65535, help="gRPC port to listen on.", rich_help_panel=ENGINE_PANEL
+        ),
     ] = contract.GRPC_PORT,
     model_repository: Repository = None,
     log: Annotated[
-        Path | None, typer.Option(help="File for the server's log.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="File for the server's log.", show_default=False, rich_help_panel=OUTPUT_PANEL
+        ),
     ] = None,
 ) -> None:
     """Run the embedded Triton server on this machine until Ctrl-C."""
     with door():
-        from smlm_pipeline.engines.embedded import EmbeddedServer
-
         repository = find_model_repository(model_repository)
         with EmbeddedServer(repository, grpc_port=port, log_file=log) as server:
             served = [name for name in contract.ENSEMBLES if (repository / name).exists()]
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             typer.echo(f"metrics at {server.metrics_url}")
-            typer.echo(f"use it: recon-client submit stack.tif --server {server.address}")
+            typer.echo(f"use it: recon-client submit FILM --server {server.address}")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):  # the way to end it
                 server.wait_for_end()

@@ -1,4 +1,4 @@
-"""Draw detections on the fine grid, or sum maps, in exact integers."""
+"""Draw detections on the SR grid, or sum maps, in exact integers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_DETECTIONS = (
     "the network answered with a probability that is not within 0 and 1, or an offset that is not "
     "a number"
 )
-"""What a network hears whose ``DETECTIONS`` cannot be drawn."""
+"""Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
 
 def sum_answers(
@@ -26,9 +26,9 @@ def sum_answers(
 
 
 def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Draw the detections of a tile's core on the fine grid and sum the frames.
+    """Draw the detections of a tile's core on the SR grid and sum the frames.
 
-    A detection adds its probability, rounded to 2^-16, to the one fine pixel
+    A detection adds its probability, rounded to 2^-16, to the one SR pixel
     ``floor(position * zoom)``. Weights are integers, so the sum does not depend
     on the order of frames, and partial sums add up exactly.
 
@@ -47,28 +47,28 @@ def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[
     Raises
     ------
     ChunkError
-        If the window does not lie in the tile, or a detection makes no sense.
+        If the core is not within the tile, or a detection is invalid.
     """
     zoom, top, left, height, width = check_window(window, *detections.shape[2:])
     core = detections[:, :, top : top + height, left : left + width]
-    finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # a sum shows any one that is not
+    finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # one that is not spoils the sum
     if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
         raise ChunkError(NOT_DETECTIONS)
     shape = image_shape(zoom, height, width)
     image = np.zeros(shape, np.int32)
     for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
         weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
-        index = _fine_index(offset_y_px, zoom, shape[0], axis=0)
+        index = _sr_index(offset_y_px, zoom, shape[0], axis=0)
         index *= shape[1]
-        index += _fine_index(offset_x_px, zoom, shape[1], axis=1)
+        index += _sr_index(offset_x_px, zoom, shape[1], axis=1)
         np.add.at(image.ravel(), index.ravel(), weights.ravel())
     return image
 
 
-def _fine_index(
+def _sr_index(
     offset_px: NDArray[np.float32], zoom: int, size: int, *, axis: int
 ) -> NDArray[np.intp]:
-    """Where each pixel of a core points to on the fine grid, margin included, along one axis."""
+    """Return the index of each detection on the SR grid, margin included, along one axis."""
     pixel = np.arange(offset_px.shape[axis]) + contract.MARGIN_PX
     near = np.clip(offset_px, np.float32(-size), np.float32(size))  # beyond is outside anyway
     within = np.floor((near + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
@@ -80,14 +80,13 @@ def _fine_index(
 def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
     """Sum the maps of N frames over a tile's core.
 
-    Each value is rounded to 2^-16 emitters, and a negative one counts as none, so
-    the sum does not depend on the order of frames, as in `draw`. Nothing points
-    out of a map's core: the margin stays empty.
+    Each value is rounded to 2^-16 emitters, and negative values are taken as zero, so
+    the sum does not depend on the order of frames, as in `draw`. The margin stays empty.
 
     Parameters
     ----------
     maps : ndarray, shape (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
-        Expected emitters per fine pixel.
+        Expected emitters per SR pixel.
     window : ndarray, shape (5,), int32
         zoom, core y, core x, core height, core width, in camera pixels.
 
@@ -99,8 +98,8 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
     Raises
     ------
     ChunkError
-        If another zoom is asked for, the window does not lie in the tile, or a
-        value makes no sense.
+        If the zoom is not the map's, the core is not within the tile, or a value is
+        invalid.
     """
     core_px = check_map_window(window, *maps.shape[2:])
     fine = contract.MAP_ZOOM
@@ -119,15 +118,15 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
 
 
 def most_in_map(frame_count: int) -> float:
-    """What a fine pixel of one frame stays below, so that N frames do not overflow the sum."""
+    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum."""
     return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
 
 
 def not_a_map(most: float) -> str:
-    """What a network hears whose ``MAP`` cannot be summed."""
+    """Return the message of the error for a ``MAP`` that cannot be summed."""
     return (
         "the network answered with a number of emitters that is not a number, or above "
-        f"{most:.0f} in one fine pixel"
+        f"{most:.0f} in one SR pixel"
     )
 
 

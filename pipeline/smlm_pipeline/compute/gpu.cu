@@ -1,10 +1,10 @@
-// The arithmetic of kernels.py on a GPU: one pass each, the same bits.
+// The arithmetic of normalize.py and draw.py on a GPU: one pass each, the same bits.
 //
-// Compiled at run time by device_kernels.py without fused multiply-add, so that every
+// Compiled at run time by gpu.py without fused multiply-add, so that every
 // operation rounds as NumPy's does. Every kernel strides over its work by the size of the
 // grid, so any launch is right. No header is included: NVRTC alone compiles it.
 //
-// `summed` is the fine image, row by row, and behind it one flag that is raised where a
+// `summed` is the SR image, row by row, and behind it one flag that is raised where a
 // network's answer makes no sense: both reach the host in one copy.
 
 typedef long long int64;
@@ -13,7 +13,7 @@ __device__ int64 first_index() { return (int64)blockIdx.x * blockDim.x + threadI
 
 __device__ int64 stride() { return (int64)gridDim.x * blockDim.x; }
 
-// kernels.normalize: frames (N, H, W) beside the film's mean (H, W), levels (N, 2),
+// normalize.normalize: frames (N, H, W) beside the film's mean (H, W), levels (N, 2),
 // normalized (N, 2, H, W).
 extern "C" __global__ void normalize(const unsigned short *frames_adu, const float *mean_adu,
                                      const float *levels_adu, float *normalized, int frames,
@@ -27,8 +27,8 @@ extern "C" __global__ void normalize(const unsigned short *frames_adu, const flo
   }
 }
 
-// Where a detection lies on the fine grid along one axis, margin included; see
-// kernels.py, _fine_index.
+// Where a detection lies on the SR grid along one axis, margin included; see
+// draw.py, _sr_index.
 __device__ int fine_index(float offset_px, int pixel, int zoom, int margin_px, int size) {
   float limit = (float)size;
   float near = fminf(fmaxf(offset_px, -limit), limit);
@@ -38,8 +38,8 @@ __device__ int fine_index(float offset_px, int pixel, int zoom, int margin_px, i
 
 __device__ bool is_number(float value) { return value - value == 0.0f; }
 
-// kernels.draw: detections (N, C, H, W) of a tile; of its core, each adds its weight to one
-// fine pixel. Integers add up to the same sum in any order.
+// draw.draw: detections (N, C, H, W) of a tile; of its core, each adds its weight to one
+// SR pixel. Integers add up to the same sum in any order.
 extern "C" __global__ void draw(const float *detections, int *summed, int frames, int channels,
                                 int tile_height_px, int tile_width_px, int top, int left,
                                 int height_px, int width_px, int zoom, int margin_px,
@@ -66,7 +66,7 @@ extern "C" __global__ void draw(const float *detections, int *summed, int frames
   }
 }
 
-// kernels.sum_map: maps (N, 1, H, W) in fine pixels; one thread sums one fine pixel of the core.
+// draw.sum_map: maps (N, 1, H, W) in SR pixels; one thread sums one SR pixel of the core.
 extern "C" __global__ void sum_map(const float *maps, int *summed, int frames, int map_height,
                                    int map_width, int top, int left, int height, int width,
                                    int margin, float weight_one, double most) {

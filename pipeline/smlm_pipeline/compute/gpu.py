@@ -1,8 +1,7 @@
-"""`kernels` on a GPU: the same functions, to the last bit, for arrays that lie there.
+"""Normalisation and sums on a GPU, with the same bits as `compute.normalize` and `compute.draw`.
 
-CuPy compiles ``gpu.cu`` and lends the memory. What goes in stays where
-it is, and of all that `draw` and `sum_map` read only their sum comes back to the
-host, in one copy.
+CuPy compiles ``gpu.cu`` and provides the memory. Inputs stay where they are; `draw` and
+`sum_map` copy only their sum to the host, at once.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from smlm_pipeline.compute.tiles import check_map_window, check_window, image_sh
 from smlm_pipeline.errors import ChunkError
 
 OPTIONS = ("--fmad=false", "--prec-div=true", "--ftz=false")
-"""How the source is compiled: every operation rounds as IEEE 754 says, as in NumPy."""
+"""Options of the compiler: every operation rounds as in IEEE 754, and so as in NumPy."""
 
 THREADS, BLOCKS_MOST = 256, 65_535
 """Threads of a block, and most blocks of a launch; kernels stride over what is left."""
 
 FLAG_BYTES = 4
-"""Behind the summed image comes one more integer, which tells that it makes no sense."""
+"""One more integer after the summed image: whether an answer is invalid."""
 
 
 def source() -> str:
@@ -51,7 +50,7 @@ def compile_kernels() -> None:
 def normalize(
     frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
 ) -> cupy.ndarray:
-    """`kernels.normalize` on the current device; frames cross the bus as 16-bit integers.
+    """Normalise on the current device; frames are copied to it as 16-bit integers.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def normalize(
     Raises
     ------
     ChunkError
-        As `kernels.normalize` does.
+        As `compute.normalize.normalize`.
     """
     check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
     check_levels(mean_adu, levels_adu)
@@ -84,8 +83,15 @@ def normalize(
     return normalized
 
 
+def sum_answers(
+    answers: cupy.ndarray, window: NDArray[np.int32], kind: contract.Answer
+) -> NDArray[np.int32]:
+    """Sum a network's answers on the device that they are on: `sum_map` or `draw`."""
+    return sum_map(answers, window) if kind.makes_maps else draw(answers, window)
+
+
 def draw(detections: cupy.ndarray, window: NDArray[np.int32]) -> NDArray[np.int32]:
-    """`kernels.draw` on the device that the detections lie on; the image is on the host.
+    """Draw detections on the device that they are on; the image is on the host.
 
     Parameters
     ----------
@@ -102,7 +108,7 @@ def draw(detections: cupy.ndarray, window: NDArray[np.int32]) -> NDArray[np.int3
     Raises
     ------
     ChunkError
-        As `kernels.draw` does.
+        As `compute.draw.draw`.
     """
     count, channels, *tile_px = detections.shape
     zoom, *core_px = check_window(window, *tile_px)
@@ -114,12 +120,12 @@ def draw(detections: cupy.ndarray, window: NDArray[np.int32]) -> NDArray[np.int3
 
 
 def sum_map(maps: cupy.ndarray, window: NDArray[np.int32]) -> NDArray[np.int32]:
-    """`kernels.sum_map` on the device that the maps lie on; the image is on the host.
+    """Sum maps on the device that they are on; the image is on the host.
 
     Parameters
     ----------
     maps : cupy.ndarray, shape (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
-        Expected emitters per fine pixel, on a device.
+        Expected emitters per SR pixel, on a device.
     window : ndarray, shape (5,), int32
         zoom, core y, core x, core height, core width, in camera pixels, on the host.
 
@@ -131,7 +137,7 @@ def sum_map(maps: cupy.ndarray, window: NDArray[np.int32]) -> NDArray[np.int32]:
     Raises
     ------
     ChunkError
-        As `kernels.sum_map` does.
+        As `compute.draw.sum_map`.
     """
     count, _, *map_size = maps.shape
     core_px = check_map_window(window, *map_size)
@@ -151,7 +157,7 @@ def _summed(
     work: int,
     complaint: str,
 ) -> NDArray[np.int32]:
-    """What a kernel sums over N frames, brought to the host with its flag by one copy."""
+    """Sum with a kernel over N frames, and copy image and flag to the host at once."""
     with found.device:
         summed = cupy.zeros(shape[0] * shape[1] + 1, np.int32)
         _launch(kernel, work, (cupy.ascontiguousarray(found), summed, *given))

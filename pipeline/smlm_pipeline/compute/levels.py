@@ -18,20 +18,20 @@ BACKGROUND_RANKS = (0.02, 0.20)
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``count``, first and last among them."""
+    """Choose at most ``most`` numbers below ``count``, the first and the last among them."""
     chosen: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
     return chosen
 
 
 def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Background and scale of a film, from a sample of its whole frames.
+    """Estimate the background and the scale of a film from a sample of its whole frames.
 
     The scale is the ratio of the third to the second cross-cumulant of
     neighbouring pixels' fluctuations in time. For molecules that blink
     independently both are proportional to the number of molecules (Campbell's
     theorem; used for imaging by Dertinger et al., doi 10.1073/pnas.0907866106), so
-    their ratio measures how bright one molecule is and depends neither on how
-    many there are, nor on where, nor on the background. Cross-cumulants of
+    their ratio measures the brightness of one molecule, and depends neither on the number of
+    molecules, nor on their positions, nor on the background. Cross-cumulants of
     distinct pixels (doi 10.1364/OE.18.018875) leave out the camera's noise and
     its flickering pixels, which are independent from pixel to pixel.
 

@@ -1,4 +1,4 @@
-"""Camera frames -> the dimensionless values that networks read."""
+"""Normalise camera frames to the dimensionless input of networks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NORMALIZED_MAX = 16.0
 def normalize(
     frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(value - background) / scale of frames and their film's mean, at most ``NORMALIZED_MAX``.
+    """Compute (value - background) / scale of frames and the film's mean.
 
-    The limit keeps a saturated pixel or a bright bead from outshining all that
-    the network sees around it.
+    Values are limited to ``NORMALIZED_MAX``, so that a saturated pixel or a bright bead does
+    not dominate its surroundings.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def normalize(
     Returns
     -------
     ndarray, shape (N, 2, H, W), float32
-        Channels of ``contract.NORMALIZED_CHANNELS``, as the network reads them.
+        Channels of ``contract.NORMALIZED_CHANNELS``, the input of networks.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def normalize_whole(
 def check_frames(
     frames_shape: tuple[int, ...], mean_shape: tuple[int, ...], levels_shape: tuple[int, ...]
 ) -> None:
-    """Refuse frames that the network cannot take, before memory is spent on them.
+    """Check the shapes of a chunk before memory is spent on it.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def check_frames(
 
 
 def check_levels(mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]) -> None:
-    """Refuse numbers that no frame can be normalised by.
+    """Check the levels and the mean that frames are to be normalised by.
 
     Raises
     ------

@@ -17,12 +17,12 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 def check_map_window(
     window: NDArray[np.int32], map_height: int, map_width: int
 ) -> tuple[int, int, int, int]:
-    """Core as plain integers, in camera pixels, for a map of so many fine pixels.
+    """Read the core, in camera pixels, from the window of a map of so many SR pixels.
 
     Raises
     ------
     ChunkError
-        If another zoom than the map's is asked for, or the core does not lie in the tile.
+        If the zoom is not the map's, or the core is not within the tile.
     """
     fine = contract.MAP_ZOOM
     zoom, *core_px = check_window(window, map_height // fine, map_width // fine)
@@ -38,12 +38,12 @@ def check_map_window(
 def check_window(
     window: NDArray[np.int32], tile_height_px: int, tile_width_px: int
 ) -> tuple[int, int, int, int, int]:
-    """Zoom and core as plain integers, for a tile of so many camera pixels.
+    """Read the zoom and the core from the window of a tile of so many camera pixels.
 
     Raises
     ------
     ChunkError
-        If the zoom is out of range or the core does not lie in the tile.
+        If the zoom is out of range or the core is not within the tile.
     """
     if window.shape != contract.WINDOW.dims:
         raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
@@ -61,7 +61,7 @@ def check_window(
 
 
 def image_shape(zoom: int, height_px: int, width_px: int) -> tuple[int, int]:
-    """Shape of a core and its margin on the fine grid."""
+    """Return the shape of a core and its margin on the SR grid."""
     margin = 2 * contract.MARGIN_PX
     return (height_px + margin) * zoom, (width_px + margin) * zoom
 
@@ -74,9 +74,9 @@ def cut(
     height: int,
     width: int,
 ) -> NDArray[Reading]:
-    """A region of the frames that may reach beyond their lower and right edges.
+    """Cut a region of the frames that may extend beyond their lower and right edges.
 
-    What lies outside repeats the last row and column, so that the light of a
+    Outside, the last row and column are repeated, so that the light of a
     molecule at the edge does not break off within the field.
 
     Parameters
@@ -89,7 +89,7 @@ def cut(
     Returns
     -------
     ndarray, shape (N, height, width), of the same dtype
-        A view where the region lies inside, else a copy.
+        A view where the region is inside, else a copy.
     """
     part = frames_adu[:, top : top + height, left : left + width]
     missing = ((0, 0), (0, height - part.shape[1]), (0, width - part.shape[2]))

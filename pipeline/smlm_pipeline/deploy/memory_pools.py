@@ -1,23 +1,23 @@
-"""How much memory a server has to set aside: from tile, frames, zoom and requests in flight.
+"""Size a server's memory pools from tile, frames, zoom and requests in flight.
 
-Triton hands tensors between the steps of an ensemble in three places, whose sizes
-are fixed when it starts:
+Triton passes tensors between the steps of an ensemble in three memories, whose sizes
+are fixed at its start:
 
 - the CUDA pool, for tensors on the GPU. When it is full, tensors fall back to the
-  host, and the Python backend has then been seen to hand on wrong data as success
+  host, and the Python backend has then been seen to pass on wrong data as success
   (triton-inference-server/server #8177, #7148), so it must never be full;
-- the pinned pool, for what ``normalize`` gives where that is on the host;
+- the pinned pool, for the output of ``normalize`` on the host;
 - shared memory, for tensors between Triton and the process of each Python model,
-  one region a model. A region grows by itself, and never shrinks; what a container
-  gives to ``/dev/shm`` limits it.
+  one region a model. A region grows by itself, and never shrinks; the container's
+  ``/dev/shm`` limits it.
 
-Requests are taken to be no larger than a client's that is told nothing, or than the
-frames that are stated: ``Sizes.normalized_bytes_most`` tells how large that is. Nothing
-refuses larger ones yet.
+The sizes hold for requests up to those of a client with default options, or with the
+stated frames: ``Sizes.normalized_bytes_most`` is the limit. Larger requests are not refused
+yet.
 
-The embedded server does not take these sizes. Its regions are really allocated, for
-every model, asked or not, and larger ones made no request faster, while they grow
-well enough from nothing.
+The embedded server does not use these sizes. Its regions are allocated at once, for
+every model, used or not; larger ones made no request faster, and regions grow by
+themselves.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ IN_FLIGHT = 32
 """Requests for one network at once: four clients' (``settings.IN_FLIGHT_MOST``)."""
 
 QUEUED, QUEUED_MAPS = 24, 8
-"""Requests that wait for a network at most, as its configuration says: few of a map network,
-whose executions take all that wait, one frame each at the largest tile."""
+"""Most requests that wait for a network, as in its configuration: few for a map network, whose
+executions take all that wait, one frame each at the largest tile."""
 
 EXECUTIONS = 3
 """Batches that the TensorRT backend holds at once: one is computed, one waits behind it on the
 stream, and the next is formed as soon as the first has read its input (its ``tensorrt.cc`` blocks
-at the end of an execution, ``instance_state.cc`` lets go before the answers are there). With a
-bound on the queue Triton prepares no more. Read in its source, not seen on a GPU."""
+at the end of an execution, ``instance_state.cc`` returns before the answers are there). With a
+bound on the queue Triton prepares no more. Read in its source, not measured on a GPU."""
 
 HEADROOM = 1.3
-"""Pools are divided as tensors come and go, so not all of one can be used."""
+"""Factor for fragmentation: as tensors come and go, not all of a pool can be used."""
 
 REGION_PARTS = 2
-"""A region holds a request's tensors while those of the one before are still being read."""
+"""Requests in a region at once: one is written while the one before is still being read."""
 
 _MIB = 1 << 20
 
@@ -58,9 +58,9 @@ class Sizes:
 
     ``shm_default_bytes`` and ``shm_growth_bytes`` are of the region of one Python
     model; ``shm_total_bytes`` is what ``/dev/shm`` has to hold when all have grown,
-    with the networks' own regions, which a server without a GPU has.
+    with the networks' regions of a server without a GPU.
     ``normalized_bytes_most`` is the largest ``NORMALIZED`` of a request that the pools
-    are sized for.
+    can hold.
     """
 
     cuda_pool_bytes: int
@@ -71,7 +71,7 @@ class Sizes:
     normalized_bytes_most: int
 
     def flags(self, gpu_count: int) -> list[str]:
-        """The server's flags; the CUDA pool is stated for each GPU by its number."""
+        """List the server's flags; the CUDA pool is stated for each GPU by its number."""
         shared = "--backend-config=python,shm"
         return [
             *(
@@ -84,14 +84,14 @@ class Sizes:
         ]
 
     def as_dict(self) -> dict[str, int]:
-        """Every size by its name."""
+        """Convert to a dictionary for JSON."""
         return asdict(self)
 
 
 def sizes(
     models: Sequence[str], *, tile_px: int, frames: int | None, zoom: int, in_flight: int
 ) -> Sizes:
-    """What a server needs, if each of several ensembles is asked as much as it lets in.
+    """Size the memory of a server whose ensembles all get as many requests as they admit.
 
     Parameters
     ----------
@@ -100,20 +100,20 @@ def sizes(
     tile_px : int
         Edge of the largest tile, in camera pixels.
     frames : int, optional
-        Most frames of a request; by default those of a client that is told nothing.
+        Most frames of a request; by default those of a client with default options.
     zoom : int
-        Fine pixels per camera pixel of the image; a map network has its own.
+        SR pixels per camera pixel of the image; a map network has its own.
     in_flight : int
-        Requests for one network at once; no fewer than its queue and executions
-        hold are counted, since nothing keeps so many away.
+        Requests for one network at once; at least as many as its queue and executions
+        hold are counted, since nothing prevents so many.
 
     Returns
     -------
     Sizes
-        Pools for all ensembles at once, since each network has a queue of its own;
-        shared memory for all models that are asked, since a region that has grown
-        stays. Where a map network is served beside others, ``normalized_bytes_most``
-        is theirs, and does not hold requests for maps to the size of these.
+        Pools for all ensembles at once, since each network has its own queue; shared
+        memory for all models, since regions never shrink. Where a map network is
+        served beside others, ``normalized_bytes_most`` is theirs, and does not limit
+        requests for maps to their smaller size.
 
     Raises
     ------
@@ -132,26 +132,26 @@ def sizes(
         ),
         shm_default_bytes=_whole(usual),
         shm_growth_bytes=_whole(usual),
-        shm_total_bytes=sum(REGION_PARTS * _whole(max(usual, each)) for each in exchanged.values()),
+        shm_total_bytes=sum(REGION_PARTS * _whole(max(usual, most)) for most in exchanged.values()),
         normalized_bytes_most=max(need.normalized_bytes for need in needs),
     )
 
 
 def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The largest size that each name has anywhere."""
-    names = {name for each in sizes_bytes for name in each}
-    return {name: max(each.get(name, 0) for each in sizes_bytes) for name in names}
+    """Find the largest size of each name."""
+    names = {name for model in sizes_bytes for name in model}
+    return {name: max(model.get(name, 0) for model in sizes_bytes) for name in names}
 
 
 def queued(network: contract.ModelSpec) -> int:
-    """How many requests wait for a network at most; its configuration says the same."""
+    """Return the bound on a network's queue; its configuration states the same."""
     return QUEUED_MAPS if contract.ensemble_of(network.name).answer.makes_maps else QUEUED
 
 
 def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:
-    """How many requests of a size a network's queue and its executions hold at most.
+    """Return the most requests of a size that a network's queue and its executions hold.
 
-    Smaller ones may be more, and need no more memory.
+    Of smaller requests there may be more, which need no more memory.
     """
     largest_batch = network.max_batch_size * tile_px**2 / request_pixels
     return queued(network) + EXECUTIONS * min(queued(network), largest_batch)
@@ -159,10 +159,10 @@ def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) 
 
 @dataclass(frozen=True)
 class _Need:
-    """What one ensemble's requests take: numbers of bytes of one, and how many there are.
+    """The memory of one ensemble's requests: the bytes of one, and the number of requests.
 
-    ``exchanged_bytes`` is what crosses between Triton and each step;
-    ``usual_region_bytes`` is enough for ``normalize`` and for the image.
+    ``exchanged_bytes`` pass between Triton and each step; ``usual_region_bytes`` are enough
+    for ``normalize`` and for the image.
     """
 
     requests: float
@@ -173,9 +173,9 @@ class _Need:
 
     @property
     def gpu_bytes(self) -> float:
-        """Of all requests between the steps.
+        """Bytes of all requests between the steps.
 
-        Those that wait for the network have no answer yet: as many answers may wait
+        Requests that wait for the network have no answer yet: as many answers may wait
         for the summation.
         """
         return self.requests * (self.normalized_bytes + self.answer_bytes)
@@ -185,34 +185,34 @@ def _need(model: str, tile_px: int, frames: int | None, zoom: int, in_flight: in
     if model not in contract.ENSEMBLES:
         raise SettingError(f"no model {model!r}; expected {' or '.join(contract.ENSEMBLES)}")
     ensemble = contract.ENSEMBLES[model]
-    network, steps = ensemble.network, ensemble.steps
+    network = ensemble.network
     zoom = ensemble.fixed_zoom or zoom
     settings = Settings(model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom)
     pixels = _request_pixels(settings)
     tensors = _tensors_bytes(pixels, tile_px, zoom)
     exchanged = {
-        step.name: sum(tensors[each.name] for each in (*step.inputs, *step.outputs))
-        for step in steps
+        step.name: sum(tensors[tensor.name] for tensor in (*step.inputs, *step.outputs))
+        for step in ensemble.steps
     }
     return _Need(
         max(in_flight, admitted(network, request_pixels=pixels, tile_px=tile_px)),
         tensors[contract.NORMALIZED.name],
-        tensors[network.outputs[0].name],
+        tensors[ensemble.answer.name],
         exchanged,
-        max(exchanged[steps[0].name], tensors[contract.IMAGE.name]),
+        max(exchanged[contract.NORMALIZE.name], tensors[contract.IMAGE.name]),
     )
 
 
 def _request_pixels(settings: Settings) -> int:
-    """Most camera pixels of a request, over its frames: a smaller tile may have more."""
+    """Return the most camera pixels of a request, over its frames: a smaller tile may have more."""
     smaller = (edge_px for edge_px in contract.TILE_SIZES_PX if edge_px < settings.tile_px)
     edges_px = (*smaller, settings.tile_px)
     return max(frames_per_chunk(settings, edge, edge) * edge**2 for edge in edges_px)
 
 
 def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
-    """Size of every tensor of one request."""
-    fine = image_shape(zoom, tile_px, tile_px)
+    """Return the size of every tensor of one request."""
+    image = image_shape(zoom, tile_px, tile_px)
     return {
         contract.FRAMES.name: 2 * pixels,
         contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES_PER_CHUNK,
@@ -221,11 +221,11 @@ def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
         contract.DETECTIONS.name: 4 * len(contract.DETECTION_CHANNELS) * pixels,
         contract.MAP.name: 4 * contract.MAP_ZOOM**2 * pixels,
         contract.WINDOW.name: 4 * contract.WINDOW.dims[0],
-        contract.IMAGE.name: 4 * fine[0] * fine[1],
+        contract.IMAGE.name: 4 * image[0] * image[1],
         contract.FRAME_COUNT.name: 4,
     }
 
 
 def _whole(need_bytes: float) -> int:
-    """Rounded up to whole MiB."""
+    """Round up to whole MiB."""
     return int(-(-need_bytes // _MIB)) * _MIB

@@ -1,7 +1,7 @@
 """Copy the models that a server is to serve into a writable folder.
 
-An image's own repository is read-only, and plans lie beside the networks they were
-compiled from; what nobody asked for should cost neither a plan nor memory.
+An image's own repository is read-only, and plans are written beside their networks; models
+that are not served should cost neither a plan nor memory.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from smlm_pipeline.model_repository import find_model_repository
 
 
 def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[str]:
-    """Copy ensembles and their steps; the names of what is now in the folder.
+    """Copy ensembles and their steps, and return the names of the copied models.
 
     Parameters
     ----------
     model_repository : Path
-        Where they come from.
+        Source of the models.
     folder : Path
-        Where they go; what an earlier start left there is removed.
+        Target; its contents of an earlier start are removed.
     ensembles : list of str
         Names of ``contract.ENSEMBLES``.
 
@@ -33,7 +33,7 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
     OutputError
         If the copy cannot be written.
     """
-    names = _wanted(model_repository, ensembles)
+    names = _names(model_repository, ensembles)
     try:
         shutil.rmtree(folder, ignore_errors=True)
         for name in names:
@@ -46,8 +46,8 @@ def stage(model_repository: Path, folder: Path, ensembles: list[str]) -> list[st
     return names
 
 
-def _wanted(model_repository: Path, ensembles: list[str]) -> list[str]:
-    """Names of ensembles and their steps, all of which the repository has."""
+def _names(model_repository: Path, ensembles: list[str]) -> list[str]:
+    """List the names of ensembles and their steps, and check that the repository has them."""
     unknown = [name for name in ensembles if name not in contract.ENSEMBLES]
     if unknown or not ensembles:
         raise SettingError(
@@ -67,7 +67,6 @@ def _wanted(model_repository: Path, ensembles: list[str]) -> list[str]:
 
 def copy_of_ensemble(ensemble: str, folder: Path) -> Path:
     """Copy an ensemble and its steps into a new ``model_repository`` in ``folder``."""
-    repository, copied = find_model_repository(), folder / "model_repository"
-    for name in (ensemble, *(step.name for step in contract.ENSEMBLES[ensemble].steps)):
-        shutil.copytree(repository / name, copied / name)
+    copied = folder / "model_repository"
+    stage(find_model_repository(), copied, [ensemble])
     return copied

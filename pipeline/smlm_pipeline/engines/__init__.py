@@ -1,1 +1,1 @@
-"""What sums a chunk: Triton servers, an embedded server, or this process."""
+"""The engines that sum a chunk: running Triton servers, an embedded server, or this process."""

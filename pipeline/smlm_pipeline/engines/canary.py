@@ -1,7 +1,7 @@
-"""One frame with one molecule: a server that finds it works, one that is only ready may not.
+"""Test a server with one frame that has one molecule: a server may be ready and yet not work.
 
-Memory of a GPU that was exhausted leaves a server that says it is ready and answers with
-nothing, or with anything; so does, in older servers, a stub of the Python backend that died.
+A server whose GPU memory was exhausted may report that it is ready, and answer with nothing or
+with wrong data; so does, in older servers, one whose Python backend lost a stub.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import InferenceError
 
 SIZE_PX = contract.TILE_SIZES_PX[0]
-"""Edge of the frame: the smallest tile, so that the question costs little."""
+"""Edge of the frame: the smallest tile, so that the test costs little."""
 
 SIGMA_PX, BACKGROUND_ADU, SCALE_ADU, PEAK_ADU = 1.2, 100.0, 200.0, 400.0
-"""A molecule as networks know them: about twice the scale above the background at its peak."""
+"""A molecule as in training: its peak is about twice the scale above the background."""
 
 FOUND_MIN, FOUND_MAX = 0.25, 2.0
-"""Emitters that a working network may find where one is; the shipped ones find 0.76 to 0.97."""
+"""Emitters that a working network finds around the molecule; the shipped ones find 0.76 to 0.97."""
 
 NEAR_PX = 2
-"""Camera pixels around the molecule within which it has to be found."""
+"""Camera pixels around the molecule in which emitters count as found."""
 
 ELSEWHERE_MAX = 0.25
-"""Emitters that may be found in all the rest of the frame; shipped networks find none there."""
+"""Most emitters in the rest of the frame; the shipped networks find none."""
 
 _REMEDY = (
     "restart it, and look at its log for memory that ran out or a network that is not this "
@@ -40,7 +40,7 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Canary:
-    """What came back: the emitters found where there is one, and how long that took."""
+    """The result: the emitters found at the molecule, and the time of the answer."""
 
     emitters: float
     elapsed_ms: float
@@ -54,8 +54,8 @@ def ask(transport: Transport) -> Canary:
     ReconError
         If the server does not answer, or refuses the frame.
     InferenceError
-        If the answer has another shape than the frame, or the molecule is not where it should
-        be, or more than it is found.
+        If the answer has another shape, the molecule is not found at its place, or more than
+        it is found.
     """
     started = time.perf_counter()
     answer = transport.sum_chunk(_request())
@@ -75,7 +75,7 @@ def _request() -> Request:
     return Request("canary", frames_adu[None], levels_adu, mean_adu, window)
 
 
-def _emitters(answer: PartialSum) -> float:
+def _emitters(answer: ChunkAnswer) -> float:
     expected = image_shape(contract.MAP_ZOOM, SIZE_PX, SIZE_PX)
     if answer.image.shape != expected or answer.frame_count != 1:
         raise InferenceError(
@@ -97,7 +97,7 @@ def _emitters(answer: PartialSum) -> float:
 
 
 def _near_and_elsewhere(image: NDArray[np.int32]) -> tuple[float, float]:
-    """Emitters around the molecule and, by their absolute values, in the rest of the image."""
+    """Sum the emitters around the molecule and, by their absolute values, in the rest."""
     centre_px = contract.MARGIN_PX + SIZE_PX / 2 + 0.5
     first, last = (round(contract.MAP_ZOOM * (centre_px + by)) for by in (-NEAR_PX, NEAR_PX))
     near = image[first:last, first:last]

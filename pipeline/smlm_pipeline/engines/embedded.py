@@ -1,10 +1,10 @@
 """The embedded server: the real ``tritonserver`` of the wheel ``nvidia-pytriton``, on loopback.
 
-It is meant for one machine: it listens on 127.0.0.1 only, with the APIs that
-change the server closed. Every file it needs is linked into a temporary folder,
-its shared memory has a prefix of its own, and it runs in its own process group,
-so that nothing is left when it stops. When its client is killed, the kernel tells
-the server to stop, and the next start removes the temporary folder.
+It serves one machine: it listens on 127.0.0.1 only, with the APIs that change the
+server closed. All files that it needs are linked into a temporary folder, its shared
+memory has a prefix, and it runs in its own process group, so that it leaves nothing when
+it stops. When its client is killed, the kernel stops the server, and the next start
+removes the temporary folder.
 """
 
 from __future__ import annotations
@@ -24,20 +24,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smlm_pipeline.engines.triton_wheel import (
-    _environment,
-    _stub,
-    _wheel_folder,
-    check_platform,
-)
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton_wheel import check_platform, environment, stub, wheel_folder
 from smlm_pipeline.errors import ServerError
 
 START_TIMEOUT_S = 120.0
-"""Longest start that is waited for; 5 to 10 s are usual."""
+"""Longest wait for a start; 5 to 10 s are usual."""
 
 
 STARTS_MOST = 4
-"""How often a server is started that dies of ``_START_RACE``."""
+"""Most starts of a server that dies of ``_START_RACE``."""
 
 
 STOP_TIMEOUT_S = 20.0
@@ -45,26 +41,26 @@ STOP_TIMEOUT_S = 20.0
 
 
 RESTRICTED = "shared-memory,model-repository,trace,logging"
-"""Protocols that could change the server or read its memory: closed to clients."""
+"""Protocols that could change the server or read its memory; they are closed to clients."""
 
 
 _NAME = "smlm_recon"
-"""Start of the names of what a server keeps, followed by its client's process id."""
+"""Start of the names of a server's folder and memory; its client's process id follows."""
 
 
 _NO_GPU = "CudaDriverHelper has not been initialized"
-"""What the server complains about on every machine without a GPU."""
+"""Part of a line in the log of every server without a GPU."""
 
 
 _START_RACE = "boost::interprocess::lock_exception"
-"""What the wheel's server now and then dies of while its models start, on a busy machine only."""
+"""Part of the log of a server that died while its models started, as on busy machines."""
 
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's folder of it
 
 
 class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
-    """A ``tritonserver`` of our own, running within a ``with`` block.
+    """A ``tritonserver`` that runs within a ``with`` block.
 
     Parameters
     ----------
@@ -73,7 +69,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     grpc_port : int
         Port of the gRPC endpoint; 0 takes a free one.
     log_file : Path, optional
-        Where the server's log goes; by default it is kept until the server stops
+        File of the server's log; by default the log is kept until the server stops,
         and its end is quoted if the start fails.
     """
 
@@ -88,10 +84,9 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self._process: subprocess.Popen[bytes] | None = None
         if grpc_port:
             _check_free(grpc_port)
-        taken = _free_ports(3)
-        self.address = f"127.0.0.1:{grpc_port or taken[0]}"
-        self.http_address = f"127.0.0.1:{taken[1]}"
-        self.metrics_url = f"http://127.0.0.1:{taken[2]}/metrics"
+        free = [Address("127.0.0.1", port) for port in _free_ports(3)]
+        self._grpc = Address("127.0.0.1", grpc_port) if grpc_port else free[0]
+        self._http, self._metrics = free[1:]
 
     def __enter__(self) -> EmbeddedServer:
         """Start the server and wait until it is ready.
@@ -121,14 +116,34 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self.stop()
 
     @property
+    def servers(self) -> Servers:
+        """The one server, for a connection to it."""
+        return Servers((self._grpc,))
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` of the gRPC endpoint."""
+        return str(self._grpc)
+
+    @property
+    def http_address(self) -> str:
+        """``HOST:PORT`` of the HTTP endpoint."""
+        return str(self._http)
+
+    @property
+    def metrics_url(self) -> str:
+        """URL of the metrics."""
+        return f"http://{self._metrics}/metrics"
+
+    @property
     def pid(self) -> int:
-        """Process id, which is also the id of its process group."""
+        """The process id, which is also the id of the process group."""
         if self._process is None:
             raise ServerError("the embedded server is not running; enter its context first")
         return self._process.pid
 
     def wait_for_end(self) -> None:
-        """Block for as long as the server runs.
+        """Wait for as long as the server runs.
 
         Raises
         ------
@@ -141,10 +156,10 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         raise ServerError(f"the server ended by itself with status {status}: {self._log_tail()}")
 
     def stop(self) -> None:
-        """Stop the server and remove what it leaves: processes, shared memory, files.
+        """Stop the server and remove its processes, shared memory and files.
 
-        Takes some seconds, in which signals to this process wait: an impatient
-        second Ctrl-C must not keep it from finishing.
+        This takes some seconds, in which signals to this process are ignored: a second
+        Ctrl-C must not prevent it.
         """
         with _undisturbed():
             if self._process is not None:
@@ -159,7 +174,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
             _remove(self._folder)
 
     def _start_until_ready(self) -> None:
-        """Start; once more, a few times, where the server lost a race with itself."""
+        """Start, and start again a few times if the server dies of ``_START_RACE``."""
         for starts_left in reversed(range(STARTS_MOST)):
             self._start()
             try:
@@ -172,12 +187,12 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 return
 
     def _start(self) -> None:
-        wheel = _wheel_folder()
+        wheel = wheel_folder()
         backends = self._folder / "backends" / "python"
         backends.mkdir(parents=True, mode=0o700)
         for file in (wheel / "backends" / "python").iterdir():
             (backends / file.name).symlink_to(file)
-        (backends / "triton_python_backend_stub").symlink_to(_stub(wheel))
+        (backends / "triton_python_backend_stub").symlink_to(stub(wheel))
         # A link, because Triton cannot start its stubs on a path with a space in it.
         (self._folder / "models").symlink_to(self._repository)
         with self._log_file.open("wb") as log:
@@ -186,27 +201,24 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(wheel),
+                env=environment(wheel),
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
 
     def _arguments(self) -> list[str]:
-        addresses = {"grpc": self.address, "http": self.http_address}
+        endpoints = {"grpc": self._grpc, "http": self._http, "metrics": self._metrics}
         listen = [
             f"--{name}-{key}={value}"
-            for name, address in addresses.items()
-            for key, value in zip(("address", "port"), address.split(":"), strict=True)
+            for name, address in endpoints.items()
+            for key, value in (("address", address.host), ("port", address.port))
         ]
-        metrics_port = self.metrics_url.rsplit(":", 1)[1].split("/")[0]
         return [
             f"--model-repository={self._folder / 'models'}",
             "--model-config-name=cpu",
             f"--backend-directory={self._folder / 'backends'}",
             "--disable-auto-complete-config",
             *listen,
-            "--metrics-address=127.0.0.1",
-            f"--metrics-port={metrics_port}",
             "--allow-gpu-metrics=false",
             f"--backend-config=python,shm-region-prefix-name={self._prefix}",
             f"--grpc-restricted-protocol={RESTRICTED}:admin-key={self._token}",
@@ -219,7 +231,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise ServerError(f"the embedded server ended while starting: {self._log_tail()}")
-            if _http_ready(self.http_address):
+            if _http_ready(self._http):
                 return
             time.sleep(0.05)
         raise ServerError(
@@ -227,15 +239,15 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         )
 
     def _log_tail(self) -> str:
-        """The last complaints of the log, which say more than its last lines."""
+        """Return the last errors of the log, which explain more than its last lines."""
         text = self._log_file.read_text(errors="replace")
         lines = [line for line in text.splitlines() if _NO_GPU not in line]
-        complaints = [line for line in lines if line.startswith("E") or "error" in line.lower()]
-        return "\n".join((complaints or lines)[-5:]) or "it wrote no log"
+        errors = [line for line in lines if line.startswith("E") or "error" in line.lower()]
+        return "\n".join((errors or lines)[-5:]) or "it wrote no log"
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """What the child calls before it becomes the server: end when this process is killed."""
+    """Return the function that lets the child end when this process is killed."""
     libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
     set_parent_death_signal = 1
 
@@ -245,26 +257,25 @@ def _die_with_parent() -> Callable[[], None]:
     return request
 
 
-def _http_ready(address: str) -> bool:
-    """Whether the server says that it and all its models are ready."""
-    host, port = address.split(":")
-    question = f"GET /v2/health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+def _http_ready(address: Address) -> bool:
+    """Whether the server reports that it and all its models are ready."""
+    request = f"GET /v2/health/ready HTTP/1.1\r\nHost: {address.host}\r\nConnection: close\r\n\r\n"
     try:
-        with socket.create_connection((host, int(port)), timeout=1) as connection:
-            connection.sendall(question.encode())
+        with socket.create_connection((address.host, address.port), timeout=1) as connection:
+            connection.sendall(request.encode())
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
 
 
 def _temporary_folder() -> Path:
-    """The system's folder for temporary files, unless Triton would trip over a space in it."""
+    """Return the system's folder for temporary files, or ``/tmp`` if Triton cannot use its name."""
     folder = tempfile.gettempdir()
     return Path("/tmp" if any(map(str.isspace, folder)) else folder)  # noqa: S108 - mode 0700
 
 
 def _sweep() -> None:
-    """Remove what clients that were killed could not remove themselves."""
+    """Remove the folders and shared memory of clients that were killed."""
     for folder in _temporary_folder().glob(f"{_NAME}_*_*"):
         client = folder.name.removeprefix(f"{_NAME}_").split("_")[0]
         if client.isdigit() and not Path(f"/proc/{client}").exists():
@@ -281,7 +292,7 @@ def _remove(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore the signals that end a program, where this thread may say so."""
+    """Ignore the signals that end a program, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -306,7 +317,7 @@ def _check_free(port: int) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Find different ports that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for opened in sockets:

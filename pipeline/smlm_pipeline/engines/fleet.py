@@ -1,66 +1,128 @@
-"""Several servers of one network: ask each, and check that they agree."""
+"""Several servers of one network: ask each for its state, and check that they agree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from smlm_pipeline.engines.triton import addresses
-from smlm_pipeline.engines.triton.addresses import Address
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton.status import ServerStatus
 from smlm_pipeline.errors import ContractError, ServerError
+from smlm_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from smlm_pipeline.engines.triton.transport import ServerStatus
+    from smlm_pipeline.engines.triton.transport import TritonTransport
 
+ASKED_AT_ONCE = 16
+"""Servers that are asked at the same time: a silent one takes seconds."""
 
 _Answer = TypeVar("_Answer")
 
 
-ASKED_AT_ONCE = 16
-"""Servers that are asked at the same time: one that is silent takes seconds."""
+@dataclass(frozen=True)
+class Fleet:
+    """Servers that serve the same version of the network of a model.
+
+    ``left_out`` are those that did not answer at the start.
+    """
+
+    servers: Servers
+    model: str
+    version: str
+    left_out: tuple[Address, ...] = ()
+
+    @classmethod
+    def of(cls, servers: Servers, model: str) -> Fleet:
+        """Ask all servers; those that do not answer are left out if there are others.
+
+        Raises
+        ------
+        ServerError
+            If no server answers.
+        ContractError
+            If one serves another contract, or they serve several versions.
+        """
+        versions, errors = _ask_each(servers, lambda address: _version(address, model))
+        if unlike := unlike_networks(versions, model):
+            raise unlike
+        answering = tuple(address for address in servers.addresses if address not in errors)
+        left_out = tuple(address for address in servers.addresses if address in errors)
+        return cls(Servers(answering), model, next(iter(versions.values())), left_out)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user: the servers that were left out."""
+        if not self.left_out:
+            return ()
+        return (
+            f"no answer from {Servers(self.left_out)}; continuing with {self.servers} "
+            "(see 'recon-client status')",
+        )
+
+    def check_unchanged(self) -> None:
+        """Check that no server has switched to another version: its answers do not state theirs.
+
+        Raises
+        ------
+        ContractError
+            If one has.
+        """
+        try:
+            versions, _ = _ask_each(self.servers, lambda address: _version(address, self.model))
+        except ServerError:
+            return  # all have ended since; their answers are whole
+        changed = [
+            f"{address} has version {version}"
+            for address, version in versions.items()
+            if version != self.version
+        ]
+        if changed:
+            raise ContractError(
+                f"servers switched to another network for {self.model!r} during the run, which "
+                f"began with version {self.version}: {', '.join(changed)}; expected one for the "
+                "whole image: submit the film again, with --overwrite"
+            )
 
 
-def server_states(address: str, model: str) -> dict[str, ServerStatus | ServerError]:
-    """What each server says of itself and of the models of this client, for one that is asked.
+def server_states(servers: Servers, model: str) -> dict[Address, ServerStatus | ServerError]:
+    """Ask each server for its state, or find out why it does not answer.
 
     Raises
     ------
-    SettingError
-        If the address is none.
     ServerError
         If no server answers.
     """
-    asked = _endpoints(addresses.parse(address))
-    told, silent = _ask_each(asked, lambda each: _status(each, model))
-    return {str(each): told[each] if each in told else silent[each] for each in asked}
+    states, errors = _ask_each(servers, lambda address: _status(address, model))
+    return {address: states.get(address) or errors[address] for address in servers.endpoints()}
 
 
-def unlike_networks(
-    versions: Mapping[Address, str] | Mapping[str, str | None], model: str
-) -> ContractError | None:
-    """Why servers with these versions, by their addresses, would sum what several networks find."""
+def unlike_networks(versions: Mapping[Address, str | None], model: str) -> ContractError | None:
+    """Return the error of servers whose versions of a network differ, or None."""
     if len(set(versions.values())) <= 1:
         return None
-    served = ", ".join(f"{each} has version {version}" for each, version in versions.items())
+    served = ", ".join(f"{address} has version {version}" for address, version in versions.items())
     return ContractError(
         f"servers have different networks for {model!r}: {served}; expected one for the whole "
         "image: start them on the same model repository, or leave some out of --server"
     )
 
 
-def _endpoints(asked: Sequence[Address]) -> Sequence[Address]:
-    """Where to ask: a list as it is, and of a single name all servers that it stands for."""
-    if len(asked) > 1:
-        return asked
-    found = addresses.look_up(asked[0])
-    return found if addresses.count_servers(found) > 1 else asked
+def connect(
+    servers: Servers, model: str, *, timeout_s: float = Settings.timeout_s
+) -> TritonTransport:
+    """Open a channel to all servers."""
+    # gRPC takes a third of a second to load, and only a command that needs a server waits for it.
+    from smlm_pipeline.engines.triton.transport import TritonTransport
+
+    return TritonTransport(servers, model=model, timeout_s=timeout_s)
 
 
 def _ask_each(
-    asked: Sequence[Address], question: Callable[[Address], _Answer]
+    servers: Servers, question: Callable[[Address], _Answer]
 ) -> tuple[dict[Address, _Answer], dict[Address, ServerError]]:
-    """The answers of all, and why the others did not; at least one has to answer."""
+    """Collect the answers of all, and the errors of the others; at least one has to answer."""
 
     def ask(address: Address) -> _Answer | ServerError:
         try:
@@ -68,51 +130,25 @@ def _ask_each(
         except ServerError as error:
             return error
 
+    addresses: Sequence[Address] = servers.endpoints()
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        told = dict(zip(asked, pool.map(ask, asked), strict=True))
-    silent = {each: said for each, said in told.items() if isinstance(said, ServerError)}
-    answers = {each: said for each, said in told.items() if not isinstance(said, ServerError)}
-    if not answers and len(asked) == 1:
-        raise silent[asked[0]]
+        results = dict(zip(addresses, pool.map(ask, addresses), strict=True))
+    errors = {key: value for key, value in results.items() if isinstance(value, ServerError)}
+    answers = {key: value for key, value in results.items() if not isinstance(value, ServerError)}
+    if not answers and len(addresses) == 1:
+        raise errors[addresses[0]]
     if not answers:
         raise ServerError(
-            f"none of {addresses.named(asked)} answers; the first: {silent[asked[0]]}"
+            f"none of {Servers(tuple(addresses))} answers; the first: {errors[addresses[0]]}"
         )
-    return answers, silent
-
-
-def _check_unchanged(used: Sequence[Address], model: str, version: str) -> None:
-    """Answers do not tell which network they are of: servers may have been renewed meanwhile."""
-    try:
-        versions, _ = _ask_each(_endpoints(used), lambda each: _version(each, model))
-    except ServerError:
-        return  # all have gone since; what they answered is whole
-    changed = {each: now for each, now in versions.items() if now != version}
-    if changed:
-        told = ", ".join(f"{each} has version {now}" for each, now in changed.items())
-        raise ContractError(
-            f"servers went over to another network for {model!r} during the run, which began with "
-            f"version {version}: {told}; expected one for the whole image: submit the film again, "
-            "with --overwrite"
-        )
-
-
-def _going_on(left_out: Sequence[Address], used: Sequence[Address]) -> str:
-    return (
-        f"no answer from {addresses.named(left_out)}; going on with {addresses.named(used)} "
-        "(see 'recon-client status')"
-    )
+    return answers, errors
 
 
 def _version(address: Address, model: str) -> str:
-    from smlm_pipeline.engines.triton.transport import TritonTransport
-
-    with TritonTransport(str(address), model=model) as transport:
+    with connect(Servers((address,)), model) as transport:
         return transport.model_version()
 
 
 def _status(address: Address, model: str) -> ServerStatus:
-    from smlm_pipeline.engines.triton.transport import TritonTransport
-
-    with TritonTransport(str(address), model=model) as transport:
+    with connect(Servers((address,)), model) as transport:
         return transport.status()

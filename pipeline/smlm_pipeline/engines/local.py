@@ -1,4 +1,4 @@
-"""The engine in this process: the same kernels and network, without a server."""
+"""The engine in this process: the same arithmetic and network, without a server."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
 class LocalTransport:
     """Sums chunks through ONNX Runtime here.
 
-    One chunk at a time is in the network, which uses all threads; others are
+    The network runs on one chunk at a time, with all threads; other chunks are
     prepared and drawn meanwhile.
 
     Parameters
@@ -29,10 +29,10 @@ class LocalTransport:
         self.network = OnnxNetwork(network_file, intra_op_threads=intra_op_threads)
         self._running = threading.Lock()
 
-    def sum_chunk(self, request: Request) -> PartialSum:
-        """Normalise one chunk, run the network and sum what it finds."""
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        """Normalise one chunk, run the network and sum its answers."""
         normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
         with self._running:
-            found = self.network.detect(normalized)
-        image = sum_answers(found, request.window, self.network.answer)
-        return PartialSum(image, len(request.frames_adu))
+            answers = self.network.detect(normalized)
+        image = sum_answers(answers, request.window, self.network.answer)
+        return ChunkAnswer(image, len(request.frames_adu))

@@ -1,4 +1,4 @@
-"""The one thing that an engine does: a chunk of frames in, its sum out."""
+"""The interface of an engine: a request in, the answer of its chunk out."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ class Request:
 
 
 @dataclass(frozen=True)
-class PartialSum:
-    """The answer: ``image`` int32, units of 2^-16 emitters, over ``frame_count`` frames."""
+class ChunkAnswer:
+    """The answer to one request.
+
+    ``image`` (Y, X) int32 is the chunk's sum in units of 2^-16 emitters, ``frame_count`` the
+    number of frames in it. ``molecules`` has a row for each molecule that was found; it is
+    None where the engine returns none.
+    """
 
     image: NDArray[np.int32]
     frame_count: int
+    molecules: NDArray[np.float32] | None = None
 
 
 class Transport(Protocol):
     """An engine that sums chunks; it is called from several threads at once."""
 
-    def sum_chunk(self, request: Request) -> PartialSum:
-        """The sum of one chunk: a pure function, so it may be asked for again.
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        """Sum one chunk: a pure function, so the same request may be sent again.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The ``tritonserver`` of the wheel ``nvidia-pytriton``: its files, and what it needs to run."""
+"""The files of the ``tritonserver`` in the wheel ``nvidia-pytriton``, and its environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from smlm_pipeline.errors import ServerError
 
 
 def check_platform() -> None:
-    """Raise a ``ServerError`` of one sentence if the embedded server cannot run here."""
+    """Check that the embedded server can run on this machine.
+
+    Raises
+    ------
+    ServerError
+        Of one sentence, if it cannot.
+    """
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise ServerError(
             f"the embedded Triton server runs on Linux x86-64 only, this is {platform.system()} "
@@ -25,7 +31,7 @@ def check_platform() -> None:
             "--engine local, or --server with a server elsewhere"
         )
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if not _stub(_wheel_folder()).exists():
+    if not stub(wheel_folder()).exists():
         raise ServerError(
             f"the embedded Triton server has no Python {version}; use Python 3.10 to 3.12, "
             "or --engine local"
@@ -37,29 +43,30 @@ def check_platform() -> None:
         )
 
 
-def _wheel_folder() -> Path:
-    """Where the wheel keeps the server; found without importing the package."""
+def wheel_folder() -> Path:
+    """Find the server's folder in the wheel, without importing the package."""
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
         raise ServerError("nvidia-pytriton is not installed; install 'smlm-recon[server]'")
     return Path(spec.submodule_search_locations[0]) / "tritonserver"
 
 
-def _stub(wheel: Path) -> Path:
+def stub(wheel: Path) -> Path:
+    """Return the file of the Python backend's stub for this Python, which may not exist."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
 
 
 def _libpython_folder() -> Path | None:
-    """Folder of the shared libpython of this interpreter's version, or None."""
+    """Find the folder of the shared libpython of this Python's version."""
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
     places = [sysconfig.get_config_var("LIBDIR"), f"{sys.base_prefix}/lib"]
     places += ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"]
     return next((Path(place) for place in places if place and (Path(place) / name).exists()), None)
 
 
-def _environment(wheel: Path) -> dict[str, str]:
-    """Environment in which the server finds its libraries and this Python's packages."""
+def environment(wheel: Path) -> dict[str, str]:
+    """Return the environment in which the server finds its libraries and this Python's packages."""
     libraries = [str(wheel.parent.parent / "nvidia_pytriton.libs"), str(_libpython_folder())]
     libraries += filter(None, [os.environ.get("LD_LIBRARY_PATH")])
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -1,1 +1,1 @@
-"""A film: opened, selected, read a few frames at a time, and surveyed."""
+"""Open a film of any format, select a part of it, read its frames and survey it."""

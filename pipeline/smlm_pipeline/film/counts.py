@@ -1,4 +1,4 @@
-"""From the numbers of a file to camera counts of 16 bits: as they are, or rescaled and said so."""
+"""Convert the values of a file to 16-bit camera counts: unchanged, or rescaled with a note."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from smlm_pipeline.film.formats.refusals import refusal
 
 SAMPLED_FRAMES = 32
-"""Frames, evenly spread, from which the range of floating-point values is learnt."""
+"""Frames, evenly spread, from which the range of floating-point values is estimated."""
 
 DARKEST_ADU, BRIGHTEST_ADU, COUNT_MAX = 1024, 16384, 65535
-"""Where the sample's extremes go; beyond them there is room before values are cut off."""
+"""Counts of the sample's extremes; values beyond them have room before they are clipped."""
 
 NOISE_ADU_MIN = 4.0
-"""The sample's noise spans at least so many counts, however far a hot pixel stands out."""
+"""Least standard deviation of the sample's noise, in counts, however bright a hot pixel is."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """``count = (value - zero) * factor``; ``note`` tells the user, where there is something."""
+    """``count = (value - zero) * factor``; ``note`` is a remark for the user, or None."""
 
     path: Path
     zero: float = 0.0
@@ -32,7 +32,7 @@ class Counts:
     note: str | None = None
 
     def of(self, values: NDArray[Any], first_frame: int) -> NDArray[np.uint16]:
-        """Counts of frames, cut off below 0 and above 65535.
+        """Counts of frames, clipped to 0 and 65535.
 
         Raises
         ------
@@ -57,12 +57,12 @@ def counts_of(
     frame_count: int,
     read_frame: Callable[[int], NDArray[Any]],
 ) -> Counts:
-    """How the values of a film become counts.
+    """Choose the conversion of a film's values to counts.
 
-    8- and 16-bit unsigned values are counts. Of others a sample is looked at: whole numbers
-    from 0 to 65535 are taken as they are, anything else is rescaled, which the picture does
-    not show, since levels are normalised away. ``first_frame`` is what the file counts the first
-    of the frames as.
+    8- and 16-bit unsigned values are counts. Of other types a sample decides: whole numbers
+    from 0 to 65535 are taken unchanged, any others are rescaled. Rescaling does not change the
+    image, since frames are normalised by the film's levels. ``first_frame`` is the index in the
+    file of the first frame.
 
     Raises
     ------
@@ -75,24 +75,24 @@ def counts_of(
         raise refusal(path, f"holds {dtype.name} values", "save it as 16-bit unsigned")
     chosen = np.unique(np.linspace(0, frame_count - 1, SAMPLED_FRAMES).round().astype(int))
     low, high, whole = np.inf, -np.inf, True
-    deviations = []
+    deviations_mad = []
     for index in chosen.tolist():
         frame = read_frame(index).astype(np.float64)
         if not np.isfinite(frame).all():
             raise _not_numbers(path, dtype, first_frame + index)
         low, high = min(low, float(frame.min())), max(high, float(frame.max()))
         whole = whole and bool((frame == np.rint(frame)).all())
-        deviations.append(float(np.median(np.abs(frame - np.median(frame)))))
+        deviations_mad.append(float(np.median(np.abs(frame - np.median(frame)))))
     if whole and low >= 0 and high <= COUNT_MAX:
         return Counts(path, note=f"holds {dtype.name} values; taken as whole counts")
-    noise = 1.4826 * float(np.median(deviations))
+    noise = 1.4826 * float(np.median(deviations_mad))
     factor = (BRIGHTEST_ADU - DARKEST_ADU) / (high - low) if high > low else 1.0
     factor = max(factor, NOISE_ADU_MIN / noise if noise else 0.0)
     zero = low - DARKEST_ADU / factor
-    scaled = f"count = (value - {zero:.6g}) * {factor:.6g}"
-    return Counts(path, zero, factor, f"holds {dtype.name} values; rescaled to 16 bits: {scaled}")
+    formula = f"count = (value - {zero:.6g}) * {factor:.6g}"
+    return Counts(path, zero, factor, f"holds {dtype.name} values; rescaled to 16 bits: {formula}")
 
 
 def _not_numbers(path: Path, dtype: np.dtype[Any], frame: int) -> Exception:
-    holds = f"holds {dtype.name} values, some of them NaN or infinite (frame {frame})"
-    return refusal(path, holds, "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)")
+    problem = f"holds {dtype.name} values, some of them NaN or infinite (frame {frame})"
+    return refusal(path, problem, "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)")

@@ -126,12 +126,12 @@ class Film(AbstractContextManager["Film"]):
         return self.read(0, self.frame_count)
 
 
-def open_film(path: Path, selection: Selection | None = None) -> Film:
+def open_film(path: str | Path, selection: Selection | None = None) -> Film:
     """Open a film and check that it is one, without reading it.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A file or folder in any format of `smlm_pipeline.film.formats`.
     selection : Selection, optional
         The part of it to take; by default all.
@@ -139,7 +139,8 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
     Returns
     -------
     Film
-        The open film; leaving its ``with`` block closes it.
+        The open film, a context manager: leaving its ``with`` block closes the file. A film
+        without one stays open until it is collected.
 
     Raises
     ------
@@ -147,8 +148,13 @@ def open_film(path: Path, selection: Selection | None = None) -> Film:
         If the file cannot be read, is cut short, or is not a film of grey frames.
     SettingError
         If the selection is not in it.
+
+    Examples
+    --------
+    >>> with open_film("stack.tif") as film:  # doctest: +SKIP
+    ...     first_adu = film.read(0, 1)
     """
-    selection = selection or Selection()
+    path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
         source = on_error.enter_context(open_source(path))
         if 0 in source.shape:

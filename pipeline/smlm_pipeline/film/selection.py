@@ -1,4 +1,4 @@
-"""Which part of a file is the film: frames, region, channel, depth. Pure: nothing is read here."""
+"""Select the part of a file that is the film: frames, region, channel, depth. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PLURALS = {"C": "channels", "Z": "planes in z", "P": "positions"}
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for; all of the film where nothing is.
+    """The user's choice; the whole film by default.
 
-    ``frames`` is first and last (excluded; None is the end), ``roi_px`` x, y, width and
+    ``frames`` is first and last (excluded; None is the end), ``roi_px`` is x, y, width and
     height, ``channel``, ``z`` and ``position`` count from zero, and ``time_axis`` is the
-    letter of the axis that holds the frames.
+    letter of the axis of the frames.
     """
 
     frames: tuple[int, int | None] = (0, None)
@@ -31,14 +31,14 @@ class Selection:
     time_axis: str | None = None
 
     def fixed(self) -> dict[str, int]:
-        """The axes of which one place was chosen."""
+        """The chosen place on each axis that has one."""
         chosen = {axis: getattr(self, option) for axis, option in _OPTIONS.items()}
         return {axis: place for axis, place in chosen.items() if place is not None}
 
 
 @dataclass(frozen=True)
 class Corner:
-    """First frame, row and column of a part of a film, as the whole film counts them."""
+    """First frame, row and column of a part of a film, counted in the whole film."""
 
     frame: int = 0
     y_px: int = 0
@@ -47,7 +47,7 @@ class Corner:
 
 @dataclass(frozen=True)
 class View:
-    """The planes of a source that are the film's frames, and the region of each."""
+    """The planes of a source that are the film's frames, and the region of each plane."""
 
     planes: range
     y: slice
@@ -62,10 +62,10 @@ def frames_range(text: str) -> tuple[int, int | None]:
     SettingError
         If it is none of them, or empty.
     """
-    found = re.fullmatch(r"(\d*):(\d*)", text.strip())
-    if not found:
+    ends = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    if not ends:
         raise SettingError(f"frames is {text!r}; expected A:B, from frame A up to B (excluded)")
-    first, last = int(found[1] or 0), int(found[2]) if found[2] else None
+    first, last = int(ends[1] or 0), int(ends[2]) if ends[2] else None
     if last is not None and last <= first:
         raise SettingError(f"frames is {text!r}, which holds none; expected A:B with A below B")
     return first, last
@@ -77,24 +77,24 @@ def region(text: str) -> tuple[int, int, int, int]:
     Raises
     ------
     SettingError
-        If it is not that.
+        If it is not four whole numbers.
     """
-    found = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text.replace(" ", ""))
-    if not found:
+    numbers = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text.replace(" ", ""))
+    if not numbers:
         raise SettingError(f"roi is {text!r}; expected x,y,w,h in camera pixels, as 0,0,256,256")
-    x, y, width, height = (int(number) for number in found.groups())
+    x, y, width, height = (int(number) for number in numbers.groups())
     return x, y, width, height
 
 
 def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> View:
-    """The planes and the region that were asked for.
+    """The planes and the region of a selection.
 
     Raises
     ------
     FilmError
-        If it takes a choice that was not made.
+        If the file needs a choice that the selection does not make.
     SettingError
-        If what was chosen is not in the file.
+        If the selection is not in the file.
     """
     if len(set(axes)) < len(axes):  # two axes that the file names alike, as tifffile's QQ
         raise refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
@@ -117,35 +117,36 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
 
 
 def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> str:
-    """The axis that holds the frames; an empty string where there is one frame."""
-    left = [axis for axis in axes[:-2] if axis not in selection.fixed()]
-    asked = selection.time_axis
-    if asked is not None:
-        if asked not in axes[:-2]:
+    """The axis of the frames; an empty string for a single frame."""
+    open_axes = [axis for axis in axes[:-2] if axis not in selection.fixed()]
+    if selection.time_axis is not None:
+        if selection.time_axis not in axes[:-2]:
             raise SettingError(
-                f"time-axis is {asked!r}; expected one of {', '.join(axes[:-2]) or 'no axes'}, as "
-                f"{path.name} has axes {axes} of {shape}"
+                f"time-axis is {selection.time_axis!r}; expected one of "
+                f"{', '.join(axes[:-2]) or 'no axes'}, as {path.name} has axes {axes} of {shape}"
             )
-        time = asked
-    elif "T" in left:
+        time = selection.time_axis
+    elif "T" in open_axes:
         time = "T"
     else:
-        time = next((axis for axis in left if axis not in "CP"), "")
-    others = [axis for axis in left if axis != time]
+        time = next((axis for axis in open_axes if axis not in "CP"), "")
+    others = [axis for axis in open_axes if axis != time]
     if others:
-        raise _ask(path, axes, shape, others[0], alone=len(left) == 1)
+        raise _choice_needed(path, axes, shape, others[0], alone=len(open_axes) == 1)
     return time
 
 
-def _ask(path: Path, axes: str, shape: tuple[int, ...], axis: str, *, alone: bool) -> Exception:
-    """The refusal that says which option makes the choice."""
-    has = f"(axes {axes}, {shape})"
+def _choice_needed(
+    path: Path, axes: str, shape: tuple[int, ...], axis: str, *, alone: bool
+) -> Exception:
+    """The refusal that names the option for this axis."""
+    layout = f"(axes {axes}, {shape})"
     if axis not in _OPTIONS:
         return refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
     remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}"
     if alone:
         remedy = f"if they are frames, --time-axis {axis} takes them so; else export all frames"
-    return refusal(path, f"has several {_PLURALS[axis]} {has}", remedy)
+    return refusal(path, f"has several {_PLURALS[axis]} {layout}", remedy)
 
 
 def _frames(path: Path, count: int, frames: tuple[int, int | None]) -> tuple[int, int]:

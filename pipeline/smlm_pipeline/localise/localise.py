@@ -1,11 +1,11 @@
-"""From the network's answer per camera pixel to a table of molecules.
+"""Turn a network's detections, one per camera pixel, into a table of localisations.
 
 The network spreads one molecule's probability over about three neighbouring
 pixels that point to the same place. DECODE (doi 10.1038/s41592-021-01236-x) sums
-the probability of a local maximum with its neighbours'; this is that idea,
-without its pixel grid: what points to nearly the same place is summed, nearest
-first, for as long as the sum is still that of one molecule. Where molecules are
-dense the limit matters, since neighbouring pixels then speak of different ones.
+the probability of a local maximum with its neighbours'. Here the sum does not follow
+the pixel grid: detections that point to nearly the same place are summed, nearest
+first, up to the probability of one molecule. The limit matters where molecules are
+dense, since neighbouring pixels then point to different molecules.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from smlm_pipeline.localise.merging import Places, merge, share_surplus
 from smlm_pipeline.localise.table import Localisations, in_field
 
 THRESHOLD = 0.5
-"""Summed probability from which a place counts as a molecule."""
+"""Summed probability from which a place counts as a localisation."""
 
 CANDIDATE_PROBABILITY_MIN = 0.01
-"""Pixels below it say that they hold nothing; together they hold about 1 % of all molecules."""
+"""Pixels below it are ignored; together they hold about 1 % of all molecules."""
 
 
 def localise(
@@ -31,13 +31,13 @@ def localise(
     threshold: float = THRESHOLD,
     first_frame: int = 0,
 ) -> Localisations:
-    """Molecules of a block of frames whose summed probability reaches ``threshold``.
+    """Localisations of a block of frames whose summed probability reaches ``threshold``.
 
-    A molecule lies at the mean of the places that were merged into it, weighted
-    by their probabilities. Its variance is the mixture's, the mean of the pixels'
-    variances plus the variance of their places, so that pixels that disagree make
-    it less certain. Its probability is the sum; what exceeds 1 is its neighbours'.
-    Molecules outside of the field are left out, as they are from the image.
+    A localisation is the mean of the places that were merged into it, weighted by
+    their probabilities. Its variance is that of the mixture: the mean of the pixels'
+    variances plus the variance of their places, so disagreement between pixels makes
+    it less certain. Its probability is their sum; any surplus over 1 goes to its
+    neighbours. Localisations outside of the field are omitted, as in the image.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def localise(
     threshold : float
         From 0 to 1.
     first_frame : int
-        Number of the first of these frames in its film.
+        Index of the first of these frames in the film.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def localise(
     places = share_surplus(merge(_candidates(detections)))
     y_nm, x_nm = places.mean_px * pixel_size_nm
     sigma_y_nm, sigma_x_nm = np.sqrt(places.variance_px2) * pixel_size_nm
-    found = Localisations(
+    table = Localisations(
         places.frame + first_frame,
         y_nm,
         x_nm,
@@ -72,8 +72,8 @@ def localise(
         sigma_x_nm,
         np.minimum(places.probability, 1),
     )
-    field = in_field(found, height_nm=height * pixel_size_nm, width_nm=width * pixel_size_nm)
-    return found.take(field & (found.probability >= threshold))
+    field = in_field(table, height_nm=height * pixel_size_nm, width_nm=width * pixel_size_nm)
+    return table.take(field & (table.probability >= threshold))
 
 
 def _candidates(detections: NDArray[np.float32]) -> Places:
@@ -82,8 +82,8 @@ def _candidates(detections: NDArray[np.float32]) -> Places:
     channels = np.moveaxis(detections, 1, 0)[:, frame, row, column].astype(np.float64)
     if not (np.isfinite(channels).all() and (channels[3:5] > 0).all()):
         raise ChunkError(
-            "the network answered with something that is not a number, or with a sigma that is "
-            "not positive; expected detections as contract.py states them: export it again"
+            "the network answered with a value that is not a number, or with a sigma that is not "
+            "positive; expected detections as contract.py states them: export it again"
         )
     centre_px = np.stack([row, column]) + 0.5
     return Places(frame, channels[0], centre_px + channels[1:3], channels[3:5] ** 2)

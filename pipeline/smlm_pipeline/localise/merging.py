@@ -1,17 +1,17 @@
-"""Places that mean one molecule become one place: nearest first, up to one molecule's sum.
+"""Merge the places that belong to one molecule: nearest first, up to one molecule's probability.
 
-Reach and limit were chosen on films that training never saw (100 frames a preset, the network
-of contract version 1). Jaccard in percent at 1, 3, 6 and 9 molecules a square micrometre and
-on microtubules: 98, 96, 92, 89 and 90; with a limit of 1.2 the same within 1; each local
-maximum summed with those of its 3 x 3 neighbours that point to within half a pixel, without
-a limit: 98, -, 88, - and 73. The mixture's variance is the calibrated one: error / sigma of
-1.00, 1.00, 1.01, 1.11 and 1.15, against 1.17, -, 1.39, - and 1.67 for the sigma of the most
+Reach and limit were chosen on films that no training used (100 frames of each preset, the
+network of contract version 1). Jaccard in percent at 1, 3, 6 and 9 molecules per square
+micrometre and on microtubules: 98, 96, 92, 89 and 90; with a limit of 1.2 the same within 1.
+Without a limit, each local maximum summed with those of its 3 x 3 neighbours that point to
+within half a pixel: 98, -, 88, - and 73. The mixture's variance is calibrated: error / sigma
+is 1.00, 1.00, 1.01, 1.11 and 1.15, against 1.17, -, 1.39, - and 1.67 for the sigma of the most
 probable pixel alone (merged by 3 x 3).
 
-A limit above one lets a place take some of its neighbour's probability: the neighbours are
-then true more often than they say, by up to 0.16 of those that say 0.3 to 0.7 on the preset
-``evaluate``. ``share_surplus`` gives it back, after which it is 0.09 at most there; Jaccard and
-errors stay the same within 0.3.
+A limit above one lets a place take some of its neighbour's probability. On the preset
+``evaluate``, neighbours with a stated probability of 0.3 to 0.7 are then true more often, by
+up to 0.16. ``share_surplus`` gives the surplus back, which reduces this to at most 0.09;
+Jaccard and errors stay the same within 0.3.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import scipy
 from numpy.typing import NDArray
 
 REACH_PX = 1.0
-"""Places further apart than this are never the same molecule."""
+"""Largest distance of two places of one molecule."""
 
 ONE_MOLECULE_MAX = 1.3
-"""Largest summed probability of one molecule; the sum has an error of its own."""
+"""Largest summed probability of one molecule; above 1, since the sum has an error."""
 
 SURPLUS_REACH_PX = 2 * REACH_PX
-"""How far from a place that holds more than one molecule the rest of it may belong."""
+"""Largest distance of a place with a surplus from the places that receive it."""
 
 _SURPLUS_NEIGHBOURS = 4
 _FRAMES_APART_PX = 10 * REACH_PX
@@ -37,7 +37,7 @@ _FRAMES_APART_PX = 10 * REACH_PX
 
 @dataclass(frozen=True)
 class Places:
-    """Where molecules may be: normal distributions, weighted by probability.
+    """Candidate places of molecules: normal distributions, weighted by probability.
 
     ``frame`` (M,) and ``probability`` (M,); ``mean_px`` (2, M) and
     ``variance_px2`` (2, M) along y and x.
@@ -50,12 +50,12 @@ class Places:
 
 
 def merge(places: Places) -> Places:
-    """Merge places of the same frame until no two are one molecule's.
+    """Merge places of the same frame until no two belong to one molecule.
 
-    In rounds: of all pairs that lie within ``REACH_PX`` and whose probabilities
-    sum to at most ``ONE_MOLECULE_MAX``, those become one that are each other's
-    nearest. The merged place has the mean and the variance of the mixture of
-    the two, so its variance grows with their distance.
+    Pairs within ``REACH_PX`` whose probabilities sum to at most ``ONE_MOLECULE_MAX``
+    are candidates. In each round those candidates are merged that are each other's
+    nearest. The merged place has the mean and the variance of the mixture of the two,
+    so its variance grows with their distance.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def merge(places: Places) -> Places:
     Returns
     -------
     Places
-        At most as many; the probabilities have the same sum.
+        At most as many places, with the same sum of probabilities.
     """
     probability = places.probability.copy()
     mean, variance = places.mean_px.copy(), places.variance_px2.copy()
@@ -86,24 +86,24 @@ def merge(places: Places) -> Places:
         mean[:, kept] += share * apart
         probability[kept] += probability[gone]
         probability[gone] = 0
-        first, second = _renamed(first, second, kept=kept, gone=gone, count=len(probability))
+        first, second = _reindexed(first, second, kept=kept, gone=gone, count=len(probability))
     left = probability > 0
     return Places(places.frame[left], probability[left], mean[:, left], variance[:, left])
 
 
 def share_surplus(places: Places) -> Places:
-    """Give what a place holds beyond one molecule to the nearest places with room for it.
+    """Move the surplus over one molecule of a place to the nearest places with room for it.
 
     Parameters
     ----------
     places : Places
-        As merged, in any order of frames.
+        Merged places, in any order of frames.
 
     Returns
     -------
     Places
-        The same places. Probabilities have the same sum; one above 1 is left where
-        there is no neighbour with room within ``SURPLUS_REACH_PX``.
+        The same places, with the same sum of probabilities. A probability above 1 remains
+        where no neighbour within ``SURPLUS_REACH_PX`` has room.
     """
     probability = places.probability.copy()
     full = np.flatnonzero(probability > 1)
@@ -112,7 +112,7 @@ def share_surplus(places: Places) -> Places:
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
     for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
-        for neighbour in neighbours[neighbours < len(probability)]:  # others are too far away
+        for neighbour in neighbours[neighbours < len(probability)]:  # others mean none
             room = max(1 - probability[neighbour], 0.0)
             given = min(probability[place] - 1, room) if neighbour != place else 0.0
             probability[place] -= given
@@ -121,17 +121,14 @@ def share_surplus(places: Places) -> Places:
 
 
 def _apart(places: Places) -> NDArray[np.float64]:
-    """Places (M, 3), with frames so far apart along a third axis that they never mix."""
+    """Points (M, 3), with frames so far apart along the first axis that they never mix."""
     return np.column_stack([places.frame * _FRAMES_APART_PX, *places.mean_px])
 
 
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of one frame within reach."""
-    pairs = (
-        scipy.spatial.KDTree(_apart(places))
-        .query_pairs(REACH_PX, output_type="ndarray")
-        .astype(np.int64)
-    )
+    """Indices of all pairs of one frame within ``REACH_PX``."""
+    tree = scipy.spatial.KDTree(_apart(places))
+    pairs = tree.query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
     return pairs[:, 0], pairs[:, 1]
 
 
@@ -141,19 +138,19 @@ def _mutually_nearest(
     distance2: NDArray[np.float64],
     count: int,
 ) -> NDArray[np.int64]:
-    """Indices of pairs whose places have no nearer partner; each place in one pair only."""
+    """Indices of pairs whose places have no nearer partner; each place is in one pair only."""
     nearest = np.full(count, np.inf)
     np.minimum.at(nearest, first, distance2)
     np.minimum.at(nearest, second, distance2)
     mutual = np.nonzero((distance2 <= nearest[first]) & (distance2 <= nearest[second]))[0]
     ends = np.column_stack([first[mutual], second[mutual]])
     foremost = np.zeros(ends.size, bool)
-    foremost[np.unique(ends, return_index=True)[1]] = True  # where distances are equal
+    foremost[np.unique(ends, return_index=True)[1]] = True  # decides between equal distances
     chosen: NDArray[np.int64] = mutual[foremost.reshape(-1, 2).all(axis=1)]
     return chosen
 
 
-def _renamed(
+def _reindexed(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
     *,
@@ -161,10 +158,10 @@ def _renamed(
     gone: NDArray[np.int64],
     count: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs that remain, each once, by the names of what their places have become."""
-    name = np.arange(count)
-    name[gone] = kept
-    first, second = name[first], name[second]
+    """The remaining pairs, each once, with the indices of the merged places."""
+    merged = np.arange(count)
+    merged[gone] = kept
+    first, second = merged[first], merged[second]
     low, high = np.minimum(first, second), np.maximum(first, second)
     key = np.unique(low[low < high] * count + high[low < high])
     return key // count, key % count

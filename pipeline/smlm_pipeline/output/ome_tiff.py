@@ -1,4 +1,4 @@
-"""The fine image as OME-TIFF, to measure in; written a band of rows at a time."""
+"""Writes the SR image as OME-TIFF, for measurements, a band of rows at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from smlm_pipeline.atomic_files import written_whole
 
 VALUE_UNIT = "expected number of emitters per SR pixel"
-"""What a value of the image means; stands in the file's description."""
+"""Unit of the image's values, in the file's description."""
 
 BAND_BYTES = 1 << 24
-"""Most float32 bytes of an image that are made at once."""
+"""Most bytes of the float32 image in memory at once."""
 
 
 class Rows(Protocol):
-    """An image that is read by bands of rows: an array, or a sum that is kept elsewhere."""
+    """An image that is read by bands of rows: an array, or the view of a sum."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ class Rows(Protocol):
 
 
 def bands(image: Rows, multiple: int = 1) -> Iterator[NDArray[np.float32]]:
-    """The image from top to bottom, at least ``multiple`` rows at once and a multiple of it."""
+    """Bands of rows from top to bottom, each of a multiple of ``multiple`` rows but the last."""
     height, width = image.shape
     rows = max(BAND_BYTES // (4 * width) // multiple, 1) * multiple
     for first in range(0, height, rows):
@@ -56,8 +56,8 @@ def write_image(
         Edge of an SR pixel, in nm; for the OME metadata and the resolution
         tags, which ImageJ reads.
     provenance : Mapping
-        What made the image (model, version, frames, levels), kept as JSON in
-        the OME description; what JSON has no form for becomes text.
+        The making of the image (model, version, frames, levels), kept as JSON in
+        the OME description; values that JSON cannot express become text.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def write_image(
     with written_whole(path) as file:
         # tifffile lays out the file and the values follow, because ndarray.tofile,
         # which it would use, can lose the last block on a full disk without an error
-        offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only if not asked for
+        offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only without returnoffset
             file,
             shape=image.shape,
             dtype=np.float32,

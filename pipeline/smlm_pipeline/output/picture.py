@@ -1,4 +1,4 @@
-"""The fine image as a PNG, in colours and with a scale bar, to look at."""
+"""Writes the SR image as a PNG in colours and with a scale bar, for the eye."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRIP_EDGE_MIN_PX, STRIP_EDGE_MAX_PX = 256, 32768
 """A very elongated field is binned no further than to that short edge, up to that long one."""
 
 LABEL_ROOM_PX = 160
-"""A strip that is narrower lies on a black ground of this edge, to hold scale bar and label."""
+"""A narrower strip gets a black ground of this edge, with room for scale bar and label."""
 
 CONTRAST_PIXELS = 1 << 22
 """Most pixels of a picture that decide its contrast: of a larger one, some are left out."""
@@ -38,7 +38,7 @@ def write_picture(
     sr_pixel_size_nm: float,
     edge_max_px: int = PICTURE_EDGE_MAX_PX,
 ) -> None:
-    """Write the image as PNG, in colours and with a scale bar, to look at.
+    """Write the image as PNG, in colours and with a scale bar.
 
     For the eye alone: smoothed by a Gaussian of ``SMOOTHING_PX``, contrast up
     to the bright structures, enlarged or binned down. Measure in the TIFF.
@@ -76,7 +76,7 @@ def write_picture(
 
 
 def _binning(shape: tuple[int, ...], edge_max_px: int) -> int:
-    """How many SR pixels make one pixel of the picture, along an edge."""
+    """SR pixels along the edge of a pixel of the picture."""
     long, short = max(shape), min(shape)
     binning = math.ceil(long / edge_max_px)
     if short < STRIP_EDGE_MIN_PX * binning:
@@ -120,7 +120,7 @@ def _smoothed(view: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _weighted(padded: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted mean along the first axis of what is padded by the reach of the weights."""
+    """Weighted mean along the first axis of an array padded by the reach of the weights."""
     length = len(padded) - len(weights) + 1
     total = np.zeros((length, padded.shape[1]), np.float32)
     for start, weight in enumerate(weights):
@@ -135,8 +135,8 @@ def _grey(view: NDArray[np.float32]) -> NDArray[np.uint8]:
     view is used up.
     """
     step = math.ceil(math.sqrt(view.size / CONTRAST_PIXELS))
-    asked = view[::step, ::step]
-    lit = np.sort(asked[asked > 0])
+    sample = view[::step, ::step]
+    lit = np.sort(sample[sample > 0])
     if not lit.size:
         return np.zeros(view.shape, np.uint8)
     held = np.cumsum(lit, dtype=np.float64)

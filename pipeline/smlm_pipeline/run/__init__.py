@@ -1,1 +1,1 @@
-"""Running a plan: chunks are read, sent, answered, accumulated and checkpointed."""
+"""Runs a plan: chunks are read, sent, answered, summed and kept in a checkpoint."""

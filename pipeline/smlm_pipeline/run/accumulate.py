@@ -1,8 +1,9 @@
-"""Partial sums -> the whole image, each chunk exactly once, in any order."""
+"""The sum of all chunks, and the image made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,17 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import emitters
 from smlm_pipeline.compute.tiles import image_shape, without_margin
+from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.run.canvas import Canvas
 from smlm_pipeline.run.chunking import Chunk
 
+_BAND_BYTES = 1 << 24
+"""Most bytes of the sum that are in memory while it is written or read."""
 
-class FineImage:
-    """Expected number of emitters per fine pixel, read by rows out of a sum.
+
+class SrImage:
+    """Expected number of emitters per SR pixel, read by rows out of a sum.
 
     Detections that point out of the field of view are left out. It can be read
     while the canvas of the sum is open.
@@ -26,7 +31,7 @@ class FineImage:
     canvas : Canvas
         The sum, margin included, in units of 2^-16 emitters.
     zoom : int
-        Fine pixels along the edge of a camera pixel.
+        SR pixels along the edge of a camera pixel.
     """
 
     def __init__(self, canvas: Canvas, zoom: int) -> None:
@@ -34,7 +39,7 @@ class FineImage:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width, in fine pixels."""
+        """Height and width, in SR pixels."""
         height, width = self._canvas.shape
         return height - 2 * self._margin, width - 2 * self._margin
 
@@ -45,11 +50,11 @@ class FineImage:
         return emitters(sums, self._zoom).astype(np.float32)
 
     def whole(self) -> NDArray[np.float32]:
-        """All of it at once, for who has the memory: shape (zoom Y, zoom X)."""
+        """All rows at once: shape (zoom Y, zoom X), float32."""
         return self[:]
 
     def emitters(self) -> float:
-        """Its sum: how many emitters were seen, over all frames."""
+        """The sum of the image: the number of emitters found, over all frames."""
         height, rows = self.shape[0], 256
         total = 0
         for first in range(0, height, rows):
@@ -60,67 +65,88 @@ class FineImage:
 
 
 class Accumulator:
-    """Sums in integers, so neither the order of chunks nor their number shows.
+    """Sums chunks in integers, so neither their order nor their number changes the image.
 
-    ``whole`` tells whether the sum is that of the chunks that were merged: an interruption
-    may have come while one was added.
+    It is a `Sink`, whose state is the sum as an ``.npy`` file.
 
     Parameters
     ----------
     height_px, width_px : int
         Field of view, in camera pixels.
     zoom : int
-        Fine pixels along the edge of a camera pixel.
+        SR pixels along the edge of a camera pixel.
     canvas : Canvas, optional
-        Where the sum is kept, of `kernels.image_shape`; by default in memory.
+        Holds the sum, of shape `compute.tiles.image_shape`; by default in memory.
     """
+
+    name = "sum.npy"
 
     def __init__(
         self, height_px: int, width_px: int, *, zoom: int, canvas: Canvas | None = None
     ) -> None:
         self._zoom = zoom
-        self._merged: set[int] = set()
-        self.whole = True
         self.canvas = canvas or Canvas(image_shape(zoom, height_px, width_px))
 
-    def add(self, chunk: Chunk, image: NDArray[np.int32], frame_count: int) -> bool:
-        """Merge the sum of a chunk; false if that chunk was merged before.
+    def check(self, chunk: Chunk, answer: ChunkAnswer) -> None:
+        """Refuse the sum of another region or of other frames.
 
         Raises
         ------
         InferenceError
-            If the sum has another shape, or covers another number of frames, than
-            was asked for.
+            If the image has another shape, or covers another number of frames, than
+            the chunk.
         """
-        if chunk.index in self._merged:
-            return False
-        zoom, core_y, core_x = self._zoom, chunk.tile.y, chunk.tile.x
-        expected = image_shape(zoom, core_y.core_size, core_x.core_size)
-        if image.shape != expected or frame_count != chunk.frame_count:
+        core_y, core_x = chunk.tile.y, chunk.tile.x
+        expected = image_shape(self._zoom, core_y.core_size, core_x.core_size)
+        if answer.image.shape != expected or answer.frame_count != chunk.frame_count:
             raise InferenceError(
-                f"chunk {chunk.index} came back as {image.shape} over {frame_count} frames; "
-                f"expected {expected} over {chunk.frame_count}"
+                f"chunk {chunk.index} came back as {answer.image.shape} over "
+                f"{answer.frame_count} frames; expected {expected} over {chunk.frame_count}"
             )
-        top, left = core_y.core_start * zoom, core_x.core_start * zoom
-        self.whole = False
-        self.canvas.add(top, left, image)
-        self._merged.add(chunk.index)
-        self.whole = True
-        return True
 
-    @property
-    def merged(self) -> frozenset[int]:
-        """Indices of the chunks that have been merged."""
-        return frozenset(self._merged)
+    def add(self, chunk: Chunk, answer: ChunkAnswer) -> None:
+        """Add the image of a chunk at its place."""
+        top, left = (span.core_start * self._zoom for span in (chunk.tile.y, chunk.tile.x))
+        self.canvas.add(top, left, answer.image)
 
-    def restore(self, merged: Iterable[int]) -> None:
-        """Take the canvas for the sum of these chunks: it holds what an earlier run kept."""
-        self._merged = set(merged)
+    def write_to(self, file: IO[bytes]) -> None:
+        """Write the sum as ``.npy``, a band of rows at a time."""
+        header = {"descr": "<i8", "fortran_order": False, "shape": self.canvas.shape}
+        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+        for first, last in _bands(self.canvas.shape):
+            file.write(np.ascontiguousarray(self.canvas.rows(first, last), "<i8").data)
 
-    def left(self, chunks: Iterable[Chunk]) -> list[Chunk]:
-        """Those that have not been merged."""
-        return [chunk for chunk in chunks if chunk.index not in self._merged]
+    def read_from(self, file: IO[bytes]) -> None:
+        """Replace the sum.
 
-    def image(self) -> FineImage:
-        """The image of what has been merged."""
-        return FineImage(self.canvas, self._zoom)
+        Raises
+        ------
+        ValueError
+            If the file is cut short, or its array has another shape or type.
+        """
+        _check_header(file, self.canvas.shape)
+        width = self.canvas.shape[1]
+        for first, last in _bands(self.canvas.shape):
+            band = np.frombuffer(file.read(8 * width * (last - first)), "<i8")
+            self.canvas.put(first, band.reshape(last - first, width))
+
+    def image(self) -> SrImage:
+        """The image of what has been added."""
+        return SrImage(self.canvas, self._zoom)
+
+
+def _bands(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First and last row (excluded) of the parts that are in memory at once."""
+    height, width = shape
+    rows = max(_BAND_BYTES // (8 * width), 1)
+    for first in range(0, height, rows):
+        yield first, min(first + rows, height)
+
+
+def _check_header(file: IO[bytes], shape: tuple[int, int]) -> None:
+    """Refuse a sum of another shape or type."""
+    if np.lib.format.read_magic(file) != (1, 0):  # type: ignore[no-untyped-call]
+        raise ValueError("of another form")
+    stated = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+    if stated != (shape, False, np.dtype("<i8")):
+        raise ValueError("of another shape or type")

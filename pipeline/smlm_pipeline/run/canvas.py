@@ -1,10 +1,11 @@
-"""Where the sum of the fine image is kept: in memory, or in a file where it is too large."""
+"""The canvas that holds the sum of the SR image: memory, or a file where it is too large."""
 
 from __future__ import annotations
 
 import errno
 import os
 import tempfile
+import weakref
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import OutputError
+from smlm_pipeline.run.plan import RunPlan
 
 _ITEM_BYTES, _MAPPED_BYTES = 8, 1 << 25
 
@@ -23,7 +25,7 @@ class Canvas(AbstractContextManager["Canvas"]):
     Parameters
     ----------
     shape : tuple of int
-        Height and width, in fine pixels.
+        Height and width, in SR pixels.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -34,7 +36,7 @@ class Canvas(AbstractContextManager["Canvas"]):
         """Nothing is open."""
 
     def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
-        """Add an image of shape (Y, X) whose first pixel lies at ``top``, ``left``."""
+        """Add an image of shape (Y, X), int32, whose first pixel is at ``top``, ``left``."""
         self._sums[top : top + image.shape[0], left : left + image.shape[1]] += image
 
     def put(self, first: int, sums: NDArray[np.int64]) -> None:
@@ -47,16 +49,17 @@ class Canvas(AbstractContextManager["Canvas"]):
 
 
 class FileCanvas(Canvas):
-    """Integer sums in a nameless file, of which only what is added to is in memory.
+    """Integer sums in a nameless file, of which only the part in use is in memory.
 
-    Each part is mapped anew: a mapping counts all it ever touched as memory of the process.
+    Each part is mapped for its use alone: a mapping counts all that it ever touched as memory
+    of the process. A canvas that is not entered closes its file when it is collected.
 
     Parameters
     ----------
     shape : tuple of int
-        Height and width, in fine pixels.
+        Height and width, in SR pixels.
     folder : Path
-        Where the file lies; the system removes it whatever becomes of this process.
+        The file's folder; the system removes the file however this process ends.
 
     Raises
     ------
@@ -76,10 +79,11 @@ class FileCanvas(Canvas):
         except OSError as error:
             self._file.close()
             raise _no_room(folder, size_bytes, error) from error
+        self._close = weakref.finalize(self, self._file.close)
 
     def __exit__(self, *_: object) -> None:
         """Remove the file."""
-        self._file.close()
+        self._close()
 
     def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
         """Add an image; see `Canvas.add`."""
@@ -103,8 +107,21 @@ class FileCanvas(Canvas):
         return np.memmap(self._file, np.int64, mode, offset_bytes, shape)  # type: ignore[call-overload, no-any-return]
 
 
+def open_canvas(plan: RunPlan, folder: Path) -> Canvas:
+    """Open the canvas of a plan: in memory if the sum fits, else in a file in ``folder``.
+
+    Raises
+    ------
+    OutputError
+        If the folder has no room.
+    """
+    if plan.canvas_in_memory:
+        return Canvas(plan.canvas_shape)
+    return FileCanvas(plan.canvas_shape, folder)
+
+
 def _reserve(file: IO[bytes], size_bytes: int) -> None:
-    """Make the file so long, of zeros, with room on the disk for each."""
+    """Fill the file with zeros, each of which has room on the disk."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size_bytes)
         return

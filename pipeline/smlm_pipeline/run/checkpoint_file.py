@@ -1,7 +1,8 @@
-"""A sum and what it covers, in one file: a zip of ``ledger.json`` and ``sum.npy``, as NumPy opens.
+"""The file of a checkpoint: a zip of ``checkpoint.json`` and the state of each sink.
 
-One file, because the sum and what it covers must be of one moment; and it replaces its
-forerunner whole or not at all, so there is a valid one whenever the program is killed.
+One file, because the states and the list of merged chunks must be of one moment; and it
+replaces its predecessor whole or not at all, so a valid one exists whenever the program is
+killed. NumPy opens it: the sum is its entry ``sum.npy``.
 """
 
 from __future__ import annotations
@@ -9,46 +10,50 @@ from __future__ import annotations
 import json
 import tokenize
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import Any
 
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.errors import CheckpointError
 from smlm_pipeline.film.formats.refusals import DAMAGE
-from smlm_pipeline.run.canvas import Canvas
+from smlm_pipeline.run.sinks import Sink
 
 FORMAT = 1
 """Version of the file's form."""
 
-_FACTS, _SUM = "ledger.json", "sum.npy"
-_BAND_BYTES = 1 << 24
+_FACTS = "checkpoint.json"
 
 _DAMAGE = (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError, tokenize.TokenError)
-"""What a zip or the header of an array raises where bits were lost: NumPy parses it as Python."""
+"""Errors of a zip or an array's header that lost bits: NumPy parses the header as Python."""
 
 
-def write_ledger(path: Path, facts: Mapping[str, object], canvas: Canvas) -> None:
-    """Write the sum of a canvas and the facts that belong to it, a band of rows at a time.
+def write_checkpoint(path: Path, facts: Mapping[str, object], sinks: Mapping[str, Sink]) -> None:
+    """Write the states of all sinks and the facts that belong to them.
+
+    Parameters
+    ----------
+    path : Path
+        Target; replaced if it exists.
+    facts : Mapping
+        What the states are of, for JSON.
+    sinks : Mapping of str to Sink
+        The sinks, by their entries in the file.
 
     Raises
     ------
     OutputError
-        If it cannot be written; an earlier file of that name is as it was then.
+        If it cannot be written; an earlier file of that name is unchanged.
     """
-    header = {"descr": "<i8", "fortran_order": False, "shape": canvas.shape}
-    with written_whole(path) as file, zipfile.ZipFile(file, "w") as ledger:
-        ledger.writestr(_FACTS, json.dumps({"format": FORMAT, **facts}, indent=2))
-        with ledger.open(_SUM, "w", force_zip64=True) as entry:
-            np.lib.format.write_array_header_1_0(entry, header)  # type: ignore[no-untyped-call]
-            for first, last in _bands(canvas.shape):
-                entry.write(np.ascontiguousarray(canvas.rows(first, last), "<i8").data)
+    with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(_FACTS, json.dumps({"format": FORMAT, **facts}, indent=2))
+        for name, sink in sinks.items():
+            with archive.open(name, "w", force_zip64=True) as entry:
+                sink.write_to(entry)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a ledger, without its sum.
+    """Read the facts of a checkpoint, without its sinks.
 
     Raises
     ------
@@ -56,58 +61,50 @@ def read_facts(path: Path) -> dict[str, Any]:
         If it cannot be read or is of another form.
     """
     try:
-        with zipfile.ZipFile(path) as ledger:
-            facts: dict[str, Any] = json.loads(ledger.read(_FACTS))
+        with zipfile.ZipFile(path) as archive:
+            facts: dict[str, Any] = json.loads(archive.read(_FACTS))
     except _DAMAGE as error:
         raise _damaged(path) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is a ledger of another release; expected form {FORMAT}: go on with the "
-            "release that began it, or start anew with --overwrite instead of --resume"
+            f"{path} is a checkpoint of another release; expected form {FORMAT}: continue with "
+            "the release that began it, or start over with --overwrite instead of --resume"
         )
     return facts
 
 
-def read_sum(path: Path, canvas: Canvas) -> None:
-    """Put the sum of a ledger into a canvas, whose own is lost.
+def read_sinks(path: Path, sinks: Mapping[str, Sink]) -> None:
+    """Restore the sinks, whose own states are lost.
 
     Raises
     ------
     CheckpointError
-        If it is damaged or of another shape.
+        If the file keeps other sinks, or a state is damaged or does not fit its sink.
     """
-    width = canvas.shape[1]
     try:
-        with zipfile.ZipFile(path) as ledger, ledger.open(_SUM) as entry:
-            _check_header(entry, canvas.shape)
-            for first, last in _bands(canvas.shape):
-                band = np.frombuffer(entry.read(8 * width * (last - first)), "<i8")
-                canvas.put(first, band.reshape(last - first, width))
-            if entry.read(1):  # reading to the end also checks the checksum
-                raise ValueError("longer than its header says")
+        with zipfile.ZipFile(path) as archive:
+            kept = sorted(set(archive.namelist()) - {_FACTS})
+            if kept != sorted(sinks):
+                raise CheckpointError(
+                    f"{path} keeps {_listed(kept)}; expected {_listed(sorted(sinks))}, the parts "
+                    "of this run: use the options of the interrupted run, or start over with "
+                    "--overwrite instead of --resume"
+                )
+            for name, sink in sinks.items():
+                with archive.open(name) as entry:
+                    sink.read_from(entry)
+                    if entry.read(1):  # reading to the end also verifies the checksum
+                        raise ValueError("longer than its state")
     except _DAMAGE as error:
         raise _damaged(path) from error
 
 
-def _bands(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """First and last row (excluded) of what is in memory at once."""
-    height, width = shape
-    rows = max(_BAND_BYTES // (8 * width), 1)
-    for first in range(0, height, rows):
-        yield first, min(first + rows, height)
-
-
-def _check_header(entry: IO[bytes], shape: tuple[int, int]) -> None:
-    """Refuse a sum of another shape or type."""
-    if np.lib.format.read_magic(entry) != (1, 0):  # type: ignore[no-untyped-call]
-        raise ValueError("of another form")
-    found, fortran_order, dtype = np.lib.format.read_array_header_1_0(entry)  # type: ignore[no-untyped-call]
-    if (found, fortran_order, dtype) != (shape, False, np.dtype("<i8")):
-        raise ValueError("of another shape")
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "nothing"
 
 
 def _damaged(path: Path) -> CheckpointError:
     return CheckpointError(
-        f"{path} is damaged or no ledger; expected what an interrupted run left: start anew with "
-        "--overwrite instead of --resume"
+        f"{path} is damaged or no checkpoint; expected the file that an interrupted run left: "
+        "start over with --overwrite instead of --resume"
     )

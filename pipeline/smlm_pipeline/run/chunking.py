@@ -1,7 +1,7 @@
-"""Plan which pixels of which frames go into which request. Pure: nothing is read here.
+"""Cuts a film into chunks: tiles of the field of view, and ranges of frames. Pure.
 
 A field of view that is larger than a tile is cut into tiles that overlap by a
-halo. The network reads the whole tile, and only the detections of its core
+halo. The network reads the whole tile, and only the detections of its tile core
 count; cores do not overlap and cover the field::
 
     +--------------------------+
@@ -27,7 +27,7 @@ from smlm_pipeline.compute.tiles import padded_px
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a tile: what is read and what of it is counted, in camera pixels."""
+    """One axis of a tile: the read region and the tile core, in camera pixels."""
 
     read_start: int
     read_size: int
@@ -64,7 +64,7 @@ class Chunk:
 
     @property
     def frame_count(self) -> int:
-        """How many frames the chunk sums."""
+        """Number of frames that the chunk sums."""
         return self.last_frame - self.first_frame
 
 
@@ -99,7 +99,7 @@ def plan(
 
 
 def _spans(size_px: int, tile_px: int) -> list[Span]:
-    """Cut one axis into tiles; the cores are as alike as the grid of multiples allows."""
+    """Cut one axis into tiles; the cores are as equal as the grid of multiples allows."""
     multiple, padded = contract.SIZE_MULTIPLE_PX, padded_px(size_px)
     if padded <= tile_px:
         return [Span(0, padded, 0, size_px)]

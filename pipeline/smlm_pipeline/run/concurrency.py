@@ -1,4 +1,4 @@
-"""How many requests may be under way: as many as keep the server busy, and few more."""
+"""The number of concurrent requests: enough to keep the servers busy, and few more."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 import threading
 
 WAITING_FEW, WAITING_MANY = 1.0, 2.0
-"""Requests that wait in each server: below the first one more is sent, above the second fewer."""
+"""Requests that wait in each server: the limit grows below the first, shrinks above the second."""
 
 
 class ConcurrencyLimit:
-    """Grows and shrinks as TCP Vegas does (doi 10.1109/49.464716).
+    """Limits concurrent requests as TCP Vegas does (doi 10.1109/49.464716).
 
-    Of ``limit`` requests under way, ``limit * (1 - fastest / present)`` wait for others, where
-    ``fastest`` is the least time that an answer took and ``present`` that of the last round.
-    A failure that may pass halves the window, or one server's share of it. Used from several
+    Of ``limit`` concurrent requests, ``limit * (1 - fastest / present)`` wait for others, where
+    ``fastest`` is the shortest time of an answer and ``present`` the mean of the last round.
+    A failure that may pass halves the limit, or one server's share of it. Used from several
     threads.
 
     Parameters
     ----------
     first, most : int
-        Requests at the start and at most; alike, they never change.
+        Requests at the start and at most; if they are equal, the limit is fixed.
     servers : int
-        How many servers share the requests, and as many may wait in each.
+        Number of servers that share the requests.
     """
 
     def __init__(self, first: int, most: int, servers: int = 1) -> None:
@@ -37,11 +37,11 @@ class ConcurrencyLimit:
 
     @property
     def limit(self) -> int:
-        """Requests that may be under way now."""
+        """Requests that may be in flight now."""
         return self._limit
 
     def answered(self, took_s: float) -> None:
-        """Learn from the time that one request took; acts once in a round of ``limit`` answers."""
+        """Learn from the time of one answer; the limit changes once in ``limit`` answers."""
         with self._lock:
             self._fastest_s = min(self._fastest_s, took_s)
             self._round_s.append(took_s)
@@ -56,7 +56,7 @@ class ConcurrencyLimit:
             self._round_s.clear()
 
     def failed(self) -> None:
-        """A server is full, gone or stopping: half as many to it, and the round begins anew."""
+        """Halve the share of a server that is full, gone or stopping, and start a new round."""
         with self._lock:
             self.failures += 1
             if not self._fixed:

@@ -1,4 +1,4 @@
-"""Send chunks with a bounded number under way, and send again what may pass later."""
+"""Sends chunks, a bounded number at a time, and repeats requests that may succeed later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import ReconError, TransientServerError
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
@@ -17,58 +17,77 @@ FIRST_PAUSE_S = 0.2
 """Longest pause before the second attempt; it doubles with each further one."""
 
 LONGEST_PAUSE_S = 20.0
-"""Where the doubling ends."""
+"""Longest pause of all: the doubling ends here."""
 
 
 def run(
     chunks: Iterable[Chunk],
     prepare: Callable[[Chunk], Request],
     transport: Transport,
-    *,
-    window: ConcurrencyLimit,
+    limit: ConcurrencyLimit,
     attempts: int,
     failed: Callable[[Chunk, ReconError], None],
-) -> Generator[tuple[Chunk, PartialSum], None, None]:
-    """Sums of all chunks, as they come.
+) -> Generator[tuple[Chunk, ChunkAnswer], None, None]:
+    """Send all chunks and yield their answers as they arrive.
 
-    At most ``window.limit`` requests are prepared and not yet answered, so memory
-    does not grow with the film. A chunk that fails for good is told to ``failed``, which
-    raises to end the run: what is under way is not waited for then.
+    At most ``limit.limit`` requests are prepared and not yet answered, so memory
+    does not grow with the film.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        In the order in which they are sent.
+    prepare : callable
+        Makes the request of a chunk.
+    transport : Transport
+        The engine.
+    limit : ConcurrencyLimit
+        The number of concurrent requests; it learns from each answer and failure.
+    attempts : int
+        How often a request is sent before it has failed for good.
+    failed : callable
+        Gets each chunk that failed for good, with its error; it raises to end the run, and
+        then no request in progress is waited for.
+
+    Yields
+    ------
+    tuple of Chunk and ChunkAnswer
+        Each chunk that was answered, once, in any order.
 
     Raises
     ------
     ReconError
-        What ``failed`` raises of what ``prepare`` or the transport raised, once no attempt is left.
+        The error that ``failed`` raises.
     """
     stopped = threading.Event()
-    pool = ThreadPoolExecutor(window.most, thread_name_prefix="chunk")
-    under_way: dict[Future[PartialSum], Chunk] = {}
+    pool = ThreadPoolExecutor(limit.most, thread_name_prefix="chunk")
+    in_flight: dict[Future[ChunkAnswer], Chunk] = {}
     try:
         for chunk in chunks:
-            while len(under_way) >= window.limit:
-                yield from _finished(under_way, failed)
+            while len(in_flight) >= limit.limit:
+                yield from _finished(in_flight, failed)
             try:
                 request = prepare(chunk)
             except ReconError as error:
                 failed(chunk, error)
                 continue
-            sent = pool.submit(_attempt, transport, request, window, attempts, stopped)
-            under_way[sent] = chunk
-            del request  # or the last one would live on while the next is waited for
-        while under_way:
-            yield from _finished(under_way, failed)
+            sent = pool.submit(_attempt, transport, request, limit, attempts, stopped)
+            in_flight[sent] = chunk
+            del request  # or the last one would stay in memory while the next is prepared
+        while in_flight:
+            yield from _finished(in_flight, failed)
     finally:
         stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _finished(
-    under_way: dict[Future[PartialSum], Chunk], failed: Callable[[Chunk, ReconError], None]
-) -> Generator[tuple[Chunk, PartialSum], None, None]:
-    """Wait for at least one request and take out all that are done."""
-    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-    for future in done:
-        chunk = under_way.pop(future)
+    in_flight: dict[Future[ChunkAnswer], Chunk], failed: Callable[[Chunk, ReconError], None]
+) -> Generator[tuple[Chunk, ChunkAnswer], None, None]:
+    """Wait for at least one request and remove all that are answered."""
+    completed, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+    for future in completed:
+        chunk = in_flight.pop(future)
         try:
             answer = future.result()
         except ReconError as error:
@@ -80,25 +99,25 @@ def _finished(
 def _attempt(
     transport: Transport,
     request: Request,
-    window: ConcurrencyLimit,
+    limit: ConcurrencyLimit,
     attempts: int,
     stopped: threading.Event,
-) -> PartialSum:
-    """Try up to ``attempts`` times, with pauses of random length that grow."""
+) -> ChunkAnswer:
+    """Send up to ``attempts`` times, with growing pauses of random length."""
     for attempt in range(1, attempts + 1):
         longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
         started = time.perf_counter()
         try:
             answer = transport.sum_chunk(request)
         except TransientServerError as error:
-            window.failed()
+            limit.failed()
             if attempt == attempts:
                 raise _given_up(error, attempts) from error
             pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
             if stopped.wait(pause_s):
                 raise
         else:
-            window.answered(time.perf_counter() - started)
+            limit.answered(time.perf_counter() - started)
             return answer
     raise ReconError(f"attempts is {attempts}; expected at least one")
 

@@ -1,4 +1,4 @@
-"""How much memory the client may take, and what that leaves for each part of a run.
+"""Divides the client's memory among the parts of a run.
 
 The costs below are bounds, checked against measured peaks by the memory benchmark
 (``python -m smlm_bench.speed.client_memory``).
@@ -16,16 +16,16 @@ from pathlib import Path
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import LEVEL_PIXELS, Settings, frames_per_chunk
+from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 
 MACHINE_SHARE = 0.25
-"""Share of the machine's memory that is taken where the user does not say."""
+"""Share of the machine's memory that is used by default."""
 
 UNKNOWN_MACHINE_BYTES = 8 << 30
-"""Taken for the machine's memory where the system does not tell."""
+"""Assumed for a machine that does not report its memory."""
 
 BASE_BYTES = 256 << 20
-"""The interpreter with all that it imports, before the first frame, and what is small."""
+"""The interpreter with all imported modules, before the first frame, and small parts."""
 
 REQUEST_COPIES, ANSWER_COPIES, BLOCK_COPIES = 3, 4, 4
 """Copies of a request's frames and of its sum that gRPC and we hold at once, and of the whole
@@ -45,26 +45,25 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """What fits into ``limit_bytes``; ``in_flight_most`` counts requests, whatever servers bear."""
+    """The parts that fit into a limit; ``in_flight_most`` counts requests to all servers."""
 
-    limit_bytes: int
     sum_in_memory: bool
     in_flight_most: int
     picture_edge_px: int
 
 
 def parse_bytes(text: str) -> int:
-    """``4GiB``, ``4G`` or ``512M`` as bytes; all units are powers of 1024.
+    """Read ``4GiB``, ``4G`` or ``512M`` as bytes; all units are powers of 1024.
 
     Raises
     ------
     SettingError
-        If it is none of these.
+        If the text is no such size.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
         raise SettingError(f"memory is {text!r}; expected a size such as 4GiB or 800MiB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def machine_bytes() -> int:
@@ -78,61 +77,82 @@ def machine_bytes() -> int:
     return min((size for size in sizes if size > 0), default=UNKNOWN_MACHINE_BYTES)
 
 
+def memory_limit_bytes(settings: Settings) -> int:
+    """The user's limit, or a share of this machine's memory."""
+    return settings.memory_bytes or int(MACHINE_SHARE * machine_bytes())
+
+
 def memory_budget(
-    frame_count: int, height_px: int, width_px: int, settings: Settings
+    frame_count: int,
+    height_px: int,
+    width_px: int,
+    *,
+    chunk_frames: int,
+    tile_px: int,
+    zoom: int,
+    limit_bytes: int,
 ) -> MemoryBudget:
-    """Share the memory out.
+    """Divide the memory among the parts of a run.
 
     Parameters
     ----------
     frame_count, height_px, width_px : int
         Size of the film; its length matters only below one chunk.
-    settings : Settings
-        ``memory_bytes`` is the limit, by default a share of the machine's.
+    chunk_frames : int
+        Most frames of a chunk.
+    tile_px : int
+        Largest edge of a tile.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    limit_bytes : int
+        The most memory of the client.
 
     Returns
     -------
-    Room
-        Whether the sum fits, how many requests may be under way, and how large a picture.
+    MemoryBudget
+        Whether the sum fits, how many requests may be concurrent, and how large a picture.
 
     Raises
     ------
     SettingError
-        If the film needs more than the limit, however little is under way.
+        If the film needs more than the limit with a single request.
     """
-    limit = settings.memory_bytes or int(MACHINE_SHARE * machine_bytes())
     frame_px = height_px * width_px
-    frames = min(frames_per_chunk(settings, height_px, width_px), frame_count)
-    tile_y, tile_x = (min(edge, settings.tile_px) for edge in (height_px, width_px))
-    answer_y, answer_x = image_shape(settings.zoom, tile_y, tile_x)
-    padding_px = contract.SIZE_MULTIPLE_PX
-    frame_bytes = 2 * frames * (tile_y + padding_px) * (tile_x + padding_px)
-    request = REQUEST_COPIES * frame_bytes + ANSWER_COPIES * 4 * answer_y * answer_x
-    sum_y, sum_x = image_shape(settings.zoom, height_px, width_px)
+    frames = min(chunk_frames, frame_count)
+    request = _request_bytes(frames, height_px, width_px, tile_px, zoom)
+    sum_y, sum_x = image_shape(zoom, height_px, width_px)
     running = BASE_BYTES + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     survey = BASE_BYTES + 2 * max(LEVEL_PIXELS, 8 * frame_px) + SURVEY_FRAME_BYTES * frame_px
     survey = min(survey, BASE_BYTES + (2 * frame_count + SURVEY_FRAME_BYTES) * frame_px)
     needed = max(running + request, survey)
-    if needed > limit:
+    if needed > limit_bytes:
         raise SettingError(
-            f"memory is {_told(limit)}; frames of {height_px} x {width_px} pixels need at least "
-            f"{_told(needed)}: raise --memory, or choose a smaller --tile-px or --chunk-frames"
+            f"memory is {_mib(limit_bytes)}; frames of {height_px} x {width_px} pixels need at "
+            f"least {_mib(needed)}: raise --memory, or choose a smaller --tile-px or --chunk-frames"
         )
     sum_bytes = 8 * sum_y * sum_x
-    beside = sum_bytes if max(running + 2 * request, survey) + sum_bytes <= limit else 0
-    fitting = (limit - running - beside) // request
-    edges = (e for e in PICTURE_EDGES_PX if _picture_bytes(e, sum_y, sum_x) + beside <= limit)
+    beside = sum_bytes if max(running + 2 * request, survey) + sum_bytes <= limit_bytes else 0
+    fitting = (limit_bytes - running - beside) // request
+    edges = (e for e in PICTURE_EDGES_PX if _picture_bytes(e, sum_y, sum_x) + beside <= limit_bytes)
     return MemoryBudget(
-        limit_bytes=limit,
         sum_in_memory=beside > 0,
         in_flight_most=max(fitting, 1),
         picture_edge_px=next(edges, PICTURE_EDGES_PX[-1]),
     )
 
 
+def _request_bytes(frames: int, height_px: int, width_px: int, tile_px: int, zoom: int) -> int:
+    """Memory of one request and its answer, with all copies."""
+    tile_y, tile_x = (min(edge, tile_px) for edge in (height_px, width_px))
+    answer_y, answer_x = image_shape(zoom, tile_y, tile_x)
+    padding_px = contract.SIZE_MULTIPLE_PX
+    frame_bytes = 2 * frames * (tile_y + padding_px) * (tile_x + padding_px)
+    return REQUEST_COPIES * frame_bytes + ANSWER_COPIES * 4 * answer_y * answer_x
+
+
 def _picture_bytes(edge_px: int, height: int, width: int) -> int:
     return BASE_BYTES + PICTURE_PIXEL_BYTES * min(edge_px**2, height * width)
 
 
-def _told(size_bytes: int) -> str:
+def _mib(size_bytes: int) -> str:
     return f"{math.ceil(size_bytes / 2**20):,} MiB"

@@ -1,4 +1,4 @@
-"""What may be left out of an image where the user allows it, and how that is told."""
+"""Chunks that an image lacks, where the user allows it, and their report."""
 
 from __future__ import annotations
 
@@ -17,42 +17,47 @@ _Region: TypeAlias = tuple[int, int, int, int]
 class Missing:
     """Chunks that failed for good.
 
+    ``reason`` is the error of the first of them, and ``chunks`` are all that the image lacks,
+    in the order of their plan.
+
     Parameters
     ----------
     allowed : bool
-        Whether an image may lack them; if not, the first one ends the run.
+        Whether an image may lack chunks; if not, the first one ends the run.
     """
 
-    def __init__(self, *, allowed: bool) -> None:
+    def __init__(self, allowed: bool) -> None:
         self.allowed = allowed
         self.reason: ReconError | None = None
+        self.chunks: tuple[Chunk, ...] = ()
 
     def leave_out(self, _chunk: Chunk, error: ReconError) -> None:
-        """Leave a chunk out, if that may be.
+        """Leave a chunk out, if that is allowed.
 
         Raises
         ------
         ReconError
-            The given one, if the run is to end.
+            The given error, if the run must end.
         """
         self.reason = self.reason or error
         if not (self.allowed and is_of_chunk(error)):
             raise error
 
-    def refuse_nothing(self, missing: Sequence[Chunk], chunks: Sequence[Chunk]) -> None:
-        """Refuse an image of nothing.
+    def close(self, chunks: Sequence[Chunk], chunk_count: int) -> None:
+        """State the chunks that the image lacks, of ``chunk_count``; refuse an empty image.
 
         Raises
         ------
         ReconError
-            Why the first chunk failed, if all did.
+            The error of the first chunk that failed, if all are missing.
         """
-        if self.reason is not None and len(missing) == len(chunks):
+        self.chunks = tuple(chunks)
+        if self.reason is not None and len(chunks) == chunk_count:
             raise self.reason
 
     @contextmanager
     def end_of_server(self) -> Iterator[None]:
-        """Let the image be made of what there is when the server is gone for good."""
+        """Finish the image with the answers so far when the server is gone for good."""
         try:
             yield
         except ServerError:
@@ -61,20 +66,20 @@ class Missing:
 
 
 def parts(chunks: Iterable[Chunk], corner: Corner) -> list[dict[str, Any]]:
-    """Frames and regions that some chunks cover, joined where they are one.
+    """Frames and regions of some chunks, joined where they adjoin.
 
     Parameters
     ----------
     chunks : iterable of Chunk
         In the order of their plan.
     corner : Corner
-        Where the part of the file that was taken begins.
+        Where the film begins in its file.
 
     Returns
     -------
     list of dict
         ``frames`` first and last (excluded), ``roi_px`` x, y, width, height; both as the
-        file counts.
+        file counts them.
     """
     regions: dict[tuple[int, int], list[_Region]] = {}
     for chunk in chunks:
@@ -98,7 +103,7 @@ def parts(chunks: Iterable[Chunk], corner: Corner) -> list[dict[str, Any]]:
 
 
 def _as_one(tiles: list[_Region]) -> list[_Region]:
-    """The rectangle that tiles make up, or the tiles; they do not overlap."""
+    """The rectangle that the tiles fill, or the tiles; they do not overlap."""
     left, top = (min(tile[axis] for tile in tiles) for axis in (0, 1))
     right, bottom = (max(tile[axis] + tile[axis + 2] for tile in tiles) for axis in (0, 1))
     whole = left, top, right - left, bottom - top

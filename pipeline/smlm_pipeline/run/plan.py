@@ -1,102 +1,125 @@
-"""Plan a run: chunks, sizes, memory and concurrency. Pure."""
+"""The plan of a run: chunks, memory and concurrency, from the film's size. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import cut, image_shape
-from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.selection import Corner
-from smlm_pipeline.film.survey import Survey
-from smlm_pipeline.run import chunking, memory_budget
-from smlm_pipeline.run.canvas import Canvas, FileCanvas
-from smlm_pipeline.run.checkpoint import Identity
+from smlm_pipeline.run import chunking
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
+from smlm_pipeline.run.memory_budget import memory_budget
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
 
-WHOLE_FILM = Corner()
-
-
 BYTES_MAX = 1 << 31
-"""A message of gRPC is smaller than this; so is what a request's maps may take."""
+"""A message of gRPC is smaller than this; so is the memory that a request's maps may take."""
 
 
-def open_canvas(stack: Film, settings: Settings, folder: Path) -> Canvas:
-    """Where the sum of this film's image is kept: in memory if it fits, else in ``folder``.
+class FilmSize(Protocol):
+    """The size of a film: the number of frames, and the height and width of each."""
+
+    frame_count: int
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that is decided before the first frame is sent.
+
+    ``chunk_frames`` is the most frames of a chunk, ``tile_px`` the largest edge of a tile and
+    ``zoom`` the number of SR pixels along the edge of a camera pixel. ``canvas_in_memory`` is
+    false where the sum has to be in a file, and ``picture_edge_px`` is the longest edge of the
+    picture. ``in_flight`` is the number of concurrent requests that the user fixed, if any;
+    ``in_flight_most`` is the number that fits into ``memory_bytes``.
+    """
+
+    frame_count: int
+    height_px: int
+    width_px: int
+    chunks: tuple[Chunk, ...]
+    chunk_frames: int
+    tile_px: int
+    zoom: int
+    memory_bytes: int
+    canvas_in_memory: bool
+    picture_edge_px: int
+    in_flight: int | None
+    in_flight_most: int
+
+    @property
+    def canvas_shape(self) -> tuple[int, int]:
+        """Height and width of the sum with its margin, in SR pixels."""
+        return image_shape(self.zoom, self.height_px, self.width_px)
+
+    def concurrency(self, servers: int = 1) -> ConcurrencyLimit:
+        """A new limit for a number of servers: fixed by the user, or adapting within memory."""
+        if self.in_flight is not None:
+            return ConcurrencyLimit(self.in_flight, self.in_flight)
+        most = min(IN_FLIGHT_MOST * servers, self.in_flight_most)
+        return ConcurrencyLimit(IN_FLIGHT_FIRST * servers, most, servers)
+
+    def whole_frames(self, chunks: Iterable[Chunk]) -> float:
+        """Size of some chunks in whole frames: a tile is a part of its frames."""
+        pixels: int = sum(c.frame_count * c.tile.y.core_size * c.tile.x.core_size for c in chunks)
+        frame_pixels: int = self.height_px * self.width_px
+        return pixels / frame_pixels
+
+
+def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
+    """Plan a run: no file, no server and no clock is read.
+
+    Parameters
+    ----------
+    film : FilmSize
+        The film, of which only the size matters.
+    settings : Settings
+        How to cut, send and draw; its ``memory_bytes`` does not count here.
+    memory_bytes : int
+        The most memory of the client (`memory_budget.memory_limit_bytes`).
+
+    Returns
+    -------
+    RunPlan
+        The same for the same arguments.
 
     Raises
     ------
     SettingError
-        If the film needs more memory than the settings allow.
-    OutputError
-        If the folder has no room.
+        If the film needs more memory than the limit, the sum of one chunk could not travel in
+        one message, or its maps take too much.
     """
-    size = stack.height_px, stack.width_px
-    shape = image_shape(settings.zoom, *size)
-    fits = memory_budget.memory_budget(stack.frame_count, *size, settings).sum_in_memory
-    return Canvas(shape) if fits else FileCanvas(shape, folder)
-
-
-def _frames(chunks: Iterable[Chunk], stack: Film) -> float:
-    """How many whole frames these amount to: a tile is a part of its frames."""
-    pixels: int = sum(c.frame_count * c.tile.y.core_size * c.tile.x.core_size for c in chunks)
-    frame_pixels: int = stack.height_px * stack.width_px
-    return pixels / frame_pixels
-
-
-def _identity(stack: Film, settings: Settings, seen: Survey, requests: int) -> Identity:
-    """What the sum of this run is of."""
-    return Identity(
-        film_sha256=seen.film_sha256,
-        model=settings.model,
-        contract_version=contract.CONTRACT_VERSION,
-        software=f"smlm-recon {smlm_pipeline.__version__}",
+    size = film.frame_count, film.height_px, film.width_px
+    chunk_frames = frames_per_chunk(settings, film.height_px, film.width_px)
+    budget = memory_budget(
+        *size,
+        chunk_frames=chunk_frames,
+        tile_px=settings.tile_px,
         zoom=settings.zoom,
-        chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
-        tile_px=settings.tile_px,
-        requests=requests,
+        limit_bytes=memory_bytes,
     )
-
-
-def _window(stack: Film, settings: Settings, servers: int) -> ConcurrencyLimit:
-    """The user's number of requests under way, or one that adapts within the memory."""
-    if settings.in_flight is not None:
-        return ConcurrencyLimit(settings.in_flight, settings.in_flight)
-    room = memory_budget.memory_budget(stack.frame_count, stack.height_px, stack.width_px, settings)
-    most = min(IN_FLIGHT_MOST * servers, room.in_flight_most)
-    return ConcurrencyLimit(IN_FLIGHT_FIRST * servers, most, servers)
-
-
-def plan_chunks(stack: Film, settings: Settings) -> list[Chunk]:
-    """The requests that the film is cut into.
-
-    Raises
-    ------
-    SettingError
-        If the sum of one chunk could not travel in one message, or its maps take too much.
-    """
-    chunks = chunking.plan(
-        stack.frame_count,
-        stack.height_px,
-        stack.width_px,
-        chunk_frames=frames_per_chunk(settings, stack.height_px, stack.width_px),
-        tile_px=settings.tile_px,
-    )
+    chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=settings.tile_px)
     _check_size(chunks[0], settings)
-    return chunks
+    return RunPlan(
+        *size,
+        chunks=tuple(chunks),
+        chunk_frames=chunk_frames,
+        tile_px=settings.tile_px,
+        zoom=settings.zoom,
+        memory_bytes=memory_bytes,
+        canvas_in_memory=budget.sum_in_memory,
+        picture_edge_px=budget.picture_edge_px,
+        in_flight=settings.in_flight,
+        in_flight_most=budget.in_flight_most,
+    )
 
 
 def _check_size(chunk: Chunk, settings: Settings) -> None:
-    """Refuse what no message or no memory would hold."""
+    """Refuse an answer that no message, or maps that no memory, would hold."""
     y, x = chunk.tile.y, chunk.tile.x
     values = chunk.frame_count * y.read_size * x.read_size * contract.MAP_ZOOM**2
     if settings.makes_maps and 4 * values >= BYTES_MAX:
@@ -110,32 +133,3 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
             f"zoom {settings.zoom} makes an image of {height} x {width} pixels from one request; "
             "expected less than 2 GiB: choose a smaller --zoom or --tile-px"
         )
-
-
-def request_of(
-    frames_adu: NDArray[np.uint16],
-    chunk: Chunk,
-    seen: Survey,
-    zoom: int,
-    corner: Corner = WHOLE_FILM,
-) -> Request:
-    """Cut a chunk's tile out of its frames and put its tensors together.
-
-    The label counts as the film's file does, of which the film begins at ``corner``.
-    """
-    y, x = chunk.tile.y, chunk.tile.x
-    region = {
-        "top": y.read_start,
-        "left": x.read_start,
-        "height": y.read_size,
-        "width": x.read_size,
-    }
-    first, last = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame - 1
-    top_px, left_px = corner.y_px + y.core_start, corner.x_px + x.core_start
-    return Request(
-        label=f"frames {first} to {last}, tile at y {top_px}, x {left_px}",
-        frames_adu=cut(frames_adu, **region),
-        levels_adu=np.broadcast_to(seen.levels_adu, (chunk.frame_count, 2)),
-        mean_adu=cut(seen.mean_adu[None], **region)[0],
-        window=np.array(chunk.tile.window(zoom), np.int32),
-    )

@@ -1,8 +1,8 @@
-"""Whole frames are read once, a range ahead of the chunks that are cut from them."""
+"""Reads whole frames once, a range ahead of the chunks that are cut from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import TypeAlias
@@ -10,8 +10,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.requests import request_of
 
 _Read: TypeAlias = tuple[tuple[int, int], Future[NDArray[np.uint16]]]
 """A range of frames, and its frames as soon as they are read."""
@@ -25,23 +28,29 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
 
     Parameters
     ----------
-    stack : Stack
-        The film; nobody else may read it meanwhile.
+    film : Film
+        The film; no other thread may read it meanwhile.
     chunks : iterable of Chunk
-        All that will be asked for, range by range.
+        All chunks that will be read, range by range.
     """
 
-    def __init__(self, stack: Film, chunks: Iterable[Chunk]) -> None:
-        self._stack = stack
-        self._ranges = iter(dict.fromkeys((each.first_frame, each.last_frame) for each in chunks))
+    def __init__(self, film: Film, chunks: Iterable[Chunk]) -> None:
+        self._film = film
+        ranges = ((chunk.first_frame, chunk.last_frame) for chunk in chunks)
+        self._ranges = iter(dict.fromkeys(ranges))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
         self._present: _Read | None = None
         self._coming: _Read | None = None
         self._read_next()
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the read that is under way; no more are begun."""
+        """Wait for the read in progress; no more are started."""
         self._pool.shutdown(cancel_futures=True)
+
+    def requests(self, survey: Survey, zoom: int) -> Callable[[Chunk], Request]:
+        """A function that makes the request of a chunk, for `dispatch.run`."""
+        corner = self._film.corner
+        return lambda chunk: request_of(self.frames(chunk), chunk, survey, zoom, corner)
 
     def frames(self, chunk: Chunk) -> NDArray[np.uint16]:
         """Whole frames of a chunk, shape (N, Y, X), uint16.
@@ -62,4 +71,4 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
 
     def _read_next(self) -> None:
         following = next(self._ranges, None)
-        self._coming = following and (following, self._pool.submit(self._stack.read, *following))
+        self._coming = following and (following, self._pool.submit(self._film.read, *following))

@@ -1,12 +1,11 @@
-"""Where ``normalize`` and the summations compute: on the host, or on the GPU.
+"""The device that ``normalize`` and the summations compute on: the host, or a GPU.
 
-One repository serves both, so a deployment says by the environment variable
-``RECON_DEVICE`` what it is:
+One repository serves both. The environment variable ``RECON_DEVICE`` selects the device:
 
 ``auto``
-    Each step computes where its input lies. The default.
+    Each step computes where its input is. The default.
 ``gpu``
-    All steps compute on the GPU, and detections that reach a summation in host memory
+    All steps compute on the GPU. Detections that reach a summation in host memory
     are an error and a metric: they show that the server's CUDA pool is too small.
 ``cpu``
     All steps compute on the host.
@@ -26,31 +25,31 @@ from numpy.typing import NDArray
 from smlm_pipeline.errors import DeviceError, SettingError
 
 VARIABLE = "RECON_DEVICE"
-"""Environment variable of the server by which a deployment says what it runs on."""
+"""Environment variable of the server that selects the device."""
 
 KINDS = ("auto", "gpu", "cpu")
 
 
-class Placement:
-    """Reads and writes the backend's tensors where they lie.
+class Device:
+    """Reads and writes the backend's tensors in the memory that they are in.
 
-    ``demands_gpu`` tells whether the deployment demands that everything is on the GPU.
+    ``requires_gpu`` states whether everything has to be on the GPU.
 
     Parameters
     ----------
     backend : module
-        Triton's ``triton_python_backend_utils``, which only exists inside the server.
+        Triton's ``triton_python_backend_utils``.
     args : mapping
-        What Triton gives to ``initialize``.
+        The arguments of ``initialize``.
     environment : mapping
-        Where ``RECON_DEVICE`` is looked up.
+        Variables, ``RECON_DEVICE`` among them.
 
     Raises
     ------
     SettingError
-        If the variable has a value of its own.
+        If the variable has an unknown value.
     DeviceError
-        If it says ``gpu`` and CuPy or the GPU is missing.
+        If it is ``gpu``, and CuPy or the GPU is missing.
     """
 
     def __init__(
@@ -61,9 +60,9 @@ class Placement:
             raise SettingError(f"{VARIABLE} is {kind!r}; expected one of {', '.join(KINDS)}")
         self._backend = backend
         self._kind = kind
-        self.demands_gpu = kind == "gpu"
-        self._device_id = int(args["model_instance_device_id"])
-        if self.demands_gpu:
+        self.requires_gpu = kind == "gpu"
+        self._gpu_id = int(args["model_instance_device_id"])
+        if self.requires_gpu:
             self.warm_up()
 
     def warm_up(self) -> None:
@@ -74,28 +73,28 @@ class Placement:
         DeviceError
             If CuPy or the GPU is missing.
         """
-        cupy, compiled = _cupy(), kernels_of_device()
+        cupy, kernels = _cupy(), gpu_kernels()
         try:
-            with self.device():
-                compiled.compile_kernels()
+            with self.selected():
+                kernels.compile_kernels()
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(
-                f"{VARIABLE} is 'gpu', but GPU {self._device_id} cannot be used ({error}); give "
+                f"{VARIABLE} is 'gpu', but GPU {self._gpu_id} cannot be used ({error}); give "
                 f"the server a GPU, or start it with {VARIABLE}=cpu and --model-config-name=cpu"
             ) from error
 
-    def device(self) -> contextlib.AbstractContextManager[Any]:
-        """The GPU of this instance, as the current one within a ``with`` block."""
-        device: contextlib.AbstractContextManager[Any] = _cupy().cuda.Device(self._device_id)
-        return device
+    def selected(self) -> contextlib.AbstractContextManager[Any]:
+        """Make the GPU of this instance the current one within a ``with`` block."""
+        gpu: contextlib.AbstractContextManager[Any] = _cupy().cuda.Device(self._gpu_id)
+        return gpu
 
     def read(self, tensor: Any) -> Any:
-        """A tensor's values where they lie, without a copy: NumPy's or CuPy's array.
+        """Return a tensor's values without a copy: an array of NumPy, or of CuPy on a GPU.
 
         Raises
         ------
         DeviceError
-            If they lie on a GPU on a deployment without one, or CuPy is missing.
+            If they are on a GPU of a server without one, or CuPy is missing.
         """
         if tensor.is_cpu():
             return tensor.as_numpy()
@@ -107,24 +106,24 @@ class Placement:
         return _cupy().from_dlpack(tensor)
 
     def read_on_host(self, tensor: Any) -> NDArray[Any]:
-        """A small tensor's values in host memory, wherever it lies."""
+        """Return a small tensor's values in host memory, copied if need be."""
         values = self.read(tensor)
-        found: NDArray[Any] = values if isinstance(values, np.ndarray) else values.get()
-        return found
+        on_host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.get()
+        return on_host
 
     def write(self, name: str, array: Any) -> Any:
-        """The backend's tensor of an array, where that lies.
+        """Return the backend's tensor of an array, in the same memory.
 
-        The array goes as an object, not as a capsule: only then does the backend wait for
-        what is still being computed.
+        The array is passed as an object, not as a capsule: only then does the backend wait for
+        pending computations.
         """
         if isinstance(array, np.ndarray):
             return self._backend.Tensor(name, array)
         return self._backend.Tensor.from_dlpack(name, array)
 
 
-def kernels_of_device() -> Any:
-    """The module `device_kernels`, which needs CuPy.
+def gpu_kernels() -> Any:
+    """Import ``smlm_pipeline.compute.gpu``, which needs CuPy.
 
     Raises
     ------

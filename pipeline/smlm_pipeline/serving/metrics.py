@@ -1,4 +1,4 @@
-"""What the summations tell Triton's ``/metrics`` about memory: names that dashboards rely on."""
+"""Counters of the summations in Triton's ``/metrics``; dashboards rely on their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BYTES_TO_HOST = "recon_device_to_host_bytes_total"
 """Bytes that a summation copied from the GPU to the host: one image a request."""
 
 HOST_INPUTS = "recon_host_inputs_total"
-"""Requests refused because detections lay in host memory on a deployment that says ``gpu``."""
+"""Requests refused because detections were in host memory where ``RECON_DEVICE`` is ``gpu``."""
 
 _MEANINGS = {
     BYTES_TO_HOST: "Bytes copied from the GPU to the host by the summation",
@@ -17,7 +17,7 @@ _MEANINGS = {
 
 
 class DeviceMetrics:
-    """The counters of one summation model, zero from its start.
+    """The counters of one summation model, zero at its start.
 
     Parameters
     ----------

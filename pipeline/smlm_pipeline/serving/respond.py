@@ -1,7 +1,8 @@
-"""What the ``model.py`` files of the repository share, beside the kernels."""
+"""Responses to Triton's requests, and the check of a model's configuration."""
 
 from __future__ import annotations
 
+import importlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,8 +11,13 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, ReconError
 
 
+def triton_backend() -> Any:
+    """Import ``triton_python_backend_utils``, which exists in Triton's own processes only."""
+    return importlib.import_module("triton_python_backend_utils")
+
+
 def check_configuration(configuration: Mapping[str, Any], spec: contract.ModelSpec) -> None:
-    """Refuse to serve under a configuration that was written for another contract.
+    """Check that a configuration was written for this contract.
 
     Raises
     ------
@@ -38,21 +44,21 @@ def respond(
     *,
     write: Callable[[str, Any], Any] | None = None,
 ) -> list[Any]:
-    """One response per request; a request that does not fit gets its own error.
+    """Answer each request; one that does not fit gets an error, and the others their response.
 
     Parameters
     ----------
     backend : module
-        Triton's ``triton_python_backend_utils``, which only exists inside the server.
+        Triton's ``triton_python_backend_utils``.
     spec : ModelSpec
         The model that answers.
     requests : sequence of InferenceRequest
-        What Triton put together.
+        Requests that Triton batched.
     compute : callable
-        Takes the tensors of a request and gives the arrays of its response, in the contract's
-        order.
+        Takes the tensors of a request and returns the arrays of its response, in the
+        contract's order.
     write : callable, optional
-        Makes a tensor of a name and an array; by default one in host memory.
+        Makes a tensor from a name and an array; by default one in host memory.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def respond(
 
 
 def message(error: Exception) -> str:
-    """What a client gets to read: our own words, or the kind of a foreign error."""
+    """Return the message for the client: that of our own errors, else the kind of error alone."""
     if isinstance(error, ReconError):
         return str(error)
     return f"the model failed with {type(error).__name__}; the server's log tells more"
@@ -77,12 +83,12 @@ def _answer(
     compute: Callable[..., Sequence[Any]],
     tensor_of: Callable[[str, Any], Any],
 ) -> Any:
-    inputs = [backend.get_input_tensor_by_name(request, each.name) for each in spec.inputs]
+    inputs = [backend.get_input_tensor_by_name(request, tensor.name) for tensor in spec.inputs]
     try:
         outputs = zip(spec.outputs, compute(*inputs), strict=True)
-        tensors = [tensor_of(each.name, array) for each, array in outputs]
+        tensors = [tensor_of(tensor.name, array) for tensor, array in outputs]
     except Exception as error:  # noqa: BLE001 - a door: the server must live on
-        if not isinstance(error, ReconError):  # a fault of ours, which no client can explain
+        if not isinstance(error, ReconError):  # a fault of this package, not of the client
             backend.Logger.log_error(f"{spec.name}: {traceback.format_exc()}")
         return backend.InferenceResponse(error=backend.TritonError(message(error)))
     return backend.InferenceResponse(tensors)

@@ -33,12 +33,12 @@ class _Case:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stack = folder / "stack.tif"
+        self.film = folder / "stack.tif"
         self.positions = folder / "positions.csv"
         self.image = folder / "image.tif"
 
     def evaluate(self, *more: str) -> Any:
-        files = [str(self.image), "--stack", str(self.stack), "--positions", str(self.positions)]
+        files = [str(self.image), "--stack", str(self.film), "--positions", str(self.positions)]
         return _invoke("evaluate", *files, *more)
 
 
@@ -75,7 +75,7 @@ def test_evaluate_prints_scores_beside_blank_and_wide_field(case: _Case) -> None
     assert result.exit_code == 0, result.output
     title, names, *rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert title == "image against truth"
-    assert names == "measure blur (fine px) image blank image wide field"
+    assert names == "measure blur (SR px) image blank image wide field"
     assert len(rows) == 10
     sharp = re.fullmatch(r"NMSE, equal sum \(%\) 0 ([\d.]+) 100.0 [\d.]+", rows[0])
     fitted = re.fullmatch(r"NMSE, least squares \(%\) 0 ([\d.]+) 100.0 [\d.]+", rows[3])
@@ -90,7 +90,7 @@ def test_evaluate_prints_scores_beside_blank_and_wide_field(case: _Case) -> None
 def test_evaluate_scores_the_molecules_of_the_network(case: _Case) -> None:
     result = case.evaluate()
     assert result.exit_code == 0, result.output
-    assert "molecules from probability 0.5 on, pairs within 250 nm" in result.stdout
+    assert "localisations from probability 0.5 on, pairs within 250 nm" in result.stdout
     for name in ("Jaccard", "F1", "RMSE of the pairs", "RMS sigma (nm)", "probability"):
         assert f" {name} " in result.stdout
     assert "positions within a camera pixel: flat to " in result.stdout
@@ -161,8 +161,8 @@ def test_threshold_tolerance_and_border_change_what_counts(case: _Case) -> None:
 
 def test_a_film_of_any_size_has_its_molecules_scored(case: _Case) -> None:
     """22 x 21 pixels: the network takes multiples of four."""
-    film, image = tifffile.imread(case.stack), tifffile.imread(case.image)
-    tifffile.imwrite(case.stack, film[:, :22, :21])
+    film, image = tifffile.imread(case.film), tifffile.imread(case.image)
+    tifffile.imwrite(case.film, film[:, :22, :21])
     tifffile.imwrite(case.image, image[: 22 * ZOOM, : 21 * ZOOM])
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
@@ -269,7 +269,7 @@ def _truncated(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_missing, _empty, _text, _headless, _truncated])
-@pytest.mark.parametrize("file", ["stack", "image"])
+@pytest.mark.parametrize("file", ["film", "image"])
 def test_evaluate_refuses_files_that_are_no_pictures(
     case: _Case, file: str, spoil: Callable[[Path], None]
 ) -> None:
@@ -294,18 +294,18 @@ def test_evaluate_refuses_files_that_are_no_tables(
 
 
 def test_evaluate_refuses_a_film_of_one_frame(case: _Case) -> None:
-    tifffile.imwrite(case.stack, np.ones((SIZE_PX, SIZE_PX), np.uint16))
+    tifffile.imwrite(case.film, np.ones((SIZE_PX, SIZE_PX), np.uint16))
     _assert_refused(case.evaluate(), 3, "holds one frame; a film needs at least 2")
 
 
 def test_evaluate_refuses_a_film_of_complex_numbers(case: _Case) -> None:
-    tifffile.imwrite(case.stack, np.ones((5, SIZE_PX, SIZE_PX), np.complex64))
+    tifffile.imwrite(case.film, np.ones((5, SIZE_PX, SIZE_PX), np.complex64))
     _assert_refused(case.evaluate(), 3, "holds complex64 values; expected a film of grey frames")
 
 
 def test_evaluate_takes_a_film_of_floats_as_the_client_does(case: _Case) -> None:
     expected = case.evaluate("--json").stdout
-    tifffile.imwrite(case.stack, tifffile.imread(case.stack).astype(np.float32))
+    tifffile.imwrite(case.film, tifffile.imread(case.film).astype(np.float32))
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
     assert "recon-train: stack.tif holds float32 values; taken as whole counts" in result.stderr
@@ -315,11 +315,11 @@ def test_evaluate_takes_a_film_of_floats_as_the_client_does(case: _Case) -> None
 @pytest.mark.parametrize("kind", WRITERS)
 def test_evaluate_takes_every_format_of_the_client(case: _Case, kind: str) -> None:
     expected = case.evaluate("--json").stdout
-    case.stack = WRITERS[kind](case.folder / "other", tifffile.imread(case.stack))
+    case.film = WRITERS[kind](case.folder / "other", tifffile.imread(case.film))
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
     assert result.stdout == expected
-    assumed = f"recon-train: {case.stack.name} does not state its pixel size; assuming 100 nm"
+    assumed = f"recon-train: {case.film.name} does not state its pixel size; assuming 100 nm"
     assert (assumed in result.stderr) == (kind in {"folder", "zarr"})
 
 
@@ -330,7 +330,7 @@ def test_evaluate_takes_the_films_own_pixel_size(case: _Case, tmp_path: Path) ->
     case.positions = case.folder / "positions.csv"
     write_nd2(case.folder / "film.nd2", tifffile.imread(case.folder / "stack.tif"), pixel_um=0.16)
     for name in ("stack.tif", "film.nd2"):
-        case.stack = case.folder / name
+        case.film = case.folder / name
         result = case.evaluate("--no-detections")
         assert result.exit_code == 0, result.output
         assert result.stderr == ""
@@ -340,9 +340,9 @@ def test_evaluate_takes_the_films_own_pixel_size(case: _Case, tmp_path: Path) ->
 
 def test_evaluate_takes_one_channel(case: _Case) -> None:
     expected = case.evaluate("--json").stdout
-    frames = tifffile.imread(case.stack)
-    case.stack = case.folder / "film.nd2"
-    write_nd2(case.stack, np.stack([frames[::-1], frames], axis=1))
+    frames = tifffile.imread(case.film)
+    case.film = case.folder / "film.nd2"
+    write_nd2(case.film, np.stack([frames[::-1], frames], axis=1))
     _assert_refused(case.evaluate(), 3, "choose one with --channel 0 to 1")
     assert case.evaluate("--json", "--channel", "1").stdout == expected
 

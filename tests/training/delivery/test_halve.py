@@ -18,7 +18,7 @@ import onnx
 from fakes.networks import write_card, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.deploy.plans.reference import read_reference
+from smlm_pipeline.compute.reference import read_reference
 from smlm_pipeline.errors import ContractError, SettingError
 from smlm_pipeline.model_repository import network_file
 from smlm_training.cli import app

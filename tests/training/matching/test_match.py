@@ -247,9 +247,9 @@ def matching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     (tmp_path / "films").mkdir()
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    stack = tmp_path / "films" / "cells.tif"
-    tifffile.imwrite(stack, Case(density=2).film().frames_adu, photometric="minisblack")
-    return lambda *options: _match(stack, *options)
+    film_file = tmp_path / "films" / "cells.tif"
+    tifffile.imwrite(film_file, Case(density=2).film().frames_adu, photometric="minisblack")
+    return lambda *options: _match(film_file, *options)
 
 
 def _match(film: Path, *options: str) -> Any:

@@ -66,7 +66,7 @@ def test_preset_leaves_out_what_the_film_does_not_tell() -> None:
     assert stated["measured_from"]["stack"] == "film.tif"
     assert missing.isdisjoint(stated["measured_from"]["values"])
     report = {row.name: row for row in rows(found, SCMOS, pixel_size_nm=100, area_px2=4096)}
-    assert report["photons per emitter and frame"].sureness == "not told"
+    assert report["photons per emitter and frame"].sureness == "not measured"
 
 
 def test_report_says_how_sure_and_why() -> None:

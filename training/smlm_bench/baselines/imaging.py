@@ -20,7 +20,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from smlm_bench.method import Found
+from smlm_bench.method import BlockResult
 from smlm_pipeline.compute.onnx_network import available_cpus
 from smlm_pipeline.localise.table import stacked
 
@@ -158,10 +158,10 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 
 def side_by_side(
-    reconstruct: Callable[[NDArray[_Value]], Found],
+    reconstruct: Callable[[NDArray[_Value]], BlockResult],
     frames: NDArray[_Value],
     share_frames: int | None = None,
-) -> Found:
+) -> BlockResult:
     """What a method finds in frames (N, Y, X), ``share_frames`` at once in each thread.
 
     Without ``share_frames`` every thread gets as many. What is found does not depend on the
@@ -176,7 +176,7 @@ def side_by_side(
         for part, first in zip(parts, starts, strict=True)
         if part.molecules is not None
     ]
-    return Found(np.sum([part.image for part in parts], axis=0), stacked(molecules))
+    return BlockResult(np.sum([part.image for part in parts], axis=0), stacked(molecules))
 
 
 WAVELET, LEVEL = "db6", 5

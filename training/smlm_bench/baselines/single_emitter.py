@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smlm_bench.baselines.imaging import side_by_side
 from smlm_bench.baselines.spot_fit import Spots, detect_spots, fit_spots
-from smlm_bench.method import ZOOM, FilmFacts, Found, histogram
+from smlm_bench.method import ZOOM, BlockResult, FilmFacts, histogram
 from smlm_pipeline.localise.table import Molecules, in_field
 
 
@@ -52,11 +52,11 @@ class SingleEmitter:
         self.block_frames = 64
         self.parameters: dict[str, Any] = {"sigma_px": facts.sigma_px, **asdict(self._settings)}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Fitted molecules of frames (N, Y, X), and how many lie in each fine pixel."""
         return side_by_side(self._reconstruct, frames_adu)
 
-    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         photons = self._facts.photons(frames_adu)
         frame, row, column = detect_spots(photons, self._settings.threshold)
         spots = fit_spots(self._windows(photons, frame, row, column), self._facts.sigma_px)
@@ -67,7 +67,7 @@ class SingleEmitter:
         height_nm, width_nm = (size * pixel_nm for size in self._facts.shape_px)
         inside = in_field(molecules, height_nm=height_nm, width_nm=width_nm)
         kept = molecules.take(inside & self._believed(spots))
-        return Found(histogram(kept, self._facts.shape_px, pixel_nm), kept)
+        return BlockResult(histogram(kept, self._facts.shape_px, pixel_nm), kept)
 
     def _windows(
         self,
@@ -103,9 +103,9 @@ class Blank:
         self.block_frames = _BLOCK_FRAMES
         self.parameters: dict[str, Any] = {}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:  # noqa: ARG002
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:  # noqa: ARG002
         """Zeros, whatever the frames (N, Y, X) are."""
-        return Found(np.zeros(self._shape), None)
+        return BlockResult(np.zeros(self._shape), None)
 
 
 class Widefield:
@@ -120,7 +120,7 @@ class Widefield:
         self.block_frames = _BLOCK_FRAMES
         self.parameters: dict[str, Any] = {"background_adu": self._background_adu}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """The block's sum (N, Y, X) -> (``ZOOM`` Y, ``ZOOM`` X)."""
         summed = frames_adu.sum(axis=0, dtype=np.float64) - len(frames_adu) * self._background_adu
-        return Found(np.kron(summed, np.ones((ZOOM, ZOOM))), None)
+        return BlockResult(np.kron(summed, np.ones((ZOOM, ZOOM))), None)

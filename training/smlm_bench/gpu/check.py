@@ -1,9 +1,9 @@
-"""``make gpu-check``: everything that needs a GPU, checked and measured, in one report.
+"""Everything that needs a GPU, checked and measured, in one report.
 
-With Docker and an NVIDIA GPU it builds the server's image, reconstructs a film on the GPU and
-on the CPU, compares the images and measures frames a second; with a GPU alone it checks the
-kernels. What was found before something failed is in the report, with the error and the ends of
-the servers' logs. Without a GPU it fails and writes nothing.
+With Docker and an NVIDIA GPU, it builds the server's image, reconstructs a film on the GPU and on
+the CPU, compares the images and measures frames per second. With a GPU alone, it checks the
+kernels. After a failure the report has the findings until then, the error and the ends of the
+servers' logs. Without a GPU it fails and writes nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import tifffile
-import typer
 from numpy.typing import NDArray
 
 from smlm_bench.gpu import containers, kernels
@@ -26,6 +25,7 @@ from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed, answers_that_differ_under_load, measure
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import DeviceError, ReconError
 from smlm_pipeline.film.film import open_film
@@ -46,7 +46,7 @@ GPU_MEMORY = "nv_gpu_memory_used_bytes"
 """Triton's metric of it, one a GPU that the server sees."""
 
 _WITHOUT = (
-    "gpu-check: this machine has no NVIDIA GPU (nvidia-smi finds none), so nothing was checked and "
+    "this machine has no NVIDIA GPU (nvidia-smi finds none), so nothing was checked and "
     "no report was written. With a GPU it would compare the CuPy kernels with NumPy's, bit by bit; "
     "with Docker as well, build docker/server, compile and judge the plans, reconstruct a film on "
     "the GPU and on the CPU and compare the images, load the server until its memory would show, "
@@ -59,43 +59,53 @@ _NEEDS_DOCKER = (
 )
 
 
-def main(
-    output: Annotated[Path, typer.Option("-o", help="Report to write.")] = Path("gpu-report.md"),
-    largest_tile_px: Annotated[
-        int,
-        typer.Option(
-            envvar="RECON_LARGEST_TILE_PX",
-            help="Largest tile to serve; 256 for a GPU with less than 24 GB.",
-        ),
-    ] = contract.TILE_SIZES_PX[-1],
-) -> None:
-    """Check and measure what this machine can, and write one report."""
+def write_report(
+    path: Path, tell: Callable[[str], None], *, largest_tile_px: int
+) -> tuple[int, list[str]]:
+    """Check and measure what this machine can, and write one report.
+
+    Parameters
+    ----------
+    path : Path
+        Report to write, in Markdown, whatever happens once there is a GPU.
+    tell : callable
+        Receives a line after each measurement.
+    largest_tile_px : int
+        Largest tile to serve.
+
+    Returns
+    -------
+    exit_code : int
+        Code of the error that ended the check, 1 if there was none of ``ReconError``.
+    failures : list of str
+        One sentence each; empty if all is well.
+
+    Raises
+    ------
+    DeviceError
+        If there is no GPU.
+    """
     gpus = _gpus()
     if not gpus:
-        typer.echo(_WITHOUT, err=True)
-        raise typer.Exit(DeviceError.exit_code)
-    found = Findings(f"GPU: {gpus}", ended_by="interrupted")
-    code = 1
+        raise DeviceError(_WITHOUT)
+    findings, exit_code = Findings(f"GPU: {gpus}", ended_by="interrupted"), 1
     try:
         if containers.docker_is_there():
-            with_docker(found, typer.echo, largest_tile_px=largest_tile_px)
+            with_docker(findings, tell, largest_tile_px=largest_tile_px)
         else:
-            without_docker(found)
-        found.ended_by = ""
+            without_docker(findings)
+        findings.ended_by = ""
     except ReconError as error:
-        code, found.ended_by = error.exit_code, str(error)
-    except Exception as error:  # noqa: BLE001 - a door: what was found is written all the same
-        found.ended_by = f"unexpected {type(error).__name__}: {error}; please report this"
+        exit_code, findings.ended_by = error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 - the report has the findings and this error
+        findings.ended_by = f"unexpected {type(error).__name__}: {error}; please report this"
     finally:
-        output.write_text(as_markdown(found))
-        typer.echo(f"report: {output}")
-    if found.failures():
-        typer.echo("\n".join(f"gpu-check: {each}" for each in found.failures()), err=True)
-        raise typer.Exit(code)
+        path.write_text(as_markdown(findings), encoding="utf-8")
+    return exit_code, findings.failures()
 
 
-def without_docker(found: Findings) -> None:
-    """The kernels in this Python, which needs CuPy.
+def without_docker(findings: Findings) -> None:
+    """Check the kernels in this Python, which needs CuPy.
 
     Raises
     ------
@@ -116,44 +126,46 @@ def without_docker(found: Findings) -> None:
             f"CuPy cannot use the GPU ({error}); expected one that is free, with a driver for "
             "CUDA 13: look at nvidia-smi"
         ) from error
-    found.kernels = [vars(each) for each in speeds]
-    found.left_out.append(_NEEDS_DOCKER)
+    findings.kernels = [vars(each) for each in speeds]
+    findings.left_out.append(_NEEDS_DOCKER)
 
 
-def with_docker(found: Findings, tell: Callable[[str], None], *, largest_tile_px: int) -> None:
-    """Everything, in the image."""
+def with_docker(findings: Findings, tell: Callable[[str], None], *, largest_tile_px: int) -> None:
+    """Check everything, in the image."""
     containers.build(CHECKOUT)
-    told = containers.kernel_speed()
-    found.machine += f"; CuPy {told['cupy']}"
-    found.kernels = told["kernels"]  # type: ignore[assignment]
+    speeds = containers.kernel_speed()
+    findings.machine += f"; CuPy {speeds['cupy']}"
+    findings.kernels = speeds["kernels"]  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.tif"
-        made = preset_film("microtubules", seed=1, frames=200, height_px=64, width_px=64)
-        tifffile.imwrite(film, made.frames_adu, photometric="minisblack")
+        simulated = preset_film("microtubules", seed=1, frames=200, height_px=64, width_px=64)
+        tifffile.imwrite(film, simulated.frames_adu, photometric="minisblack")
         for model in ENSEMBLES:
-            with_ensemble(found, film, model, tell, largest_tile_px=largest_tile_px)
+            with_ensemble(findings, film, model, tell, largest_tile_px=largest_tile_px)
 
 
 def with_ensemble(
-    found: Findings, film: Path, model: str, tell: Callable[[str], None], *, largest_tile_px: int
+    findings: Findings, film: Path, model: str, tell: Callable[[str], None], *, largest_tile_px: int
 ) -> None:
-    """One ensemble, alone in its servers: on the CPU what is right, then all of it on the GPU."""
-    logs = {each: partial(found.logs.__setitem__, f"{model} on {each}") for each in ("cpu", "gpu")}
+    """Check one ensemble, alone in its servers, on the CPU for reference and then on the GPU."""
+    logs = {
+        each: partial(findings.logs.__setitem__, f"{model} on {each}") for each in ("cpu", "gpu")
+    }
     with containers.running([model], device="cpu", keep_log=logs["cpu"]) as container:
         on_cpu = image_of(film, container.server, model)
     with containers.running(
         [model], device="gpu", keep_log=logs["gpu"], largest_tile_px=largest_tile_px
     ) as container:
-        found.plans.append(container.plan(contract.ENSEMBLES[model].network.name))
+        findings.plans.append(container.plan(contract.ENSEMBLES[model].network.name))
         on_gpu = image_of(film, container.server, model)
-        found.against_cpu[model] = compare(on_gpu, on_cpu)
+        findings.against_cpu[model] = compare(on_gpu, on_cpu)
         sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
-        measure_all(found, container.server, model, tell, sizes_px=sizes_px)
-        found.gpu_memory_bytes[model] = container.server.counted(GPU_MEMORY)
+        measure_all(findings, container.server, model, tell, sizes_px=sizes_px)
+        findings.gpu_memory_bytes[model] = container.server.counted(GPU_MEMORY)
 
 
 def measure_all(
-    found: Findings,
+    findings: Findings,
     server: Server,
     model: str,
     tell: Callable[[str], None],
@@ -163,32 +175,35 @@ def measure_all(
     megapixels: float = MEGAPIXELS,
     under_load: int = memory_pools.IN_FLIGHT,
 ) -> None:
-    """Load and speed of one ensemble of a running server, added to what was found."""
-    found.wrong_under_load[model] = answers_that_differ_under_load(
+    """Load and speed of one ensemble of a running server, added to what was findings."""
+    findings.wrong_under_load[model] = answers_that_differ_under_load(
         server, model, size_px=sizes_px[-1], in_flight=under_load
     )
     most = kernels.MAP_VALUES_MOST
     for size_px in sizes_px:
         for batch in batches:
             if contract.ENSEMBLES[model].answer.makes_maps and _map_values(size_px, batch) > most:
-                found.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
+                findings.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
                 continue
             frames = max(int(megapixels * 1e6 / size_px**2), batch)
             speed = measure(
                 server, model, size_px=size_px, batch=batch, frames=frames, in_flight=IN_FLIGHT
             )
-            found.speeds.append(speed)
+            findings.speeds.append(speed)
             tell(_line(speed))
 
 
-def image_of(film: Path, server: Server, model: str) -> NDArray[np.float32]:
-    """The image of a film through a server."""
-    with open_film(film) as stack, TritonTransport(server.address, model=model) as transport:
-        return reconstruct(stack, transport, Settings(model=model)).image
+def image_of(path: Path, server: Server, model: str) -> NDArray[np.float32]:
+    """Reconstruct a film through a server: ndarray, shape (Y, X), float32."""
+    with (
+        open_film(path) as film,
+        TritonTransport(Servers.parse(server.address), model=model) as transport,
+    ):
+        return reconstruct(film, transport, Settings(model=model)).image
 
 
 def compare(image: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:
-    """NMSE in percent and ratio of sums of an image against the one that it should be."""
+    """Compare an image with the expected one: NMSE in percent, and ratio of their sums."""
     error = nmse_percent(image.astype(np.float64), expected.astype(np.float64))
     return error, float(image.sum(dtype=np.float64) / expected.sum(dtype=np.float64))
 
@@ -205,18 +220,14 @@ def _line(speed: ServerSpeed) -> str:
 
 
 def _gpus() -> str:
-    """Names of the GPUs that the driver tells, or nothing."""
+    """Names of the GPUs by the driver; empty if there is none."""
     if shutil.which("nvidia-smi") is None:
         return ""
-    done = subprocess.run(
+    query = subprocess.run(
         ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    return "; ".join(done.stdout.split("\n")).strip("; ") if done.returncode == 0 else ""
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    return "; ".join(query.stdout.split("\n")).strip("; ") if query.returncode == 0 else ""

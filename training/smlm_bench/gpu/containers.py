@@ -1,4 +1,4 @@
-"""The server's image under Docker: built, started on a GPU or on the CPU, asked, stopped."""
+"""The server's image under Docker: built, started on a GPU or on the CPU, stopped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pathlib import Path
 from smlm_bench.gpu.server import Server
 from smlm_pipeline import contract
 from smlm_pipeline.deploy import memory_pools
-from smlm_pipeline.deploy.plans.cache import SIDECAR_FILE
 from smlm_pipeline.engines import opening
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import ReconError, ServerError
+from smlm_pipeline.model_repository import PLAN_RECORD
 
 IMAGE = "smlm-recon-server"
 
@@ -26,6 +27,9 @@ PLANS_VOLUME = "smlm-recon-plans"
 START_TIMEOUT_S = 1800.0
 """Longest start: plans of all profiles are compiled within it, which takes minutes."""
 
+
+POLL_S = 2.0
+"""Time between two checks whether a server is ready."""
 
 LOG_LINES = 200
 """How much of a container's log is kept."""
@@ -51,11 +55,11 @@ def build(checkout: Path) -> None:
         If it cannot be built.
     """
     dockerfile = checkout / "docker" / "server" / "Dockerfile"
-    done = subprocess.run(
+    build = subprocess.run(
         ["docker", "build", "-f", str(dockerfile), "-t", IMAGE, str(checkout)], check=False
     )
-    if done.returncode:
-        raise ServerError(f"docker build ended with {done.returncode}; see what it wrote above")
+    if build.returncode:
+        raise ServerError(f"docker build ended with {build.returncode}; see what it wrote above")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Container:
 
     def plan(self, network: str) -> dict[str, object]:
         """What ``plan.json`` says of a network's plan; see ``smlm_pipeline.deploy.plans.cache``."""
-        pattern = f"{SERVED}/{network}/*/{SIDECAR_FILE}"
+        pattern = f"{SERVED}/{network}/*/{PLAN_RECORD}"
         told: dict[str, object] = json.loads(
             _docker("exec", self.name, "sh", "-c", f"cat {pattern}")
         )
@@ -126,29 +130,28 @@ def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
 
 
 def kernel_speed() -> dict[str, object]:
-    """What `device_speed` prints in the image, on its GPU.
+    """Run ``recon-bench gpu-kernels`` in the image, on its GPU.
 
     Raises
     ------
     ServerError
         If it fails there.
     """
-    program = ("-m", "smlm_bench.gpu.kernels")
-    on_gpu = ("--rm", "--gpus", "device=0", "--entrypoint", "python3")
-    told: dict[str, object] = json.loads(_docker("run", *on_gpu, IMAGE, *program))
-    return told
+    on_gpu = ("--rm", "--gpus", "device=0", "--entrypoint", "recon-bench")
+    speeds: dict[str, object] = json.loads(_docker("run", *on_gpu, IMAGE, "gpu-kernels"))
+    return speeds
 
 
 def _wait(container: str, server: Server, model: str) -> None:
-    deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing was asked yet"
+    deadline, last = time.monotonic() + START_TIMEOUT_S, "nothing answered yet"
     while time.monotonic() < deadline:
         if _docker("inspect", "--format", "{{.State.Running}}", container) != "true":
             raise ServerError(f"the server ended while it started: {_log(container, 8)}")
         try:
-            opening.server_canary(server.address, model)
+            opening.server_canary(Servers.parse(server.address), model)
         except ReconError as error:
             last = str(error)
-            time.sleep(2)
+            time.sleep(POLL_S)
         else:
             return
     raise ServerError(f"the server was not ready after {START_TIMEOUT_S:.0f} s: {last}")
@@ -156,17 +159,17 @@ def _wait(container: str, server: Server, model: str) -> None:
 
 def _log(container: str, lines: int) -> str:
     """The end of what a container wrote."""
-    done = _run("logs", "--tail", str(lines), container)
-    return (done.stdout + done.stderr).strip()
+    logs = _run("logs", "--tail", str(lines), container)
+    return (logs.stdout + logs.stderr).strip()
 
 
 def _docker(*arguments: str) -> str:
     """What a command of Docker prints; its first line for ``docker port``."""
-    done = _run(*arguments)
-    if done.returncode:
-        raise ServerError(f"docker {arguments[0]} failed: {done.stderr.strip()[-500:]}")
-    told = done.stdout.strip()
-    return told.splitlines()[0] if arguments[0] == "port" else told
+    command = _run(*arguments)
+    if command.returncode:
+        raise ServerError(f"docker {arguments[0]} failed: {command.stderr.strip()[-500:]}")
+    output = command.stdout.strip()
+    return output.splitlines()[0] if arguments[0] == "port" else output
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,14 +1,11 @@
-"""The CuPy kernels alone on this machine's GPU: the same bits as NumPy's, and how fast.
+"""The CuPy kernels alone on this machine's GPU: compared with NumPy's bits, and timed.
 
-``python -m smlm_bench.gpu.kernels`` prints one JSON document; it needs CuPy
-and a GPU, and neither Triton nor TensorFlow, so it also runs inside the server's image.
+Needs CuPy and a GPU, but neither Triton nor TensorFlow, so it runs inside the server's image too.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,26 +16,26 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.errors import DeviceError, ReconError
-from smlm_pipeline.serving.device import kernels_of_device
+from smlm_pipeline.errors import DeviceError
+from smlm_pipeline.serving.device import gpu_kernels
 from smlm_pipeline.settings import Settings
 
 REPEATS = 10
-"""Launches that are timed together, after one that is not."""
+"""Launches timed together, after an untimed one."""
 
 BATCHES = (1, 4, 16, contract.MAX_FRAMES_PER_CHUNK)
-"""Frames of the chunks that are measured."""
+"""Frames of each measured chunk."""
 
 MAP_VALUES_MOST = 1 << 27
-"""Largest answer of a map network that is summed, or asked for: 512 MiB of one request."""
+"""Largest answer of a map network to measure: 512 MiB for one request."""
 
 
 @dataclass(frozen=True)
 class KernelSpeed:
-    """One kernel on one chunk: whether it gives NumPy's bits, and how fast it is.
+    """One kernel on one chunk: whether its bits are NumPy's, and its speed.
 
-    The time is that of a call, copies included: of the frames to the GPU by ``normalize``, of
-    the image to the host by the sums.
+    The time of a call includes its copies: ``normalize`` copies frames to the GPU, the sums copy
+    the image to the host.
     """
 
     kernel: str
@@ -50,14 +47,28 @@ class KernelSpeed:
 
 
 def measure(sizes_px: Sequence[int], batches: Sequence[int], zoom: int) -> list[KernelSpeed]:
-    """Time `device_kernels` on random chunks of each size and number of frames.
+    """Compare and time all kernels on random chunks of each size and number of frames.
+
+    Parameters
+    ----------
+    sizes_px : sequence of int
+        Edges of the frames.
+    batches : sequence of int
+        Frames of a chunk.
+    zoom : int
+        SR pixels along a camera pixel.
+
+    Returns
+    -------
+    list of KernelSpeed
+        By size, frames and kernel.
 
     Raises
     ------
     DeviceError
         If CuPy or the GPU is missing.
     """
-    cupy, device = importlib.import_module("cupy"), kernels_of_device()
+    cupy, device = importlib.import_module("cupy"), gpu_kernels()
     rng = np.random.default_rng(0)
     return [
         speed
@@ -75,14 +86,14 @@ def _chunk(
     adu = rng.integers(90, 1000, shape, np.uint16)
     mean = adu.mean(axis=0, dtype=np.float64).astype(np.float32)
     levels = np.tile(np.array([100.3, 77.7], np.float32), (frames, 1))
-    found = rng.uniform(-1, 1, (frames, 5, size_px, size_px)).astype(np.float32)
-    found[:, 0] = rng.random(shape, np.float32) ** 16
+    detections = rng.uniform(-1, 1, (frames, 5, size_px, size_px)).astype(np.float32)
+    detections[:, 0] = rng.random(shape, np.float32) ** 16
     window = np.array([zoom, 0, 0, size_px, size_px], np.int32)
-    on_device = cupy.asarray(found)
-    done = [
+    on_device = cupy.asarray(detections)
+    speeds = [
         _timed("normalize", shape, 0, normalize(adu, mean, levels), cupy,
                lambda: device.normalize(adu, mean, levels)),
-        _timed("draw", shape, device.FLAG_BYTES, draw(found, window), cupy,
+        _timed("draw", shape, device.FLAG_BYTES, draw(detections, window), cupy,
                lambda: device.draw(on_device, window)),
     ]  # fmt: skip
     fine = contract.MAP_ZOOM
@@ -91,11 +102,11 @@ def _chunk(
         window = np.array([fine, 0, 0, size_px, size_px], np.int32)
         maps_there = cupy.asarray(maps)
         expected = sum_map(maps, window)
-        done.append(
+        speeds.append(
             _timed("sum_map", shape, device.FLAG_BYTES, expected, cupy,
                    lambda: device.sum_map(maps_there, window))
         )  # fmt: skip
-    return done
+    return speeds
 
 
 def _timed(
@@ -106,8 +117,8 @@ def _timed(
     cupy: Any,
     work: Callable[[], Any],
 ) -> KernelSpeed:
-    made = work()
-    on_host = made if isinstance(made, np.ndarray) else made.get()
+    result = work()
+    on_host = result if isinstance(result, np.ndarray) else result.get()
     start, end = cupy.cuda.Event(), cupy.cuda.Event()
     start.record()
     for _ in range(REPEATS):
@@ -115,7 +126,7 @@ def _timed(
     end.record()
     end.synchronize()
     seconds = cupy.cuda.get_elapsed_time(start, end) / 1e3
-    copied = made.nbytes + flag_bytes if isinstance(made, np.ndarray) else 0
+    copied = result.nbytes + flag_bytes if isinstance(result, np.ndarray) else 0
     return KernelSpeed(
         kernel=kernel,
         size_px=shape[1],
@@ -126,24 +137,27 @@ def _timed(
     )
 
 
-def main() -> int:
-    """Measure what `make gpu-check` asks for and print it as JSON."""
+def report() -> dict[str, object]:
+    """Measure what ``recon-bench gpu-check`` needs.
+
+    Returns
+    -------
+    dict of str to object
+        ``gpu``, ``cupy`` (its version) and ``kernels`` (one dict for each ``KernelSpeed``).
+
+    Raises
+    ------
+    DeviceError
+        If CuPy is missing, or the GPU cannot be used.
+    """
     try:
         cupy = importlib.import_module("cupy")
-        name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        gpu = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         speeds = measure(contract.TILE_SIZES_PX, BATCHES, zoom=Settings.zoom)
     except ImportError as error:
-        sys.stderr.write(
-            f"device_speed: {error}; take the server's image, or install 'smlm-recon[gpu]'\n"
-        )
-        return DeviceError.exit_code
-    except (ReconError, cupy.cuda.runtime.CUDARuntimeError) as error:
-        sys.stderr.write(f"device_speed: {error}; it needs an NVIDIA GPU\n")
-        return DeviceError.exit_code
-    told = {"gpu": name, "cupy": cupy.__version__, "kernels": [asdict(each) for each in speeds]}
-    sys.stdout.write(json.dumps(told, indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise DeviceError(
+            f"{error}; use the server's image, or install 'smlm-recon[gpu]'"
+        ) from error
+    except (DeviceError, RuntimeError) as error:  # CUDA's own errors are RuntimeErrors
+        raise DeviceError(f"{error}; expected an NVIDIA GPU that CuPy can use") from error
+    return {"gpu": gpu, "cupy": cupy.__version__, "kernels": [asdict(speed) for speed in speeds]}

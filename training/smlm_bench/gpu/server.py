@@ -21,7 +21,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import PartialSum, Request, Transport
+from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ServerError, TransientServerError
 from smlm_pipeline.film.film import open_film
@@ -141,7 +142,7 @@ def measure(
     film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
     requests = _requests(film_adu, batch)
     settings = Settings(model=model, chunk_frames=batch, in_flight=in_flight, tile_px=512)
-    with TritonTransport(server.address, model=model) as transport:
+    with TritonTransport(Servers.parse(server.address), model=model) as transport:
         transport.sum_chunk(requests[0])  # the first request of a shape is slower
         network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
         copied_before = _bytes_to_host(server, model)
@@ -183,7 +184,7 @@ def answers_that_differ_under_load(
     """
     batch = frames_per_chunk(Settings(model=model), size_px, size_px)
     films = _different_films(size_px, batch)
-    with TritonTransport(server.address, model=model) as transport:
+    with TritonTransport(Servers.parse(server.address), model=model) as transport:
         alone = [transport.sum_chunk(each).image for each in films]
 
         def differs(index: int) -> bool:
@@ -197,7 +198,7 @@ def answers_that_differ_under_load(
             return sum(pool.map(differs, range(LOAD_ROUNDS * in_flight)))
 
 
-def _patiently(transport: Transport, request: Request) -> PartialSum:
+def _patiently(transport: Transport, request: Request) -> ChunkAnswer:
     """The answer of a server whose queue may be full, which then is asked again."""
     for _ in range(REFUSALS_MOST):
         with contextlib.suppress(TransientServerError):

@@ -1,1 +1,1 @@
-"""``recon-bench load``: many clients at once, and what the servers make of it."""
+"""``recon-bench load``: many clients at the same time, and how servers answer them."""

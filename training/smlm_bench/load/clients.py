@@ -1,4 +1,4 @@
-"""Clients that each send one request after the other, all at once, until time is up."""
+"""Clients at the same time, each with one request after the other, until time is up."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from smlm_pipeline import contract
 from smlm_pipeline.film.survey import levels_of, mean_of
 from smlm_training.simulation.presets import preset_film
 
-_FILMED = 32
-"""Frames that are simulated for levels and mean."""
+_SIMULATED_FRAMES = 32
+"""Frames for levels and mean."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One request: its tensors, and what an answer to it has to count."""
+    """One request: its tensors, and the number of frames that its answer must state."""
 
     size_px: int
     frames: int
@@ -34,13 +34,17 @@ class Message:
 
 
 def messages(sizes_px: Sequence[int], frames: int) -> list[Message]:
-    """A request of ``frames`` frames of simulated microtubules for each size."""
+    """Make a request of ``frames`` frames of simulated microtubules for each size."""
     return [_message(size_px, frames) for size_px in sizes_px]
 
 
 def _message(size_px: int, frames: int) -> Message:
     film = preset_film(
-        "microtubules", seed=5, frames=max(frames, _FILMED), height_px=size_px, width_px=size_px
+        "microtubules",
+        seed=5,
+        frames=max(frames, _SIMULATED_FRAMES),
+        height_px=size_px,
+        width_px=size_px,
     ).frames_adu
     arrays = {
         contract.FRAMES: film[:frames],
@@ -48,7 +52,7 @@ def _message(size_px: int, frames: int) -> Message:
         contract.FILM_MEAN: mean_of(film),
         contract.WINDOW: np.array([ZOOM, 0, 0, size_px, size_px], np.int32),
     }
-    return Message(size_px, frames, tuple(_tensor(*each) for each in arrays.items()))
+    return Message(size_px, frames, tuple(_tensor(*pair) for pair in arrays.items()))
 
 
 def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:
@@ -61,12 +65,12 @@ REQUEST_TIMEOUT_S = 60.0
 """Longest wait for one answer; then it counts as an error."""
 
 
-_TOLD_EVERY_S = 5.0
+_PROGRESS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request's fate: which server and size, seconds, and the error if there was one."""
+    """Outcome of one request: server, size, seconds, and the error, if any."""
 
     address: str
     size_px: int
@@ -77,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """How many ``clients`` send for ``seconds``; ``seed`` decides which sizes they choose."""
+    """Number of clients, seconds, ensemble, and the seed of the sizes that clients choose."""
 
     clients: int
     seconds: float
@@ -91,21 +95,28 @@ def put_under_load(
     load: Load,
     tell: Callable[[int, float], None],
 ) -> tuple[list[Answer], float]:
-    """Answers to all requests, and the seconds from the first to the last of them.
+    """Send requests for some seconds, each client to one server.
 
-    Each client keeps to one server, in turn, and chooses among the messages at random.
-    No request begins after ``load.seconds``; those under way are waited for.
+    Clients take the servers in turn and choose among the messages at random. No request begins
+    after ``load.seconds``; answers to earlier ones are awaited.
 
     Parameters
     ----------
     addresses : sequence of str
-        Of the servers.
+        ``HOST:PORT`` of the servers.
     messages : sequence of Message
-        What is sent.
+        Requests to choose from.
     load : Load
-        How much.
+        Clients, seconds, ensemble and seed.
     tell : callable
-        Given the number of answers and the seconds left, now and then.
+        Receives the number of answers and the seconds left, now and then.
+
+    Returns
+    -------
+    answers : list of Answer
+        One for each request.
+    seconds : float
+        From the first request to the last answer.
     """
     return asyncio.run(_all_clients(addresses, messages, load, tell))
 
@@ -130,19 +141,19 @@ async def _all_clients(
         )
         for number in range(load.clients)
     ]
-    telling = asyncio.create_task(_tell_now_and_then(answers, until, tell))
+    reports = asyncio.create_task(_report_progress(answers, until, tell))
     try:
         await asyncio.gather(*clients)
     finally:
-        telling.cancel()
+        reports.cancel()
     return answers, time.perf_counter() - started
 
 
-async def _tell_now_and_then(
+async def _report_progress(
     answers: list[Answer], until: float, tell: Callable[[int, float], None]
 ) -> None:
     while True:
-        await asyncio.sleep(_TOLD_EVERY_S)
+        await asyncio.sleep(_PROGRESS_EVERY_S)
         tell(len(answers), max(until - time.perf_counter(), 0.0))
 
 
@@ -158,15 +169,15 @@ async def _client(
         while time.perf_counter() < until:
             message = chance.choice(messages)
             began = time.perf_counter()
-            error = await _asked(client, model, message)
+            error = await _send(client, model, message)
             seconds = time.perf_counter() - began
             answers.append(Answer(address, message.size_px, message.frames, seconds, error))
             if error is not None:
-                await asyncio.sleep(0.1)  # a server that refuses at once is not to be hammered
+                await asyncio.sleep(0.1)  # spares a server that refuses at once
 
 
-async def _asked(client: grpcaio.InferenceServerClient, model: str, message: Message) -> str | None:
-    """Why a request failed, or None."""
+async def _send(client: grpcaio.InferenceServerClient, model: str, message: Message) -> str | None:
+    """Send a request; return why it failed, or None."""
     try:
         answer = await client.infer(model, list(message.tensors), client_timeout=REQUEST_TIMEOUT_S)
     except InferenceServerException as error:

@@ -12,7 +12,13 @@ from rich.console import Console
 
 from smlm_bench.console import bench_console, bench_door
 from smlm_pipeline import contract
+from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
+
+with imported_when_used():
+    from smlm_bench import machine
+    from smlm_bench.load import clients as load_clients
+    from smlm_bench.load import run, summary
 
 
 def load(
@@ -21,66 +27,67 @@ def load(
         typer.Option(help="HOST:PORT of a running server, once or twice; else one is started."),
     ] = None,
     servers: Annotated[int, typer.Option(min=1, max=2, help="Servers to start.")] = 1,
-    clients: Annotated[int, typer.Option(min=1, max=1000, help="That send at once.")] = 4,
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="Clients at the same time.")] = 4,
     seconds: Annotated[
         float, typer.Option(min=1, max=3600, help="Time in which requests begin.")
     ] = 30.0,
     sizes_px: Annotated[
-        str, typer.Option(help="Edges of the frames, with commas between; mixed at random.")
+        str, typer.Option(help="Edges of the frames, separated by commas; mixed at random.")
     ] = "64,128,256",
     frames: Annotated[
-        int, typer.Option(min=1, max=contract.MAX_FRAMES_PER_CHUNK, help="Of each request.")
+        int, typer.Option(min=1, max=contract.MAX_FRAMES_PER_CHUNK, help="Frames of each request.")
     ] = 8,
     model: Annotated[
         str, typer.Option(help=f"One of {', '.join(contract.ENSEMBLES)}.")
     ] = contract.RECONSTRUCTION.name,
-    seed: Annotated[int, typer.Option(min=0, help="Of the mixture of sizes.")] = 1,
-    remote: Annotated[bool, typer.Option(help="Let --server be on another machine.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON to write.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the mixture of sizes.")] = 1,
+    remote: Annotated[bool, typer.Option(help="Allow a --server on another machine.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="JSON file to write.")
+    ] = None,
 ) -> None:
-    """Put one or two servers under load for a stated time, by default on this machine only."""
+    """Put one or two servers under load for a given time, by default on this machine only."""
     with bench_door():
-        from smlm_bench.load.clients import Load
-        from smlm_bench.load.run import loaded
-        from smlm_bench.load.summary import summary_lines, summary_table
-        from smlm_bench.machine import machine
-
         if model not in contract.ENSEMBLES:
             raise SettingError(
                 f"no model {model!r}; expected one of {', '.join(contract.ENSEMBLES)}"
             )
-        asked = Load(clients, seconds, model, seed)
+        plan = load_clients.Load(clients, seconds, model, seed)
         sizes = _sizes(sizes_px)
         errors = Console(stderr=True)
 
         def tell(answers: int, left_s: float) -> None:
             errors.print(f"{answers:,} answers, {left_s:.0f} s left")
 
-        found, count = loaded(
-            asked, sizes, frames, server or [], servers=servers, remote=remote, tell=tell
+        figures, server_count = run.put_on_servers(
+            plan, sizes, frames, server or [], servers=servers, remote=remote, tell=tell
         )
-        told = {
-            "machine": machine(),
-            "load": {**asdict(asked), "servers": count, "frames": frames, "sizes_px": sizes},
-            **asdict(found),
-            "shared_memory_growth_bytes": found.shared_memory_growth_bytes,
-        }
-        bench_console().print(
-            summary_table(found, f"{clients} clients, {count} server(s), {model}; {machine()}")
-        )
-        for line in summary_lines(found):
+        title = f"{clients} clients, {server_count} server(s), {model}; {machine.machine()}"
+        bench_console().print(summary.summary_table(figures, title))
+        for line in summary.summary_lines(figures):
             typer.echo(line)
         if output is not None:
+            content = {
+                "machine": machine.machine(),
+                "load": {
+                    **asdict(plan),
+                    "servers": server_count,
+                    "frames": frames,
+                    "sizes_px": sizes,
+                },
+                **asdict(figures),
+                "shared_memory_growth_bytes": figures.shared_memory_growth_bytes,
+            }
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _sizes(sizes_px: str) -> list[int]:
     multiple, most = contract.SIZE_MULTIPLE_PX, contract.TILE_SIZES_PX[-1]
-    sizes = [int(each) if each.strip().isdigit() else 0 for each in sizes_px.split(",")]
-    if not all(contract.MIN_FRAME_PX <= each <= most and each % multiple == 0 for each in sizes):
+    sizes = [int(word) if word.strip().isdigit() else 0 for word in sizes_px.split(",")]
+    if not all(contract.MIN_FRAME_PX <= size <= most and size % multiple == 0 for size in sizes):
         raise SettingError(
             f"sizes are {sizes_px!r}; expected multiples of {multiple} from "
-            f"{contract.MIN_FRAME_PX} to {most}, with commas between"
+            f"{contract.MIN_FRAME_PX} to {most}, separated by commas"
         )
     return sizes

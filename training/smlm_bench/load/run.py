@@ -14,21 +14,22 @@ from smlm_bench.load.clients import Load, messages, put_under_load
 from smlm_bench.load.summary import Summary, summarise
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import SettingError
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it, not a scratch folder
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's folder of segments, not a scratch folder
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Addresses, and whether the servers are ours, so that their shared memory can be told."""
+    """Addresses, and whether the servers are embedded ones, whose shared memory is known."""
 
     addresses: tuple[str, ...]
     embedded: bool
 
     def shared_memory_bytes(self) -> int | None:
-        """What the embedded servers' segments take of the machine's memory; None of others."""
+        """Add up the memory of the embedded servers' segments; None for other servers."""
         if not self.embedded:
             return None
         segments = _SHARED_MEMORY.glob(f"smlm_recon_{os.getpid()}_*")
@@ -39,23 +40,28 @@ class Targets:
 def targets(
     addresses: Sequence[str], *, servers: int, model: str, remote: bool
 ) -> Iterator[Targets]:
-    """The servers, which run or are asked for their contract within the ``with`` block.
+    """Start or check the servers; embedded ones run within the ``with`` block.
 
     Parameters
     ----------
     addresses : sequence of str
         ``HOST:PORT`` of running servers; none starts embedded ones, with that ensemble alone.
     servers : int
-        How many to start.
+        Number of servers to start.
     model : str
-        Ensemble that all of them have to serve.
+        Ensemble that each must serve.
     remote : bool
         Whether an address may be another machine's.
+
+    Yields
+    ------
+    Targets
+        Servers that serve the ensemble.
 
     Raises
     ------
     SettingError
-        If an address is another machine's and that was not allowed.
+        If an address is another machine's without ``remote``.
     ServerError, ContractError
         If a server cannot be started or used.
     """
@@ -72,13 +78,13 @@ def targets(
             addresses = [
                 stack.enter_context(EmbeddedServer(repository)).address for _ in range(servers)
             ]
-            found = Targets(tuple(addresses), embedded=True)
+            under_load = Targets(tuple(addresses), embedded=True)
         else:
-            found = Targets(tuple(addresses), embedded=False)
-        for address in found.addresses:
-            with TritonTransport(address, model=model) as transport:
+            under_load = Targets(tuple(addresses), embedded=False)
+        for address in under_load.addresses:
+            with TritonTransport(Servers.parse(address), model=model) as transport:
                 transport.model_version()
-        yield found
+        yield under_load
 
 
 def _is_loopback(address: str) -> bool:
@@ -91,10 +97,10 @@ def _is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-_FIRST_S = 1.0
+_WARM_UP_S = 1.0
 
 
-def loaded(
+def put_on_servers(
     load: Load,
     sizes_px: Sequence[int],
     frames: int,
@@ -104,22 +110,45 @@ def loaded(
     remote: bool,
     tell: Callable[[int, float], None],
 ) -> tuple[Summary, int]:
-    """Figures of the load, and how many servers it was put on.
+    """Put servers under a load, after a first request of each size to each of them.
 
-    Requests of each size are answered once by each server before, so that what is
-    measured is not the first allocation of memory.
+    The first requests allocate memory, which is not to be measured.
+
+    Parameters
+    ----------
+    load : Load
+        Clients, seconds, ensemble and seed.
+    sizes_px : sequence of int
+        Edges of the frames.
+    frames : int
+        Frames of each request.
+    addresses : sequence of str
+        ``HOST:PORT`` of running servers; none starts embedded ones.
+    servers : int
+        Number of servers to start.
+    remote : bool
+        Whether an address may be another machine's.
+    tell : callable
+        Receives the number of answers and the seconds left, now and then.
+
+    Returns
+    -------
+    figures : Summary
+        Throughput, latencies, errors, memory.
+    server_count : int
+        Number of servers.
 
     Raises
     ------
     ReconError
         If a server cannot be started, reached or used.
     """
-    sent = messages(sizes_px, frames)
-    with targets(addresses, servers=servers, model=load.model, remote=remote) as found:
-        for message in sent:
-            first = replace(load, clients=load.clients, seconds=_FIRST_S)
-            put_under_load(found.addresses, [message], first, lambda _count, _left_s: None)
-        before = found.shared_memory_bytes()
-        answers, seconds = put_under_load(found.addresses, sent, load, tell)
-        after = found.shared_memory_bytes()
-    return summarise(answers, seconds, (before, after)), len(found.addresses)
+    requests = messages(sizes_px, frames)
+    warm_up = replace(load, seconds=_WARM_UP_S)
+    with targets(addresses, servers=servers, model=load.model, remote=remote) as under_load:
+        for request in requests:
+            put_under_load(under_load.addresses, [request], warm_up, lambda _count, _left_s: None)
+        before = under_load.shared_memory_bytes()
+        answers, seconds = put_under_load(under_load.addresses, requests, load, tell)
+        after = under_load.shared_memory_bytes()
+    return summarise(answers, seconds, (before, after)), len(under_load.addresses)

@@ -1,4 +1,4 @@
-"""What a load came to: throughput, latencies, errors, memory."""
+"""Figures of a load: throughput, latencies, errors, memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smlm_bench.load.clients import Answer
 
 @dataclass(frozen=True)
 class Latencies:
-    """Answers of one kind: how many were good, and their latencies in ms, None if none was."""
+    """Good answers of one kind: their number and latencies in ms, None without an answer."""
 
     name: str
     answers: int
@@ -44,7 +44,7 @@ class Summary:
 
     @property
     def shared_memory_growth_bytes(self) -> int | None:
-        """What the load added to it."""
+        """Growth of the shared memory under load."""
         before, after = self.shared_memory_before_bytes, self.shared_memory_after_bytes
         return None if before is None or after is None else after - before
 
@@ -52,7 +52,7 @@ class Summary:
 def summarise(
     answers: Sequence[Answer], seconds: float, memory: tuple[int | None, int | None]
 ) -> Summary:
-    """Figures of all answers, of each size, and of each server if there are several."""
+    """Summarise all answers, those of each size, and of each server if there are several."""
     good = [answer for answer in answers if answer.error is None]
     groups = {"all": good}
     for size_px in sorted({answer.size_px for answer in answers}):
@@ -75,7 +75,7 @@ def summarise(
 
 
 def summary_table(summary: Summary, title: str) -> Table:
-    """For the eye."""
+    """One row for each kind of answer, for the terminal."""
     table = Table(title=title, title_justify="left")
     for heading in ("answers to", "count", "p50 ms", "p95 ms", "p99 ms", "slowest ms"):
         table.add_column(heading, justify="left" if heading == "answers to" else "right")
@@ -87,7 +87,7 @@ def summary_table(summary: Summary, title: str) -> Table:
 
 
 def summary_lines(summary: Summary) -> list[str]:
-    """What no table holds."""
+    """Rates, errors and memory, a line each."""
     errors = ", ".join(f"{count} x {kind}" for kind, count in summary.errors.items()) or "none"
     growth = summary.shared_memory_growth_bytes
     memory = (

@@ -1,4 +1,4 @@
-"""A trained network on a Triton server: the path of ``recon-client submit``, block by block."""
+"""Networks as methods of the comparison, run by Keras, ONNX Runtime or a Triton server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from smlm_bench.method import ZOOM, FilmFacts, Found
+from smlm_bench.method import ZOOM, BlockResult, FilmFacts
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import emitters
 from smlm_pipeline.compute.normalize import normalize_whole
@@ -21,42 +22,32 @@ from smlm_pipeline.localise.localise import localise
 from smlm_training.scoring.inference import draw
 
 
-class Field:
-    """Frames of one film as networks read them: cut to whole multiples, with levels and mean."""
-
-    def __init__(self, facts: FilmFacts) -> None:
-        self._facts = facts
-        self.mean_adu = pad(facts.mean_adu[None])[0]
-
-    def cut(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Frames (N, Y, X) with their last rows and columns repeated up to the multiple."""
-        return pad(frames_adu)
-
-    def levels_adu(self, count: int) -> NDArray[np.float32]:
-        """Background and scale of so many frames, (N, 2)."""
-        return np.repeat(self._facts.levels_adu[None], count, axis=0)
-
-    def normalized(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Frames (N, Y, X) as the network reads them, (N, 2, H, W)."""
-        return normalize_whole(frames_adu, self._facts.mean_adu, self._facts.levels_adu)
-
-
-def found_in(answers: NDArray[np.float32], facts: FilmFacts) -> Found:
-    """Picture and molecules of a network's answers.
+def block_result(answers: NDArray[np.float32], facts: FilmFacts) -> BlockResult:
+    """Draw a network's answers, and merge its detections into molecules.
 
     Parameters
     ----------
     answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
-        Detections, which are drawn and merged into molecules, or maps, which are summed.
+        Detections, or maps, for which there are no molecules.
     facts : FilmFacts
-        Of the film; what was padded beyond its field is left out.
+        Facts of the film; padding beyond its field is left out.
+
+    Returns
+    -------
+    BlockResult
+        Picture and molecules.
     """
     height, width = facts.shape_px
     image = draw(answers, facts.shape_px)
     if contract.answer_with(channels=answers.shape[1]).makes_maps:
-        return Found(image, None)
+        return BlockResult(image, None)
     inside = answers[:, :, :height, :width]
-    return Found(image, localise(inside, pixel_size_nm=facts.pixel_size_nm))
+    return BlockResult(image, localise(inside, pixel_size_nm=facts.pixel_size_nm))
+
+
+def _normalized(frames_adu: NDArray[np.uint16], facts: FilmFacts) -> NDArray[np.float32]:
+    """Normalise frames (N, Y, X) with the film's mean and levels: (N, 2, H, W)."""
+    return normalize_whole(frames_adu, facts.mean_adu, facts.levels_adu)
 
 
 class TritonNetwork:
@@ -70,42 +61,41 @@ class TritonNetwork:
 
     def __init__(self, transport: TritonTransport, facts: FilmFacts) -> None:
         self._transport = transport
-        self._field = Field(facts)
+        self._levels_adu = facts.levels_adu
+        self._mean_adu = pad(facts.mean_adu[None])[0]
         self._window = np.array([ZOOM, 0, 0, *facts.shape_px], np.int32)
-        maps = contract.ENSEMBLES[transport.model].answer.makes_maps
-        self.block_frames = 16 if maps else 32
+        self.block_frames = 16 if contract.ENSEMBLES[transport.model].answer.makes_maps else 32
         self.parameters: dict[str, Any] = {
             "model": transport.model,
             "model_version": transport.model_version(),
         }
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
-        """The server's picture of frames (N, Y, X)."""
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
+        """Request the picture of frames (N, Y, X) from the server."""
         request = Request(
             label="comparison",
-            frames_adu=self._field.cut(frames_adu),
-            levels_adu=self._field.levels_adu(len(frames_adu)),
-            mean_adu=self._field.mean_adu,
+            frames_adu=pad(frames_adu),
+            levels_adu=np.repeat(self._levels_adu[None], len(frames_adu), axis=0),
+            mean_adu=self._mean_adu,
             window=self._window,
         )
-        return Found(emitters(self._transport.sum_chunk(request).image, ZOOM), None)
+        return BlockResult(emitters(self._transport.sum_chunk(request).image, ZOOM), None)
 
 
 class KerasNetwork:
-    """TensorFlow's graph of a network, its own threads, one batch after the other.
+    """TensorFlow's graph of a network with its own threads, one batch after the other.
 
     **Equation.** x = sum over frames of draw(f(normalise(y))): the project's own
-    normalisation before the network (``kernels.normalize``) and its own drawing after it
-    (``kernels.draw`` of detections, ``kernels.sum_map`` of a fine map, whose negative
-    values count as none), the same for all networks and runtimes.
+    normalisation before the network (``compute.normalize``) and its own drawing after it
+    (``compute.draw``: ``draw`` of detections, ``sum_map`` of maps, whose negative
+    values count as zero), the same for all networks and runtimes.
 
     **Parameters.** ``batch`` frames at a time. The networks are cited where they are
-    built (``smlm_training.networks``): Deep-STORM, doi 10.1364/OPTICA.5.000458; the seed's
-    predecessor, literature [5], doi 10.1117/12.2656571, is ``unet-interpolated`` here.
+    built (``smlm_training.networks``): Deep-STORM, doi 10.1364/OPTICA.5.000458; the reference
+    paper's predecessor, literature [5], doi 10.1117/12.2656571, is ``unet-interpolated`` here.
     """
 
     def __init__(self, model: keras.Model, facts: FilmFacts, *, batch: int) -> None:
-        self._field = Field(facts)
         self._facts = facts
         self._model = model
         self.block_frames = batch
@@ -113,13 +103,14 @@ class KerasNetwork:
             "network": model.name,
             "weights": int(model.count_params()),
             "batch": batch,
+            "tensorflow": tf.__version__,
         }
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
-        """The network's picture of a batch of frames (N, Y, X)."""
-        normalized = self._field.normalized(frames_adu)
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
+        """Run the network on a batch of frames (N, Y, X)."""
+        normalized = _normalized(frames_adu, self._facts)
         answers = self._model.predict_on_batch(normalized.transpose(0, 2, 3, 1))
-        return found_in(np.ascontiguousarray(answers.transpose(0, 3, 1, 2)), self._facts)
+        return block_result(np.ascontiguousarray(answers.transpose(0, 3, 1, 2)), self._facts)
 
 
 class DirectOnnxNetwork:
@@ -130,16 +121,14 @@ class DirectOnnxNetwork:
     """
 
     def __init__(self, file: Path, facts: FilmFacts) -> None:
-        self._field = Field(facts)
         self._facts = facts
         self._network = OnnxNetwork(file, intra_op_threads=0)
-        maps = self._network.answer.makes_maps
-        self.block_frames = 4 if maps else 32
+        self.block_frames = 4 if self._network.answer.makes_maps else 32
         self.parameters: dict[str, Any] = {
             "answers": self._network.answer.name,
             "threads": available_cpus(),
         }
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
-        """The network's picture of frames (N, Y, X)."""
-        return found_in(self._network.detect(self._field.normalized(frames_adu)), self._facts)
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
+        """Run the network on frames (N, Y, X)."""
+        return block_result(self._network.detect(_normalized(frames_adu, self._facts)), self._facts)

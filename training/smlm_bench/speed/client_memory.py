@@ -1,10 +1,9 @@
-"""``make memory``: the client's peak memory on films that are made as they are read.
+"""Peak memory of the client on films that are made as they are read.
 
-Each film is a sparse file or comes from a few frames that repeat, so nothing large is
-stored; the engine answers at once with empty sums, so what is measured is the client: reading,
-cutting, sending to itself, merging and writing. Every case runs in a process of its own and
-tells its peak resident memory, which must stay below ``--memory``. Sums that are due are also
-written to the ledger, as in any run.
+Films are sparse files, so nothing large is stored. The engine answers at once with one emitter, so
+the client alone is measured: reading, cutting, sending, merging and writing, the checkpoint
+included. Every case runs in a process of its own, whose peak resident memory must stay below
+``--memory``.
 """
 
 from __future__ import annotations
@@ -16,21 +15,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import tifffile
-import typer
 
 from smlm_bench.speed.peak_memory import peak_kib
-from smlm_bench.speed.stub_server import stub_server
-from smlm_pipeline.compute.tiles import image_shape
+from smlm_bench.speed.stub_server import one_emitter, stub_server
 from smlm_pipeline.engines.opening import Engine
-from smlm_pipeline.engines.transport import PartialSum, Request
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
-from smlm_pipeline.job import Submission
+from smlm_pipeline.errors import ReconError
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import Settings, frames_per_chunk
 from smlm_pipeline.submission import submit
@@ -38,19 +35,19 @@ from smlm_pipeline.submission import submit
 
 @dataclass(frozen=True)
 class Case:
-    """A film by its size, and the bound that the client is given."""
+    """A film by its size, and the client's bound of memory."""
 
     name: str
     frames: int
     edge_px: int
     memory: str
     grpc: bool = False
-    """Whether requests go through gRPC to a stub server, whose copies then count too."""
+    """Whether requests go through gRPC to a stub server, so that its copies count too."""
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What one case took."""
+    """Memory and time of one case."""
 
     name: str
     frames: int
@@ -68,64 +65,63 @@ CASES = (
     Case("wide", 64, 2048, "1000MiB"),
     Case("wide, through gRPC", 64, 2048, "1000MiB", grpc=True),
 )
-"""A film and one 25 times as long, of 6.1 GiB; and one whose image, 1 GiB, and sum, 2 GiB, are
-larger than the bound."""
+"""A film, one 25 times as long, of 6.1 GiB, and one whose image, 1 GiB, and sum, 2 GiB, exceed
+the bound."""
 
 
 class AnswersAtOnce:
-    """An engine of sums of one emitter."""
+    """An engine whose every answer has one emitter."""
 
-    def sum_chunk(self, request: Request) -> PartialSum:
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
         """One emitter at the first pixel of the core."""
         zoom, _, _, height, width = request.window.tolist()
-        image = np.zeros(image_shape(zoom, height, width), np.int32)
-        image[2 * zoom, 2 * zoom] = 1 << 16
-        return PartialSum(image, len(request.frames_adu))
+        return ChunkAnswer(one_emitter(zoom, height, width), len(request.frames_adu))
 
 
-def main(
-    case: Annotated[str | None, typer.Option(help="One case alone, in this process.")] = None,
-    scale: Annotated[float, typer.Option(help="Share of each film's frames to take.")] = 1.0,
-    output: Annotated[Path | None, typer.Option("-o", help="JSON file to write.")] = None,
-) -> None:
-    """Measure, print, and write the figures as JSON if asked to."""
-    if case is not None:
-        chosen = next(each for each in CASES if each.name == case)
-        typer.echo(json.dumps(asdict(measure(chosen, scale))))
-        return
-    peaks = [_apart(each, scale) for each in CASES]
-    for peak in peaks:
-        typer.echo(
-            f"{peak.name:18s} {peak.frames:6d} frames of {peak.edge_px}: film {peak.film_gib:5.2f} "
-            f"GiB, image {peak.image_gib:.2f} GiB, --memory {peak.limit_mib:.0f} MiB, peak "
-            f"{peak.peak_mib:.0f} MiB, {peak.elapsed_s:.1f} s"
-        )
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps([asdict(peak) for peak in peaks], indent=2) + "\n")
-    above = [peak.name for peak in peaks if peak.peak_mib > peak.limit_mib]
-    if above:
-        typer.echo(f"above their bound: {', '.join(above)}", err=True)
-        raise typer.Exit(1)
+def in_words(peak: Peak) -> str:
+    """One line about a case, for the terminal."""
+    return (
+        f"{peak.name:18s} {peak.frames:6d} frames of {peak.edge_px}: film {peak.film_gib:5.2f} "
+        f"GiB, image {peak.image_gib:.2f} GiB, --memory {peak.limit_mib:.0f} MiB, peak "
+        f"{peak.peak_mib:.0f} MiB, {peak.elapsed_s:.1f} s"
+    )
 
 
 def measure(case: Case, scale: float) -> Peak:
-    """Run one case here; its peak is that of this process since it began."""
+    """Run one case in this process, whose peak since its start is measured.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    scale : float
+        Share of its frames to take.
+
+    Returns
+    -------
+    Peak
+        Figures of the case.
+
+    Raises
+    ------
+    ReconError
+        If answers were lost, or the system does not report peak memory.
+    """
     frames = max(round(case.frames * scale), 2)
     limit = parse_bytes(case.memory)
     with tempfile.TemporaryDirectory() as folder:
         film = sparse_film(Path(folder) / "film.tif", frames, case.edge_px)
-        asked = Submission(
-            film, Path(folder) / "image.tif", Settings(memory_bytes=limit), pixel_size_nm=100
-        )
-        engine = _engine(case, frames_per_chunk(asked.settings, case.edge_px, case.edge_px))
-        started = time.perf_counter()
-        told = submit(asked, engine, show_progress=False, say=_ignore, warn=_ignore)
-        elapsed_s = time.perf_counter() - started
-        image_bytes = (Path(folder) / "image.tif").stat().st_size
+        image = Path(folder) / "image.tif"
+        settings = Settings(memory_bytes=limit)
+        frames_max = frames_per_chunk(settings, case.edge_px, case.edge_px)
+        with _engine(case, frames_max) as engine:
+            started = time.perf_counter()
+            report = submit(film, image, engine=engine, settings=settings, pixel_size_nm=100)
+            elapsed_s = time.perf_counter() - started
+        image_bytes = image.stat().st_size
     film_gib = 2 * frames * case.edge_px**2 / 2**30
-    if told.emitters < told.chunks / 2:
-        raise RuntimeError(f"{told.emitters} emitters came back of {told.chunks} chunks")
+    if report.emitters < report.chunks / 2:
+        raise ReconError(f"{report.emitters} emitters came back of {report.chunks} chunks")
     return Peak(
         name=case.name,
         frames=frames,
@@ -140,20 +136,16 @@ def measure(case: Case, scale: float) -> Peak:
 
 @contextmanager
 def _engine(case: Case, frames: int) -> Iterator[Engine]:
-    """What answers at once: here, or in a stub server that takes so many frames a request."""
+    """Open an engine that answers at once: in this process, or in a stub server."""
     if not case.grpc:
         yield Engine(AnswersAtOnce(), "answers at once", "1")
         return
-    with stub_server(frames) as address, TritonTransport(address) as transport:
+    with stub_server(frames) as address, TritonTransport(Servers.parse(address)) as transport:
         yield Engine(transport, "a server that answers at once", "1")
 
 
-def _ignore(_note: str) -> None:
-    """What a user would be told."""
-
-
 def sparse_film(path: Path, frames: int, edge_px: int) -> Path:
-    """A BigTIFF film of zeros and, first and last, a frame of noise; it takes no room on a disk."""
+    """Write a BigTIFF film of zeros with noise in its first and last frames, sparse on disk."""
     noise = np.random.default_rng(0).poisson(100, (edge_px, edge_px)).astype("<u2")
     offset_bytes, size_bytes = tifffile.imwrite(  # type: ignore[misc]  # None only if not asked for
         path,
@@ -171,16 +163,33 @@ def sparse_film(path: Path, frames: int, edge_px: int) -> Path:
     return path
 
 
-def _apart(case: Case, scale: float) -> Peak:
-    """The case in a new process, whose peak is its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", __spec__.name, "--case", case.name, "--scale", str(scale)],
-        check=True,
+def measure_apart(case: Case, scale: float) -> Peak:
+    """Run one case in a new process, whose peak is its own.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    scale : float
+        Share of its frames to take.
+
+    Returns
+    -------
+    Peak
+        Figures of the case.
+
+    Raises
+    ------
+    ReconError
+        If the process fails; it has written the reason to standard error.
+    """
+    words = ["memory", "--case", case.name, "--scale", str(scale)]
+    process = subprocess.run(
+        [sys.executable, "-m", "smlm_bench", *words],
+        check=False,
         stdout=subprocess.PIPE,
         text=True,
     )
-    return Peak(**json.loads(done.stdout))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    if process.returncode:
+        raise ReconError(f"the case {case.name!r} ended with {process.returncode}; see above")
+    return Peak(**json.loads(process.stdout))

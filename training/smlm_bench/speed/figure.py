@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smlm_bench.speed.contenders import (
+from smlm_bench.speed.engines import (
     KERAS,
     LIMIT,
     LOCAL,
@@ -22,7 +22,7 @@ from smlm_bench.speed.contenders import (
 from smlm_bench.speed.measure import AGAINST_PIXELS, Line, best_batches
 
 if TYPE_CHECKING:
-    from smlm_bench.speed.run import Measured
+    from smlm_bench.speed.run import Figures
 
 _LOOKS = {
     PEER_KERAS: ("tab:red", "P"),
@@ -36,14 +36,14 @@ _LOOKS = {
 """Colour and marker, the slowest first: points of the engines lie close together."""
 
 
-def write_speed_figure(path: Path, found: Measured, title: str) -> None:
+def write_speed_figure(path: Path, figures: Figures, title: str) -> None:
     """Both panels logarithmic; the best batch of each, with the range of its rounds.
 
     Lines are the fits that the report states.
     """
     page = Figure(figsize=(11.0, 5.4), layout="constrained")
     left, right = page.subplots(1, 2)
-    best = best_batches(found.speeds)
+    best = best_batches(figures.speeds)
     for name, (colour, marker) in _LOOKS.items():
         points = [each for each in best if each.name == name]
         pixels = [each.size_px**2 for each in points]
@@ -53,10 +53,10 @@ def write_speed_figure(path: Path, found: Measured, title: str) -> None:
         left.errorbar(
             pixels, ms, yerr=[low, high], fmt=marker, color=colour, capsize=3, label=name, ms=5
         )
-        films = [each for each in found.films if each.name == name]
+        films = [each for each in figures.films if each.name == name]
         frames = [each.frames for each in films]
         right.plot(frames, [each.seconds for each in films], marker, color=colour, ms=5)
-        for line in (each for each in found.lines if each.name == name):
+        for line in (each for each in figures.lines if each.name == name):
             if line.against == AGAINST_PIXELS:
                 _draw(left, line, pixels, colour)
             else:
@@ -65,7 +65,7 @@ def write_speed_figure(path: Path, found: Measured, title: str) -> None:
     left.set(xscale="log", yscale="log", xlabel="pixels of a frame", ylabel="ms a frame")
     left.set_xticks([size**2 for size in sizes], [f"{size} x {size}" for size in sizes])
     left.set_title("a frame", fontsize=10)
-    if lengths := sorted({each.frames for each in found.films}):
+    if lengths := sorted({each.frames for each in figures.films}):
         right.set(xscale="log", yscale="log", xlabel="frames of a film", ylabel="seconds")
         right.set_title(f"films of {sizes[0]} x {sizes[0]} pixels", fontsize=10)
         right.set_xticks(lengths, [str(each) for each in lengths], rotation=45)

@@ -1,18 +1,18 @@
-"""What ``recon-bench speed`` found, as Markdown for the page of results."""
+"""Figures of ``recon-bench speed`` in Markdown, for the page of results."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from smlm_bench.console import grid
-from smlm_bench.speed.contenders import PEER_KERAS, titled
+from smlm_bench.speed.engines import PEER_KERAS, titled
 from smlm_bench.speed.measure import AGAINST_PIXELS, Line, best_batches
 
 if TYPE_CHECKING:
-    from smlm_bench.speed.run import Measured, Plan
+    from smlm_bench.speed.run import Figures, Plan
 
 
-def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
+def speed_markdown(figures: Figures, plan: Plan, machine: str) -> str:
     """Speeds of the best batches, fitted lines, and peaks of memory."""
     parts = [
         f"{machine}. Films of about {plan.megapixels:g} megapixels, of 16 frames at least, and "
@@ -29,7 +29,7 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
                     f"{100 * each.share_of_limit:.0f} %",
                     "-" if each.times_peer is None else f"{each.times_peer:.1f}",
                 )
-                for each in best_batches(found.speeds)
+                for each in best_batches(figures.speeds)
             ],
         ),
         f"Times Deep-STORM: the fastest time of {PEER_KERAS}, over this one's.",
@@ -38,11 +38,11 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
         f"against its frames ({min(plan.sizes_px)} x {min(plan.sizes_px)} pixels).",
         grid(
             ("engine", "line", "R2"),
-            [(each.name, as_words(each), f"{each.r2:.5f}") for each in found.lines],
+            [(each.name, as_words(each), f"{each.r2:.5f}") for each in figures.lines],
         ),
     ]
-    if found.stages:
-        stages = list(next(iter(found.stages.values())))
+    if figures.stages:
+        stages = list(next(iter(figures.stages.values())))
         parts += [
             "Stage by stage in one process, the fastest of three, on the film's first frames: ms a "
             "frame, and of the two files ms a film.",
@@ -50,11 +50,11 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
                 ("px", *stages),
                 [
                     (str(size_px), *(f"{costs[stage]:.3g}" for stage in stages))
-                    for size_px, costs in found.stages.items()
+                    for size_px, costs in figures.stages.items()
                 ],
             ),
         ]
-    if found.peaks:
+    if figures.peaks:
         parts += [
             "Peak memory of processes that do nothing else, packages and frames included, in MiB. "
             "Processes of the server share pages, which count in each.",
@@ -65,7 +65,7 @@ def speed_markdown(found: Measured, plan: Plan, machine: str) -> str:
                         *(str(each.size_px), titled(each.name, each.batch), str(each.frames)),
                         f"{each.mib:,.0f}",
                     )
-                    for each in found.peaks
+                    for each in figures.peaks
                 ],
             ),
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smlm_bench.speed.contenders import LIMITS, PEER_KERAS
+from smlm_bench.speed.engines import LIMITS, PEER_KERAS
 
 if TYPE_CHECKING:
     from smlm_bench.speed.contenders import Contender

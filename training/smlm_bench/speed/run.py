@@ -1,4 +1,4 @@
-"""One run of all that ``recon-bench speed`` measures."""
+"""One run of ``recon-bench speed``, part by part."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smlm_bench.networks.files import keras_network
-from smlm_bench.speed.contenders import (
-    CLIENT,
-    KERAS,
-    LIMIT,
-    LOCAL,
-    PEER_KERAS,
-    PEER_ONNX,
-    Engines,
-    contenders,
-    peer_frames,
-    write_film,
-)
+from smlm_bench.networks.loading import keras_network
+from smlm_bench.speed.contenders import Engines, contenders, peer_frames, write_film
+from smlm_bench.speed.engines import CLIENT, KERAS, LIMIT, LOCAL, PEER_KERAS, PEER_ONNX
 from smlm_bench.speed.measure import (
     FilmTime,
     Line,
@@ -46,14 +36,14 @@ from smlm_training.networks import NETWORKS
 
 FRAMES_MIN = 16
 _LENGTHS = (1, 2, 4)
-"""Films of so many times the shortest, against which the seconds of a film are drawn."""
+"""Lengths of the films whose seconds are drawn, in multiples of the shortest."""
 _MEMORY_FRAMES = 16
-"""Of the films that the bare networks' memory is measured on; Deep-STORM gets one."""
+"""Length of the film for the bare networks' memory; Deep-STORM gets one frame."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: edges of frames, megapixels of each film, rounds, and what else."""
+    """Edges of frames, megapixels of each film, rounds, and the parts that may be left out."""
 
     sizes_px: tuple[int, ...]
     megapixels: float
@@ -63,7 +53,7 @@ class Plan:
 
 
 @dataclass
-class Measured:
+class Figures:
     """All figures of one run; ``stages`` and ``served`` are ms a frame by size."""
 
     speeds: list[Speed] = field(default_factory=list)
@@ -75,47 +65,54 @@ class Measured:
     served: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
-def measure(plan: Plan, tell: Callable[[str], None], keep: Callable[[Measured], None]) -> Measured:
+def measure(plan: Plan, tell: Callable[[str], None], keep: Callable[[Figures], None]) -> Figures:
     """Measure everything of the plan.
 
     Parameters
     ----------
     plan : Plan
-        What is measured.
+        Sizes, lengths, rounds and parts.
     tell : callable
-        Given a line before each part.
+        Receives a line before each part.
     keep : callable
-        Given what there is after each part, so that a run that ends early is not lost.
+        Receives the figures after each part, so that a run that ends early is not lost.
+
+    Returns
+    -------
+    Figures
+        All figures.
     """
-    found = Measured()
+    figures = Figures()
     with _opened() as (folder, engines, server):
-        if plan.memory:  # first, while this process holds little of what there is
+        if plan.memory:  # first, while this process holds little memory
             tell("memory")
-            found.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(plan, engines, folder)
-            keep(found)
+            figures.peaks = _client_peaks(plan, engines, folder) + _bare_peaks(
+                plan, engines, folder
+            )
+            keep(figures)
         for size_px in plan.sizes_px:
             frames = _frames(plan, size_px)
             tell(f"{frames} frames of {size_px} x {size_px} pixels")
             film = write_film(folder / f"{size_px}.tif", frames, size_px)
             listed = contenders(film, size_px, engines)
             before = served_s(server)
-            found.speeds += timed(listed, size_px, plan.rounds)
+            figures.speeds += timed(listed, size_px, plan.rounds)
             runs = plan.rounds + 1  # each contender has run once before it was timed
-            found.served[size_px] = {
+            figures.served[size_px] = {
                 name: 1e3 * (seconds - before[name]) / (runs * frames)
                 for name, seconds in served_s(server).items()
             }
-            found.stages[size_px] = stage_costs(film, engines.network, folder)
-            found.lines = lines_against_pixels(found.speeds)
-            keep(found)
+            figures.stages[size_px] = stage_costs(film, engines.network, folder)
+            figures.lines = lines_against_pixels(figures.speeds)
+            keep(figures)
         tell("seconds against frames")
-        found.films = _films(plan, found.speeds, engines, folder)
-        found.lines += lines_against_frames(found.films)
-        keep(found)
+        figures.films = _films(plan, figures.speeds, engines, folder)
+        figures.lines += lines_against_frames(figures.films)
+        keep(figures)
     if plan.networks:
         tell("networks")
-        found.networks = network_speeds(plan.rounds)
-    return found
+        figures.networks = network_speeds(plan.rounds)
+    return figures
 
 
 @contextlib.contextmanager
@@ -126,26 +123,26 @@ def _opened() -> Iterator[tuple[Path, Engines, EmbeddedServer]]:
         repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
         peer = NETWORKS["deep-storm"]()  # untrained: speed does not depend on the weights
         peer_file = export(peer, folder / "peer.onnx", reference_frames()[:1, :, :16, :16]).path
-        with EmbeddedServer(repository) as server, TritonTransport(server.address) as triton:
+        with EmbeddedServer(repository) as server, TritonTransport(server.servers) as triton:
             local = LocalTransport(network)
             keras_unet = keras_network("unet", network)
             yield folder, Engines(network, peer_file, keras_unet, peer, local, triton), server
 
 
 def _films(plan: Plan, speeds: Sequence[Speed], engines: Engines, folder: Path) -> list[FilmTime]:
-    """Films of several lengths, of the smallest frames, in the batches that are best there."""
+    """Time films of several lengths, of the smallest frames, in the batches that are best there."""
     size_px = min(plan.sizes_px)
     best = {each.name: each.batch for each in best_batches(speeds) if each.size_px == size_px}
     shortest = max(_frames(plan, size_px) // _LENGTHS[-1], FRAMES_MIN)
-    found = []
+    films = []
     for times in _LENGTHS:
         film = write_film(folder / f"length-{times}.tif", times * shortest, size_px)
         listed = contenders(film, size_px, engines, times)
         listed = [each for each in listed if each.batch == best[each.name]]
         for each, seconds in zip(listed, seconds_in_turn(listed, plan.rounds), strict=True):
             median_s = statistics.median(seconds)
-            found.append(FilmTime(each.name, each.batch, size_px, each.frames, median_s))
-    return found
+            films.append(FilmTime(each.name, each.batch, size_px, each.frames, median_s))
+    return films
 
 
 def _frames(plan: Plan, size_px: int) -> int:
@@ -153,7 +150,7 @@ def _frames(plan: Plan, size_px: int) -> int:
 
 
 def _client_peaks(plan: Plan, engines: Engines, folder: Path) -> list[Peak]:
-    """Of films of two lengths, which shows whether memory grows with the film.
+    """Peaks on films of two lengths, which show whether memory grows with the film.
 
     Each size has a server of its own, whose peak includes both of its films.
     """
@@ -170,7 +167,7 @@ def _client_peaks(plan: Plan, engines: Engines, folder: Path) -> list[Peak]:
 
 
 def _bare_peaks(plan: Plan, engines: Engines, folder: Path) -> list[Peak]:
-    """Of the bare networks, one frame at once, in each size."""
+    """Peaks of the bare networks, one frame at a time, in each size."""
     bare = (
         (LIMIT, engines.network, _MEMORY_FRAMES),
         (KERAS, engines.network, _MEMORY_FRAMES),

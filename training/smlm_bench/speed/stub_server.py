@@ -1,8 +1,4 @@
-"""A server that answers every request at once with a sum of nearly nothing.
-
-With it the client alone is measured. It is a process of its own, which prints its address and
-ends with its standard input; of a request it reads what tells the shape of the answer.
-"""
+"""A server that answers every request at once with one emitter, to measure the client alone."""
 
 from __future__ import annotations
 
@@ -16,43 +12,78 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-import typer
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.errors import ServerError
 
 WINDOW_BYTES = 4 * contract.WINDOW.dims[0]
-"""Of the window, which the client sends last: to parse the request would be to copy it."""
+"""Size of the window, the last tensor of a request: to parse all of it would be to copy it."""
+
+_END_TIMEOUT_S = 10.0
+"""Longest wait for the server's end, before it is killed."""
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @contextmanager
 def stub_server(frames: int) -> Iterator[str]:
-    """The address of a server that takes requests of so many frames."""
+    """Run the server in a process of its own within a ``with`` block.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of every request, which each answer states.
+
+    Yields
+    ------
+    str
+        Address as ``HOST:PORT``.
+
+    Raises
+    ------
+    ServerError
+        If the server does not start.
+    """
     server = subprocess.Popen(
-        [sys.executable, "-m", "smlm_bench.speed.stub_server", str(frames)],
+        [sys.executable, "-m", __name__, str(frames)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    with server:
-        if server.stdin is None or server.stdout is None:
-            raise RuntimeError("the stub server has no pipes")
-        yield server.stdout.readline().strip()
-        server.stdin.close()
+    try:
+        address = server.stdout.readline().strip() if server.stdout else ""
+        if not address:
+            raise ServerError("the stub server did not start; expected its address: see above")
+        yield address
+    finally:
+        _end(server)
 
 
-def main(frames: int) -> None:
-    """Serve on a free port of the loopback: one emitter at the first pixel of the core."""
+def _end(server: subprocess.Popen[str]) -> None:
+    """Close the server's standard input, which ends it; kill it if it does not end."""
+    try:
+        server.communicate(timeout=_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.communicate()
+
+
+def serve(frames: int) -> None:
+    """Serve on a free port of the loopback until standard input is closed.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of every request.
+    """
 
     @functools.cache
     def answer(window: bytes) -> bytes:
         zoom, _, _, height, width = np.frombuffer(window, "<i4").tolist()
-        image = np.zeros(image_shape(zoom, height, width), np.int32)
-        image[contract.MARGIN_PX * zoom, contract.MARGIN_PX * zoom] = contract.WEIGHT_ONE
-        return _encoded(image, frames)
+        return _encoded(one_emitter(zoom, height, width), frames)
 
     def infer(request: bytes, _context: Any) -> bytes:
         return answer(request[-WINDOW_BYTES:])
@@ -65,13 +96,33 @@ def main(frames: int) -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    typer.echo(f"127.0.0.1:{port}")
+    sys.stdout.write(f"127.0.0.1:{port}\n")
     sys.stdout.flush()
     sys.stdin.read()
     server.stop(grace=None).wait()
 
 
-def _encoded(image: np.ndarray[Any, np.dtype[np.int32]], frames: int) -> bytes:
+def one_emitter(zoom: int, height_px: int, width_px: int) -> NDArray[np.int32]:
+    """Sum of a tile core with one emitter in its first pixel.
+
+    Parameters
+    ----------
+    zoom : int
+        SR pixels along a camera pixel.
+    height_px, width_px : int
+        Size of the core in camera pixels.
+
+    Returns
+    -------
+    ndarray, shape (zoom (Y + 2 margin), zoom (X + 2 margin)), int32
+        In the contract's weights.
+    """
+    image = np.zeros(image_shape(zoom, height_px, width_px), np.int32)
+    image[contract.MARGIN_PX * zoom, contract.MARGIN_PX * zoom] = contract.WEIGHT_ONE
+    return image
+
+
+def _encoded(image: NDArray[np.int32], frames: int) -> bytes:
     answer = service_pb2.ModelInferResponse(model_name=contract.RECONSTRUCTION.name)
     for spec, array in (
         (contract.IMAGE, image),
@@ -83,5 +134,5 @@ def _encoded(image: np.ndarray[Any, np.dtype[np.int32]], frames: int) -> bytes:
     return encoded
 
 
-if __name__ == "__main__":
-    typer.run(main)
+if __name__ == "__main__":  # a process of its own, so that the client shares no interpreter with it
+    serve(int(sys.argv[1]))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_bench.catalogue import Choice, Sources, is_kept, opened
+from smlm_bench.catalogue import Sources, is_kept, opened
+from smlm_bench.choice import Choice
 from smlm_bench.machine import machine
 from smlm_bench.table.figure import write_table_figure
 from smlm_bench.table.film import ComparedFilm
@@ -32,9 +33,9 @@ def compare(
     tell: Callable[[str, int, float], None],
     note: Callable[[str], None],
 ) -> list[Row]:
-    """Run what has not been run yet, method by method; the table is written anew after each.
+    """Run the methods that have no result yet, and write the table again after each.
 
-    A table that lies in the folder keeps its place until the new one has as many rows.
+    An earlier table in the folder is replaced once the new one has as many rows.
 
     Parameters
     ----------
@@ -47,29 +48,34 @@ def compare(
     folder : Path
         ``table.md``, ``.csv``, ``.json``, ``figure.png`` and the results of each method.
     timing : Timing
-        How many passes over the film.
+        Number of passes over the film.
     tell : callable
-        Given a method's name, the frames it has done, and the seconds it will still take.
+        Receives a method's name, the frames it has finished, and the seconds left.
     note : callable
-        Told what the user should know beside.
+        Receives a line for the user.
+
+    Returns
+    -------
+    list of Row
+        The table.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows_there = rows_in(folder)
-    told_before = about(film, choice.left_out)
+    earlier_rows = rows_in(folder)
+    circumstances = about(film, choice.left_out)
     results: list[Result] = []
     table: list[Row] = []
     for name in choice.names:
 
-        def told(frames: int, left_s: float, name: str = name) -> None:
+        def tell_of(frames: int, left_s: float, name: str = name) -> None:
             tell(name, frames, left_s)
 
         keeping = Keeping(folder / RESULTS if is_kept(name) else None, note)
         with opened(name, film.facts, sources) as method:
-            results.append(pass_over(name, method, film, keeping, timing, told))
+            results.append(pass_over(name, method, film, keeping, timing, tell_of))
         table = rows(results, film)
-        sittings = {each.name: asdict(each.sitting) for each in results}
-        if len(table) >= min(rows_there, len(choice.names)):
-            _write_tables(folder, table, {**told_before, "sittings": sittings})
+        sittings = {result.name: asdict(result.sitting) for result in results}
+        if len(table) >= min(earlier_rows, len(choice.names)):
+            _write_tables(folder, table, {**circumstances, "sittings": sittings})
     truth = film.truth()
     images = {"wide field": film.widefield(), **_shown(results)}
     captions: dict[str, str] = {}
@@ -84,7 +90,7 @@ def compare(
 
 
 def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
-    """What a table says of its film and machine before it has rows; no folder of this machine."""
+    """Describe film and machine, without a folder of this machine, for a table in JSON."""
     return {
         "film": film.name,
         "sha256": film.sha256,
@@ -94,7 +100,7 @@ def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
         "molecules_outside": asdict(film.outside),
         "fine_nm": film.fine_nm,
         "levels_ms_per_frame": film.levels_ms_per_frame,
-        "facts": film.told(),
+        "facts": film.facts_as_json(),
         "facts_from": dict(film.facts_from),
         "machine": machine(),
         "chance_jaccard": [each.jaccard for each in by_chance(film)],
@@ -103,7 +109,7 @@ def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _shown(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
-    """One image for each network, whatever ran it, and one for each other method."""
+    """Pick one image for each network, whichever runtime made it, and for each other method."""
     shown: dict[str, NDArray[np.float64]] = {}
     for result in results:
         if result.name not in BASELINES:
@@ -111,11 +117,11 @@ def _shown(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
     return shown
 
 
-def _write_tables(folder: Path, table: Sequence[Row], told: dict[str, Any]) -> None:
+def _write_tables(folder: Path, table: Sequence[Row], circumstances: dict[str, Any]) -> None:
     for name, text in (
-        ("table.md", table_markdown(table, told)),
+        ("table.md", table_markdown(table, circumstances)),
         ("table.csv", table_csv(table)),
-        ("table.json", table_json(table, told)),
+        ("table.json", table_json(table, circumstances)),
     ):
         beside = folder / f".{name}"
         beside.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What methods are told of a film: as the user says, or estimated from all of it."""
+"""Optics and camera of a film, as methods get them: stated by the user, or estimated."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
 
 DEFAULT_PIXEL_NM = 100.0
 
-TOLD, ESTIMATED, OF_FILE, ASSUMED = "told", "estimated", "the film's file", "assumed"
-"""Where a fact can be from."""
+STATED, ESTIMATED, OF_FILE, ASSUMED = "told", "estimated", "the film's file", "assumed"
+"""Sources of a fact, as tables have them; "told" is the word of published tables."""
 
 _ESTIMATES = {
     "sigma_px": "sigma_px",
@@ -29,12 +29,12 @@ _ESTIMATES = {
     "gain_adu_per_photon": "gain_adu_per_photon",
     "offset_adu": "offset_adu",
 }
-"""What can be estimated: as the user says it, and as ``Estimates`` does."""
+"""Facts that can be estimated: their names in ``Known`` and in ``Estimates``."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the user says of optics and camera; what is None is estimated from the film."""
+    """Optics and camera as the user states them; a fact that is None is estimated."""
 
     camera: str = "emccd"
     pixel_size_nm: float | None = None
@@ -45,93 +45,105 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Told:
-    """Values by their names in ``Known``, and where each is from."""
+class Facts:
+    """Values by their names in ``Known``, and the source of each."""
 
     values: Mapping[str, float]
     sources: Mapping[str, str]
 
 
-def told_facts(film: Film, known: Known) -> Told:
-    """All that methods are told of optics and camera.
+def facts(film: Film, known: Known) -> Facts:
+    """Complete what the user states by estimates from the whole film.
+
+    Parameters
+    ----------
+    film : Film
+        The film.
+    known : Known
+        What the user states.
+
+    Returns
+    -------
+    Facts
+        Values and their sources.
 
     Raises
     ------
     SettingError
-        If the film does not tell what was left out of ``known``: all of it is named.
+        If facts are neither stated nor in the film: the message names all of them.
     """
     if known.camera not in EXCESS_NOISE:
         raise SettingError(f"camera is {known.camera!r}; expected one of {', '.join(EXCESS_NOISE)}")
-    said = {name: getattr(known, name) for name in _ESTIMATES}
-    left_out = [name for name, value in said.items() if value is None]
-    values = {name: value for name, value in said.items() if value is not None}
-    values |= _estimated(film, known, left_out) if left_out else {}
-    sources = {name: ESTIMATED if name in left_out else TOLD for name in _ESTIMATES}
+    stated = {name: getattr(known, name) for name in _ESTIMATES}
+    missing = [name for name, value in stated.items() if value is None]
+    values = {name: value for name, value in stated.items() if value is not None}
+    values |= _estimated(film, known, missing) if missing else {}
+    sources = {name: ESTIMATED if name in missing else STATED for name in _ESTIMATES}
     values["pixel_size_nm"] = known.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_NM
-    sources["pixel_size_nm"] = TOLD if known.pixel_size_nm else OF_FILE
+    sources["pixel_size_nm"] = STATED if known.pixel_size_nm else OF_FILE
     if not (known.pixel_size_nm or film.pixel_size_nm):
         sources["pixel_size_nm"] = ASSUMED
-    return Told(values, sources)
+    return Facts(values, sources)
 
 
-def film_facts(frames_adu: NDArray[np.uint16], told: Told, camera: str) -> FilmFacts:
-    """Facts of frames (T, Y, X): what was told, with their own levels and mean."""
+def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> FilmFacts:
+    """Add the levels and the mean of frames (T, Y, X) to the facts of their film."""
     return FilmFacts(
         shape_px=(frames_adu.shape[1], frames_adu.shape[2]),
-        pixel_size_nm=told.values["pixel_size_nm"],
-        sigma_px=told.values["sigma_px"],
-        molecule_photons=told.values["molecule_photons"],
-        adu_per_photon=told.values["gain_adu_per_photon"],
-        offset_adu=told.values["offset_adu"],
+        pixel_size_nm=known.values["pixel_size_nm"],
+        sigma_px=known.values["sigma_px"],
+        molecule_photons=known.values["molecule_photons"],
+        adu_per_photon=known.values["gain_adu_per_photon"],
+        offset_adu=known.values["offset_adu"],
         excess_noise=EXCESS_NOISE[camera],
         levels_adu=levels_of(frames_adu),
         mean_adu=mean_of(frames_adu),
     )
 
 
-def facts_from(told: Told, camera: str) -> dict[str, str]:
-    """Where each of ``FilmFacts`` is from, by the names that these have."""
-    sources = dict(told.sources)
+def sources_of(known: Facts, camera: str) -> dict[str, str]:
+    """List the source of each of ``FilmFacts``, by its name there."""
+    sources = dict(known.sources)
     sources["adu_per_photon"] = sources.pop("gain_adu_per_photon")
     return {**sources, "excess_noise": f"camera {camera}", "levels_adu": ESTIMATED}
 
 
-def _estimated(film: Film, known: Known, left_out: list[str]) -> dict[str, float]:
-    """What was not told, as ``recon-train match`` estimates it, from frames of all the film."""
+def _estimated(film: Film, known: Known, missing: list[str]) -> dict[str, float]:
+    """Estimate facts, as ``recon-train match`` does, from frames of the whole film."""
     short = film.frame_count < FRAMES_MIN
     if short or min(film.height_px, film.width_px) < SIZE_PX_MIN:
         size = f"{film.frame_count} frames of {film.height_px} x {film.width_px} pixels"
         least = f"{FRAMES_MIN} of {SIZE_PX_MIN} x {SIZE_PX_MIN}"
-        raise _not_told(left_out, f"{size} are too few; expected at least {least}")
+        raise _unknown(missing, f"{size} are too few; expected at least {least}")
     chosen = spread_evenly(film.frame_count, FRAMES_MAX)
     frames_adu = np.concatenate([film.read(index, index + 1) for index in chosen])
     try:
-        found = _quiet_estimate(frames_adu, known)
+        estimates = _quiet_estimate(frames_adu, known)
     except FilmError as error:
-        raise _not_told(left_out, str(error)) from error
-    values = {name: _value(found, name) for name in left_out}
+        raise _unknown(missing, str(error)) from error
+    values = {name: _value(estimates, name) for name in missing}
     unsure = [name for name, value in values.items() if not value.relative_error < 1]
     if unsure:
-        raise _not_told(unsure, "'recon-train match' says how sure it is of each")
+        raise _unknown(unsure, "'recon-train match' states the error of each")
     return {name: value.value for name, value in values.items()}
 
 
 def _quiet_estimate(frames_adu: NDArray[np.uint16], known: Known) -> Estimates:
-    """Estimates, which are not numbers where the film does not tell them: no warnings beside."""
+    """Estimate without warnings about what is not a number where the film lacks it."""
     camera = KnownCamera(KINDS[known.camera], known.gain_adu_per_photon, known.offset_adu)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return estimate(frames_adu, camera)
 
 
-def _value(found: Estimates, name: str) -> Value:
-    value: Value = getattr(found, _ESTIMATES[name])
+def _value(estimates: Estimates, name: str) -> Value:
+    value: Value = getattr(estimates, _ESTIMATES[name])
     return value
 
 
-def _not_told(names: list[str], reason: str) -> SettingError:
+def _unknown(names: list[str], reason: str) -> SettingError:
     options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
     return SettingError(
-        f"the film does not tell its {', '.join(names)} ({reason}); give what is missing with "
+        f"{', '.join(names)} cannot be estimated from the film ({reason}); state them with "
         f"{options}"
     )

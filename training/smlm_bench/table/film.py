@@ -1,4 +1,4 @@
-"""The film that all methods get, its truth, and what the methods are told of it."""
+"""The film that all methods get, its truth and its facts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_bench.method import ZOOM, FilmFacts
-from smlm_bench.table.facts import Known, facts_from, film_facts, told_facts
+from smlm_bench.table.facts import Known, facts, film_facts, sources_of
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.localise.table import Molecules, in_field
@@ -25,7 +25,7 @@ from smlm_training.simulation.table_check import check_table
 
 @dataclass(frozen=True)
 class Outside:
-    """Molecules of the table that are left out: in other frames, or in these but off the field."""
+    """Numbers of molecules left out of the table: in other frames, or outside of the field."""
 
     of_frames: int = 0
     of_field: int = 0
@@ -35,9 +35,8 @@ class Outside:
 class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
-    ``first_frame`` is the number in the file of the first of them; ``facts_from`` says
-    where each of the facts is from. ``levels_ms_per_frame`` is what estimating the levels and
-    averaging the frames took.
+    ``first_frame`` is the number of the first of them in the file, ``facts_from`` the source of
+    each fact, ``levels_ms_per_frame`` the time for levels and mean.
     """
 
     name: str
@@ -51,18 +50,18 @@ class ComparedFilm:
 
     @cached_property
     def frames_sha256(self) -> str:
-        """Of the frames alone: all that methods see."""
+        """Hash of the frames alone, which are all that methods see."""
         return hashlib.sha256(self.frames_adu.tobytes()).hexdigest()
 
-    def told(self) -> dict[str, Any]:
-        """The facts, for JSON; the mean is an image."""
-        told = asdict(self.facts)
-        del told["mean_adu"]
-        return {name: np.asarray(value).tolist() for name, value in told.items()}
+    def facts_as_json(self) -> dict[str, Any]:
+        """The facts without the mean, which is an image."""
+        values = asdict(self.facts)
+        del values["mean_adu"]
+        return {name: np.asarray(value).tolist() for name, value in values.items()}
 
     @property
     def sha256(self) -> str:
-        """Of the frames and the positions."""
+        """Hash of frames and positions."""
         total = hashlib.sha256(self.frames_adu.tobytes())
         for column in (self.true.frame, self.true.y_nm, self.true.x_nm):
             total.update(column.tobytes())
@@ -70,45 +69,61 @@ class ComparedFilm:
 
     @property
     def fine_shape(self) -> tuple[int, int]:
-        """Height and width of the fine grid."""
+        """Height and width in SR pixels."""
         return ZOOM * self.facts.shape_px[0], ZOOM * self.facts.shape_px[1]
 
     @property
     def fine_nm(self) -> float:
-        """Edge of a fine pixel."""
+        """Edge of an SR pixel."""
         return self.facts.pixel_size_nm / ZOOM
 
     def truth(self) -> NDArray[np.float64]:
-        """True emitters per fine pixel, by floor, summed over the frames."""
+        """Count the true emitters in each SR pixel, by floor, over all frames."""
         return truth_image(
             self.true.y_nm, self.true.x_nm, shape=self.fine_shape, sr_pixel_size_nm=self.fine_nm
         )
 
     def widefield(self) -> NDArray[np.float64]:
-        """What the camera shows alone, on the fine grid."""
+        """Show the sum of the frames on the grid of SR pixels."""
         background_adu = float(self.facts.levels_adu[0])
         return widefield_image(self.frames_adu, background_adu=background_adu, zoom=ZOOM)
 
 
 def read_compared_film(
-    stack: Path, positions: Path, frames: tuple[int | None, int | None], known: Known
+    path: Path, positions: Path, frames: tuple[int | None, int | None], known: Known
 ) -> ComparedFilm:
     """Read frames A to B - 1 of a film into memory, with their true molecules.
+
+    Parameters
+    ----------
+    path : Path
+        The film.
+    positions : Path
+        Table of its true positions.
+    frames : tuple of int or None
+        A and B, None for the film's first or last.
+    known : Known
+        Optics and camera as the user states them.
+
+    Returns
+    -------
+    ComparedFilm
+        The film.
 
     Raises
     ------
     FilmError
         If film or table cannot be read, or the table is not the film's.
     SettingError
-        If there are no such frames, no molecule is in them, or the film does not tell
-        what was left out of ``known``.
+        If there are no such frames, no molecule is in them, or facts are neither in ``known`` nor
+        in the film.
     """
-    with open_film(stack) as film:
+    with open_film(path) as film:
         first, last = _chosen(film, frames)
         table = read_molecules(positions)
-        told = told_facts(film, known)
+        film_and_user = facts(film, known)
         frames_adu = film.read(first, last)
-    pixel_nm = told.values["pixel_size_nm"]
+    pixel_nm = film_and_user.values["pixel_size_nm"]
     true, outside = _true_molecules(table, first, frames_adu.shape, pixel_nm)
     if not len(true.frame):
         raise SettingError(
@@ -117,18 +132,18 @@ def read_compared_film(
         )
     _check_table(positions, frames_adu, true, pixel_nm)
     started = time.perf_counter()
-    facts = film_facts(frames_adu, told, known.camera)
+    all_facts = film_facts(frames_adu, film_and_user, known.camera)
     levels_ms = 1e3 * (time.perf_counter() - started) / len(frames_adu)
-    sources = facts_from(told, known.camera)
-    return ComparedFilm(stack.name, first, frames_adu, true, facts, sources, outside, levels_ms)
+    sources = sources_of(film_and_user, known.camera)
+    return ComparedFilm(path.name, first, frames_adu, true, all_facts, sources, outside, levels_ms)
 
 
 def _chosen(film: Film, frames: tuple[int | None, int | None]) -> tuple[int, int]:
     first, last, _ = slice(*frames).indices(film.frame_count)
     if first >= last:
-        asked = ":".join("" if each is None else str(each) for each in frames)
+        span = ":".join("" if end is None else str(end) for end in frames)
         raise SettingError(
-            f"{asked} names no frame; {film.path.name} has frames 0 to {film.frame_count - 1}: "
+            f"{span} names no frame; {film.path.name} has frames 0 to {film.frame_count - 1}: "
             "choose --frames A:B, B not included"
         )
     return first, last

@@ -1,4 +1,4 @@
-"""What methods have done, in files beside the table: one for each method, film and parameters."""
+"""Kept results, one file for each method, film and parameters, and the table they may replace."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 _DIGITS = 8
-"""Of a key that stand in a file's name; the whole key stands in the file."""
+"""Digits of a key in a file's name; the file has the whole key."""
 
 
 _DAMAGE = (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -35,9 +35,9 @@ class KeptFile:
     path : Path
         The file.
     key : str
-        What its content depends on; a file with another one counts as none.
+        Hash of all that its content depends on; a file with another key counts as missing.
     note : callable
-        Told of a file that is damaged, which counts as none, too.
+        Receives a line about a damaged file, which counts as missing too.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class KeptFile:
     note: Callable[[str], None]
 
     def read(self) -> Arrays | None:
-        """All arrays, or None if there are none under this key."""
+        """Read all arrays; None if there are none under this key."""
         if not self.path.exists():
             return None
         try:
@@ -53,7 +53,7 @@ class KeptFile:
                 arrays = {name: stored[name] for name in stored.files}
             return arrays if str(arrays.pop("key")) == self.key else None
         except _DAMAGE as error:
-            self.note(f"{self.path.name} is damaged and is made anew ({error})")
+            self.note(f"{self.path.name} is damaged and is made again ({error})")
             return None
 
     def write(self, arrays: Arrays) -> None:
@@ -75,9 +75,9 @@ class KeptFile:
 def kept_files(
     folder: Path, name: str, key: str, note: Callable[[str], None]
 ) -> tuple[KeptFile, KeptFile]:
-    """The files of a method's result and of its pass under way.
+    """Name the files of a method's result and of its pass under way.
 
-    Results of other films, frames, parameters and weights have other names, and stay.
+    Results of other films, frames, parameters and weights have other names, and remain.
     """
     stem = f"{name}-{key[:_DIGITS]}"
     return (
@@ -100,24 +100,24 @@ def check_output(folder: Path) -> None:
     OutputError
         If there is a file of that name, or one in its way.
     """
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir():
-        raise OutputError(f"{there} is a file; expected a folder, or a name for one, behind -o")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise OutputError(f"{existing} is a file; expected a folder, or a name for one, behind -o")
 
 
 def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) -> None:
     """Refuse to replace a table of another film or other frames, or one that has more rows.
 
-    What loses no row is no loss: a call that is repeated or goes on, or names more methods.
+    A call that is repeated, continues, or names more methods loses no row and is allowed.
 
     Parameters
     ----------
     folder : Path
-        Of the table.
+        Folder of the table.
     film : ComparedFilm
-        The film of the new one.
+        Film of the new table.
     names : sequence of str
-        Its methods.
+        Methods of the new table.
 
     Raises
     ------
@@ -128,11 +128,11 @@ def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) ->
     if not path.exists():
         return
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-        methods = [str(row["method"]) for row in there["rows"]]
-        first, last = there["frames"]
-        what = f"a table of {there['film']}, frames {first} to {last - 1}, by {', '.join(methods)}"
-        reason = _difference(there, film, [each for each in methods if each not in names])
+        table = json.loads(path.read_text(encoding="utf-8"))
+        methods = [str(row["method"]) for row in table["rows"]]
+        first, last = table["frames"]
+        what = f"a table of {table['film']}, frames {first} to {last - 1}, by {', '.join(methods)}"
+        reason = _difference(table, film, [name for name in methods if name not in names])
     except (OSError, ValueError, LookupError, TypeError):
         what, reason = "something else", "it is no table of 'recon-bench table'"
     if reason:
@@ -140,19 +140,19 @@ def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) ->
 
 
 def rows_in(folder: Path) -> int:
-    """Rows of the table in a folder; 0 without one."""
+    """Count the rows of the table in a folder; 0 without one."""
     try:
         return len(json.loads((folder / TABLE).read_text(encoding="utf-8"))["rows"])
     except (OSError, ValueError, LookupError, TypeError):
         return 0
 
 
-def _difference(there: dict[str, Any], film: ComparedFilm, lost: Sequence[str]) -> str:
-    """What would be lost, in words; none if nothing is."""
-    if [film.first_frame, film.first_frame + len(film.frames_adu)] != there["frames"]:
+def _difference(table: dict[str, Any], film: ComparedFilm, lost: Sequence[str]) -> str:
+    """State what would be lost; empty if nothing is."""
+    if [film.first_frame, film.first_frame + len(film.frames_adu)] != table["frames"]:
         return "other frames than these"
-    if film.sha256 != there["sha256"]:
+    if film.sha256 != table["sha256"]:
         return "another film than this one, or other positions"
-    if film.told() != there["facts"]:
+    if film.facts_as_json() != table["facts"]:
         return "made with other facts of optics and camera than these"
     return f"the new one would lack {', '.join(lost)}" if lost else ""

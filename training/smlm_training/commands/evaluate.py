@@ -65,7 +65,7 @@ _PixelSize = Annotated[
 _Network = Annotated[
     Path | None,
     typer.Option(
-        help="ONNX network whose molecules are scored; by default the repository's.",
+        help="ONNX network whose localisations are scored; by default the repository's.",
         rich_help_panel=_DETECTIONS,
     ),
 ]
@@ -73,7 +73,7 @@ _Detect = Annotated[
     bool,
     typer.Option(
         "--detections/--no-detections",
-        help="Run the network to score its molecules.",
+        help="Run the network to score its localisations.",
         rich_help_panel=_DETECTIONS,
     ),
 ]
@@ -82,7 +82,7 @@ _Threshold = Annotated[
     typer.Option(
         min=0.01,
         max=1,
-        help="Probability from which a molecule is found.",
+        help="Probability from which a localisation counts.",
         rich_help_panel=_DETECTIONS,
     ),
 ]
@@ -90,7 +90,7 @@ _Tolerance = Annotated[
     float,
     typer.Option(
         min=1,
-        help="Largest distance of a found molecule from its true one.",
+        help="Largest distance of a localisation from its emitter.",
         rich_help_panel=_DETECTIONS,
     ),
 ]
@@ -98,7 +98,7 @@ _Border = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Molecules so near to an edge do not count; the challenge takes 450.",
+        help="Border without scores; the challenge takes 450.",
         rich_help_panel=_DETECTIONS,
     ),
 ]
@@ -119,7 +119,7 @@ _CalibrationFigure = Annotated[
 _Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="CSV of the scores, a number a row.", rich_help_panel=_OUTPUT
+        "-o", "--output", help="CSV of the scores, one number in each row.", rich_help_panel=_OUTPUT
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print as JSON.", rich_help_panel=_OUTPUT)]
@@ -144,7 +144,7 @@ def evaluate(
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
 ) -> None:
-    """Score an image, and the network's molecules, against the true positions."""
+    """Score an image, and the network's localisations, against the true positions."""
     with train_door():
         selection = film_options.selection_of(channel, z, position, time_axis)
         pixels = _read_image(image)
@@ -152,7 +152,7 @@ def evaluate(
         _check_pair(image, pixels, film, frames_adu)
         true = _true_emitters(positions, frames_adu, pixel_nm)
         images, truth = _images(pixels, frames_adu, true, pixel_nm)
-        scores = {name: score(each, truth) for name, each in images.items()}
+        scores = {name: score(scored, truth) for name, scored in images.items()}
         file = _network_file(network) if detections else None
         judging = Judging(threshold, tolerance_nm, border_nm)
         report = None

@@ -8,7 +8,7 @@ import typer
 
 from smlm_pipeline.film.selection import Selection, frames_range, region
 
-_PANEL = "Part of the film"
+_PANEL = "Film"
 
 Frames = Annotated[
     str | None,

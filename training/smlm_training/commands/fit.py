@@ -69,11 +69,14 @@ def fit(
     ] = False,
     stack: Annotated[
         Path | None,
-        typer.Option(metavar="FILM", help="Film, in any format.", rich_help_panel=_FILM),
+        typer.Option(metavar="FILM", help="Film, of any format.", rich_help_panel=_FILM),
     ] = None,
     positions: Annotated[
         Path | None,
-        typer.Option(help="Table of the film's emitters.", rich_help_panel=_FILM),
+        typer.Option(
+            help="Table of the film's emitters: ThunderSTORM's CSV, or a spreadsheet.",
+            rich_help_panel=_FILM,
+        ),
     ] = None,
     resume: Annotated[
         bool,

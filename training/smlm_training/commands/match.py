@@ -24,7 +24,10 @@ from smlm_training.matching.wording import rows
 _CAMERA = "Camera"
 
 _Film = Annotated[
-    Path, typer.Argument(help="Film of blinking molecules: a file, or the folder of one.")
+    Path,
+    typer.Argument(
+        metavar="FILM", help="Film of blinking molecules: a file, or the folder of one."
+    ),
 ]
 _Output = Annotated[
     Path | None,

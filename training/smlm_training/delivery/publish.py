@@ -23,9 +23,8 @@ from typing import Any
 
 import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.deploy.plans.cache import PLAN_FILE
 from smlm_pipeline.errors import OutputError, SettingError
-from smlm_pipeline.model_repository import find_model_repository
+from smlm_pipeline.model_repository import PLAN_FILE, find_model_repository
 from smlm_training.delivery.candidate import CARD_FILE, read_candidate
 from smlm_training.delivery.half_card import check_stated
 from smlm_training.delivery.reference import make_reference, precision_of

@@ -1,6 +1,6 @@
 """A network's answers to a few frames, kept beside it to check its TensorRT plans.
 
-``recon-client plan build`` compares a plan with them; see ``smlm_pipeline.deploy.plans``.
+``recon-client plan build`` compares a plan with them; see ``smlm_pipeline.compute.reference``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.deploy.plans.key import sha256
-from smlm_pipeline.deploy.plans.reference import REFERENCE_FILE, Reference, write_reference
+from smlm_pipeline.compute.reference import Reference, write_reference
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.model_repository import REFERENCE_FILE, network_sha256
 from smlm_training.delivery.candidate import RUNTIME_ERRORS
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
@@ -50,10 +50,9 @@ def make_reference(network_file: Path) -> Path:
     frames = _frames()
     values = network.detect(frames[:1]).size
     count = min(max(_ANSWER_VALUES_MAX // values, 1), len(frames))
-    content = network_file.read_bytes()
     reference = Reference(
-        sha256(content),
-        precision_of(content),
+        network_sha256(network_file),
+        precision_of(network_file.read_bytes()),
         frames[:count],
         network.detect(frames[:count]),
     )

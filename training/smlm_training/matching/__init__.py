@@ -1,1 +1,1 @@
-"""What a film tells of the microscope and the sample that made it, one question a module."""
+"""Estimate optics, sample and camera from a film, for a preset to train by."""

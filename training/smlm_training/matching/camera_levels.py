@@ -1,8 +1,8 @@
-"""Gain and offset from the photon-transfer line: noise against light, pixel by pixel.
+"""Estimate gain and offset from the photon-transfer line: noise against light, pixel by pixel.
 
-Janesick's photon transfer (doi 10.1117/3.725073) needs light that does not change; here it
-blinks, so noise is what a filter finer than the optics passes, and the little that a spot
-leaves in it is known from the spot's width and subtracted.
+Janesick's photon transfer (doi 10.1117/3.725073) needs constant light; here it blinks. So noise
+is measured through a filter that is finer than the optics. The small part of a spot that passes
+the filter follows from the spot's width and is subtracted.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.spot import filtered_profile, overlap, profile
 
 _KEPT_LIGHT = float((NOISE_TAPS**4).sum() ** 2)
-"""Share of a pixel's noise that is left in its light, which is weighted over neighbours."""
+"""Share of a pixel's noise in its light, which is a weighted mean over neighbours."""
 
 
 @dataclass(frozen=True)
 class CameraKind:
-    """What is known of a kind of camera beforehand.
+    """Prior knowledge of a kind of camera.
 
     ``excess`` is the variance of one photon's reading, plus one, in squared gains;
     ``skew`` the noise's third cumulant times its mean, in squared variances.
-    ``read_noise`` is the range that training draws from, in ADU or in photons.
+    ``read_noise`` is the range of training, in ADU or in photons.
     """
 
     name: str
@@ -41,8 +41,8 @@ KINDS = {
     "emccd": CameraKind("emccd", 2.0, 1.5, Ranges().emccd_read_noise_adu, False),
     "scmos": CameraKind("scmos", 1.0, 1.0, Ranges().scmos_read_noise_photons, True),
 }
-"""By the name that the command line takes. An EMCCD's register doubles the variance (Hirsch et
-al., doi 10.1371/journal.pone.0053671): noise alone cannot tell it from twice the gain."""
+"""By the name on the command line. An EMCCD's register doubles the variance (Hirsch et al.,
+doi 10.1371/journal.pone.0053671): noise alone does not distinguish it from twice the gain."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def noise_line(moments: Moments, spot: Spot, kind: CameraKind) -> NoiseLine:
     spot : Spot
         Of the same frames.
     kind : CameraKind
-        For the skewness of its noise: a pixel's noise is in its light too, and bends the line.
+        For the skewness of its noise: a pixel's noise is part of its light and bends the line.
 
     Returns
     -------
     NoiseLine
-        Slope is excess times gain; it is not a number where the light does not vary.
+        The slope is excess times gain; it is NaN where the light does not vary.
     """
     fine = filtered_profile(spot.sigma_px, NOISE_TAPS)
     light = filtered_profile(spot.sigma_px, NOISE_TAPS**2)
@@ -99,10 +99,10 @@ def camera_levels(
     gain_adu: float | None,
     offset_adu: float | None,
 ) -> tuple[float, float]:
-    """Gain in ADU per photon and offset in ADU, as far as they are not given.
+    """Gain in ADU per photon and offset in ADU; given values are kept.
 
     The noise at the mean light is ``excess * gain * (light - offset)`` and the read noise,
-    so one of the two gives the other; the line's slope is used if neither is given.
+    so one of the two gives the other; the line's slope is used if none is given.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def camera_levels(
     read_noise : float
         In the unit of ``kind``.
     gain_adu, offset_adu : float or None
-        What is known.
+        Known values.
 
     Returns
     -------
     tuple of float
-        Not numbers where the film cannot tell.
+        NaN where the film does not determine them.
     """
     if gain_adu is None and offset_adu is not None:
         gain_adu = _gain_adu(line, kind, read_noise, line.light_adu - offset_adu)

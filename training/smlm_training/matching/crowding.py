@@ -1,4 +1,4 @@
-"""How density varies over the field: training needs the fullest places, not the mean."""
+"""Measure how density varies over the field: training needs the fullest places, not the mean."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def crowding_of_places(
 ) -> tuple[float, float]:
     """Density of rather empty and of the fullest places, relative to the mean over the field.
 
-    It is the covariance of neighbouring pixels, blurred a little, which is proportional to the
-    local density of molecules and free of background.
+    Its measure is the slightly blurred covariance of neighbouring pixels, which is
+    proportional to the local density of molecules and independent of the background.
 
     Parameters
     ----------
@@ -39,6 +39,6 @@ def crowding_of_places(
 
 
 def line_width_px(sigma_px: float) -> float:
-    """Width that a line's density has in such a map: density per px2 times this is per px."""
+    """Width of a line in such a map: a density per px2 times this width is a density per px."""
     profile_squared_px2 = sigma_px**2 / 2 + 1 / 24
     return float(np.sqrt(2 * np.pi * (profile_squared_px2 + _BLUR_PX**2)))

@@ -1,4 +1,4 @@
-"""All estimates from one film, with their uncertainty by resampling its frames."""
+"""Estimate all parameters from one film, with uncertainties by resampling its frames."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, fit_spot
 
 RESAMPLES = 100
 _BLOCKS = 50
-"""Frames are resampled in at most so many runs, as molecules may shine in several in a row."""
+"""Most runs of consecutive frames that are resampled, as molecules may stay on for several."""
 
 _SIGNIFICANCE = 5.0
-"""Standard errors by which blinking must show."""
+"""Standard errors by which blinking must exceed zero."""
 
 GUESSED_SPREAD = (0.05, 0.5)
-"""Relative spread of photons, as far as the film does not tell it."""
+"""Relative spread of photons, as far as the film does not determine it."""
 
 _SIGMA_SHARE_ERROR = 0.015
-"""Of sigma, for spots that differ in width; simulated films come out so much too narrow, those
-whose widths spread by an eighth twice as much."""
+"""Of sigma, for spots that differ in width: sigmas of simulated films are too small by this share,
+and by twice as much for widths that spread by an eighth."""
 
 _GAIN_SHARE_ERROR = 0.04
-"""Of a gain that the film tells, and of the photons that follow: pixels that differ and dim
-films shift the line of noise by so much, which resampling does not show."""
+"""Of an estimated gain, and of the photons that follow from it: pixels that differ and dim films
+shift the line of noise by this share, which resampling does not show."""
 
 _SPREAD2_ERROR = 0.02
-"""What a spot that is not quite a Gaussian may add to the squared spread of photons."""
+"""Error of the squared spread of photons by a spot that is not exactly a Gaussian."""
 
 
 @dataclass(frozen=True)
 class KnownCamera:
-    """What the user knows of the camera: its kind, and gain and offset or None."""
+    """The user's knowledge of the camera: its kind, and gain and offset or None."""
 
     kind: CameraKind
     gain_adu_per_photon: float | None = None
@@ -47,28 +47,28 @@ class KnownCamera:
 
 @dataclass(frozen=True)
 class Value:
-    """An estimate and its standard error, which is infinite where the film does not tell it."""
+    """An estimate and its standard error, infinite where the film does not determine it."""
 
     value: float
     error: float
 
     @property
     def relative_error(self) -> float:
-        """Error in parts of the value."""
+        """Error divided by the value."""
         return self.error / self.value if self.value > 0 else float("inf")
 
     def with_share_error(self, share: float) -> Value:
-        """The same, with an independent error of this share of the value."""
+        """The value with an additional independent error of this share of it."""
         return Value(self.value, float(np.hypot(self.error, share * self.value)))
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """What a film tells.
+    """All parameters that are estimated from a film.
 
     ``photons`` is the mean of a molecule in a frame and ``photons_spread`` its relative
     standard deviation, ``density_per_px2`` molecules per frame and square pixel.
-    ``misfit`` is that of the spot; ``spread_measured`` the weight of this film, against
+    ``misfit`` is that of the spot; ``spread_measured`` is the weight of this film, against
     a guess, in the spread of photons.
     """
 
@@ -85,7 +85,7 @@ class Estimates:
 
 @dataclass(frozen=True)
 class _Draw:
-    """What follows from one choice of frames, and guesses at what they do not tell."""
+    """Results of one choice of frames, with guesses of the parameters they do not determine."""
 
     spot: Spot
     blinking: Blinking
@@ -95,35 +95,35 @@ class _Draw:
 
 
 def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
-    """Estimate all that the simulator needs.
+    """Estimate the parameters of the simulator.
 
     Parameters
     ----------
     frames_adu : ndarray, shape (T, Y, X), uint16
         Frames in ADU, spread over the film.
     known : KnownCamera
-        What need not be estimated.
+        Values that are not estimated.
 
     Returns
     -------
     Estimates
         Errors are half of the range that holds 68 % of the results of ``RESAMPLES``
-        resampled films; read noise and, as far as the film does not tell it, the spread
-        of photons are drawn from a range each time.
+        resampled films; read noise and, as far as the film does not determine it, the
+        spread of photons are drawn from a range for each.
 
     Raises
     ------
     FilmError
         If nothing blinks in the film, or spots are too narrow or too wide.
     """
-    moments = measure(frames_adu)
-    if not moments.covariance_adu2.any():
+    measured = measure(frames_adu)
+    if not measured.covariance_adu2.any():
         raise FilmError(
             "no pixel changes in the frames measured; expected a film of blinking molecules"
         )
     rng = np.random.default_rng(len(frames_adu))
-    averages = [moments.mean(), *_resampled(moments, rng)]
-    spots = [fit_spot(each.covariance_adu2) for each in averages]
+    averages = [measured.mean(), *_resampled(measured, rng)]
+    spots = [fit_spot(moments.covariance_adu2) for moments in averages]
     _check_spots(spots)
     return _combined(averages, spots, known, rng)
 
@@ -133,12 +133,12 @@ def _combined(
 ) -> Estimates:
     """Estimates from all frames, the first of both lists, with errors from the others."""
     draws = [
-        _Draw(spot, blinking(each, spot), noise_line(each, spot, known.kind), *guess)
-        for each, spot, guess in zip(averages, spots, _guesses(known.kind, rng), strict=True)
+        _Draw(spot, blinking(moments, spot), noise_line(moments, spot, known.kind), *guess)
+        for moments, spot, guess in zip(averages, spots, _guesses(known.kind, rng), strict=True)
     ]
     weight = _spread_weight(draws)
-    found = [_values(draw, known, weight) for draw in draws]
-    values = {name: _value(np.array([each[name] for each in found])) for name in found[0]}
+    results = [_values(draw, known, weight) for draw in draws]
+    values = {name: _value(np.array([result[name] for result in results])) for name in results[0]}
     shares = {"sigma_px": _SIGMA_SHARE_ERROR}
     if known.gain_adu_per_photon is None:
         shares |= {"gain_adu_per_photon": _GAIN_SHARE_ERROR, "photons": _GAIN_SHARE_ERROR}
@@ -148,7 +148,7 @@ def _combined(
 
 
 def _resampled(moments: Moments, rng: np.random.Generator) -> Iterator[Moments]:
-    """Averages over as many frames as there are, in runs drawn with replacement."""
+    """Averages over as many frames as measured, in runs drawn with replacement."""
     frames = np.arange(len(moments.light_adu))
     blocks = np.array_split(frames, min(len(frames), _BLOCKS))
     for _ in range(RESAMPLES):
@@ -157,7 +157,7 @@ def _resampled(moments: Moments, rng: np.random.Generator) -> Iterator[Moments]:
 
 
 def _guesses(kind: CameraKind, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """Read noise and squared spread of photons: means of the ranges, then draws."""
+    """Read noise and squared spread of photons: first the means of the ranges, then draws."""
     read_noise, spread = (
         rng.uniform(*bounds, RESAMPLES) for bounds in (kind.read_noise, GUESSED_SPREAD)
     )

@@ -1,11 +1,10 @@
-"""Photons of a molecule and molecules of a frame, from ratios of cumulants.
+"""Estimate photons per molecule and molecules per frame from ratios of cumulants.
 
-Per square pixel the film has ``n`` molecules a frame, of brightness ``I``. Covariances
-give n E[I^2], the third cumulant n E[I^3], the fourth n E[I^4]: their ratios are
-brightnesses that do not depend on how many molecules there are, and the density follows
-without any background. What a molecule's mean brightness has to do with E[I^3] / E[I^2] is
-its spread c: of a gamma distribution it is E[I] (1 + 2 c^2), and E[I^4] / E[I^3] is
-E[I] (1 + 3 c^2).
+A frame has ``n`` molecules of brightness ``I`` per square pixel. Covariances give n E[I^2],
+the third cumulant n E[I^3], the fourth n E[I^4]. Their ratios are brightnesses that do not
+depend on the number of molecules, and the density follows from them independently of the
+background. The relative spread c links the ratios to the mean brightness: for a gamma
+distribution E[I^3] / E[I^2] is E[I] (1 + 2 c^2), and E[I^4] / E[I^3] is E[I] (1 + 3 c^2).
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from smlm_training.simulation.spot import overlap, profile
 
 @dataclass(frozen=True)
 class Blinking:
-    """Ratios of the film's cumulants, without the spot's shape.
+    """Ratios of the film's cumulants, corrected for the spot's shape.
 
     ``squared_adu2`` is n E[I^2], ``weighted_adu`` E[I^3] / E[I^2], and ``spread2`` the
-    squared relative spread of photons as far as the fourth cumulant tells it.
+    squared relative spread of photons as far as the fourth cumulant determines it.
     """
 
     squared_adu2: float
@@ -41,11 +40,11 @@ def blinking(moments: Moments, spot: Spot) -> Blinking:
     return Blinking(spot.strength_adu2, weighted_adu, (rise - 1) / (3 - 2 * rise))
 
 
-def brightness_adu(found: Blinking, spread2: float) -> float:
-    """Mean ADU that one molecule adds to a frame, if its photons spread so."""
-    return found.weighted_adu / (1 + 2 * spread2)
+def brightness_adu(ratios: Blinking, spread2: float) -> float:
+    """Mean ADU that one molecule adds to a frame, at this squared relative spread."""
+    return ratios.weighted_adu / (1 + 2 * spread2)
 
 
-def density_per_px2(found: Blinking, spread2: float) -> float:
-    """Molecules per frame and square pixel, if their photons spread so."""
-    return found.squared_adu2 / brightness_adu(found, spread2) ** 2 / (1 + spread2)
+def density_per_px2(ratios: Blinking, spread2: float) -> float:
+    """Molecules per frame and square pixel, at this squared relative spread."""
+    return ratios.squared_adu2 / brightness_adu(ratios, spread2) ** 2 / (1 + spread2)

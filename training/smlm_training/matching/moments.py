@@ -1,11 +1,11 @@
-"""One pass over a film: what is averaged over pixels, frame by frame, and used by all estimates.
+"""Average cumulants, noise and light over the pixels of each frame, for all estimates.
 
 Molecules that blink independently add their cumulants (Campbell's theorem; used for
 imaging by Dertinger et al., doi 10.1073/pnas.0907866106): averaged over the field, each
 cumulant is the density times a power of the photons times an overlap of the spot, whatever
-the structure. Cumulants of distinct pixels (doi 10.1364/OE.18.018875) hold nothing of the
-camera's noise. That noise is measured apart, through a filter that passes only details
-finer than a microscope's.
+the structure. Cumulants of distinct pixels (doi 10.1364/OE.18.018875) are free of the camera's
+noise. That noise is measured separately, through a filter that passes only details finer than
+a microscope resolves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOISE_TAPS: NDArray[np.float64] = np.array([1, -6, 15, -20, 15, -6, 1]) / np.sqr
 Squares sum to one, so white noise keeps its variance."""
 
 _BLOCK_FRAMES = 50
-"""Fluctuations are about the mean of as many frames, lest bleaching counts as blinking."""
+"""Fluctuations are about the mean of so many frames, so that bleaching is not counted."""
 
 _Frames = NDArray[np.float64]
 
@@ -38,8 +38,8 @@ class Moments:
     and more) and columns (-LAG_PX_MAX and more) apart; ``third_adu3`` and ``fourth_adu4``
     (T,) are cumulants among three and four pixels of a square of two by two. All others
     are (T,) too: ``noise_adu2`` is the noise about a pixel and ``light_adu`` the reading
-    there; ``expected_adu`` is the reading that this noise is proportional to, which the
-    temporal mean in the noise makes slightly different; then two mean products.
+    there; ``expected_adu`` is the reading that this noise is proportional to, slightly
+    different because of the temporal mean in the noise. The last two are mean products.
     """
 
     covariance_adu2: _Frames
@@ -52,8 +52,8 @@ class Moments:
     expected_light_adu2: _Frames
 
     def mean(self, chosen: NDArray[np.intp] | None = None) -> Moments:
-        """Averages over the frames, or over those ``chosen``, shape (K,); T is gone."""
-        values = (getattr(self, each.name) for each in fields(self))
+        """Averages over the frames, or over those ``chosen``, shape (K,), without the axis T."""
+        values = (getattr(self, field.name) for field in fields(self))
         return Moments(*(v.mean(0) if chosen is None else v[chosen].mean(0) for v in values))
 
 
@@ -68,7 +68,7 @@ def measure(frames_adu: NDArray[np.uint16]) -> Moments:
     Returns
     -------
     Moments
-        Unbiased by the means that are estimated from the same frames.
+        Corrected for the means, which are estimated from the same frames.
     """
     covariance, third = [], []
     for fluctuation_adu, count in _fluctuations(frames_adu):
@@ -83,7 +83,7 @@ def measure(frames_adu: NDArray[np.uint16]) -> Moments:
 
 
 def _fluctuations(frames_adu: NDArray[np.uint16]) -> Iterator[tuple[_Frames, int]]:
-    """Frames without their mean, a block at a time, and how many share that mean."""
+    """Frames minus their mean, a block at a time, and the number of frames of the block."""
     blocks = max(round(len(frames_adu) / _BLOCK_FRAMES), 1)
     for block in np.array_split(np.arange(len(frames_adu)), blocks):
         values_adu = frames_adu[block].astype(np.float64)
@@ -96,11 +96,11 @@ def _covariances(fluctuation_adu: _Frames) -> _Frames:
     padded = [scipy.fft.next_fast_len(edge + LAG_PX_MAX, real=True) for edge in size]
     rows, columns = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
     pairs = np.outer(size[0] - rows, size[1] - abs(columns))
-    found = np.empty((len(fluctuation_adu), *pairs.shape))
+    covariances = np.empty((len(fluctuation_adu), *pairs.shape))
     for index, frame in enumerate(fluctuation_adu):
         power = np.abs(scipy.fft.rfft2(frame, padded)) ** 2
-        found[index] = scipy.fft.irfft2(power, padded)[np.ix_(rows, columns)] / pairs
-    return found
+        covariances[index] = scipy.fft.irfft2(power, padded)[np.ix_(rows, columns)] / pairs
+    return covariances
 
 
 def _corners(fluctuation_adu: _Frames) -> tuple[_Frames, _Frames, _Frames, _Frames]:
@@ -117,7 +117,7 @@ def _third_moment(fluctuation_adu: _Frames) -> _Frames:
 
 
 def _fourth_cumulant(frames_adu: NDArray[np.uint16]) -> _Frames:
-    """Fourth moment less the products of covariances, both unbiased to the first order in 1/T."""
+    """Fourth moment minus products of covariances, both unbiased to the first order in 1/T."""
     total = len(frames_adu)
     moments, weights = [], []
     sums: list[_Frames | float] = [0.0] * 6
@@ -127,9 +127,9 @@ def _fourth_cumulant(frames_adu: NDArray[np.uint16]) -> _Frames:
         sums = [old + (p * q).sum(axis=0) for old, (p, q) in zip(sums, pairs, strict=True)]
         moments.append(np.mean(a * b * c * d, axis=(1, 2)))
         weights.append(np.full(count, (1 - 1 / count) ** 4 + (count - 1) / count**4))
-    ab, cd, ac, bd, ad, bc = (each / total for each in sums)
+    ab, cd, ac, bd, ad, bc = (product / total for product in sums)
     products = float(np.mean(ab * cd + ac * bd + ad * bc))
-    # Sampled covariances vary together, which adds (3 cumulant + 2 products) / T to products.
+    # Errors of the covariances correlate, which adds (3 cumulant + 2 products) / T to products.
     centred = np.concatenate(moments) - products / (1 + 2 / total)
     cumulant: _Frames = centred / (1 - 3 / (total + 2)) / np.concatenate(weights)
     return cumulant
@@ -138,27 +138,27 @@ def _fourth_cumulant(frames_adu: NDArray[np.uint16]) -> _Frames:
 def _noise_and_light(frames_adu: NDArray[np.uint16]) -> list[_Frames]:
     """Noise, light, expected light and mean products of noise and light, expected and light.
 
-    The noise is the square of the filtered frame, so in a pixel it is the noise of its
-    neighbours weighted by the squared filter: the light is weighted so, too. The temporal
-    mean is subtracted for the camera's fixed pattern; it brings the noise of all frames
-    into each one.
+    The noise is the square of the filtered frame, so a pixel has the noise of its neighbours
+    weighted by the squared filter; the light has the same weights. The temporal mean is
+    subtracted because of the camera's fixed pattern; it adds the noise of all frames to
+    each frame.
     """
     count = len(frames_adu)
     mean_adu = frames_adu.mean(axis=0, dtype=np.float64)
     mean_light_adu = _filtered(mean_adu, NOISE_TAPS**2)
-    found = np.empty((5, count))
+    means = np.empty((5, count))
     for index, frame in enumerate(frames_adu):
         noise_adu2 = _filtered(frame - mean_adu, NOISE_TAPS) ** 2
         light_adu = _filtered(frame.astype(np.float64), NOISE_TAPS**2)
         expected_adu = (1 - 2 / count) * light_adu + mean_light_adu / count
         products = noise_adu2 * light_adu, expected_adu * light_adu
         parts = (noise_adu2, light_adu, expected_adu, *products)
-        found[:, index] = [part.mean() for part in parts]
-    return list(found)
+        means[:, index] = [part.mean() for part in parts]
+    return list(means)
 
 
 def _filtered(image: _Frames, taps: NDArray[np.float64]) -> _Frames:
-    """Filtered along both axes, without the border that lacks neighbours."""
+    """The image filtered along both axes, without the border that lacks neighbours."""
     inner = slice(len(taps) // 2, -(len(taps) // 2))
     filtered: _Frames = scipy.ndimage.correlate1d(
         scipy.ndimage.correlate1d(image, taps, 0), taps, 1

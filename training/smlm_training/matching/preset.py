@@ -1,4 +1,4 @@
-"""From estimates to a preset that ``recon-train fit --preset FILE`` takes."""
+"""Turn estimates into a preset for ``recon-train fit --preset FILE``."""
 
 from __future__ import annotations
 
@@ -13,70 +13,70 @@ from smlm_training.matching.estimates import Estimates, Value
 from smlm_training.simulation.bounds import Range
 
 LEAST_SHARE = 0.1
-"""Ranges are at least so wide to either side of an estimate, in parts of it."""
+"""Least width of a range to either side of an estimate, relative to it."""
 
-_TOLD_SHARE = 0.5
-"""Estimates with a larger relative error are left out, and the base's range holds."""
+_KNOWN_SHARE = 0.5
+"""Estimates with a larger relative error are omitted, and the base's range holds."""
 
 _BACKGROUND_PHOTONS_MIN = 0.5
 _BACKGROUND_ERROR_MAX_PHOTONS = 20.0
 _SPREAD_RANGE = (0.05, 1.0)
 _SPREAD_ERROR_MAX = 0.12
 _BLEACHED_SHARE = 0.5
-"""Of the mean density: later in the film, or in the next one, fewer molecules shine."""
+"""Of the mean density: later in the film, or in the next one, fewer emitters are on."""
 
 
-def is_told(name: str, value: Value) -> bool:
-    """Whether the film tells the field ``name`` of ``Estimates`` well enough to train by it.
+def is_known(name: str, value: Value) -> bool:
+    """Whether the estimate of the field ``name`` is precise enough to train by.
 
-    Background may be close to zero: a bound on it is worth knowing, too.
+    Background may be close to zero: an upper bound on it is useful, too.
     """
     if name == "photons_spread":
         return value.error < _SPREAD_ERROR_MAX
     if name == "background_photons":
-        return value.error < max(_TOLD_SHARE * value.value, _BACKGROUND_ERROR_MAX_PHOTONS)
-    return value.relative_error < _TOLD_SHARE
+        return value.error < max(_KNOWN_SHARE * value.value, _BACKGROUND_ERROR_MAX_PHOTONS)
+    return value.relative_error < _KNOWN_SHARE
 
 
 def preset(
-    found: Estimates, crowding: Range, kind: CameraKind, source: dict[str, Any]
+    estimates: Estimates, crowding: Range, kind: CameraKind, source: dict[str, Any]
 ) -> dict[str, Any]:
-    """Fields of the recipe that this film changes, and where they come from.
+    """Fields of the recipe that this film changes, and their source.
 
     Parameters
     ----------
-    found : Estimates
+    estimates : Estimates
         Of the film.
     crowding : tuple of float
         Density of rather empty and of the fullest places, relative to the mean.
     kind : CameraKind
         Of the camera.
     source : dict
-        What else to say of the film, under ``measured_from``.
+        Further entries of ``measured_from``.
 
     Returns
     -------
     dict
-        For JSON. Densities are per square micrometre of 100 nm pixels, as the simulator
-        has them: a hundred times those per pixel, whatever the film's pixels are.
+        For JSON. Densities are per square micrometre of 100 nm pixels, as in the simulator:
+        a hundred times those per pixel, independent of the film's pixel size.
     """
     ranges: dict[str, Range] = {}
     emitters_max = Ranges.emitters_max
     for name in ("sigma_px", "photons", "offset_adu"):
-        value: Value = getattr(found, name)
-        if is_told(name, value):
+        value: Value = getattr(estimates, name)
+        if is_known(name, value):
             ranges[name] = _about(value)
-    if is_told("photons_spread", found.photons_spread):
-        about = _about(found.photons_spread, additive=True)
+    if is_known("photons_spread", estimates.photons_spread):
+        about = _about(estimates.photons_spread, additive=True)
         ranges["photons_spread"] = _inside(about, *_SPREAD_RANGE)
-    if is_told("background_photons", found.background_photons):
-        about = _about(found.background_photons, additive=True)
+    if is_known("background_photons", estimates.background_photons):
+        about = _about(estimates.background_photons, additive=True)
         ranges["background_photons"] = _inside(about, _BACKGROUND_PHOTONS_MIN, float("inf"))
-    if is_told("density_per_px2", found.density_per_px2):
-        densities, emitters_max = _densities(found, crowding)
+    if is_known("density_per_px2", estimates.density_per_px2):
+        densities, emitters_max = _densities(estimates, crowding)
         ranges |= densities
-    if is_told("gain_adu_per_photon", found.gain_adu_per_photon):
-        ranges[f"{kind.name}_adu_per_photon"] = _about(found.gain_adu_per_photon)
+    if is_known("gain_adu_per_photon", estimates.gain_adu_per_photon):
+        ranges[f"{kind.name}_adu_per_photon"] = _about(estimates.gain_adu_per_photon)
     return {
         "base": "finish",
         "ranges": {
@@ -84,7 +84,7 @@ def preset(
             "emitters_max": emitters_max,
             "emccd_share": 1.0 if kind.name == "emccd" else 0.0,
         },
-        "measured_from": {**source, **_measured(found)},
+        "measured_from": {**source, **_measured(estimates)},
     }
 
 
@@ -100,21 +100,20 @@ def _about(value: Value, *, additive: bool = False) -> Range:
 
 
 def _inside(bounds: Range, low: float, high: float) -> Range:
-    """Bounds cut to what is possible; not empty where they lie outside."""
+    """Bounds clipped to possible values; not empty where they are all outside."""
     first = min(max(bounds[0], low), high)
     return first, min(max(bounds[1], first * (1 + LEAST_SHARE)), high)
 
 
-def _densities(found: Estimates, crowding: Range) -> tuple[dict[str, Range], int]:
-    """Densities per area and per line, from sparse places, or times, to the fullest.
+def _densities(estimates: Estimates, crowding: Range) -> tuple[dict[str, Range], int]:
+    """Densities per area and per line, from sparse places or times to the fullest.
 
-    With them, how many molecules a patch must have places for, so that none is thinned out.
-
-    A line's density is that which makes a lone line as full as those places.
+    The second result is the number of emitters that a patch needs places for, so that none is
+    thinned out. A line's density is that of a lone line as full as those places.
     """
-    least, most = _about(found.density_per_px2)
+    least, most = _about(estimates.density_per_px2)
     emptiest = min(max(crowding[0], _BLEACHED_SHARE / 5), _BLEACHED_SHARE)
-    width_px = line_width_px(found.sigma_px.value)
+    width_px = line_width_px(estimates.sigma_px.value)
     areas = 100 * least * emptiest, 100 * most * crowding[1]
     lines = 10 * width_px * least * _BLEACHED_SHARE, 10 * width_px * most * crowding[1]
     fullest = areas[1] * (Ranges.patch_px / 10) ** 2 / FILLED_SHARE
@@ -122,12 +121,12 @@ def _densities(found: Estimates, crowding: Range) -> tuple[dict[str, Range], int
     return {"density_per_um2": areas, "density_per_um": lines}, places
 
 
-def _measured(found: Estimates) -> dict[str, dict[str, float]]:
-    values = {name: each for name, each in vars(found).items() if isinstance(each, Value)}
-    told = {name: each for name, each in values.items() if is_told(name, each)}
+def _measured(estimates: Estimates) -> dict[str, dict[str, float]]:
+    values = {name: value for name, value in vars(estimates).items() if isinstance(value, Value)}
+    known = {name: value for name, value in values.items() if is_known(name, value)}
     return {
-        "values": {name: _rounded(each.value) for name, each in told.items()},
-        "uncertainties": {name: _rounded(each.error) for name, each in told.items()},
+        "values": {name: _rounded(value.value) for name, value in known.items()},
+        "uncertainties": {name: _rounded(value.error) for name, value in known.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""The spot's width from how far fluctuations reach: no molecule has to stand alone."""
+"""Estimate the spot's width from the reach of fluctuations; no isolated molecule is needed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from smlm_training.matching.moments import LAG_PX_MAX
 from smlm_training.simulation.spot import pair_overlap
 
 SIGMA_PX_RANGE = (0.5, 4.0)
-"""Widths that are looked for: narrower ones hide in a pixel, wider ones reach beyond the lags."""
+"""Widths considered: narrower spots are within a pixel, wider ones reach beyond the lags."""
 
 _ROWS, _COLUMNS = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
 _LAG_PX = np.hypot(*np.meshgrid(_ROWS, _COLUMNS, indexing="ij"))
 _USED = (_LAG_PX > 0) & (_LAG_PX <= LAG_PX_MAX)
-"""Without lag zero, which holds the camera's noise."""
+"""Without lag zero, which includes the camera's noise."""
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A Gaussian spot as the covariances show it.
+    """A Gaussian spot fitted to covariances.
 
     ``strength_adu2`` is molecules per square pixel times their mean squared brightness;
-    ``misfit`` is how far covariances are from those of a Gaussian, relative to the largest.
+    ``misfit`` is the deviation of covariances from those of a Gaussian, relative to the largest.
     """
 
     sigma_px: float
@@ -36,7 +36,7 @@ class Spot:
 def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
     """Least squares of strength times overlap plus a constant over all lags but zero.
 
-    The constant takes up what fluctuates everywhere alike, such as the laser.
+    The constant absorbs fluctuations common to all pixels, such as the laser's.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
     Returns
     -------
     Spot
-        At the edge of ``SIGMA_PX_RANGE`` where nothing within fits.
+        At the edge of ``SIGMA_PX_RANGE`` where no width within it fits.
     """
     measured_adu2 = covariance_adu2[_USED]
     sigma_px = float(

@@ -1,4 +1,4 @@
-"""Estimates in words: value, uncertainty, how sure and why."""
+"""Describe estimates for the user: value, uncertainty, confidence and reason."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smlm_training.matching.estimates import GUESSED_SPREAD, Estimates, KnownCamera, Value
-from smlm_training.matching.preset import is_told
+from smlm_training.matching.preset import is_known
 
 MISFIT_MAX = 0.03
 """A Gaussian spot leaves less than this of the covariances unexplained."""
 
 _WORDS = ((0.03, "very sure"), (0.1, "sure"), (0.25, "fairly sure"), (float("inf"), "rough"))
-"""By the largest relative error."""
+"""Confidence by the largest relative error."""
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,30 @@ class Row:
 
 
 def rows(
-    found: Estimates, known: KnownCamera, *, pixel_size_nm: float, area_px2: int
+    estimates: Estimates, known: KnownCamera, *, pixel_size_nm: float, area_px2: int
 ) -> Iterator[Row]:
     """The report on one film.
 
     Parameters
     ----------
-    found : Estimates
-        What the film told.
+    estimates : Estimates
+        Of the film.
     known : KnownCamera
-        What the user told.
+        Given by the user.
     pixel_size_nm : float
         Edge of a camera pixel in the sample.
     area_px2 : int
-        Area that was measured, which emitters per frame are counted in.
+        Measured area, in which emitters per frame are counted.
     """
-    named = {name: each for name, each in vars(found).items() if isinstance(each, Value)}
+    named = {name: value for name, value in vars(estimates).items() if isinstance(value, Value)}
     density = named.pop("density_per_px2")
-    told = is_told("density_per_px2", density)
+    known_density = is_known("density_per_px2", density)
     for name, unit in _UNITS.items():
-        yield _row(unit, named[name], is_told(name, named[name]), _why(name, found, known))
+        yield _row(unit, named[name], is_known(name, named[name]), _why(name, estimates, known))
     pixel_um2 = (pixel_size_nm / 1000) ** 2
     for unit, factor in (("emitters per frame", area_px2), ("emitters per um2", 1 / pixel_um2)):
         scaled = Value(density.value * factor, density.error * factor)
-        yield _row(unit, scaled, told, _why("density_per_px2", found, known))
+        yield _row(unit, scaled, known_density, _why("density_per_px2", estimates, known))
 
 
 _UNITS = {
@@ -63,34 +63,34 @@ _UNITS = {
 }
 
 
-def _row(name: str, value: Value, told: bool, why: str) -> Row:
-    if not told:
-        return Row(name, "-", "-", "not told", why)
+def _row(name: str, value: Value, known: bool, why: str) -> Row:
+    if not known:
+        return Row(name, "-", "-", "not measured", why)
     word = next(word for most, word in _WORDS if value.relative_error < most or most > 1)
     if value.error == 0:
         return Row(name, f"{value.value:.4g}", "-", "given", why)
     return Row(name, f"{value.value:.4g}", f"{value.error:.3g}", word, why)
 
 
-def _why(name: str, found: Estimates, known: KnownCamera) -> str:
+def _why(name: str, estimates: Estimates, known: KnownCamera) -> str:
     if name == "sigma_px":
-        return _why_sigma(found)
+        return _why_sigma(estimates)
     if name == "photons":
         return f"brightness in ADU over the gain of an {known.kind.name}; spread as below"
     if name == "photons_spread":
-        share = f"{found.spread_measured:.0%} from the fourth cumulant"
+        share = f"{estimates.spread_measured:.0%} from the fourth cumulant"
         return f"{share}, the rest guessed from {GUESSED_SPREAD[0]} to {GUESSED_SPREAD[1]}"
     if name == "background_photons":
-        return "mean light less offset and emitters: takes the errors of all three"
+        return "mean light minus offset and emitters: has the errors of all three"
     if name == "density_per_px2":
         return "strength of blinking over squared brightness; free of background"
     return _why_camera(name, known)
 
 
-def _why_sigma(found: Estimates) -> str:
-    if found.misfit > MISFIT_MAX:
+def _why_sigma(estimates: Estimates) -> str:
+    if estimates.misfit > MISFIT_MAX:
         return (
-            f"{found.misfit:.0%} of the covariance does not fit a Gaussian: "
+            f"{estimates.misfit:.0%} of the covariance does not fit a Gaussian: "
             "defocus, astigmatism, drift or haze?"
         )
     return "reach of covariance between pixels, as of a pixel-integrated Gaussian"
@@ -101,7 +101,7 @@ def _why_camera(name: str, known: KnownCamera) -> str:
         if known.gain_adu_per_photon is not None:
             return "by --gain-adu-per-photon"
         factor = f"excess factor {known.kind.excess:g} of an {known.kind.name} assumed"
-        return f"noise against light; {factor}, which noise cannot tell"
+        return f"noise against light; {factor}, which noise does not show"
     if known.offset_adu is not None:
         return "by --offset-adu"
     low, high = known.kind.read_noise

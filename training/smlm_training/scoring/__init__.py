@@ -1,1 +1,1 @@
-"""How good an image and its molecules are, beside the truth."""
+"""Score an image and its localisations against the truth."""

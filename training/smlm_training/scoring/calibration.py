@@ -1,4 +1,4 @@
-"""Whether a network errs as often and as far as it says."""
+"""Compare a network's predicted sigmas and probabilities with its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smlm_pipeline.localise.table import Localisations, Molecules
 from smlm_training.scoring.pairing import pair
 
 PROBABILITY_MIN = 0.05
-"""Least probability of the molecules that probabilities are judged on."""
+"""Least probability of the localisations that probabilities are scored on."""
 
 SIGMA_BINS = 10
 PROBABILITY_BINS = 10
@@ -19,7 +19,7 @@ PROBABILITY_BINS = 10
 
 @dataclass(frozen=True)
 class SigmaBin:
-    """Errors whose predicted sigmas are alike: root mean squares of both, in nm."""
+    """Errors of similar predicted sigmas: root mean squares of both, in nm."""
 
     errors: int
     sigma_nm: float
@@ -33,7 +33,7 @@ class SigmaCalibration:
     Bins of equal counts after Levi et al., doi 10.3390/s22155540: where sigmas
     are calibrated, ``error_nm`` equals ``sigma_nm`` in every bin. ``ratio`` is the
     root mean square of all errors over that of all sigmas, ``z_rms`` the root mean
-    square of error / sigma: above 1 the network is too sure of itself.
+    square of error / sigma: above 1 the network is overconfident.
     ``within_1_sigma_percent`` and ``within_2_sigma_percent`` are the shares of the
     errors below one and two sigmas, for a normal distribution 68.3 and 95.4. All
     are NaN without errors.
@@ -48,7 +48,7 @@ class SigmaCalibration:
 
 @dataclass(frozen=True)
 class ProbabilityBin:
-    """Found molecules of like probability: the mean of it, and the share that is true."""
+    """Localisations of similar probability: their mean probability, and the share that is true."""
 
     found: int
     probability: float
@@ -59,8 +59,8 @@ class ProbabilityBin:
 class ProbabilityCalibration:
     """Probabilities against observed frequencies, in bins of equal width.
 
-    ``expected_error`` is the mean of abs(frequency - probability) over all found
-    molecules, bin by bin (Guo et al., doi 10.48550/arXiv.1706.04599); NaN without any.
+    ``expected_error`` is the mean of abs(frequency - probability) over all
+    localisations, bin by bin (Guo et al., doi 10.48550/arXiv.1706.04599); NaN without any.
     """
 
     bins: tuple[ProbabilityBin, ...]
@@ -70,17 +70,17 @@ class ProbabilityCalibration:
 def sigma_calibration(
     found: Localisations, true: Molecules, *, tolerance_nm: float
 ) -> SigmaCalibration:
-    """Compare sigmas with the errors of the found molecules that have a true partner.
+    """Compare sigmas with the errors of the localisations that have a true partner.
 
-    A partner further away than ``tolerance_nm`` is none, so that errors beyond
-    it are not seen; where molecules are dense, some partners are wrong ones.
+    Errors beyond ``tolerance_nm`` are not counted, since partners are at most that far
+    apart; where emitters are dense, some partners are wrong.
 
     Parameters
     ----------
     found : Localisations
-        Molecules with their predicted sigmas.
+        With their predicted sigmas.
     true : Molecules
-        All true molecules of the same film.
+        All emitters of the same film.
     tolerance_nm : float
         Largest distance of a pair, as in ``pairing.pair``.
     """
@@ -107,18 +107,18 @@ def sigma_calibration(
 def probability_calibration(
     found: Localisations, true: Molecules, *, tolerance_nm: float
 ) -> ProbabilityCalibration:
-    """Compare probabilities with how many of the found molecules have a true partner.
+    """Compare probabilities with the share of the localisations that have a true partner.
 
-    Where true molecules are closer than the tolerance, some that are not there find
-    a partner all the same: of low probabilities the shares then look too high.
+    Where emitters are closer than the tolerance, some false localisations find a partner:
+    the shares of low probabilities are then too high.
 
     Parameters
     ----------
     found : Localisations
-        Molecules from a low threshold on, ``PROBABILITY_MIN`` or less, so that
-        those that the network doubts are among them.
+        From a low threshold on, ``PROBABILITY_MIN`` or less, to include those of low
+        probability.
     true : Molecules
-        All true molecules of the same film.
+        All emitters of the same film.
     tolerance_nm : float
         Largest distance of a pair, as in ``pairing.pair``.
     """
@@ -133,8 +133,9 @@ def probability_calibration(
         for part in (number == index for index in range(PROBABILITY_BINS))
         if part.any()
     )
-    apart = sum(each.found * abs(each.frequency - each.probability) for each in bins)
-    return ProbabilityCalibration(bins, apart / len(paired) if len(paired) else float("nan"))
+    difference = sum(part.found * abs(part.frequency - part.probability) for part in bins)
+    error = difference / len(paired) if len(paired) else float("nan")
+    return ProbabilityCalibration(bins, error)
 
 
 def _rms(values: NDArray[np.float64]) -> float:

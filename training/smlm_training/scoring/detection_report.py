@@ -1,4 +1,4 @@
-"""All that can be said of a network's molecules when the true ones are known."""
+"""Score a network's localisations against the true emitters: errors, calibration, gridding."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from smlm_training.scoring.gridding import PixelDistribution, pixel_distribution
 
 @dataclass(frozen=True)
 class Judging:
-    """How found and true molecules are compared; lengths as their names say.
+    """Rules of the comparison.
 
-    Molecules from the probability ``threshold`` on count as found. Those nearer
-    to an edge of the field than ``border_nm``, found or true, are left out.
+    Localisations from the probability ``threshold`` on count as found. Localisations and
+    emitters nearer to an edge of the field than ``border_nm`` are left out.
     """
 
     threshold: float = THRESHOLD
@@ -31,7 +31,7 @@ class Judging:
 
 @dataclass(frozen=True)
 class DetectionReport:
-    """Scores, calibration and gridding of the molecules found in one film."""
+    """Scores, calibration and gridding of the localisations of one film."""
 
     judging: Judging
     score: DetectionScore
@@ -48,15 +48,14 @@ def detection_report(
     pixel_size_nm: float,
     judging: Judging,
 ) -> DetectionReport:
-    """Judge what a network found in a film.
+    """Score the localisations of a film.
 
     Parameters
     ----------
     candidates : Localisations
-        Molecules from ``calibration.PROBABILITY_MIN`` and ``judging.threshold`` on,
-        whichever is lower.
+        From ``calibration.PROBABILITY_MIN`` or ``judging.threshold`` on, whichever is lower.
     true : Molecules
-        The true molecules of the same frames.
+        The emitters of the same frames.
     shape_px : tuple of int
         Height and width of the field.
     pixel_size_nm : float
@@ -70,17 +69,16 @@ def detection_report(
         If the tolerance is not positive and finite.
     """
     height_nm, width_nm = (size_px * pixel_size_nm for size_px in shape_px)
-    kept, present = (
+    candidates_inside, true_inside = (
         in_field(table, height_nm=height_nm, width_nm=width_nm, border_nm=judging.border_nm)
         for table in (candidates, true)
     )
-    candidates = candidates.take(kept)
-    real = true.take(present)
+    candidates, true = candidates.take(candidates_inside), true.take(true_inside)
     found = candidates.take(candidates.probability >= judging.threshold)
     return DetectionReport(
         judging,
-        detection_score(found, real, judging.tolerance_nm),
-        sigma_calibration(found, real, tolerance_nm=judging.tolerance_nm),
-        probability_calibration(candidates, real, tolerance_nm=judging.tolerance_nm),
+        detection_score(found, true, judging.tolerance_nm),
+        sigma_calibration(found, true, tolerance_nm=judging.tolerance_nm),
+        probability_calibration(candidates, true, tolerance_nm=judging.tolerance_nm),
         pixel_distribution(found, pixel_size_nm=pixel_size_nm),
     )

@@ -1,4 +1,4 @@
-"""How many of the true molecules were found, and how far off."""
+"""Count the emitters that were found, and measure the errors of their positions."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from smlm_pipeline.localise.table import Molecules
 from smlm_training.scoring.pairing import pair
 
 TOLERANCE_NM = 250.0
-"""Largest distance of a found molecule from its true one, as in the SMLM 2016 challenge."""
+"""Largest distance of a molecule from its emitter, as in the SMLM 2016 challenge."""
 
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """Found against true molecules, after the SMLM 2016 challenge.
+    """Molecules found against emitters, after the SMLM 2016 challenge.
 
-    Sage et al., doi 10.1038/s41592-019-0364-4: with TP pairs, FP found without a
-    partner and FN true ones without, each property states its formula. A score
-    whose denominator is zero is NaN. What differs from the challenge: two
-    dimensions only, no threshold on the true photons and no correction of a
-    systematic shift ("wobble"); the border of 450 nm that it leaves out is left
-    to the caller (``molecules.in_field``).
+    Sage et al., doi 10.1038/s41592-019-0364-4: TP are pairs, FP molecules without a partner
+    and FN emitters without one; each property states its formula. A score whose denominator
+    is zero is NaN. Differences from the challenge: two dimensions only, no threshold on the
+    true photons and no correction of a systematic shift ("wobble"). The challenge's border
+    of 450 nm is the caller's task (`smlm_pipeline.localise.table.in_field`).
 
     ``pairs``, ``found`` and ``true`` are counts; ``rmse_nm`` is the root mean
     square of the pairs' distances in the plane.
@@ -62,12 +61,12 @@ class DetectionScore:
 def detection_score(
     found: Molecules, true: Molecules, tolerance_nm: float = TOLERANCE_NM
 ) -> DetectionScore:
-    """Pair found with true molecules (``pairing.pair``) and count.
+    """Pair molecules with emitters (``pairing.pair``) and count.
 
     Parameters
     ----------
     found, true : Molecules
-        Molecules with frames from 0 and positions in nm.
+        Molecules and emitters of the same film.
     tolerance_nm : float
         Largest distance of a pair.
 

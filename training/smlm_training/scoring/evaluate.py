@@ -1,4 +1,4 @@
-"""How close an image is to the truth, always beside the wide-field and the blank image."""
+"""Score an image against the truth, and the wide-field and the blank image beside it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from numpy.typing import NDArray
 from smlm_pipeline.errors import SettingError
 
 BLURS_PX = (0.0, 1.0, 2.0)
-"""Standard deviations, in fine pixels, at which both images are compared."""
+"""Standard deviations, in SR pixels, of the blurs at which images are compared."""
+
+WIDEFIELD = "wide field"
+"""Name of the wide-field image among scored images."""
 
 _Image = NDArray[np.float64]
 
 
-WIDEFIELD = "wide field"
-"""What the wide-field image is called among scored images."""
-
-
 @dataclass(frozen=True)
 class Score:
-    """One image against the truth, each tuple for each of ``BLURS_PX``.
+    """Scores of one image; each tuple has one value for each of ``BLURS_PX``.
 
     ``nmse_percent`` and ``psnr_db`` are of the image scaled to the sum of the truth,
-    ``nmse_fitted_percent`` of the image scaled to the smallest error, at each blur
-    anew. PSNR is infinite without error. ``sum_ratio`` is the image's sum before
-    scaling over the true number of emitters; it has no meaning for a wide-field
-    image.
+    ``nmse_fitted_percent`` of the image scaled to the smallest error at that blur.
+    PSNR is infinite without error. ``sum_ratio`` is the image's sum before scaling
+    over the true number of emitters; it has no meaning for a wide-field image.
     """
 
     nmse_percent: tuple[float, ...]
@@ -46,7 +44,7 @@ def truth_image(
     shape: tuple[int, int],
     sr_pixel_size_nm: float,
 ) -> _Image:
-    """Count emitters on the fine grid: index = floor(position / pixel), as ``kernels.draw``."""
+    """Count emitters on the SR grid: index = floor(position / pixel), as in `compute.draw`."""
     image = np.zeros(shape)
     row = np.floor(y_nm / sr_pixel_size_nm).astype(int)
     column = np.floor(x_nm / sr_pixel_size_nm).astype(int)
@@ -56,7 +54,7 @@ def truth_image(
 
 
 def widefield_image(frames_adu: NDArray[np.uint16], *, background_adu: float, zoom: int) -> _Image:
-    """What a camera alone shows: the mean frame without background, each pixel ``zoom`` times."""
+    """The mean frame without background, each pixel repeated ``zoom`` times along both axes."""
     signal = np.clip(frames_adu.mean(axis=0) - background_adu, 0, None)
     return np.kron(signal, np.ones((zoom, zoom)))
 
@@ -67,7 +65,7 @@ def score(image: NDArray[np.floating[Any]], truth: _Image) -> Score:
     Parameters
     ----------
     image, truth : ndarray, shape (Y, X)
-        On one grid, in any units.
+        On the same grid, in any units.
 
     Raises
     ------
@@ -96,7 +94,7 @@ def score(image: NDArray[np.floating[Any]], truth: _Image) -> Score:
 
 
 def equal_sum(image: NDArray[np.floating[Any]], truth: _Image) -> _Image:
-    """The image (Y, X), float64, scaled to the sum of the truth; one that sums to 0 as it is."""
+    """The image (Y, X), float64, scaled to the sum of the truth; unchanged if its sum is 0."""
     total = float(image.sum(dtype=np.float64))
     return image.astype(np.float64) * (truth.sum() / total if total else 1.0)
 
@@ -123,13 +121,12 @@ def nmse_fitted_percent(image: _Image, truth: _Image) -> float:
 def psnr_db(image: _Image, truth: _Image) -> float:
     """20 log10(MAX / sqrt(MSE)), MAX the largest true value; infinite without error.
 
-    On images that are mostly empty it is high whatever the image: read it beside
-    the blank image's.
+    It is high for any image that is mostly empty: compare it with the blank image's.
     """
     error = float(np.sqrt(np.mean((image - truth) ** 2)))
     return float(20 * np.log10(truth.max() / error)) if error else float("inf")
 
 
 def blurred(image: _Image, sigma_px: float) -> _Image:
-    """The image under a Gaussian of ``sigma_px`` fine pixels, darkness beyond its edges."""
+    """The image under a Gaussian of ``sigma_px`` SR pixels, with zeros beyond its edges."""
     return scipy.ndimage.gaussian_filter(image, sigma_px, mode="constant") if sigma_px else image

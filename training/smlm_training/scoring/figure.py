@@ -1,4 +1,4 @@
-"""The figure that people look at: wide field, truth, image and difference, at one scale."""
+"""Draw figures of scores: image beside truth, and calibration."""
 
 from __future__ import annotations
 
@@ -15,22 +15,18 @@ from smlm_training.scoring.calibration import ProbabilityCalibration, SigmaCalib
 from smlm_training.scoring.evaluate import WIDEFIELD, blurred, equal_sum, score
 
 VIEW_BLUR_PX = 1.0
-"""Fine pixels by which points are smoothed for the eye, in truth and image alike."""
-
+"""Blur of truth and image for display, in SR pixels."""
 
 BRIGHTEST_PERCENTILE = 99.7
-"""White, of the pixels that are not empty."""
-
+"""Percentile of the non-empty pixels that is shown white."""
 
 SCALE_BAR_NM = 1000.0
-
 
 DIFFERENCE = LinearSegmentedColormap.from_list(
     "missing to surplus",
     [(0, "#d8efff"), (0.3, "#2f8fff"), (0.5, "black"), (0.7, "#ff5a26"), (1, "#ffe0c0")],
 )
-"""Blue where the image has too little, red where it has too much, black where it is right."""
-
+"""Blue where the image has too few emitters, red where it has too many, black where it is right."""
 
 _Image = NDArray[np.floating[Any]]
 
@@ -45,17 +41,17 @@ def write_figure(
 ) -> None:
     """Four panels side by side, with one scale bar and the NMSE of each image.
 
-    Truth and reconstruction have one white level, the difference the same range to
-    both sides of black, all in emitters per fine pixel after a blur of
-    ``VIEW_BLUR_PX``; image and wide field are scaled to the sum of the truth, as they
-    are for the NMSE. The wide field has a white level of its own.
+    Truth and reconstruction share one white level, and the difference has the same range
+    on both sides of black, all in emitters per SR pixel after a blur of ``VIEW_BLUR_PX``.
+    Image and wide field are scaled to the sum of the truth, as for the NMSE. The wide
+    field has a separate white level.
 
     Parameters
     ----------
     path : Path
         The PNG to write.
     widefield, truth, image : ndarray, shape (Y, X)
-        On one fine grid.
+        On the same SR grid.
     sr_pixel_size_nm : float
         Edge of a pixel of that grid.
     """
@@ -74,7 +70,7 @@ def write_figure(
         "blue: missing, red: too much",
     }
     figure = Figure(figsize=(17.6, 5.6), facecolor="black")
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.92))  # leaves room for the titles
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 0.92))  # room for the titles
     for axes, (name, view) in zip(figure.subplots(1, len(views)), views.items(), strict=True):
         low, high = (-white, white) if name == "difference" else (0.0, white)
         shown = axes.imshow(
@@ -82,7 +78,7 @@ def write_figure(
             cmap=DIFFERENCE if name == "difference" else mpl.colormaps["hot"],
             vmin=low,
             vmax=_white(view) if name == WIDEFIELD else high,
-            interpolation="auto",  # nearest drops lines of images that are larger than a panel
+            interpolation="auto",  # "nearest" drops lines of images larger than a panel
         )
         axes.set_title(titles[name], color="white", fontsize=12)
         axes.set_axis_off()
@@ -103,13 +99,13 @@ def _white(view: NDArray[np.float64]) -> float:
 
 def _colour_bar(figure: Figure, axes: Any, shown: Any) -> None:
     bar = figure.colorbar(shown, ax=axes, orientation="horizontal", fraction=0.04, pad=0.02)
-    bar.set_label("emitters per fine pixel", color="white")
+    bar.set_label("emitters per SR pixel", color="white")
     bar.ax.tick_params(colors="white")
     bar.outline.set_edgecolor("white")
 
 
 def _scale_bar(axes: Any, shape: tuple[int, ...], sr_pixel_size_nm: float) -> None:
-    """White on a dark ground, so that it is seen on filaments too."""
+    """White on a dark ground, to be visible on filaments too."""
     height, width = shape
     right, length_px = width * 0.95, SCALE_BAR_NM / sr_pixel_size_nm
     axes.plot([right - length_px, right], [height * 0.95] * 2, color="white", linewidth=3)
@@ -127,7 +123,7 @@ def _scale_bar(axes: Any, shape: tuple[int, ...], sr_pixel_size_nm: float) -> No
 def write_calibration_figure(
     path: Path, sigma: SigmaCalibration, probability: ProbabilityCalibration
 ) -> None:
-    """Two panels with the identity line, where a calibrated network's points lie.
+    """Two panels with the identity line, on which the points of a calibrated network fall.
 
     Parameters
     ----------
@@ -136,16 +132,16 @@ def write_calibration_figure(
     sigma : SigmaCalibration
         Left: root mean square error against root mean square sigma of each bin.
     probability : ProbabilityCalibration
-        Right: frequency of true molecules against mean probability of each bin,
+        Right: share of true localisations against mean probability of each bin,
         with the standard error sqrt(p (1 - p) / n) of a calibrated network's.
     """
     figure = Figure(figsize=(9.6, 5.0), layout="tight")
     left, right = figure.subplots(1, 2)
-    largest = max([1.0, *(max(each.sigma_nm, each.error_nm) for each in sigma.bins)]) * 1.08
+    largest = max([1.0, *(max(part.sigma_nm, part.error_nm) for part in sigma.bins)]) * 1.08
     left.plot([0, largest], [0, largest], color="0.6", linestyle="--", label="calibrated")
     left.plot(
-        [each.sigma_nm for each in sigma.bins],
-        [each.error_nm for each in sigma.bins],
+        [part.sigma_nm for part in sigma.bins],
+        [part.error_nm for part in sigma.bins],
         "o-",
         label=f"RMS error / sigma {sigma.z_rms:.2f}",
     )
@@ -156,13 +152,13 @@ def write_calibration_figure(
         ylabel="RMS error (nm)",
         title="errors along y and x",
     )
-    stated = np.array([each.probability for each in probability.bins])
-    found = np.array([each.found for each in probability.bins])
+    predicted = np.array([part.probability for part in probability.bins])
+    found = np.array([part.found for part in probability.bins])
     right.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="calibrated")
     right.errorbar(
-        stated,
-        [each.frequency for each in probability.bins],
-        yerr=np.sqrt(stated * (1 - stated) / found),
+        predicted,
+        [part.frequency for part in probability.bins],
+        yerr=np.sqrt(predicted * (1 - predicted) / found),
         fmt="o-",
         capsize=3,
         label=f"expected error {probability.expected_error:.3f}",
@@ -171,8 +167,8 @@ def write_calibration_figure(
         xlim=(0, 1),
         ylim=(0, 1.02),
         xlabel="predicted probability",
-        ylabel="share with a true molecule",
-        title="found molecules",
+        ylabel="share with a true emitter",
+        title="localisations",
     )
     for axes in (left, right):
         axes.set_box_aspect(1)

@@ -1,4 +1,4 @@
-"""One simulated film through a network, and all that can be said of the result."""
+"""Score a network on one simulated film: its image and its localisations."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from smlm_training.simulation.simulate import Film, joined
 
 @dataclass(frozen=True)
 class FilmScores:
-    """Scores of the image and of the wide field, and what was found molecule by molecule.
+    """Scores of the image, the wide field and the localisations.
 
-    There are no ``detections`` of a network that answers with a map.
+    ``detections`` is None for a network that answers with maps.
     """
 
     image: Score
@@ -32,24 +32,24 @@ class FilmScores:
     detections: DetectionReport | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers that a model card states, rounded to what a film can tell."""
+        """The numbers of a model card, rounded to the precision that a film gives."""
         scores = {
             "nmse_percent_at_blur_0_1_2_px": _rounded(self.image.nmse_percent),
             "nmse_fitted_percent": _rounded(self.image.nmse_fitted_percent),
             "widefield_nmse_percent": _rounded(self.widefield.nmse_percent),
             "emitters_found_over_true": round(self.image.sum_ratio, 4),
         }
-        found = self.detections
-        if found is None:
+        detections = self.detections
+        if detections is None:
             return scores
         return {
             **scores,
-            "jaccard": round(found.score.jaccard, 4),
-            "rmse_nm": round(found.score.rmse_nm, 2),
-            "error_over_predicted_sigma": round(found.sigma.ratio, 3),
-            "probability_expected_error": round(found.probability.expected_error, 4),
+            "jaccard": round(detections.score.jaccard, 4),
+            "rmse_nm": round(detections.score.rmse_nm, 2),
+            "error_over_predicted_sigma": round(detections.sigma.ratio, 3),
+            "probability_expected_error": round(detections.probability.expected_error, 4),
             "positions_within_pixel_deviation_percent": round(
-                found.within_pixel.deviation_percent, 1
+                detections.within_pixel.deviation_percent, 1
             ),
         }
 
@@ -59,13 +59,13 @@ def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
 
     Parameters
     ----------
-    network : Network
-        One that answers with detections or with a map.
+    network : OnnxNetwork
+        It answers with detections or with maps.
     scene : Scene
-        Small enough for all its detections to be held in memory.
+        Small enough for all its answers to fit into memory.
     """
     film = joined(list(scene.blocks()))
-    true = _true_molecules(film, scene)
+    true = _true_emitters(film, scene)
     truth = truth_image(
         true.y_nm,
         true.x_nm,
@@ -75,11 +75,11 @@ def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
     answers = detect(network, film.frames_adu)
     background_adu = float(levels_of(film.frames_adu)[0])
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=ZOOM)
-    report = None if network.answer.makes_maps else _judged(answers, true, scene)
+    report = None if network.answer.makes_maps else _scored(answers, true, scene)
     return FilmScores(score(draw(answers), truth), score(widefield, truth), report)
 
 
-def _judged(detections: NDArray[np.float32], true: Molecules, scene: Scene) -> DetectionReport:
+def _scored(detections: NDArray[np.float32], true: Molecules, scene: Scene) -> DetectionReport:
     return detection_report(
         localise(detections, pixel_size_nm=scene.pixel_size_nm, threshold=PROBABILITY_MIN),
         true,
@@ -89,8 +89,8 @@ def _judged(detections: NDArray[np.float32], true: Molecules, scene: Scene) -> D
     )
 
 
-def _true_molecules(film: Film, scene: Scene) -> Molecules:
-    """Those in the field, in nm."""
+def _true_emitters(film: Film, scene: Scene) -> Molecules:
+    """The emitters in the field, in nm."""
     frame, place = np.nonzero(film.emitters.inside(scene.height_px, scene.width_px))
     return Molecules(
         frame.astype(np.int64),

@@ -1,4 +1,4 @@
-"""Whether positions prefer some places within a camera pixel."""
+"""Measure whether positions prefer some places within a camera pixel."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SUB_PIXEL_BINS = 8
 
 @dataclass(frozen=True)
 class PixelDistribution:
-    """Where in their camera pixels molecules lie, along y and x.
+    """Distribution of molecules within their camera pixels, along y and x.
 
     ``y_share`` and ``x_share`` (bins,) sum to 1. ``deviation_percent`` is the
     largest deviation of a share from 1 / bins, in percent of it, and
-    ``chance_percent`` the standard deviation that one share of as many truly
-    uniform positions has: 100 sqrt((bins - 1) / count), from the binomial
-    distribution. Both are NaN without molecules.
+    ``chance_percent`` the standard deviation of one share for as many uniform
+    positions: 100 sqrt((bins - 1) / count), from the binomial distribution. Both
+    are NaN without molecules.
     """
 
     y_share: NDArray[np.float64]
@@ -30,26 +30,26 @@ class PixelDistribution:
 
 
 def pixel_distribution(
-    points: Molecules, *, pixel_size_nm: float, bins: int = SUB_PIXEL_BINS
+    molecules: Molecules, *, pixel_size_nm: float, bins: int = SUB_PIXEL_BINS
 ) -> PixelDistribution:
     """Histogram of the positions modulo a camera pixel.
 
-    It has to be flat only where the sample itself knows nothing of the pixels, as
-    a uniform one, or one of many filaments in all directions.
+    It should be flat only for samples that are independent of the pixel grid: uniform ones,
+    or many filaments in all directions.
 
     Parameters
     ----------
-    points : Molecules
-        Found molecules.
+    molecules : Molecules
+        Molecules found.
     pixel_size_nm : float
         Edge of a camera pixel.
     bins : int
         Equal parts of a pixel's edge.
     """
-    count = len(points.frame)
+    count = len(molecules.frame)
     y_share, x_share = (
         np.histogram(position_nm / pixel_size_nm % 1, bins, (0, 1))[0] / max(count, 1)
-        for position_nm in (points.y_nm, points.x_nm)
+        for position_nm in (molecules.y_nm, molecules.x_nm)
     )
     if not count:
         return PixelDistribution(y_share, x_share, float("nan"), float("nan"))

@@ -1,4 +1,4 @@
-"""Which found molecule is which true one: nearest first, frame by frame."""
+"""Pair molecules with emitters frame by frame, nearest first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smlm_pipeline.localise.table import Molecules
 
 @dataclass(frozen=True)
 class Pairs:
-    """Indices of the paired molecules, both (M,), and their ``distance_nm`` (M,)."""
+    """Indices of the paired molecules and emitters, both (M,), and their ``distance_nm`` (M,)."""
 
     found: NDArray[np.int64]
     true: NDArray[np.int64]
@@ -22,18 +22,17 @@ class Pairs:
 
 
 def pair(found: Molecules, true: Molecules, *, tolerance_nm: float) -> Pairs:
-    """Pair molecules of the same frame, the nearest two first, each at most once.
+    """Pair molecules with emitters of the same frame, the nearest two first, each at most once.
 
-    The rule of the SMLM 2016 challenge (doi 10.1038/s41592-019-0364-4): of all
-    distances in a frame the smallest makes a pair, both molecules leave, and so on
-    while the smallest is within the tolerance, which itself still counts. This is
-    greedy, not the assignment with the smallest total. Of equal distances the
-    lower index of ``found``, then of ``true``, wins.
+    The rule of the SMLM 2016 challenge (doi 10.1038/s41592-019-0364-4): the smallest
+    distance in a frame makes a pair, which is removed; this repeats while the smallest
+    distance is at most the tolerance. The rule is greedy: it does not minimise the total
+    distance. Of equal distances the lower index of ``found``, then of ``true``, wins.
 
     Parameters
     ----------
     found, true : Molecules
-        Molecules with frames from 0 and positions in nm.
+        Molecules and emitters of the same film.
     tolerance_nm : float
         Largest distance of a pair.
 
@@ -62,16 +61,16 @@ def pair(found: Molecules, true: Molecules, *, tolerance_nm: float) -> Pairs:
 
 
 def _within(found: Molecules, true: Molecules, tolerance_nm: float) -> Pairs:
-    """All candidates: frames lie so far apart along a third axis that they never mix."""
+    """All candidate pairs; frames are so far apart along a third axis that they never mix."""
     if not (len(found.frame) and len(true.frame)):
         none = np.zeros(0, np.int64)
         return Pairs(none, none, np.zeros(0))
     reach_nm = tolerance_nm * (1 + 1e-9)
     trees = [
         scipy.spatial.KDTree(
-            np.column_stack([each.frame * (4 * tolerance_nm), each.y_nm, each.x_nm])
+            np.column_stack([table.frame * (4 * tolerance_nm), table.y_nm, table.x_nm])
         )
-        for each in (found, true)
+        for table in (found, true)
     ]
     near = trees[0].sparse_distance_matrix(trees[1], reach_nm, output_type="ndarray")
     i, j = near["i"].astype(np.int64), near["j"].astype(np.int64)
@@ -79,12 +78,12 @@ def _within(found: Molecules, true: Molecules, tolerance_nm: float) -> Pairs:
     return _take(Pairs(i, j, distance_nm), distance_nm <= tolerance_nm)
 
 
-def _take(pairs: Pairs, which: NDArray[np.int64] | NDArray[np.bool_]) -> Pairs:
-    return Pairs(pairs.found[which], pairs.true[which], pairs.distance_nm[which])
+def _take(pairs: Pairs, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Pairs:
+    return Pairs(pairs.found[rows], pairs.true[rows], pairs.distance_nm[rows])
 
 
 def _first_of_each(values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where a value appears for the first time."""
+    """Whether each value appears for the first time, (M,)."""
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first

@@ -1,4 +1,4 @@
-"""How the error of the image changes when camera, brightness or optics do."""
+"""Measure how the image's error changes with camera, brightness and optics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.scmos import ScmosChip
 
 TOLERATED_PERCENT = 10.0
-"""Largest relative change of the NMSE that is no reason to warn."""
+"""Largest relative increase of the NMSE without a warning."""
 
 NOMINAL = PRESETS["evaluate"]
 
@@ -29,7 +29,7 @@ CONDITIONS: dict[str, Scene] = {
     "sigma 1.5 px": replace(NOMINAL, fluorophore=replace(FLUOROPHORE, sigma_px=1.5)),
     "sCMOS, every pixel its own gain, offset and noise": replace(NOMINAL, camera=ScmosChip()),
 }
-"""What is changed about the preset ``evaluate``; molecules stay where they are."""
+"""Changes to the preset ``evaluate``; emitters keep their places."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +49,32 @@ class Change:
         return max(self.change_percent) <= TOLERATED_PERCENT
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, rounded to what a film of this length can tell."""
+        """For JSON, rounded to the precision that a film of this length gives."""
         rounded = {
-            name: [round(each, 2) for each in value] if isinstance(value, tuple) else value
+            name: [round(number, 2) for number in value] if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
         return {**rounded, "tolerated": self.tolerated}
 
 
 def changes(network: OnnxNetwork) -> list[Change]:
-    """The network's NMSE under each of ``CONDITIONS`` beside the nominal film's."""
+    """The network's NMSE under each of ``CONDITIONS``, relative to the nominal film."""
     nominal = score_scene(network, NOMINAL).image.nmse_percent
-    found = []
+    measured = []
     for name, scene in CONDITIONS.items():
         nmse_percent = score_scene(network, scene).image.nmse_percent
         relative = tuple(
             100 * (new / old - 1) for new, old in zip(nmse_percent, nominal, strict=True)
         )
-        found.append(Change(name, nmse_percent, relative))
-    return found
+        measured.append(Change(name, nmse_percent, relative))
+    return measured
 
 
-def warnings(found: list[Change]) -> list[str]:
-    """One sentence for each condition under which the picture is worse than tolerated."""
+def warnings(measured: list[Change]) -> list[str]:
+    """One sentence for each condition under which the image is worse than tolerated."""
     return [
         f"{change.condition}: NMSE {max(change.change_percent):+.0f} % relative to the film that "
         "the network was chosen by"
-        for change in found
+        for change in measured
         if not change.tolerated
     ]

@@ -1,4 +1,4 @@
-"""Scores as tables for the eye, 80 columns wide."""
+"""Write scores as tables of 80 columns, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _MEASURES = {
 
 
 def image_table(scores: Mapping[str, Score]) -> Table:
-    """A row for each measure and blur, a column for each image."""
-    table = _table("image against truth", "measure", "blur (fine px)", *scores)
+    """One row for each measure and blur, one column for each image."""
+    table = _table("image against truth", "measure", "blur (SR px)", *scores)
     for name, title in _MEASURES.items():
         for index, blur_px in enumerate(BLURS_PX):
-            values = (getattr(each, name)[index] for each in scores.values())
+            values = (getattr(score, name)[index] for score in scores.values())
             table.add_row(
                 "" if index else title, f"{blur_px:g}", *(f"{value:.1f}" for value in values)
             )
     ratios = (
-        f"{each.sum_ratio:.1%}" if name != WIDEFIELD else "-" for name, each in scores.items()
+        f"{score.sum_ratio:.1%}" if name != WIDEFIELD else "-" for name, score in scores.items()
     )
     table.add_row("sum / true emitters", "", *ratios)
     return table
@@ -52,11 +52,11 @@ def detection_tables(report: DetectionReport) -> Iterator[Table]:
         table.add_row(*numbers, f"{sigma.errors:,}")
     yield table
     table = _table(
-        "probabilities against the share of found molecules that are true",
+        "probabilities against the share of localisations that are true",
         *("probability", "share", "found"),
     )
-    for each in report.probability.bins:
-        table.add_row(f"{each.probability:.2f}", f"{each.frequency:.2f}", f"{each.found:,}")
+    for part in report.probability.bins:
+        table.add_row(f"{part.probability:.2f}", f"{part.frequency:.2f}", f"{part.found:,}")
     yield table
 
 
@@ -64,7 +64,7 @@ def _score_table(report: DetectionReport) -> Table:
     judging, score, sigma = report.judging, report.score, report.sigma
     border = f", {judging.border_nm:g} nm of border left out" if judging.border_nm else ""
     table = _table(
-        f"molecules from probability {judging.threshold:g} on, pairs within "
+        f"localisations from probability {judging.threshold:g} on, pairs within "
         f"{judging.tolerance_nm:g} nm{border}",
         *("measure", "value"),
     )
@@ -78,13 +78,13 @@ def _score_table(report: DetectionReport) -> Table:
     table.add_row("RMS error / RMS sigma", f"{sigma.ratio:.2f}")
     within = f"{sigma.within_1_sigma_percent:.1f} / {sigma.within_2_sigma_percent:.1f} %"
     table.add_row("within 1 / 2 sigma (normal: 68.3 / 95.4 %)", within)
-    apart = f"{report.probability.expected_error:.3f}"
-    table.add_row("|share - probability|, mean (calibrated: 0)", apart)
+    expected_error = f"{report.probability.expected_error:.3f}"
+    table.add_row("|share - probability|, mean (calibrated: 0)", expected_error)
     return table
 
 
 def gridding_line(report: DetectionReport) -> str:
-    """How flat positions are within a camera pixel, and when that means something."""
+    """One line on the distribution of positions within a camera pixel, with its condition."""
     within = report.within_pixel
     return (
         f"positions within a camera pixel: flat to {within.deviation_percent:.1f} % (chance alone: "
@@ -95,21 +95,21 @@ def gridding_line(report: DetectionReport) -> str:
 def _table(title: str, *columns: str) -> Table:
     first, *others = columns
     table = Table(first, title=title, title_justify="left", title_style="bold", box=None)
-    table.min_width = min(len(title) + 1, 80)  # else a narrow table breaks its title
+    table.min_width = min(len(title) + 1, 80)  # keeps the title on one line
     for column in others:
         table.add_column(column, justify="right")
     return table
 
 
 def scores_json(scores: Mapping[str, Score], report: DetectionReport | None) -> str:
-    """An object by image, and ``detections``; what is infinite or no number is null."""
-    told: dict[str, Any] = {name: _image(name, each) for name, each in scores.items()}
-    told["detections"] = None if report is None else _detections(report)
-    return json.dumps(_finite(told), indent=2, allow_nan=False)
+    """One object for each image, and ``detections``; infinite values and NaN are null."""
+    content: dict[str, Any] = {name: _image(name, score) for name, score in scores.items()}
+    content["detections"] = None if report is None else _detections(report)
+    return json.dumps(_finite(content), indent=2, allow_nan=False)
 
 
 def scores_csv(scores: Mapping[str, Score], report: DetectionReport | None) -> str:
-    """A row for each number: of what, measure, blur in fine pixels, value."""
+    """One row for each number: its subject, the measure, the blur in SR pixels, the value."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["of", "measure", "blur_px", "value"])
@@ -118,8 +118,8 @@ def scores_csv(scores: Mapping[str, Score], report: DetectionReport | None) -> s
 
 
 def _rows(scores: Mapping[str, Score], report: DetectionReport | None) -> Iterator[list[object]]:
-    for name, each in scores.items():
-        for measure, values in _image(name, each).items():
+    for name, score in scores.items():
+        for measure, values in _image(name, score).items():
             if isinstance(values, tuple):
                 for blur_px, value in zip(BLURS_PX, values, strict=True):
                     yield [name, measure, blur_px, _finite(value)]
@@ -131,9 +131,9 @@ def _rows(scores: Mapping[str, Score], report: DetectionReport | None) -> Iterat
 
 
 def _image(name: str, score: Score) -> dict[str, Any]:
-    """Scores of an image; the sum of a wide field is in another unit and tells nothing."""
-    told = asdict(score)
-    return {**told, "sum_ratio": None} if name == WIDEFIELD else told
+    """Scores of an image; the sum of a wide field is in another unit and left out."""
+    numbers = asdict(score)
+    return {**numbers, "sum_ratio": None} if name == WIDEFIELD else numbers
 
 
 def _detections(report: DetectionReport) -> dict[str, Any]:
@@ -153,9 +153,9 @@ def _detections(report: DetectionReport) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same, with null for numbers that JSON does not have and lists for arrays."""
+    """The value with None for infinity and NaN, which JSON lacks, and lists for arrays."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,14 +1,14 @@
-"""Plans that were built and passed, by what they depend on: a folder that containers share.
+"""A folder of plans that were built and passed the gate, by their keys; containers may share it.
 
 ::
 
     CACHE/<sha256 of the key>/model.plan    and plan.json, renamed into place together
-    CACHE/<sha256 of the key>.lock          held by whoever builds this plan
+    CACHE/<sha256 of the key>.lock          held by the process that builds this plan
     CACHE/.building-<sha256 of the key>-*   not yet whole; the next builder removes a dead one's
-    CACHE/timing-<TensorRT>-sm<GPU>.cache   which kernels are fast, for the next build
+    CACHE/timing-<TensorRT>-sm<GPU>.cache   timings of kernels, for the next build
 
-An entry is only read if its plan is the one that its sidecar tells of, to the last
-byte. A lock ends with the process that holds it, so none is ever stale.
+An entry is only read if its record is of this very plan, to the last byte. A lock ends
+with the process that holds it, so none is ever stale.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from typing import Any, BinaryIO
 
 from smlm_pipeline.deploy.plans.key import PlanKey, sha256
 from smlm_pipeline.errors import OutputError, PlanError
+from smlm_pipeline.model_repository import PLAN_FILE, PLAN_RECORD
 
-PLAN_FILE = "model.plan"
-
-
-SIDECAR_FILE = "plan.json"
+fcntl: Any
+try:
+    import fcntl
+except ModuleNotFoundError:  # not on Unix
+    fcntl = None
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,19 @@ class Record:
     made_by: str
 
     def is_of(self, key: PlanKey, plan: bytes) -> bool:
-        """Whether it tells of this very plan, built for this very key."""
+        """Whether it is the record of this very plan, built for this very key."""
         return key.as_dict() == self.key and self.plan_sha256 == sha256(plan)
 
     def as_json(self) -> bytes:
-        """What the file holds."""
+        """Return the contents of the file."""
         return (json.dumps(asdict(self), indent=2) + "\n").encode()
 
 
 def read_record(file: Path) -> Record | None:
-    """The record in a file, or None where there is none that can be read."""
+    """Read the record in a file; None if there is none that can be read."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return Record(**{**told, "activation_bytes": tuple(told["activation_bytes"])})
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        return Record(**{**fields, "activation_bytes": tuple(fields["activation_bytes"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -74,26 +76,26 @@ _STAGING_PREFIX = ".building-"
 
 
 _SILENT_S = 1.0
-"""How long a lock is waited for before that is told."""
+"""Wait for a lock after which a message is printed."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A plan that passed, and its record."""
+    """A plan that passed the gate, and its record."""
 
     plan: bytes
     record: Record
 
 
 class PlanCache:
-    """Plans in a folder, which is made if need be.
+    """Plans in a folder, which is created if it is missing.
 
     Parameters
     ----------
     folder : Path
-        On a file system that knows locks.
+        On a file system that can lock files.
     tell : callable
-        Takes a line about what is being waited for.
+        Takes a line about the process that is waited for.
 
     Raises
     ------
@@ -110,14 +112,14 @@ class PlanCache:
 
     @contextlib.contextmanager
     def locked(self, key: PlanKey) -> Iterator[None]:
-        """Hold a key, so that of several processes one builds and the others wait for it.
+        """Lock a key, so that of several processes one builds and the others wait for it.
 
         Raises
         ------
         PlanError
-            If this system has no such locks.
+            If this system cannot lock files.
         OutputError
-            If this folder's file system has none, or the lock is another user's.
+            If this folder's file system cannot, or the lock is another user's.
         """
         locks = _locks()
         with contextlib.ExitStack() as held:
@@ -127,7 +129,7 @@ class PlanCache:
             yield
 
     def _wait_for(self, locks: Any, stream: BinaryIO) -> None:
-        """Lock a file; say so if that takes long, as it does while another builds."""
+        """Lock a file, with a message if that takes long, as it does while another builds."""
         silent_until_s = time.monotonic() + _SILENT_S
         while time.monotonic() < silent_until_s:
             with contextlib.suppress(BlockingIOError):
@@ -138,9 +140,9 @@ class PlanCache:
         locks.flock(stream, locks.LOCK_EX)
 
     def find(self, key: PlanKey) -> Entry | None:
-        """The plan of a key, if it is there and whole."""
+        """Return the plan of a key, if it is present and whole."""
         entry = self._folder / key.digest
-        record = read_record(entry / SIDECAR_FILE)
+        record = read_record(entry / PLAN_RECORD)
         try:
             plan = (entry / PLAN_FILE).read_bytes()
         except OSError:
@@ -148,7 +150,7 @@ class PlanCache:
         return Entry(plan, record) if record and record.is_of(key, plan) else None
 
     def store(self, key: PlanKey, entry: Entry) -> None:
-        """Keep a plan, in place of whatever had its name; hold the key meanwhile.
+        """Keep a plan, in place of an earlier one of its key; the key has to be locked.
 
         Raises
         ------
@@ -158,7 +160,7 @@ class PlanCache:
         prefix = f"{_STAGING_PREFIX}{key.digest}-"
         with self._writing():
             for left in self._folder.glob(f"{prefix}*"):
-                shutil.rmtree(left)  # of a process that was killed, or it would hold the key
+                shutil.rmtree(left)  # of a process that was killed: a living one holds the lock
         with (
             self._writing(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix=prefix) as staging,
@@ -166,12 +168,12 @@ class PlanCache:
             staged = Path(staging) / "entry"
             staged.mkdir()
             write_durably(staged / PLAN_FILE, entry.plan)
-            write_durably(staged / SIDECAR_FILE, entry.record.as_json())
+            write_durably(staged / PLAN_RECORD, entry.record.as_json())
             self._remove(key)
             staged.rename(self._folder / key.digest)
 
     def drop(self, key: PlanKey) -> None:
-        """Forget the plan of a key, if there is one; hold the key meanwhile.
+        """Remove the plan of a key, if there is one; the key has to be locked.
 
         Raises
         ------
@@ -187,9 +189,9 @@ class PlanCache:
             shutil.rmtree(place)
 
     def timing_cache(self, key: PlanKey) -> bytes:
-        """What builds with this TensorRT on such a GPU have learnt; empty if that is not to be had.
+        """Return the timings of earlier builds with this TensorRT on such a GPU, or empty bytes.
 
-        A build without it takes longer and is no other.
+        Without them a build takes longer, and gives the same plan.
         """
         try:
             return self._timing_file(key).read_bytes()
@@ -197,7 +199,7 @@ class PlanCache:
             return b""
 
     def keep_timing_cache(self, key: PlanKey, content: bytes) -> None:
-        """Replace it; of two builds at once the later one's is kept."""
+        """Replace the timings; of two builds at once the later one's are kept."""
         with self._writing():
             replace_file(self._timing_file(key), content)
 
@@ -218,24 +220,22 @@ class PlanCache:
 
 
 def _locks() -> Any:
-    """Python's module for them, which is on Unix only."""
-    try:
-        import fcntl
-    except ModuleNotFoundError as error:
+    """Return Python's module for locks, which exists on Unix only."""
+    if fcntl is None:
         raise PlanError(
             "plans are built where the server runs, on Linux; this system cannot lock files"
-        ) from error
+        )
     return fcntl
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write beside and rename, so that a reader sees the old file or the new one, whole."""
+    """Write to another file and rename it, so that readers see the old file or the new one."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     os.close(descriptor)
     beside = Path(name)
     try:
         write_durably(beside, content)
-        beside.chmod(0o644)  # Triton's user is another than the one that builds
+        beside.chmod(0o644)  # Triton may run as another user than the builder
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)

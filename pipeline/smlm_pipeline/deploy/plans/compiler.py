@@ -1,4 +1,4 @@
-"""What a compiler of plans does, whoever it is: the seam between this room and TensorRT."""
+"""The interface of a compiler of plans, which separates this package from TensorRT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from smlm_pipeline.deploy.plans.profiles import Profile
 
 @dataclass(frozen=True)
 class Compiled:
-    """A plan, and what the compiler learnt of kernels on the way; empty if it does not tell."""
+    """A plan, and the timings of kernels; these are empty if the compiler returns none."""
 
     plan: bytes
     timing_cache: bytes
@@ -31,7 +31,7 @@ class Executor(Protocol):
     activation_bytes: tuple[int, ...]
 
     def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """The answer (N, C, H', W') to frames (N, 2, H, W), both float32."""
+        """Answer frames (N, 2, H, W) with (N, C, H', W'), both float32."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which GPUs there are, and TensorRT for them: imported when a plan is asked for."""
+"""Find the GPUs of this machine and open TensorRT, which is imported only then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMEDY = (
 
 
 def open_tensorrt() -> TensorRT:
-    """The compiler for the GPUs that this process sees.
+    """Open the compiler for the GPUs that are visible to this process.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def open_tensorrt() -> TensorRT:
 
 
 def _kind(cupy: Any, index: int) -> tuple[str, str]:
-    """Name and compute capability of a GPU."""
+    """Return the name and the compute capability of a GPU."""
     properties = cupy.cuda.runtime.getDeviceProperties(index)
     return properties["name"].decode(), f"{properties['major']}.{properties['minor']}"
 

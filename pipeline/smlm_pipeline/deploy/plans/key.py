@@ -1,4 +1,4 @@
-"""What a plan depends on, and the one name that follows from it."""
+"""The key of a plan: everything that it depends on, and a name for it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from smlm_pipeline.deploy.plans.profiles import Profile
 
 RECIPE = 1
-"""Raised whenever the compiler is told something else, so that older plans are not found."""
+"""Incremented whenever the compiler's options change, so that older plans are not found."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What is left to choose when a plan is built.
+    """The options of a build.
 
     ``tf32`` lets tensor cores round FP32 factors to 10 bits of mantissa instead of 23:
-    faster, and 2^13 times coarser, so it is off unless asked for. ``workspace_bytes``
-    is what a single kernel may use beside the activations.
+    faster, and 2^13 times coarser, so it is off by default. ``workspace_bytes`` is the memory
+    that a single kernel may use beside the activations.
     """
 
     tf32: bool = False
@@ -28,9 +28,9 @@ class Choices:
 
 @dataclass(frozen=True)
 class PlanKey:
-    """Two plans of one key may stand for each other; others never.
+    """Plans of one key are interchangeable; those of different keys are not.
 
-    ``precision`` is what the network's file computes in, "fp32" or "fp16".
+    ``precision`` is that of the network's file, "fp32" or "fp16".
     """
 
     network_sha256: str
@@ -41,17 +41,17 @@ class PlanKey:
     profiles: tuple[Profile, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """In words that survive JSON unchanged."""
-        told: dict[str, Any] = json.loads(json.dumps({**asdict(self), "recipe": RECIPE}))
-        return told
+        """Convert to a dictionary that JSON leaves unchanged."""
+        fields: dict[str, Any] = json.loads(json.dumps({**asdict(self), "recipe": RECIPE}))
+        return fields
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything above, in hexadecimal: the plan's name in the cache."""
+        """SHA-256 of all fields, in hexadecimal: the plan's name in the cache."""
         text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
         return sha256(text.encode())
 
 
 def sha256(content: bytes) -> str:
-    """In hexadecimal."""
+    """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""A plan and its record beside a network, where Triton loads them: put there, and withdrawn."""
+"""Put a plan and its record beside a network, where Triton loads them, or withdraw them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from smlm_pipeline.deploy.plans.cache import PLAN_FILE, SIDECAR_FILE, Entry, replace_file
+from smlm_pipeline.deploy.plans.cache import Entry, replace_file
 from smlm_pipeline.errors import OutputError
+from smlm_pipeline.model_repository import PLAN_FILE, PLAN_RECORD
 
 
 def withdraw(version: Path, *, right: Entry | None) -> None:
@@ -29,13 +30,13 @@ def withdraw(version: Path, *, right: Entry | None) -> None:
     try:
         if placed.exists() and (right is None or placed.read_bytes() != right.plan):
             placed.unlink()
-            (version / SIDECAR_FILE).unlink(missing_ok=True)
+            (version / PLAN_RECORD).unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(placed, error) from error
 
 
 def put(version: Path, entry: Entry) -> None:
-    """Put a plan and its record in place; a plan that lies there has to be the same.
+    """Put a plan and its record in place; a plan that is there already has to be the same.
 
     Raises
     ------
@@ -46,14 +47,14 @@ def put(version: Path, entry: Entry) -> None:
     try:
         if not placed.exists():
             replace_file(placed, entry.plan)
-        replace_file(version / SIDECAR_FILE, entry.record.as_json())
+        replace_file(version / PLAN_RECORD, entry.record.as_json())
     except OSError as error:
         raise _unwritable(placed, error) from error
 
 
 @contextlib.contextmanager
 def nothing_left_by_failure(model_repository: Path, models: Sequence[str]) -> Iterator[None]:
-    """Withdraw every plan of these models if what is done within fails, however."""
+    """Withdraw every plan of these models if the block fails."""
     try:
         yield
     except BaseException:

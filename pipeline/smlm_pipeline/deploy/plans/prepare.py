@@ -1,6 +1,6 @@
-"""Every network of a repository gets a plan that fits this GPU and passed the gate, or none does.
+"""Prepare plans for all networks of a repository: all get one that passed the gate, or none does.
 
-Read this first: the path of one network is ``_Preparation.run``.
+Read this first: ``_Preparation.run`` prepares the plan of one network.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from pathlib import Path
 
 import smlm_pipeline
 from smlm_pipeline import contract
+from smlm_pipeline.compute.reference import Reference, read_reference
 from smlm_pipeline.deploy.plans import gate
 from smlm_pipeline.deploy.plans.cache import Entry, PlanCache, Record
 from smlm_pipeline.deploy.plans.compiler import Compiler, Executor
 from smlm_pipeline.deploy.plans.key import Choices, PlanKey, sha256
 from smlm_pipeline.deploy.plans.placing import nothing_left_by_failure, put, withdraw
 from smlm_pipeline.deploy.plans.profiles import Profile, profiles
-from smlm_pipeline.deploy.plans.reference import Reference, read_reference
 from smlm_pipeline.errors import PlanError, SettingError
 from smlm_pipeline.model_repository import network_file
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A network whose plan is in place; ``from_cache`` tells whether it was built before."""
+    """A network whose plan is in place; ``from_cache`` if it was built before."""
 
     model: str
     version: str
@@ -43,53 +43,53 @@ def prepare(
     largest_tile_px: int,
     tell: Callable[[str], None],
 ) -> list[Prepared]:
-    """Put a plan beside the newest network of every model that is one.
+    """Put a plan beside the newest version of every network.
 
-    Options are looked at first, and if they are wrong all stays as it was. After that
-    any failure, a missing compiler's too, withdraws the plans of all networks in all
-    versions: what nobody could judge is nothing that a server may load.
+    Options are checked first, and if they are wrong nothing changes. After that any
+    failure, also a missing compiler, withdraws the plans of all networks in all
+    versions: a server may load only plans that passed the gate.
 
     Parameters
     ----------
     model_repository : Path
         With ``model.onnx`` and ``reference.npz`` in each network's newest version.
     cache_folder : Path
-        Where plans are kept between starts.
+        Cache of plans between starts.
     open_compiler : callable
-        Gives TensorRT on the GPU that will serve, or raises.
+        Returns TensorRT on the GPU that will serve, or raises.
     choices : Choices
-        What the compiler is told.
+        Options of the build.
     largest_tile_px : int
         Largest tile that will be served, see ``profiles``.
     tell : callable
-        Takes a line about what is going on.
+        Takes a line about the progress.
 
     Raises
     ------
     SettingError
-        If the repository has no network, or lacks one of which it has the folder.
+        If the repository has no network, or a network's folder has none.
     ContractError
         If a network lacks its reference, or does not fit this release.
     PlanError
-        If a plan cannot be built or does not answer as its network does.
+        If a plan cannot be built, or its answers differ from its network's.
     OutputError
         If the repository or the cache cannot be written to.
     """
-    asked = {name: profiles(name, largest_tile_px=largest_tile_px) for name in contract.NETWORKS}
+    wanted = {name: profiles(name, largest_tile_px=largest_tile_px) for name in contract.NETWORKS}
     names = _networks(model_repository)
     with nothing_left_by_failure(model_repository, names):
         files = {name: network_file(model_repository, name) for name in names}
         compiler, cache = open_compiler(), PlanCache(cache_folder, tell)
-        done = []
+        prepared = []
         for name, file in files.items():
             reference = read_reference(file, contract.NETWORKS[name])
-            key = _key(reference, compiler, choices, asked[name])
-            done.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
-        return done
+            key = _key(reference, compiler, choices, wanted[name])
+            prepared.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
+        return prepared
 
 
 def _networks(model_repository: Path) -> list[str]:
-    """The models of a repository that are networks."""
+    """List the models of a repository that are networks."""
     names = [
         name for name in contract.NETWORKS if (model_repository / name / "config.pbtxt").exists()
     ]
@@ -102,7 +102,7 @@ def _networks(model_repository: Path) -> list[str]:
 
 
 def _key(
-    reference: Reference, compiler: Compiler, choices: Choices, asked: tuple[Profile, ...]
+    reference: Reference, compiler: Compiler, choices: Choices, wanted: tuple[Profile, ...]
 ) -> PlanKey:
     return PlanKey(
         reference.network_sha256,
@@ -110,13 +110,13 @@ def _key(
         compiler.version,
         compiler.compute_capability,
         choices,
-        asked,
+        wanted,
     )
 
 
 @dataclass(frozen=True)
 class _Preparation:
-    """All that is needed for the plan of one network."""
+    """The preparation of one network's plan."""
 
     model: str
     file: Path
@@ -127,7 +127,7 @@ class _Preparation:
     tell: Callable[[str], None]
 
     def run(self) -> Prepared:
-        """Find the plan or build it, and put it in place."""
+        """Find the plan in the cache or build it, and put it in place."""
         version = self.file.parent
         with self.cache.locked(self.key):
             kept = self.cache.find(self.key)
@@ -143,18 +143,18 @@ class _Preparation:
         return Prepared(self.model, version.name, entry.record, difference, entry is kept)
 
     def _passing(self, kept: Entry) -> float | None:
-        """How a kept plan answers today, or None: the driver may be another than at its build."""
+        """Judge a kept plan again, since the driver may have changed; None if it fails now."""
         try:
             difference, _ = self._judged(kept.plan)
         except PlanError as error:
-            self.tell(f"the plan of {self.model} that was kept is of no more use: {error}")
+            self.tell(f"the plan of {self.model} that was kept can no longer be used: {error}")
             self.cache.drop(self.key)
-            withdraw(self.file.parent, right=None)  # it may lie there too
+            withdraw(self.file.parent, right=None)  # it may be there too
             return None
         return difference
 
     def _built(self) -> Entry:
-        """Build the plan and keep it, once it has passed."""
+        """Build the plan, judge it, and keep it in the cache."""
         begin_s = time.monotonic()
         compiled = self.compiler.compile(
             self.file.read_bytes(),
@@ -183,7 +183,7 @@ class _Preparation:
         return entry
 
     def _judged(self, plan: bytes) -> tuple[float, Executor]:
-        """How far a plan is from its network, if that is not too far."""
+        """Return the difference of a plan from its network, if allowed, and the loaded plan."""
         executor = self.compiler.load(plan)
         difference = gate.largest_difference(executor, self.reference, self.key.profiles)
         gate.check(difference, self._allowed, model=self.model)

@@ -1,12 +1,12 @@
-"""The sizes of batches that a plan is built for: one optimisation profile a tile size.
+"""The optimisation profiles of a plan: the shapes of its batches, one profile for each tile size.
 
 A client sends tiles of any multiple of ``SIZE_MULTIPLE_PX`` up to one of
-``TILE_SIZES_PX``, so every profile begins at the smallest frame. Triton takes the
+``TILE_SIZES_PX``, so every profile begins at the smallest frame. Triton uses the
 profile that fits and whose usual shape is nearest, which is that of the next tile
 size; kernels are chosen, and memory is reserved, for the largest shape of each.
 
-The batcher joins requests up to ``max_batch_size`` frames whatever their size, so
-every profile has to take as many.
+The batcher joins requests of any size up to ``max_batch_size`` frames, so every profile has
+to accept as many.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Profile:
-    """What one profile accepts, and the shape that its kernels are chosen for."""
+    """The shapes that one profile accepts; its kernels are chosen for the usual one."""
 
     smallest: Shape
     usual: Shape
@@ -31,11 +31,11 @@ class Profile:
 
 
 def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
-    """The profiles of a network's plan, in the order of ``contract.TILE_SIZES_PX``.
+    """List the profiles of a network's plan, in the order of ``contract.TILE_SIZES_PX``.
 
-    There are always as many as tile sizes, since the configuration names them all.
-    Above ``largest_tile_px`` a profile repeats the first: Triton then refuses larger
-    tiles, and a small GPU keeps the memory that they would need.
+    There is one for each tile size, since the configuration names them all. Above
+    ``largest_tile_px`` a profile repeats the first: Triton then refuses larger tiles, and a
+    small GPU saves the memory that they would need.
 
     Parameters
     ----------
@@ -55,19 +55,15 @@ def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
             f"largest tile is {largest_tile_px} pixels; expected one of "
             f"{', '.join(map(str, sizes_px))}"
         )
-    asked = (size if size <= largest_tile_px else sizes_px[0] for size in sizes_px)
-    return tuple(_profile(contract.NETWORKS[model], tile_px) for tile_px in asked)
-
-
-def ensemble_of(model: str) -> str:
-    """The ensemble that a network is asked through."""
-    return contract.ensemble_of(model).name
+    served_px = (size if size <= largest_tile_px else sizes_px[0] for size in sizes_px)
+    return tuple(_profile(contract.NETWORKS[model], tile_px) for tile_px in served_px)
 
 
 def _profile(spec: contract.ModelSpec, tile_px: int) -> Profile:
-    """Usual is a whole chunk of the client, as it cuts films unless told otherwise."""
+    """Return the profile of a tile size; its usual shape is the client's default chunk."""
     channels, smallest_px = spec.inputs[0].dims[0], contract.MIN_FRAME_PX
-    usual_frames = frames_per_chunk(Settings(model=ensemble_of(spec.name)), tile_px, tile_px)
+    settings = Settings(model=contract.ensemble_of(spec.name).name)
+    usual_frames = frames_per_chunk(settings, tile_px, tile_px)
     return Profile(
         smallest=(1, channels, smallest_px, smallest_px),
         usual=(usual_frames, channels, tile_px, tile_px),

@@ -1,7 +1,7 @@
-"""TensorRT's Python API, called in one place: an ONNX file in, a plan out, and a plan run.
+"""Build plans from ONNX files and run them, with TensorRT's Python API.
 
-The modules ``tensorrt`` and ``cupy`` are handed in by ``devices.open_tensorrt``, for
-they exist on machines with a GPU only.
+The modules ``tensorrt`` and ``cupy`` are arguments, from ``devices.open_tensorrt``: they
+exist on machines with a GPU only.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from smlm_pipeline.deploy.plans.profiles import Profile
 from smlm_pipeline.errors import PlanError
 
 SUPPORTED = (10, 11)
-"""Major versions of TensorRT that plans are built with."""
+"""Major versions of TensorRT that can build plans."""
 
 
 def major(version: str) -> int:
-    """The first number of a version.
+    """Return the first number of a version.
 
     Raises
     ------
     PlanError
-        If it is none of ``SUPPORTED``.
+        If it is not one of ``SUPPORTED``.
     """
     first = version.split(".")[0]
     if not first.isdigit() or int(first) not in SUPPORTED:
@@ -40,7 +40,7 @@ def major(version: str) -> int:
 
 
 def creation_flags(trt: Any, tensorrt_major: int) -> int:
-    """Flags of ``create_network`` that keep to the types in the file."""
+    """Return the flags of ``create_network`` that keep the types of the file."""
     if tensorrt_major == 10:
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     return 0
@@ -56,7 +56,7 @@ class TensorRT:
     gpu : str
         Name of the GPU.
     compute_capability : str
-        Its, for example "8.6".
+        For example "8.6".
     """
 
     def __init__(self, trt: Any, cupy: Any, *, gpu: str, compute_capability: str) -> None:
@@ -88,9 +88,9 @@ class TensorRT:
         take_timings(config, timing_cache)
         plan = builder.build_serialized_network(definition, config)
         if plan is None:
-            raise PlanError(f"TensorRT {self.version} built no plan: {log.told()}")
-        learnt = config.get_timing_cache()
-        return Compiled(bytes(plan), b"" if learnt is None else bytes(learnt.serialize()))
+            raise PlanError(f"TensorRT {self.version} built no plan: {log.summary()}")
+        timings = config.get_timing_cache()
+        return Compiled(bytes(plan), b"" if timings is None else bytes(timings.serialize()))
 
     def load(self, plan: bytes) -> LoadedPlan:
         """Load a plan on the GPU.
@@ -98,7 +98,8 @@ class TensorRT:
         Raises
         ------
         PlanError
-            If it was built for another GPU or TensorRT, or its activations find no room.
+            If it was built for another GPU or TensorRT, or the GPU lacks memory for its
+            activations.
         """
         return LoadedPlan(self._trt, self._cupy, plan)
 
@@ -117,10 +118,10 @@ class LoadedPlan:
     def __init__(self, trt: Any, cupy: Any, plan: bytes) -> None:
         self._cupy, self._log = cupy, complaints(trt)
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._runtime = trt.Runtime(self._log)  # the engine lives no longer than it
+        self._runtime = trt.Runtime(self._log)  # the engine needs it
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise PlanError(f"TensorRT does not take the plan: {self._log.told()}")
+            raise PlanError(f"TensorRT does not take the plan: {self._log.summary()}")
         count = self._engine.num_optimization_profiles
         self.activation_bytes = tuple(
             int(self._engine.get_device_memory_size_for_profile_v2(index)) for index in range(count)
@@ -129,7 +130,7 @@ class LoadedPlan:
         self._contexts = [self._context(strategy, index) for index in range(count)]
 
     def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """The answer (N, C, H', W') to frames (N, 2, H, W), in the context of a profile.
+        """Answer frames (N, 2, H, W) with (N, C, H', W') in the context of a profile.
 
         Raises
         ------
@@ -137,37 +138,37 @@ class LoadedPlan:
             If the frames do not fit the profile, or the GPU fails.
         """
         context = self._contexts[profile]
-        given, answer = (self._engine.get_tensor_name(index) for index in range(2))
-        self._succeed(context.set_input_shape(given, normalized.shape))
+        input_name, output_name = (self._engine.get_tensor_name(index) for index in range(2))
+        self._succeed(context.set_input_shape(input_name, normalized.shape))
         frames = self._cupy.asarray(np.ascontiguousarray(normalized))
-        found = self._cupy.empty(tuple(context.get_tensor_shape(answer)), np.float32)
-        self._cupy.cuda.Device().synchronize()  # the copy was on a stream of CuPy's
-        for name, array in ((given, frames), (answer, found)):
+        on_gpu = self._cupy.empty(tuple(context.get_tensor_shape(output_name)), np.float32)
+        self._cupy.cuda.Device().synchronize()  # the copy was on another stream
+        for name, array in ((input_name, frames), (output_name, on_gpu)):
             self._succeed(context.set_tensor_address(name, array.data.ptr))
         self._succeed(context.execute_async_v3(self._stream.ptr))
         self._stream.synchronize()
-        answers: NDArray[np.float32] = self._cupy.asnumpy(found)
+        answers: NDArray[np.float32] = self._cupy.asnumpy(on_gpu)
         return answers
 
     def _context(self, strategy: Any, profile: int) -> Any:
         context = self._engine.create_execution_context(strategy)
-        # with this strategy the memory is taken when the profile is selected
+        # with this strategy memory is allocated when the profile is selected
         if context is None or not context.set_optimization_profile_async(profile, self._stream.ptr):
             raise PlanError(
-                f"TensorRT makes no context for profile {profile}: {self._log.told()}; its "
+                f"TensorRT makes no context for profile {profile}: {self._log.summary()}; its "
                 f"profiles hold {sum(self.activation_bytes) / 1e9:.1f} GB of activations at once: "
                 "where the GPU has less, build with a smaller --largest-tile-px"
             )
         self._stream.synchronize()
         return context
 
-    def _succeed(self, done: bool) -> None:
-        if not done:
-            raise PlanError(f"TensorRT cannot run the plan: {self._log.told()}")
+    def _succeed(self, succeeded: bool) -> None:
+        if not succeeded:
+            raise PlanError(f"TensorRT cannot run the plan: {self._log.summary()}")
 
 
 def complaints(trt: Any) -> Any:
-    """A logger of TensorRT's that keeps warnings and errors, to quote them."""
+    """Make a logger for TensorRT that keeps warnings and errors, to quote them."""
 
     class Complaints(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -178,38 +179,38 @@ def complaints(trt: Any) -> Any:
             if int(severity) <= int(trt.ILogger.Severity.WARNING):
                 self._lines.append(msg)
 
-        def told(self) -> str:
-            """The last complaints, in one line."""
+        def summary(self) -> str:
+            """Return the last warnings and errors, in one line."""
             return "; ".join(self._lines[-3:]) or "it gave no reason"
 
     return Complaints()
 
 
 def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
-    """TensorRT's definition of the network in an ONNX file, with the contract's ends.
+    """Parse an ONNX file, and check that its tensors are the contract's.
 
     Raises
     ------
     PlanError
-        If it has an operator that TensorRT does not know, or other tensors.
+        If it has an operator that TensorRT lacks, or other tensors.
     """
     definition = builder.create_network(flags)
     parser = trt.OnnxParser(definition, log)
     if not parser.parse(network):
-        errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        told = "; ".join(f"{each.node_name()}: {each.desc()}" for each in errors)
-        raise PlanError(f"TensorRT cannot read the network: {told or log.told()}")
+        found = (parser.get_error(index) for index in range(parser.num_errors))
+        errors = "; ".join(f"{error.node_name()}: {error.desc()}" for error in found)
+        raise PlanError(f"TensorRT cannot read the network: {errors or log.summary()}")
     ends = (definition.num_inputs, definition.num_outputs)
     if ends != (1, 1) or definition.get_input(0).name != contract.NORMALIZED.name:
         raise PlanError(
             f"the network has {ends[0]} inputs and {ends[1]} outputs; expected one of each, the "
-            f"first called {contract.NORMALIZED.name}: export it anew with this release"
+            f"first called {contract.NORMALIZED.name}: export it again with this release"
         )
     return definition
 
 
 def take_timings(config: Any, timing_cache: bytes) -> None:
-    """Let a build know what earlier ones learnt, or begin anew if that is of no use here."""
+    """Give a build the timings of earlier ones, or none if TensorRT refuses them."""
     for content in (timing_cache, b""):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
@@ -217,7 +218,7 @@ def take_timings(config: Any, timing_cache: bytes) -> None:
 
 
 def configured(trt: Any, builder: Any, profiles: Sequence[Profile], choices: Choices) -> Any:
-    """What TensorRT is to build: profiles, TF32 or not, memory of a kernel.
+    """Configure a build: profiles, TF32 or not, memory of a kernel.
 
     Raises
     ------

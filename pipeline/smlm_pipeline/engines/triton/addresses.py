@@ -1,4 +1,4 @@
-"""What ``--server`` may say, and what gRPC is told: one server, several, or a name of many."""
+"""Addresses of servers: read from ``--server``, and written as the target of a gRPC channel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PORT_LAST = 65535
 
 @dataclass(frozen=True)
 class Address:
-    """The gRPC endpoint of a server, or of all servers that a name stands for."""
+    """The gRPC endpoint of a server, or of all servers of one name."""
 
     host: str
     port: int
@@ -27,7 +27,7 @@ class Address:
 
     @property
     def is_name(self) -> bool:
-        """Whether the host has to be looked up."""
+        """Whether the host is a name, which has to be looked up."""
         try:
             ipaddress.ip_address(self.host)
         except ValueError:
@@ -35,25 +35,69 @@ class Address:
         return False
 
 
-def parse(text: str) -> tuple[Address, ...]:
-    """``HOST:PORT`` or several of it with commas between, each once, in their order.
+@dataclass(frozen=True)
+class Servers:
+    """The servers that share the requests: several addresses, or one, whose name may be of many."""
 
-    Raises
-    ------
-    SettingError
-        If it is anything else.
-    """
-    return tuple(dict.fromkeys(_parse_one(part.strip(), text) for part in text.split(",")))
+    addresses: tuple[Address, ...]
 
+    @classmethod
+    def parse(cls, text: str) -> Servers:
+        """Read ``HOST:PORT``, or several with commas between; repeated ones count once.
 
-def named(addresses: Sequence[object]) -> str:
-    """Addresses as people list them: ``a:1``, ``a:1 and b:1``, ``a:1, b:1 and c:1``."""
-    *first, last = map(str, addresses)
-    return f"{', '.join(first)} and {last}" if first else last
+        Raises
+        ------
+        SettingError
+            If the text is anything else.
+        """
+        addresses = (_parse_one(part.strip(), text) for part in text.split(","))
+        return cls(tuple(dict.fromkeys(addresses)))
+
+    def __str__(self) -> str:
+        """List the addresses in words: ``a:1``, ``a:1 and b:1``, ``a:1, b:1 and c:1``."""
+        *first, last = map(str, self.addresses)
+        return f"{', '.join(first)} and {last}" if first else last
+
+    def endpoints(self) -> tuple[Address, ...]:
+        """List the address of each server: of a single name all servers that it stands for.
+
+        Raises
+        ------
+        ServerError
+            If a single name is not known.
+        """
+        if len(self.addresses) > 1:
+            return self.addresses
+        numeric = look_up(self.addresses[0])
+        return numeric if count_servers(numeric) > 1 else self.addresses
+
+    def connection(self) -> tuple[str, int]:
+        """Return the target of a gRPC channel to all servers, and their number.
+
+        gRPC looks a single name up again when a connection is lost, and so finds servers that
+        were started later. A list is static, and of one family: where both occur, IPv4 is
+        written as IPv6.
+
+        Raises
+        ------
+        ServerError
+            If a name is not known.
+        """
+        numeric = [found for address in self.addresses for found in look_up(address)]
+        server_count = max(len(self.addresses), count_servers(numeric))
+        if len(self.addresses) == 1 and self.addresses[0].is_name:
+            return f"dns:///{self.addresses[0]}", server_count
+        if not any(":" in address.host for address in numeric):
+            return f"ipv4:{','.join(map(str, numeric))}", server_count
+        mapped = (
+            address if ":" in address.host else Address(f"::ffff:{address.host}", address.port)
+            for address in numeric
+        )
+        return f"ipv6:{','.join(map(str, mapped))}", server_count
 
 
 def look_up(address: Address) -> tuple[Address, ...]:
-    """The numeric addresses that a host has; one that is numeric stands for itself.
+    """Look up the numeric addresses of a host; a numeric one is its own.
 
     Raises
     ------
@@ -63,62 +107,37 @@ def look_up(address: Address) -> tuple[Address, ...]:
     if not address.is_name:
         return (address,)
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ServerError(
             f"the name of server {address} cannot be looked up ({error}); expected a host that is "
             "known here: check its spelling, or give its numeric address"
         ) from error
-    hosts = dict.fromkeys(str(place[0]) for *_, place in found)
+    hosts = dict.fromkeys(str(place[0]) for *_, place in answers)
     return tuple(Address(host, address.port) for host in hosts)
 
 
 def count_servers(addresses: Sequence[Address]) -> int:
-    """How many servers numeric addresses are, where one machine may have one of each family."""
+    """Count the servers of numeric addresses; a machine may have one address of each family."""
     families = ["ipv6" if ":" in address.host else "ipv4" for address in addresses]
     return max(families.count("ipv6"), families.count("ipv4"))
 
 
-def grpc_target(asked: Sequence[Address], found: Sequence[Address]) -> str:
-    """What a gRPC channel is opened to.
-
-    One name is left to gRPC, which looks it up anew when a connection is lost, so that servers
-    that come later are found. A list is static, and of one family: where both occur, IPv4 is
-    written as IPv6.
-
-    Parameters
-    ----------
-    asked : sequence of Address
-        What the user named.
-    found : sequence of Address
-        The numeric addresses of these.
-    """
-    if len(asked) == 1 and asked[0].is_name:
-        return f"dns:///{asked[0]}"
-    if not any(":" in address.host for address in found):
-        return f"ipv4:{','.join(map(str, found))}"
-    mapped = (
-        address if ":" in address.host else Address(f"::ffff:{address.host}", address.port)
-        for address in found
-    )
-    return f"ipv6:{','.join(map(str, mapped))}"
-
-
 def _parse_one(part: str, text: str) -> Address:
-    found = _SHAPE.fullmatch(part)
-    if not found or not 1 <= int(found["port"]) <= _PORT_LAST or not _is_ipv6(found["ipv6"]):
-        which = (
+    match = _SHAPE.fullmatch(part)
+    if not match or not 1 <= int(match["port"]) <= _PORT_LAST or not _is_ipv6(match["ipv6"]):
+        server = (
             f"server is {text!r}" if part == text else f"server is {text!r}, with {part!r} in it"
         )
         raise SettingError(
-            f"{which}; expected HOST:PORT of its gRPC endpoint, for example "
+            f"{server}; expected HOST:PORT of its gRPC endpoint, for example "
             f"127.0.0.1:{contract.GRPC_PORT}, or several with commas between"
         )
-    return Address(found["ipv6"] or found["host"], int(found["port"]))
+    return Address(match["ipv6"] or match["host"], int(match["port"]))
 
 
 def _is_ipv6(host: str | None) -> bool:
-    """Whether what stands in brackets is an IPv6 address; nothing is as good."""
+    """Whether the text in brackets is an IPv6 address, or there are no brackets."""
     try:
         return host is None or ipaddress.ip_address(host).version == 6
     except ValueError:

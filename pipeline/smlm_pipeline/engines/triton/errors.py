@@ -1,4 +1,4 @@
-"""What a server's failure means: whether the same request may pass later, and what to tell."""
+"""Map a failure of a server to an error of this package, and decide whether to try again."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _PASSING = {"UNAVAILABLE", "CANCELLED", _TOO_SLOW}
 """Gone, full, stopping, or slow: by the names of gRPC's status codes."""
 
 _TOO_LARGE = "larger than max"
-"""Of RESOURCE_EXHAUSTED: a message that no other try makes smaller."""
+"""Part of RESOURCE_EXHAUSTED for a message that is too large, for which no other try helps."""
 
 _BROKEN_CONNECTION = ("Stream removed", "RST_STREAM")
-"""How a lost connection is told under other codes, by proxies among others."""
+"""Parts of the text of a lost connection under other codes, which proxies use among others."""
 
 _OTHER_PROTOCOL = "Failed parsing HTTP/2"
-"""What answers is no gRPC server; behind TLS it only closes the connection."""
+"""Part of the text where no gRPC server answers; behind TLS it only closes the connection."""
 
 _STOPPING = "no available versions"
-"""What a server says of every model while it stops."""
+"""Part of the text of a server that stops, for every model."""
 
 _DEAD_STUB = ("Stub process", "stub process")
-"""A process of a Python model that is no more: Triton does not start it again."""
+"""Parts of the text of a Python model whose process died: Triton does not start it again."""
 
 
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
-    """The error that a failed request is.
+    """Return the error of a failed request.
 
     Parameters
     ----------
     code : str
         Name of gRPC's status code.
     text : str
-        What the server, or gRPC, says.
+        Text of the server, or of gRPC.
     address : str
-        Where the request was sent to.
+        Addresses that the request was sent to.
     label : str
         Name of the chunk.
     several : bool
@@ -62,8 +62,8 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
             "gRPC endpoint, not of its HTTP endpoint"
         )
     if any(words in text for words in _DEAD_STUB):
-        told = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
-        return TransientServerError(told) if several else ServerError(told)
+        message = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
+        return TransientServerError(message) if several else ServerError(message)
     if _may_pass(code, text):
         hint = "; --timeout-s allows it more time" if code == _TOO_SLOW else ""
         return TransientServerError(f"{label}: {server} did not answer: {text}{hint}")

@@ -1,8 +1,7 @@
-"""A request for inference as bytes, in which its tensors are copied once.
+"""Encode a request for inference with a single copy of its tensors.
 
-A client library that is given arrays copies them three times before gRPC has them: into bytes,
-into a message and into its encoding. Frames are nearly all of a request, and the client's share of
-the time is such copies.
+Triton's client library copies arrays three times: into bytes, into a message and into its encoding.
+Frames are nearly all of a request, and such copies are most of the client's own time.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _LENGTH_DELIMITED = 2
 
 
 def encoded(header: bytes, tensors: Sequence[NDArray[Any]]) -> bytes:
-    """A message and its tensors: messages of protobuf that follow one another are merged.
+    """Append tensors to an encoded message: protobuf merges messages that follow one another.
 
     Parameters
     ----------
     header : bytes
-        ``ModelInferRequest`` that states model and inputs, and holds no tensor.
+        Encoded ``ModelInferRequest`` with model and inputs, and without tensors.
     tensors : sequence of ndarray
-        Values of these inputs, in their order.
+        Values of these inputs, in the same order.
     """
     parts: list[bytes | memoryview] = [header]
     for tensor in tensors:
@@ -39,7 +38,7 @@ def encoded(header: bytes, tensors: Sequence[NDArray[Any]]) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    """A whole number as protobuf encodes it: seven bits a byte, the lowest first."""
+    """Encode a whole number for protobuf: seven bits a byte, the lowest first."""
     encoding = bytearray()
     while number > 0x7F:
         encoding.append(number & 0x7F | 0x80)

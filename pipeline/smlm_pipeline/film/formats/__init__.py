@@ -1,1 +1,1 @@
-"""One module for each file format of a film."""
+"""Read the file formats of films, one module each."""

@@ -1,4 +1,4 @@
-"""Nikon's ND2 films, through the package nd2."""
+"""Read Nikon's ND2 films with the package nd2."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import Source, believed_nm
+from smlm_pipeline.film.formats.source import Source, plausible_nm
 
 
 class _Unmapped:
-    """A file that nd2 reads from: it would map it, and all it ever read would count as memory."""
+    """A plain file for nd2, which would map a path: all pages it reads would count as memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -26,16 +26,16 @@ class _Unmapped:
         return self._file.closed
 
     def read(self, size: int = -1) -> bytes:
-        if size > self._size_bytes - self._file.tell():  # nd2 would take zeros for what is missing
+        if size > self._size_bytes - self._file.tell():  # nd2 would fill the rest with zeros
             raise EOFError
-        found = self._file.read(size)
-        if len(found) < size:  # it has shrunk since
+        content = self._file.read(size)
+        if len(content) < size:  # the file has shrunk since it was opened
             raise EOFError
-        return found
+        return content
 
 
 class Nd2Source(Source):
-    """Frames of an ND2 file; the channels of a frame lie side by side in it."""
+    """Frames of an ND2 file, which interleaves the channels of a frame."""
 
     def __init__(self, path: Path, opened: _Unmapped, file: Any) -> None:
         self.path, self._opened, self._file = path, opened, file
@@ -46,7 +46,7 @@ class Nd2Source(Source):
         self.axes, self.shape = "".join(sizes), tuple(sizes.values())
         self.dtype = np.dtype(file.dtype).newbyteorder("=")
         self._channels = sizes.get("C", 1)
-        self.pixel_size_nm = believed_nm(float(file.voxel_size().x), "um")
+        self.pixel_size_nm = plausible_nm(float(file.voxel_size().x), "um")
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -55,16 +55,16 @@ class Nd2Source(Source):
 
     @property
     def closed(self) -> bool:
-        """Whether the file was closed."""
+        """Whether the file is closed."""
         return self._opened.closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
-        """Copy out of the frames that hold the planes; see `Source.read`."""
+        """Copy the planes out of their frames; see `Source.read`."""
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
         for index, plane in enumerate(planes):
             frame, channel = divmod(plane, self._channels)
             pixels = self._file.read_frame(frame)
-            if not pixels.any():  # what nd2 hands out for a frame that is not in the file
+            if not pixels.any():  # nd2 returns zeros for a frame that is missing
                 raise refusal(self.path, f"lacks frame {frame}", f"take --frames :{frame}")
             read[index] = pixels.reshape(self._channels, *self.shape[-2:])[channel, y, x]
         return read

@@ -1,6 +1,6 @@
-"""NDTiff folders of Micro-Manager 2: an index says where each plane lies, bare, in which file.
+"""Read NDTiff folders of Micro-Manager 2: an index gives the file and offset of each plane.
 
-Read by the index alone: tifffile's own reader of this format needs NumPy 2, and the package
+The index alone is read: tifffile's reader of this format needs NumPy 2, and the package
 ndtiff has had no release since 2024.
 """
 
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, read_ndtiff_index
 
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, believed_nm, squeezed
+from smlm_pipeline.film.formats.source import SourceAtRest, plausible_nm, squeezed
 
 INDEX = "NDTiff.index"
-"""What lies beside the files of a film and says where its planes are."""
+"""Name of the index beside the files of a film."""
 
 _LETTERS = {"position": "P", "time": "T", "channel": "C", "z": "Z"}
 _TYPES = {0: np.uint8, 1: np.uint16, 3: np.uint16, 4: np.uint16, 5: np.uint16, 6: np.uint16}
 
 
 class NdtiffSource(SourceAtRest):
-    """Planes of an NDTiff folder, each at its place in one of the files."""
+    """Planes of an NDTiff folder, each at an offset in one of the files."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class NdtiffSource(SourceAtRest):
         self.pixel_size_nm = _pixel_size_nm(places[0][0])
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
-        """Read the planes at their places; see `Source.read`."""
+        """Read the planes at their offsets; see `Source.read`."""
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
         for index, plane in enumerate(planes):
             file, start = self._places[plane]
@@ -60,7 +60,7 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
     Raises
     ------
     FilmError
-        If planes are missing, are not alike, or the film is in colour.
+        If planes are missing or differ in size or type, or the film is in colour.
     """
     entries = list(read_ndtiff_index(folder / INDEX))
     if not entries:
@@ -70,14 +70,14 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
     if len(kinds) > 1 or packed or kind not in _TYPES:
         raise refusal(folder, "holds planes that differ, or are in colour", "export the raw film")
     names = [name for name in entries[0][0] if name in _LETTERS]
-    others = sorted({name for each in entries for name in each[0]} - set(names))
+    others = sorted({name for axes, *_ in entries for name in axes} - set(names))
     if others:
         raise refusal(folder, f"has an axis {others[0]!r}", "export one film of T,Y,X")
     dtype = np.dtype(_TYPES[kind])
     places = _places(folder, names, entries)
     shape, ordered = _grid(folder, places)
     for file in {file for file, _ in ordered}:
-        last = max(start for each, start in ordered if each == file)
+        last = max(start for plane_file, start in ordered if plane_file == file)
         if not file.is_file() or file.stat().st_size < last + height * width * dtype.itemsize:
             raise refusal(folder, f"is cut short: {file.name} is missing or lacks planes", AGAIN)
     axes = "".join(_LETTERS[name] for name in names)
@@ -87,9 +87,9 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
 def _places(
     folder: Path, names: list[str], entries: Iterable[tuple[Any, ...]]
 ) -> dict[tuple[int, ...], tuple[Path, int]]:
-    """Where each plane lies, by its place along the axes; words are numbered as they come."""
+    """File and offset of each plane by its indices; words are numbered in order of appearance."""
     words: dict[str, dict[str, int]] = {name: {} for name in names}
-    found = {}
+    places = {}
     for axes, file, start, *_ in entries:
         key = tuple(
             words[name].setdefault(axes[name], len(words[name]))
@@ -97,25 +97,26 @@ def _places(
             else int(axes[name])
             for name in names
         )
-        found[key] = (folder / file, start)
-    return found
+        places[key] = (folder / file, start)
+    return places
 
 
 def _grid(
     folder: Path, places: dict[tuple[int, ...], tuple[Path, int]]
 ) -> tuple[tuple[int, ...], list[tuple[Path, int]]]:
-    """Lengths of the axes, and all places in the order of planes."""
+    """Lengths of the axes, and file and offset of all planes in order."""
     ranges = [range(min(along), max(along) + 1) for along in zip(*places, strict=True)]
     ordered = [places[key] for key in product(*ranges) if key in places]
-    count = math.prod(len(each) for each in ranges)
+    shape = tuple(len(indices) for indices in ranges)
+    count = math.prod(shape)
     if len(ordered) < count:
-        lacks = f"lacks {count - len(ordered)} of the {count} planes of its axes"
-        raise refusal(folder, lacks, AGAIN)
-    return tuple(len(each) for each in ranges), ordered
+        problem = f"lacks {count - len(ordered)} of the {count} planes of its axes"
+        raise refusal(folder, problem, AGAIN)
+    return shape, ordered
 
 
 def _pixel_size_nm(file: Path) -> float | None:
     with TiffFile(file) as tif:
         manager = tif.pages.first.tags.valueof("MicroManagerMetadata")
     size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
-    return believed_nm(float(size_um), "um") if size_um else None
+    return plausible_nm(float(size_um), "um") if size_um else None

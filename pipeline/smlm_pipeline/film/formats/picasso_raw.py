@@ -1,4 +1,4 @@
-"""Picasso's raw films: bare numbers in ``NAME.raw``, described by ``NAME.yaml``."""
+"""Read Picasso's raw films: values in ``NAME.raw``, their description in ``NAME.yaml``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import yaml
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, believed_nm, squeezed
+from smlm_pipeline.film.formats.source import SourceAtRest, plausible_nm, squeezed
 
 
 class RawSource(SourceAtRest):
-    """Frames one after the other, mapped anew at each read."""
+    """Frames one after the other, mapped for the time of each read."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.path, self._stored = path, dtype
@@ -35,31 +35,31 @@ class RawSource(SourceAtRest):
 
 
 def open_raw(path: Path) -> RawSource:
-    """Open ``NAME.raw`` by what ``NAME.yaml`` says of it.
+    """Open ``NAME.raw`` by its description in ``NAME.yaml``.
 
     Raises
     ------
     FilmError
         If the description is missing or does not fit the file.
     """
-    described = path.with_suffix(".yaml")
-    if not described.is_file():
+    yaml_file = path.with_suffix(".yaml")
+    if not yaml_file.is_file():
         remedy = "put Picasso's description (Frames, Height, Width, Data Type) beside it"
-        raise refusal(path, f"has no {described.name} beside it", remedy)
+        raise refusal(path, f"has no {yaml_file.name} beside it", remedy)
     try:
-        told = next(yaml.safe_load_all(described.read_text(encoding="utf-8")))
-        shape = tuple(int(told[name]) for name in ("Frames", "Height", "Width"))
-        dtype = np.dtype(told["Data Type"]).newbyteorder(told.get("Byte Order", "<"))
+        description = next(yaml.safe_load_all(yaml_file.read_text(encoding="utf-8")))
+        shape = tuple(int(description[name]) for name in ("Frames", "Height", "Width"))
+        dtype = np.dtype(description["Data Type"]).newbyteorder(description.get("Byte Order", "<"))
     except (yaml.YAMLError, StopIteration, KeyError, TypeError, ValueError) as error:
-        remedy = "it must say Frames, Height, Width and Data Type, as Picasso writes it"
+        remedy = "it must state Frames, Height, Width and Data Type, as Picasso writes it"
         raise refusal(
-            path, f"is described by {described.name} wrongly ({error})", remedy
+            path, f"is described by {yaml_file.name} wrongly ({error})", remedy
         ) from error
-    wanted, there = dtype.itemsize * np.prod(shape, dtype=int), path.stat().st_size
-    if there != wanted:
-        differs = f"is {there} bytes, and {described.name} describes {wanted}"
-        raise refusal(path, f"is cut short or has a header: it {differs}", AGAIN)
+    described_bytes, file_bytes = dtype.itemsize * np.prod(shape, dtype=int), path.stat().st_size
+    if file_bytes != described_bytes:
+        sizes = f"is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
+        raise refusal(path, f"is cut short or has a header: it {sizes}", AGAIN)
     source = RawSource(path, shape, dtype)
-    if told.get("Pixelsize"):
-        source.pixel_size_nm = believed_nm(float(told["Pixelsize"]), "nm")
+    if description.get("Pixelsize"):
+        source.pixel_size_nm = plausible_nm(float(description["Pixelsize"]), "nm")
     return source

@@ -1,4 +1,4 @@
-"""How a film is refused: what is wrong, what was expected and what to do, in one line."""
+"""Refuse a film in one line: what is wrong, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ DAMAGE = (  # tifffile, zarr and nd2 have no roots for their errors: fuzzing the
 )  # fmt: skip
 
 
-def refusal(path: Path, what: str, remedy: str) -> FilmError:
+def refusal(path: Path, problem: str, remedy: str) -> FilmError:
     """The error for a film that cannot be used."""
-    return FilmError(f"{path} {what}; expected a film of grey frames: {remedy}")
+    return FilmError(f"{path} {problem}; expected a film of grey frames: {remedy}")
 
 
 @contextmanager
 def reading(path: Path, where: str = "") -> Iterator[None]:
-    """Turn what the system, a format's library and its codecs raise into `FilmError`.
+    """Turn errors of the system, of a format's library and of its codecs into `FilmError`.
 
     Raises
     ------
     FilmError
-        In place of any of those.
+        In place of any of these errors.
     """
-    silence = logging.Filter("smlm_pipeline")  # its own, lest one use lifts another's
+    silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
     logging.getLogger("tifffile").addFilter(silence)
     try:
         yield
@@ -54,7 +54,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
 
 @contextmanager
 def extra(path: Path, name: str) -> Iterator[None]:
-    """Name the extra of this package that brings a format's library, where it is missing.
+    """Name the extra of this package that installs a missing library of a format.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which reader opens a path, told by what lies there and not by its name alone."""
+"""Detect the format of a film from its content, and open it with the format's reader."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import open_folder
 
 OTHER_FORMATS = "ND2, Zarr, NDTiff or raw with a YAML"
-"""What is read beside TIFF, for messages."""
+"""Formats other than TIFF, for messages."""
 
 _ND2_MAGIC = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0c")
 
 
 def open_source(path: Path) -> Source:
-    """Open a film of any format that is known.
+    """Open a film of any known format.
 
     Raises
     ------
     FilmError or any error of the format's library
-        If there is no film, or it is damaged.
+        If the path holds no film, or a damaged one.
     """
     if path.is_dir():
         return _open_folder(path)
-    if not path.is_file():  # a pipe is refused too: it would be waited for
-        what = "is a device or pipe" if path.exists() else "does not exist"
-        raise refusal(path, what, "check the name of the file")
+    if not path.is_file():  # a pipe is refused too: reading it would block
+        problem = "is a device or pipe" if path.exists() else "does not exist"
+        raise refusal(path, problem, "check the name of the file")
     with path.open("rb") as file:
         magic = file.read(4)
     if not magic:

@@ -1,4 +1,4 @@
-"""What every format's reader offers: planes of a file, a few at a time."""
+"""The interface of all readers of formats: planes of a file, a few at a time."""
 
 from __future__ import annotations
 
@@ -11,22 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
-"""Sizes believed, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
+"""Plausible sizes, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
 
 
 _NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
 
-
 _NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
 
-
 _NM_PER_UNIT |= {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
-
 
 _NM_PER_UNIT |= {"2": 2.54e7, "3": 1e7, "4": 1e6, "5": 1e3}  # TIFF's own codes
 
 
-def believed_nm(value: float, unit: str) -> float | None:
+def plausible_nm(value: float, unit: str) -> float | None:
     """The size in nm, or None where the unit is unknown or no camera pixel has that size."""
     pixel_nm = value * _NM_PER_UNIT.get(unit.lower(), float("nan"))
     return pixel_nm if PIXEL_SIZE_RANGE_NM[0] <= pixel_nm < PIXEL_SIZE_RANGE_NM[1] else None
@@ -38,16 +35,16 @@ class Source(AbstractContextManager["Source"], ABC):
     Attributes
     ----------
     path : Path
-        Where the film lies.
+        The film's file or folder.
     axes : str
-        One letter an axis (T time, C channel, Z depth, P position), ending in YX; axes
-        of length one are left out.
+        One letter for each axis (T time, C channel, Z depth, P position), ending in YX; axes
+        of length one are omitted.
     shape : tuple of int
         Their lengths.
     dtype : dtype
         Type of the values.
     pixel_size_nm : float or None
-        Edge of a camera pixel in the sample; None if the file does not tell.
+        Edge of a camera pixel in the sample; None if the file does not state it.
     """
 
     path: Path
@@ -58,13 +55,13 @@ class Source(AbstractContextManager["Source"], ABC):
 
     @abstractmethod
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
-        """Parts of some planes, and as little else of the film as the format allows.
+        """Read a region of some planes, and as little else of the film as the format allows.
 
         Parameters
         ----------
         planes : range
-            Numbers of planes, counted over the axes before YX with the last running
-            fastest; they differ along one axis alone.
+            Indices of planes, counted over the axes before YX with the last axis running
+            fastest; the planes differ along one axis only.
         y, x : slice
             The region, in pixels, with start and stop inside the plane.
 
@@ -76,22 +73,22 @@ class Source(AbstractContextManager["Source"], ABC):
         Raises
         ------
         FilmError or any error of the format's library
-            If the file is damaged there or was closed.
+            If the file is damaged there or closed.
         """
 
     @property
     @abstractmethod
     def closed(self) -> bool:
-        """Whether nothing can be read any more."""
+        """Whether the source is closed."""
 
 
 class SourceAtRest(Source):
-    """A source whose files are open only while they are read: nothing is left to close."""
+    """A source whose files are open only during a read, so that none is left to close."""
 
     _closed = False
 
     def __exit__(self, *_: object) -> None:
-        """Read no more."""
+        """Mark the source as closed."""
         self._closed = True
 
     @property

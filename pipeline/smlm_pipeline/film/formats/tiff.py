@@ -1,7 +1,7 @@
-"""TIFF and its kin: BigTIFF, ImageJ, OME-TIFF and Micro-Manager's files.
+"""Read TIFF and its relatives: BigTIFF, ImageJ, OME-TIFF and Micro-Manager's files.
 
 A film stored as one uncompressed block is mapped, any other is decoded page by page;
-either way no more of it is in memory than was asked for.
+either way only the requested frames are in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.film.formats import tiff_layout
-from smlm_pipeline.film.formats.source import Source, believed_nm
+from smlm_pipeline.film.formats.source import Source, plausible_nm
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -38,7 +38,7 @@ class TiffSource(Source):
 
     @property
     def closed(self) -> bool:
-        """Whether the file was closed."""
+        """Whether the file is closed."""
         return self._tif.filehandle.closed
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
@@ -46,8 +46,8 @@ class TiffSource(Source):
         if self._film.dataoffset is None:
             decoded = self._tif.asarray(key=planes, series=self._film)
             return decoded.reshape(len(planes), *self.shape[-2:])[:, y, x]
-        # Mapped anew each time: a mapping counts all it ever read as memory of the
-        # process. Reading one beyond the end of the file would kill it, so look first.
+        # One mapping for each read: all pages read through a mapping count as memory of the
+        # process. Reading beyond the end of the file would kill it, so the size is checked.
         file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
         plane_bytes = self._film.nbytes // math.prod(self.shape[:-2])
         start, end = (self._film.dataoffset + i * plane_bytes for i in (planes[0], planes[-1] + 1))
@@ -59,7 +59,7 @@ class TiffSource(Source):
 
 
 def open_tiff(path: Path) -> TiffSource:
-    """Open a TIFF film and check that all of it is there, without reading it.
+    """Open a TIFF film and check that it is complete, without reading its frames.
 
     Raises
     ------
@@ -78,15 +78,15 @@ def open_tiff(path: Path) -> TiffSource:
 
 
 def _pixel_size_nm(tif: TiffFile) -> float | None:
-    """Edge of a camera pixel as OME, Micro-Manager, or ImageJ and the resolution tags give it."""
+    """Edge of a camera pixel from OME, Micro-Manager, or ImageJ and the resolution tags."""
     pixels, page = tiff_layout.ome_pixels(tif), tif.pages.first
     try:
-        return believed_nm(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um"))
+        return plausible_nm(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um"))
     except (KeyError, ValueError):
         pass
     manager = page.tags.valueof("MicroManagerMetadata")
     if isinstance(manager, dict) and manager.get("PixelSizeUm"):
-        return believed_nm(float(manager["PixelSizeUm"]), "um")
+        return plausible_nm(float(manager["PixelSizeUm"]), "um")
     size = 1 / (page.resolution[0] or math.nan)
     unit = str((tif.imagej_metadata or {}).get("unit", int(page.resolutionunit)))
-    return believed_nm(size, unit)
+    return plausible_nm(size, unit)

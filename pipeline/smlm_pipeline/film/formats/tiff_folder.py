@@ -1,4 +1,4 @@
-"""A folder of TIFFs: one film saved a frame a file, or Micro-Manager's folder of one film."""
+"""Read folders of TIFF files: a film of one file for each frame, or Micro-Manager's folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from smlm_pipeline.film.formats.refusals import refusal
-from smlm_pipeline.film.formats.source import Source, SourceAtRest, believed_nm, squeezed
+from smlm_pipeline.film.formats.source import Source, SourceAtRest, plausible_nm, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 
 _ENDINGS = {".tif", ".tiff"}
@@ -24,7 +24,7 @@ _MICRO_MANAGER_1 = re.compile(r"img_(?P<T>\d+)_(?P<C>.+)_(?P<Z>\d+)\.tiff?", re.
 
 
 class FileSeries(SourceAtRest):
-    """One file a plane, all of one shape and type."""
+    """One file for each plane, all of one shape and type."""
 
     def __init__(self, path: Path, files: list[Path], axes: str, shape: tuple[int, ...]) -> None:
         self.path, self._files = path, files
@@ -36,7 +36,7 @@ class FileSeries(SourceAtRest):
             manager = page.tags.valueof("MicroManagerMetadata")
         self.axes, self.shape = squeezed(axes + "YX", (*shape, *self._plane_px))
         size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
-        self.pixel_size_nm = believed_nm(float(size_um), "um") if size_um else None
+        self.pixel_size_nm = plausible_nm(float(size_um), "um") if size_um else None
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the files of the planes; see `Source.read`."""
@@ -45,9 +45,11 @@ class FileSeries(SourceAtRest):
             with TiffFile(self._files[plane]) as tif:
                 frame = tif.pages.first.asarray()
             if frame.shape != self._plane_px or frame.dtype != self.dtype:
-                other = f"is {frame.shape} {frame.dtype}, the first file {self._plane_px}"
+                problem = (
+                    f"is {frame.shape} {frame.dtype}, the first file {self._plane_px} {self.dtype}"
+                )
                 remedy = "keep the files of one film alone in the folder"
-                raise refusal(self._files[plane], f"{other} {self.dtype}", remedy)
+                raise refusal(self._files[plane], problem, remedy)
             read[index] = frame[y, x]
         return read
 
@@ -58,7 +60,7 @@ def open_folder(folder: Path) -> Source:
     Raises
     ------
     FilmError or any error of tifffile
-        If there is none or more than one.
+        If the folder holds no film or several.
     """
     files = sorted(
         (file for file in folder.iterdir() if _is_tiff(file)), key=lambda file: _natural(file.name)
@@ -76,7 +78,7 @@ def open_folder(folder: Path) -> Source:
 
 
 def _micro_manager_stack(folder: Path, files: list[Path]) -> Source:
-    """The film of a folder that holds it in files of 4 GB; the first names the others."""
+    """The film of a folder of 4 GB files, opened by the first file, which refers to the others."""
     firsts = [file for file in files if not re.search(r"_\d+\.ome\.tiff?$", file.name)]
     if len(firsts) > 1:
         remedy = f"name one of {', '.join(file.name for file in firsts[:3])}"
@@ -85,28 +87,28 @@ def _micro_manager_stack(folder: Path, files: list[Path]) -> Source:
 
 
 def _series(folder: Path, files: list[Path]) -> FileSeries:
-    """Axes from Micro-Manager's names, where all are so; else time in the order of numbers."""
+    """Axes from Micro-Manager's file names if all have them; else time in numerical order."""
     for pattern in (_MICRO_MANAGER_2, _MICRO_MANAGER_1):
         named = [pattern.fullmatch(file.name) for file in files]
         if all(named):
-            found = {
+            by_place = {
                 tuple(match.group(axis) if axis in match.groupdict() else "" for axis in "PTCZ"): f
                 for match, f in zip(named, files, strict=True)
                 if match
             }
-            return _grid(folder, found)
+            return _grid(folder, by_place)
     return FileSeries(folder, files, "T", (len(files),))
 
 
-def _grid(folder: Path, found: dict[tuple[str, ...], Path]) -> FileSeries:
-    """Files by their places along P, T, C, Z; all places of the grid must be there."""
-    places = [sorted({key[i] for key in found}) for i in range(4)]
-    shape = tuple(len(each) for each in places)
-    ordered = [found.get(key) for key in product(*places)]
+def _grid(folder: Path, by_place: dict[tuple[str, ...], Path]) -> FileSeries:
+    """Files in the order of P, T, C, Z; every place of the grid needs a file."""
+    places = [sorted({place[axis] for place in by_place}) for axis in range(4)]
+    shape = tuple(len(along) for along in places)
+    ordered = [by_place.get(place) for place in product(*places)]
     files = [file for file in ordered if file is not None]
     if len(files) < len(ordered):
-        lacks = f"lacks {len(ordered) - len(files)} of the {len(ordered)} files of its series"
-        raise refusal(folder, lacks, "copy the folder again")
+        problem = f"lacks {len(ordered) - len(files)} of the {len(ordered)} files of its series"
+        raise refusal(folder, problem, "copy the folder again")
     return FileSeries(folder, files, "PTCZ", shape)
 
 

@@ -1,4 +1,4 @@
-"""Which images of a TIFF file are the film, and whether all of their data are there."""
+"""Find the film among the images of a TIFF file, and check that its data are complete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from smlm_pipeline.film.formats.refusals import AGAIN, CODEC, refusal
 
 
 def is_piecewise(tif: TiffFile) -> bool:
-    """Whether tifffile wrote a frame or block at a time, each as an image of its own."""
-    # The second page is asked first: one series for each frame is slow to list.
+    """Whether tifffile wrote the film in frames or blocks, each as a separate image."""
+    # The second page is checked first: one series for each frame is slow to list.
     return (tif.is_shaped and tif.pages.is_multipage) and (
         tif.pages[1].aspage().is_shaped
         or (len(tif.series) > 1 and all(len(dimensions(s)[0]) < 4 for s in tif.series))
@@ -22,14 +22,14 @@ def is_piecewise(tif: TiffFile) -> bool:
 
 
 def film(path: Path, tif: TiffFile) -> TiffPageSeries:
-    """Find the one series of grey counts; previews do not count.
+    """Find the one series of grey frames; previews do not count.
 
     Raises
     ------
     FilmError
-        If there is none or more than one, or some of it is missing.
+        If the file has no such series or several, or some of its data are missing.
     """
-    # tifffile takes what is left of a list of pages that breaks off.
+    # tifffile accepts a list of pages that breaks off.
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     link = tif.filehandle.read(tif.tiff.offsetsize)
     if len(link) < tif.tiff.offsetsize or any(link):
@@ -55,7 +55,7 @@ def film(path: Path, tif: TiffFile) -> TiffPageSeries:
 def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
     """Axes and lengths of an image, without those of length one other than Y and X.
 
-    By its version, tifffile itself leaves them out or does not.
+    Some versions of tifffile omit these axes, others do not.
     """
     sizes = zip(series.axes, series.shape, strict=True)
     kept = [(axis, size) for axis, size in sizes if size > 1 or axis in "YX"]
@@ -63,7 +63,7 @@ def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
 
 
 def ome_pixels(tif: TiffFile) -> dict[str, str]:
-    """Attributes of the first Pixels of the OME description, if there is one."""
+    """Attributes of the first Pixels element of the OME description, if any."""
     with suppress(ET.ParseError):
         root = ET.fromstring(tif.ome_metadata or "<OME/>")  # noqa: S314 - as tifffile does
         return next((pixels.attrib for pixels in root.iterfind("{*}Image/{*}Pixels")), {})
@@ -72,32 +72,32 @@ def ome_pixels(tif: TiffFile) -> dict[str, str]:
 
 def _check_counts(path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
     count = math.prod(dimensions(film)[1][:-2])
-    promised = max(count, _promised_count(tif))
-    if count < promised or not _is_complete(film, count):
-        raise refusal(path, f"is cut short: it lacks some of the {promised} frames stated", AGAIN)
+    stated = max(count, _stated_count(tif))
+    if count < stated or not _is_complete(film, count):
+        raise refusal(path, f"is cut short: it lacks some of the {stated} frames stated", AGAIN)
     if film.kind in {"imagej", "ome"} and len(tif.pages) > count:
-        more = f"holds {len(tif.pages)} frames and its description counts {count}"
-        raise refusal(path, more, "save it as one stack, for instance in ImageJ/Fiji")
+        problem = f"holds {len(tif.pages)} frames and its description counts {count}"
+        raise refusal(path, problem, "save it as one film, for instance in ImageJ/Fiji")
 
 
 def _is_complete(film: TiffPageSeries, count: int) -> bool:
-    """Whether the data of all ``count`` frames lie inside the file."""
+    """Whether the file contains the data of all ``count`` frames."""
     if film.dataoffset is not None:
         return film.dataoffset + film.nbytes <= film.keyframe.parent.filehandle.size
     return len(film) == count and all(page is not None and _is_whole(page) for page in film)
 
 
 def _is_whole(page: TiffPage | TiffFrame) -> bool:
-    """Whether the page says where all of its data are, and the file has them."""
-    one, end = page.is_contiguous, page.parent.filehandle.size
-    sizes = (page.nbytes,) if one else page.databytecounts
+    """Whether the page locates all of its data, and the file contains them."""
+    in_one_piece, end = page.is_contiguous, page.parent.filehandle.size
+    sizes = (page.nbytes,) if in_one_piece else page.databytecounts
     parts = list(zip(page.dataoffsets, sizes, strict=False))
     inside = all(offset > 0 and 0 < size <= end - offset for offset, size in parts)
-    return inside and len(parts) >= (1 if one else math.prod(page.chunked))
+    return inside and len(parts) >= (1 if in_one_piece else math.prod(page.chunked))
 
 
-def _promised_count(tif: TiffFile) -> int:
-    """Planes that the ImageJ or OME description promises."""
+def _stated_count(tif: TiffFile) -> int:
+    """Planes that the ImageJ or OME description states."""
     imagej, ome = tif.imagej_metadata or {}, ome_pixels(tif)
     frames = int(imagej.get("frames", ome.get("SizeT", 1)))
     slices = int(imagej.get("slices", ome.get("SizeZ", 1)))

@@ -1,4 +1,4 @@
-"""Zarr arrays and OME-Zarr images, versions 2 and 3 of the format."""
+"""Read Zarr arrays and OME-Zarr images, versions 2 and 3 of the format."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, believed_nm, squeezed
+from smlm_pipeline.film.formats.source import SourceAtRest, plausible_nm, squeezed
 
 MARKS = (".zarray", ".zgroup", "zarr.json")
-"""One of these lies in the folder of a Zarr array or group."""
+"""The folder of a Zarr array or group contains one of these files."""
 
 
 class ZarrSource(SourceAtRest):
-    """One array of a store; only the chunks that are asked for are decoded."""
+    """One array of a store; only the chunks of the requested planes are decoded."""
 
     def __init__(self, path: Path, array: Any, axes: str, pixel_size_nm: float | None) -> None:
         self.path, self._array, self._axes = path, array, axes
@@ -40,27 +40,27 @@ def open_zarr(path: Path) -> ZarrSource:
     Raises
     ------
     FilmError
-        If the package zarr is missing, or the folder holds no one image.
+        If the package zarr is missing, or the folder does not hold exactly one image.
     """
     with extra(path, "zarr"):
         import zarr
     node: Any = zarr.open(str(path), mode="r")
-    told = dict(node.attrs)
-    told = told.get("ome", told)  # where version 0.5 of OME-Zarr puts it
-    if "multiscales" in told:
-        return _multiscale(path, node, told["multiscales"][0])
+    attributes = dict(node.attrs)
+    attributes = attributes.get("ome", attributes)  # the place of version 0.5 of OME-Zarr
+    if "multiscales" in attributes:
+        return _multiscale(path, node, attributes["multiscales"][0])
     if not hasattr(node, "dtype"):
         names = sorted(name for name, _ in node.arrays())
         if len(names) != 1:
-            holds = f"is a Zarr group of {len(names)} arrays ({', '.join(names[:4])})"
-            raise refusal(path, holds, "name the folder of one array or of one OME-Zarr image")
+            problem = f"is a Zarr group of {len(names)} arrays ({', '.join(names[:4])})"
+            raise refusal(path, problem, "name the folder of one array or of one OME-Zarr image")
         node = node[names[0]]
     return ZarrSource(path, node, _plain_axes(path, node), None)
 
 
-def _multiscale(path: Path, group: Any, told: Mapping[str, Any]) -> ZarrSource:
-    dataset = told["datasets"][0]
-    axes = told.get("axes") or list("tczyx")  # before version 0.4 they are not named
+def _multiscale(path: Path, group: Any, multiscale: Mapping[str, Any]) -> ZarrSource:
+    dataset = multiscale["datasets"][0]
+    axes = multiscale.get("axes") or list("tczyx")  # versions before 0.4 name no axes
     named = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     letters = "".join(str(axis["name"])[0].upper() for axis in named)
     array = group[dataset["path"]]
@@ -68,12 +68,12 @@ def _multiscale(path: Path, group: Any, told: Mapping[str, Any]) -> ZarrSource:
     pixel_nm = None
     for transform in dataset.get("coordinateTransformations", []):
         if transform.get("type") == "scale":
-            pixel_nm = believed_nm(float(transform["scale"][-1]), str(named[-1].get("unit", "")))
+            pixel_nm = plausible_nm(float(transform["scale"][-1]), str(named[-1].get("unit", "")))
     return ZarrSource(path, array, letters, pixel_nm)
 
 
 def _plain_axes(path: Path, array: Any) -> str:
-    """Axes of an array as xarray or version 3 names them, else T,Y,X."""
+    """Axes of an array as named by xarray or by version 3, else T,Y,X."""
     metadata = getattr(array, "metadata", None)
     names = dict(array.attrs).get("_ARRAY_DIMENSIONS") or getattr(metadata, "dimension_names", None)
     letters = "".join(str(name)[:1].upper() for name in names) if names else "TCZYX"
@@ -85,5 +85,5 @@ def _plain_axes(path: Path, array: Any) -> str:
 
 def _check_axes(path: Path, letters: str, array: Any) -> None:
     if len(letters) != array.ndim or letters[-2:] != "YX":
-        has = f"is a Zarr array of axes {letters} and shape {tuple(array.shape)}, not T,Y,X"
-        raise refusal(path, has, "save the frames as one array of T,Y,X")
+        problem = f"is a Zarr array of axes {letters} and shape {tuple(array.shape)}, not T,Y,X"
+        raise refusal(path, problem, "save the frames as one array of T,Y,X")

@@ -19,7 +19,7 @@ from smlm_bench.baselines.imaging import (
     side_by_side,
     wavelet_background,
 )
-from smlm_bench.method import ZOOM, FilmFacts, Found, nothing_found
+from smlm_bench.method import ZOOM, BlockResult, FilmFacts, no_molecules
 from smlm_pipeline.localise.table import Molecules
 
 _BLOCK_FINE_PIXELS = 1_700_000
@@ -80,20 +80,20 @@ class Cel0:
         self.block_frames = max(_BLOCK_FINE_PIXELS // fine_pixels, 1)
         self.parameters: dict[str, Any] = {"sigma_px": facts.sigma_px, **asdict(self._settings)}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Brightness on the fine grid, summed, and groups of fine pixels as molecules."""
         photons = self._facts.photons(frames_adu)
         signal = extended(photons - wavelet_background(photons)).astype(np.float32)
         return side_by_side(self._solved, signal)
 
-    def _solved(self, signal: NDArray[np.float32]) -> Found:
+    def _solved(self, signal: NDArray[np.float32]) -> BlockResult:
         threshold = self._settings.faintest * self._facts.molecule_photons
         norm = float(self._imaging.column_norms.mean())
         cost = np.full(len(signal), (threshold * norm) ** 2 / 2)
         solution = minimise(self._imaging, signal, cost, self._settings.iterations)
         inner = slice(ZOOM * PADDING_PX, -ZOOM * PADDING_PX)
         x = solution.x[:, inner, inner]
-        return Found(
+        return BlockResult(
             x.sum(axis=0, dtype=np.float64),
             _molecules(
                 x,
@@ -107,7 +107,7 @@ def _molecules(x: NDArray[np.float32], fine_nm: float, photons_min: float) -> Mo
     """Centres of brightness of the pixels around each peak, frame by frame, if bright enough."""
     frame, row, column = np.nonzero(x)
     if not len(frame):
-        return nothing_found()
+        return no_molecules()
     smooth = ndimage.gaussian_filter(x, (0, _PEAK_SIGMA_PX, _PEAK_SIGMA_PX), mode="constant")
     highest = ndimage.maximum_filter(smooth, (1, _PEAK_REACH_PX, _PEAK_REACH_PX), mode="constant")
     peaks = np.stack(np.nonzero((smooth == highest) & (smooth > 0)), axis=1)

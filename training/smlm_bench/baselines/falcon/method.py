@@ -19,7 +19,7 @@ from smlm_bench.baselines.falcon.deconvolution import (
 from smlm_bench.baselines.falcon.patches import Nodes
 from smlm_bench.baselines.falcon.refinement import peaks, position_px, refine
 from smlm_bench.baselines.imaging import PADDING_PX, extended, extended_shape, side_by_side
-from smlm_bench.method import FilmFacts, Found, histogram
+from smlm_bench.method import BlockResult, FilmFacts, histogram
 from smlm_pipeline.compute.onnx_network import available_cpus
 from smlm_pipeline.localise.table import Molecules, in_field
 
@@ -56,11 +56,11 @@ class Falcon:
         self.block_frames = BLOCK_FRAMES * available_cpus()
         self.parameters: dict[str, Any] = {"sigma_px": self._sigma_px, **asdict(settings)}
 
-    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Molecules of blocks of 20 frames, and their histogram by photons."""
         return side_by_side(self._reconstruct, frames_adu, BLOCK_FRAMES)
 
-    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> Found:
+    def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         photons = extended(self._facts.photons(frames_adu) / self._loss)
         solved = deconvolve(photons.astype(np.float32), self._grid, self._settings)
         nodes = refine(
@@ -74,7 +74,7 @@ class Falcon:
         inside = in_field(molecules, height_nm=height_nm, width_nm=width_nm)
         molecules, weights = molecules.take(inside), nodes.photons[inside] * self._loss
         image = histogram(molecules, self._facts.shape_px, self._facts.pixel_size_nm, weights)
-        return Found(image, molecules)
+        return BlockResult(image, molecules)
 
     def _molecules(self, nodes: Nodes) -> Molecules:
         zoom = self._settings.fine_zoom

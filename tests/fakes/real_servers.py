@@ -1,14 +1,29 @@
-"""Ways in which a real server goes away under its clients."""
+"""Real servers that live for one test, and the ways in which they go away under their clients."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from fakes.processes import children, wait_for
+from smlm_pipeline import contract
 from smlm_pipeline.engines.embedded import EmbeddedServer
+
+
+@contextlib.contextmanager
+def short_lived(server: EmbeddedServer) -> Iterator[EmbeddedServer]:
+    """A server that is killed at the end: an orderly stop takes three seconds."""
+    with server:
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                kill(server)
 
 
 def kill(server: EmbeddedServer) -> None:
@@ -30,6 +45,19 @@ def kill_stub(model: str, server: EmbeddedServer) -> None:
             os.kill(child, signal.SIGKILL)
             return
     raise AssertionError(f"the server has no process for {model}")
+
+
+def answered(server: EmbeddedServer) -> int:
+    """Requests that its ensemble has answered, by its own count."""
+    return counted(server.metrics_url, "nv_inference_request_success", contract.RECONSTRUCTION.name)
+
+
+def counted(metrics_url: str, metric: str, model: str) -> int:
+    """One of a server's counters for a model, summed over its versions."""
+    with urllib.request.urlopen(metrics_url, timeout=60) as answer:  # noqa: S310 - loopback
+        lines = answer.read().decode().splitlines()
+    prefix = f'{metric}{{model="{model}"'
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
 
 
 def _listens(address: str) -> bool:

@@ -1,7 +1,7 @@
-"""``reference.npz``: a few frames and what ONNX Runtime answers to them on a CPU.
+"""``reference.npz``: reference frames, and ONNX Runtime's answers to them on a CPU.
 
-It lies beside ``model.onnx`` and names that network by its hash, so that a plan is
-judged by its own network's answers, on machines that have no ONNX Runtime too.
+The file is beside ``model.onnx`` and states the hash of that network, so that a TensorRT plan is
+judged by the answers of its own network, also on machines without ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.deploy.plans.key import sha256
 from smlm_pipeline.errors import ContractError
-
-REFERENCE_FILE = "reference.npz"
+from smlm_pipeline.model_repository import REFERENCE_FILE, network_sha256
 
 PRECISIONS = ("fp32", "fp16")
-"""What the arithmetic inside a network's file may be; its ends are always float32."""
+"""Precisions inside a network's file; its inputs and outputs are always float32."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def write_reference(file: Path, reference: Reference) -> None:
 
 
 def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
-    """The reference beside a network, if it is about this very network.
+    """Read the reference beside a network, and check that it is of this network.
 
     Parameters
     ----------
@@ -62,30 +60,30 @@ def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
     Raises
     ------
     ContractError
-        If there is none, it is about another network, or it does not fit the contract.
+        If there is none, it is of another network, or it does not fit the contract.
     """
     file = network_file.with_name(REFERENCE_FILE)
-    remedy = f"write it anew with 'recon-train reference {network_file}'"
-    found = _stored(file, remedy)
-    network_sha256 = sha256(network_file.read_bytes())
-    if found.network_sha256 != network_sha256:
+    remedy = f"write it again with 'recon-train reference {network_file}'"
+    reference = _stored(file, remedy)
+    expected = network_sha256(network_file)
+    if reference.network_sha256 != expected:
         raise ContractError(
-            f"{file} is about the network {found.network_sha256}, and {network_file.name} beside "
-            f"it is {network_sha256}; {remedy}"
+            f"{file} is about the network {reference.network_sha256}, and {network_file.name} "
+            f"beside it is {expected}; {remedy}"
         )
-    if not _fits(found, spec):
+    if not _fits(reference, spec):
         raise ContractError(
-            f"{file} holds frames {found.normalized.shape} and answers {found.answers.shape} "
-            f"{found.answers.dtype} in {found.precision}, which {spec.name} does not take or "
-            f"give; {remedy}"
+            f"{file} holds frames {reference.normalized.shape} and answers "
+            f"{reference.answers.shape} {reference.answers.dtype} in {reference.precision}, which "
+            f"{spec.name} does not take or give; {remedy}"
         )
-    return found
+    return reference
 
 
 def _stored(file: Path, remedy: str) -> Reference:
-    """What a file holds, whatever it is about."""
+    """Read a file, of whichever network."""
     if not file.exists():
-        raise ContractError(f"no {file}, which a plan is judged by; {remedy}")
+        raise ContractError(f"no {file}, by which a plan is judged; {remedy}")
     try:
         with file.open("rb") as stream, np.load(stream) as stored:
             return Reference(
@@ -98,11 +96,11 @@ def _stored(file: Path, remedy: str) -> Reference:
         raise ContractError(f"{file} cannot be read ({error}); {remedy}") from error
 
 
-def _fits(found: Reference, spec: contract.ModelSpec) -> bool:
-    count, channels = found.normalized.shape[:2] if found.normalized.ndim == 4 else (0, 0)
-    answers = found.answers
+def _fits(reference: Reference, spec: contract.ModelSpec) -> bool:
+    count, channels = reference.normalized.shape[:2] if reference.normalized.ndim == 4 else (0, 0)
+    answers = reference.answers
     return (
-        found.precision in PRECISIONS
+        reference.precision in PRECISIONS
         and 1 <= count <= spec.max_batch_size
         and channels == spec.inputs[0].dims[0]
         and answers.dtype == np.float32

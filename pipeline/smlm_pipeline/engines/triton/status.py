@@ -1,0 +1,62 @@
+"""The state of a server and of its models, as the server reports them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from smlm_pipeline import contract
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """The state of one model; ``versions`` are in ascending order."""
+
+    name: str
+    ready: bool
+    versions: tuple[str, ...]
+    contract_version: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether this client can use it."""
+        return self.ready and self.contract_version == str(contract.CONTRACT_VERSION)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """The state of a server and of the models of this client.
+
+    ``asked`` is the model that requests name; a server may lack the models of others.
+    """
+
+    address: str
+    ready: bool
+    server_version: str
+    asked: str
+    models: tuple[ModelStatus, ...]
+
+    @property
+    def network_version(self) -> str | None:
+        """The version that all servers of an image have to share; None without the model."""
+        versions = {model.name: model.versions for model in self.models}
+        served = versions.get(network_of(self.asked)) or versions.get(self.asked)
+        return served[-1] if served else None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the model ``asked``, with its steps, can be used."""
+        needed = {self.asked}
+        if self.asked in contract.ENSEMBLES:
+            needed |= {step.name for step in contract.ENSEMBLES[self.asked].steps}
+        return self.ready and all(model.fits for model in self.models if model.name in needed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Convert to a dictionary for JSON."""
+        models = [{**asdict(model), "fits": model.fits} for model in self.models]
+        return {**asdict(self), "models": models, "fits": self.fits}
+
+
+def network_of(model: str) -> str:
+    """Name the model whose version counts: the network of an ensemble is what is published."""
+    return contract.ENSEMBLES[model].network.name if model in contract.ENSEMBLES else model

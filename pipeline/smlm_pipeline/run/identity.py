@@ -1,0 +1,64 @@
+"""The identity of a run: all that must be equal for it to continue from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import smlm_pipeline
+from smlm_pipeline import contract
+from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.film.survey import Survey
+from smlm_pipeline.run.plan import RunPlan
+
+SOFTWARE = f"smlm-recon {smlm_pipeline.__version__}"
+"""The release, as checkpoints and images state it."""
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """All that determines the answers of a run.
+
+    ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`); ``zoom`` to
+    ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not
+    state it, and then any network of that version fits.
+    """
+
+    film_sha256: str
+    model: str
+    contract_version: int
+    software: str
+    zoom: int
+    chunk_frames: int
+    tile_px: int
+    requests: int
+    model_version: str
+    network_sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return asdict(self)
+
+    def differences(self, kept: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+        """Name, kept value and own value of each field that differs."""
+        for name, value in self.as_dict().items():
+            stated = name != "network_sha256" or (value and kept.get(name))
+            if stated and kept.get(name) != value:
+                yield name, kept.get(name), value
+
+
+def identity_of(survey: Survey, model: str, plan: RunPlan, engine: Engine) -> RunIdentity:
+    """Identify the run of a model by its film, plan and network."""
+    return RunIdentity(
+        film_sha256=survey.film_sha256,
+        model=model,
+        contract_version=contract.CONTRACT_VERSION,
+        software=SOFTWARE,
+        zoom=plan.zoom,
+        chunk_frames=plan.chunk_frames,
+        tile_px=plan.tile_px,
+        requests=len(plan.chunks),
+        model_version=engine.model_version,
+        network_sha256=engine.network_sha256,
+    )

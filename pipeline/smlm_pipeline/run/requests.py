@@ -1,0 +1,60 @@
+"""The request of a chunk, cut out of its frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.tiles import cut
+from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.film.selection import Corner
+from smlm_pipeline.film.survey import Survey
+from smlm_pipeline.run.chunking import Chunk
+
+WHOLE_FILM = Corner()
+"""The corner of a film that begins where its file does."""
+
+
+def request_of(
+    frames_adu: NDArray[np.uint16],
+    chunk: Chunk,
+    survey: Survey,
+    zoom: int,
+    corner: Corner = WHOLE_FILM,
+) -> Request:
+    """Cut a chunk's tile out of its frames and put its tensors together.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, Y, X), uint16
+        The chunk's whole frames, in ADU.
+    chunk : Chunk
+        The chunk.
+    survey : Survey
+        Levels and mean of the film.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    corner : Corner
+        Where the film begins in its file: the label counts frames and pixels as the file does.
+
+    Returns
+    -------
+    Request
+        The tile's tensors, of the chunk's read region.
+    """
+    y, x = chunk.tile.y, chunk.tile.x
+    region = {
+        "top": y.read_start,
+        "left": x.read_start,
+        "height": y.read_size,
+        "width": x.read_size,
+    }
+    first, last = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame - 1
+    top_px, left_px = corner.y_px + y.core_start, corner.x_px + x.core_start
+    return Request(
+        label=f"frames {first} to {last}, tile at y {top_px}, x {left_px}",
+        frames_adu=cut(frames_adu, **region),
+        levels_adu=np.broadcast_to(survey.levels_adu, (chunk.frame_count, 2)),
+        mean_adu=cut(survey.mean_adu[None], **region)[0],
+        window=np.array(chunk.tile.window(zoom), np.int32),
+    )
