@@ -169,7 +169,9 @@ def test_nothing_to_compare_with_is_refused(
     network: Path, scores: dict[str, Any], tmp_path: Path
 ) -> None:
     write_card(network, **{SCORES: {}})
-    with pytest.raises(ContractError, match="states no NMSE, beside which that of the FP16"):
+    with pytest.raises(
+        ContractError, match="states no NMSE to compare the FP16 network with; export the run again"
+    ):
         halve_network(network, tmp_path / "half.onnx")
 
 
@@ -185,7 +187,7 @@ def test_a_film_that_this_release_does_not_score(
 
 
 def test_the_network_itself_stays(network: Path, scores: dict[str, Any]) -> None:
-    with pytest.raises(SettingError, match="is the network itself, which stays"):
+    with pytest.raises(SettingError, match="is the network itself, which is kept"):
         halve_network(network, network.parent / ".." / "exported" / "model.onnx")
 
 
