@@ -114,9 +114,9 @@ def test_a_fault_of_a_model_is_in_the_servers_log_and_not_in_the_answer(
     repository = copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path)
     with (repository / "normalize" / "1" / "model.py").open("a") as model:
         model.write(
-            "from smlm_pipeline.serving import steps\n"
+            "from smlm_pipeline.serving import normalization\n"
             "def _fail(*_): raise OSError('secret.py is gone')\n"
-            "steps.normalize = _fail\n"
+            "normalization.normalize = _fail\n"
         )
     log = tmp_path / "log"
     with short_lived(EmbeddedServer(repository, log_file=log)) as server:
