@@ -265,6 +265,7 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
     kept = list[str]()
     monkeypatch.setattr(opening, "server_canary", silent)
     monkeypatch.setattr(containers, "START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(containers, "POLL_S", 0.1)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
         containers.running([MODEL], device="gpu", keep_log=kept.append),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import subprocess
 import sys
@@ -17,8 +18,9 @@ pytest.importorskip("pywt", reason="PyWavelets is not installed: pip install .[b
 
 import keras
 
-from fakes.table_command import table, write_compared_film
-from smlm_bench import catalogue
+from fakes.processes import finished
+from fakes.table_command import table, words, write_compared_film
+from smlm_bench import catalogue, cli
 from smlm_bench.baselines.cel0.method import Cel0, Cel0Settings
 from smlm_bench.baselines.cel0.solver import Iterations
 from smlm_bench.baselines.falcon.deconvolution import FalconSettings
@@ -222,13 +224,18 @@ def test_help_loads_nothing_heavy() -> None:
     assert tuple(catalogue.CLASSICAL) == CLASSICAL_NAMES
 
 
-def test_a_missing_package_is_named(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "smlm_bench.table.compare", None)
-    done = table(film, "--methods", "blank", "-o", tmp_path)
-    assert done.exit_code == 2
-    assert "pip install 'smlm-recon[bench]'" in done.stderr
+def test_every_commands_help_is_its_docstrings_first_paragraph() -> None:
+    for command in cli.COMMANDS:
+        paragraph = (inspect.getdoc(command.load()) or "").split("\n\n")[0]
+        assert command.help == " ".join(paragraph.split()), command.name
+
+
+def test_a_missing_package_is_named(film: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pywt'] = None; from smlm_bench.cli import app; app()"
+    command = [sys.executable, "-c", code, *words(film, "--methods", "blank", "-o", tmp_path)]
+    done = finished(command)
+    assert done.returncode == 2
+    assert done.stderr == "recon-bench: pywt is not installed; pip install 'smlm-recon[bench]'\n"
 
 
 @pytest.mark.parametrize("frames", ["2:3", "2:4", "2:5"])

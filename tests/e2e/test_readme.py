@@ -6,16 +6,16 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from fakes.places import ROOT
+from fakes.processes import finished, free_port, started
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 README = (ROOT / "README.md").read_text()
@@ -31,20 +31,17 @@ SCRIPTS = Path(sys.executable).parent
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    subprocess.run(
-        [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"], cwd=tmp_path, check=True
-    )
+    simulate: list[str | Path] = [SCRIPTS / "recon-train", "simulate", ".", "--frames", "20"]
+    assert finished(simulate, cwd=tmp_path).returncode == 0
     shutil.copytree(ROOT / "model_repository", tmp_path / "model_repository")
     return tmp_path
 
 
 @pytest.fixture
-def servers() -> Iterator[list[subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for server in started:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=60)
+def servers() -> Iterator[ExitStack]:
+    """Ends the servers that a test starts."""
+    with ExitStack() as stack:
+        yield stack
 
 
 def test_make_targets_are_run_by_ci() -> None:
@@ -67,10 +64,10 @@ def test_tritonserver_is_started_as_the_readme_says() -> None:
 
 @pytest.mark.triton
 @pytest.mark.training
-def test_commands_run_in_their_order(folder: Path, servers: list[subprocess.Popen[str]]) -> None:
+def test_commands_run_in_their_order(folder: Path, servers: ExitStack) -> None:
     commands = [line for line in COMMANDS if line.startswith("recon-")]
     assert len(commands) >= 14
-    port = str(_free_port())  # 8001 may be taken where tests run
+    port = str(free_port())  # 8001 may be taken where tests run
     for line in commands:
         _run(line.replace("8001", port), folder, servers)
     made = {path.name for path in folder.iterdir()}
@@ -78,28 +75,19 @@ def test_commands_run_in_their_order(folder: Path, servers: list[subprocess.Pope
     assert (folder / "model_repository/unet/2/model.json").exists()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _run(line: str, folder: Path, servers: list[subprocess.Popen[str]]) -> None:
+def _run(line: str, folder: Path, servers: ExitStack) -> None:
     program, *arguments = shlex.split(line)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if arguments[0] == "serve":
-        serving = subprocess.Popen(
-            [SCRIPTS / program, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+        serving = servers.enter_context(
+            started([SCRIPTS / program, *arguments], cwd=folder, stdout=subprocess.PIPE)
         )
-        servers.append(serving)
         assert serving.stdout is not None
         assert f"127.0.0.1:{arguments[-1]}" in serving.stdout.readline()
         return
     if arguments[0] == "fit":
         arguments += ["--steps", "16"]  # hours otherwise
-    done = subprocess.run(
-        [SCRIPTS / program, *arguments], cwd=folder, capture_output=True, text=True, env=environment
-    )
+    done = finished([SCRIPTS / program, *arguments], cwd=folder, env=environment)
     assert done.returncode == 0, f"{line}: {done.stderr}"
 
 

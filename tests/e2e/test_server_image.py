@@ -10,10 +10,8 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from tritonclient.utils import InferenceServerException
 
 from fakes.command_line import invoke
 from fakes.places import ROOT
+from fakes.processes import end_with_parent, finished, free_port, wait_for
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines import triton_wheel
@@ -39,7 +38,6 @@ from smlm_pipeline.settings import Settings
 SCRIPT = ROOT / "docker" / "server" / "recon-server"
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "server.json"
 SCRIPTS = Path(sys.executable).parent
-START_TIMEOUT_S = 120
 
 ON_GPUS_ONLY = {"nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes", "nv_gpu_utilization"}
 """What Triton tells beside that where there is a GPU (docs/user_guide/metrics.md of the server)."""
@@ -54,14 +52,6 @@ class Image:
     metrics_url: str
     run: Path
     log: Path
-
-
-def _ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _tools(folder: Path, tritonserver: str) -> Path:
@@ -90,7 +80,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     tritonserver, environment = _embedded(folder)
     tools = _tools(folder / "bin", tritonserver)
-    grpc, metrics = _ports(2)
+    grpc, metrics = free_port(), free_port()
     prefix = f"smlm_recon_image_{secrets.token_hex(4)}"
     added = [
         f"--backend-directory={folder / 'backends'}",
@@ -108,30 +98,33 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
     url = f"http://127.0.0.1:{metrics}/metrics"
     try:
         yield Image(process, f"127.0.0.1:{grpc}", url, folder / "run", folder / "log")
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         for segment in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - the kernel's
             segment.unlink()
 
 
 def _canary(image: Image) -> str:
     """What the image's health check says once it passes."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while image.process.poll() is None and time.monotonic() < deadline:
+    outputs = []
+
+    def passes() -> bool:
+        if image.process.poll() is not None:
+            pytest.fail(f"the server has ended; {image.log.read_text()[-2000:]}")
         model = contract.RECONSTRUCTION.name
-        asked = invoke("status", "--server", image.address, "--canary", "--model", model)
-        if asked.exit_code == 0:
-            return asked.output
-        time.sleep(0.5)
-    pytest.fail(f"the health check does not pass; {image.log.read_text()[-2000:]}")
+        status = invoke("status", "--server", image.address, "--canary", "--model", model)
+        outputs.append(status.output)
+        return status.exit_code == 0
+
+    wait_for(passes, "the health check to pass")
+    return outputs[-1]
 
 
 @pytest.mark.triton
@@ -179,7 +172,7 @@ def test_clients_cannot_change_the_server(image: Image) -> None:
 @pytest.mark.triton
 def test_the_dashboard_asks_for_what_the_server_tells(image: Image) -> None:
     _canary(image)
-    with urllib.request.urlopen(image.metrics_url, timeout=10) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(image.metrics_url, timeout=60) as answer:  # noqa: S310 - loopback
         told = set(re.findall(r"^# HELP (\w+)", answer.read().decode(), re.MULTILINE))
     asked = {
         name
@@ -204,14 +197,7 @@ def _start(folder: Path, **told: str) -> subprocess.CompletedProcess[str]:
         "RECON_PLAN_CACHE": str(folder / "plans"),
         **told,
     }
-    return subprocess.run(
-        ["sh", SCRIPT, "--log-verbose=1"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return finished(["sh", SCRIPT, "--log-verbose=1"], env=environment)
 
 
 def _flags(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A gRPC server in front of a real one that spoils the answers it is told to spoil.
+"""A gRPC server in front of a real one that spoils chosen answers.
 
 A fault is a function of one call: it may wait, ask the server, and answer or refuse. The
 first request for inference is number 1, and those without a fault are passed on as they are.
@@ -153,7 +153,7 @@ def delayed(call: Call) -> bytes:
 
 
 def lost(call: Call) -> bytes:
-    """The server has computed, and then the client is told that it is not available."""
+    """The server has computed, and then reports that it is not available."""
     call.passed_on()
     call.refuse(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 

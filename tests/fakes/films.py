@@ -44,7 +44,7 @@ def noise_adu(
 def spots_adu(
     frames: int, height_px: int, width_px: int, *, spots: int = 4, seed: int = 0
 ) -> NDArray[np.uint16]:
-    """Noise and, in each frame anew, spots of about 800 photons and 1.2 pixels sigma."""
+    """Noise and, in each frame, new spots of about 800 photons and 1.2 pixels sigma."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height_px, :width_px]
     photons = np.full((frames, height_px, width_px), 20.0)

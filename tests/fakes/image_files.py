@@ -29,8 +29,8 @@ def described(path: Path) -> dict[str, Any]:
     with tifffile.TiffFile(path) as tif:
         assert tif.ome_metadata is not None
         text = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Description"]
-    told: dict[str, Any] = json.loads(text)
-    return told
+    description: dict[str, Any] = json.loads(text)
+    return description
 
 
 def filaments(edge_px: int, count: int, points: int) -> NDArray[np.float32]:

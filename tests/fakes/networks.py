@@ -27,7 +27,7 @@ MAP = """
 
 
 def write_network(folder: Path, graph: str = DETECTIONS, **card: Any) -> Path:
-    """A network of one layer, and its card unless told otherwise."""
+    """A network of one layer, and by default its card."""
     folder.mkdir(parents=True, exist_ok=True)
     model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> g {graph}')
     file = folder / "model.onnx"

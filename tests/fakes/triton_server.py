@@ -1,4 +1,4 @@
-"""A gRPC server that answers as Triton does, or fails as it is told to."""
+"""A gRPC server that answers as Triton does, or fails as a test asks."""
 
 from __future__ import annotations
 

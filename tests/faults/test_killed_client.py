@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
 from fakes.faulty_proxy import FaultyProxy, unheard
-from fakes.processes import CLIENT, PATIENCE_S, wait_for
+from fakes.processes import CLIENT, PATIENCE_S, started, wait_for
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -34,7 +34,7 @@ def _held_in_the_middle(
     held = dict.fromkeys(range(HEARD + 1, 2 * CHUNKS), unheard)
     with FaultyProxy(triton.address, held) as proxy:
         command = [*CLIENT, *asked, "--server", proxy.address]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
+        with started(command, stderr=subprocess.PIPE) as client:
             try:
                 wait_for(lambda: proxy.inferences == HEARD + IN_FLIGHT, "the client to send")
                 yield client

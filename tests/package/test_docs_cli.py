@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from smlm_pipeline import errors
 from smlm_pipeline.cli.exit_codes import EXIT_CODES
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 RENEW = "python tests/package/renew_cli_page.py"
 COMMANDS = {name: command for program in PROGRAMS for name, command in commands(program).items()}
 
@@ -73,3 +75,29 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     codes = {each.exit_code for each in kinds if issubclass(each, errors.ReconError)}
     assert codes <= set(_codes_of_the_page())
     assert codes == set(range(1, 10))
+
+
+def _calls(page: Path) -> list[str]:
+    """Calls of the programs in the code of a page, one a line."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    code = [*re.findall(r"`([^`\n]+)`", text), *(line for it in blocks for line in it.splitlines())]
+    return [line for line in code if line.startswith("recon-")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_calls_of_the_programs_exist(page: Path) -> None:
+    """Their commands, and the options that are given to these."""
+    if page.name == "CHANGELOG.md":  # which names options that are gone
+        return
+    for call in _calls(page):
+        words = call.split()
+        if len(words) < 2 or words[0] not in PROGRAMS or words[1].startswith("-"):
+            continue
+        names = [" ".join(words[:length]) for length in (2, 3)]
+        known = [name for name in names if name in COMMANDS]
+        assert known or any(name.startswith(f"{names[0]} ") for name in COMMANDS), call
+        if known:
+            given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            spellings = [each.opts + each.secondary_opts for each in options(COMMANDS[known[-1]])]
+            assert given <= {"-h", "--help", *(name for names in spellings for name in names)}, call

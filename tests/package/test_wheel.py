@@ -1,4 +1,4 @@
-"""What the wheel holds: the models of the repository, and nothing of one machine's GPU."""
+"""Contents of the wheel: programs and models, without plans and the comparison's networks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ pytest.importorskip("hatchling", reason="hatchling is not installed: make .venv/
 
 from smlm_pipeline import contract
 
+SIZE_MB_MAX = 6.0
+"""The weights of three networks, and the code; the comparison's networks would add megabytes."""
 
-def test_plans_of_this_machine_stay_out(tmp_path: Path) -> None:
-    source = tmp_path / "source"
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the sources, to which a machine's plans were added."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     leave = shutil.ignore_patterns("__pycache__")
     for name in ("pipeline", "training", "model_repository"):
         shutil.copytree(ROOT / name, source / name, ignore=leave)
@@ -26,12 +32,36 @@ def test_plans_of_this_machine_stay_out(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, source)
     for name in ("model.plan", "plan.json"):
         (source / "model_repository" / "unet" / "1" / name).touch()
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_plans_of_this_machine_stay_out(names: set[str]) -> None:
     assert not {name for name in names if name.endswith(("model.plan", "plan.json"))}
     repository = "smlm_pipeline/model_repository"
     assert {f"{repository}/{model.name}/config.pbtxt" for model in contract.MODELS} <= names
     assert {"smlm_pipeline/contract.py", "smlm_training/cli.py"} <= names
     assert f"{repository}/unet/1/model.onnx" in names
+
+
+def test_networks_of_the_comparison_stay_out(names: set[str], wheel: Path) -> None:
+    assert (ROOT / "training" / "smlm_bench" / "trained").is_dir(), "they are in a checkout"
+    size_mb = wheel.stat().st_size / 1e6
+    message = f"the wheel has {size_mb:.1f} MB"
+    assert not {name for name in names if "/trained/" in name or name.endswith(".keras")}, message
+    assert size_mb < SIZE_MB_MAX, message
+
+
+def test_the_door_of_the_benchmarks_leads_somewhere(wheel: Path, names: set[str]) -> None:
+    """The server's image runs ``recon-bench gpu-kernels``, so the wheel has the bench's code."""
+    with zipfile.ZipFile(wheel) as archive:
+        (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
+        assert "recon-bench = smlm_bench.cli:app" in archive.read(entry_points).decode()
+    assert {"smlm_bench/cli.py", "smlm_bench/__main__.py", "smlm_bench/gpu/kernels.py"} <= names

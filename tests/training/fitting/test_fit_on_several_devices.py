@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install .[train]")
 
+from fakes.processes import finished
 from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.trainer import Trainer
 
@@ -47,12 +47,9 @@ print(json.dumps(told))
 
 
 def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = finished(
         [sys.executable, "-c", _PROGRAM, str(tmp_path)],
-        capture_output=True,
-        text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     one, two = json.loads(done.stdout.splitlines()[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 import tensorflow as tf
 
+from fakes.processes import PATIENCE_S, wait_for
 from smlm_training.fitting.datasets import Batch
 from smlm_training.fitting.stream import Stream
 
@@ -46,8 +48,9 @@ def test_batches_are_made_ahead_but_not_without_end() -> None:
     taken: list[int] = []
     with Stream(_numbered(taken), ahead=4) as stream:
         next(stream)
-        time.sleep(0.5)
-        assert 5 <= len(taken) <= 8
+        wait_for(lambda: len(taken) >= 5, "batches to be made ahead")
+        time.sleep(0.2)  # for more of them, were there no limit
+        assert len(taken) <= 8
     made = len(taken)
     time.sleep(0.2)
     assert len(taken) <= made + 1
@@ -59,12 +62,12 @@ def test_an_error_is_raised_as_it_is_when_its_batch_is_due(error: Exception) -> 
         yield from (_batch(0), _batch(1))
         raise error
 
-    started = time.monotonic()
+    started_s = time.monotonic()
     with Stream(failing(), ahead=4) as stream:
         assert [float(next(stream)[0][0, 0, 0, 0]) for _ in range(2)] == [0, 1]
         with pytest.raises(type(error), match=str(error)):
             next(stream)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started_s < PATIENCE_S
 
 
 def test_an_error_before_the_first_batch_is_raised_at_once() -> None:
@@ -83,10 +86,32 @@ def test_batches_of_another_shape_are_an_error() -> None:
             next(stream)
 
 
-def test_the_time_waited_is_that_of_slow_batches() -> None:
+class _Clock:
+    """Advances with each batch that is made, and starts making it when it is asked the time."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.due = threading.Semaphore(0)
+        self._calls = 0
+
+    def __call__(self) -> float:
+        now_s = self.now_s
+        self._calls += 1
+        if self._calls > 2 and self._calls % 2:  # at the start of each wait but the first
+            self.due.release()
+        return now_s
+
+
+def test_the_time_waited_is_that_of_slow_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+
     def slow() -> Iterator[Batch]:
-        for batch in _numbered():
-            time.sleep(0.1)
+        batches = _numbered()
+        yield next(batches)
+        for batch in batches:
+            clock.due.acquire()
+            clock.now_s += 0.1
             yield batch
 
     with Stream(slow(), ahead=2) as stream:
@@ -94,14 +119,24 @@ def test_the_time_waited_is_that_of_slow_batches() -> None:
         before_s = stream.waited_s
         for _ in range(5):
             next(stream)
-        assert 0.3 < stream.waited_s - before_s < 5
+        assert stream.waited_s - before_s == pytest.approx(0.5)
+        clock.due.release(10)
 
 
-def test_there_is_no_wait_for_what_is_ready() -> None:
-    with Stream(_numbered(), ahead=8) as stream:
+def test_there_is_no_wait_for_what_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    last = threading.Event()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(len(taken)))
+
+    def few() -> Iterator[Batch]:
+        yield from itertools.islice(_numbered(taken), 6)
+        last.wait()
+        yield from _numbered()
+
+    with Stream(few(), ahead=8) as stream:
         next(stream)
-        time.sleep(0.3)
+        wait_for(lambda: len(taken) == 6, "the batches to be made")
         before_s = stream.waited_s
-        time.sleep(0.3)
         next(stream)
-        assert stream.waited_s - before_s < 0.2
+        assert stream.waited_s == before_s
+        last.set()

@@ -28,6 +28,9 @@ START_TIMEOUT_S = 1800.0
 """Longest start: plans of all profiles are compiled within it, which takes minutes."""
 
 
+POLL_S = 2.0
+"""Time between two checks whether a server is ready."""
+
 LOG_LINES = 200
 """How much of a container's log is kept."""
 
@@ -148,7 +151,7 @@ def _wait(container: str, server: Server, model: str) -> None:
             opening.server_canary(Servers.parse(server.address), model)
         except ReconError as error:
             last = str(error)
-            time.sleep(2)
+            time.sleep(POLL_S)
         else:
             return
     raise ServerError(f"the server was not ready after {START_TIMEOUT_S:.0f} s: {last}")

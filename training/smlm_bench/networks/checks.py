@@ -122,6 +122,6 @@ def _check_channels(network: str, source: Path, channels: int | None) -> None:
     answer = answer_of(network)
     if channels != answer.channels:
         raise SettingError(
-            f"{source} answers with {channels} channels, {network} with {answer.name} of "
+            f"{source} answers with {channels} channels, {network} with {answer.name.lower()} of "
             f"{answer.channels}: is it another network?"
         )
