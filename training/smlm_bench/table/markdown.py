@@ -75,7 +75,7 @@ def _by_chance(about: dict[str, Any]) -> str:
 
 
 def _circumstances(about: dict[str, Any]) -> list[str]:
-    """What the classical methods were values, what was timed elsewhere, and what is not there."""
+    """State facts of the classical methods, and methods timed elsewhere or left out."""
     facts = about["facts"]
     known = [f"{facts[name]:g} {unit} ({about['facts_from'][name]})" for name, unit in _FACTS]
     parts = [
