@@ -60,7 +60,8 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
         f"Published in the reference paper, on other hardware ({HARDWARE}; {FILM}); how its images "
         "were scaled and blurred is not stated, so its errors compare among themselves only. The "
-        "layers of literature [5] and of the paper's network are not published: unet-interpolated is a "
+        "layers of literature [5] and of the paper's network are not published: "
+        "unet-interpolated is a "
         "guess at them.",
         grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
     ]
