@@ -75,12 +75,16 @@ def client(
 def memory(
     case: Annotated[str | None, typer.Option(help="One case alone, in this process.")] = None,
     scale: Annotated[float, typer.Option(help="Share of each film's frames to take.")] = 1.0,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(help="Concurrent requests of that case; by default adapted, as by submit."),
+    ] = None,
     output: Report = None,
 ) -> None:
     """Measure the client's peak memory on films of 6 GB and of 2048 x 2048 pixels."""
     with bench_door():
         if case is not None:
-            typer.echo(json.dumps(asdict(client_memory.measure(_case(case), scale))))
+            typer.echo(json.dumps(asdict(client_memory.measure(_case(case), scale, in_flight))))
             return
         peaks = [client_memory.measure_apart(each, scale) for each in client_memory.CASES]
         for peak in peaks:
