@@ -44,14 +44,14 @@ from smlm_pipeline.errors import ReconError
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.channels import read_input
-from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
+from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
 
 pytestmark = pytest.mark.training
 
 
 def _small_map() -> keras.Model:
     frames = read_input()
-    answer = emitters_per_fine_pixel(density(enlarge_frames(frames), 1))
+    answer = emitters_per_sr_pixel(density(enlarge_frames(frames), 1))
     return keras.Model(frames, answer, name="deep-storm")
 
 

@@ -29,8 +29,8 @@ from smlm_bench.baselines.single_emitter import SingleEmitter, Widefield
 from smlm_bench.choice import default_methods
 from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, BlockResult, FilmFacts, Method
 from smlm_training.networks.channels import read_input
-from smlm_training.networks.detection_head import detections
-from smlm_training.networks.fine_map import density, emitters_per_fine_pixel, enlarge_frames
+from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
+from smlm_training.networks.unet import detections
 from smlm_training.simulation.film_files import POSITIONS
 
 pytestmark = pytest.mark.training
@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answer = (
             detections(features)
             if name == "unet-fast"
-            else emitters_per_fine_pixel(density(enlarge_frames(features), 1))
+            else emitters_per_sr_pixel(density(enlarge_frames(features), 1))
         )
         (folder / name).mkdir()
         keras.Model(frames, answer, name=name).save(folder / name / "network.keras")

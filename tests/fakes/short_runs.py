@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from smlm_training.fitting.datasets import Ranges
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS

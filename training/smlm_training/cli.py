@@ -20,7 +20,7 @@ COMMANDS = (
     LazyCommand(
         "fit",
         f"{_COMMANDS}.fit:fit",
-        "Train a network; the time left is told from the first checkpoint on.",
+        "Train a network; the first checkpoint and all later ones report the time left.",
     ),
     LazyCommand(
         "export",
@@ -35,8 +35,7 @@ COMMANDS = (
     LazyCommand(
         "reference",
         f"{_COMMANDS}.export:reference",
-        "Write reference.npz beside a network: frames and answers that a TensorRT plan is judged "
-        "by.",
+        "Write reference.npz beside a network: frames and answers to check a TensorRT plan by.",
     ),
     LazyCommand(
         "publish",
@@ -46,7 +45,7 @@ COMMANDS = (
     LazyCommand(
         "evaluate",
         f"{_COMMANDS}.evaluate:evaluate",
-        "Score an image, and the network's molecules, against the true positions.",
+        "Score an image, and the network's localisations, against the true positions.",
     ),
 )
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 REACH_PX = 1.0
 """Largest distance of two places of one molecule."""
@@ -108,7 +108,7 @@ def share_surplus(places: Places) -> Places:
     probability = places.probability.copy()
     full = np.flatnonzero(probability > 1)
     points = _apart(places)
-    _, nearest = KDTree(points).query(
+    _, nearest = scipy.spatial.KDTree(points).query(
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
     for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
@@ -127,7 +127,8 @@ def _apart(places: Places) -> NDArray[np.float64]:
 
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of all pairs of one frame within ``REACH_PX``."""
-    pairs = KDTree(_apart(places)).query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
+    tree = scipy.spatial.KDTree(_apart(places))
+    pairs = tree.query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
     return pairs[:, 0], pairs[:, 1]
 
 

@@ -155,7 +155,7 @@ def test_fit_tells_that_an_interrupted_run_goes_on(
     monkeypatch.setattr(training, "fit", interrupt)
     result = _invoke(str(tmp_path))
     assert result.exit_code == 130
-    assert "the same command goes on from the last checkpoint" in result.stderr
+    assert "the same command continues from the last checkpoint" in result.stderr
 
 
 def test_a_terminal_gets_a_bar(

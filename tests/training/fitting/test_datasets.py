@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from smlm_training.fitting.datasets import (
     Batch,
     FilmOfSeries,
-    Ranges,
     batches,
     block_batches,
     inside_first,
     random_film,
 )
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.simulate import Emitters, Film
 
 RANGES = Ranges(patch_px=16, frames_per_film=3, emitters_max=60)

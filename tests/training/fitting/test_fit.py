@@ -169,7 +169,7 @@ def test_a_run_does_not_go_on_by_another_recipe(unbroken: _Done) -> None:
 
 
 def test_a_run_is_resumed_only_if_wanted(unbroken: _Done) -> None:
-    with pytest.raises(SettingError, match="a run that has come to step 12; expected a folder wit"):
+    with pytest.raises(SettingError, match="a run at step 12; expected a folder without a run"):
         fit(RECIPE, unbroken.folder, resume=False)
 
 
@@ -263,7 +263,7 @@ def test_a_run_without_a_network_is_no_start(tmp_path: Path) -> None:
 
 def test_a_preset_that_goes_on_wants_a_start(tmp_path: Path) -> None:
     recipe = replace(RECIPE, start_required=True)
-    with pytest.raises(SettingError, match=r"goes on from a trained network.* --start unet"):
+    with pytest.raises(SettingError, match=r"continues from a trained network.* --start unet"):
         fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

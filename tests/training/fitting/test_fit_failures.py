@@ -58,7 +58,7 @@ def test_an_interrupted_checkpoint_leaves_the_last_one_whole(
         (
             MemoryError("no room"),
             SettingError,
-            r"short \(no room\).*batches of 2: lower batch or ra",
+            r"out of memory \(no room\).*batches of 2: lower batch or ra",
         ),
     ],
     ids=["any", "memory"],
@@ -90,7 +90,9 @@ def test_short_memory_of_the_device_is_told(
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nlong story")
 
     monkeypatch.setattr(Trainer, "train", exhausted)
-    with pytest.raises(SettingError, match=r"short \(OOM when allocating\); expected room for bat"):
+    with pytest.raises(
+        SettingError, match=r"out of memory \(OOM when allocating\); expected room for bat"
+    ):
         fit(RECIPE, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The seed's form of training: pairs cut from a film, validation, a falling learning rate."""
+"""Training as in the reference paper: pairs cut from a film, validation, a falling rate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from smlm_training.fitting.recipes import PRESETS, Cut, Recipe
 from smlm_training.fitting.sources import FilmFiles, Simulated, source_of
 from smlm_training.fitting.trainer import Trainer
 from smlm_training.networks import NETWORKS
-from smlm_training.networks.unet_interpolated import unet_interpolated
+from smlm_training.networks.unet_map import unet_interpolated
 from smlm_training.simulation import presets
 from smlm_training.simulation.film_files import FILM, POSITIONS, write_film
 
@@ -149,10 +149,10 @@ def test_simulated_films_go_on_from_any_step() -> None:
     ("recipe", "given", "message"),
     [
         (RECIPE, False, "expected --stack with the film and --positions with"),
-        (Recipe(), True, "trains on simulated films, but there is a stack; expected none"),
+        (Recipe(), True, "trains on simulated films, but a film is given; expected none"),
         (replace(RECIPE, cut=replace(RECIPE.cut, patch_px=30)), True, "30 x 30 pixels, frames 24"),
-        (replace(RECIPE, batch=64), True, "data are short: 12 pairs for batches of 64"),
-        (replace(RECIPE, cut=replace(RECIPE.cut, emitters_min=99)), True, "the data are short: 0"),
+        (replace(RECIPE, batch=64), True, "too little data: 12 pairs for batches of 64"),
+        (replace(RECIPE, cut=replace(RECIPE.cut, emitters_min=99)), True, "too little data: 0"),
         (replace(RECIPE, network="u-net"), True, "no network is called u-net; expected one of"),
         (
             replace(RECIPE, network="unet"),

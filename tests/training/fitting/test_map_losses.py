@@ -1,4 +1,4 @@
-"""The seed's equation (1), against sums done by hand and by another library."""
+"""Equation (1) of the reference paper, against sums done by hand and by another library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seed's training set: its numbers, its errors, and that positions lie where it is bright."""
+"""The reference paper's training set: its numbers, its errors, and emitters in bright places."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _assert_same(pairs: Batch, other: Batch) -> None:
     np.testing.assert_array_equal(pairs.present, other.present)
 
 
-def test_the_seeds_numbers_on_the_seeds_kind_of_film() -> None:
+def test_numbers_of_the_reference_paper_on_its_kind_of_film() -> None:
     if not THUNDERSTORM.exists():
         pytest.skip("../shared/data/thunderstorm is not there")
     frames_adu = tifffile.imread(THUNDERSTORM / "stack.tif")
@@ -203,7 +203,7 @@ def test_a_table_without_emitters_is_refused() -> None:
 
 
 def test_too_few_emitters_are_told() -> None:
-    with pytest.raises(FilmError, match=r"data are short: 0 of 12 frames .* at least 100 em"):
+    with pytest.raises(FilmError, match=r"too little data: 0 of 12 frames .* at least 100 em"):
         cut_pairs(*_film(), patch_px=12, emitters_min=100, seed=1)
 
 
@@ -211,7 +211,7 @@ def test_one_frame_is_too_short() -> None:
     frames_adu, positions = _film()
     first = positions.frame == 0
     positions = Molecules(positions.frame[first], positions.y_nm[first], positions.x_nm[first])
-    with pytest.raises(FilmError, match="data are short: 1 of 1 frames gave patches"):
+    with pytest.raises(FilmError, match="too little data: 1 of 1 frames gave patches"):
         cut_pairs(frames_adu[:1], positions, patch_px=12, seed=1)
 
 
@@ -263,5 +263,5 @@ def test_other_seed_gives_another_order(pairs: Batch) -> None:
 
 
 def test_fewer_pairs_than_a_batch_are_refused(pairs: Batch) -> None:
-    with pytest.raises(SettingError, match="data are short: 11 pairs for batches of 12"):
+    with pytest.raises(SettingError, match="too little data: 11 pairs for batches of 12"):
         next(batches(pairs, batch=12, seed=1))

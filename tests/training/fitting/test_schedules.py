@@ -1,4 +1,4 @@
-"""Learning rates: the cosine of our recipes, the plateau of the seed's."""
+"""Learning rates: the cosine of our recipes, the plateau of the reference paper's preset."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from fakes.format_films import write_zarr
 from fakes.nd2_files import write_nd2
 from smlm_pipeline.errors import FilmError
 from smlm_training.cli import app
-from smlm_training.fitting.datasets import Ranges
 from smlm_training.fitting.preset_files import recipe_of
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.matching.camera_levels import KINDS, NoiseLine, camera_levels
 from smlm_training.matching.crowding import crowding_of_places, line_width_px
 from smlm_training.matching.estimates import KnownCamera, Value, estimate

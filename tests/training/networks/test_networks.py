@@ -15,8 +15,8 @@ import keras
 
 from smlm_pipeline import contract
 from smlm_training.networks import NETWORKS
-from smlm_training.networks.detection_head import PROBABILITY_PRIOR, SIGMA_MIN_PX
 from smlm_training.networks.resampling import DoubleSize
+from smlm_training.networks.unet import PROBABILITY_PRIOR, SIGMA_MIN_PX
 
 pytestmark = pytest.mark.training
 

@@ -9,9 +9,9 @@ import pytest
 
 from smlm_pipeline.compute.levels import film_levels
 from smlm_training.simulation.fluorophores import Fluorophore, PhotonDistribution
-from smlm_training.simulation.molecule_scale import expected_scale_adu
 from smlm_training.simulation.presets import CAMERA, PRESETS
 from smlm_training.simulation.simulate import joined
+from smlm_training.simulation.spot import expected_scale_adu
 
 
 @pytest.mark.parametrize("sigma_px", [0.9, 1.1, 1.6])

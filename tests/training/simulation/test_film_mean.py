@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_training.fitting.datasets import Ranges, random_film
+from smlm_training.fitting.datasets import random_film
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.camera import Emccd, Scmos
 from smlm_training.simulation.simulate import Fluorophore, average_photons, expected_photons, shine
 from smlm_training.simulation.structures import Uniform

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from smlm_pipeline import contract
+from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
@@ -22,12 +23,10 @@ from smlm_pipeline.localise.table import Molecules
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
-from smlm_training.commands import film_options
-from smlm_training.commands.door import door
+from smlm_training.commands import film_options, train_door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
 from smlm_training.scoring.evaluate import WIDEFIELD, Score, score, truth_image, widefield_image
-from smlm_training.scoring.figure import write_calibration_figure, write_figure
 from smlm_training.scoring.score_tables import (
     detection_tables,
     gridding_line,
@@ -36,6 +35,12 @@ from smlm_training.scoring.score_tables import (
     scores_json,
 )
 from smlm_training.simulation.table_check import check_table
+
+with imported_when_used():
+    from smlm_training.scoring import figure as figures
+    from smlm_training.scoring import inference
+
+_DETECTIONS, _OUTPUT = "Detections", "Output"
 
 _Image = Annotated[Path, typer.Argument(help="Image that recon-client wrote.")]
 _Film = Annotated[
@@ -59,36 +64,65 @@ _PixelSize = Annotated[
 ]
 _Network = Annotated[
     Path | None,
-    typer.Option(help="ONNX network whose localisations are scored; by default the repository's."),
+    typer.Option(
+        help="ONNX network whose localisations are scored; by default the repository's.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Detect = Annotated[
     bool,
     typer.Option(
-        "--detections/--no-detections", help="Run the network to score its localisations."
+        "--detections/--no-detections",
+        help="Run the network to score its localisations.",
+        rich_help_panel=_DETECTIONS,
     ),
 ]
 _Threshold = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Probability from which a localisation counts.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Probability from which a localisation counts.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Tolerance = Annotated[
-    float, typer.Option(min=1, help="Largest distance of a localisation from its emitter.")
+    float,
+    typer.Option(
+        min=1,
+        help="Largest distance of a localisation from its emitter.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Border = Annotated[
     float,
-    typer.Option(min=0, help="Border without scores; the challenge takes 450."),
+    typer.Option(
+        min=0,
+        help="Border without scores; the challenge takes 450.",
+        rich_help_panel=_DETECTIONS,
+    ),
 ]
 _Figure = Annotated[
     Path | None,
-    typer.Option(help="PNG of wide field, truth, reconstruction and difference side by side."),
+    typer.Option(
+        help="PNG of wide field, truth, reconstruction and difference side by side.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 _CalibrationFigure = Annotated[
     Path | None,
-    typer.Option(help="PNG of predicted sigmas against errors, probabilities against shares."),
+    typer.Option(
+        help="PNG of predicted sigmas against errors, probabilities against shares.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="CSV of the scores, one number in each row.")
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="CSV of the scores, one number in each row.", rich_help_panel=_OUTPUT
+    ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print as JSON.", rich_help_panel=_OUTPUT)]
 
 
 def evaluate(
@@ -111,7 +145,7 @@ def evaluate(
     time_axis: film_options.TimeAxis = None,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
-    with door():
+    with train_door():
         selection = film_options.selection_of(channel, z, position, time_axis)
         pixels = _read_image(image)
         frames_adu, pixel_nm = _read_film(film, selection, pixel_size_nm)
@@ -125,7 +159,7 @@ def evaluate(
         if file is not None:
             report = _report(file, frames_adu, true, pixel_nm, judging)
         if figure is not None:
-            write_figure(
+            figures.write_figure(
                 figure,
                 widefield=images[WIDEFIELD],
                 truth=truth,
@@ -137,7 +171,7 @@ def evaluate(
                 raise SettingError(
                     "no calibration without detections; expected a network: name one with --network"
                 )
-            write_calibration_figure(calibration_figure, report.sigma, report.probability)
+            figures.write_calibration_figure(calibration_figure, report.sigma, report.probability)
         if output is not None:
             output.write_text(scores_csv(scores, report), encoding="utf-8")
         if as_json:
@@ -234,9 +268,7 @@ def _report(
     pixel_size_nm: float,
     judging: Judging,
 ) -> DetectionReport:
-    from smlm_training.scoring.inference import localise_by_file
-
-    candidates = localise_by_file(
+    candidates = inference.localise_by_file(
         file,
         frames_adu,
         pixel_size_nm=pixel_size_nm,

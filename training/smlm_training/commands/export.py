@@ -1,86 +1,84 @@
-"""``recon-train export``."""
+"""``recon-train export``, ``halve`` and ``reference``: networks as files that a server loads."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from smlm_training.commands.door import door
+from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_pipeline.errors import SettingError
+from smlm_training.commands import train_door
 
-if TYPE_CHECKING:
-    from smlm_training.delivery.export import Export
+with imported_when_used():
+    from smlm_training.delivery import card, half_card
+    from smlm_training.delivery import export as exporting
+    from smlm_training.delivery import reference as references
+
+_Network = Annotated[
+    Path, typer.Argument(metavar="ONNX", help="An exported network, with its card beside it.")
+]
+_Output = Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")]
 
 
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")],
+    output: _Output,
     film: Annotated[
         list[str] | None,
         typer.Option(
-            help="Score it on this film alone (repeat for more), and leave robustness out: for "
-            "networks that take long. By default all of both."
+            help="Score on this film only (repeat for more) and skip robustness, for slow "
+            "networks. By default all films are scored, and robustness."
         ),
     ] = None,
 ) -> None:
     """Export a trained network to ONNX, with model.json and reference.npz beside it."""
-    with door():
-        from smlm_training.delivery.export import export_run
-
-        report(export_run(folder, output, films=film or ()))
+    with train_door():
+        print_export(exporting.export_run(folder, output, films=film or ()))
 
 
-def report(done: Export) -> None:
-    """Print what was exported, and a notice if it is large."""
-    from smlm_training.delivery.export import SIZE_LIMIT_BYTES
+def print_export(export: exporting.Export) -> None:
+    """Print what was exported, and a notice if it is large.
 
+    Parameters
+    ----------
+    export : Export
+        The exported network.
+    """
     typer.echo(
-        f"{done.path}: {done.answer.name}, {done.parameters:,} parameters, "
-        f"{done.size_bytes / 1e6:.1f} MB, at most {done.parity_max_difference:.1e} from Keras "
-        f"({done.parity_relative:.1e} of a channel's largest value)"
+        f"{export.path}: {export.answer.name}, {export.parameters:,} parameters, "
+        f"{export.size_bytes / 1e6:.1f} MB, at most {export.parity_max_difference:.1e} from Keras "
+        f"({export.parity_relative:.1e} of a channel's largest value)"
     )
-    if done.size_bytes > SIZE_LIMIT_BYTES:
+    limit_bytes = exporting.SIZE_LIMIT_BYTES
+    if export.size_bytes > limit_bytes:
         typer.echo(
-            f"recon-train: note: {done.path.name} has {done.size_bytes / 1e6:.1f} MB, more than "
-            f"the {SIZE_LIMIT_BYTES / 1e6:.0f} MB that a deployment is meant to copy",
+            f"recon-train: note: {export.path.name} has {export.size_bytes / 1e6:.1f} MB, more "
+            f"than the {limit_bytes / 1e6:.0f} MB that a deployment is meant to copy",
             err=True,
         )
 
 
-Exported = Annotated[
-    Path, typer.Argument(metavar="ONNX", help="An exported network, with its card beside it.")
-]
-
-
-def halve(
-    network: Exported,
-    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write.")],
-) -> None:
+def halve(network: _Network, output: _Output) -> None:
     """Write a network's FP16 variant, with its scores beside the FP32 ones in its card.
 
-    Its tensors stay FP32, and so do the layers that make the answer. Scores the films that
-    the FP32 card tells of, which takes minutes; refuses where the picture gets worse.
+    Inputs, outputs and the layers of the answer stay FP32. Scores the films of the FP32 card,
+    which takes minutes, and refuses the variant if its images are worse.
     """
-    with door():
-        from smlm_training.delivery.card import card_table
-        from smlm_training.delivery.half_card import halve_network
-
-        done = halve_network(network, output)
-        typer.echo(f"{done.path}: FP16 inside, {done.size_bytes / 1e6:.1f} MB")
-        Console().print(card_table(done.card, done.card_before, before="in FP32"))
+    with train_door():
+        halved = half_card.halve_network(network, output)
+        typer.echo(f"{halved.path}: FP16 inside, {halved.size_bytes / 1e6:.1f} MB")
+        Console().print(card.card_table(halved.card, halved.card_before, before="in FP32"))
 
 
-def reference(network: Exported) -> None:
-    """Write reference.npz beside a network: frames and answers that a TensorRT plan is judged by.
+def reference(network: _Network) -> None:
+    """Write reference.npz beside a network: frames and answers to check a TensorRT plan by.
 
-    Export, halve and publish do it too.
+    Export, halve and publish write it too.
     """
-    with door():
-        from smlm_pipeline.errors import SettingError
-        from smlm_training.delivery.reference import make_reference
-
+    with train_door():
         if not network.is_file():
             raise SettingError(f"no {network}; expected an exported network")
-        typer.echo(make_reference(network))
+        typer.echo(references.make_reference(network))

@@ -13,14 +13,15 @@ from rich.table import Table
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
-from smlm_training.commands import film_options
-from smlm_training.commands.door import door
+from smlm_training.commands import film_options, train_door
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.crowding import crowding_of_places
 from smlm_training.matching.estimates import Estimates, KnownCamera, estimate
 from smlm_training.matching.preset import preset
 from smlm_training.matching.sampling import Sample, sample_film
 from smlm_training.matching.wording import rows
+
+_CAMERA = "Camera"
 
 _Film = Annotated[
     Path,
@@ -32,12 +33,19 @@ _Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Preset to write; by default FILM.preset.json here."),
 ]
-_Camera = Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")]
+_Camera = Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.", rich_help_panel=_CAMERA)]
 _Gain = Annotated[
     float | None,
-    typer.Option(min=1e-6, help="If known: all of it, from photon to ADU, EM gain included."),
+    typer.Option(
+        min=1e-6,
+        help="If known: all of it, from photon to ADU, EM gain included.",
+        rich_help_panel=_CAMERA,
+    ),
 ]
-_Offset = Annotated[float | None, typer.Option(min=0, help="If known: reading without light.")]
+_Offset = Annotated[
+    float | None,
+    typer.Option(min=0, help="If known: reading without light.", rich_help_panel=_CAMERA),
+]
 _PixelSize = Annotated[
     float | None,
     typer.Option(
@@ -45,6 +53,7 @@ _PixelSize = Annotated[
         help="Camera pixel, for emitters per square micrometre; by default the film's own, else "
         f"{DEFAULT_PIXEL_SIZE_NM:g}.",
         show_default=False,
+        rich_help_panel=_CAMERA,
     ),
 ]
 
@@ -64,7 +73,7 @@ def match(
     time_axis: film_options.TimeAxis = None,
 ) -> None:
     """Measure optics, molecules and camera of a film; write a preset to fit a network by."""
-    with door():
+    with train_door():
         if camera not in KINDS:
             raise SettingError(f"camera is {camera!r}; expected one of {', '.join(KINDS)}")
         selection = film_options.selection_of(

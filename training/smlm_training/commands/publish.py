@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from smlm_training.commands.door import door
-from smlm_training.commands.export import report
+from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_training.commands import train_door
+from smlm_training.commands.export import print_export
 
-if TYPE_CHECKING:
-    from smlm_training.delivery.publish import Published
+with imported_when_used():
+    from smlm_training.delivery import card, export
+    from smlm_training.delivery import publish as publishing
 
 
 def publish(
@@ -38,35 +40,25 @@ def publish(
     A server sees the version whole or not at all, and serves it at its next start or poll. On a
     GPU, build the TensorRT plan of the new version first.
     """
-    with door(), tempfile.TemporaryDirectory() as scratch:
-        from smlm_training.delivery.publish import publish as put
-        from smlm_training.delivery.publish import writable_repository
-
-        repository = writable_repository(model_repository)
+    with train_door(), tempfile.TemporaryDirectory() as scratch:
+        repository = publishing.writable_repository(model_repository)
         if network.is_dir():
-            network = _exported(network, Path(scratch))
-        _report(put(network, repository, model=model))
+            exported = export.export_run(network, Path(scratch) / "model.onnx")
+            print_export(exported)
+            network = exported.path
+        _print(publishing.publish(network, repository, model=model))
 
 
-def _exported(run: Path, scratch: Path) -> Path:
-    from smlm_training.delivery.export import export_run
-
-    done = export_run(run, scratch / "model.onnx")
-    report(done)
-    return done.path
-
-
-def _report(done: Published) -> None:
-    from smlm_training.delivery.card import card_table
-
-    typer.echo(f"{done.model} version {done.version}: {done.folder}")
-    before = "" if done.version_before is None else f"version {done.version_before}"
-    Console().print(card_table(done.card, done.card_before, before=before))
-    for warning in done.card.get("warnings", ()):
+def _print(published: publishing.Published) -> None:
+    """The new version and its scores, and what remains to be done for it."""
+    typer.echo(f"{published.model} version {published.version}: {published.folder}")
+    before = "" if published.version_before is None else f"version {published.version_before}"
+    Console().print(card.card_table(published.card, published.card_before, before=before))
+    for warning in published.card.get("warnings", ()):
         typer.echo(f"recon-train: warning: {warning}", err=True)
-    if done.plan_missing:
+    if published.plan_missing:
         typer.echo(
             f"recon-train: note: {before} has a TensorRT plan; build that of version "
-            f"{done.version} before a server on a GPU loads it (recon-client plan build)",
+            f"{published.version} before a server on a GPU loads it (recon-client plan build)",
             err=True,
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.commands.door import door
+from smlm_training.commands import train_door
 from smlm_training.simulation.film_files import FILM, write_film
 from smlm_training.simulation.overrides import Overrides
 from smlm_training.simulation.presets import PRESETS
@@ -22,7 +22,7 @@ _SAMPLE, _LIGHT, _CAMERA, _FILM = "Sample", "Molecules and background", "Camera"
 
 def simulate(
     folder: Annotated[
-        Path, typer.Argument(help="Gets stack.tif, positions.csv and simulation.json.")
+        Path, typer.Argument(help="Folder for stack.tif, positions.csv and simulation.json.")
     ],
     preset: Annotated[
         str,
@@ -145,10 +145,10 @@ def simulate(
 ) -> None:
     """Simulate a film with its true positions, as ThunderSTORM would write them.
 
-    Options take the place of the preset's settings; simulation.json states all of them,
-    and a changed copy of it is a preset.
+    Options replace the preset's settings. simulation.json states all of them; a changed copy
+    of it is a preset.
     """
-    with door():
+    with train_door():
         scene = Overrides(
             structure=structure,
             density_per_um2=density_per_um2,

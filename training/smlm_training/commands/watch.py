@@ -1,4 +1,4 @@
-"""What is seen of a training run: a bar on a terminal, a line for each checkpoint elsewhere."""
+"""Progress of a training run: a bar on a terminal, and a line for each checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Watch(AbstractContextManager["Watch"]):
-    """Shows steps, loss and time left; tells at the end how long data were waited for."""
+    """Shows steps, loss and time left, and at the end the share of time spent waiting for data."""
 
     def __init__(self, steps: int) -> None:
         console = Console(stderr=True)
@@ -38,7 +38,7 @@ class Watch(AbstractContextManager["Watch"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is, and tell how long data were waited for."""
+        """Leave the bar as it is, and report the wait for data."""
         self._bar.stop()
         if self._trained_s:
             share = self._waited_s / self._trained_s
@@ -52,7 +52,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._bar.update(self._task, completed=step, loss=loss)
 
     def report(self, progress: Progress) -> None:
-        """Tell of a checkpoint."""
+        """Report a checkpoint."""
         self._trained_s += progress.trained_s
         self._waited_s += progress.waited_s
         self._say(
@@ -62,7 +62,7 @@ class Watch(AbstractContextManager["Watch"]):
         )
 
     def _say(self, line: str) -> None:
-        """On standard output, but above the bar where there is one."""
+        """Print a line on standard output, or above the bar on a terminal."""
         if self._bar.disable:
             typer.echo(line)
         else:

@@ -1,4 +1,4 @@
-"""A network that is to be published, and whether it may be: its card and the contract."""
+"""Checks of a network before it is published: its card and the contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smlm_pipeline.errors import ContractError, SettingError
 CARD_FILE = "model.json"
 
 _PROBES = ((1, 16, 16), (3, 20, 36))
-"""N, H and W of the blank frames that a network has to answer: two, for axes that are open."""
+"""N, H and W of the blank frames that a network has to answer; two, since its axes are open."""
 
 RUNTIME_ERRORS = (
     *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
@@ -50,9 +50,9 @@ def read_candidate(network_file: Path, model: str | None) -> Candidate:
     Raises
     ------
     SettingError
-        If a file is missing, or the card is none.
+        If a file is missing, or the card cannot be read.
     ContractError
-        If the network is another than its card tells of, or does not fit the contract.
+        If the network is not the one of its card, or does not fit the contract.
     """
     network, card_text = _read(network_file), _read(network_file.with_name(CARD_FILE))
     card = _checked_card(network_file, network, card_text)
@@ -70,7 +70,7 @@ def _read(file: Path) -> bytes:
 
 
 def _checked_card(network_file: Path, network: bytes, card_text: bytes) -> dict[str, Any]:
-    """The card, if it tells of this very network and of this contract."""
+    """The card, if it belongs to this network and to this contract."""
     try:
         card = json.loads(card_text)
         stated = card["sha256"], card["contract_version"]
@@ -82,20 +82,20 @@ def _checked_card(network_file: Path, network: bytes, card_text: bytes) -> dict[
     found = hashlib.sha256(network).hexdigest()
     if stated[0] != found:
         raise ContractError(
-            f"{network_file} has sha256 {found}, and its card tells of {stated[0]}: they are not "
-            "of one export; export the run anew"
+            f"{network_file} has sha256 {found}, and its card states {stated[0]}: they are not of "
+            "one export; export the run again"
         )
     if stated[1] != contract.CONTRACT_VERSION:
         raise ContractError(
             f"{network_file} was made for contract version {stated[1]}; expected "
-            f"{contract.CONTRACT_VERSION}: export the run anew with this release"
+            f"{contract.CONTRACT_VERSION}: export the run again with this release"
         )
     checked: dict[str, Any] = card
     return checked
 
 
 def _checked_spec(network_file: Path, model: str | None, named: str) -> contract.ModelSpec:
-    """The model asked for, named by the card, or that answers alike, if the network fits it."""
+    """The given model, else the card's, else the first with such an answer, if it fits."""
     try:
         network = OnnxNetwork(network_file, intra_op_threads=1)
         for probe in _PROBES:

@@ -1,4 +1,4 @@
-"""``model.json``: what a network was trained on, by which code, and how it scores."""
+"""``model.json``: a network's training data, code, scores and robustness."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SCORED: dict[str, Scene] = {
     "evaluate, unseen": replace(presets.PRESETS["evaluate"], seed=3610),
 }
 """Films of the card. ``evaluate, unseen`` is another film of the kind that the network was chosen
-by; nothing was chosen by it. ``uniform-1`` is longer: that is where gridding is looked for, and
-fewer molecules would show nothing but chance."""
+by; no choice was made by it. ``uniform-1`` is longer, since gridding is measured on it, and with
+fewer molecules only chance would show."""
 
 
 def held_out_scores(network: OnnxNetwork, films: Collection[str] = ()) -> dict[str, Any]:
-    """Scores on films of ``SCORED``, all of them by default, none of which training ever saw.
+    """Scores on films of ``SCORED``, all of them by default, which training never uses.
 
     Raises
     ------
     SettingError
-        If there is no film of a name.
+        If a name is not that of a film.
     """
     for name in films:
         check_one_of("film", name, SCORED)
@@ -46,7 +46,7 @@ def held_out_scores(network: OnnxNetwork, films: Collection[str] = ()) -> dict[s
 
 
 def code_sha256() -> str:
-    """Hash of the sources that decide what a network is: films, training, networks, kernels."""
+    """Hash of the sources that determine a network: films, training, networks, kernels."""
     package = Path(__file__).parents[1]
     sources = [Path(contract.__file__)]
     sources += [Path(str(module.__file__)) for module in (draw, levels, normalize, tiles)]
@@ -59,7 +59,7 @@ def code_sha256() -> str:
 
 
 def served_as(manifest: Mapping[str, Any], network: OnnxNetwork) -> str:
-    """The model that serves a network: the one called like it, or the first that answers alike."""
+    """The model that serves a network: the one of its name, or the first with such an answer."""
     fitting = contract.networks_that_answer(network.answer)
     name = str(manifest.get("recipe", {}).get("network")).replace("-", "_")
     return name if name in fitting else next(iter(fitting))
@@ -75,8 +75,7 @@ def write_card(
 ) -> Path:
     """Write ``model.json`` beside the network; the path of the card.
 
-    A card that is to tell of some ``films`` only says nothing of robustness either, but for
-    a warning of that.
+    A card with some ``films`` only leaves robustness out too, and has a warning about that.
     """
     network = OnnxNetwork(network_file, intra_op_threads=0)
     scores = held_out_scores(network, films)
@@ -102,25 +101,24 @@ def write_card(
 
 SCORES = "scores_on_films_training_never_saw"
 
-
 _COLUMNS = {
     "nmse_percent_at_blur_0_1_2_px": ("NMSE (%) at blur 0 / 1 / 2", "{:.1f}"),
     "emitters_found_over_true": ("found / true", "{:.3f}"),
     "jaccard": ("Jaccard", "{:.3f}"),
     "rmse_nm": ("RMSE (nm)", "{:.1f}"),
 }
-"""Title and format of the scores that are shown, by their names in a card."""
+"""Title and format of the scores in a table, by their names in a card."""
 
 
 def card_table(card: Mapping[str, Any], card_before: Mapping[str, Any], *, before: str) -> Table:
-    """A row for each film of ``card``, and beneath it what ``card_before`` says of it.
+    """A row for each film of ``card``, and beneath it the scores of ``card_before``.
 
     Parameters
     ----------
     card, card_before : mapping
         Contents of two files ``model.json``; the second may be empty.
     before : str
-        What the second is called; nothing if there is none.
+        Name of the second; empty if there is none.
     """
     table = Table(title="films that training never saw", title_justify="left", box=None)
     table.add_column("film")
@@ -139,7 +137,7 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(value: Any, form: str) -> str:
-    """A number or several in one cell; a dash for what was not scored."""
+    """A number or several in one cell; a dash for a missing score."""
     if value is None:
         return "-"
     values = value if isinstance(value, list) else [value]

@@ -34,10 +34,10 @@ PARITY_TOLERANCE = 1e-3
 largest value of the same channel: a map's values are a thousandth of a detection's."""
 
 SIZE_LIMIT_BYTES = 5_000_000
-"""A larger file is worth a notice: it is copied with every deployment."""
+"""Size above which a file gets a notice: it is copied with every deployment."""
 
 _FRAMES_AT_ONCE = 2
-"""Frames compared at a time; layers on the fine grid take 100 MB a frame."""
+"""Frames compared at a time; layers on the SR grid take 100 MB a frame."""
 
 _SMALLEST_SCALE = 1e-6
 """Divisor for a channel that is zero everywhere."""
@@ -45,7 +45,7 @@ _SMALLEST_SCALE = 1e-6
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and how far it is from Keras.
+    """An exported network, and its difference from Keras.
 
     ``parity_max_difference`` is the largest difference of two values,
     ``parity_relative`` the largest as a share of its channel's largest value.
@@ -108,14 +108,14 @@ def export_run(run: Path, output: Path, *, films: Collection[str] = ()) -> Expor
     run : Path
         Folder of a finished ``recon-train fit``.
     output : Path
-        The ONNX file; it and what lies beside it are replaced when all are there.
+        The ONNX file; it, its card and its reference are replaced when all are complete.
     films : collection of str
-        What to score it on; by default all films of ``card.SCORED``, and robustness.
+        Films to score it on; by default all of ``card.SCORED``, and robustness.
 
     Raises
     ------
     SettingError
-        If the folder holds no finished run, or there is no film of a name.
+        If the folder holds no finished run, or a name is not that of a film.
     ContractError
         As ``export``.
     """
@@ -150,12 +150,12 @@ def _trained(file: Path) -> keras.Model:
 
 
 def answer_of(model: keras.Model) -> contract.Answer:
-    """One of ``contract.ANSWERS``, told by the model's channels.
+    """The kind of a model's answer, from its number of channels.
 
     Raises
     ------
     ContractError
-        If the channels are neither's, or the model reads more than there are.
+        If no answer has such channels, or the model reads more than there are.
     """
     reads, channels = model.input_shape[-1], model.output_shape[-1]
     for answer in contract.ANSWERS:

@@ -26,12 +26,12 @@ GROWTH_MAX_PERCENT = 2.0
 """Largest relative growth of any NMSE that is accepted. The network that ships grows by 0.1."""
 
 _LEAST_NMSE_PERCENT = 0.05
-"""Growth is relative to no less than this, so that rounding of the scores is none."""
+"""Growth is relative to at least this, so that the rounding of scores is no growth."""
 
 
 @dataclass(frozen=True)
 class Halved:
-    """What was written: the network's file, its card, and the FP32 network's card before it."""
+    """An FP16 network: its file, its card, and the card of the FP32 network."""
 
     path: Path
     size_bytes: int
@@ -47,7 +47,7 @@ def halve_network(network_file: Path, output: Path) -> Halved:
     network_file : Path
         An exported network in FP32, with its card beside it.
     output : Path
-        The ONNX file to write; replaced, with what lies beside it, when all is there.
+        The ONNX file to write; it, its card and its reference are replaced when complete.
 
     Raises
     ------
@@ -55,18 +55,18 @@ def halve_network(network_file: Path, output: Path) -> Halved:
         If the network or its card is missing, or ``output`` is the network itself.
     ContractError
         If the card states no scores to compare with, FP16 cannot hold the network, or
-        the picture gets worse by more than ``GROWTH_MAX_PERCENT``.
+        its image is worse by more than ``GROWTH_MAX_PERCENT``.
     """
     if output.resolve() == network_file.resolve():
         raise SettingError(
-            f"{output} is the network itself, which stays; name another file with --output"
+            f"{output} is the network itself, which is kept; name another file with --output"
         )
     candidate = read_candidate(network_file, None)
     before = candidate.card
     if not _nmse(before):
         raise ContractError(
-            f"the card of {network_file} states no NMSE, beside which that of the FP16 network "
-            "has to stand; export the run anew"
+            f"the card of {network_file} states no NMSE to compare the FP16 network with; export "
+            "the run again"
         )
     card = _write(candidate.network, before, output)
     return Halved(output, output.stat().st_size, card, before)
@@ -105,7 +105,7 @@ def check_stated(card: Mapping[str, Any]) -> None:
 
 
 def _card(before: Mapping[str, Any], network_file: Path) -> dict[str, Any]:
-    """The FP32 network's card, with what is measured on the FP16 one in its place."""
+    """The FP32 network's card, with the measurements of the FP16 network in their place."""
     moved = ("sha256", SCORES, "robustness", "onnx_against_keras_max_difference")
     kept = {name: value for name, value in before.items() if name not in moved}
     return {
@@ -126,7 +126,7 @@ def _check_growth(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         if len(values) != len(values_before):
             raise ContractError(
                 f"the card states {len(values_before)} values of NMSE for the film {film}, and "
-                f"this release measures {len(values)}: export the run anew, so that both networks "
+                f"this release measures {len(values)}: export the run again, so that both networks "
                 "are scored on the same films"
             )
         for value, value_before in zip(values, values_before, strict=True):

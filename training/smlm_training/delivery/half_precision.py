@@ -1,14 +1,14 @@
-"""A network in half precision: FP16 inside, FP32 at its ends and in the layers that matter most.
+"""A network in half precision: FP16 inside, FP32 at its ends and in the most sensitive layers.
 
-TensorRT 11 has no flags for a precision; it computes in what the file says. The
+TensorRT 11 has no flags for a precision; it computes in the types of the file. The
 conversion is that of ONNX Runtime's ``transformers.float16``: it is maintained and
 released with ONNX Runtime, which export needs anyway (onnxconverter-common, of
 which it is the successor, is released once a year; NVIDIA's ModelOpt AutoCast
 brings PyTorch and a GPU's libraries with it, and chooses layers by a network's
 values, which here a rule does as well).
 
-In FP32 stay the last convolution on each way to the output and all that follows
-it: the sigmoid, the offsets and the sum's own unit, in which the picture is made.
+The last convolution on each path to the output and all nodes after it stay in FP32: the
+sigmoid, the offsets and the unit of the sum, from which the image is made.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sensitive_nodes(graph: onnx.GraphProto) -> list[str]:
-    """Names of the last convolution on each way to the output, and of all nodes after it."""
+    """Names of the last convolution on each path to the output, and of all nodes after it."""
     makers = {name: node for node in graph.node for name in node.output}
     ahead = [output.name for output in graph.output]
     found: list[str] = []
@@ -80,8 +80,8 @@ def sensitive_nodes(graph: onnx.GraphProto) -> list[str]:
 def _keep_full_precision(graph: onnx.GraphProto) -> None:
     """Undo the roundings between two FP32 nodes.
 
-    The conversion puts a cast to FP16 behind every node that it leaves alone, and a
-    cast back before the next one.
+    The conversion puts a cast to FP16 after every node that stays in FP32, and a cast back
+    before the next one.
     """
     makers = {name: node for node in graph.node for name in node.output}
     same: dict[str, str] = {}

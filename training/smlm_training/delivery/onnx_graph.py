@@ -1,8 +1,8 @@
-"""A converter's graph made plain: constant scales, nothing idle, names of our own.
+"""Clean-up of a converter's graph: constant scales, no idle nodes, stable names.
 
 The converter computes the size of every ``Resize`` from the shape of the frames,
-leaves reshapes that change nothing, and names nodes after counters of Keras. What
-is constant or idle is told by running the graph once and looking at every tensor.
+leaves reshapes without effect, and names nodes after counters of Keras. One run of the
+graph, with every tensor read, shows which tensors are constant or idle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def tidy(model: onnx.ModelProto, answer: contract.Answer) -> None:
     model : ModelProto
         One input, (N, C, H, W) float32, and one output, (N, C, zoom H, zoom W) float32.
     answer : Answer
-        What the contract calls the output.
+        Kind of the output in the contract.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _drop_dead(graph: onnx.GraphProto) -> None:
 
 
 def _zoom(shape: tuple[int, ...], answer: contract.Answer) -> int:
-    """Fine pixels along a camera pixel in an output of this shape."""
+    """SR pixels along a camera pixel in an output of this shape."""
     count, height, width = _PROBE
     zoom = answer.zoom
     expected = (count, answer.channels, zoom * height, zoom * width)
@@ -162,7 +162,7 @@ def _rename(graph: onnx.GraphProto, answer: contract.Answer) -> None:
 
 
 def _name_axes(graph: onnx.GraphProto, answer: contract.Answer, zoom: int) -> None:
-    """Open axes called N, H and W instead of whatever the converter made up."""
+    """Name the open axes N, H and W instead of the converter's names."""
     fine = "" if zoom == 1 else f"{zoom}*"
     for tensor, channels, scale in (
         (graph.input[0], contract.NORMALIZED.dims[0], ""),

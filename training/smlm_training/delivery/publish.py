@@ -1,4 +1,4 @@
-"""A network into a model repository as its next version, whole or not at all.
+"""Publication of a network in a model repository as its next version, whole or not at all.
 
 A version is written under a name that Triton ignores, beside the versions and so
 on their file system, synchronised with the disk, and renamed as a whole. A server
@@ -6,7 +6,7 @@ that polls or reloads sees the version with all its files, or does not see it.
 
 A version published here serves on a CPU at once. On a GPU the model is a TensorRT
 plan, compiled from ``model.onnx`` on a GPU of the same compute capability: the plan of
-the new version has to be built before a server there can load it, and is judged by
+the new version has to be built before a server there can load it, and is checked against
 ``reference.npz``.
 """
 
@@ -33,15 +33,15 @@ NETWORK_FILE = "model.onnx"
 SERVING_FILE = "model.py"
 
 STAGING_PREFIX = ".publishing-"
-"""Triton takes folders for versions whose names begin with a number, and leaves this alone."""
+"""Triton takes folders whose names begin with a number as versions, and ignores this one."""
 
 
 @dataclass(frozen=True)
 class Published:
     """The new version and its card, and those of the version before, if there was one.
 
-    ``plan_missing`` tells that the version before has a TensorRT plan, which the
-    new one lacks as yet.
+    ``plan_missing`` is true if the version before has a TensorRT plan, which the new one
+    does not have yet.
     """
 
     model: str
@@ -61,12 +61,12 @@ def writable_repository(given: Path | None) -> Path:
     SettingError
         If there is none, or it belongs to the installed package.
     OutputError
-        If this user may not write in it.
+        If this user has no right to write in it.
     """
     repository = find_model_repository(given)
     if repository.is_relative_to(Path(smlm_pipeline.__file__).resolve().parent):
         raise SettingError(
-            f"{repository} belongs to the installed package, whose next upgrade would drop the "
+            f"{repository} belongs to the installed package, whose next upgrade would delete the "
             "new version; copy the folder, and name the copy with --model-repository"
         )
     for folder in (repository / model for model in contract.NETWORKS):
@@ -79,9 +79,9 @@ def writable_repository(given: Path | None) -> Path:
 
 
 def publish(network_file: Path, repository: Path, *, model: str | None = None) -> Published:
-    """Put a network, its card and what serves it into ``repository`` as the next version.
+    """Put a network, its card and its ``model.py`` into ``repository`` as the next version.
 
-    Several may publish at once: each gets a version of its own.
+    Several programs may publish at once: each gets another version.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
     SettingError
         If a file or the model is missing, or the card cannot be read.
     ContractError
-        If the network is another than its card tells of, does not fit the contract, or
-        computes in FP16 and its card does not state what that costs.
+        If the network is not the one of its card, does not fit the contract, or computes in
+        FP16 and its card does not state the NMSE of both.
     """
     candidate = read_candidate(network_file, model)
     if precision_of(candidate.network) == "fp16":
@@ -146,7 +146,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _flush(file: Path) -> None:
-    """Have a file that was written by others survive a power cut."""
+    """Have a file that another function wrote survive a power cut."""
     with file.open("rb+") as stream:
         os.fsync(stream.fileno())
 
@@ -163,7 +163,7 @@ def _synchronise(folder: Path) -> None:
 
 
 def _rename_to_next(staged: Path, folder: Path) -> int:
-    """Make ``staged`` the next version; the number is taken by whoever renames first."""
+    """Make ``staged`` the next version; the first program to rename gets the number."""
     while True:
         version = max(_versions(folder), default=0) + 1
         try:
@@ -176,12 +176,12 @@ def _rename_to_next(staged: Path, folder: Path) -> int:
 
 
 def _published(folder: Path, version: int, card: Mapping[str, Any]) -> Published:
-    before = max((each for each in _versions(folder) if each < version), default=None)
-    told = Published(folder.name, version, folder / str(version), card)
+    before = max((older for older in _versions(folder) if older < version), default=None)
+    published = Published(folder.name, version, folder / str(version), card)
     if before is None:
-        return told
+        return published
     return replace(
-        told,
+        published,
         version_before=before,
         card_before=_card_if_any(folder / str(before) / CARD_FILE),
         plan_missing=(folder / str(before) / PLAN_FILE).exists(),
@@ -189,7 +189,7 @@ def _published(folder: Path, version: int, card: Mapping[str, Any]) -> Published
 
 
 def _card_if_any(file: Path) -> Mapping[str, Any]:
-    """An older version's card; one that is missing or broken says nothing."""
+    """An older version's card; empty if it is missing or cannot be read."""
     try:
         card = json.loads(file.read_bytes())
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What a network answers to a few frames, kept beside it for whoever compiles it.
+"""A network's answers to a few frames, kept beside it to check its TensorRT plans.
 
-``recon-client plan build`` judges a TensorRT plan by it; see ``smlm_pipeline.compute.reference``.
+``recon-client plan build`` compares a plan with them; see ``smlm_pipeline.compute.reference``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
 
 _FRAMES, _HEIGHT_PX, _WIDTH_PX = 4, 48, 40
-"""Of the reference frames: not square, so that no two axes are taken for each other."""
+"""Number and size of the reference frames: not square, so that no two axes are confused."""
 
 _ANSWER_VALUES_MAX = 1 << 17
-"""Numbers that are kept of a network's answers: half a megabyte before compression."""
+"""Most numbers kept of a network's answers: half a megabyte before compression."""
 
 
 def make_reference(network_file: Path) -> Path:
@@ -38,7 +38,7 @@ def make_reference(network_file: Path) -> Path:
     Raises
     ------
     ContractError
-        If it is none that ONNX Runtime reads, or its tensors are not the contract's.
+        If ONNX Runtime cannot read it, or its tensors are not the contract's.
     """
     try:
         network = OnnxNetwork(network_file, intra_op_threads=1)
@@ -62,15 +62,15 @@ def make_reference(network_file: Path) -> Path:
 
 
 def precision_of(network: bytes) -> str:
-    """Tell "fp16" if any weight of an ONNX file is of half precision, else "fp32"."""
+    """Return "fp16" if any weight of an ONNX file has half precision, else "fp32"."""
     graph = onnx.load_from_string(network).graph
-    halves = (each.data_type == onnx.TensorProto.FLOAT16 for each in graph.initializer)
+    halves = (weight.data_type == onnx.TensorProto.FLOAT16 for weight in graph.initializer)
     return "fp16" if any(halves) else "fp32"
 
 
 @cache
 def _frames() -> NDArray[np.float32]:
-    """Frames of filaments as a network reads them, in numbers that float16 holds exactly."""
+    """Normalised frames of filaments, in numbers that float16 holds exactly."""
     film = presets.preset_film(
         "microtubules", seed=2, frames=16, height_px=_HEIGHT_PX, width_px=_WIDTH_PX
     )

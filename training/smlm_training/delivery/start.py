@@ -1,8 +1,8 @@
-"""A network to train further: of a run, or of the ONNX file that a server has.
+"""The start of a further training: the network of a run, or of a server's ONNX file.
 
 An ONNX file names its constants by the nodes that read them, not by Keras' layers.
-Which constant is which layer's is told by exporting the same network once more with
-weights that are all different, and finding each of them in that file.
+To match constants with layers, the same network is exported once more with weights that
+are all different, and each of them is searched for in that file.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def start_from(path: Path) -> Start:
     Raises
     ------
     SettingError
-        If there is no network, or its weights cannot be told from the file.
+        If there is no network, or its weights cannot be found in the file.
     ContractError
-        If the file is another than its card tells of, or of another contract.
+        If the file is not the one of its card, or of another contract.
     """
     if path.is_dir():
         return start_from_run(path)
@@ -68,7 +68,7 @@ def _weights(path: Path, candidate: Candidate, name: str) -> list[NDArray[Any]]:
     }
     if not alike or None in places:
         raise SettingError(
-            f"the weights of {name!r} cannot be told from {path}: its normalisation is folded into "
+            f"the weights of {name!r} cannot be found in {path}: its normalisation is folded into "
             "its convolutions, or another release exported it; start from the folder of its run"
         )
     return [_as_keras(published[place]) for place in places if place is not None]

@@ -18,10 +18,10 @@ STATE_FILE = "state.npz"
 
 @dataclass(frozen=True)
 class State:
-    """All that a run goes on from.
+    """The state that a run continues from.
 
     ``values`` are the variables of network and optimiser in their own order;
-    ``plateau`` is there for the schedule of that name, and ``best`` the network's
+    ``plateau`` belongs to the schedule of that name; ``best`` holds the network's
     variables at its least validation loss.
     """
 
@@ -44,7 +44,7 @@ def save_state(folder: Path, state: State) -> None:
 
 
 def load_state(folder: Path) -> State | None:
-    """The last checkpoint, or None where a run has not come to one.
+    """The last checkpoint, or None where a run has none yet.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def load_state(folder: Path) -> State | None:
     except (OSError, ValueError, KeyError) as error:
         raise SettingError(
             f"{path} is no checkpoint ({error}); expected one of 'recon-train fit': remove it to "
-            "begin anew"
+            "start over"
         ) from error
 
 

@@ -1,108 +1,46 @@
 """Endless training batches from the simulator, the same for the same seed.
 
 Every film has its own sample, molecules, optics, background and camera, drawn
-from wide ranges, and its own levels, computed as they are for a user's film. A
-block is as many films as a batch has frames; its j-th batch holds the j-th frame
+from wide ranges, and its own levels, computed as for a user's film. A block
+has as many films as a batch has frames; its j-th batch holds the j-th frame
 of each film, so that every batch spans many conditions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.compute.normalize import normalize
-from smlm_training.simulation.bounds import Range, check_range, check_whole, check_within
+from smlm_training.fitting.ranges import Ranges
+from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
-from smlm_training.simulation.molecule_scale import expected_scale_adu
 from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
+from smlm_training.simulation.spot import expected_scale_adu
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
-_FROM_ZERO = frozenset({"photons_spread", "emccd_read_noise_adu", "drift_px"})
-"""Ranges that are drawn evenly; most of the others are drawn in their logarithm."""
-
 BORDER_PX = 6.0
-"""Molecules this far outside a patch still shine into it."""
+"""Reach of the light of molecules outside a patch."""
 
 FILLED_SHARE = 0.85
-"""Of a patch's places for molecules, how many the fullest samples take on average."""
+"""Share of a patch's places for molecules that the fullest samples take on average."""
 
 MOLECULES_MAX = 100_000
-"""Most molecules of the frames of which only the mean is made."""
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What training films are drawn from; pairs are smallest and largest.
-
-    Densities and photons are drawn uniformly in their logarithm. Lengths and
-    areas assume 100 nm camera pixels: ten pixels are a micrometre.
-    """
-
-    patch_px: int = 48
-    frames_per_film: int = 16
-    density_per_um2: Range = (0.3, 10.0)
-    density_per_um: Range = (0.5, 7.0)
-    filament_spacing_um: Range = (0.25, 2.5)
-    filament_share: float = 0.6
-    bundle_share: float = 0.4
-    """Of the films of filaments: those whose filaments run in bundles of two to four."""
-    filament_turn_rad: Range = (0.03, 0.4)
-    """Spread of directions of filaments without bundles: small, they keep their distance;
-    large, they meet and part at small angles, which no single frame can tell apart."""
-    filament_sway: Range = (0.3, 2.5)
-    """How much they wave, relative to the films that networks are scored on."""
-    empty_share: float = 0.02
-    photons: Range = (500.0, 5000.0)
-    photons_spread: Range = (0.05, 0.35)
-    sigma_px: Range = (0.9, 1.6)
-    background_photons: Range = (5.0, 100.0)
-    offset_adu: Range = (50.0, 1000.0)
-    emccd_share: float = 0.6
-    emccd_adu_per_photon: Range = (1.0, 20.0)
-    emccd_read_noise_adu: Range = (0.0, 5.0)
-    scmos_adu_per_photon: Range = (0.5, 4.0)
-    scmos_read_noise_photons: Range = (0.8, 2.5)
-    other_frames: Range = (8.0, 2000.0)
-    drift_share: float = 0.15
-    drift_px: Range = (0.0, 3.0)
-    scale_error: float = 0.025
-    """Relative error of the film's scale, as in a client that sees a hundred whole frames."""
-    emitters_max: int = 330
-    """Most molecules of a patch; fuller patches are thinned out."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no film can be drawn from.
-
-        Raises
-        ------
-        SettingError
-            Naming the setting, its value and what was expected.
-        """
-        check_whole("ranges.patch_px", self.patch_px, 8, 4096)
-        check_whole("ranges.frames_per_film", self.frames_per_film, 2, 10_000)
-        check_whole("ranges.emitters_max", self.emitters_max, 1, 100_000)
-        check_within("ranges.scale_error", self.scale_error, 0, 1)
-        for each in fields(self):
-            name, value = f"ranges.{each.name}", getattr(self, each.name)
-            if each.name.endswith("_share"):
-                check_within(name, value, 0, 1)
-            elif isinstance(value, tuple):
-                check_range(name, value, 0 if each.name in _FROM_ZERO else 1e-6, 1e6)
+"""Most molecules of the frames of which only the mean is simulated."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loss needs of N frames.
+    """Input and truth of N frames, for the loss.
 
     ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
     mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
-    ``present`` (N, E) says which places are taken. Molecules outside of the patch
+    ``present`` (N, E) is 1 for places that are taken. Molecules outside of the patch
     shine into it and are not among them.
     """
 
@@ -158,7 +96,7 @@ def inside_first(
 
 @dataclass(frozen=True)
 class FilmOfSeries:
-    """A short film, and what is known of the long one that it is part of.
+    """A short film, with mean and levels of the long film that it is part of.
 
     ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
     float32 its background and scale.
@@ -172,7 +110,7 @@ class FilmOfSeries:
 def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
     """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
 
-    Of the longer film nothing else is made. The background is estimated from the
+    No other part of the longer film is simulated. The background is estimated from the
     short film's frames; from so few small frames the scale would have an error of a
     tenth, five times the client's, so it is the expected one, with the client's error.
     """
@@ -239,7 +177,7 @@ def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
 
 
 def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
-    """Filaments or a uniform sample, thinned to what a patch has places for."""
+    """Filaments or a uniform sample, thinned to the number of places of a patch."""
     size_px = ranges.patch_px
     kind = rng.random()
     if kind < ranges.empty_share:
@@ -256,7 +194,7 @@ def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
 
 
 def _random_filaments(rng: np.random.Generator, ranges: Ranges) -> Filaments:
-    """Filaments evenly spread, or in bundles with gaps of several spacings between them."""
+    """Filaments evenly spread, or in bundles several spacings apart."""
     size_px = ranges.patch_px
     nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
     density_per_px = _log_uniform(rng, ranges.density_per_um) / 10

@@ -1,4 +1,4 @@
-"""Train a network; stop and resume at will.
+"""Train a network; a run can be stopped and resumed at any checkpoint.
 
 The folder of a run holds ``manifest.json`` (every setting, seed and version),
 ``history.csv``, ``tensorboard/``, ``state.npz`` (weights and optimiser, replaced as a
@@ -37,15 +37,15 @@ from smlm_training.fitting.stream import Stream
 from smlm_training.fitting.trainer import Trainer
 
 BATCHES_AHEAD = 32
-"""Batches that wait to be trained on, at most: two blocks of films of the default preset."""
+"""Most batches prepared in advance: two blocks of films of the default preset."""
 
 
 @dataclass
 class Progress:
-    """What a run reports at each checkpoint, of the steps since the last one.
+    """Report of a run at a checkpoint, about the steps since the last one.
 
-    ``trained_s`` is the time that these steps took, and ``waited_s`` what of it the
-    network waited for data; ``seconds_left`` is to the end of the run.
+    ``trained_s`` is the time that these steps took, and ``waited_s`` the part of it spent
+    waiting for data; ``seconds_left`` is the time to the end of the run.
     """
 
     step: int
@@ -80,24 +80,24 @@ def fit(
     report: Callable[[Progress], None] = lambda _progress: None,
     tick: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> keras.Model:
-    """Train by ``recipe`` in ``folder``, going on from its last checkpoint.
+    """Train by ``recipe`` in ``folder``, continuing from its last checkpoint.
 
     Parameters
     ----------
     recipe : Recipe
-        What to train.
+        The network and its training.
     folder : Path
-        Where the run's files lie; a run that was interrupted goes on there.
+        Folder of the run's files; an interrupted run continues there.
     start : Start, optional
         A trained network, or one with the same first layers, to train further.
     film : FilmFiles, optional
-        What a recipe that trains on a film is given.
+        The film of a recipe that trains on one.
     resume : bool
-        Whether a run in the folder goes on; otherwise it is refused, not replaced.
+        Whether a run in the folder continues; otherwise it is refused, not replaced.
     strategy : tf.distribute.Strategy, optional
         As from ``all_devices``; by default one device.
     command : str
-        What was typed, for the manifest.
+        The command as typed, for the manifest.
     report : callable
         Called with a ``Progress`` at each checkpoint.
     tick : callable
@@ -113,8 +113,8 @@ def fit(
     ------
     SettingError
         If the folder holds a run by another recipe, or any run and ``resume`` is
-        false; if the recipe wants a start and there is none, or one that begins with
-        other layers; if the data or the memory are short; or if the loss is no longer
+        false; if the recipe needs a start and there is none, or one that begins with
+        other layers; if data or memory do not suffice; or if the loss is no longer
         finite.
     FilmError
         If the film cannot be used.
@@ -139,14 +139,14 @@ def _trainer(
     strategy: tf.distribute.Strategy,
     command: str,
 ) -> Trainer:
-    """A trainer at the run's last checkpoint, or at its beginning; the manifest says which."""
+    """A trainer at the run's last checkpoint or at its beginning, as the manifest records."""
     devices = f"{strategy.num_replicas_in_sync} x {'GPU' if _gpus() else 'CPU'}"
     now = described(recipe, source.described(), command=command, devices=devices)
     state = load_state(folder)
     if state is None:
         if recipe.start_required and start is None:
             raise SettingError(
-                "the preset goes on from a trained network, and none is given; expected --start, "
+                "the preset continues from a trained network, and none is given; expected --start, "
                 "for example --start unet"
             )
         weights = None if start is None else start.weights
@@ -156,8 +156,8 @@ def _trainer(
         return trainer
     if not resume:
         raise SettingError(
-            f"{folder} holds a run that has come to step {state.step:,}; expected a folder without "
-            "one: take another, or let this run go on with --resume"
+            f"{folder} holds a run at step {state.step:,}; expected a folder without a run: take "
+            "another, or continue this run with --resume"
         )
     check_same_run(folder, now, start)
     trainer = Trainer(recipe, strategy, state=state)
@@ -178,7 +178,7 @@ def _train(
     report: Callable[[Progress], None],
     tick: Callable[[int, float], None],
 ) -> None:
-    """Epoch after epoch, each ended by a checkpoint."""
+    """Train epoch by epoch, with a checkpoint after each."""
     recipe = trainer.recipe
     started, first_step = time.monotonic(), trainer.step
     with (
@@ -200,7 +200,7 @@ def _train(
 def _epoch(
     trainer: Trainer, stream: Stream, tick: Callable[[int, float], None]
 ) -> dict[str, float]:
-    """Train to the end of the epoch; what there is to say of its steps."""
+    """Train to the end of the epoch; the report of its steps."""
     recipe, first_step = trainer.recipe, trainer.step
     end = min((first_step // recipe.epoch_steps + 1) * recipe.epoch_steps, recipe.steps)
     begun, waited_s, losses = time.perf_counter(), stream.waited_s, []
@@ -228,7 +228,7 @@ def _epoch(
 
 @contextmanager
 def _own_precision() -> Iterator[None]:
-    """Keras' precision is global; however a run ends, it leaves it as it was."""
+    """Restore Keras' precision, which is global, at the end of a run."""
     before = keras.mixed_precision.dtype_policy()
     try:
         yield
@@ -238,13 +238,13 @@ def _own_precision() -> Iterator[None]:
 
 @contextmanager
 def _memory(recipe: Recipe) -> Iterator[None]:
-    """Say what to lower where memory does not suffice."""
+    """State which setting to lower where memory does not suffice."""
     patch = "ranges.patch_px" if recipe.data == "simulated" else "cut.patch_px"
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SettingError(
-            f"the memory is short ({reason}); expected room for batches of {recipe.batch}: lower "
-            f"batch or {patch} in the preset; a run goes on only by the same recipe"
+            f"out of memory ({reason}); expected room for batches of {recipe.batch}: lower "
+            f"batch or {patch} in the preset; a run continues by the same recipe only"
         ) from error

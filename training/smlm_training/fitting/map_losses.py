@@ -1,4 +1,4 @@
-"""The seed's loss for map networks, its equation (1).
+"""The loss of map networks: equation (1) of the reference paper.
 
 ::
 
@@ -6,17 +6,17 @@
 
 Deep-STORM's (Nehme et al., doi 10.1364/OPTICA.5.000458) with one kernel on both
 maps: there the network's map is convolved with twice the kernel. Norms are sums over the
-fine pixels; x holds ``MAP_SCALE`` (100) for every emitter, x^ is the network's
-map in the same unit, g is a 7 x 7 Gaussian of sigma 1 fine pixel and sum 1, and
+SR pixels; x holds ``MAP_SCALE`` (100) for every emitter, x^ is the network's
+map in the same unit, g is a 7 x 7 Gaussian of sigma 1 SR pixel and sum 1, and
 beyond the border both maps are zero. As written, w is 1.
 
-The two terms scale as the square of the spike and as the spike, so w means
-nothing without it: in emitters per fine pixel q the loss is
+The two terms scale as the square of the spike and as the spike, so w depends
+on its size: in emitters per SR pixel q the loss is
 ``100^2 (|| g * q^ - g * q ||^2 + (w / 100) || q^ ||_1)``. Where the network
-knows an emitter only up to a probability density p over fine pixels, the
+knows an emitter only up to a probability density p over SR pixels, the
 smallest loss is at ``q^ = a p`` with ``1 - a = w / (200 ||g * p||^2)``, as long as
 emitters lie apart: at w = 1 that loses 6 % of an emitter that is known to the
-pixel, 31 % for a standard deviation of 2 fine pixels and everything from 3.9 on;
+pixel, 31 % for a standard deviation of 2 SR pixels and everything from 3.9 on;
 at w = 0.02, 0.1, 0.6 and 2 %.
 """
 
@@ -30,10 +30,10 @@ from smlm_pipeline import contract
 from smlm_training.networks.fine_map import MAP_SCALE
 
 KERNEL_PX = 7
-"""Edge of g, in fine pixels."""
+"""Edge of g, in SR pixels."""
 
 KERNEL_SIGMA_PX = 1.0
-"""Standard deviation of g, in fine pixels."""
+"""Standard deviation of g, in SR pixels."""
 
 
 def truth_maps(
@@ -43,10 +43,10 @@ def truth_maps(
     width_px: tf.Tensor,
     zoom: int = contract.MAP_ZOOM,
 ) -> tf.Tensor:
-    """Emitters per fine pixel: each counts one in the pixel ``floor(position * zoom)``.
+    """Emitters per SR pixel: each counts one in the pixel ``floor(position * zoom)``.
 
-    Emitters that share a fine pixel add up (Deep-STORM's count once). A position
-    that rounding has put on the far border counts in the last fine pixel.
+    Emitters that share a SR pixel add up (Deep-STORM's count once). A position
+    that rounding has put on the far border counts in the last SR pixel.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def truth_maps(
     height_px, width_px : int or scalar tensor
         Edges of the frames, in camera pixels.
     zoom : int
-        Fine pixels along the edge of a camera pixel.
+        SR pixels along the edge of a camera pixel.
 
     Returns
     -------
@@ -76,12 +76,12 @@ def truth_maps(
 def map_loss(
     prediction: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor, *, l1_weight: float
 ) -> tf.Tensor:
-    """Equation (1) for each frame; its mean over a batch is the seed's L.
+    """Equation (1) for each frame; its mean over a batch is the paper's L.
 
     Parameters
     ----------
     prediction : tensor, shape (N, 8 H, 8 W, 1), float32
-        Emitters per fine pixel, as map networks answer.
+        Emitters per SR pixel, as map networks answer.
     position_px : tensor, shape (N, E, 2), float32
         y and x of the emitters of the patch, in camera pixels.
     present : tensor, shape (N, E), float32

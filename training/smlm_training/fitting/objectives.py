@@ -1,4 +1,4 @@
-"""What a network is trained to lower, by what it answers."""
+"""The objective of a training run, by the kind of the network's answer."""
 
 from __future__ import annotations
 
@@ -8,38 +8,33 @@ from typing import Any
 
 import tensorflow as tf
 
+from smlm_pipeline import contract
 from smlm_training.fitting.losses import count_loss, detection_loss
 from smlm_training.fitting.map_losses import map_loss
-from smlm_training.networks import kind_of
 
 Objective = Callable[[Any, Any, Any], tuple[Any, Any]]
 """(answer, position_px, present) -> loss (N,) and its part about the count (N,)."""
 
 
-def objective_of(network: str, *, l1_weight: float) -> Objective:
-    """The objective of a network by its name.
+def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
+    """The objective of networks with such an answer.
 
     Parameters
     ----------
-    network : str
-        Name in ``networks.NETWORKS``.
+    answer : Answer
+        Kind of the network's answer.
     l1_weight : float
-        Of the L1 term in the loss of maps.
+        Weight of the L1 term in the loss of maps.
 
     Returns
     -------
     callable
-        Of the network's answer, ``position_px`` (N, E, 2) and ``present`` (N, E),
-        float32: the loss of each frame, and how far the count is off: for
-        detections the count's part of the loss, for maps the difference between
-        the sum and the true number of emitters.
-
-    Raises
-    ------
-    SettingError
-        If there is no such network.
+        Of the network's answer, ``position_px`` (N, E, 2) and ``present`` (N, E), float32: the
+        loss of each frame, and the error of the count. For detections the latter is the
+        count's part of the loss, for maps the difference between the sum and the true number
+        of emitters.
     """
-    if kind_of(network).answer.makes_maps:
+    if answer.makes_maps:
         return partial(_of_map, l1_weight=l1_weight)
     return _of_detections
 

@@ -1,14 +1,14 @@
-"""The seed's training set: patches cut from a ThunderSTORM film and its table.
+"""Patches cut from a film and the table of its emitters: the reference paper's training set.
 
-As in the seed and in Deep-STORM: 500 patches of 26 x 26 camera pixels a frame at
+As in the paper and in Deep-STORM: 500 patches of 26 x 26 camera pixels a frame at
 random places, none with fewer than 7 emitters, 10,000 pairs, 70 % of them for
-training; network and loss make both sides of a pair 8 times finer. In two
-things it differs on purpose:
+training; network and loss make both sides of a pair 8 times finer. It differs in two
+ways on purpose:
 
 * Levels, and the mean beside each frame, are those of the film, as they are when
   the network is used. Deep-STORM scales each patch by its own smallest and largest
-  value, which depend on how large and how full the patch is, and a network trained
-  so miscounts.
+  value, which depend on the patch's size and density, and a network trained so
+  miscounts.
 * Training and validation share no frame: 500 patches of a frame overlap, so
   splitting patches would validate on what was trained on. The share is of frames.
 """
@@ -49,7 +49,7 @@ def cut_pairs(
     positions : Molecules
         Its emitters.
     patch_px : int
-        Edge of a patch; a network may want a multiple of its own, see
+        Edge of a patch; a network may need a multiple of some pixels, see
         ``networks.kind_of``.
     patches_per_frame : int
         Most patches of a frame, all at different places.
@@ -62,13 +62,13 @@ def cut_pairs(
     pixel_size_nm : float
         Edge of a camera pixel.
     seed : int
-        Decides places and split.
+        Seed of the places and of the split.
 
     Returns
     -------
     training, validation : Batch
         All pairs of each set. Emitters outside of a patch shine into it and are
-        not among its own.
+        not listed in it.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def cut_pairs(
     trained = round(train_share * len(corners))
     if not 0 < trained < len(corners):
         raise FilmError(
-            f"the data are short: {len(corners)} of {len(frames_adu)} frames gave patches of "
+            f"too little data: {len(corners)} of {len(frames_adu)} frames gave patches of "
             f"{patch_px} x {patch_px} pixels with at least {emitters_min} emitters; expected "
             "frames for training and others for validation: take a longer or denser film"
         )
@@ -116,9 +116,9 @@ def cut_pairs(
 def batches(pairs: Batch, *, batch: int, seed: int, first_step: int = 0) -> Iterator[Batch]:
     """Batches of ``batch`` pairs without end, from step ``first_step`` on.
 
-    Every epoch has its own order, which follows from the seed and its number, so
-    a stream that starts at a later step goes on as an unbroken one. Pairs that do
-    not fill a last batch are left out of that epoch.
+    The order of an epoch follows from the seed and the epoch's number, so a stream that
+    starts at a later step continues like an unbroken one. Pairs that do not fill a last
+    batch are left out of that epoch.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def batches(pairs: Batch, *, batch: int, seed: int, first_step: int = 0) -> Iter
     count = len(pairs.present)
     if count < batch:
         raise SettingError(
-            f"the data are short: {count} pairs for batches of {batch}; expected at least one "
+            f"too little data: {count} pairs for batches of {batch}; expected at least one "
             "batch: take more patches or a smaller batch"
         )
     epoch, step = divmod(first_step, count // batch)
@@ -154,8 +154,8 @@ def _places(
     wanted = pairs_most
     order = rng.permutation(len(emitters_px)).tolist()
     for left, index in zip(range(len(order), 0, -1), order, strict=True):
-        held = _held(count_emitters(emitters_px[index], shape), patch_px)
-        found = rng.permutation(np.argwhere(held >= emitters_min))
+        counts = _emitters_in_patches(count_emitters(emitters_px[index], shape), patch_px)
+        found = rng.permutation(np.argwhere(counts >= emitters_min))
         found = found[: min(patches_per_frame, -(-wanted // left))]
         if len(found):
             places[index] = found
@@ -163,8 +163,8 @@ def _places(
     return places
 
 
-def _held(emitters: NDArray[np.int64], patch_px: int) -> NDArray[np.int64]:
-    """How many emitters each patch of a frame holds, by the patch's first pixel."""
+def _emitters_in_patches(emitters: NDArray[np.int64], patch_px: int) -> NDArray[np.int64]:
+    """Number of emitters in each patch of a frame, by the patch's first pixel."""
     above = np.pad(emitters, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     rows = above[patch_px:] - above[:-patch_px]
     held: NDArray[np.int64] = rows[:, patch_px:] - rows[:, :-patch_px]

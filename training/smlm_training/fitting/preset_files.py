@@ -1,4 +1,4 @@
-"""Presets in JSON files: what differs from a built-in preset, checked key by key."""
+"""Presets in JSON files: the settings that differ from a built-in preset, checked by key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smlm_training.fitting.recipes import PRESETS, Recipe
 _Settings = TypeVar("_Settings")
 
 _NOT_FIELDS = frozenset({"base", "measured_from"})
-"""Keys of a file that are no settings: the preset it starts from, and where it comes from."""
+"""Keys of a file that are no settings: the preset that it changes, and its origin."""
 
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -23,8 +23,8 @@ def recipe_of(preset: str) -> Recipe:
     """The recipe of a built-in preset, or of a JSON file.
 
     A file holds the fields that differ from the preset that its key ``base``
-    names ("default" where there is none); ``ranges`` and ``cut`` are objects of
-    their own. ``measured_from`` is free and ignored.
+    names ("default" where there is none); ``ranges`` and ``cut`` are objects.
+    ``measured_from`` may hold anything and is ignored.
 
     Raises
     ------
@@ -66,11 +66,11 @@ def changed(settings: _Settings, changes: Mapping[str, Any], within: str = "") -
     Parameters
     ----------
     settings : dataclass
-        What is changed.
+        Settings to change.
     changes : mapping
         New values by field name; dataclasses within are mappings themselves.
     within : str
-        What to write before a field's name in messages.
+        Prefix of a field's name in messages.
 
     Raises
     ------

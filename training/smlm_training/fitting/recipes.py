@@ -1,10 +1,14 @@
-"""Recipes of training runs, and the presets, which are recipes with a name."""
+"""Recipes of training runs, and the presets, which are recipes with a name.
+
+The reference paper is Q. Zhang, *Accelerated Single-Molecule Microscopy Image Reconstruction
+Algorithm Based on TensorRT*.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from smlm_training.fitting.datasets import Ranges
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import check_one_of, check_whole, check_within
 
 SCHEDULES = ("cosine", "plateau")
@@ -13,7 +17,7 @@ DATA = ("simulated", "film")
 
 @dataclass(frozen=True)
 class Cut:
-    """How training pairs are cut from a film; ``patches.cut_pairs`` explains each field.
+    """Settings of the cut of training pairs from a film; see ``patches.cut_pairs``.
 
     Raises
     ------
@@ -39,7 +43,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides which network comes out of a run.
+    """All settings that determine the network that a run produces.
 
     Raises
     ------
@@ -48,17 +52,17 @@ class Recipe:
     """
 
     network: str = "unet"
-    """By its name in ``networks.NETWORKS``."""
+    """Name of the network in ``networks.NETWORKS``."""
     start_required: bool = False
-    """Whether a run begins with a trained network; with random weights, so low a learning rate
-    and so few steps come to nothing good."""
+    """Whether a run begins with a trained network: from random weights, so low a learning rate
+    and so few steps do not converge."""
     data: str = "simulated"
     """``simulated``: endless films of ``ranges``; ``film``: patches of a film, by ``cut``."""
     seed: int = 20261122
     batch: int = 16
     steps: int = 56_000
     epoch_steps: int = 800
-    """Steps between two checkpoints; each is followed by a look at the validation set."""
+    """Steps between two checkpoints, each with a validation."""
     float32_steps: int = 7_000
     """The last steps compute in float32; those before in bfloat16, 1.6 times as fast."""
     learning_rate: float = 1e-3
@@ -67,15 +71,15 @@ class Recipe:
     the validation loss has not fallen for five epochs, but at least 5e-5, and the run ends with
     the network of the least one."""
     warmup_steps: int = 500
-    """Of the cosine schedule."""
+    """Warm-up of the cosine schedule."""
     clip_norm: float = 1.0
     """Largest norm of the gradient of a hundredth of the loss; 0 sets no limit."""
     average_decay: float = 0.0
-    """Of the exponential moving average of the weights, which is then what a run ends with;
-    0 keeps no average."""
+    """Decay of the exponential moving average of the weights, which is then the result of the
+    run; 0 keeps no average."""
     l1_weight: float = 0.02
-    """Of the L1 term in the loss of map networks. The seed's equation (1) as written has 1, which
-    loses half of the emitters; 0.02 keeps their number within 2 %."""
+    """Weight of the L1 term in the loss of map networks. Equation (1) of the reference paper has
+    1, which loses half of the emitters; 0.02 keeps their number within 2 %."""
     ranges: Ranges = field(default_factory=Ranges)
     cut: Cut = field(default_factory=Cut)
 
@@ -95,11 +99,11 @@ class Recipe:
 
     @property
     def patch_px(self) -> int:
-        """Edge of the frames that are trained on."""
+        """Edge of the training frames."""
         return self.ranges.patch_px if self.data == "simulated" else self.cut.patch_px
 
     def shortened(self, steps: int) -> Recipe:
-        """The same with this many steps, the same share of them in float32."""
+        """The same recipe with this many steps, the same share of them in float32."""
         share = self.float32_steps / self.steps
         return replace(self, steps=steps, float32_steps=round(steps * share))
 
@@ -128,11 +132,11 @@ PRESETS = {
         l1_weight=1.0,
     ),
 }
-"""By the name that the command line takes.
+"""Presets by their name on the command line.
 
-``finish`` goes on from a trained ``unet`` (``fit --start``), at a learning rate that forgets
+``finish`` continues from a trained ``unet`` (``fit --start``), at a learning rate that forgets
 little. ``fast`` is ``default`` for the small network. ``map`` is the U-Net with a fine map as its
-answer, on simulated films. ``seed`` is the seed's recipe: its network form, data, loss as written,
-batch and 100 epochs of 7,000 pairs; schedule and learning rate are Deep-STORM's (doi
-10.1364/OPTICA.5.000458), where the seed's text has 1e-4 and no schedule.
+answer, on simulated films. ``seed`` is the recipe of the reference paper: its form of
+network, data, loss as written, batch and 100 epochs of 7,000 pairs; schedule and learning rate
+are Deep-STORM's (doi 10.1364/OPTICA.5.000458), where the paper's text has 1e-4 and no schedule.
 """

@@ -1,4 +1,4 @@
-"""The folder of a run: what it says of itself, and its history."""
+"""The folder of a run: its manifest, its history and its network."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ from smlm_pipeline.errors import SettingError
 from smlm_training.fitting.recipes import Recipe
 
 MANIFEST_FILE = "manifest.json"
-
-
 HISTORY_FILE = "history.csv"
-
-
 NETWORK_FILE = "network.keras"
 
 
@@ -54,18 +50,18 @@ def start_from_run(run: Path) -> Start:
 def described(
     recipe: Recipe, data: Mapping[str, Any], *, command: str, devices: str
 ) -> dict[str, Any]:
-    """What a manifest says: every setting, seed and version, and nothing of the machine's names.
+    """Content of a manifest: every setting, seed and version, but no name of this machine.
 
     Parameters
     ----------
     recipe : Recipe
-        What is trained.
+        The network and its training.
     data : mapping
-        What the source of the batches says of itself.
+        Facts about the data, from the source of the batches.
     command : str
-        What was typed, without paths.
+        The command as typed, without paths.
     devices : str
-        How many of which kind.
+        Number and kind of the devices.
     """
     return {
         "recipe": json.loads(json.dumps(asdict(recipe))),
@@ -83,15 +79,15 @@ def described(
 
 
 def begin_manifest(folder: Path, now: Mapping[str, Any], start: Start | None) -> None:
-    """State how a run begins, and how the network was trained that it starts from."""
+    """Write how a run begins, with the manifest of the network that it starts from."""
     begun = dict(now) if start is None else {**now, "start": start.manifest}
     _write(folder, begun)
 
 
 def check_same_run(folder: Path, now: Mapping[str, Any], start: Start | None) -> None:
-    """Refuse to go on with a run by another recipe, on another film, or from another start.
+    """Refuse to continue a run by another recipe, on another film, or from another start.
 
-    Where no start is named, the run's own is meant.
+    Without a start, the run's own is assumed.
 
     Raises
     ------
@@ -107,12 +103,12 @@ def check_same_run(folder: Path, now: Mapping[str, Any], start: Start | None) ->
     if changed:
         raise SettingError(
             f"{folder} holds a run by another recipe ({', '.join(changed)}); "
-            "expected the same one to go on with: take another folder"
+            "expected the same one to continue it: take another folder"
         )
 
 
 def resume_manifest(folder: Path, now: Mapping[str, Any], step: int) -> None:
-    """Add to the manifest that the run goes on at ``step``, and in which versions."""
+    """Add to the manifest that the run continues at ``step``, and in which versions."""
     begun = read_manifest(folder)
     going_on = {name: now[name] for name in ("command", "devices", "versions")}
     resumed = [*begun.get("resumed", []), {"step": step, **going_on}]
@@ -120,7 +116,7 @@ def resume_manifest(folder: Path, now: Mapping[str, Any], step: int) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a run says of itself.
+    """The manifest of a run.
 
     Raises
     ------
@@ -145,7 +141,7 @@ def save_network(folder: Path, network: keras.Model) -> None:
 
 
 def append_history(folder: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to the history; a run begun by an older version keeps its columns."""
+    """Add a row to the history; a run that an older version began keeps its columns."""
     path = folder / HISTORY_FILE
     columns = list(row)
     if path.exists():
@@ -160,7 +156,7 @@ def append_history(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def drop_history_after(folder: Path, step: int) -> None:
-    """Forget rows of checkpoints that were not kept: the run goes on from an earlier one."""
+    """Drop the rows after the checkpoint that the run continues from."""
     path = folder / HISTORY_FILE
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""How the learning rate falls."""
+"""Schedules of the learning rate: a cosine, or steps on a plateau."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Plateau:
 
     Keras' ``ReduceLROnPlateau`` with those settings, as a value that a
     checkpoint can hold: ``rate`` is the learning rate, ``best_loss`` the
-    smallest validation loss, and ``waited_epochs`` how long ago that was.
+    smallest validation loss, and ``waited_epochs`` the number of epochs since then.
     """
 
     rate: float

@@ -1,4 +1,4 @@
-"""Where a run's batches come from: the simulator, or patches of a film."""
+"""Sources of a run's batches: the simulator, or patches of a film."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.fitting import patches
-from smlm_training.fitting.datasets import Batch, Ranges, batches, block_batches
+from smlm_training.fitting.datasets import Batch, batches, block_batches
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.fitting.recipes import Cut, Recipe
 
 VALIDATION_SEED = 7_772
-"""With the last of all blocks, which no run gets to, these films are in no training set."""
+"""With the last of all blocks, which no run reaches, these films are in no training set."""
 
 _LAST_BLOCK = 2**63 - 1
 
@@ -42,20 +43,20 @@ class Source(Protocol):
         ...
 
     def described(self) -> dict[str, Any]:
-        """What of the source is not in the recipe, for the manifest."""
+        """Facts about the data that are not in the recipe, for the manifest."""
         ...
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """Endless simulated films; a block of them is validated on."""
+    """Endless simulated films; one block of them is the validation set."""
 
     ranges: Ranges
     seed: int
     batch: int
 
     def training(self, first_step: int) -> Iterator[Batch]:
-        """Batches without end; what a block has before ``first_step`` is skipped."""
+        """Batches without end; those of the first block before ``first_step`` are skipped."""
         block, used = divmod(first_step, self.ranges.frames_per_film)
         made = batches(self.ranges, seed=self.seed, batch=self.batch, first_block=block)
         return islice(made, used, None)
@@ -65,13 +66,13 @@ class Simulated:
         return block_batches(self.ranges, seed=VALIDATION_SEED, batch=self.batch, block=_LAST_BLOCK)
 
     def described(self) -> dict[str, Any]:
-        """Nothing: the recipe says all."""
+        """Nothing: the recipe states all of it."""
         return {}
 
 
 @dataclass(frozen=True)
 class CutFromFilm:
-    """Pairs of patches and positions out of one film."""
+    """Pairs of patches and positions cut from one film."""
 
     pairs: Batch
     held_out: Batch
@@ -80,7 +81,7 @@ class CutFromFilm:
     sha256: dict[str, str]
 
     def training(self, first_step: int) -> Iterator[Batch]:
-        """Batches without end, in an order of their own in each epoch."""
+        """Batches without end, in another order in each epoch."""
         return patches.batches(self.pairs, batch=self.batch, seed=self.seed, first_step=first_step)
 
     def validation(self) -> Iterator[Batch]:
@@ -91,7 +92,7 @@ class CutFromFilm:
             yield Batch(held.normalized[part], held.position_px[part], held.present[part])
 
     def described(self) -> dict[str, Any]:
-        """Hashes of the files, and how many pairs there are."""
+        """Hashes of the files, and the numbers of pairs."""
         return {
             "film": {
                 **self.sha256,
@@ -102,19 +103,19 @@ class CutFromFilm:
 
 
 def source_of(recipe: Recipe, film: FilmFiles | None) -> Source:
-    """What a recipe trains on.
+    """The source of the batches that a recipe trains on.
 
     Raises
     ------
     SettingError
-        If the recipe wants a film and there is none, or the other way round.
+        If the recipe needs a film and none is given, or the other way round.
     FilmError
         If the film or its table cannot be used.
     """
     if recipe.data == "simulated":
         if film is not None:
             raise SettingError(
-                "the preset trains on simulated films, but there is a stack; expected none, or "
+                "the preset trains on simulated films, but a film is given; expected none, or "
                 'a preset with "data": "film", like \'seed\''
             )
         return Simulated(recipe.ranges, recipe.seed, recipe.batch)

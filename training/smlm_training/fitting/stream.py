@@ -17,18 +17,17 @@ Tensors = tuple[Any, Any, Any]
 
 
 class Stream:
-    """An endless iterator over batches as tensors, which measures how long it is waited for.
+    """An endless iterator over batches as tensors, which measures the time spent waiting for it.
 
-    An error of what makes the batches is raised as it is by the ``next`` that
-    would have got the batch. Use it in a ``with`` statement: leaving it ends the
-    background work.
+    An error of the iterator of batches is raised unchanged by the ``next`` that would have
+    returned the batch. Use it in a ``with`` statement: leaving it ends the background work.
 
     Parameters
     ----------
     made : iterator of Batch
         Batches of one shape, without end.
     ahead : int
-        Most batches that wait to be taken.
+        Most batches prepared in advance.
     """
 
     def __init__(self, made: Iterator[Batch], *, ahead: int) -> None:
@@ -38,7 +37,7 @@ class Stream:
         first = next(made)
         signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in _parts(first))
         dataset = tf.data.Dataset.from_generator(
-            lambda: self._told(chain([first], made)), output_signature=signature
+            lambda: self._parts_of(chain([first], made)), output_signature=signature
         )
         options = tf.data.Options()
         # The pool that the network's operations run in is left to them.
@@ -48,8 +47,8 @@ class Stream:
             dataset.prefetch(ahead).with_options(options)
         )
 
-    def _told(self, made: Iterator[Batch]) -> Generator[Tensors, None, None]:
-        """Parts of the batches; keeps an error, of which tf.data tells only the text."""
+    def _parts_of(self, made: Iterator[Batch]) -> Generator[Tensors, None, None]:
+        """Parts of the batches; keeps an error, of which tf.data reports only the text."""
         try:
             for batch in made:
                 if self._closed:

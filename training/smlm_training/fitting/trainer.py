@@ -30,13 +30,13 @@ class Trainer:
     Parameters
     ----------
     recipe : Recipe
-        What to train, and how.
+        The network and its training.
     strategy : tf.distribute.Strategy
-        Where to: each replica takes its share of every batch.
+        Devices: each replica takes its share of every batch.
     weights : list of ndarray, optional
-        What the network starts from; those of another network as far as they fit.
+        Initial weights; those of another network are used as far as they fit.
     state : State, optional
-        A checkpoint of this recipe to go on from.
+        A checkpoint of this recipe to continue from.
 
     Raises
     ------
@@ -58,7 +58,8 @@ class Trainer:
         self.step = 0
         self._strategy = strategy
         self._replicas: int = strategy.num_replicas_in_sync
-        multiple_px = kind_of(recipe.network).size_multiple_px
+        kind = kind_of(recipe.network)
+        multiple_px = kind.size_multiple_px
         if recipe.patch_px % multiple_px:
             raise SettingError(
                 f"patches have edges of {recipe.patch_px} pixels; expected a multiple of "
@@ -69,7 +70,7 @@ class Trainer:
                 f"batch is {recipe.batch}, and there are {self._replicas} devices; expected a "
                 "multiple of that, or --strategy none to train on one"
             )
-        self._objective = objective_of(recipe.network, l1_weight=recipe.l1_weight)
+        self._objective = objective_of(kind.answer, l1_weight=recipe.l1_weight)
         self._plateau = Plateau(recipe.learning_rate) if recipe.schedule == "plateau" else None
         self._best: list[NDArray[Any]] | None = None
         keras.utils.set_random_seed(recipe.seed)
@@ -85,7 +86,7 @@ class Trainer:
         return "float32" if last else "mixed_bfloat16"
 
     def _enter(self, precision: str, values: list[NDArray[Any]] | None = None) -> None:
-        """Build network and optimiser anew, since Keras fixes a layer's precision for good.
+        """Build network and optimiser again, since Keras fixes a layer's precision at its creation.
 
         TensorFlow's graph optimiser orders sums by the names of the layers, and names are
         counted on: without a new session, a resumed run differs in the last bit.
@@ -115,12 +116,12 @@ class Trainer:
         return [*self._model.variables, *self._optimizer.variables]
 
     def state(self) -> State:
-        """All that the run goes on from."""
+        """The state that the run continues from."""
         return State(self.step, _values(self._variables()), self._plateau, self._best)
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Learning rate of the next step."""
         return float(self._optimizer.learning_rate)
 
     def train(self, batch: Tensors) -> tuple[float, float]:
@@ -167,7 +168,7 @@ class Trainer:
         return tf.reduce_sum(self._objective(answer, position_px, present)[0])
 
     def validate(self, batches: Iterable[Batch]) -> float:
-        """Loss per frame of the present network; moves the plateau on, and keeps the best there."""
+        """Loss per frame of the present network; updates the plateau and its best network."""
         loss, frames = 0.0, 0
         with self._averaged():
             for batch in batches:
@@ -184,7 +185,7 @@ class Trainer:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The average for weights, where the recipe keeps one."""
+        """Use the average of the weights, where the recipe keeps one."""
         weights = _values(self._model.variables)
         if self.recipe.average_decay:
             self._optimizer.finalize_variable_values(self._model.trainable_variables)
@@ -211,10 +212,10 @@ def _values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
 
 
 def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:
-    """Fill the first variables, as far as the values are of their shapes.
+    """Fill the first variables, as far as the values have their shapes.
 
-    The same network takes all of them; a network with another answer takes what
-    comes before it, so one trunk serves detections and maps.
+    The same network takes all of them; a network with another answer takes the layers
+    before it, so one trunk serves detections and maps.
     """
     alike = 0
     for variable, value in zip(variables, values, strict=False):
@@ -230,12 +231,12 @@ def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> 
 
 
 def _assign(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:
-    """Fill variables, if the values are of their shapes."""
+    """Fill variables with values of the same shapes."""
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [value.shape for value in values]:
         raise SettingError(
-            "the weights are those of another network, or of another version of it; expected a "
-            "run that this version began: take another folder or another start"
+            "the weights belong to another network, or to another version of it; expected a run "
+            "that this version began: take another folder or another start"
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

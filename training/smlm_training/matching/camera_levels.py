@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smlm_training.fitting.datasets import Ranges
+from smlm_training.fitting.ranges import Ranges
 from smlm_training.matching.moments import NOISE_TAPS, Moments
 from smlm_training.matching.psf_width import Spot
 from smlm_training.simulation.bounds import Range

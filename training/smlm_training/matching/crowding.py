@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 _BLUR_PX = 1.5
 _RANKS_PERCENT = (5, 98)
@@ -33,7 +33,7 @@ def crowding_of_places(
     for frame in frames_adu:
         centred = frame - mean_adu
         products += centred[:-1, :-1] * (centred[1:, :-1] + centred[:-1, 1:])
-    local = gaussian_filter(products, _BLUR_PX, mode="nearest")
+    local = scipy.ndimage.gaussian_filter(products, _BLUR_PX, mode="nearest")
     low, high = np.percentile(local / products.mean(), _RANKS_PERCENT)
     return max(float(low), 0.0), max(float(high), 1.0)
 

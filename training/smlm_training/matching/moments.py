@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 LAG_PX_MAX = 6
 """Covariances are taken between pixels up to this far apart."""
@@ -93,13 +93,13 @@ def _fluctuations(frames_adu: NDArray[np.uint16]) -> Iterator[tuple[_Frames, int
 def _covariances(fluctuation_adu: _Frames) -> _Frames:
     """Mean product of all pairs of pixels of a frame at each lag, by Fourier transforms."""
     size = fluctuation_adu.shape[1:]
-    padded = [fft.next_fast_len(edge + LAG_PX_MAX, real=True) for edge in size]
+    padded = [scipy.fft.next_fast_len(edge + LAG_PX_MAX, real=True) for edge in size]
     rows, columns = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
     pairs = np.outer(size[0] - rows, size[1] - abs(columns))
     covariances = np.empty((len(fluctuation_adu), *pairs.shape))
     for index, frame in enumerate(fluctuation_adu):
-        power = np.abs(fft.rfft2(frame, padded)) ** 2
-        covariances[index] = fft.irfft2(power, padded)[np.ix_(rows, columns)] / pairs
+        power = np.abs(scipy.fft.rfft2(frame, padded)) ** 2
+        covariances[index] = scipy.fft.irfft2(power, padded)[np.ix_(rows, columns)] / pairs
     return covariances
 
 
@@ -160,5 +160,7 @@ def _noise_and_light(frames_adu: NDArray[np.uint16]) -> list[_Frames]:
 def _filtered(image: _Frames, taps: NDArray[np.float64]) -> _Frames:
     """The image filtered along both axes, without the border that lacks neighbours."""
     inner = slice(len(taps) // 2, -(len(taps) // 2))
-    filtered: _Frames = ndimage.correlate1d(ndimage.correlate1d(image, taps, 0), taps, 1)
+    filtered: _Frames = scipy.ndimage.correlate1d(
+        scipy.ndimage.correlate1d(image, taps, 0), taps, 1
+    )
     return filtered[inner, inner]

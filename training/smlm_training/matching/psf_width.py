@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from smlm_training.matching.moments import LAG_PX_MAX
 from smlm_training.simulation.spot import pair_overlap
@@ -50,7 +50,7 @@ def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
     """
     measured_adu2 = covariance_adu2[_USED]
     sigma_px = float(
-        minimize_scalar(
+        scipy.optimize.minimize_scalar(
             lambda tried_px: _solve(tried_px, measured_adu2)[1],
             bounds=SIGMA_PX_RANGE,
             method="bounded",

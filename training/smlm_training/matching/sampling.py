@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.levels import spread_evenly
@@ -88,7 +88,7 @@ def _window(frames_adu: NDArray[np.uint16]) -> tuple[slice, slice]:
         squares += values * values
     variance = squares - total * total / len(frames_adu)
     size = [min(edge, WINDOW_PX_MAX) for edge in variance.shape]
-    energy = uniform_filter(variance, size, mode="constant")
+    energy = scipy.ndimage.uniform_filter(variance, size, mode="constant")
     inner = tuple(
         slice(part // 2, edge - (part - 1) // 2)
         for part, edge in zip(size, variance.shape, strict=True)

@@ -1,4 +1,4 @@
-"""Which of the contract's input channels a network reads."""
+"""Input of the networks, and the layer that selects one of its channels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from smlm_pipeline import contract
 
 
 def read_input() -> keras.KerasTensor:
-    """What every network is given: (N, H, W, 2), ``contract.NORMALIZED_CHANNELS``."""
+    """Input of every network: (N, H, W, 2), ``contract.NORMALIZED_CHANNELS``."""
     return layers.Input((None, None, len(contract.NORMALIZED_CHANNELS)), name="frames")
 
 
 @keras.saving.register_keras_serializable("smlm_training")
 class FrameOnly(layers.Layer):
-    """Leave out the film's mean, which published networks do not read."""
+    """Drop the film's mean, which networks from publications do not read."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """(N, H, W, 2) -> (N, H, W, 1)."""

@@ -1,13 +1,13 @@
 """FID-STORM's layers (doi 10.1364/boe.484540): residual, on the camera's grid.
 
-Known, from the authors' public model file: a 3 x 3 convolution to 64 channels;
-ten blocks of 3 x 3 convolution, batch normalisation and leaky ReLU, added to
-what went in; three times nearest doubling and a 3 x 3 convolution, to 32, 16 and
-1 channels, each with a leaky ReLU and no normalisation; no bias anywhere; leaky
-slope 0.01. That is 2.15 GMAC for a frame of 64 x 64, as was measured there.
+From the authors' public model file: a 3 x 3 convolution to 64 channels; ten blocks of 3 x 3
+convolution, batch normalisation and leaky ReLU, added to their input; three times nearest
+doubling and a 3 x 3 convolution, to 32, 16 and 1 channels, each with a leaky ReLU and no
+normalisation; no bias; leaky slope 0.01. That is 2.15 GMAC for a frame of 64 x 64, as measured
+on that file.
 
-Our reading: the start of the weights, the momentum of the normalisation (Keras'
-own), the unit of the answer and everything about training.
+Our choice: the initial weights, the momentum of the normalisation (Keras' own), the unit of
+the answer and all of the training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from smlm_training.networks.channels import FrameOnly, read_input
-from smlm_training.networks.fine_map import emitters_per_fine_pixel
+from smlm_training.networks.fine_map import emitters_per_sr_pixel
 from smlm_training.networks.resampling import DoubleSize
 
 BLOCKS = 10
@@ -31,7 +31,7 @@ def fid_storm() -> keras.Model:
     -------
     keras.Model
         (N, H, W, 2) normalised frames of any size and film mean, which is not read
-        -> (N, 8 H, 8 W, 1) emitters per fine pixel, float32.
+        -> (N, 8 H, 8 W, 1) emitters per SR pixel, float32.
     """
     frames = read_input()
     shallow = _leaky(_convolve(FrameOnly()(frames), WIDTH))
@@ -42,7 +42,7 @@ def fid_storm() -> keras.Model:
     for width in (32, 16):
         x = _leaky(_convolve(DoubleSize()(x), width))
     last = _convolve(DoubleSize()(x), 1, dtype="float32")
-    answer = emitters_per_fine_pixel(layers.LeakyReLU(LEAKY_SLOPE, dtype="float32")(last))
+    answer = emitters_per_sr_pixel(layers.LeakyReLU(LEAKY_SLOPE, dtype="float32")(last))
     return keras.Model(frames, answer, name="fid-storm")
 
 

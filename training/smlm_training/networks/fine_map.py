@@ -1,10 +1,10 @@
-"""What all map networks share: the fine grid, and the unit of a value.
+"""Layers that all map networks share: the SR grid and the unit of a map.
 
-A map network answers with the expected number of emitters in each fine pixel,
-so the plain sum of a map is a count. Inside, one emitter is worth ``MAP_SCALE``,
-as in Deep-STORM, because layers train badly on values of a thousandth; the last
-layer, ``emitters_per_fine_pixel``, divides by it. The loss multiplies both maps
-by ``MAP_SCALE`` again, so weights see the gradients of Deep-STORM's spikes.
+A map network answers with the expected number of emitters in each SR pixel, so the plain sum
+of a map is a count. Inside the network one emitter is worth ``MAP_SCALE``, as in Deep-STORM,
+because layers train badly on values of a thousandth; the last layer,
+``emitters_per_sr_pixel``, divides by it. The loss multiplies both maps by ``MAP_SCALE`` again,
+so the weights see the gradients of Deep-STORM's spikes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smlm_pipeline import contract
 from smlm_training.networks.resampling import DoubleSize
 
 DENSITY_PRIOR = 0.1
-"""What our maps start from, in the unit inside: about 6 emitters per square micrometre."""
+"""Initial value of our maps, in the unit inside: about 6 emitters per square micrometre."""
 
 GRADIENT_BELOW_ZERO = 0.1
 """Share of the gradient that ``Density`` lets pass to a negative value."""
@@ -29,9 +29,9 @@ MAP_SCALE = 100.0
 def enlarge_frames(frames: keras.KerasTensor) -> keras.KerasTensor:
     """Repeat every camera pixel ``contract.MAP_ZOOM`` times along y and x: (N, 8 H, 8 W, 1).
 
-    Three doublings, because the export knows how to write a doubling as one
-    node. No smoother interpolation: Deep-STORM's training pairs and frames are
-    repeated like this (``imresize`` with a box, ``kron``), and the seed follows it.
+    Three doublings, because the export writes a doubling as one node. The interpolation is no
+    smoother because Deep-STORM repeats its training pairs and frames like this (``imresize``
+    with a box, ``kron``), and the reference paper follows it.
     """
     for _ in range(contract.MAP_ZOOM.bit_length() - 1):
         frames = DoubleSize()(frames)
@@ -46,7 +46,7 @@ class Density(layers.Layer):
     negative values, and setting those to zero afterwards raised the sum from 0.83 to
     1.13 of the truth; a plain ReLU behind the one channel of ``unet-interpolated``
     went to zero everywhere and stayed there; softplus learns as well as this, but
-    computes an exponential for every fine pixel.
+    computes an exponential for every SR pixel.
     """
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -58,12 +58,12 @@ class Density(layers.Layer):
         return rectified + below - tf.stop_gradient(below)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """That of what comes in."""
+        """The shape of the input."""
         return shape
 
 
 def density(features: keras.KerasTensor, channels: int) -> keras.KerasTensor:
-    """A density, float32, from each pixel's features alone; even, to begin with."""
+    """A density, float32, from each pixel's features alone; nearly uniform at the start."""
     head = layers.Conv2D(
         channels,
         1,
@@ -74,6 +74,6 @@ def density(features: keras.KerasTensor, channels: int) -> keras.KerasTensor:
     return Density(dtype="float32")(head(features))
 
 
-def emitters_per_fine_pixel(x: keras.KerasTensor) -> keras.KerasTensor:
-    """The map in emitters, float32 whatever the layers before compute in."""
+def emitters_per_sr_pixel(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The map in emitters, float32 at any precision of the layers before."""
     return layers.Rescaling(1 / MAP_SCALE, dtype="float32", name="map")(x)

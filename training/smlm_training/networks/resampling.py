@@ -29,7 +29,7 @@ class DoubleSize(layers.Layer):
 
 @keras.saving.register_keras_serializable("smlm_training")
 class SubPixels(layers.Layer):
-    """Lay the channels of every pixel out as its ``zoom`` x ``zoom`` fine pixels.
+    """Rearrange the channels of every pixel into its ``zoom`` x ``zoom`` SR pixels.
 
     Sub-pixel convolution (Shi et al., doi 10.1109/CVPR.2016.207) without the
     convolution: one ``DepthToSpace`` in ONNX.
@@ -55,5 +55,5 @@ class SubPixels(layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """What rebuilds the layer from a file."""
+        """The configuration that rebuilds the layer from a file."""
         return {**super().get_config(), "zoom": self._zoom}

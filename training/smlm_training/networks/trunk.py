@@ -1,4 +1,4 @@
-"""The U of the U-Nets, whatever they read and whatever they answer."""
+"""The encoder and decoder that all U-Nets share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smlm_training.networks.resampling import DoubleSize
 def trunk(x: keras.KerasTensor, filters: Sequence[int]) -> keras.KerasTensor:
     """Features of every pixel of ``x``, from all resolutions.
 
-    ReLU, no batch normalisation, no bias towards any frame size.
+    ReLU, no batch normalisation; frames may have any size that the pooling divides.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline.errors import SettingError
 
@@ -129,4 +129,4 @@ def psnr_db(image: _Image, truth: _Image) -> float:
 
 def blurred(image: _Image, sigma_px: float) -> _Image:
     """The image under a Gaussian of ``sigma_px`` SR pixels, with zeros beyond its edges."""
-    return gaussian_filter(image, sigma_px, mode="constant") if sigma_px else image
+    return scipy.ndimage.gaussian_filter(image, sigma_px, mode="constant") if sigma_px else image

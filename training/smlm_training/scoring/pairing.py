@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.localise.table import Molecules
@@ -67,7 +67,9 @@ def _within(found: Molecules, true: Molecules, tolerance_nm: float) -> Pairs:
         return Pairs(none, none, np.zeros(0))
     reach_nm = tolerance_nm * (1 + 1e-9)
     trees = [
-        KDTree(np.column_stack([table.frame * (4 * tolerance_nm), table.y_nm, table.x_nm]))
+        scipy.spatial.KDTree(
+            np.column_stack([table.frame * (4 * tolerance_nm), table.y_nm, table.x_nm])
+        )
         for table in (found, true)
     ]
     near = trees[0].sparse_distance_matrix(trees[1], reach_nm, output_type="ndarray")

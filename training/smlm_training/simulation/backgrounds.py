@@ -1,4 +1,4 @@
-"""Light that comes from no molecule: flat, graded or patchy."""
+"""Background light: flat, graded or patchy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from smlm_training.simulation.bounds import check_one_of, check_within
 from smlm_training.simulation.samples import Field
@@ -54,7 +54,7 @@ class Background:
         if self.kind == "patchy":
             noise = rng.standard_normal(shape)
             # wrapped: mirrored noise would make the corners vary twice as much as the middle
-            smooth = gaussian_filter(noise, field.px(self.patch_nm), mode="wrap")
+            smooth = scipy.ndimage.gaussian_filter(noise, field.px(self.patch_nm), mode="wrap")
             patches = np.exp(self.variation * (smooth - smooth.mean()) / smooth.std())
             patchy: NDArray[np.float64] = self.photons * patches / patches.mean()
             return patchy

@@ -1,4 +1,4 @@
-"""Refusal of settings that make no film, with what was expected instead."""
+"""Checks of settings; a refusal names the setting, its value and the expected values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from smlm_pipeline.errors import SettingError
 
 Range = tuple[float, float]
-"""Smallest and largest."""
+"""Smallest and largest value."""
 
 
 def check_within(name: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no number from ``low`` to ``high``.
+    """Refuse a value that is no number from ``low`` to ``high``.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def check_within(name: str, value: object, low: float, high: float) -> None:
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Refuse what is no whole number from ``low`` to ``high``.
+    """Refuse a value that is no whole number from ``low`` to ``high``.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
 
 
 def check_range(name: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no pair of numbers, the smaller first, from ``low`` to ``high``.
+    """Refuse a value that is no pair of numbers, the smaller first, from ``low`` to ``high``.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from smlm_training.simulation.structures import Filaments, clipped_lines, lines_along, sway_px
 
 _OWN_SWAY = 0.15
-"""How much a line deviates from its bundle, relative to how much the bundle sways."""
+"""Sway of a line about its bundle, relative to the sway of the bundle."""
 
 _BUNDLE_TURN, _LINE_TURN = 0.12, 0.01
 """Standard deviations, in radians, of a bundle's direction and of a line's in its bundle."""
@@ -31,7 +31,7 @@ def bundled_filaments(
 
     The lines of a bundle follow one another at distances drawn from ``spacing_px``, the
     bundles at distances drawn from ``gap_px``. A share of the lines runs in another
-    direction, each with a sway of its own.
+    direction, each with another sway.
     """
     reach_px = np.hypot(height_px, width_px) / 2 + border_px
     bundle, shifts_px = _places(rng, reach_px, spacing_px, lines_per_bundle, gap_px)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGITISING_ADU = 0.5
-"""What rounding down takes from a reading, on average."""
+"""Mean loss of a reading by rounding down."""
 
 
 class Camera(Protocol):
@@ -37,7 +37,7 @@ class Emccd:
 
     Shot noise, then the gamma-distributed gain of the multiplication register
     (excess noise factor 2; Hirsch et al., doi 10.1371/journal.pone.0053671), then
-    read noise. ``adu_per_photon`` is what is left of one photon after gain and
+    read noise. ``adu_per_photon`` is the reading of one photon after gain and
     analogue-to-digital conversion, as in ThunderSTORM's simulator.
     """
 

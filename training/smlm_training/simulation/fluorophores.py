@@ -1,4 +1,4 @@
-"""How bright a molecule is in one frame, and how wide its spot."""
+"""Brightness of a molecule in one frame, and width of its spot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDTH_MAX_PX = 20.0
 
 @dataclass(frozen=True)
 class Fluorophore:
-    """How bright a molecule is in one frame, and how wide its spot.
+    """Brightness of a molecule in one frame, and width of its spot.
 
     ``photons`` is the mean and ``photons_spread`` the relative standard deviation of
     the photons of one molecule in one frame, which follow ``photons_distribution``.
@@ -42,7 +42,7 @@ class Fluorophore:
     sigma_distribution: SigmaDistribution = "normal"
 
     def __post_init__(self) -> None:
-        """Refuse what is no distribution of positive numbers.
+        """Refuse settings that are no distribution of positive numbers.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Fluorophore:
 
     @property
     def cube_over_square_photons(self) -> float:
-        """E[I^3] / E[I^2] of the photons I: the brightness that a film's scale is made of."""
+        """E[I^3] / E[I^2] of the photons I: the brightness in a film's scale."""
         square = self.photons_spread**2
         if self.photons_distribution == "lognormal":
             return self.photons * (1 + square) ** 2

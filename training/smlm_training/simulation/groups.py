@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from smlm_training.simulation.structures import Positions
 
@@ -85,7 +85,7 @@ def scattered_centres(
     size = np.array([height_px, width_px]) + 2 * border_px
     count = max(int(rng.poisson(candidates_per_px2 * size.prod())), 1)
     candidates = rng.random((count, 2)) * size - border_px
-    pairs = cKDTree(candidates).query_pairs(distance_px, output_type="ndarray")
+    pairs = scipy.spatial.cKDTree(candidates).query_pairs(distance_px, output_type="ndarray")
     stays = np.ones(count, bool)
     stays[pairs.max(axis=1)] = False
     centres: NDArray[np.float64] = candidates[stays]

@@ -1,4 +1,4 @@
-"""Options of the command line that take the place of a preset's settings."""
+"""Options of the command line that replace a preset's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Settings = TypeVar("_Settings")
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a user asked for beside a preset; None leaves the preset's setting.
+    """Options beside a preset; None keeps the preset's setting.
 
     ``photons`` and ``sigma_px`` are a mean, or ``from:to``, the ends of a uniform
     distribution, as ThunderSTORM asks for them.
@@ -55,12 +55,12 @@ class Overrides:
     seed: int | None = None
 
     def of(self, scene: Scene) -> Scene:
-        """The scene with what was asked for.
+        """The scene with the options applied.
 
         Raises
         ------
         SettingError
-            If an option makes no film, or does not go with another.
+            If an option is impossible, or contradicts another.
         """
         return _with(
             scene,
@@ -155,7 +155,7 @@ class Overrides:
 
 
 def _with(settings: _Settings, **given: Any) -> _Settings:
-    """The settings with those replaced that are given."""
+    """The settings with the given ones replaced."""
     known = {name: value for name, value in given.items() if value is not None}
     return replace(settings, **known)  # type: ignore[type-var]
 

@@ -1,4 +1,4 @@
-"""Films that demos and scores are made on; training never draws from these seeds."""
+"""Films for demonstrations and scores; training never draws from these seeds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PRESETS: dict[str, Scene] = {
     },
     "evaluate": replace(_SCENE, sample=_EVALUATE, frames=361, seed=361),
 }
-"""By the name that the command line takes; the number is molecules per square micrometre.
+"""Scenes by their name on the command line; the number is molecules per square micrometre.
 
 ``evaluate`` is the film that the shipped network is chosen by: 361 frames, about 225
 molecules in each. The others have 200 frames by default.

@@ -1,4 +1,4 @@
-"""What is labelled, in nanometres and micrometres: each kind draws a structure for a field."""
+"""Kinds of samples, in nanometres and micrometres: each draws a structure for a field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smlm_training.simulation.structures import Filaments, Structure, Uniform, w
 
 @dataclass(frozen=True)
 class Field:
-    """Camera pixels that are read, and how far beyond them molecules are placed."""
+    """A field of view in camera pixels, and the border around it that has molecules too."""
 
     height_px: int
     width_px: int
@@ -53,7 +53,6 @@ class Field:
 
 DENSITY_MAX_PER_UM2 = 100.0
 
-
 _LAYOUTS = 200
 """Draws of lines after which one is taken whose density per length is out of bounds."""
 
@@ -66,11 +65,11 @@ class UniformSample:
     kind: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
-        """Refuse a density that is none."""
+        """Refuse a density out of bounds."""
         _check_density(self.density_per_um2)
 
     def structure(self, _: np.random.Generator, field: Field) -> Structure:
-        """The field and its border, which no random number changes."""
+        """The field and its border; no random number is drawn."""
         return Uniform(
             field.height_px,
             field.width_px,
@@ -86,7 +85,7 @@ class FilamentSample:
     ``density_per_um`` bounds the number of molecules that shine in a frame, per length
     of line; ``density_per_um2`` is their mean number per area of the field. By the
     second, the number per length is density x area / length of line in the field,
-    so the field holds what was asked for; where that is out of the bounds, other lines
+    so the field has the given density; where that is out of the bounds, other lines
     are drawn, and after 200 draws the nearest bound is taken. Without the second it is
     the middle of the bounds. Lines are ``spacing_nm`` apart; without
     ``lines_per_bundle`` they all make one bundle, with it bundles of so many lines are
@@ -104,7 +103,7 @@ class FilamentSample:
     kind: ClassVar[str] = "filaments"
 
     def __post_init__(self) -> None:
-        """Refuse settings that make no lines."""
+        """Refuse settings of impossible lines."""
         if self.density_per_um2 is None and self.density_per_um is None:
             raise SettingError("filaments need a density, per um2 or per um of line")
         if self.density_per_um2 is not None:
@@ -121,7 +120,7 @@ class FilamentSample:
         check_within("filament radius in nm", self.radius_nm, 0.0, 1000.0)
 
     def structure(self, rng: np.random.Generator, field: Field) -> Structure:
-        """Lines whose molecules have the density asked for."""
+        """Lines whose molecules have the given density."""
         low, high = self.density_per_um or (0.0, float("inf"))
         for _ in range(_LAYOUTS):
             lines = self._lines(rng, field)
@@ -174,7 +173,7 @@ class RingSample:
     kind: ClassVar[str] = "rings"
 
     def __post_init__(self) -> None:
-        """Refuse settings that make no rings."""
+        """Refuse settings of impossible rings."""
         _check_density(self.density_per_um2)
         check_within("ring radius in nm", self.radius_nm, 0.0, 1e5)
         check_whole("sites of a ring", self.sites, 0, 1000)
@@ -182,7 +181,7 @@ class RingSample:
         check_within("rings per um2", self.rings_per_um2, 1e-4, 1000.0)
 
     def structure(self, rng: np.random.Generator, field: Field) -> Structure:
-        """Rings, each turned as chance has it; molecules are shared out evenly."""
+        """Rings, each turned at random, with the same number of molecules on average."""
         apart_nm = 2 * (self.radius_nm + 2 * self.thickness_nm)
         centres = scattered_centres(
             rng,
@@ -212,13 +211,13 @@ class SpotSample:
     kind: ClassVar[str] = "spots"
 
     def __post_init__(self) -> None:
-        """Refuse settings that make no spots."""
+        """Refuse settings of impossible spots."""
         _check_density(self.density_per_um2)
         check_within("sigma of a clump in nm", self.sigma_nm, 0.0, 1e5)
         check_within("spots per um2", self.spots_per_um2, 1e-4, 1000.0)
 
     def structure(self, rng: np.random.Generator, field: Field) -> Structure:
-        """Clumps; molecules are shared out evenly."""
+        """Clumps with the same number of molecules on average."""
         centres = scattered_centres(
             rng,
             height_px=field.height_px,
@@ -237,7 +236,7 @@ AnySample = UniformSample | FilamentSample | RingSample | SpotSample
 SAMPLES: dict[str, type[AnySample]] = {
     each.kind: each for each in (UniformSample, FilamentSample, RingSample, SpotSample)
 }
-"""By the name that the command line takes."""
+"""Kinds of samples by their name on the command line."""
 
 
 def _check_density(density_per_um2: float) -> None:
@@ -245,7 +244,7 @@ def _check_density(density_per_um2: float) -> None:
 
 
 def _share(centres: NDArray[np.float64], field: Field, density_per_um2: float) -> float:
-    """Molecules of one group, so that the groups in the field hold what was asked for."""
+    """Molecules of one group, so that the groups in the field have the given density."""
     size = np.array([field.height_px, field.width_px])
     within = int(np.all((centres >= 0) & (centres < size), axis=1).sum())
     density_per_px2 = field.per_px2(density_per_um2)

@@ -1,4 +1,4 @@
-"""Everything that decides a film, and the film as blocks of frames."""
+"""All settings of a film, and the film as blocks of frames."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from smlm_training.simulation.structures import Structure
 Psf = Literal["integrated", "sampled"]
 
 _HELD_OUT = 7_771
-"""Sets these films' random numbers apart from those of training."""
+"""Separates these films' random numbers from those of training."""
 
 _BLOCK_PIXELS = 2**23
-"""Pixels of a block of frames; what is held of a film at a time is a few times that."""
+"""Pixels of a block of frames; the memory of a film is a few times that."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A sample, its molecules, light from elsewhere, a camera, and how much of it is filmed.
+    """A sample, its molecules, the background, a camera, and the size of the film.
 
     The same scene gives the same film. The same seed gives the same molecules
-    whatever the background, the camera and the spot's shape.
+    with any background, camera and shape of the spot.
     """
 
     sample: AnySample
@@ -48,7 +48,7 @@ class Scene:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be filmed.
+        """Refuse settings of an impossible film.
 
         Raises
         ------
@@ -84,10 +84,10 @@ class Scene:
         return self.background.expected_photons(self._rng(0), self.field)
 
     def blocks(self) -> Iterator[Film]:
-        """The film in blocks of frames, each with random numbers of its own.
+        """The film in blocks of frames, each with separate random numbers.
 
         The structure and the first block share one stream of random numbers, each
-        further block has one of its own, derived from the seed and its number.
+        further block has its own, derived from the seed and the block's number.
 
         Raises
         ------

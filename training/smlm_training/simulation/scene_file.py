@@ -1,4 +1,4 @@
-"""Scenes as JSON files: what made a film, to read, to change and to make it again."""
+"""Scenes as JSON files: the settings of a film, to read, to change and to repeat it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.scmos import ScmosChip
 
 CAMERAS: dict[str, type[Emccd] | type[ScmosChip]] = {"emccd": Emccd, "scmos": ScmosChip}
-"""By the name that the command line takes."""
+"""Kinds of cameras by their name on the command line."""
 
 _Settings = TypeVar("_Settings")
 
@@ -36,12 +36,12 @@ def write_scene(path: Path, scene: Scene, *, molecules: int) -> None:
 
 
 def read_scene(path: Path) -> Scene:
-    """Read what `write_scene` wrote, or a person; what is left out has its default.
+    """Read a file of `write_scene`, or one written by hand; missing settings have their defaults.
 
     Raises
     ------
     SettingError
-        If it is no such file, or a setting in it is unknown or makes no film.
+        If it is no such file, or has an unknown or impossible setting.
     """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))

@@ -16,9 +16,9 @@ from smlm_training.simulation.camera import Scmos
 
 @dataclass(frozen=True)
 class ScmosChip:
-    """A chip of which each pixel has its own offset, gain and variance.
+    """A chip with another offset, gain and variance in each pixel.
 
-    What no file is named for is drawn from ``chip_seed``, so all films of one chip have
+    Maps without a file are drawn from ``chip_seed``, so all films of one chip have
     the same maps: gains vary normally by ``gain_spread`` of their mean, offsets
     normally by ``offset_spread_adu``, and variances log-normally about
     ``read_noise_adu`` squared, with ``variance_spread`` as the standard deviation of
@@ -39,7 +39,7 @@ class ScmosChip:
     variance_map: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no chip.
+        """Refuse settings of an impossible chip.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class ScmosChip:
         Raises
         ------
         SettingError
-            If a map is not of the field's size, or holds a value that no pixel has.
+            If a map is not of the field's size, or has an impossible value.
         FilmError
             If a map cannot be read.
         """

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from smlm_training.simulation.camera import Camera
 from smlm_training.simulation.fluorophores import Fluorophore as Fluorophore
@@ -29,7 +29,7 @@ _TILE_PX = 64
 """Edge of a tile: a quarter of the time of tiles four times as wide."""
 
 _PROFILE_VALUES = 4_000_000
-"""Values of the spots' profiles that are held at a time."""
+"""Most values of the spots' profiles in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Emitters:
     sigma_px: NDArray[np.float64]
 
     def inside(self, height_px: int, width_px: int) -> NDArray[np.bool_]:
-        """Which places hold a molecule that lies in the field of view."""
+        """Places with a molecule in the field of view, shape (N, E)."""
         within_y = (self.y_px >= 0) & (self.y_px < height_px)
         within_x = (self.x_px >= 0) & (self.x_px < width_px)
         return (self.photons > 0) & within_y & within_x
@@ -79,7 +79,7 @@ class Emitters:
 
 @dataclass(frozen=True)
 class Film:
-    """Frames and what is true of them."""
+    """Frames, and the truth about them."""
 
     frames_adu: NDArray[np.uint16]
     emitters: Emitters
@@ -161,7 +161,7 @@ def average_photons(
 
     The molecules are counted on a grid of an eighth of a pixel and the grid is
     blurred as a whole, so the cost hardly grows with the number of frames.
-    ``drift_px`` (y, x) is how far the sample moves while they are taken.
+    ``drift_px`` (y, x) is the drift of the sample over these frames.
 
     Returns
     -------
@@ -195,7 +195,9 @@ def _integrated_profile(
     centre_px: NDArray[np.float64], sigma_px: NDArray[np.float64], size_px: int
 ) -> NDArray[np.float64]:
     edges = np.arange(size_px + 1) - centre_px[:, :, None]
-    below: NDArray[np.float64] = 0.5 * erf(edges / (np.sqrt(2) * sigma_px[:, :, None]))
+    below: NDArray[np.float64] = 0.5 * scipy.special.erf(
+        edges / (np.sqrt(2) * sigma_px[:, :, None])
+    )
     return np.diff(below, axis=2)
 
 

@@ -9,8 +9,10 @@ many molecules do.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr
+
+from smlm_training.simulation.fluorophores import Fluorophore
 
 _STEP_PX = 0.05
 _PLACES_PX = np.arange(-16, 16, _STEP_PX)
@@ -38,7 +40,7 @@ def pair_overlap(sigma_px: float, lag_px: NDArray[np.int_]) -> NDArray[np.float6
 
     def ramp(x_px: NDArray[np.int_]) -> NDArray[np.float64]:
         z = x_px / width_px
-        tail: NDArray[np.float64] = x_px * ndtr(z) + width_px * _normal(z)
+        tail: NDArray[np.float64] = x_px * scipy.special.ndtr(z) + width_px * _normal(z)
         return tail
 
     return ramp(lag_px + 1) - 2 * ramp(lag_px) + ramp(lag_px - 1)
@@ -52,7 +54,9 @@ def _normal(z: NDArray[np.float64]) -> NDArray[np.float64]:
 def profile(sigma_px: float, pixel: int = 0) -> NDArray[np.float64]:
     """Share of the light that falls into a pixel, for each of many places of the spot."""
     edge_px = (pixel + 0.5 - _PLACES_PX) / sigma_px
-    share: NDArray[np.float64] = ndtr(edge_px) - ndtr(edge_px - 1 / sigma_px)
+    share: NDArray[np.float64] = scipy.special.ndtr(edge_px) - scipy.special.ndtr(
+        edge_px - 1 / sigma_px
+    )
     return share
 
 
@@ -67,3 +71,30 @@ def filtered_profile(sigma_px: float, taps: NDArray[np.float64]) -> NDArray[np.f
 def overlap(*profiles: NDArray[np.float64]) -> float:
     """Integral of the product of profiles over the spot's place, along one axis."""
     return float(np.prod(profiles, axis=0).sum() * _STEP_PX)
+
+
+def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float:
+    """The scale of an endless film of such molecules.
+
+    ``levels.film_levels`` estimates it as the third over the second cross-cumulant. Molecules
+    that blink independently at places h add E[I^3] h(0, 0) h(0, 1) h(1, 0) to the third and
+    E[I^2] h(0, 0) h(0, 1) to the second (Campbell's theorem), where h is the share of the light
+    in a pixel and its neighbours; the number of molecules cancels. The spot's width is taken as
+    constant.
+
+    Parameters
+    ----------
+    fluorophore : Fluorophore
+        The molecules.
+    adu_per_photon : float
+        Gain of the camera.
+
+    Returns
+    -------
+    float
+        Scale in ADU.
+    """
+    here, beside = profile(fluorophore.sigma_px), profile(fluorophore.sigma_px, 1)
+    second = overlap(here, here) * overlap(here, beside)
+    third = overlap(here, here, beside) ** 2
+    return adu_per_photon * fluorophore.cube_over_square_photons * third / second

@@ -1,4 +1,4 @@
-"""Where molecules sit: the sample's structures, and who blinks in which frame.
+"""Structures of a sample, from which the positions of molecules are drawn.
 
 Positions are in camera pixels from the top-left corner of the first pixel;
 x runs along columns and y along rows. Molecules are also placed in a border
@@ -18,7 +18,7 @@ Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Structure(Protocol):
-    """Something that molecules can be drawn from."""
+    """A structure from which positions of molecules are drawn."""
 
     def expected_count(self) -> float:
         """Mean number of molecules that shine in one frame, border included."""
@@ -54,8 +54,8 @@ class Uniform:
 class Filaments:
     """Molecules along wavy lines, like labelled microtubules.
 
-    ``points_px`` (K, 2) are densely spaced points (y, x) of all lines that lie in the
-    field or its border, ``weights_px`` (K,) the length of line that each stands for,
+    ``points_px`` (K, 2) are densely spaced points (y, x) of all lines in the field
+    or its border, ``weights_px`` (K,) the length of line that each represents,
     ``radius_px`` the standard deviation of a molecule's distance from the axis.
     """
 
@@ -161,7 +161,7 @@ def clipped_lines(
     density_per_px: float,
     radius_px: float,
 ) -> Filaments:
-    """What lies in the field and its border of lines through the field's centre.
+    """Lines through the field's centre, clipped to the field and its border.
 
     ``along_px`` (A,) and ``across_px`` (L, A) are their points, turned by ``angles``
     (L,), in radians.

@@ -1,4 +1,4 @@
-"""Whether a table of emitters belongs to a film: pixels must light up where and when it says."""
+"""Check that a table of emitters belongs to a film: pixels must light up where it states."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def check_table(
     emitters_px: list[NDArray[np.float64]],
     pixel_size_nm: float,
 ) -> None:
-    """Refuse a table that does not fit the film; one frame alone passes, there is nothing to tell.
+    """Refuse a table that does not fit the film; a film of one frame cannot be checked and passes.
 
-    Compared are deviations from the mean over time, since a structure shows in
-    every frame: with them, a table that is late by one frame is seen not to fit.
+    Deviations from the mean over time are compared, since a structure shows in every frame:
+    so a table that is late by one frame is found not to fit.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def check_table(
     emitters_px : list of ndarray, shape (K, 2), float64
         For each frame y and x of its emitters, in camera pixels.
     pixel_size_nm : float
-        What the positions were divided by, for the message.
+        Edge of a camera pixel that the positions were divided by, for the message.
 
     Raises
     ------
