@@ -18,7 +18,7 @@ from smlm_pipeline.errors import SettingError
 with imported_when_used():
     from smlm_bench import machine
     from smlm_bench.speed import client as client_speed
-    from smlm_bench.speed import client_memory, printed, run, write
+    from smlm_bench.speed import client_memory, markdown, printed, run
     from smlm_bench.speed import frontier as speed_frontier
     from smlm_pipeline.compute import onnx_network
 
@@ -48,9 +48,9 @@ def speed(
         figures = run.measure(
             plan,
             Console(stderr=True).print,
-            lambda figures: write.write_figures(output, plan, figures),
+            lambda figures: markdown.write_figures(output, plan, figures),
         )
-        write.write_figures(output, plan, figures)
+        markdown.write_figures(output, plan, figures)
         typer.echo(machine.machine())
         printed.print_figures(bench_console(), figures)
         typer.echo(f"{output / 'speed.json'}, speed.md and speed.png are written")
