@@ -18,7 +18,7 @@ from smlm_bench.table.close_lines import HALF_WIDTH_NM, Cut, close_lines
 from smlm_training.scoring.evaluate import blurred, equal_sum
 
 VIEW_BLUR_PX = 1.0
-"""Fine pixels by which every image is smoothed for the eye, and for the cut."""
+"""SR pixels by which every image is smoothed for the eye, and for the cut."""
 
 FIND_BLUR_PX = 2.0
 """The same for the truth in which close filaments are looked for."""

@@ -39,7 +39,7 @@ TABLE_1 = (
     PublishedRow("Deep-STORM", 37.51, 22.92, 20.0, ("deep-storm@keras", "deep-storm@onnx")),
     PublishedRow("literature [5]", 34.32, 23.42, 16.6, ("unet-interpolated@keras",)),
     PublishedRow(
-        "Ours (the seed's)",
+        "Ours (the reference paper's)",
         34.65,
         23.29,
         12.3,
