@@ -15,7 +15,7 @@ SHAPES = [(7, 10), (8, 5), (16, 12)]
 
 
 def _dense(size_px: int) -> NDArray[np.float64]:
-    """One axis as a matrix: a Gaussian around each fine pixel's middle, over camera pixels."""
+    """One axis as a matrix: a Gaussian around each SR pixel's middle, over camera pixels."""
     edges = np.arange(size_px + 1)[:, None]
     middles = (np.arange(size_px * ZOOM) + 0.5) / ZOOM
     wraps = [

@@ -67,7 +67,7 @@ def test_a_server_that_tells_no_time_is_an_error(
 ) -> None:
     _answering(monkeypatch, ComputingTransport())
     server = _telling(tmp_path, METRICS)
-    with pytest.raises(ServerError, match="tells no time of 'unet' for 4 frames"):
+    with pytest.raises(ServerError, match="states no time of 'unet' for 4 frames"):
         measure(server, MODEL, size_px=64, batch=2, frames=4, in_flight=2)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import keras
 
 from fakes.processes import finished
 from fakes.table_command import table, words, write_compared_film
-from smlm_bench import catalogue, cli
+from smlm_bench import catalogue
 from smlm_bench.baselines.cel0.method import Cel0, Cel0Settings
 from smlm_bench.baselines.cel0.solver import Iterations
 from smlm_bench.baselines.falcon.deconvolution import FalconSettings
@@ -222,12 +221,6 @@ def test_help_loads_nothing_heavy() -> None:
     heavy = {"keras", "matplotlib", "onnxruntime", "pywt", "scipy", "tensorflow", "tritonclient"}
     assert set(done.stdout.split()).isdisjoint(heavy)
     assert tuple(catalogue.CLASSICAL) == CLASSICAL_NAMES
-
-
-def test_every_commands_help_is_its_docstrings_first_paragraph() -> None:
-    for command in cli.COMMANDS:
-        paragraph = (inspect.getdoc(command.load()) or "").split("\n\n")[0]
-        assert command.help == " ".join(paragraph.split()), command.name
 
 
 def test_a_missing_package_is_named(film: Path, tmp_path: Path) -> None:

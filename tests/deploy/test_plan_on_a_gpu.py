@@ -48,7 +48,7 @@ def _prepare(repository: Path, compiler: TensorRT) -> list[Prepared]:
         lambda: compiler,
         choices=Choices(),
         largest_tile_px=LARGEST_PX,
-        tell=lambda _: None,
+        note=lambda _: None,
     )
 
 

@@ -51,7 +51,7 @@ def _prepare(
         lambda: compiler,
         choices=Choices(tf32=tf32),
         largest_tile_px=512,
-        tell=(lines if lines is not None else []).append,
+        note=(lines if lines is not None else []).append,
     )
 
 

@@ -152,7 +152,10 @@ def test_metrics_show_that_the_frames_went_through_unet(
 def test_concurrent_requests_share_executions_of_the_network(
     triton: EmbeddedServer, film_adu: NDArray[np.uint16], model: str, network: str
 ) -> None:
-    """The first keeps the network busy, and those that come meanwhile are taken together."""
+    """The first keeps the network busy, and those that come meanwhile are taken together.
+
+    On a busy machine they may come one by one, so several rounds may be needed.
+    """
     request, count = _request(film_adu[:32], scale_adu=100.0), 8
     start = threading.Barrier(count)
 
@@ -160,16 +163,22 @@ def test_concurrent_requests_share_executions_of_the_network(
         start.wait()
         return transport.sum_chunk(request).frame_count
 
-    before = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
+    def counts() -> list[int]:
+        return [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
+
     with (
         TritonTransport(triton.servers, model=model) as transport,
         ThreadPoolExecutor(count) as pool,
     ):
-        assert list(pool.map(send, range(count))) == [32] * count
-    after = [counted(triton.metrics_url, f"nv_inference_{kind}", network) for kind in COUNTS]
-    frames, executions = (now - then for now, then in zip(after, before, strict=True))
-    assert frames == 32 * count
-    assert frames / contract.MAX_FRAMES_PER_CHUNK <= executions < count
+        for _round in range(10):
+            before = counts()
+            assert list(pool.map(send, range(count))) == [32] * count
+            frames, executions = (now - then for now, then in zip(counts(), before, strict=True))
+            assert frames == 32 * count
+            assert frames / contract.MAX_FRAMES_PER_CHUNK <= executions <= count
+            if executions < count:
+                return
+    pytest.fail("no two requests shared an execution of the network in ten rounds")
 
 
 def test_a_queue_that_is_full_refuses_before_any_work_is_done(

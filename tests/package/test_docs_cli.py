@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from fakes.command_tree import PROGRAMS, arguments, commands, options, panel
 from fakes.places import ROOT
+from smlm_bench import cli as bench
 from smlm_pipeline import errors
+from smlm_pipeline.cli import app as client
 from smlm_pipeline.cli.exit_codes import EXIT_CODES
+from smlm_training import cli as train
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -101,3 +106,12 @@ def test_calls_of_the_programs_exist(page: Path) -> None:
             given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
             spellings = [each.opts + each.secondary_opts for each in options(COMMANDS[known[-1]])]
             assert given <= {"-h", "--help", *(name for names in spellings for name in names)}, call
+
+
+@pytest.mark.parametrize("program", [client, train, bench], ids=PROGRAMS)
+def test_the_line_of_a_command_in_the_help_begins_its_own_help(program: ModuleType) -> None:
+    """The program's help is printed without an import of the command."""
+    for command in program.COMMANDS:
+        target = command.load()
+        text = getattr(getattr(target, "info", None), "help", None) or inspect.getdoc(target) or ""
+        assert command.help == " ".join(text.split("\n\n")[0].split()), command.name

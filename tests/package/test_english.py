@@ -17,17 +17,18 @@ SOURCES = [
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 
-OCCURRENCES_MAX = {
-    r"\banew\b": 15,  # again; start over
-    r"\bwhoever\b": 7,  # the user, the caller
-    r"\bthe seed('s)?\b(?! of)": 25,  # the reference paper
-    r"\bledgers?\b": 0,  # checkpoint
-    r"\btells? that\b": 1,  # reports, states
-    r"\btold\b": 31,  # reported, given
-    r"\bgo(es)? on\b": 21,  # continue
-    r"\bnobody\b": 2,  # no one, or the passive
+AVOIDED = {
+    r"\banew\b": "again; start over",
+    r"\bwhoever\b": "the user, the caller",
+    r"\bthe seed's\b": "the reference paper's",
+    r"\bledgers?\b": "checkpoint",
+    r"\btells? that\b": "reports, states",
+    r"(?<!^)\btold\b": "reported, given",  # alone it is a value of published tables
+    r"\bgo(es)? on\b": "continue",
+    r"\bnobody\b": "no one, or the passive",
+    r"\bfine pixels?\b": "SR pixel",
 }
-"""Most uses in strings: docstrings, messages and help. These limits only fall, to none."""
+"""Words without a place in docstrings, messages and help, each with what to write."""
 
 
 def _strings(path: Path) -> Iterator[tuple[int, str]]:
@@ -37,7 +38,7 @@ def _strings(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("word", OCCURRENCES_MAX)
+@pytest.mark.parametrize("word", AVOIDED)
 def test_words_to_avoid(word: str) -> None:
     uses = [
         f"{path.relative_to(ROOT)}:{line}"
@@ -45,4 +46,4 @@ def test_words_to_avoid(word: str) -> None:
         for line, text in _strings(path)
         for _ in re.finditer(word, text, re.IGNORECASE)
     ]
-    assert len(uses) <= OCCURRENCES_MAX[word], "\n".join(uses)
+    assert not uses, f"write {AVOIDED[word]!r}: " + "\n".join(uses)

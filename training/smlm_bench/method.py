@@ -1,4 +1,4 @@
-"""What every method is given and what it answers with."""
+"""Input and output of every method: facts of a film, picture and molecules of a block."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from smlm_pipeline.localise.table import Molecules
 from smlm_training.scoring.evaluate import truth_image
 
 ZOOM = contract.MAP_ZOOM
-"""Fine pixels along a camera pixel: 12.5 nm for pixels of 100 nm."""
+"""SR pixels along a camera pixel: 12.5 nm for pixels of 100 nm."""
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What a method makes of a block of frames.
+    """Picture and molecules of a block of frames.
 
     ``image`` (``ZOOM`` Y, ``ZOOM`` X) float64 is its picture, summed over the frames, in
     any unit, since scores scale it. ``molecules`` are in nm with frames counted from
@@ -150,4 +150,4 @@ RUNTIMES = {
 
 
 PEER = "deep-storm@keras"
-"""What speeds are relative to: Deep-STORM as its authors run it."""
+"""Reference of speeds: Deep-STORM as its authors run it."""

@@ -1,20 +1,36 @@
-"""``recon-client``: the commands, put together."""
+"""``recon-client``: the commands, put together; each is imported when it is called."""
 
 from __future__ import annotations
 
-import typer
-
-from smlm_pipeline.cli import plan, serve, status, submit
 from smlm_pipeline.cli.exit_codes import EXIT_CODES
+from smlm_pipeline.cli.lazy_commands import LazyCommand, lazy_app
 
-app = typer.Typer(
+COMMANDS = (
+    LazyCommand(
+        "submit",
+        "smlm_pipeline.cli.submit:submit",
+        "Reconstruct one super-resolution image from FILM.",
+    ),
+    LazyCommand(
+        "serve",
+        "smlm_pipeline.cli.serve:serve",
+        "Run the embedded Triton server on this machine until Ctrl-C.",
+    ),
+    LazyCommand(
+        "status",
+        "smlm_pipeline.cli.status:status",
+        "Report whether servers are ready, what they serve and whether that fits this client.",
+    ),
+    LazyCommand(
+        "plan",
+        "smlm_pipeline.cli.plan:app",
+        "TensorRT plans for the GPU of this machine, and the memory that a server needs.",
+    ),
+)
+
+app = lazy_app(
+    *COMMANDS,
     help="Super-resolution images from films of blinking molecules, through NVIDIA Triton.",
     epilog=f"{EXIT_CODES} To continue a run that failed or was interrupted, give the "
     "same command with --resume.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(plan.app, name="plan")
-for command in (submit.submit, serve.serve, status.status):
-    app.command()(command)

@@ -114,7 +114,7 @@ def build(
             open_tensorrt,
             choices=Choices(tf32=tf32, workspace_bytes=workspace_mib * _MIB),
             largest_tile_px=largest_tile_px,
-            tell=lambda line: typer.echo(line, err=True),
+            note=lambda line: typer.echo(line, err=True),
         )
         for plan in plans:
             typer.echo(_line(plan))

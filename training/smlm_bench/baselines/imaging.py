@@ -1,6 +1,6 @@
 """The camera's image of a fine grid, and its transpose, by Fourier transforms.
 
-``A x = P_y x P_x^T``: a molecule in the middle of a fine pixel makes a Gaussian, which is
+``A x = P_y x P_x^T``: a molecule in the middle of a SR pixel makes a Gaussian, which is
 integrated over each camera pixel (doi 10.1038/nmeth.1449). Both axes are alike and wrap
 around, so along each of them P is a convolution with g, every ``zoom``-th value of which is
 kept. In Fourier space keeping every ``zoom``-th value folds the spectrum; as the spectrum of
@@ -83,7 +83,7 @@ class Imaging:
     shape_px : tuple of int
         Height and width of the camera's frames; they need not be alike.
     zoom : int
-        Fine pixels along a camera pixel.
+        SR pixels along a camera pixel.
     sigma_px : float
         Standard deviation of a spot before integration, in camera pixels.
 
@@ -92,7 +92,7 @@ class Imaging:
     lipschitz : float
         Largest eigenvalue of A^T A: zoom^2, reached where the grid is filled evenly.
     column_norms : ndarray, shape (zoom Y, zoom X), float32
-        ||a_i||, of what a molecule of brightness 1 in each fine pixel makes.
+        ||a_i||, of what a molecule of brightness 1 in each SR pixel makes.
     """
 
     def __init__(self, shape_px: tuple[int, int], zoom: int, sigma_px: float) -> None:
@@ -113,7 +113,7 @@ class Imaging:
 
 
 def _kernel(size_px: int, zoom: int, sigma_px: float) -> NDArray[np.float64]:
-    """g: light of the middle of fine pixel k in the camera pixel that begins at m, for m - k."""
+    """g: light of the middle of SR pixel k in the camera pixel that begins at m, for m - k."""
     fine, sigma = size_px * zoom, sigma_px * zoom
     wraps = int(np.ceil(10 * sigma / fine))
     apart = np.arange(-wraps * fine, (wraps + 1) * fine)

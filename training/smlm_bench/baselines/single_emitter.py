@@ -53,7 +53,7 @@ class SingleEmitter:
         self.parameters: dict[str, Any] = {"sigma_px": facts.sigma_px, **asdict(self._settings)}
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
-        """Fitted molecules of frames (N, Y, X), and how many lie in each fine pixel."""
+        """Fitted molecules of frames (N, Y, X), and how many lie in each SR pixel."""
         return side_by_side(self._reconstruct, frames_adu)
 
     def _reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
@@ -112,7 +112,7 @@ class Widefield:
     """The sum of the frames above the background, each camera pixel repeated ``ZOOM`` times.
 
     x = sum over frames of (y - b), b the film's background level (``kernels.film_levels``);
-    what is below zero in the end is set to zero by whoever shows it. No parameters.
+    what is below zero in the end counts as zero. No parameters.
     """
 
     def __init__(self, facts: FilmFacts) -> None:

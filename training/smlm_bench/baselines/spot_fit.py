@@ -37,7 +37,7 @@ _MEAN_MIN = 1e-3
 class Spots:
     """Fits of K windows: position from the window's centre, photons, background, width.
 
-    ``settled`` tells which have converged. Each (K,).
+    ``settled`` marks those that have converged. Each (K,).
     """
 
     y_px: Values

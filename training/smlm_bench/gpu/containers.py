@@ -70,12 +70,12 @@ class Container:
     server: Server
 
     def plan(self, network: str) -> dict[str, object]:
-        """What ``plan.json`` says of a network's plan; see ``smlm_pipeline.deploy.plans.cache``."""
+        """Read ``plan.json`` of a network; see ``smlm_pipeline.deploy.plans.cache``."""
         pattern = f"{SERVED}/{network}/*/{PLAN_RECORD}"
-        told: dict[str, object] = json.loads(
+        plan: dict[str, object] = json.loads(
             _docker("exec", self.name, "sh", "-c", f"cat {pattern}")
         )
-        return told
+        return plan
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def running(
     Parameters
     ----------
     ensembles : sequence of str
-        What it serves.
+        Ensembles that it serves.
     device : str
         ``gpu`` or ``cpu``.
     keep_log : callable
@@ -164,7 +164,7 @@ def _log(container: str, lines: int) -> str:
 
 
 def _docker(*arguments: str) -> str:
-    """What a command of Docker prints; its first line for ``docker port``."""
+    """Run a command of Docker; return its output, for ``docker port`` the first line."""
     command = _run(*arguments)
     if command.returncode:
         raise ServerError(f"docker {arguments[0]} failed: {command.stderr.strip()[-500:]}")

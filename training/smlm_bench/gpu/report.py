@@ -1,4 +1,4 @@
-"""What ``make gpu-check`` found, as one Markdown file."""
+"""Findings of ``recon-bench gpu-check``, as one Markdown file."""
 
 from __future__ import annotations
 
@@ -29,66 +29,69 @@ class Findings:
     logs: dict[str, str] = field(default_factory=dict)
 
     def failures(self) -> list[str]:
-        """What should not be, one sentence each."""
-        found = [f"the check ended early: {self.ended_by}"] if self.ended_by else []
-        found += [
+        """List the failures, one sentence each."""
+        failures = [f"the check ended early: {self.ended_by}"] if self.ended_by else []
+        failures += [
             f"{each['kernel']}, {each['size_px']} px, {each['frames']} frames: not NumPy's bits"
             for each in self.kernels
             if not each["same_bits"]
         ]
-        found += [
+        failures += [
             f"{model}: {nmse:.2f} % NMSE between the GPU's image and the CPU's; expected below 1"
             for model, (nmse, _) in self.against_cpu.items()
             if not nmse < 1
         ]
-        return found + [
+        return failures + [
             f"{model}: {count} images under load differ from the one alone"
             for model, count in self.wrong_under_load.items()
             if count
         ]
 
 
-def as_markdown(found: Findings) -> str:
+def as_markdown(findings: Findings) -> str:
     """The report; it says first what failed and what was left out."""
-    failures = found.failures()
+    failures = findings.failures()
     parts = [
         "# GPU check",
-        found.machine,
+        findings.machine,
         "## Result",
         "\n".join(f"- FAILED: {each}" for each in failures) or "Nothing that was checked failed.",
-        "\n".join(f"- left out: {each}" for each in found.left_out) or "Nothing was left out.",
+        "\n".join(f"- left out: {each}" for each in findings.left_out) or "Nothing was left out.",
     ]
-    return "\n\n".join([*parts, *_sections(found), *_logs(found)]) + "\n"
+    return "\n\n".join([*parts, *_sections(findings), *_logs(findings)]) + "\n"
 
 
-def _sections(found: Findings) -> list[str]:
-    """Headline and table of everything that was found."""
+def _sections(findings: Findings) -> list[str]:
+    """Headline and table of everything that was findings."""
     parts: list[str] = []
-    if found.plans:
-        parts += ["## TensorRT plans", _plans(found.plans)]
-    if found.against_cpu:
-        rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in found.against_cpu.items()]
+    if findings.plans:
+        parts += ["## TensorRT plans", _plans(findings.plans)]
+    if findings.against_cpu:
+        rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in findings.against_cpu.items()]
         title = "## The demo film, against the server on the CPU"
         parts += [title, grid(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
-    if found.wrong_under_load:
-        counts = [(model, str(count)) for model, count in found.wrong_under_load.items()]
+    if findings.wrong_under_load:
+        counts = [(model, str(count)) for model, count in findings.wrong_under_load.items()]
         title = "## Images that differ under load from the one alone"
         parts += [title, grid(("ensemble", "images"), counts)]
-    if found.gpu_memory_bytes:
-        used = [(model, f"{told / 1e9:.2f}") for model, told in found.gpu_memory_bytes.items()]
+    if findings.gpu_memory_bytes:
+        used = [
+            (model, f"{used_bytes / 1e9:.2f}")
+            for model, used_bytes in findings.gpu_memory_bytes.items()
+        ]
         title = "## Memory of the GPU in use after all was measured, other programs included"
         parts += [title, grid(("ensemble", "GB"), used)]
-    if found.speeds:
-        parts += ["## Through the server", _speeds(found.speeds)]
-    if found.kernels:
-        parts += ["## Kernels and their copies, without a server", _kernels(found.kernels)]
+    if findings.speeds:
+        parts += ["## Through the server", _speeds(findings.speeds)]
+    if findings.kernels:
+        parts += ["## Kernels and their copies, without a server", _kernels(findings.kernels)]
     return parts
 
 
-def _logs(found: Findings) -> list[str]:
+def _logs(findings: Findings) -> list[str]:
     return [
         part
-        for name, log in found.logs.items()
+        for name, log in findings.logs.items()
         for part in (f"## End of the log of {name}", f"```\n{log}\n```")
     ]
 

@@ -1,4 +1,4 @@
-"""What a running server makes of films: frames a second, bytes to its host, and whether load shows.
+"""Measurements of a running server: frames per second, bytes to its host, images under load.
 
 It asks any Triton server of this project, so the same measurement runs against the image on a
 GPU and against the embedded server in a test.
@@ -48,7 +48,7 @@ LOAD_SHARE = 0.05
 """Share of an image's sum that rounding may move under load; wrong memory moves all of it."""
 
 REFUSALS_MOST, REFUSAL_PAUSE_S = 600, 0.1
-"""How often, and after how long, a request under load is sent again that found a full queue."""
+"""Most repetitions of a request that meets a full queue, and the pause before each."""
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -56,7 +56,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server answers, and where it tells its metrics."""
+    """Addresses of a server and of its metrics."""
 
     address: str
     metrics_url: str
@@ -101,7 +101,7 @@ class ServerSpeed:
     """One ensemble on one size of frames, in requests of ``batch`` frames.
 
     ``network_per_s`` counts the network's own time with one request under way, ``server_per_s``
-    requests that lie ready in the client's memory, ``end_to_end_per_s`` a film from its file
+    requests prepared in the client's memory, ``end_to_end_per_s`` a film from its file
     to the image in memory.
     """
 
@@ -137,7 +137,7 @@ def measure(
     Raises
     ------
     ServerError
-        If the server's metrics tell no time of the network.
+        If the server's metrics state no time of the network.
     """
     film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
     requests = _requests(film_adu, batch)
@@ -168,7 +168,7 @@ def answers_that_differ_under_load(
     A CUDA pool that runs full has given wrong images as success; this is what would show it.
     The requests are chunks as the client sends them, of several films in turn, so an
     answer that belongs to another request counts as well. On a GPU another batch may round
-    otherwise, so that a detection falls into the next fine pixel; images count as different
+    otherwise, so that a detection falls into the next SR pixel; images count as different
     where more than ``LOAD_SHARE`` of their sum moved.
 
     Parameters
@@ -224,7 +224,7 @@ def _network_per_s(
     busy_us = server.counted(metric, [network]) - before_us
     if busy_us <= 0:
         raise ServerError(
-            f"{server.metrics_url} tells no time of {network!r} for {summed} frames; expected "
+            f"{server.metrics_url} states no time of {network!r} for {summed} frames; expected "
             f"{metric} to grow: do not switch off the server's metrics"
         )
     return 1e6 * summed / busy_us

@@ -27,7 +27,7 @@ def check_network(network: str, runtime: str, source: Path) -> None:
     network : str
         Expected name.
     runtime : str
-        What is to run it.
+        Runtime that will run it.
     source : Path
         An ONNX file, or the folder of a run, as from ``places.find_network``.
 

@@ -18,11 +18,16 @@ with imported_when_used():
 def ship(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     folder: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the comparison's networks.")
-    ] = TRAINED_FOLDER,
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder of the comparison's networks; by default the checkout's.",
+        ),
+    ] = None,
 ) -> None:
     """Add the network of a finished run to those that the checkout's comparison brings."""
     with bench_door(if_interrupted="no network is half-written"):
         load_tensorflow_quietly()
-        shipped = shipping.ship_run(run, folder)
+        shipped = shipping.ship_run(run, folder or TRAINED_FOLDER)
         typer.echo(f"{shipped.parent}: {shipped.stat().st_size / 1e6:.1f} MB")

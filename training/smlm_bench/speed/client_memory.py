@@ -87,7 +87,7 @@ def in_words(peak: Peak) -> str:
     )
 
 
-def measure(case: Case, scale: float) -> Peak:
+def measure(case: Case, scale: float, in_flight: int | None) -> Peak:
     """Run one case in this process, whose peak since its start is measured.
 
     Parameters
@@ -96,6 +96,8 @@ def measure(case: Case, scale: float) -> Peak:
         The case.
     scale : float
         Share of its frames to take.
+    in_flight : int or None
+        Concurrent requests; None adapts their number, as the client does by default.
 
     Returns
     -------
@@ -112,7 +114,7 @@ def measure(case: Case, scale: float) -> Peak:
     with tempfile.TemporaryDirectory() as folder:
         film = sparse_film(Path(folder) / "film.tif", frames, case.edge_px)
         image = Path(folder) / "image.tif"
-        settings = Settings(memory_bytes=limit)
+        settings = Settings(memory_bytes=limit, in_flight=in_flight)
         frames_max = frames_per_chunk(settings, case.edge_px, case.edge_px)
         with _engine(case, frames_max) as engine:
             started = time.perf_counter()

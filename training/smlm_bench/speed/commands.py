@@ -18,7 +18,7 @@ from smlm_pipeline.errors import SettingError
 with imported_when_used():
     from smlm_bench import machine
     from smlm_bench.speed import client as client_speed
-    from smlm_bench.speed import client_memory, printed, run, write
+    from smlm_bench.speed import client_memory, markdown, printed, run
     from smlm_bench.speed import frontier as speed_frontier
     from smlm_pipeline.compute import onnx_network
 
@@ -48,9 +48,9 @@ def speed(
         figures = run.measure(
             plan,
             Console(stderr=True).print,
-            lambda figures: write.write_figures(output, plan, figures),
+            lambda figures: markdown.write_figures(output, plan, figures),
         )
-        write.write_figures(output, plan, figures)
+        markdown.write_figures(output, plan, figures)
         typer.echo(machine.machine())
         printed.print_figures(bench_console(), figures)
         typer.echo(f"{output / 'speed.json'}, speed.md and speed.png are written")
@@ -75,12 +75,16 @@ def client(
 def memory(
     case: Annotated[str | None, typer.Option(help="One case alone, in this process.")] = None,
     scale: Annotated[float, typer.Option(help="Share of each film's frames to take.")] = 1.0,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(help="Concurrent requests of that case; by default adapted, as by submit."),
+    ] = None,
     output: Report = None,
 ) -> None:
     """Measure the client's peak memory on films of 6 GB and of 2048 x 2048 pixels."""
     with bench_door():
         if case is not None:
-            typer.echo(json.dumps(asdict(client_memory.measure(_case(case), scale))))
+            typer.echo(json.dumps(asdict(client_memory.measure(_case(case), scale, in_flight))))
             return
         peaks = [client_memory.measure_apart(each, scale) for each in client_memory.CASES]
         for peak in peaks:

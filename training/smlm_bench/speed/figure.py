@@ -33,7 +33,7 @@ _LOOKS = {
     LIMIT: ("0.25", "o"),
     SIDE_BY_SIDE: ("0.6", "X"),
 }
-"""Colour and marker, the slowest first: points of the engines lie close together."""
+"""Colour and marker, the slowest first: points of the engines are close together."""
 
 
 def write_speed_figure(path: Path, figures: Figures, title: str) -> None:

@@ -62,16 +62,16 @@ class Line:
     r2: float
 
 
-def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
+def timed(contenders: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
     """All contenders in turn, so many times over, after one run each that warms caches."""
-    times_s = seconds_in_turn(found, rounds)
+    times_s = seconds_in_turn(contenders, rounds)
     ms = [
         [1e3 * each / contender.frames for each in seconds]
-        for contender, seconds in zip(found, times_s, strict=True)
+        for contender, seconds in zip(contenders, times_s, strict=True)
     ]
     medians = [statistics.median(each) for each in ms]
-    limit_ms = _fastest(found, medians, LIMITS)
-    peer_ms = _fastest(found, medians, (PEER_KERAS,))
+    limit_ms = _fastest(contenders, medians, LIMITS)
+    peer_ms = _fastest(contenders, medians, (PEER_KERAS,))
     return [
         Speed(
             contender.name,
@@ -84,17 +84,17 @@ def timed(found: Sequence[Contender], size_px: int, rounds: int) -> list[Speed]:
             (limit_ms or median) / median,
             None if peer_ms is None else peer_ms / median,
         )
-        for contender, each, median in zip(found, ms, medians, strict=True)
+        for contender, each, median in zip(contenders, ms, medians, strict=True)
     ]
 
 
-def seconds_in_turn(found: Sequence[Contender], rounds: int) -> list[list[float]]:
+def seconds_in_turn(contenders: Sequence[Contender], rounds: int) -> list[list[float]]:
     """Seconds of each in each round, after one run each that warms caches."""
-    times_s: list[list[float]] = [[] for _ in found]
-    for contender in found:
+    times_s: list[list[float]] = [[] for _ in contenders]
+    for contender in contenders:
         contender.work()
     for _ in range(rounds):
-        for contender, seconds in zip(found, times_s, strict=True):
+        for contender, seconds in zip(contenders, times_s, strict=True):
             started = time.perf_counter()
             contender.work()
             seconds.append(time.perf_counter() - started)
@@ -148,7 +148,7 @@ def _lines(against: str, points: Mapping[str, Sequence[tuple[float, float]]]) ->
 
 
 def _fastest(
-    found: Sequence[Contender], medians: Sequence[float], names: Sequence[str]
+    contenders: Sequence[Contender], medians: Sequence[float], names: Sequence[str]
 ) -> float | None:
-    times = [median for each, median in zip(found, medians, strict=True) if each.name in names]
+    times = [median for each, median in zip(contenders, medians, strict=True) if each.name in names]
     return min(times, default=None)

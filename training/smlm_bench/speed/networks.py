@@ -31,7 +31,7 @@ SIZE_PX = 64
 FRAMES = 4
 ROUND_S = 0.4
 PEER = "deep-storm"
-"""What the others are compared with."""
+"""Reference of the others' speeds."""
 
 
 Key = TypeVar("Key")
@@ -56,7 +56,7 @@ def network_speeds(rounds: int) -> list[NetworkSpeed]:
 
 
 def machine() -> str:
-    """What the times were measured on, in words."""
+    """Describe processor, runtime and frames of the times."""
     return (
         f"{available_cpus()} CPU threads ({platform.machine()}), ONNX Runtime "
         f"{onnxruntime.__version__} in FP32, {FRAMES} frames of {SIZE_PX} x {SIZE_PX}"
@@ -112,12 +112,12 @@ def _ms_per_frame(network: OnnxNetwork, frames: NDArray[np.float32]) -> float:
     return (time.perf_counter() - started) * 1e3 / (runs * len(frames))
 
 
-def networks_table(found: list[NetworkSpeed]) -> Table:
-    """For the eye."""
+def networks_table(speeds: list[NetworkSpeed]) -> Table:
+    """One row for each network, for the terminal."""
     table = Table(title=machine(), title_justify="left")
     for heading in ("network", "parameters", "ms a frame", "fastest to slowest", f"x {PEER}"):
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
-    for each in found:
+    for each in speeds:
         table.add_row(
             each.network,
             f"{each.parameters:,}",

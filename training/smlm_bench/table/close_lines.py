@@ -25,7 +25,7 @@ _CANDIDATES = 400
 
 @dataclass(frozen=True)
 class Cut:
-    """A line across two filaments: its middle in fine pixels, and its direction in radians.
+    """A line across two filaments: its middle in SR pixels, and its direction in radians.
 
     ``angle`` is that of the profile, from the x axis towards the y axis.
     """
@@ -41,7 +41,7 @@ class Cut:
         return places
 
     def corners(self) -> Values:
-        """Of the strip that a profile is averaged over, (4, 2): x and y in fine pixels."""
+        """Of the strip that a profile is averaged over, (4, 2): x and y in SR pixels."""
         sine, cosine = np.sin(self.angle), np.cos(self.angle)
         sides = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
         along, across = (sides * (HALF_LENGTH_NM, HALF_WIDTH_NM) / self.fine_nm).T

@@ -21,7 +21,7 @@ from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
 DEFAULT_PIXEL_NM = 100.0
 
 STATED, ESTIMATED, OF_FILE, ASSUMED = "told", "estimated", "the film's file", "assumed"
-"""Sources of a fact, as tables have them; "told" is the word of published tables."""
+"""Sources of a fact, in the words of published tables."""
 
 _ESTIMATES = {
     "sigma_px": "sigma_px",

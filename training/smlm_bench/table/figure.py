@@ -1,4 +1,4 @@
-"""The figure of the seed's kind: every method at one contrast, a zoom, and a cut across."""
+"""A figure as in the reference paper: every method at one contrast, a zoom, and a cut across."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smlm_bench.table.close_lines import HALF_WIDTH_NM, Cut, close_lines
 from smlm_training.scoring.evaluate import blurred, equal_sum
 
 VIEW_BLUR_PX = 1.0
-"""Fine pixels by which every image is smoothed for the eye, and for the cut."""
+"""SR pixels by which every image is smoothed for the eye, and for the cut."""
 
 FIND_BLUR_PX = 2.0
 """The same for the truth in which close filaments are looked for."""
@@ -39,7 +39,7 @@ _COLOURS = {
     "unet": "#56b4e9",
     "unet-fast": "#009e73",
 }
-"""Of the profiles, after Okabe and Ito: told apart on black, and by those who see fewer colours."""
+"""Of the profiles, after Okabe and Ito: distinct on black, and for colour-blind readers."""
 _OTHERS = "#0072b2"
 _OUTLINE = [withStroke(linewidth=3, foreground="black")]
 _OWN_CONTRAST = "wide field"
@@ -67,11 +67,11 @@ def write_table_figure(
     images : mapping of str to ndarray, shape (Y, X)
         Wide field first, then the methods, by the titles of their panels.
     truth : ndarray, shape (Y, X)
-        Emitters per fine pixel.
+        Emitters per SR pixel.
     fine_nm : float
-        Edge of a fine pixel.
+        Edge of a SR pixel.
     captions : mapping of str to str
-        What is said of an image below its title.
+        Text below the title of an image.
     """
     cut = close_lines(blurred(truth, FIND_BLUR_PX), fine_nm)
     views = {"truth": blurred(truth, VIEW_BLUR_PX)}
@@ -165,7 +165,7 @@ def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
     axes.set_xlabel(
         f"nm along the blue strip, averaged over its {2 * HALF_WIDTH_NM:g} nm", color="white"
     )
-    axes.set_ylabel("emitters per fine pixel", color="white")
+    axes.set_ylabel("emitters per SR pixel", color="white")
     axes.tick_params(colors="white")
     for spine in axes.spines.values():
         spine.set_color("0.5")

@@ -1,4 +1,4 @@
-"""The table as Markdown: errors, speed, and the seed's own, with what the columns mean."""
+"""The table in Markdown, CSV and JSON: errors, speed, and the reference paper's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smlm_training.scoring.detection_scores import DetectionScore
 from smlm_training.scoring.evaluate import BLURS_PX
 
 _ERRORS = (
-    *("method", "NMSE %", "least squares %", "PSNR dB", "seed's NMSE %", "seed's PSNR dB"),
+    *("method", "NMSE %", "least squares %", "PSNR dB", "paper's NMSE %", "paper's PSNR dB"),
     *("sum / true", "Jaccard % at 250 / 100 nm", "recall %", "precision %", "RMSE nm"),
 )
 
@@ -27,7 +27,7 @@ _SPEED = (
 )
 
 
-_PUBLISHED = ("published by the seed", "NMSE %", "PSNR dB", "ms a frame", "stands beside")
+_PUBLISHED = ("published in the reference paper", "NMSE %", "PSNR dB", "ms a frame", "beside")
 
 
 _FACTS = (
@@ -40,15 +40,15 @@ _FACTS = (
 
 
 def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
-    """Three tables: errors, speed, and the seed's own; with what the columns mean."""
+    """Write three tables: errors, speed, the reference paper's own; and explain the columns."""
     parts = [
         f"{about['film']}: frames {about['frames'][0]} to {about['frames'][1] - 1} of "
         f"{about['shape_px'][0]} x {about['shape_px'][1]} pixels, {about['molecules']:,} "
         f"molecules; {about['machine']}.",
         *_circumstances(about),
-        "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 fine pixels "
-        f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the seed's "
-        "formulas each image is divided by its maximum, a convention of ours, as the seed states "
+        "Errors. NMSE, PSNR and least squares with floor bins, at a blur of 0 / 1 / 2 SR pixels "
+        f"of {about['fine_nm']:g} nm; equal sums unless least squares is said. In the reference "
+        "paper's formulas each image is divided by its maximum, a convention of ours, as it states "
         "none. Molecules are paired frame by frame within 250 nm; for the second index, 100; "
         f"the field's rim included.{_by_chance(about)} Molecules are of the runtimes that "
         "answer with them.",
@@ -58,9 +58,10 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         "with molecules has made their table as well as the image. Levels and mean, which networks "
         f"are given, are not in it: {about['levels_ms_per_frame']:.2f} ms a frame.",
         grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
-        f"Published by the seed, on other hardware ({HARDWARE}; {FILM}); how its images were "
-        "scaled and blurred is not stated, so its errors compare among themselves only. The layers "
-        "of literature [5] and of the seed's network are not published: unet-interpolated is a "
+        f"Published in the reference paper, on other hardware ({HARDWARE}; {FILM}); how its images "
+        "were scaled and blurred is not stated, so its errors compare among themselves only. The "
+        "layers of literature [5] and of the paper's network are not published: "
+        "unet-interpolated is a "
         "guess at them.",
         grid(_PUBLISHED, [_published(row) for row in TABLE_1]),
     ]
@@ -70,16 +71,16 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
 def _by_chance(about: dict[str, Any]) -> str:
     if not about["chance_jaccard"]:
         return ""
-    told = _several([100 * each for each in about["chance_jaccard"]])
-    return f" By chance, the truth of the next frame paired so, the index is {told} %."
+    percent = _several([100 * each for each in about["chance_jaccard"]])
+    return f" By chance, the truth of the next frame paired so, the index is {percent} %."
 
 
 def _circumstances(about: dict[str, Any]) -> list[str]:
-    """What the classical methods were told, what was timed elsewhere, and what is not there."""
+    """State facts of the classical methods, and methods timed elsewhere or left out."""
     facts = about["facts"]
-    told = [f"{facts[name]:g} {unit} ({about['facts_from'][name]})" for name, unit in _FACTS]
+    known = [f"{facts[name]:g} {unit} ({about['facts_from'][name]})" for name, unit in _FACTS]
     parts = [
-        f"The classical methods know: {', '.join(told)}, {about['facts_from']['excess_noise']}."
+        f"The classical methods know: {', '.join(known)}, {about['facts_from']['excess_noise']}."
     ]
     elsewhere = [
         f"{method} on {sitting['machine']}"
@@ -95,7 +96,7 @@ def _circumstances(about: dict[str, Any]) -> list[str]:
 
 
 def _errors(row: Row) -> list[str]:
-    found = row.molecules
+    molecules = row.molecules
     return [
         row.method,
         _several(row.image.nmse_percent),
@@ -106,19 +107,19 @@ def _errors(row: Row) -> list[str]:
         f"{row.image.sum_ratio:.3f}" if row.counts_molecules else "-",
         *(
             ["-"] * 4
-            if found is None
+            if molecules is None
             else [
-                _jaccard(found, row.near_molecules),
-                f"{100 * found.recall:.1f}",
-                f"{100 * found.precision:.1f}" if found.found else "-",
-                f"{found.rmse_nm:.1f}" if found.pairs else "-",
+                _jaccard(molecules, row.near_molecules),
+                f"{100 * molecules.recall:.1f}",
+                f"{100 * molecules.precision:.1f}" if molecules.found else "-",
+                f"{molecules.rmse_nm:.1f}" if molecules.pairs else "-",
             ]
         ),
     ]
 
 
-def _jaccard(*found: DetectionScore | None) -> str:
-    return _several([100 * each.jaccard for each in found if each is not None])
+def _jaccard(*scores: DetectionScore | None) -> str:
+    return _several([100 * each.jaccard for each in scores if each is not None])
 
 
 def _merged(cells: Sequence[list[str]]) -> list[list[str]]:
@@ -178,15 +179,15 @@ def table_csv(table: Sequence[Row]) -> str:
 
 def table_json(table: Sequence[Row], about: dict[str, Any]) -> str:
     """All that is known; what is infinite or no number is null."""
-    told = {**about, "rows": [_finite(row.as_dict()) for row in table]}
-    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+    content = {**about, "rows": [_finite(row.as_dict()) for row in table]}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _flat(row: Row) -> dict[str, Any]:
-    told = row.as_dict()
-    series = {**told.pop("image"), "seed_nmse_percent": told.pop("seed_nmse_percent")}
-    series["seed_psnr_db"] = told.pop("seed_psnr_db")
-    flat = {"method": told["method"]}
+    content = row.as_dict()
+    series = {**content.pop("image"), "seed_nmse_percent": content.pop("seed_nmse_percent")}
+    series["seed_psnr_db"] = content.pop("seed_psnr_db")
+    flat = {"method": content["method"]}
     for name, values in series.items():
         if not isinstance(values, (tuple, list)):
             flat[name] = values
@@ -205,8 +206,8 @@ def _flat(row: Row) -> dict[str, Any]:
         "passes",
         "times_peer",
     )
-    flat |= {name: told[name] for name in names}
-    published = told["published"] or {}
+    flat |= {name: content[name] for name in names}
+    published = content["published"] or {}
     for name in ("nmse_percent", "psnr_db", "ms_per_frame"):
         flat[f"published_{name}"] = published.get(name)
     return {name: _finite(value) for name, value in flat.items()}

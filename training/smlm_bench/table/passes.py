@@ -1,4 +1,4 @@
-"""A method over the whole film, several times; what is done is kept, and gone on with."""
+"""Passes of a method over the whole film, kept so that an interrupted one continues."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Result:
-    """What a method made of the film.
+    """Result of a method on the film.
 
     ``image`` is (``ZOOM`` Y, ``ZOOM`` X) float64; ``ms_per_frame`` has one value a pass.
     """
@@ -64,7 +64,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where results are kept, if they are, and who is told what is amiss there."""
+    """Folder of kept results, if any, and a receiver of notes about it."""
 
     folder: Path | None
     note: Callable[[str], None]
@@ -72,7 +72,7 @@ class Keeping:
 
 @dataclass(frozen=True)
 class _State:
-    """A first pass under way; a new one for each block, so that none is ever half done."""
+    """A first pass under way; a new one for each block, so that none is half-finished."""
 
     frames: int
     seconds: float
@@ -92,7 +92,7 @@ def pass_over(
 ) -> Result:
     """The method's result on the film, kept or new, with as many passes as are asked for.
 
-    Only the method itself is timed: the film lies in memory. A network runs on one
+    Only the method itself is timed: the film is in memory. A network runs on one
     block before, untimed, for what its runtime prepares in the first run. An image that
     was made on another machine is kept; its times are not, unless one pass takes longer
     than the limit.
@@ -106,11 +106,11 @@ def pass_over(
     film : ComparedFilm
         The film.
     keeping : Keeping
-        Where results lie; a first pass that was interrupted goes on.
+        Folder of results; an interrupted first pass continues.
     timing : Timing
         How many passes.
     tell : callable
-        Given the frames done in the first pass and the seconds that the rest will take.
+        Receives the frames finished in the first pass and the seconds left.
     """
     whole, partial = None, None
     if keeping.folder is not None:
@@ -190,21 +190,21 @@ def _first_pass(
 def _next_block(method: Method, film: ComparedFilm, state: _State) -> _State:
     block = film.frames_adu[state.frames : state.frames + method.block_frames]
     started = time.perf_counter()
-    found = method.reconstruct(block)
+    result = method.reconstruct(block)
     seconds = time.perf_counter() - started
-    later = [] if found.molecules is None else [found.molecules.later(state.frames)]
+    later = [] if result.molecules is None else [result.molecules.later(state.frames)]
     return replace(
         state,
         frames=state.frames + len(block),
         seconds=state.seconds + seconds,
-        image=state.image + found.image,
+        image=state.image + result.image,
         molecules=state.molecules + later,
-        localises=found.molecules is not None,
+        localises=result.molecules is not None,
     )
 
 
 def _of_this_machine(result: Result, film: ComparedFilm, timing: Timing) -> Result:
-    """Without its times if they are of another machine, or other versions, and soon made anew."""
+    """Drop times of another machine or other versions, if a new pass is short."""
     first_s = result.ms_per_frame[0] * len(film.frames_adu) / 1e3
     if result.sitting.machine == machine() or first_s > timing.limit_s:
         return result
@@ -240,10 +240,10 @@ def _now() -> str:
 
 
 def _key(name: str, method: Method, film: ComparedFilm) -> str:
-    """What a result depends on: the same key means that it need not be made again."""
+    """Hash everything that a result depends on."""
     facts = {each.name: str(getattr(film.facts, each.name)) for each in fields(film.facts)}
-    told = [name, method.parameters, method.block_frames, film.frames_sha256, facts]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    dependencies = [name, method.parameters, method.block_frames, film.frames_sha256, facts]
+    return hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()
 
 
 def _arrays(image: NDArray[np.float64], molecules: Molecules | None) -> Arrays:
@@ -295,7 +295,7 @@ _PROGRESS = ("frames", "seconds", "machine")
 
 
 def _begun(film: ComparedFilm, partial: KeptFile | None) -> _State:
-    """What an interrupted pass has done, or nothing."""
+    """Restore an interrupted pass, or begin."""
     stored = partial.read() if partial is not None else None
     if stored is None:
         return _State(0, 0.0, np.zeros(film.fine_shape), machine=machine())

@@ -24,7 +24,7 @@ FILM = "361 frames of simulated microtubules, 12.5 nm grid"
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One row: NMSE (%), PSNR (dB), ms a frame, and the methods here that stand beside it."""
+    """One row: NMSE (%), PSNR (dB), ms a frame, and the methods beside it."""
 
     name: str
     nmse_percent: float
@@ -39,7 +39,7 @@ TABLE_1 = (
     PublishedRow("Deep-STORM", 37.51, 22.92, 20.0, ("deep-storm@keras", "deep-storm@onnx")),
     PublishedRow("literature [5]", 34.32, 23.42, 16.6, ("unet-interpolated@keras",)),
     PublishedRow(
-        "Ours (the seed's)",
+        "Ours (the reference paper's)",
         34.65,
         23.29,
         12.3,
@@ -69,8 +69,8 @@ class Row:
     """One method on one film.
 
     ``image`` has the project's scores. ``seed_nmse_percent`` and ``seed_psnr_db`` are
-    the seed's formulas (2) and (4) on images that are divided by their own maximum, at
-    each of ``BLURS_PX``: a convention that we chose, since the seed states none.
+    the reference paper's formulas (2) and (4) on images that are divided by their own maximum, at
+    each of ``BLURS_PX``: a convention that we chose, since it states none.
     ``molecules`` are paired within 250 nm, ``near_molecules`` within ``NEAR_NM``.
     ``times_peer`` is Deep-STORM's median time over this one's.
     """
@@ -100,21 +100,21 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, with the published row, for JSON; null where a number would say nothing."""
-        found = self.molecules
+        molecules = self.molecules
         published = published_beside(self.method)
-        told = asdict(self)
+        values = asdict(self)
         if not self.reconstructs:
-            told |= dict.fromkeys(("ms_per_frame", "fastest_ms", "slowest_ms", "times_peer"))
+            values |= dict.fromkeys(("ms_per_frame", "fastest_ms", "slowest_ms", "times_peer"))
         if not self.counts_molecules:
-            told["image"]["sum_ratio"] = None
+            values["image"]["sum_ratio"] = None
         return {
-            **told,
+            **values,
             "blurs_px": BLURS_PX,
-            "jaccard": None if found is None else found.jaccard,
+            "jaccard": None if molecules is None else molecules.jaccard,
             "near_jaccard": None if self.near_molecules is None else self.near_molecules.jaccard,
-            "recall": None if found is None else found.recall,
-            "precision": None if found is None else found.precision,
-            "rmse_nm": None if found is None else found.rmse_nm,
+            "recall": None if molecules is None else molecules.recall,
+            "precision": None if molecules is None else molecules.precision,
+            "rmse_nm": None if molecules is None else molecules.rmse_nm,
             "published": None if published is None else asdict(published),
         }
 
@@ -127,7 +127,7 @@ def rows(results: Sequence[Result], film: ComparedFilm) -> list[Row]:
 
 
 def by_chance(film: ComparedFilm) -> tuple[DetectionScore, ...]:
-    """What a perfect table of the wrong frames scores, at both tolerances: that of the next one.
+    """Score the truth of the next frame in place of each frame's, at both tolerances.
 
     Nothing of a single frame, which has no other.
     """
@@ -143,15 +143,17 @@ def _row(
     pairs = [
         (_by_maximum(blurred(result.image, b)), _by_maximum(blurred(truth, b))) for b in BLURS_PX
     ]
-    found = result.molecules
+    molecules = result.molecules
     median_ms = statistics.median(result.ms_per_frame)
     return Row(
         method=result.name,
         image=score(result.image, truth),
         seed_nmse_percent=tuple(nmse_percent(*pair) for pair in pairs),
         seed_psnr_db=tuple(psnr_db(*pair) for pair in pairs),
-        molecules=None if found is None else detection_score(found, film.true),
-        near_molecules=None if found is None else detection_score(found, film.true, NEAR_NM),
+        molecules=None if molecules is None else detection_score(molecules, film.true),
+        near_molecules=None
+        if molecules is None
+        else detection_score(molecules, film.true, NEAR_NM),
         ms_per_frame=median_ms,
         fastest_ms=min(result.ms_per_frame),
         slowest_ms=max(result.ms_per_frame),

@@ -94,7 +94,7 @@ class PlanCache:
     ----------
     folder : Path
         On a file system that can lock files.
-    tell : callable
+    note : callable
         Takes a line about the process that is waited for.
 
     Raises
@@ -103,8 +103,8 @@ class PlanCache:
         If this user cannot write in it.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
-        self._folder, self._tell = folder, tell
+    def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
+        self._folder, self._note = folder, note
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -136,7 +136,7 @@ class PlanCache:
                 locks.flock(stream, locks.LOCK_EX | locks.LOCK_NB)
                 return
             time.sleep(_SILENT_S / 20)
-        self._tell("waiting for another process that builds the same plan: minutes")
+        self._note("waiting for another process that builds the same plan: minutes")
         locks.flock(stream, locks.LOCK_EX)
 
     def find(self, key: PlanKey) -> Entry | None:

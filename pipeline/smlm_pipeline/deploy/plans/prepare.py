@@ -41,7 +41,7 @@ def prepare(
     *,
     choices: Choices,
     largest_tile_px: int,
-    tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> list[Prepared]:
     """Put a plan beside the newest version of every network.
 
@@ -61,7 +61,7 @@ def prepare(
         Options of the build.
     largest_tile_px : int
         Largest tile that will be served, see ``profiles``.
-    tell : callable
+    note : callable
         Takes a line about the progress.
 
     Raises
@@ -79,12 +79,12 @@ def prepare(
     names = _networks(model_repository)
     with nothing_left_by_failure(model_repository, names):
         files = {name: network_file(model_repository, name) for name in names}
-        compiler, cache = open_compiler(), PlanCache(cache_folder, tell)
+        compiler, cache = open_compiler(), PlanCache(cache_folder, note)
         prepared = []
         for name, file in files.items():
             reference = read_reference(file, contract.NETWORKS[name])
             key = _key(reference, compiler, choices, wanted[name])
-            prepared.append(_Preparation(name, file, reference, key, cache, compiler, tell).run())
+            prepared.append(_Preparation(name, file, reference, key, cache, compiler, note).run())
         return prepared
 
 
@@ -124,7 +124,7 @@ class _Preparation:
     key: PlanKey
     cache: PlanCache
     compiler: Compiler
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
 
     def run(self) -> Prepared:
         """Find the plan in the cache or build it, and put it in place."""
@@ -134,7 +134,7 @@ class _Preparation:
             withdraw(version, right=kept)
             difference = None if kept is None else self._passing(kept)
             if kept is None or difference is None:
-                self.tell(f"building the plan of {self.model} for {self.compiler.gpu}: minutes")
+                self.note(f"building the plan of {self.model} for {self.compiler.gpu}: minutes")
                 entry = self._built()
                 difference = entry.record.largest_difference
             else:
@@ -147,7 +147,7 @@ class _Preparation:
         try:
             difference, _ = self._judged(kept.plan)
         except PlanError as error:
-            self.tell(f"the plan of {self.model} that was kept can no longer be used: {error}")
+            self.note(f"the plan of {self.model} that was kept can no longer be used: {error}")
             self.cache.drop(self.key)
             withdraw(self.file.parent, right=None)  # it may be there too
             return None

@@ -79,7 +79,7 @@ def open_nd2(path: Path) -> Nd2Source:
         If the package nd2 is missing, or the file is no film of grey frames.
     """
     with extra(path, "nd2"):
-        import nd2
+        import nd2  # an extra, which most films do not need
     with ExitStack() as on_error:
         opened = _Unmapped(path)
         on_error.callback(opened.close)

@@ -43,7 +43,7 @@ def open_zarr(path: Path) -> ZarrSource:
         If the package zarr is missing, or the folder does not hold exactly one image.
     """
     with extra(path, "zarr"):
-        import zarr
+        import zarr  # an extra, which most films do not need
     node: Any = zarr.open(str(path), mode="r")
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)  # the place of version 0.5 of OME-Zarr

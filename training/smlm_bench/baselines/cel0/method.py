@@ -27,7 +27,7 @@ _BLOCK_FINE_PIXELS = 1_700_000
 enough to say now and then how far it is, and to stay in the processor's cache."""
 
 _PEAK_SIGMA_PX, _PEAK_REACH_PX = 1.5, 7
-"""Fine pixels by which x is smoothed to look for molecules, and the square they stand out in."""
+"""SR pixels by which x is smoothed to look for molecules, and the square they stand out in."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Cel0:
     values for data in other units (1.1 and 0.21; 0.035 for frames divided by their
     maximum), so ours was chosen for CEL0's sake, on four frames of 32 x 32 pixels of the
     preset ``evaluate`` with a seed of their own: at 0.3, 0.15, 0.08, 0.04 and 0.02 the NMSE at
-    a blur of one fine pixel was 111, 91, 77, 69 and 68 %.
+    a blur of one SR pixel was 111, 91, 77, 69 and 68 %.
 
-    **Picture.** x itself, in photons. **Molecules.** Neighbouring fine pixels often share
-    one molecule. Where x, smoothed by 1.5 fine pixels, is the largest within 7 x 7, is a
+    **Picture.** x itself, in photons. **Molecules.** Neighbouring SR pixels often share
+    one molecule. Where x, smoothed by 1.5 SR pixels, is the largest within 7 x 7, is a
     molecule; it lies at the centre of brightness of the pixels that are nearest to it. Fainter
     ones than ``listed`` typical molecules are noise and left out of the list, not of the picture.
 
@@ -81,7 +81,7 @@ class Cel0:
         self.parameters: dict[str, Any] = {"sigma_px": facts.sigma_px, **asdict(self._settings)}
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
-        """Brightness on the fine grid, summed, and groups of fine pixels as molecules."""
+        """Brightness on the fine grid, summed, and groups of SR pixels as molecules."""
         photons = self._facts.photons(frames_adu)
         signal = extended(photons - wavelet_background(photons)).astype(np.float32)
         return side_by_side(self._solved, signal)

@@ -103,9 +103,9 @@ class FalconSettings:
     background_every, support_background_every : int
         Rounds between two estimates of the background, in the first two steps.
     background_from : int
-        First round of the sparse step in which it is estimated anew.
+        First round of the sparse step in which it is estimated again.
     sparsity : float
-        Weight of the l1 term, over the noise; raised where too much is found.
+        Weight of the l1 term, over the noise; raised where too many are found.
     coupling : float
         mu of the ADMM.
     """
@@ -147,7 +147,7 @@ def deconvolve(photons: Floats, grid: Grid, settings: FalconSettings) -> Deconvo
 
     With w = sparsity sqrt(max(b, 0.02 max y)) first; then without it, on the nodes
     that came out brighter than ``FAINTEST`` of the mean of the frames' brightest. In
-    between, b is estimated anew from what the model leaves.
+    between, b is estimated again from what the model leaves.
 
     Parameters
     ----------

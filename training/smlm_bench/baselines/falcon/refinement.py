@@ -44,10 +44,10 @@ def peaks(nodes: Floats, settings: FalconSettings) -> Nodes:
         for place, moment in ((row, moment_y), (column, moment_x))
     )
     node_y, node_x = (np.rint(each).astype(np.int64) for each in (y, x))
-    found = Nodes(
+    nodes_found = Nodes(
         frame, node_y, node_x, y - node_y, x - node_x, np.zeros(len(frame)), photons.astype(float)
     )
-    return moved_to_nearest(found)
+    return moved_to_nearest(nodes_found)
 
 
 def refine(nodes: Nodes, signal: Values, settings: FalconSettings, sigma_px: float) -> Nodes:
