@@ -11,10 +11,19 @@ import typer
 
 from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.film_options import (
+    FILM_PANEL,
+    Channel,
+    Frames,
+    Plane,
+    Position,
+    Roi,
+    TimeAxis,
+    selection_of,
+)
 from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Repository, Server
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.engines.triton.addresses import Servers
-from smlm_pipeline.film.selection import Selection, frames_range, region
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
 from smlm_pipeline.run.memory_budget import parse_bytes
@@ -22,7 +31,7 @@ from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
 
 _PROGRAM = "recon-client"
 
-_FILM, _IMAGE = "Film", "Image"
+_IMAGE = "Image"
 _INTERRUPTED, _RESOURCES, _OUTPUT = "Interrupted runs", "Requests and memory", "Output"
 
 
@@ -40,44 +49,19 @@ def submit(
             metavar="FILM", help="Film of blinking molecules: a file, or the folder of one."
         ),
     ],
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B",
-            help="Frames from A up to B (excluded), counted from 0.",
-            rich_help_panel=_FILM,
-        ),
-    ] = None,
-    roi: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,W,H", help="Region to take, in camera pixels.", rich_help_panel=_FILM
-        ),
-    ] = None,
-    channel: Annotated[
-        int | None, typer.Option(min=0, help="Channel to take, from 0.", rich_help_panel=_FILM)
-    ] = None,
-    z: Annotated[
-        int | None, typer.Option(min=0, help="Plane in z to take, from 0.", rich_help_panel=_FILM)
-    ] = None,
-    position: Annotated[
-        int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=_FILM)
-    ] = None,
-    time_axis: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AXIS",
-            help="Axis of the frames, where the file gives it another name.",
-            rich_help_panel=_FILM,
-        ),
-    ] = None,
+    frames: Frames = None,
+    roi: Roi = None,
+    channel: Channel = None,
+    z: Plane = None,
+    position: Position = None,
+    time_axis: TimeAxis = None,
     pixel_size_nm: Annotated[
         float | None,
         typer.Option(
             help="Camera pixel in the sample plane; by default the file's, "
             f"else {DEFAULT_PIXEL_SIZE_NM:g}.",
             show_default=False,
-            rich_help_panel=_FILM,
+            rich_help_panel=FILM_PANEL,
         ),
     ] = None,
     output: Annotated[
@@ -214,14 +198,7 @@ def submit(
             allow_partial=allow_partial,
             checkpoint_every_s=checkpoint_every_s,
         )
-        selection = Selection(
-            frames=(0, None) if frames is None else frames_range(frames),
-            roi_px=None if roi is None else region(roi),
-            channel=channel,
-            z=z,
-            position=position,
-            time_axis=time_axis and time_axis.upper(),
-        )
+        selection = selection_of(channel, z, position, time_axis, frames=frames, roi=roi)
         image = image_path(film, output)
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
         remote = Servers.parse(server) if server and engine is EngineName.TRITON else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from smlm_pipeline import contract
+from smlm_pipeline.cli import film_options
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
@@ -23,7 +24,7 @@ from smlm_pipeline.localise.table import Molecules
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
-from smlm_training.commands import film_options, train_door
+from smlm_training.commands import train_door
 from smlm_training.scoring.calibration import PROBABILITY_MIN
 from smlm_training.scoring.detection_report import DetectionReport, Judging, detection_report
 from smlm_training.scoring.evaluate import WIDEFIELD, Score, score, truth_image, widefield_image

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from smlm_pipeline.cli import film_options
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
-from smlm_training.commands import film_options, train_door
+from smlm_training.commands import train_door
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.crowding import crowding_of_places
 from smlm_training.matching.estimates import Estimates, KnownCamera, estimate

@@ -1,4 +1,4 @@
-"""Options of the commands that take a film: which part of the file is the film."""
+"""Options of all commands that take a film, which choose the part of its file to read."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ import typer
 
 from smlm_pipeline.film.selection import Selection, frames_range, region
 
-_PANEL = "Film"
+FILM_PANEL = "Film"
+"""Panel of the options that choose the film."""
 
 Frames = Annotated[
     str | None,
     typer.Option(
         metavar="A:B",
         help="Frames from A up to B (excluded), counted from 0.",
-        rich_help_panel=_PANEL,
+        rich_help_panel=FILM_PANEL,
     ),
 ]
 Roi = Annotated[
     str | None,
     typer.Option(
-        metavar="X,Y,W,H", help="Region to take, in camera pixels.", rich_help_panel=_PANEL
+        metavar="X,Y,W,H", help="Region to take, in camera pixels.", rich_help_panel=FILM_PANEL
     ),
 ]
 Channel = Annotated[
-    int | None, typer.Option(min=0, help="Channel to take, from 0.", rich_help_panel=_PANEL)
+    int | None, typer.Option(min=0, help="Channel to take, from 0.", rich_help_panel=FILM_PANEL)
 ]
 Plane = Annotated[
-    int | None, typer.Option(min=0, help="Plane in z to take, from 0.", rich_help_panel=_PANEL)
+    int | None, typer.Option(min=0, help="Plane in z to take, from 0.", rich_help_panel=FILM_PANEL)
 ]
 Position = Annotated[
-    int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=_PANEL)
+    int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=FILM_PANEL)
 ]
 TimeAxis = Annotated[
     str | None,
     typer.Option(
         metavar="AXIS",
-        help="Axis of the frames where the file names it otherwise.",
-        rich_help_panel=_PANEL,
+        help="Axis of the frames, where the file gives it another name.",
+        rich_help_panel=FILM_PANEL,
     ),
 ]
 
