@@ -24,7 +24,6 @@ from fakes.processes import (
     PATIENCE_S,
     alive,
     children,
-    end_with_parent,
     finished,
     free_port,
     started,
@@ -72,12 +71,6 @@ def _segments(client: subprocess.Popen[str]) -> list[Path]:
     return list(Path("/dev/shm").glob(f"smlm_recon_{client.pid}_*"))  # noqa: S108 - only looks
 
 
-def _default_signals() -> None:
-    """Under nohup, whose children ignore it, nothing could be ended by SIGHUP."""
-    end_with_parent()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @contextlib.contextmanager
 def _working_client(film: Path, folder: Path, repository: Path, *options: str) -> Iterator[Working]:
     """A client whose server has summed the first frames of the film."""
@@ -85,7 +78,7 @@ def _working_client(film: Path, folder: Path, repository: Path, *options: str) -
     command = [*CLIENT, "submit", str(folder / "long.tif"), *options]
     command += ["--model-repository", str(repository)]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with started(command, **output, preexec_fn=_default_signals) as client:
+    with started(command, **output) as client:
         wait_for(lambda: client.poll() is not None or _sums(client.pid) > 0, "the server to work")
         assert client.poll() is None
         assert len(_segments(client)) >= 3  # one for each of its models

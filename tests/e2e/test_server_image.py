@@ -92,13 +92,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     told = {"PATH": path, "RECON_DEVICE": "cpu", "RECON_RUN": str(folder / "run")}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            ["sh", SCRIPT, *added],
+            end_with_parent(["sh", SCRIPT, *added]),
             env={**environment, **told},
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=end_with_parent,
         )
     url = f"http://127.0.0.1:{metrics}/metrics"
     try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -20,21 +18,32 @@ CLIENT = [sys.executable, "-c", "from smlm_pipeline.cli.app import app; app()"]
 PATIENCE_S = 90.0
 """Longest wait for what takes seconds on an idle machine."""
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_SET_PARENT_DEATH_SIGNAL = 1
+_END_WITH_PARENT = """
+import ctypes, os, signal, sys
+set_parent_death_signal = 1
+ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):  # ignored under nohup; by Python
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
-def end_with_parent() -> None:
-    """Called in a child before it becomes its program: SIGTERM when pytest is killed."""
-    if _LIBC is not None:
-        _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+def end_with_parent(command: Sequence[str | Path]) -> list[str]:
+    """A command whose program gets SIGTERM when pytest is killed.
+
+    The child asks for that itself: code that runs between fork and exec of a process with threads,
+    such as gRPC's, may wait for ever for a lock that one of them held.
+    """
+    words = [str(word) for word in command]
+    if sys.platform != "linux":
+        return words
+    return [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, *words]
 
 
 @contextlib.contextmanager
 def started(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A program that ends with the block, also if the test fails or pytest is killed."""
-    options = {"text": True, "preexec_fn": end_with_parent, **options}
-    with subprocess.Popen(list(command), **options) as process:
+    with subprocess.Popen(end_with_parent(command), **{"text": True, **options}) as process:
         try:
             yield process
         finally:
