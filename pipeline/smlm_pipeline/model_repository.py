@@ -11,9 +11,6 @@ from smlm_pipeline.errors import SettingError
 NETWORK_FILE = "model.onnx"
 """The network of a version."""
 
-NETWORK_CARD = "model.json"
-"""The card of the network, beside it: how it was trained and exported."""
-
 REFERENCE_FILE = "reference.npz"
 """Reference frames and the network's answers to them, beside it; see ``compute.reference``."""
 

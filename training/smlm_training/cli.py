@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smlm_pipeline.cli.exit_codes import EXIT_CODES
 from smlm_pipeline.cli.lazy_commands import LazyCommand, lazy_app
 
 _COMMANDS = "smlm_training.commands"
@@ -52,4 +53,5 @@ COMMANDS = (
 app = lazy_app(
     *COMMANDS,
     help="Simulate films, train a network, export and publish it, and score its images.",
+    epilog=EXIT_CODES,
 )

@@ -26,6 +26,8 @@ _MODELS, _PLANS, _MEMORY = "Models", "Plans", "Memory"
 app = typer.Typer(
     help="TensorRT plans for the GPU of this machine, and the memory that a server needs.",
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 Repository = Annotated[

@@ -79,4 +79,6 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
 
     def warning(self, text: str) -> None:
         """Print a warning."""
-        MESSAGES.print(f"{self._program}: {text}", markup=False, soft_wrap=True)
+        shown = self._bar.live.is_started  # its console prints above the bar
+        console = self._bar.console if shown else MESSAGES
+        console.print(f"{self._program}: {text}", markup=False, highlight=False, soft_wrap=True)

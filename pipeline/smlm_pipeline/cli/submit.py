@@ -201,7 +201,9 @@ def submit(
         selection = selection_of(channel, z, position, time_axis, frames=frames, roi=roi)
         image = image_path(film, output)
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
-        remote = Servers.parse(server) if server and engine is EngineName.TRITON else None
+        remote = None
+        if server and engine is EngineName.TRITON and not dry_run:  # a dry run asks no server
+            remote = Servers.parse(server)
         _run(
             job,
             remote or engine.value,

@@ -44,7 +44,7 @@ class Fleet:
         ContractError
             If one serves another contract, or they serve several versions.
         """
-        versions, errors = _ask_each(servers, lambda address: _version(address, model))
+        versions, errors = _ask_each(servers.endpoints(), lambda address: _version(address, model))
         if unlike := unlike_networks(versions, model):
             raise unlike
         answering = tuple(address for address in servers.addresses if address not in errors)
@@ -70,7 +70,9 @@ class Fleet:
             If one has.
         """
         try:
-            versions, _ = _ask_each(self.servers, lambda address: _version(address, self.model))
+            versions, _ = _ask_each(
+                self.servers.endpoints(), lambda address: _version(address, self.model)
+            )
         except ServerError:
             return  # all have ended since; their answers are whole
         changed = [
@@ -94,8 +96,9 @@ def server_states(servers: Servers, model: str) -> dict[Address, ServerStatus | 
     ServerError
         If no server answers.
     """
-    states, errors = _ask_each(servers, lambda address: _status(address, model))
-    return {address: states.get(address) or errors[address] for address in servers.endpoints()}
+    addresses = servers.endpoints()  # once: a name may stand for other servers the next time
+    states, errors = _ask_each(addresses, lambda address: _status(address, model))
+    return {address: states.get(address) or errors[address] for address in addresses}
 
 
 def unlike_networks(versions: Mapping[Address, str | None], model: str) -> ContractError | None:
@@ -120,7 +123,7 @@ def connect(
 
 
 def _ask_each(
-    servers: Servers, question: Callable[[Address], _Answer]
+    addresses: Sequence[Address], question: Callable[[Address], _Answer]
 ) -> tuple[dict[Address, _Answer], dict[Address, ServerError]]:
     """Collect the answers of all, and the errors of the others; at least one has to answer."""
 
@@ -130,7 +133,6 @@ def _ask_each(
         except ServerError as error:
             return error
 
-    addresses: Sequence[Address] = servers.endpoints()
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         results = dict(zip(addresses, pool.map(ask, addresses), strict=True))
     errors = {key: value for key, value in results.items() if isinstance(value, ServerError)}

@@ -80,7 +80,7 @@ def open_engine(
         If the text is neither a name of an engine nor an address.
     """
     if isinstance(engine, Engine):
-        return contextlib.nullcontext(engine)
+        return _checked(engine)
     if isinstance(engine, Servers):
         return server_engine(engine, model, timeout_s=timeout_s)
     if not isinstance(engine, str):
@@ -90,6 +90,13 @@ def open_engine(
     if engine == "triton":
         return embedded_engine(model_repository, model, timeout_s=timeout_s)
     return server_engine(Servers.parse(engine), model, timeout_s=timeout_s)
+
+
+@contextlib.contextmanager
+def _checked(engine: Engine) -> Iterator[Engine]:
+    """Use an open engine, and check at the end that its servers have the same network."""
+    yield engine
+    engine.check()
 
 
 @contextlib.contextmanager
