@@ -20,30 +20,58 @@ with imported_when_used():
     from smlm_bench.load import clients as load_clients
     from smlm_bench.load import run, summary
 
+_SERVERS, _REQUESTS, _OUTPUT = "Servers", "Clients and requests", "Output"
+
 
 def load(
     server: Annotated[
         list[str] | None,
-        typer.Option(help="HOST:PORT of a running server, once or twice; else one is started."),
+        typer.Option(
+            help="HOST:PORT of a running server, once or twice; else one is started.",
+            rich_help_panel=_SERVERS,
+        ),
     ] = None,
-    servers: Annotated[int, typer.Option(min=1, max=2, help="Servers to start.")] = 1,
-    clients: Annotated[int, typer.Option(min=1, max=1000, help="Clients at the same time.")] = 4,
+    servers: Annotated[
+        int, typer.Option(min=1, max=2, help="Servers to start.", rich_help_panel=_SERVERS)
+    ] = 1,
+    clients: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="Clients at the same time.", rich_help_panel=_REQUESTS),
+    ] = 4,
     seconds: Annotated[
-        float, typer.Option(min=1, max=3600, help="Time in which requests begin.")
+        float,
+        typer.Option(
+            min=1, max=3600, help="Time in which requests begin.", rich_help_panel=_REQUESTS
+        ),
     ] = 30.0,
     sizes_px: Annotated[
-        str, typer.Option(help="Edges of the frames, separated by commas; mixed at random.")
+        str,
+        typer.Option(
+            help="Edges of the frames, separated by commas; mixed at random.",
+            rich_help_panel=_REQUESTS,
+        ),
     ] = "64,128,256",
     frames: Annotated[
-        int, typer.Option(min=1, max=contract.MAX_FRAMES_PER_CHUNK, help="Frames of each request.")
+        int,
+        typer.Option(
+            min=1,
+            max=contract.MAX_FRAMES_PER_CHUNK,
+            help="Frames of each request.",
+            rich_help_panel=_REQUESTS,
+        ),
     ] = 8,
     model: Annotated[
-        str, typer.Option(help=f"One of {', '.join(contract.ENSEMBLES)}.")
+        str, typer.Option(help=f"One of {', '.join(contract.ENSEMBLES)}.", rich_help_panel=_SERVERS)
     ] = contract.RECONSTRUCTION.name,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the mixture of sizes.")] = 1,
-    remote: Annotated[bool, typer.Option(help="Allow a --server on another machine.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the mixture of sizes.", rich_help_panel=_REQUESTS)
+    ] = 1,
+    remote: Annotated[
+        bool, typer.Option(help="Allow a --server on another machine.", rich_help_panel=_SERVERS)
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="JSON file to write.")
+        Path | None,
+        typer.Option("-o", "--output", help="JSON file to write.", rich_help_panel=_OUTPUT),
     ] = None,
 ) -> None:
     """Put one or two servers under load for a given time, by default on this machine only."""

@@ -22,65 +22,111 @@ with imported_when_used():
 _METHODS = (
     f"{', '.join(CLASSICAL_NAMES)}, or NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
 )
+_FILM, _METHODS_PANEL, _TIMES = "Film", "Methods", "Times"
+_OPTICS, _OUTPUT = "Optics and camera", "Output"
 
 
 def table(
     film: Annotated[Path, typer.Argument(help="Film: TIFF, ND2, Zarr, as for recon-client.")],
     positions: Annotated[
-        Path, typer.Option(help="True positions: CSV or XLSX, ThunderSTORM's columns.")
+        Path,
+        typer.Option(
+            help="True positions: CSV or XLSX, ThunderSTORM's columns.", rich_help_panel=_FILM
+        ),
     ],
     methods: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Separated by commas; by default all available ones."),
+        typer.Option(
+            metavar="A,B",
+            help="Separated by commas; by default all available ones.",
+            rich_help_panel=_METHODS_PANEL,
+        ),
     ] = None,
     frames: Annotated[
-        str, typer.Option(metavar="A:B", help="From frame A (0 is the first) up to B, without B.")
+        str,
+        typer.Option(
+            metavar="A:B",
+            help="From frame A (0 is the first) up to B, without B.",
+            rich_help_panel=_FILM,
+        ),
     ] = ":",
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the table and the kept results.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for the table and the kept results.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = Path("bench/table"),
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace a table of other methods, frames or another film."
+            "--overwrite",
+            help="Replace a table of other methods, frames or another film.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = False,
     network: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=PATH", help="A run's folder or an ONNX file, instead of the usual places."
+            metavar="NAME=PATH",
+            help="A run's folder or an ONNX file, instead of the usual places.",
+            rich_help_panel=_METHODS_PANEL,
         ),
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Triton server, for NETWORK@server.")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A Triton server, for NETWORK@server.",
+            rich_help_panel=_METHODS_PANEL,
+        ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Passes over the film, for times.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Passes over the film, for times.", rich_help_panel=_TIMES
+        ),
     ] = 3,
     repeat_limit_s: Annotated[
         float,
         typer.Option(
-            min=0, metavar="S", help="No further pass of a method that would exceed this."
+            min=0,
+            metavar="S",
+            help="No further pass of a method that would exceed this.",
+            rich_help_panel=_TIMES,
         ),
     ] = 600.0,
-    camera: Annotated[str, typer.Option(metavar="KIND", help="emccd or scmos.")] = "emccd",
+    camera: Annotated[
+        str, typer.Option(metavar="KIND", help="emccd or scmos.", rich_help_panel=_OPTICS)
+    ] = "emccd",
     pixel_size_nm: Annotated[
         float | None,
         typer.Option(
-            min=1, metavar="NM", help="Edge of a camera pixel; by default as the film states."
+            min=1,
+            metavar="NM",
+            help="Edge of a camera pixel; by default as the film states.",
+            rich_help_panel=_OPTICS,
         ),
     ] = None,
     sigma_px: Annotated[
-        float | None, typer.Option(min=0.3, metavar="PX", help="Sigma of a spot.")
+        float | None,
+        typer.Option(min=0.3, metavar="PX", help="Sigma of a spot.", rich_help_panel=_OPTICS),
     ] = None,
     molecule_photons: Annotated[
-        float | None, typer.Option(min=1, metavar="N", help="Photons of a molecule in a frame.")
+        float | None,
+        typer.Option(
+            min=1, metavar="N", help="Photons of a molecule in a frame.", rich_help_panel=_OPTICS
+        ),
     ] = None,
     gain_adu_per_photon: Annotated[
-        float | None, typer.Option(min=1e-6, metavar="ADU", help="Gain of the camera.")
+        float | None,
+        typer.Option(min=1e-6, metavar="ADU", help="Gain of the camera.", rich_help_panel=_OPTICS),
     ] = None,
     offset_adu: Annotated[
-        float | None, typer.Option(min=0, metavar="ADU", help="Reading without light.")
+        float | None,
+        typer.Option(min=0, metavar="ADU", help="Reading without light.", rich_help_panel=_OPTICS),
     ] = None,
 ) -> None:
     """Reconstruct a film by every method, score all with one scorer, write a table and a figure.
