@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,9 +97,14 @@ def _built(target: Any) -> Any:
     """Click's command of a function or of a Typer app."""
     if not isinstance(target, typer.Typer):
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command()(target)
+        single.command(help=_in_paragraphs(inspect.getdoc(target) or ""))(target)
         target = single
     return get_command(target)
+
+
+def _in_paragraphs(text: str) -> str:
+    """Join the lines of each paragraph: the terminal has another width than the source."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 @contextlib.contextmanager

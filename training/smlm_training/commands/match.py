@@ -92,7 +92,7 @@ def match(
         _write(path, estimates, sample, known, source)
         _print(estimates, known, sample, pixel_size.nm)
         typer.echo(
-            f"{path}: train the network that ships further by it with\n"
+            f"{path}: train the shipped network further with\n"
             f"  recon-train fit FOLDER --preset {path} --start unet"
         )
 
@@ -125,7 +125,9 @@ def _print(estimates: Estimates, known: KnownCamera, sample: Sample, pixel_size_
     count, height, width = sample.frames_adu.shape
     film = " x ".join(str(size) for size in sample.film_shape)
     part = f"{count} frames of {height} x {width} px, of a film of {film}"
-    table = Table("what", "value", "±", "how sure", "why", title=part, title_justify="left")
+    table = Table(
+        "quantity", "value", "±", "confidence", "method", title=part, title_justify="left"
+    )
     for row in rows(estimates, known, pixel_size_nm=pixel_size_nm, area_px2=height * width):
         table.add_row(row.name, row.value, row.uncertainty, row.sureness, row.why)
     Console().print(table)
