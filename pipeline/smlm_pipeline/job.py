@@ -99,9 +99,13 @@ class Job:
         """The user's pixel size, or the film's, or the default."""
         return film.pixel_size(self.pixel_size_nm).nm
 
+    def warnings(self, film: Film) -> list[str]:
+        """Facts that the user has to know, with ``--quiet`` too."""
+        return list(film.warnings)
+
     def notes(self, film: Film) -> list[str]:
-        """Facts that the user should know before the work."""
-        return [*film.notes, *film.pixel_size(self.pixel_size_nm).notes]
+        """Facts that the user should know before the work; `warnings` are the first."""
+        return [*self.warnings(film), *film.notes, *film.pixel_size(self.pixel_size_nm).notes]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

@@ -14,8 +14,8 @@ FILM_PANEL = "Film"
 Frames = Annotated[
     str | None,
     typer.Option(
-        metavar="A:B",
-        help="Frames from A up to B (excluded), counted from 0.",
+        metavar="A:B[:STEP]",
+        help="Frames from A up to B (excluded), counted from 0; 0::2 takes every second one.",
         rich_help_panel=FILM_PANEL,
     ),
 ]

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.frame_numbers import Numbers, as_ranges
 
 _OPTIONS = {"C": "channel", "Z": "z", "P": "position"}
 _PLURALS = {"C": "channels", "Z": "planes in z", "P": "positions"}
+
+
+FrameRange: TypeAlias = "tuple[int, int | None] | tuple[int, int | None, int]"
+"""First frame, last one (excluded; None is the end) and, if it is not one, a step."""
 
 
 @dataclass(frozen=True)
 class Selection:
     """The user's choice; the whole film by default.
 
-    ``frames`` is first and last (excluded; None is the end), ``roi_px`` is x, y, width and
-    height, ``channel``, ``z`` and ``position`` count from zero, and ``time_axis`` is the
-    letter of the axis of the frames.
+    ``frames`` is first and last (excluded; None is the end), and optionally a step: ``(1, None,
+    2)`` is every second frame from frame 1 on. ``roi_px`` is x, y, width and height, ``channel``,
+    ``z`` and ``position`` count from zero, and ``time_axis`` is the letter of the axis of the
+    frames.
     """
 
-    frames: tuple[int, int | None] = (0, None)
+    frames: FrameRange = (0, None)
     roi_px: tuple[int, int, int, int] | None = None
     channel: int | None = None
     z: int | None = None
@@ -38,37 +46,56 @@ class Selection:
 
 @dataclass(frozen=True)
 class Corner:
-    """First frame, row and column of a part of a film, counted in the whole film."""
+    """First row and column of a part of a film, and its frames, as the file counts them.
 
-    frame: int = 0
+    ``frames`` has the number in the file of each frame of the part, ascending, and ``step`` is
+    the distance of frames that follow one another.
+    """
+
     y_px: int = 0
     x_px: int = 0
+    frames: Numbers = field(default=range(sys.maxsize), compare=False)
+    step: int = 1
+
+    def numbers(self, first: int, last: int) -> list[range]:
+        """Numbers in the file of the part's frames ``first`` to ``last - 1``, as ranges."""
+        return as_ranges(self.frames[first:last], self.step)
 
 
 @dataclass(frozen=True)
 class View:
-    """The planes of a source that are the film's frames, and the region of each plane."""
+    """The planes of a source that are the film's frames, and the region of each plane.
+
+    ``frames`` are the numbers of these planes along the axis of the frames.
+    """
 
     planes: range
     y: slice
     x: slice
+    frames: range
 
 
-def frames_range(text: str) -> tuple[int, int | None]:
-    """``A:B``, ``A:`` or ``:B`` as numbers.
+def frames_range(text: str) -> FrameRange:
+    """``A:B``, ``A:``, ``:B`` or any of them with ``:STEP`` as numbers.
 
     Raises
     ------
     SettingError
         If it is none of them, or empty.
     """
-    ends = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    ends = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text.strip())
     if not ends:
-        raise SettingError(f"frames is {text!r}; expected A:B, from frame A up to B (excluded)")
+        raise SettingError(
+            f"frames is {text!r}; expected A:B, from frame A up to B (excluded), or A:B:STEP, "
+            "as 0::2 for every second frame"
+        )
     first, last = int(ends[1] or 0), int(ends[2]) if ends[2] else None
+    step = int(ends[3] or 1)
+    if step < 1:
+        raise SettingError(f"frames is {text!r}; expected A:B:STEP with a STEP of at least 1")
     if last is not None and last <= first:
         raise SettingError(f"frames is {text!r}, which holds none; expected A:B with A below B")
-    return first, last
+    return (first, last) if step == 1 else (first, last, step)
 
 
 def region(text: str) -> tuple[int, int, int, int]:
@@ -110,10 +137,11 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
     time = _time_axis(path, axes, shape, selection)
     steps = {axis: math.prod(shape[i + 1 : -2]) for i, axis in enumerate(axes[:-2])}
     start = sum(place * steps.get(axis, 0) for axis, place in fixed.items() if axis != time)
-    first, last = _frames(path, leading.get(time, 1), selection.frames)
+    frames = _frames(path, leading.get(time, 1), selection.frames)
     step = steps.get(time, 1)
+    planes = range(start + frames.start * step, start + frames.stop * step, frames.step * step)
     y, x = _region(path, shape, selection.roi_px)
-    return View(range(start + first * step, start + last * step, step), y, x)
+    return View(planes, y, x, frames)
 
 
 def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> str:
@@ -149,15 +177,22 @@ def _choice_needed(
     return refusal(path, f"has several {_PLURALS[axis]} {layout}", remedy)
 
 
-def _frames(path: Path, count: int, frames: tuple[int, int | None]) -> tuple[int, int]:
-    first, last = frames
+def _frames(path: Path, count: int, chosen: FrameRange) -> range:
+    first, last, step = (*chosen, 1)[:3]
+    if first < 0 or step < 1:
+        raise SettingError(f"frames is {chosen}; expected first, last and step, none negative")
     if first >= count or (last or 0) > count:
-        end = "" if last is None else last
         raise SettingError(
-            f"frames is {first}:{end}; expected numbers up to {count}, as {path.name} has "
+            f"frames is {frames_text(chosen)}; expected numbers up to {count}, as {path.name} has "
             f"{count} frames"
         )
-    return first, count if last is None else last
+    return range(first, count if last is None else last, step)
+
+
+def frames_text(chosen: FrameRange) -> str:
+    """The range as ``--frames`` takes it."""
+    first, last, step = (*chosen, 1)[:3]
+    return f"{first}:{'' if last is None else last}{f':{step}' if step > 1 else ''}"
 
 
 def _region(

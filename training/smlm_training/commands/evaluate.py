@@ -203,7 +203,7 @@ def _read_film(
     """Frames (T, Y, X) in ADU, and the edge of a camera pixel in nm."""
     with open_film(path, selection) as film:
         pixel_size = film.pixel_size(pixel_size_nm)
-        for note in (*film.notes, *pixel_size.notes):
+        for note in (*film.warnings, *film.notes, *pixel_size.notes):
             typer.echo(f"recon-train: {note}", err=True)
         return film.read_all(), pixel_size.nm
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,28 @@ def plausible_nm(value: float, unit: str) -> float | None:
     return pixel_nm if PIXEL_SIZE_RANGE_NM[0] <= pixel_nm < PIXEL_SIZE_RANGE_NM[1] else None
 
 
+GapsState: TypeAlias = Literal["lacking", "open end", "more", "cut"]
+"""What is wrong with a source; see `Gaps`."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The planes of a file, where others that belong to it are missing.
+
+    ``present`` (K,) int64 are the indices of the planes that the file has, ascending. ``reason``
+    states in a few words why others are missing, as ``the file c/12/0/0 is not there``, and
+    ``remedy`` what to do. ``state`` is "lacking" where the shape of the source counts all planes;
+    "open end" where planes after the last one are missing too, nobody knows how many; "more"
+    where all planes are there and ``reason`` is a doubt whether all of them are of the film; and
+    "cut" where the file was cut off and yet has all planes.
+    """
+
+    present: NDArray[np.int64]
+    reason: str
+    remedy: str
+    state: GapsState = "lacking"
+
+
 class Source(AbstractContextManager["Source"], ABC):
     """A film's file or folder, open; a context manager that closes it.
 
@@ -45,6 +69,8 @@ class Source(AbstractContextManager["Source"], ABC):
         Type of the values.
     pixel_size_nm : float or None
         Edge of a camera pixel in the sample; None if the file does not state it.
+    gaps : Gaps or None
+        The planes that are there, if others are missing; missing planes are never read.
     """
 
     path: Path
@@ -52,6 +78,16 @@ class Source(AbstractContextManager["Source"], ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     pixel_size_nm: float | None
+    gaps: Gaps | None = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Most bytes that the file makes a reader hold for a single frame: its page, or chunk."""
+        return math.prod(self.shape[-2:]) * self.dtype.itemsize
+
+    def gaps_in(self, y: slice, x: slice) -> Gaps | None:  # noqa: ARG002 - of formats with chunks
+        """What is missing of a region of the planes; `gaps` where a plane is whole or missing."""
+        return self.gaps
 
     @abstractmethod
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
@@ -61,7 +97,7 @@ class Source(AbstractContextManager["Source"], ABC):
         ----------
         planes : range
             Indices of planes, counted over the axes before YX with the last axis running
-            fastest; the planes differ along one axis only.
+            fastest; the planes differ along one axis only. The range may have any step.
         y, x : slice
             The region, in pixels, with start and stop inside the plane.
 
