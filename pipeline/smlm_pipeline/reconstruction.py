@@ -127,10 +127,8 @@ def reconstruct(
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        facts = plan, seen, opened, missing, limit.failures
-        return Reconstruction(
-            accumulator.image(seen.conditioning.blank), *facts, elapsed_s, frames_done
-        )
+        facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
+        return Reconstruction(accumulator.image(seen.conditioning.blank), *facts)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.levels import spread_evenly
+
+NOISY_SHARE = 0.2
+"""A pixel of a camera differs from one frame to the next at least this often."""
 
 MAP_FRAMES = 64
 """Frames of the sample, evenly spread, whose low values tell the field from what is outside."""
@@ -71,8 +75,6 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     if len(changing) < 8:
         return PixelFaults(none, none, none, None)
     constant = _constant(sample_adu, changing)
-    if constant.all():
-        return PixelFaults(none, none, none, None)
     lit = _lit(sample_adu, changing, constant)
     fill_adu = _fill(sample_adu, lit, constant)
     chosen = lit[spread_evenly(len(lit), MAP_FRAMES)]
@@ -83,12 +85,17 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
 
 
 def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Pixels with one value in all frames that are not constant as a whole."""
-    low = high = sample_adu[changing[0]]
-    for index in changing[1:]:
-        low, high = np.minimum(low, sample_adu[index]), np.maximum(high, sample_adu[index])
-    equal: NDArray[np.bool_] = low == high
-    return equal
+    """Pixels with one value in all frames that are not constant as a whole.
+
+    None in films without noise, where all pixels without a molecule are constant.
+    """
+    changes = np.zeros(sample_adu.shape[1:], np.int32)
+    for before, after in pairwise(changing):
+        changes += sample_adu[before] != sample_adu[after]
+    constant: NDArray[np.bool_] = changes == 0
+    if constant.all() or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
+        return np.zeros_like(constant)
+    return constant
 
 
 def _fill(
@@ -110,7 +117,8 @@ def _lit(
 ) -> NDArray[np.intp]:
     """Frames that are not darker than the others' usual spread: the shutter is open."""
     spread = np.array([sample_adu[index][~constant].std() for index in changing])
-    return changing[spread >= 0.2 * np.quantile(spread, 0.75)]
+    lit: NDArray[np.intp] = changing[spread >= 0.2 * np.quantile(spread, 0.75)]
+    return lit
 
 
 def _moments(
@@ -125,6 +133,8 @@ def _moments(
     for index in frames:
         frame = sample_adu[index]
         shown = np.ones(frame.shape, bool) if fill_adu is None else frame != fill_adu
+        if not (shown & ~left_out).any():
+            continue
         centred = np.where(shown, frame - float(np.median(frame[shown & ~left_out])), 0.0)
         count += shown
         total += centred
@@ -203,7 +213,8 @@ def _outside(
     if step <= width or light_adu > OUTSIDE_LIGHT * step:
         return none
     lit = float(np.median(low[core])) + LIT_SHARE * step
-    return known & (dark | (low < lit) & grown(dark, EDGE_PX))
+    outside: NDArray[np.bool_] = known & (dark | (low < lit) & grown(dark, EDGE_PX))
+    return outside
 
 
 def _mean_and_noise(
