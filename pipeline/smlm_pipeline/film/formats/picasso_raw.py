@@ -24,6 +24,11 @@ class RawSource(SourceAtRest):
         self.dtype = dtype.newbyteorder("=")
         self.pixel_size_nm = None
 
+    @property
+    def decoded_bytes(self) -> int:
+        """No more than is asked for, as the file is mapped."""
+        return 0
+
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Copy out of a mapping of these frames; see `Source.read`."""
         frame_bytes = self._stored.itemsize * self._height_px * self._width_px

@@ -50,6 +50,15 @@ class TiffSource(Source):
         """Whether the file is closed."""
         return self._tif.filehandle.closed
 
+    @property
+    def decoded_bytes(self) -> int:
+        """A page with the tiles that reach beyond it; of a block, no more than is asked for."""
+        if self._planes.block_start is not None:
+            return 0
+        page = self._tif.pages.first
+        tile_px = max(page.tilewidth or 0, 1) * max(page.tilelength or 0, 1)
+        return int(max(page.nbytes, tile_px * self.dtype.itemsize))
+
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Map or decode the planes; see `Source.read`."""
         if self._planes.block_start is None:
