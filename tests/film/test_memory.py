@@ -76,6 +76,19 @@ def test_large_frame_in_a_small_file(tmp_path: Path, make: Callable[[Path], Path
     assert "or use more memory" in one_line(result)
 
 
+def test_descriptions_that_state_too_many_frames(tmp_path: Path) -> None:
+    path = tmp_path / "film.tif"
+    tifffile.imwrite(path, make_film(), ome=True, metadata={"axes": "TYX", "Name": "0" * 9})
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b'SizeT="12"', b'SizeT="99999999999"').replace(b"0" * 9, b"", 1))
+    with pytest.raises(FilmError, match="states 99,999,999,999 planes, more than"):
+        open_film(path)
+    path = tmp_path / "film.zarr"
+    zarr.open(str(path), mode="w", shape=(1 << 40, 48, 48), dtype="u2", chunks=(1, 48, 48))
+    with pytest.raises(FilmError, match="states 1,099,511,627,776 chunk files, more than"):
+        open_film(path)
+
+
 def test_a_frame_that_fits(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "film.tif", make_film(), compression="zlib")
     with open_film(tmp_path / "film.tif", memory_bytes=1 << 20) as film:

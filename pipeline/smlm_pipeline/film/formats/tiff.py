@@ -21,7 +21,7 @@ from smlm_pipeline.film.formats import tiff_layout
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source, plausible_nm
 from smlm_pipeline.film.formats.tiff_planes import locate, next_page
-from smlm_pipeline.film.formats.tiff_stated import Stated, ome_pixels
+from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated, ome_pixels
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -101,6 +101,7 @@ def open_tiff(path: Path) -> TiffSource:
     """
     with ExitStack() as on_error:
         tif = on_error.enter_context(TiffFile(path))
+        check_stated(path, tif)
         try:
             if tiff_layout.is_piecewise(tif):
                 tif.close()
