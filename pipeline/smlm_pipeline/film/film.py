@@ -17,6 +17,7 @@ from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.frame_numbers import as_ranges, in_words
+from smlm_pipeline.film.memory import check_memory
 from smlm_pipeline.film.selection import Corner, Selection, View, choose
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 
@@ -53,6 +54,8 @@ class Film(AbstractContextManager["Film"]):
         Remarks for the user on how the values were read.
     warnings : tuple of str
         Remarks that the user has to see: frames that the file lacks.
+    decoded_bytes : int
+        What the reader holds while it decodes a frame; see `Source.decoded_bytes`.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Film(AbstractContextManager["Film"]):
         self.missing = found.missing
         self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
         self.warnings: tuple[str, ...] = ()
+        self.decoded_bytes = 0
         self._source, self._view, self._found, self._counts = source, view, found, counts
 
     @property
@@ -147,7 +151,11 @@ class Film(AbstractContextManager["Film"]):
 
 
 def open_film(
-    path: str | Path, selection: Selection | None = None, *, allow_partial: bool = False
+    path: str | Path,
+    selection: Selection | None = None,
+    *,
+    allow_partial: bool = False,
+    memory_bytes: int | None = None,
 ) -> Film:
     """Open a film and check that it is one and complete, without reading it.
 
@@ -159,6 +167,8 @@ def open_film(
         The part of it to take; by default all.
     allow_partial : bool
         Whether to leave out frames that the file lacks instead of refusing the film.
+    memory_bytes : int, optional
+        The most memory that one frame may take; by default half of the machine's.
 
     Returns
     -------
@@ -169,7 +179,8 @@ def open_film(
     Raises
     ------
     FilmError
-        If the file cannot be read, lacks frames of the selection, or is not a film of grey frames.
+        If the file cannot be read, lacks frames of the selection, takes more memory, or is not a
+        film of grey frames.
     SettingError
         If the selection is not in it.
 
@@ -190,6 +201,7 @@ def open_film(
         whole = present(choose(path, axes, shape, replace(selection, frames=(0, None))), gaps)
         warning = check_complete(path, found, whole, gaps, selection, allow_partial=allow_partial)
         _check_size(path, view, len(found.planes))
+        decoded_bytes = check_memory(path, source, view, memory_bytes)
 
         def read_frame(frame: int) -> NDArray[Any]:
             plane = int(found.planes[frame])
@@ -199,6 +211,7 @@ def open_film(
         counts = counts_of(path, source.dtype, found.frames, read_frame)
         film = Film(source, view, found, counts, selection)
         film.warnings = (warning,) if warning else ()
+        film.decoded_bytes = decoded_bytes
         film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
         on_error.pop_all()
         return film

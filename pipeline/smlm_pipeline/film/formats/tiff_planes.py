@@ -23,7 +23,7 @@ from smlm_pipeline.film.formats.tiff_stated import Stated
 Pages: TypeAlias = "Sequence[TiffPage | TiffFrame | None]"
 """Pages of planes in their order; None for a plane that has no page."""
 
-_CUT = "its end was cut off"
+_CUT = "it is cut short"
 
 
 @dataclass(frozen=True)

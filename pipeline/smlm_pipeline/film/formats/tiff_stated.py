@@ -14,8 +14,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from tifffile import TiffFile
 
-PLANES_MAX = 1 << 26
-"""Most planes that a description may state: a film of a day at a kilohertz has fewer."""
+from smlm_pipeline.film.formats.refusals import refusal
+
+PLANES_MAX = 1 << 24
+"""Most planes that a description may state: four hours at a kilohertz; tifffile lists them all."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,20 @@ def stated_planes(tif: TiffFile, seen: Stated) -> Stated:
         if described is not None and described.count == seen.count > 1:
             return replace(seen, name=described.name)
     return seen
+
+
+def check_stated(path: Path, tif: TiffFile) -> None:
+    """Refuse a description that states more planes than any film has.
+
+    Raises
+    ------
+    FilmError
+        If it states more than ``PLANES_MAX``.
+    """
+    for described in (_of_ome(tif), _of_imagej(tif), _of_summary(tif)):
+        if described is not None and described.count > PLANES_MAX:
+            problem = f"has a description that states {described.count:,} planes"
+            raise refusal(path, f"{problem}, more than {PLANES_MAX:,}", "save it again")
 
 
 def ome_pixels(tif: TiffFile) -> dict[str, str]:
