@@ -147,6 +147,7 @@ class DryRun:
     pixel_size_nm: float
     selection: dict[str, Any]
     notes: list[str]
+    warnings: list[str]
 
     @property
     def chunk_frames(self) -> int:

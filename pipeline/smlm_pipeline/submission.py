@@ -102,6 +102,7 @@ def dry_run(job: Job) -> DryRun:
             pixel_size_nm=job.camera_pixel_nm(film),
             selection=asdict(film.selection),
             notes=job.notes(film),
+            warnings=job.warnings(film),
         )
 
 
@@ -122,9 +123,9 @@ def run_job(
         if job.resume:  # so the earlier run has ended
             for path in (job.image, job.picture, job.checkpoint):
                 remove_unfinished(path)
-        notes = job.notes(film)
+        notes, warnings = job.notes(film), job.warnings(film)
         for note in notes:
-            events.note(note)
+            (events.warning if note in warnings else events.note)(note)
         plan = plan_run(film, settings, memory_limit_bytes(settings))
         with (
             open_canvas(plan, job.image.resolve().parent) as canvas,

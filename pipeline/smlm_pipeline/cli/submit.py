@@ -229,7 +229,7 @@ def _run(
         if dry_run:
             facts = submission.dry_run(job)
             for note in facts.notes:
-                events.note(note)
+                (events.warning if note in facts.warnings else events.note)(note)
         else:
             facts = submission.run_job(job, engine, model_repository=repository, events=events)
     if as_json:

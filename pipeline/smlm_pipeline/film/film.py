@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.film.counts import Counts, counts_of
+from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
@@ -52,7 +53,7 @@ class Film(AbstractContextManager["Film"]):
         self.path = source.path
         self.frame_count = len(view.planes)
         self.height_px, self.width_px = (side.stop - side.start for side in (view.y, view.x))
-        self.pixel_size_nm = source.pixel_size_nm
+        self.pixel_size_nm, self._pixel_doubt = source.pixel_size_nm, source.pixel_doubt
         first = selection.frames[0]
         self.selection = replace(
             selection,
@@ -72,14 +73,27 @@ class Film(AbstractContextManager["Film"]):
         self._source.__exit__(None, None, None)
 
     def pixel_size(self, given_nm: float | None = None) -> PixelSize:
-        """The size given by the user, else the file's, else the default with a note."""
-        if given_nm:
-            return PixelSize(given_nm, "given")
+        """The size given by the user, else the file's, else the default with a note.
+
+        Raises
+        ------
+        SettingError
+            If no camera pixel has the given size.
+        FilmError
+            If the file states pixels that are not square, and no size is given.
+        """
+        if given_nm is not None:
+            return PixelSize(check_given(given_nm), "given")
         if self.pixel_size_nm is not None:
             return PixelSize(self.pixel_size_nm, "file")
+        doubt = self._pixel_doubt
+        if doubt is not None and doubt.refused:
+            remedy = "if they are square in fact, give their edge with --pixel-size-nm"
+            raise refusal(self.path, doubt.problem, remedy)
+        problem = "does not state its pixel size" if doubt is None else doubt.problem
         note = (
-            f"{self.path.name} does not state its pixel size; assuming "
-            f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+            f"{self.path.name} {problem}; assuming {DEFAULT_PIXEL_SIZE_NM:g} nm "
+            "(--pixel-size-nm sets it)"
         )
         return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", (note,))
 

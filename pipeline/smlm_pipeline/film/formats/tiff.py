@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.film.formats import tiff_layout
-from smlm_pipeline.film.formats.source import Source, plausible_nm
+from smlm_pipeline.film.formats.source import Source
+from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -30,7 +31,7 @@ class TiffSource(Source):
         self.path, self._tif, self._film = path, tif, film
         self.axes, self.shape = tiff_layout.dimensions(film)
         self.dtype = np.dtype(film.dtype).newbyteorder("=")
-        self.pixel_size_nm = _pixel_size_nm(tif)
+        self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
 
     def __exit__(self, *_: object) -> None:
         """Close the files."""
@@ -75,18 +76,3 @@ def open_tiff(path: Path) -> TiffSource:
         source = TiffSource(path, tif, film)
         on_error.pop_all()
         return source
-
-
-def _pixel_size_nm(tif: TiffFile) -> float | None:
-    """Edge of a camera pixel from OME, Micro-Manager, or ImageJ and the resolution tags."""
-    pixels, page = tiff_layout.ome_pixels(tif), tif.pages.first
-    try:
-        return plausible_nm(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um"))
-    except (KeyError, ValueError):
-        pass
-    manager = page.tags.valueof("MicroManagerMetadata")
-    if isinstance(manager, dict) and manager.get("PixelSizeUm"):
-        return plausible_nm(float(manager["PixelSizeUm"]), "um")
-    size = 1 / (page.resolution[0] or math.nan)
-    unit = str((tif.imagej_metadata or {}).get("unit", int(page.resolutionunit)))
-    return plausible_nm(size, unit)
