@@ -100,13 +100,13 @@ class Job:
         """The user's pixel size, or the film's, or the default."""
         return film.pixel_size(self.pixel_size_nm).nm
 
-    def notes(self, film: Film) -> list[str]:
-        """Facts that the user should know before the work."""
-        return [*film.notes, *self.warnings(film)]
-
     def warnings(self, film: Film) -> list[str]:
-        """Those of the notes that are shown even if the command is quiet: an assumed size."""
-        return list(film.pixel_size(self.pixel_size_nm).notes)
+        """Facts that the user has to know, with ``--quiet`` too."""
+        return [*film.warnings, *film.pixel_size(self.pixel_size_nm).notes]
+
+    def notes(self, film: Film) -> list[str]:
+        """Facts that the user should know before the work; `warnings` are the first."""
+        return [*self.warnings(film), *film.notes]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

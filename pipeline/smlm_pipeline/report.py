@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from smlm_pipeline import contract
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.job import Job
 from smlm_pipeline.reconstruction import Reconstruction
+from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.identity import SOFTWARE
-from smlm_pipeline.run.missing import parts
+from smlm_pipeline.run.missing import part_of, parts
 from smlm_pipeline.run.plan import RunPlan
 
 NOTHING_FOUND = (
@@ -97,13 +99,23 @@ def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Re
         background_adu=float(result.levels_adu[0]),
         scale_adu=float(result.levels_adu[1]),
         emitters=emitters,
-        missing=parts(result.missing.chunks, film.corner),
+        missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
         selection=asdict(film.selection),
         notes=[*notes, *result.engine.notes, *_result_notes(result, emitters)],
     )
+
+
+def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, Any]]:
+    """Frames and regions that the film's file lacks, and those of chunks that failed."""
+    corner = film.corner
+    field_px = corner.x_px, corner.y_px, film.width_px, film.height_px
+    return [
+        *(part_of(frames, field_px) for frames in film.missing),
+        *parts(chunks, corner),
+    ]
 
 
 def _result_notes(result: Reconstruction, emitters: float) -> list[str]:
@@ -139,15 +151,16 @@ def _missing_note(result: Reconstruction) -> str:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a job, and its film and image."""
+    """The plan of a job, and its film and image; ``warnings`` are those notes that are urgent."""
 
     film: str
     image: str
     plan: RunPlan
     pixel_size_nm: float
     selection: dict[str, Any]
-    notes: list[str]
+    missing: list[dict[str, Any]]
     warnings: list[str]
+    notes: list[str]
 
     @property
     def chunk_frames(self) -> int:
@@ -175,6 +188,7 @@ class DryRun:
             "memory_bytes": self.plan.memory_bytes,
             "sum_in_memory": self.plan.canvas_in_memory,
             "selection": self.selection,
+            "missing": self.missing,
             "notes": self.notes,
         }
 

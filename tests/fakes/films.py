@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.selection import Corner, Selection
 
 
 class ArrayFilm(Film):
@@ -20,8 +20,13 @@ class ArrayFilm(Film):
         self.frame_count, self.height_px, self.width_px = frames_adu.shape
         self.pixel_size_nm = None
         self.selection = Selection()
+        self.missing, self.notes, self.warnings = (), (), ()
         self.reads: list[tuple[int, int]] = []
         self._frames_adu = frames_adu
+
+    @property
+    def corner(self) -> Corner:
+        return Corner()
 
     def __exit__(self, *_: object) -> None:
         """There is no file to close."""

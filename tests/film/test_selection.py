@@ -19,16 +19,30 @@ def _view(axes: str, shape: tuple[int, ...], selection: Selection) -> View:
 
 @pytest.mark.parametrize(
     ("text", "frames"),
-    [("0:10", (0, 10)), (":7", (0, 7)), ("5:", (5, None)), (" 3:4 ", (3, 4)), (":", (0, None))],
+    [
+        ("0:10", (0, 10)),
+        (":7", (0, 7)),
+        ("5:", (5, None)),
+        (" 3:4 ", (3, 4)),
+        (":", (0, None)),
+        ("0::2", (0, None, 2)),
+        ("1:9:3", (1, 9, 3)),
+        ("::1", (0, None)),
+    ],
 )
 def test_frames(text: str, frames: tuple[int, int | None]) -> None:
     assert frames_range(text) == frames
 
 
-@pytest.mark.parametrize("text", ["", "7", "a:b", "-3:5", "1:2:3", "1.5:3"])
+@pytest.mark.parametrize("text", ["", "7", "a:b", "-3:5", "1:2:3:4", "1.5:3", "1:2:-1"])
 def test_frames_that_are_none(text: str) -> None:
     with pytest.raises(SettingError, match="expected A:B, from frame A up to B"):
         frames_range(text)
+
+
+def test_a_step_of_nothing() -> None:
+    with pytest.raises(SettingError, match="a STEP of at least 1"):
+        frames_range("::0")
 
 
 @pytest.mark.parametrize("text", ["5:5", "6:2", ":0"])
@@ -54,6 +68,7 @@ def test_region() -> None:
         ("TZCYX", (9, 3, 2, 20, 30), Selection(channel=0, z=2), np.s_[:, 2, 0]),
         ("PTZCYX", (4, 9, 3, 2, 20, 30), Selection(channel=1, z=1, position=3), np.s_[3, :, 1, 1]),
         ("TZYX", (9, 3, 20, 30), Selection(z=2, frames=(2, 5)), np.s_[2:5, 2]),
+        ("TZYX", (9, 3, 20, 30), Selection(z=2, frames=(1, 8, 3)), np.s_[1:8:3, 2]),
         ("CYX", (9, 20, 30), Selection(time_axis="C"), np.s_[:]),
         ("PYX", (9, 20, 30), Selection(time_axis="P", frames=(4, None)), np.s_[4:]),
         ("TYX", (9, 20, 30), Selection(channel=0, z=0), np.s_[:]),

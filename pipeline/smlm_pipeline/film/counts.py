@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.frame_numbers import Numbers
 
 SAMPLED_FRAMES = 32
 """Frames, evenly spread, from which the range of floating-point values is estimated."""
@@ -31,8 +32,8 @@ class Counts:
     factor: float = 1.0
     note: str | None = None
 
-    def of(self, values: NDArray[Any], first_frame: int) -> NDArray[np.uint16]:
-        """Counts of frames, clipped to 0 and 65535.
+    def of(self, values: NDArray[Any], frames: Numbers) -> NDArray[np.uint16]:
+        """Counts of the frames with these numbers in the file, clipped to 0 and 65535.
 
         Raises
         ------
@@ -45,7 +46,7 @@ class Counts:
         for index, frame in enumerate(values):  # one at a time: float64 is four times as large
             scaled = (frame.astype(np.float64) - self.zero) * self.factor
             if not np.isfinite(scaled).all():
-                raise _not_numbers(self.path, values.dtype, first_frame + index)
+                raise _not_numbers(self.path, values.dtype, int(frames[index]))
             counts[index] = np.rint(np.clip(scaled, 0, COUNT_MAX))
         return counts
 
@@ -53,16 +54,15 @@ class Counts:
 def counts_of(
     path: Path,
     dtype: np.dtype[Any],
-    first_frame: int,
-    frame_count: int,
+    frames: Numbers,
     read_frame: Callable[[int], NDArray[Any]],
 ) -> Counts:
     """Choose the conversion of a film's values to counts.
 
     8- and 16-bit unsigned values are counts. Of other types a sample decides: whole numbers
     from 0 to 65535 are taken unchanged, any others are rescaled. Rescaling does not change the
-    image, since frames are normalised by the film's levels. ``first_frame`` is the index in the
-    file of the first frame.
+    image, since frames are normalised by the film's levels. ``frames`` are the numbers in the
+    file of the film's frames.
 
     Raises
     ------
@@ -73,13 +73,13 @@ def counts_of(
         return Counts(path)
     if dtype.kind not in "iuf":
         raise refusal(path, f"holds {dtype.name} values", "save it as 16-bit unsigned")
-    chosen = np.unique(np.linspace(0, frame_count - 1, SAMPLED_FRAMES).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, SAMPLED_FRAMES).round().astype(int))
     low, high, whole = np.inf, -np.inf, True
     deviations_mad = []
     for index in chosen.tolist():
         frame = read_frame(index).astype(np.float64)
         if not np.isfinite(frame).all():
-            raise _not_numbers(path, dtype, first_frame + index)
+            raise _not_numbers(path, dtype, int(frames[index]))
         low, high = min(low, float(frame.min())), max(high, float(frame.max()))
         whole = whole and bool((frame == np.rint(frame)).all())
         deviations_mad.append(float(np.median(np.abs(frame - np.median(frame)))))

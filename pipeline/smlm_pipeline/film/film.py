@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.film.completeness import Present, check_complete, present
 from smlm_pipeline.film.counts import Counts, counts_of
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
-from smlm_pipeline.film.selection import Corner, Selection, View, choose
+from smlm_pipeline.film.frame_numbers import as_ranges, in_words
+from smlm_pipeline.film.selection import Corner, Selection, View, choose, names_of_chosen
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 
 
@@ -45,29 +47,38 @@ class Film(AbstractContextManager["Film"]):
         Edge of a camera pixel in the sample; None if the file does not state it.
     selection : Selection
         The selected part of the file, with its frames and region in numbers.
+    missing : tuple of range
+        Numbers, in the file, of frames of the selection that are left out because the file lacks
+        them.
     notes : tuple of str
         Remarks for the user on how the values were read.
+    warnings : tuple of str
+        Remarks that the user has to see: frames that the file lacks.
     """
 
-    def __init__(self, source: Source, view: View, counts: Counts, selection: Selection) -> None:
+    def __init__(
+        self, source: Source, view: View, found: Present, counts: Counts, selection: Selection
+    ) -> None:
         self.path = source.path
-        self.frame_count = len(view.planes)
+        self.frame_count = len(found.planes)
         self.height_px, self.width_px = (side.stop - side.start for side in (view.y, view.x))
         self.pixel_size_nm, self._pixel_doubt = source.pixel_size_nm, source.pixel_doubt
-        first = selection.frames[0]
+        ends, step = (view.frames.start, view.frames.stop), view.frames.step
         self.selection = replace(
             selection,
-            frames=(first, first + self.frame_count),
+            frames=ends if step == 1 else (*ends, step),
             roi_px=(view.x.start, view.y.start, self.width_px, self.height_px),
         )
+        self.missing = found.missing
         self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
-        self._source, self._view, self._counts = source, view, counts
+        self.warnings: tuple[str, ...] = ()
+        self._source, self._view, self._found, self._counts = source, view, found, counts
 
     @property
     def corner(self) -> Corner:
-        """First frame, row and column of the selected part, as the file counts them."""
-        x_px, y_px = (self.selection.roi_px or (0, 0))[:2]
-        return Corner(self.selection.frames[0], y_px, x_px)
+        """First row and column, and the frames, of the selected part, as the file counts them."""
+        view = self._view
+        return Corner(view.y.start, view.x.start, self._found.frames, view.frames.step)
 
     def __exit__(self, *_: object) -> None:
         self._source.__exit__(None, None, None)
@@ -120,14 +131,23 @@ class Film(AbstractContextManager["Film"]):
             raise refusal(self.path, problem, "ask for one frame or more of those")
         if self._source.closed:
             raise refusal(self.path, "was closed", "read it inside its with block")
-        view, skipped = self._view, self.corner.frame
-        file_first, file_last = skipped + first, skipped + last - 1
-        where = (
-            f"frame {file_first}" if last == first + 1 else f"frames {file_first} to {file_last}"
-        )
+        frames = self._found.frames[first:last]
+        where = in_words(as_ranges(frames, self._view.frames.step))
         with reading(self.path, f" in {where}"):
-            values = self._source.read(view.planes[first:last], view.y, view.x)
-            return self._counts.of(values, file_first)
+            return self._counts.of(self._values(first, last), frames)
+
+    def _values(self, first: int, last: int) -> NDArray[Any]:
+        """The file's values, (last - first, Y, X), read range by range of its planes."""
+        view = self._view
+        runs = as_ranges(self._found.planes[first:last], view.planes.step)
+        if len(runs) == 1:
+            return self._source.read(runs[0], view.y, view.x)
+        values = np.empty((last - first, self.height_px, self.width_px), self._source.dtype)
+        place = 0
+        for run in runs:
+            values[place : place + len(run)] = self._source.read(run, view.y, view.x)
+            place += len(run)
+        return values
 
     def read_all(self) -> NDArray[np.uint16]:
         """All frames at once, (T, Y, X) in ADU, for callers that have the memory.
@@ -140,8 +160,10 @@ class Film(AbstractContextManager["Film"]):
         return self.read(0, self.frame_count)
 
 
-def open_film(path: str | Path, selection: Selection | None = None) -> Film:
-    """Open a film and check that it is one, without reading it.
+def open_film(
+    path: str | Path, selection: Selection | None = None, *, allow_partial: bool = False
+) -> Film:
+    """Open a film and check that it is one and complete, without reading it.
 
     Parameters
     ----------
@@ -149,6 +171,8 @@ def open_film(path: str | Path, selection: Selection | None = None) -> Film:
         A file or folder in any format of `smlm_pipeline.film.formats`.
     selection : Selection, optional
         The part of it to take; by default all.
+    allow_partial : bool
+        Whether to leave out frames that the file lacks instead of refusing the film.
 
     Returns
     -------
@@ -159,7 +183,7 @@ def open_film(path: str | Path, selection: Selection | None = None) -> Film:
     Raises
     ------
     FilmError
-        If the file cannot be read, is cut short, or is not a film of grey frames.
+        If the file cannot be read, lacks frames of the selection, or is not a film of grey frames.
     SettingError
         If the selection is not in it.
 
@@ -170,27 +194,34 @@ def open_film(path: str | Path, selection: Selection | None = None) -> Film:
     """
     path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
-        source = on_error.enter_context(open_source(path))
+        source = on_error.enter_context(open_source(path, selection.pattern))
         if 0 in source.shape:
             raise refusal(path, "holds no frames", "check that it was saved to the end")
-        view = choose(path, source.axes, source.shape, selection)
-        _check_size(path, view)
-        planes = view.planes
-        counts = counts_of(
-            path,
-            source.dtype,
-            selection.frames[0],
-            len(planes),
-            lambda frame: source.read(planes[frame : frame + 1], view.y, view.x)[0],
-        )
-        film = Film(source, view, counts, selection)
+        axes, shape = source.axes, source.shape
+        selection = selection.completed(source.named)
+        view = choose(path, axes, shape, selection, source.labels)
+        gaps = source.gaps_in(view.y, view.x)
+        found = present(view, gaps)
+        whole = present(choose(path, axes, shape, replace(selection, frames=(0, None))), gaps)
+        warning = check_complete(path, found, whole, gaps, allow_partial=allow_partial)
+        _check_size(path, view, len(found.planes))
+
+        def read_frame(frame: int) -> NDArray[Any]:
+            plane = int(found.planes[frame])
+            values: NDArray[Any] = source.read(range(plane, plane + 1), view.y, view.x)[0]
+            return values
+
+        counts = counts_of(path, source.dtype, found.frames, read_frame)
+        film = Film(source, view, found, counts, selection)
+        film.warnings = (*source.warnings, *((warning,) if warning else ()))
+        film.notes += (*source.notes, *names_of_chosen(path, selection, source.labels))
         film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
         on_error.pop_all()
         return film
 
 
-def _check_size(path: Path, view: View) -> None:
-    if len(view.planes) < 2:
+def _check_size(path: Path, view: View, frame_count: int) -> None:
+    if frame_count < 2:
         raise refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
     height_px, width_px = (side.stop - side.start for side in (view.y, view.x))
     if min(height_px, width_px) < contract.MIN_FRAME_PX:

@@ -4,31 +4,53 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.frame_numbers import Numbers, as_ranges
 
 _OPTIONS = {"C": "channel", "Z": "z", "P": "position"}
 _PLURALS = {"C": "channels", "Z": "planes in z", "P": "positions"}
+
+Labels: TypeAlias = "Mapping[str, tuple[str, ...]]"
+"""Names of the places on an axis, by its letter."""
+
+_NO_LABELS: Labels = MappingProxyType({})
+
+
+FrameRange: TypeAlias = "tuple[int, int | None] | tuple[int, int | None, int]"
+"""First frame, last one (excluded; None is the end) and, if it is not one, a step."""
 
 
 @dataclass(frozen=True)
 class Selection:
     """The user's choice; the whole film by default.
 
-    ``frames`` is first and last (excluded; None is the end), ``roi_px`` is x, y, width and
-    height, ``channel``, ``z`` and ``position`` count from zero, and ``time_axis`` is the
-    letter of the axis of the frames.
+    ``frames`` is first and last (excluded; None is the end), and optionally a step: ``(1, None,
+    2)`` is every second frame from frame 1 on. ``roi_px`` is x, y, width and height, ``channel``,
+    ``z`` and ``position`` count from zero, ``time_axis`` is the letter of the axis of the frames,
+    and ``pattern`` a glob of the names of the film's files in a folder.
     """
 
-    frames: tuple[int, int | None] = (0, None)
+    frames: FrameRange = (0, None)
     roi_px: tuple[int, int, int, int] | None = None
     channel: int | None = None
     z: int | None = None
     position: int | None = None
     time_axis: str | None = None
+    pattern: str | None = None
+
+    def completed(self, named: Mapping[str, int]) -> Selection:
+        """The selection with the places that the film's path names, where the user names none."""
+        fixed = self.fixed()
+        places = {_OPTIONS[axis]: place for axis, place in named.items() if axis not in fixed}
+        return replace(self, **places) if places else self  # type: ignore[arg-type]
 
     def fixed(self) -> dict[str, int]:
         """The chosen place on each axis that has one."""
@@ -38,37 +60,56 @@ class Selection:
 
 @dataclass(frozen=True)
 class Corner:
-    """First frame, row and column of a part of a film, counted in the whole film."""
+    """First row and column of a part of a film, and its frames, as the file counts them.
 
-    frame: int = 0
+    ``frames`` has the number in the file of each frame of the part, ascending, and ``step`` is
+    the distance of frames that follow one another.
+    """
+
     y_px: int = 0
     x_px: int = 0
+    frames: Numbers = field(default=range(sys.maxsize), compare=False)
+    step: int = 1
+
+    def numbers(self, first: int, last: int) -> list[range]:
+        """Numbers in the file of the part's frames ``first`` to ``last - 1``, as ranges."""
+        return as_ranges(self.frames[first:last], self.step)
 
 
 @dataclass(frozen=True)
 class View:
-    """The planes of a source that are the film's frames, and the region of each plane."""
+    """The planes of a source that are the film's frames, and the region of each plane.
+
+    ``frames`` are the numbers of these planes along the axis of the frames.
+    """
 
     planes: range
     y: slice
     x: slice
+    frames: range
 
 
-def frames_range(text: str) -> tuple[int, int | None]:
-    """``A:B``, ``A:`` or ``:B`` as numbers.
+def frames_range(text: str) -> FrameRange:
+    """``A:B``, ``A:``, ``:B`` or any of them with ``:STEP`` as numbers.
 
     Raises
     ------
     SettingError
         If it is none of them, or empty.
     """
-    ends = re.fullmatch(r"(\d*):(\d*)", text.strip())
+    ends = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text.strip())
     if not ends:
-        raise SettingError(f"frames is {text!r}; expected A:B, from frame A up to B (excluded)")
+        raise SettingError(
+            f"frames is {text!r}; expected A:B, from frame A up to B (excluded), or A:B:STEP, "
+            "as 0::2 for every second frame"
+        )
     first, last = int(ends[1] or 0), int(ends[2]) if ends[2] else None
+    step = int(ends[3] or 1)
+    if step < 1:
+        raise SettingError(f"frames is {text!r}; expected A:B:STEP with a STEP of at least 1")
     if last is not None and last <= first:
         raise SettingError(f"frames is {text!r}, which holds none; expected A:B with A below B")
-    return first, last
+    return (first, last) if step == 1 else (first, last, step)
 
 
 def region(text: str) -> tuple[int, int, int, int]:
@@ -86,8 +127,14 @@ def region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> View:
-    """The planes and the region of a selection.
+def choose(
+    path: Path,
+    axes: str,
+    shape: tuple[int, ...],
+    selection: Selection,
+    labels: Labels = _NO_LABELS,
+) -> View:
+    """The planes and the region of a selection; ``labels`` are names of places on an axis.
 
     Raises
     ------
@@ -104,19 +151,38 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
         if place >= leading.get(axis, 1):
             last = leading.get(axis, 1) - 1
             raise SettingError(
-                f"{_OPTIONS[axis]} is {place}; expected 0 to {last}, as {path.name} has axes "
-                f"{axes} of {shape}"
+                f"{_OPTIONS[axis]} is {place}; expected 0 to {last}{_listed(labels, axis)}, as "
+                f"{path.name} has axes {axes} of {shape}"
             )
-    time = _time_axis(path, axes, shape, selection)
+    time = _time_axis(path, axes, shape, selection, labels)
     steps = {axis: math.prod(shape[i + 1 : -2]) for i, axis in enumerate(axes[:-2])}
     start = sum(place * steps.get(axis, 0) for axis, place in fixed.items() if axis != time)
-    first, last = _frames(path, leading.get(time, 1), selection.frames)
+    frames = _frames(path, leading.get(time, 1), selection.frames)
     step = steps.get(time, 1)
+    planes = range(start + frames.start * step, start + frames.stop * step, frames.step * step)
     y, x = _region(path, shape, selection.roi_px)
-    return View(range(start + first * step, start + last * step, step), y, x)
+    return View(planes, y, x, frames)
 
 
-def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> str:
+def names_of_chosen(path: Path, selection: Selection, labels: Labels) -> tuple[str, ...]:
+    """Notes that name the places that a selection takes, where the file names them."""
+    return tuple(
+        f"{_OPTIONS[axis]} {place} of {path.name} is {labels[axis][place]}"
+        for axis, place in selection.fixed().items()
+        if place < len(labels.get(axis, ())) and labels[axis][place]
+    )
+
+
+def _listed(labels: Labels, axis: str) -> str:
+    """The places of an axis by their names, for a message; empty if they have none."""
+    names = labels.get(axis, ())
+    listed = ", ".join(f"{place} is {name}" for place, name in enumerate(names[:8]))
+    return f" ({listed}{', ...' if len(names) > 8 else ''})" if names else ""
+
+
+def _time_axis(
+    path: Path, axes: str, shape: tuple[int, ...], selection: Selection, labels: Labels
+) -> str:
     """The axis of the frames; an empty string for a single frame."""
     open_axes = [axis for axis in axes[:-2] if axis not in selection.fixed()]
     if selection.time_axis is not None:
@@ -132,32 +198,40 @@ def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selecti
         time = next((axis for axis in open_axes if axis not in "CP"), "")
     others = [axis for axis in open_axes if axis != time]
     if others:
-        raise _choice_needed(path, axes, shape, others[0], alone=len(open_axes) == 1)
+        listed = _listed(labels, others[0])
+        raise _choice_needed(path, axes, shape, others[0], listed, alone=len(open_axes) == 1)
     return time
 
 
 def _choice_needed(
-    path: Path, axes: str, shape: tuple[int, ...], axis: str, *, alone: bool
+    path: Path, axes: str, shape: tuple[int, ...], axis: str, listed: str, *, alone: bool
 ) -> Exception:
     """The refusal that names the option for this axis."""
     layout = f"(axes {axes}, {shape})"
     if axis not in _OPTIONS:
         return refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
-    remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}"
+    remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}{listed}"
     if alone:
         remedy = f"if they are frames, --time-axis {axis} takes them so; else export all frames"
     return refusal(path, f"has several {_PLURALS[axis]} {layout}", remedy)
 
 
-def _frames(path: Path, count: int, frames: tuple[int, int | None]) -> tuple[int, int]:
-    first, last = frames
+def _frames(path: Path, count: int, chosen: FrameRange) -> range:
+    first, last, step = (*chosen, 1)[:3]
+    if first < 0 or step < 1:
+        raise SettingError(f"frames is {chosen}; expected first, last and step, none negative")
     if first >= count or (last or 0) > count:
-        end = "" if last is None else last
         raise SettingError(
-            f"frames is {first}:{end}; expected numbers up to {count}, as {path.name} has "
+            f"frames is {frames_text(chosen)}; expected numbers up to {count}, as {path.name} has "
             f"{count} frames"
         )
-    return first, count if last is None else last
+    return range(first, count if last is None else last, step)
+
+
+def frames_text(chosen: FrameRange) -> str:
+    """The range as ``--frames`` takes it."""
+    first, last, step = (*chosen, 1)[:3]
+    return f"{first}:{'' if last is None else last}{f':{step}' if step > 1 else ''}"
 
 
 def _region(

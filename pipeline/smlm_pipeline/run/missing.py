@@ -73,20 +73,19 @@ def parts(chunks: Iterable[Chunk], corner: Corner) -> list[dict[str, Any]]:
     chunks : iterable of Chunk
         In the order of their plan.
     corner : Corner
-        Where the film begins in its file.
+        Where the film begins in its file, and the numbers of its frames there.
 
     Returns
     -------
     list of dict
-        ``frames`` first and last (excluded), ``roi_px`` x, y, width, height; both as the
-        file counts them.
+        ``frames`` first, last (excluded) and, where it is not one, the step; ``roi_px`` x, y,
+        width, height; both as the file counts them.
     """
     regions: dict[tuple[int, int], list[_Region]] = {}
     for chunk in chunks:
         y, x = chunk.tile.y, chunk.tile.x
         region = corner.x_px + x.core_start, corner.y_px + y.core_start, x.core_size, y.core_size
-        frames = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame
-        regions.setdefault(frames, []).append(region)
+        regions.setdefault((chunk.first_frame, chunk.last_frame), []).append(region)
     ends: dict[_Region, list[list[int]]] = {}
     for (first, last), tiles in regions.items():
         for region in _as_one(tiles):
@@ -96,10 +95,17 @@ def parts(chunks: Iterable[Chunk], corner: Corner) -> list[dict[str, Any]]:
             else:
                 ranges.append([first, last])
     return [
-        {"frames": frames, "roi_px": list(region)}
+        part_of(numbers, region)
         for region, ranges in ends.items()
-        for frames in ranges
+        for first, last in ranges
+        for numbers in corner.numbers(first, last)
     ]
+
+
+def part_of(frames: range, region_px: _Region) -> dict[str, Any]:
+    """Frames and a region of them, for JSON; see `parts`."""
+    step = [frames.step] if frames.step > 1 else []
+    return {"frames": [frames.start, frames.stop, *step], "roi_px": list(region_px)}
 
 
 def _as_one(tiles: list[_Region]) -> list[_Region]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.tiles import cut
 from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.film.frame_numbers import in_words
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.chunking import Chunk
@@ -49,10 +50,10 @@ def request_of(
         "height": y.read_size,
         "width": x.read_size,
     }
-    first, last = corner.frame + chunk.first_frame, corner.frame + chunk.last_frame - 1
+    frames = in_words(corner.numbers(chunk.first_frame, chunk.last_frame))
     top_px, left_px = corner.y_px + y.core_start, corner.x_px + x.core_start
     return Request(
-        label=f"frames {first} to {last}, tile at y {top_px}, x {left_px}",
+        label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
         levels_adu=np.broadcast_to(survey.levels_adu, (chunk.frame_count, 2)),
         mean_adu=cut(survey.mean_adu[None], **region)[0],

@@ -144,10 +144,11 @@ def evaluate(
     z: film_options.Plane = None,
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
+    pattern: film_options.Pattern = None,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
     with train_door():
-        selection = film_options.selection_of(channel, z, position, time_axis)
+        selection = film_options.selection_of(channel, z, position, time_axis, pattern=pattern)
         pixels = _read_image(image)
         frames_adu, pixel_nm = _read_film(film, selection, pixel_size_nm)
         _check_pair(image, pixels, film, frames_adu)
@@ -203,7 +204,7 @@ def _read_film(
     """Frames (T, Y, X) in ADU, and the edge of a camera pixel in nm."""
     with open_film(path, selection) as film:
         pixel_size = film.pixel_size(pixel_size_nm)
-        for note in (*film.notes, *pixel_size.notes):
+        for note in (*film.warnings, *film.notes, *pixel_size.notes):
             typer.echo(f"recon-train: {note}", err=True)
         return film.read_all(), pixel_size.nm
 

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 MICRO_MANAGER = (
     re.compile(
@@ -98,11 +99,12 @@ def micro_manager_grid(names: Sequence[str], channels: Sequence[str] = ()) -> Gr
     return None
 
 
-def grid(names: Sequence[str]) -> Grid | None:
+def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
     """The grid of names of one pattern; None if it is not clear which of their numbers mean what.
 
     A single number that varies counts the frames. Of several, the letters before each name its
-    axis (t, z, c, pos), and a number that only grows with the frames is ignored.
+    axis (t, z, c, pos), and a time of day, which only grows with the frames, is ignored. Names
+    that are ``chosen`` are one film; in doubt their order is that of all numbers.
     """
     columns = list(zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True))
     words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
@@ -117,27 +119,32 @@ def grid(names: Sequence[str]) -> Grid | None:
         axes[_counter(columns, unnamed)] = "T"
     named = {axis: list(columns[i]) for i, axis in axes.items() if axis}
     others = [columns[i] for i in varying if not axes[i]]
-    if len(named) + len(others) < len(varying) or not _follow("T", named, others):
-        return None
-    return _grid(names, named, {})
+    placed = None
+    if len(named) + len(others) == len(varying) and _are_clocks(named.get("T", []), others):
+        placed = _grid(names, named, {})
+    if placed is None and chosen:
+        order = {name: place for place, name in enumerate(sorted(names, key=natural))}
+        return _grid(names, {"T": [order[name] for name in names]}, {})
+    return placed
 
 
 def _counter(columns: list[tuple[int, ...]], places: list[int]) -> int:
-    """Of the numbers, the one that counts: it is different in each name, and has the least steps."""
+    """Of the numbers, the one that counts: different in each name, with the least range."""
     distinct = [i for i in places if len(set(columns[i])) == len(columns[i])] or places
     return min(distinct, key=lambda i: max(columns[i]) - min(columns[i]))
 
 
-def _follow(time: str, named: dict[str, list[int]], others: list[tuple[int, ...]]) -> bool:
-    """Whether the numbers without an axis only grow with the frames, as times of day do."""
+def _are_clocks(times: list[int], others: list[tuple[int, ...]]) -> bool:
+    """Whether numbers without an axis grow with the frames and seldom stay, as times of day do."""
     if not others:
         return True
-    times = named.get(time, [])
-    if len(set(times)) < len(times) or not times:
+    if len(set(times)) < len(times):
         return False
     order = sorted(range(len(times)), key=times.__getitem__)
     return all(
-        column[a] <= column[b] for column in others for a, b in zip(order, order[1:], strict=False)
+        2 * len(set(column)) > len(order)
+        and all(column[a] <= column[b] for a, b in pairwise(order))
+        for column in others
     )
 
 
@@ -169,7 +176,7 @@ def _times(numbers: Iterable[int]) -> range | list[int]:
     multiples.
     """
     found = sorted(set(numbers))
-    steps = [b - a for a, b in zip(found, found[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(found)]
     least = min(steps, default=1)
     counts = sum(step == least for step in steps) * 2 >= len(steps)
     if counts and all(step % least == 0 for step in steps):

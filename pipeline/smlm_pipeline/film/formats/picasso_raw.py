@@ -30,9 +30,9 @@ class RawSource(SourceAtRest):
         frame_bytes = self._stored.itemsize * self._height_px * self._width_px
         if (planes[-1] + 1) * frame_bytes > os.stat(self.path).st_size:  # noqa: PTH116 - as given
             raise EOFError
-        size = (len(planes), self._height_px, self._width_px)
+        size = (planes[-1] + 1 - planes[0], self._height_px, self._width_px)
         mapped = np.memmap(self.path, self._stored, "r", planes[0] * frame_bytes, size)
-        return np.array(mapped[:, y, x], self.dtype)
+        return np.array(mapped[:: planes.step, y, x], self.dtype)
 
 
 def open_raw(path: Path) -> RawSource:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.pixel_size import Doubt
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The planes of a file, where others that belong to it are missing.
+
+    ``present`` (K,) int64 are the indices of the planes that the file has, ascending. ``reason``
+    states in a few words why others are missing, as ``the file c/12/0/0 is not there``, and
+    ``remedy`` what to do.
+    """
+
+    present: NDArray[np.int64]
+    reason: str
+    remedy: str
 
 
 class Source(AbstractContextManager["Source"], ABC):
@@ -37,8 +53,11 @@ class Source(AbstractContextManager["Source"], ABC):
         The place on an axis that the path names, as the file of one position does.
     labels : Mapping of str to tuple of str
         Names of the places on an axis, as those of channels.
-    notes : tuple of str
-        Remarks for the user on how the film was put together.
+    notes, warnings : tuple of str
+        Remarks for the user on how the film was put together; warnings are shown even if the
+        command is quiet.
+    gaps : Gaps or None
+        The planes that are there, if others are missing; missing planes are never read.
     """
 
     path: Path
@@ -50,6 +69,17 @@ class Source(AbstractContextManager["Source"], ABC):
     named: Mapping[str, int] = MappingProxyType({})
     labels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    gaps: Gaps | None = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Most bytes that the file makes a reader hold for a single frame: its page, or chunk."""
+        return math.prod(self.shape[-2:]) * self.dtype.itemsize
+
+    def gaps_in(self, y: slice, x: slice) -> Gaps | None:  # noqa: ARG002 - of formats with chunks
+        """What is missing of a region of the planes; `gaps` where a plane is whole or missing."""
+        return self.gaps
 
     @abstractmethod
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
@@ -59,7 +89,7 @@ class Source(AbstractContextManager["Source"], ABC):
         ----------
         planes : range
             Indices of planes, counted over the axes before YX with the last axis running
-            fastest; the planes differ along one axis only.
+            fastest; the planes differ along one axis only. The range may have any step.
         y, x : slice
             The region, in pixels, with start and stop inside the plane.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
-from smlm_pipeline.film.formats import tiff_layout
+from smlm_pipeline.film.formats import mm_stack, tiff_layout
+from smlm_pipeline.film.formats.ome_sets import described_in
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 
@@ -44,6 +46,8 @@ class TiffSource(Source):
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Map or decode the planes; see `Source.read`."""
+        if self._film.is_multifile:
+            return self._read_of_files(planes, y, x)
         if self._film.dataoffset is None:
             decoded = self._tif.asarray(key=planes, series=self._film)
             return decoded.reshape(len(planes), *self.shape[-2:])[:, y, x]
@@ -58,8 +62,21 @@ class TiffSource(Source):
         mapped = file.memmap_array(stored, size, start)
         return np.array(mapped[:: planes.step, y, x], self.dtype)
 
+    def _read_of_files(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Decode planes of several files, each file open while its planes are read."""
+        read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
+        pages = [page for page in (self._film[plane] for plane in planes) if page is not None]
+        for file, alike in groupby(enumerate(pages), key=lambda item: item[1].parent.filehandle):
+            with ExitStack() as reading:
+                if file.closed:
+                    file.open()
+                    reading.callback(file.close)
+                for index, page in alike:
+                    read[index] = page.asarray().reshape(self.shape[-2:])[y, x]
+        return read
 
-def open_tiff(path: Path) -> TiffSource:
+
+def open_tiff(path: Path) -> Source:
     """Open a TIFF film and check that it is complete, without reading its frames.
 
     Raises
@@ -67,11 +84,15 @@ def open_tiff(path: Path) -> TiffSource:
     FilmError or any error of tifffile
         If the file is cut short, or is not a film of grey frames.
     """
+    stack = mm_stack.open_stack(path)
+    if stack is not None:
+        return stack
+    film_file = described_in(path) or path
     with ExitStack() as on_error:
-        tif = on_error.enter_context(TiffFile(path))
+        tif = on_error.enter_context(TiffFile(film_file))
         if tiff_layout.is_piecewise(tif):
             tif.close()
-            tif = on_error.enter_context(TiffFile(path, is_shaped=False))
+            tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
         film = tiff_layout.film(path, tif)
         source = TiffSource(path, tif, film)
         on_error.pop_all()

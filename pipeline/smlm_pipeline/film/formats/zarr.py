@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, squeezed
+from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
+from smlm_pipeline.film.formats.zarr_chunks import StoredChunks, chunk_layout
 
 MARKS = (".zarray", ".zgroup", "zarr.json")
 """The folder of a Zarr array or group contains one of these files."""
+
+_DECODED_AT_ONCE = 10
+"""Chunks that zarr decodes at once: its setting ``async.concurrency``."""
 
 
 class ZarrSource(SourceAtRest):
@@ -25,12 +30,31 @@ class ZarrSource(SourceAtRest):
         self.axes, self.shape = squeezed(axes, tuple(array.shape))
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
+        folder = path / str(array.path)
+        self._layout = chunk_layout(folder, self.dtype.itemsize)
+        self._stored = self._layout and StoredChunks(folder, tuple(array.shape), self._layout)
+
+    def gaps_in(self, y: slice, x: slice) -> Gaps | None:
+        """The frames all of whose chunks in a region are stored; see `Source.gaps_in`."""
+        return self._stored.gaps(y, x) if self._stored else None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """The chunks that a frame touches, as many of them as the library decodes at once."""
+        layout, shape = self._layout, self._array.shape
+        chunk = layout.chunk if layout else tuple(self._array.chunks)
+        touched = -(-shape[-2] // chunk[-2]) * -(-shape[-1] // chunk[-1])
+        return int(min(touched, _DECODED_AT_ONCE) * math.prod(chunk) * self.dtype.itemsize)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the region of the planes; see `Source.read`."""
         leading = tuple(self._array.shape[:-2])
         first, last = (np.unravel_index(planes[i], leading) if leading else () for i in (0, -1))
-        steps = [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
+        second = np.unravel_index(planes[min(1, len(planes) - 1)], leading) if leading else ()
+        steps = [
+            slice(int(a), int(c) + 1, max(int(b) - int(a), 1))
+            for a, b, c in zip(first, second, last, strict=True)
+        ]
         part = np.asarray(self._array[(*steps, y, x)], self.dtype)
         return part.reshape(len(planes), *part.shape[-2:])
 
