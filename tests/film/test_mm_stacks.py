@@ -29,7 +29,7 @@ def write_parts(folder: Path, film: Film, frames: int = COUNT) -> tuple[Path, Pa
 def write_positions(folder: Path, films: list[Film], **summary: Any) -> list[Path]:
     """Three positions that were visited in turn, a file each."""
     labels = [{"Label": f"Pos{number}"} for number in range(len(films))]
-    summary = {
+    stated: dict[str, Any] = {
         "Frames": len(films[0]),
         "Positions": len(films),
         "StagePositions": labels,
