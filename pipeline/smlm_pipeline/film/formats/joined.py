@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import Gaps, Source
+from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
 
 Opener = Callable[[Path], Source]
 
@@ -77,15 +77,17 @@ class JoinedSource(Source):
     def _gaps(self, counts: list[int], missing: str) -> Gaps | None:
         """Those of the parts, and the files that are missing."""
         present, reasons = [], [missing] if missing else []
+        state: GapsState = "lacking"
         for part, start, count in zip(self._parts, self._starts, counts, strict=False):
             gaps = part.gaps if part is not None else None
             if gaps is not None:
+                state = state if reasons else gaps.state
                 reasons.append(gaps.reason)
             if part is not None:
                 present.append(start + (np.arange(count) if gaps is None else gaps.present))
         if not reasons:
             return None
-        return Gaps(np.concatenate(present).astype(np.int64), "; ".join(reasons), AGAIN)
+        return Gaps(np.concatenate(present).astype(np.int64), "; ".join(reasons), AGAIN, state)
 
 
 def join(path: Path, parts: Sequence[Part], opener: Opener) -> JoinedSource:

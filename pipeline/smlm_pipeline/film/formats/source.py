@@ -9,12 +9,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.pixel_size import Doubt
+
+GapsState: TypeAlias = Literal["lacking", "open end", "more", "cut"]
+"""What is wrong with a source; see `Gaps`."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,16 @@ class Gaps:
 
     ``present`` (K,) int64 are the indices of the planes that the file has, ascending. ``reason``
     states in a few words why others are missing, as ``the file c/12/0/0 is not there``, and
-    ``remedy`` what to do.
+    ``remedy`` what to do. ``state`` is "lacking" where the shape of the source counts all planes;
+    "open end" where planes after the last one are missing too, nobody knows how many; "more"
+    where all planes are there and ``reason`` is a doubt whether all of them are of the film; and
+    "cut" where the file was cut off and yet has all planes.
     """
 
     present: NDArray[np.int64]
     reason: str
     remedy: str
+    state: GapsState = "lacking"
 
 
 class Source(AbstractContextManager["Source"], ABC):

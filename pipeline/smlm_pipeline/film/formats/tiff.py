@@ -17,10 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
+from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
 from smlm_pipeline.film.formats.ome_sets import described_in
+from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
+from smlm_pipeline.film.formats.tiff_planes import locate, next_page
+from smlm_pipeline.film.formats.tiff_stated import Stated
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -29,10 +33,15 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 class TiffSource(Source):
     """One film of one or several TIFF files, found by `open_tiff`."""
 
-    def __init__(self, path: Path, tif: TiffFile, film: TiffPageSeries) -> None:
+    def __init__(self, path: Path, tif: TiffFile, film: TiffPageSeries | None) -> None:
         self.path, self._tif, self._film = path, tif, film
-        self.axes, self.shape = tiff_layout.dimensions(film)
-        self.dtype = np.dtype(film.dtype).newbyteorder("=")
+        first = tif.pages.first
+        axes, shape = tiff_layout.dimensions(film) if film is not None else ("YX", first.shape)
+        self._planes = locate(path, tif, film, Stated(axes[:-2], shape[:-2]))
+        self.axes, self.shape = self._planes.axes + "YX", (*self._planes.shape, *shape[-2:])
+        self.gaps = self._planes.gaps
+        self._stored = np.dtype(first.dtype)
+        self.dtype = self._stored.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
 
     def __exit__(self, *_: object) -> None:
@@ -46,43 +55,48 @@ class TiffSource(Source):
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Map or decode the planes; see `Source.read`."""
-        if self._film.is_multifile:
-            return self._read_of_files(planes, y, x)
-        if self._film.dataoffset is None:
-            decoded = self._tif.asarray(key=planes, series=self._film)
-            return decoded.reshape(len(planes), *self.shape[-2:])[:, y, x]
+        if self._planes.block_start is None:
+            return self._decoded(planes, y, x)
         # One mapping for each read: all pages read through a mapping count as memory of the
         # process. Reading beyond the end of the file would kill it, so the size is checked.
-        file, stored = self._tif.filehandle, self._tif.byteorder + self._film.dtype.char
-        plane_bytes = self._film.nbytes // math.prod(self.shape[:-2])
-        start, end = (self._film.dataoffset + i * plane_bytes for i in (planes[0], planes[-1] + 1))
+        file, stored = self._tif.filehandle, self._tif.byteorder + self._stored.char
+        plane_bytes = math.prod(self.shape[-2:]) * self.dtype.itemsize
+        start, end = (
+            self._planes.block_start + i * plane_bytes for i in (planes[0], planes[-1] + 1)
+        )
         if end > os.fstat(file.fileno()).st_size:
             raise EOFError
         size = (planes[-1] + 1 - planes[0], *self.shape[-2:])
         mapped = file.memmap_array(stored, size, start)
         return np.array(mapped[:: planes.step, y, x], self.dtype)
 
-    def _read_of_files(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
-        """Decode planes of several files, each file open while its planes are read."""
+    def _decoded(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """The planes out of their pages, which tifffile decodes together where it lists them."""
+        size, film = self.shape[-2:], self._film
+        if film is not None and not film.is_multifile and len(film) == len(self._planes.pages):
+            decoded = self._tif.asarray(key=planes, series=film)
+            return decoded.reshape(len(planes), *size)[:, y, x]
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
-        pages = [page for page in (self._film[plane] for plane in planes) if page is not None]
+        pages = [page for page in (self._planes.pages[i] for i in planes) if page is not None]
+        if len(pages) < len(planes):
+            raise EOFError
         for file, alike in groupby(enumerate(pages), key=lambda item: item[1].parent.filehandle):
             with ExitStack() as reading:
-                if file.closed:
+                if file.closed:  # tifffile warns of each page of a file that it has closed
                     file.open()
                     reading.callback(file.close)
                 for index, page in alike:
-                    read[index] = page.asarray().reshape(self.shape[-2:])[y, x]
+                    read[index] = page.asarray().reshape(size)[y, x]
         return read
 
 
 def open_tiff(path: Path) -> Source:
-    """Open a TIFF film and check that it is complete, without reading its frames.
+    """Open a TIFF film and find its planes, without reading them.
 
     Raises
     ------
     FilmError or any error of tifffile
-        If the file is cut short, or is not a film of grey frames.
+        If the file is not a film of grey frames.
     """
     stack = mm_stack.open_stack(path)
     if stack is not None:
@@ -90,10 +104,15 @@ def open_tiff(path: Path) -> Source:
     film_file = described_in(path) or path
     with ExitStack() as on_error:
         tif = on_error.enter_context(TiffFile(film_file))
-        if tiff_layout.is_piecewise(tif):
-            tif.close()
-            tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
-        film = tiff_layout.film(path, tif)
+        try:
+            if tiff_layout.is_piecewise(tif):
+                tif.close()
+                tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
+            film = tiff_layout.film(path, tif)
+        except DAMAGE as error:
+            if isinstance(error, FilmError) or next_page(tif) == 0:
+                raise
+            film = None  # the pages before the place where the file was cut off
         source = TiffSource(path, tif, film)
         on_error.pop_all()
         return source

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tifffile import TiffFile
 
-from smlm_pipeline.film.formats import pixel_size, tiff_layout
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.pixel_size import Doubt, Edges
+from smlm_pipeline.film.formats.tiff_stated import ome_pixels
 
 _METADATA_BYTES = 1 << 20
 """Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
@@ -39,7 +40,7 @@ def _of_metadata_file(path: Path) -> Edges | None:
 def _stated(tif: TiffFile) -> Iterator[Edges | None]:
     """All sizes that the file states, the most trusted first."""
     page = tif.pages.first
-    yield pixel_size.of_ome(tiff_layout.ome_pixels(tif))
+    yield pixel_size.of_ome(ome_pixels(tif))
     yield pixel_size.of_keys(page.tags.valueof("MicroManagerMetadata"), "um", "of Micro-Manager")
     if tif.is_micromanager and isinstance(tif.micromanager_metadata, Mapping):
         summary = tif.micromanager_metadata.get("Summary")
