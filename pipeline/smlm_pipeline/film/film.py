@@ -18,6 +18,7 @@ from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.frame_numbers import as_ranges, in_words
+from smlm_pipeline.film.odd_frames import notes_on_ends, odd_ends
 from smlm_pipeline.film.selection import Corner, Selection, View, choose, names_of_chosen
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 
@@ -69,6 +70,7 @@ class Film(AbstractContextManager["Film"]):
             frames=ends if step == 1 else (*ends, step),
             roi_px=(view.x.start, view.y.start, self.width_px, self.height_px),
         )
+        self._frames_are_chosen = selection.frames != (0, None)
         self.missing = found.missing
         self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
         self.warnings: tuple[str, ...] = ()
@@ -104,9 +106,22 @@ class Film(AbstractContextManager["Film"]):
         problem = "does not state its pixel size" if doubt is None else doubt.problem
         note = (
             f"{self.path.name} {problem}; assuming {DEFAULT_PIXEL_SIZE_NM:g} nm "
-            "(--pixel-size-nm sets it)"
+            f"(--pixel-size-nm sets it){doubt.question if doubt is not None else ''}"
         )
         return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", (note,))
+
+    def notes_on_ends(self) -> tuple[str, ...]:
+        """Remarks on first or last frames that are another kind of image; it reads a few frames.
+
+        Raises
+        ------
+        FilmError
+            If the file itself keeps the first frames apart, and they are another kind of image.
+        """
+        if self._frames_are_chosen or self.missing:
+            return ()
+        ends = odd_ends(self.read, self.frame_count, 2 * self.height_px * self.width_px)
+        return notes_on_ends(self.path, ends, self.frame_count, self._source.frames_apart)
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.

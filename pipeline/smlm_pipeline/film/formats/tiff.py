@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
-from smlm_pipeline.film.formats.ome_sets import described_in
+from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
@@ -105,7 +105,9 @@ def open_tiff(path: Path) -> Source:
     with ExitStack() as on_error:
         tif = on_error.enter_context(TiffFile(film_file))
         try:
+            apart = 0
             if tiff_layout.is_piecewise(tif):
+                apart = tiff_layout.frames_apart(tif)
                 tif.close()
                 tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
             film = tiff_layout.film(path, tif)
@@ -114,5 +116,8 @@ def open_tiff(path: Path) -> Source:
                 raise
             film = None  # the pages before the place where the file was cut off
         source = TiffSource(path, tif, film)
+        source.frames_apart = apart
+        if film is not None and film.is_multifile:
+            source.files = frozenset(files_of_set(film_file))
         on_error.pop_all()
         return source
