@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.conditioning import Conditioning
+from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments
 from smlm_pipeline.compute.normalize import normalize
+from smlm_training.fitting.disturbances import changing_light, faulty_pixels
 from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
-from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
+from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, film
 from smlm_training.simulation.spot import expected_scale_adu
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
@@ -30,18 +32,14 @@ BORDER_PX = 6.0
 FILLED_SHARE = 0.85
 """Share of a patch's places for molecules that the fullest samples take on average."""
 
-MOLECULES_MAX = 100_000
-"""Most molecules of the frames of which only the mean is simulated."""
-
 
 @dataclass(frozen=True)
 class Batch:
     """Input and truth of N frames, for the loss.
 
-    ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
-    mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
-    ``present`` (N, E) is 1 for places that are taken. Molecules outside of the patch
-    shine into it and are not among them.
+    ``normalized`` (N, H, W, 1) is the network's input; ``position_px`` (N, E, 2) holds y and
+    x of the molecules in the patch, and ``present`` (N, E) is 1 for places that are taken.
+    Molecules outside of the patch shine into it and are not among them.
     """
 
     normalized: NDArray[np.float32]
@@ -72,11 +70,11 @@ def _prepare(
     rng: np.random.Generator, ranges: Ranges
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Network input, positions and presence of all frames of one film."""
-    made = random_film(rng, ranges)
-    frames_adu = made.film.frames_adu
-    levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
-    normalized = normalize(frames_adu, made.mean_adu, levels)
-    position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
+    made, conditioning = random_film(rng, ranges)
+    normalized = normalize(*conditioning.apply(made.frames_adu, 0))
+    position, present = inside_first(made.emitters, ranges.patch_px, ranges.emitters_max)
+    y, x = np.clip(position, 0, ranges.patch_px - 1).astype(int).transpose(2, 0, 1)
+    present *= ~conditioning.blank[y, x]  # what is not shown is not to be found
     return normalized.transpose(0, 2, 3, 1), position, present
 
 
@@ -94,25 +92,12 @@ def inside_first(
     return position, present
 
 
-@dataclass(frozen=True)
-class FilmOfSeries:
-    """A short film, with mean and levels of the long film that it is part of.
+def random_film(rng: np.random.Generator, ranges: Ranges) -> tuple[Film, Conditioning]:
+    """One film under conditions drawn from ``ranges``, and how its frames are prepared.
 
-    ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
-    float32 its background and scale.
-    """
-
-    film: Film
-    mean_adu: NDArray[np.float32]
-    levels_adu: NDArray[np.float32]
-
-
-def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
-    """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
-
-    No other part of the longer film is simulated. The background is estimated from the
-    short film's frames; from so few small frames the scale would have an error of a
-    tenth, five times the client's, so it is the expected one, with the client's error.
+    The film is a part of a longer one, of which no other part is simulated. From so few small
+    frames the scale would have an error of a tenth, five times the client's, so it is the
+    expected one, with the client's error. Where there are no molecules it is the client's.
     """
     size_px = ranges.patch_px
     fluorophore = Fluorophore(
@@ -122,54 +107,28 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
     )
     structure = _random_structure(rng, ranges)
     camera = _random_camera(rng, ranges)
-    background = _random_background(rng, ranges)
     made = film(
         rng,
         structure=structure,
         fluorophore=fluorophore,
         camera=camera,
-        background_photons=background,
+        background_photons=_random_background(rng, ranges) + changing_light(rng, ranges),
         frames=ranges.frames_per_film,
         height_px=size_px,
         width_px=size_px,
     )
-    mean_adu = _mean_of_series(rng, ranges, made, structure, fluorophore, camera, background)
-    levels_adu = film_levels(made.frames_adu)
+    faults = faulty_pixels(rng, ranges)
+    shown = made.frames_adu[:, ~faults.any_of]
+    backgrounds_adu = frame_backgrounds(shown)
     if structure.expected_count():
         gain = float(np.mean(camera.adu_per_photon))
         error = 1 + ranges.scale_error * rng.standard_normal()
-        levels_adu[1] = expected_scale_adu(fluorophore, gain) * error
-    return FilmOfSeries(made, mean_adu, levels_adu)
-
-
-def _mean_of_series(
-    rng: np.random.Generator,
-    ranges: Ranges,
-    made: Film,
-    structure: Structure,
-    fluorophore: Fluorophore,
-    camera: Camera,
-    background_photons: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Mean (H, W) of the film's frames and others of the same sample, which may drift."""
-    most = MOLECULES_MAX / max(structure.expected_count(), 1.0)
-    others = int(min(_log_uniform(rng, ranges.other_frames), most))
-    drifts = rng.random() < ranges.drift_share
-    length_px, angle = rng.uniform(*ranges.drift_px) * drifts, rng.uniform(0, 2 * np.pi)
-    photons = average_photons(
-        rng,
-        structure,
-        fluorophore,
-        frames=others,
-        height_px=ranges.patch_px,
-        width_px=ranges.patch_px,
-        drift_px=(length_px * np.sin(angle), length_px * np.cos(angle)),
-    )
-    other_adu = camera.average(rng, photons + background_photons, others)
-    filmed = ranges.frames_per_film
-    mean_adu = (made.frames_adu.sum(axis=0) + others * other_adu) / (filmed + others)
-    mean_of_all: NDArray[np.float32] = mean_adu.astype(np.float32)
-    return mean_of_all
+        scale_adu = expected_scale_adu(fluorophore, gain) * error
+    else:
+        scale_adu = scale_segments(made.frames_adu, backgrounds_adu, ~faults.any_of)[0].scale_adu
+    above_adu = max(float(np.quantile(shown - backgrounds_adu[:, None], 0.25)), 0.0)
+    segment = Segment(0, ranges.frames_per_film, scale_adu)
+    return made, Conditioning(faults, above_adu, (segment,))
 
 
 def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from smlm_pipeline.film.formats.pixel_size import of_keys, settle
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
+from smlm_pipeline.film.formats.tiff_stated import PLANES_MAX, lost_part
 
 _INDEX_LINK, _INDEX, _SUMMARY = 54773648, 3453623, 2355492
 """Numbers that mark the parts of the header."""
@@ -79,6 +79,9 @@ class StackSource(SourceAtRest):
         self.files = frozenset(part.path.name for part in parts)
         lengths = {axis: _length(axis, parts) for axis in _COUNTS}
         self.axes, self.shape = squeezed(f"{''.join(lengths)}YX", (*lengths.values(), *page.shape))
+        if math.prod(lengths.values()) > PLANES_MAX:
+            problem = f"has a summary that states {math.prod(lengths.values()):,} planes"
+            raise refusal(path, f"{problem}, more than {PLANES_MAX:,}", "save it again")
         self._files = np.full(math.prod(lengths.values()), -1, np.int64)
         self._offsets = np.zeros_like(self._files)
         plane_bytes = math.prod(self._plane_px) * self.dtype.itemsize
@@ -237,17 +240,9 @@ def _why_missing(parts: list[Part], lengths: Mapping[str, int]) -> list[str]:
     for position in _positions(parts):
         own = [part for part in parts if position in part.index[:, _COLUMNS["P"]]]
         if sum(int((part.index[:, _COLUMNS["P"]] == position).sum()) for part in own) < planes:
-            last = max((part.path.name for part in own), key=_number)
-            number, stem = _number(last), re.sub(r"(\.ome)?\.tiff?$", "", last, flags=re.IGNORECASE)
-            name = f"{stem.removesuffix(f'_{number}')}_{number + 1}{last[len(stem) :]}"
+            name = lost_part(min((part.path for part in own), key=lambda path: len(path.name)))
             return [f"{name} is not there, or the acquisition was stopped"]
     return []
-
-
-def _number(name: str) -> int:
-    """Number of a file among those of its position: 0 for the first, which has none."""
-    found = re.search(r"_MMStack.*_(\d+)(?:\.ome)?\.tiff?$", name, re.IGNORECASE)
-    return int(found[1]) if found else 0
 
 
 def _labels(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

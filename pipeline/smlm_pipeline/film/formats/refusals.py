@@ -15,6 +15,8 @@ from smlm_pipeline.errors import FilmError, ReconError
 AGAIN = "copy or export it again"
 CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
 
+_MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
+
 DAMAGE = (  # tifffile, zarr and nd2 have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
     struct.error, zlib.error, lzma.LZMAError,
@@ -43,6 +45,9 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
         raise
     except (NotImplementedError, ImportError) as error:
         raise refusal(path, "is stored in a form that cannot be decoded here", CODEC) from error
+    except MemoryError as error:
+        reason = f"takes more memory{where} than this machine has free"
+        raise refusal(path, reason, _MEMORY) from error
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
