@@ -12,6 +12,7 @@ import tifffile
 
 from fakes.format_films import COUNT, Film, make_film, read_all
 from fakes.micro_manager_films import Place, write_mmstack
+from fakes.tiff_films import patch
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
@@ -165,6 +166,7 @@ def test_pixel_size_of_the_summary(tmp_path: Path) -> None:
     path = write_mm_stack(
         tmp_path / "acq_MMStack.ome.tif", planes_of(make_film()), Frames=COUNT, PixelSize_um=0.108
     )
+    patch(path, b'"PixelSizeUm": 0.1', b'"PixelSizeUm": 0.0')
     with open_film(path) as reader:
         assert reader.pixel_size().nm == pytest.approx(108)
     with tifffile.TiffFile(path) as tif:  # the fake is what tifffile takes for the format
