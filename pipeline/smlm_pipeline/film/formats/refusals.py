@@ -9,15 +9,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from smlm_pipeline.errors import FilmError, ReconError
 
 AGAIN = "copy or export it again"
 CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
 
-DAMAGE = (  # tifffile, zarr and nd2 have no roots for their errors: fuzzing them raised these
+DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    struct.error, zlib.error, lzma.LZMAError,
+    struct.error, zlib.error, lzma.LZMAError, ParseError,
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     except (NotImplementedError, ImportError) as error:
         raise refusal(path, "is stored in a form that cannot be decoded here", CODEC) from error
     except OSError as error:
+        if error.errno is None and not error.strerror:  # of a library, as h5py's
+            raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
     except DAMAGE as error:

@@ -1,0 +1,156 @@
+"""Read Imaris' films (.ims): HDF5 with one data set for each time point and channel.
+
+Layout after the "Imaris 5.5 file format" of Oxford Instruments
+(https://imaris.oxinst.com/support/imaris-file-format).
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.film.formats.hdf5 import check_dataset, opened
+from smlm_pipeline.film.formats.refusals import AGAIN, refusal
+from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm, squeezed
+
+_FRAMES = "DataSet/ResolutionLevel 0"
+
+
+class ImarisSource(Source):
+    """Planes of the data sets of full resolution, without the rows that fill up a block."""
+
+    def __init__(
+        self, path: Path, file: Any, shape: tuple[int, ...], points: NDArray[np.int64]
+    ) -> None:
+        self.path, self._file, self._sizes = path, file, shape
+        self.axes, self.shape = squeezed("TCZYX", shape)
+        dataset = _checked(path, file, (int(points[0]), 0), shape[2:])
+        self._block_values = math.prod(dataset.chunks or shape[-2:])
+        self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
+        self.pixel_size_nm = _pixel_size_nm(file, shape[-1])
+        if len(points) < shape[0]:
+            each = math.prod(shape[1:-2])
+            planes = (points[:, None] * each + np.arange(each)).ravel()
+            self.gaps = Gaps(planes, f"it holds {len(points)} time points of {shape[0]}", AGAIN)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """A plane, and a block of the data set."""
+        return super().decoded_bytes + self._block_values * self.dtype.itemsize
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return not self._file
+
+    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
+        """Decode the region of the planes; see `Source.read`."""
+        read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
+        places = [np.unravel_index(plane, self._sizes[:-2]) for plane in planes]
+        first = 0
+        while first < len(places):  # planes of one data set are read together
+            time, channel, z = (int(place) for place in places[first])
+            depths = [
+                int(place[2])
+                for place in places[first:]
+                if (int(place[0]), int(place[1])) == (time, channel)
+            ]
+            step = depths[1] - z if len(depths) > 1 else 1
+            dataset = _checked(self.path, self._file, (time, channel), self._sizes[2:])
+            read[first : first + len(depths)] = dataset[z : depths[-1] + 1 : step, y, x]
+            first += len(depths)
+        return read
+
+
+def open_imaris(path: Path) -> ImarisSource:
+    """Open an Imaris film.
+
+    Raises
+    ------
+    FilmError
+        If the package h5py is missing, or the file is damaged or lacks frames.
+    """
+    with ExitStack() as on_error:
+        file = on_error.enter_context(opened(path, "ims"))
+        if _FRAMES not in file:
+            raise refusal(path, "is no Imaris file: it has no data set of full resolution", AGAIN)
+        points = _numbers(file[_FRAMES], "TimePoint")
+        if not points:
+            raise refusal(path, "holds no time point", AGAIN)
+        first = file[_FRAMES][f"TimePoint {points[0]}"]
+        channels = len(_numbers(first, "Channel"))
+        sizes = tuple(_size(file, first["Channel 0"], axis) for axis in "ZYX")
+        shape = (max(points[-1] + 1, _stated_times(file)), channels, *sizes)
+        source = ImarisSource(path, file, shape, np.array(points))
+        on_error.pop_all()
+        return source
+
+
+def _numbers(group: Any, name: str) -> list[int]:
+    """The numbers N of the members of a group that are called ``name N``, ascending."""
+    members = (member.removeprefix(f"{name} ") for member in group if member.startswith(name))
+    return sorted(int(number) for number in members if number.isdigit())
+
+
+def _dataset(file: Any, time: int, channel: int) -> Any:
+    return file[f"{_FRAMES}/TimePoint {time}/Channel {channel}/Data"]
+
+
+def _checked(path: Path, file: Any, place: tuple[int, int], sizes: tuple[int, ...]) -> Any:
+    """The data set of a time point and channel.
+
+    Raises
+    ------
+    FilmError
+        If it is smaller than the film, or lacks blocks.
+    """
+    time, channel = place
+    try:
+        dataset = _dataset(file, time, channel)
+    except KeyError as error:
+        problem = f"lacks channel {channel} of time point {time}"
+        raise refusal(path, problem, AGAIN) from error
+    if any(side < size for side, size in zip(dataset.shape, sizes, strict=True)):
+        problem = f"has data of {dataset.shape} at time point {time}, and its size is {sizes}"
+        raise refusal(path, problem, AGAIN)
+    check_dataset(path, dataset)
+    return dataset
+
+
+def _size(file: Any, channel: Any, axis: str) -> int:
+    """Size along an axis without padding, from the channel, the image or the data set."""
+    image = file["DataSetInfo/Image"].attrs if "DataSetInfo/Image" in file else {}
+    text = _text(channel.attrs, f"ImageSize{axis}") or _text(image, axis)
+    return int(text) if text else int(channel["Data"].shape["ZYX".index(axis)])
+
+
+def _stated_times(file: Any) -> int:
+    """Time points of the whole acquisition, as the description counts them."""
+    info = file["DataSetInfo/TimeInfo"].attrs if "DataSetInfo/TimeInfo" in file else {}
+    return int(_text(info, "DatasetTimePoints") or _text(info, "FileTimePoints") or 0)
+
+
+def _text(attributes: Any, name: str) -> str:
+    """An attribute, which Imaris stores as an array of single characters."""
+    value = attributes.get(name, "")
+    if isinstance(value, np.ndarray):
+        value = b"".join(value.astype("S").ravel().tolist())
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _pixel_size_nm(file: Any, width_px: int) -> float | None:
+    attributes = file["DataSetInfo/Image"].attrs if "DataSetInfo/Image" in file else {}
+    try:
+        width = float(_text(attributes, "ExtMax0")) - float(_text(attributes, "ExtMin0"))
+    except ValueError:
+        return None
+    return plausible_nm(width / width_px, _text(attributes, "Unit") or "um")
