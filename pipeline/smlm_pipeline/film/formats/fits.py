@@ -44,9 +44,9 @@ class FitsSource(Source):
         return read
 
     def _plane(self, plane: int) -> NDArray[Any]:
-        image, place = self._images[0], np.unravel_index(plane, self._images[0].shape[:-2])
-        if len(self._images) > 1:
-            image, place = self._images[plane], ()
+        several = len(self._images) > 1
+        image = self._images[plane if several else 0]
+        place = () if several else np.unravel_index(plane, image.shape[:-2])
         try:
             values = image.section[(*place, slice(None), slice(None))]
         except OSError:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Source, squeezed, steps
+from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm, squeezed, steps
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -27,7 +27,24 @@ class Hdf5Source(Source):
         self.path, self._file, self._dataset = path, file, dataset
         self.axes, self.shape = squeezed(axes, tuple(dataset.shape))
         self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
-        self.pixel_size_nm = None
+        size_um = np.ravel(dataset.attrs.get("element_size_um", 0.0))  # ImageJ's and ilastik's name
+        self.pixel_size_nm = plausible_nm(float(size_um[-1]), "um")
+        self._written = None if is_written(dataset) else _written_blocks(dataset)
+
+    def gaps_in(self, y: slice, x: slice) -> Gaps | None:
+        """The planes all of whose blocks in a region were written; see `Source.gaps_in`."""
+        if self._written is None:
+            return None
+        chunks, leading = self._dataset.chunks, self._dataset.shape[:-2]
+        rows, columns = (
+            slice(side.start // chunk, -(-side.stop // chunk))
+            for side, chunk in zip((y, x), chunks[-2:], strict=True)
+        )
+        whole = self._written[..., rows, columns].all(axis=(-2, -1))
+        for axis, (size, chunk) in enumerate(zip(leading, chunks[:-2], strict=True)):
+            whole = np.repeat(whole, chunk, axis=axis).take(range(size), axis=axis)
+        reason = f"blocks of {self._dataset.name} were never written"
+        return Gaps(np.flatnonzero(whole), reason, AGAIN)
 
     @property
     def decoded_bytes(self) -> int:
@@ -89,43 +106,54 @@ def opened(path: Path, extra_name: str) -> Any:
 
 
 def check_dataset(path: Path, dataset: Any) -> None:
-    """Check that a data set can be decoded and that all of its blocks were written.
+    """Check that a data set can be decoded, and that something was written.
 
     Raises
     ------
     FilmError
-        If a filter is not available, or blocks are missing: HDF5 would fill them with zeros.
+        If a filter is not available, or the data set is empty: HDF5 would read it as zeros.
     """
-    from h5py import h5z  # an extra, which most films do not need
-
-    properties = dataset.id.get_create_plist()
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if not all(h5z.filter_avail(code) for code in codes):
+    if dataset.is_virtual:
+        raise refusal(path, f"refers to other files for {dataset.name}", _EXPORT)
+    if not dataset.id.get_create_plist().all_filters_avail():
         remedy = "repack it (h5repack -f GZIP=1 FILE COPY) or save it uncompressed"
         raise refusal(path, "is compressed in a form that cannot be decoded here", remedy)
-    if dataset.chunks is None:
-        if dataset.size and not dataset.id.get_storage_size() and not dataset.external:
-            raise refusal(path, f"was never written: {dataset.name} is empty", AGAIN)
-        return
+    if not dataset.chunks and not dataset.id.get_storage_size() and not dataset.external:
+        raise refusal(path, f"was never written: {dataset.name} is empty", AGAIN)
+
+
+def is_written(dataset: Any) -> bool:
+    """Whether all blocks of a data set were written; HDF5 reads the others as zeros."""
+    if not dataset.chunks:
+        return bool(dataset.id.get_storage_size() or dataset.external)
+    return bool(dataset.id.get_num_chunks() >= math.prod(_block_counts(dataset)))
+
+
+def _block_counts(dataset: Any) -> tuple[int, ...]:
     sides = zip(dataset.shape, dataset.chunks, strict=True)
-    blocks = math.prod(-(-size // chunk) for size, chunk in sides)
-    written = dataset.id.get_num_chunks()
-    if written < blocks:
-        problem = f"is incomplete: it lacks {blocks - written} of the {blocks} blocks of"
-        raise refusal(path, f"{problem} {dataset.name}", AGAIN)
+    return tuple(-(-size // side) for size, side in sides)
+
+
+def _written_blocks(dataset: Any) -> NDArray[np.bool_]:
+    """Whether each block, in the data set's grid of blocks, was written."""
+    written = np.zeros(_block_counts(dataset), bool)
+
+    def mark(block: Any) -> None:
+        written[tuple(a // b for a, b in zip(block.chunk_offset, dataset.chunks, strict=True))] = 1
+
+    dataset.id.chunk_iter(mark)
+    return written
 
 
 def _datasets(group: Any) -> Iterator[tuple[str, Any]]:
     """Name and node of each data set of numbers below a group; links to outside are left out."""
-    from h5py import Dataset, Group, HardLink  # an extra, which most films do not need
-
     for name in group:
-        if not isinstance(group.get(name, getlink=True), HardLink):
+        if hasattr(group.get(name, getlink=True), "path"):
             continue
         node = group[name]
-        if isinstance(node, Group):
-            yield from _datasets(node)
-        elif isinstance(node, Dataset) and node.dtype.kind in "iufc":
+        if not hasattr(node, "dtype"):
+            yield from _datasets(node) if hasattr(node, "keys") else ()
+        elif hasattr(node, "chunks") and node.dtype.kind in "iufc":
             yield node.name, node
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.film.formats.hdf5 import check_dataset, opened
+from smlm_pipeline.film.formats.hdf5 import check_dataset, is_written, opened
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm, squeezed
 
@@ -24,19 +24,13 @@ _FRAMES = "DataSet/ResolutionLevel 0"
 class ImarisSource(Source):
     """Planes of the data sets of full resolution, without the rows that fill up a block."""
 
-    def __init__(
-        self, path: Path, file: Any, shape: tuple[int, ...], points: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, path: Path, file: Any, first: Any, shape: tuple[int, ...]) -> None:
         self.path, self._file, self._sizes = path, file, shape
         self.axes, self.shape = squeezed("TCZYX", shape)
-        dataset = _checked(path, file, (int(points[0]), 0), shape[2:])
-        self._block_values = math.prod(dataset.chunks or shape[-2:])
-        self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
+        self._block_values = math.prod(first.chunks or shape[-2:])
+        self.dtype = np.dtype(first.dtype).newbyteorder("=")
         self.pixel_size_nm = _pixel_size_nm(file, shape[-1])
-        if len(points) < shape[0]:
-            each = math.prod(shape[1:-2])
-            planes = (points[:, None] * each + np.arange(each)).ravel()
-            self.gaps = Gaps(planes, f"it holds {len(points)} time points of {shape[0]}", AGAIN)
+        self.gaps = _gaps(file, shape)
 
     @property
     def decoded_bytes(self) -> int:
@@ -65,7 +59,7 @@ class ImarisSource(Source):
                 if (int(place[0]), int(place[1])) == (time, channel)
             ]
             step = depths[1] - z if len(depths) > 1 else 1
-            dataset = _checked(self.path, self._file, (time, channel), self._sizes[2:])
+            dataset = self._file[_name(time, channel)]
             read[first : first + len(depths)] = dataset[z : depths[-1] + 1 : step, y, x]
             first += len(depths)
         return read
@@ -84,13 +78,14 @@ def open_imaris(path: Path) -> ImarisSource:
         if _FRAMES not in file:
             raise refusal(path, "is no Imaris file: it has no data set of full resolution", AGAIN)
         points = _numbers(file[_FRAMES], "TimePoint")
-        if not points:
-            raise refusal(path, "holds no time point", AGAIN)
-        first = file[_FRAMES][f"TimePoint {points[0]}"]
-        channels = len(_numbers(first, "Channel"))
-        sizes = tuple(_size(file, first["Channel 0"], axis) for axis in "ZYX")
-        shape = (max(points[-1] + 1, _stated_times(file)), channels, *sizes)
-        source = ImarisSource(path, file, shape, np.array(points))
+        channels = _numbers(file[_FRAMES][f"TimePoint {points[0]}"], "Channel") if points else []
+        if not channels:
+            raise refusal(path, "holds no time point with a channel", AGAIN)
+        first = file[_name(points[0], channels[0])]
+        check_dataset(path, first)
+        sizes = tuple(_size(file, first, axis) for axis in "ZYX")
+        shape = (max(points[-1] + 1, _stated_times(file)), channels[-1] + 1, *sizes)
+        source = ImarisSource(path, file, first, shape)
         on_error.pop_all()
         return source
 
@@ -101,36 +96,33 @@ def _numbers(group: Any, name: str) -> list[int]:
     return sorted(int(number) for number in members if number.isdigit())
 
 
-def _dataset(file: Any, time: int, channel: int) -> Any:
-    return file[f"{_FRAMES}/TimePoint {time}/Channel {channel}/Data"]
+def _name(time: int, channel: int) -> str:
+    return f"{_FRAMES}/TimePoint {time}/Channel {channel}/Data"
 
 
-def _checked(path: Path, file: Any, place: tuple[int, int], sizes: tuple[int, ...]) -> Any:
-    """The data set of a time point and channel.
-
-    Raises
-    ------
-    FilmError
-        If it is smaller than the film, or lacks blocks.
-    """
-    time, channel = place
-    try:
-        dataset = _dataset(file, time, channel)
-    except KeyError as error:
-        problem = f"lacks channel {channel} of time point {time}"
-        raise refusal(path, problem, AGAIN) from error
-    if any(side < size for side, size in zip(dataset.shape, sizes, strict=True)):
-        problem = f"has data of {dataset.shape} at time point {time}, and its size is {sizes}"
-        raise refusal(path, problem, AGAIN)
-    check_dataset(path, dataset)
-    return dataset
+def _gaps(file: Any, shape: tuple[int, ...]) -> Gaps | None:
+    """The planes of the data sets that are there, large enough and written to their end."""
+    places = list(np.ndindex(shape[:2]))
+    whole = np.array([_is_whole(file.get(_name(*place)), shape[2:]) for place in places])
+    if whole.all():
+        return None
+    time, channel = places[int(np.argmin(whole))]
+    reason = f"channel {channel} of time point {time} is not there, or was not written to its end"
+    return Gaps(np.flatnonzero(np.repeat(whole, shape[2])), reason, AGAIN)
 
 
-def _size(file: Any, channel: Any, axis: str) -> int:
+def _is_whole(dataset: Any, sizes: tuple[int, ...]) -> bool:
+    if dataset is None or len(dataset.shape) != len(sizes):
+        return False
+    large = all(side >= size for side, size in zip(dataset.shape, sizes, strict=True))
+    return large and is_written(dataset)
+
+
+def _size(file: Any, dataset: Any, axis: str) -> int:
     """Size along an axis without padding, from the channel, the image or the data set."""
     image = file["DataSetInfo/Image"].attrs if "DataSetInfo/Image" in file else {}
-    text = _text(channel.attrs, f"ImageSize{axis}") or _text(image, axis)
-    return int(text) if text else int(channel["Data"].shape["ZYX".index(axis)])
+    text = _text(dataset.parent.attrs, f"ImageSize{axis}") or _text(image, axis)
+    return int(text) if text else int(dataset.shape["ZYX".index(axis)])
 
 
 def _stated_times(file: Any) -> int:
