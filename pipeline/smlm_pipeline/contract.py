@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 """Incremented whenever a tensor, a unit or a limit below changes its meaning."""
 
 CONTRACT_PARAMETER = "contract_version"
@@ -83,14 +83,8 @@ FRAMES = TensorSpec("FRAMES", "UINT16", (-1, -1))
 LEVELS = TensorSpec("LEVELS", "FP32", (2,))
 """Background and scale of each frame, N,2, in ADU."""
 
-FILM_MEAN = TensorSpec("FILM_MEAN", "FP32", (-1, -1))
-"""Mean of the film over the same tile, H,W, in ADU: the molecules of other frames."""
-
-NORMALIZED_CHANNELS = ("frame", "film_mean")
-"""Channels of ``NORMALIZED``; both are (value - background) / scale."""
-
-NORMALIZED = TensorSpec("NORMALIZED", "FP32", (len(NORMALIZED_CHANNELS), -1, -1))
-"""Each frame beside the film's mean, N,2,H,W, dimensionless."""
+NORMALIZED = TensorSpec("NORMALIZED", "FP32", (1, -1, -1))
+"""(frame - background) / scale, N,1,H,W, dimensionless."""
 
 DETECTIONS = TensorSpec("DETECTIONS", "FP32", (len(DETECTION_CHANNELS), -1, -1))
 """One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
@@ -114,7 +108,7 @@ def _explicit(spec: TensorSpec) -> TensorSpec:
 
 
 NORMALIZE = ModelSpec(
-    "normalize", 0, (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN), (_explicit(NORMALIZED),)
+    "normalize", 0, (_explicit(FRAMES), _explicit(LEVELS)), (_explicit(NORMALIZED),)
 )
 UNET = ModelSpec("unet", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
 UNET_FAST = ModelSpec("unet_fast", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
@@ -168,7 +162,7 @@ class Ensemble:
     @property
     def spec(self) -> ModelSpec:
         """The ensemble as a model: all ensembles look the same from outside."""
-        inputs = (_explicit(FRAMES), _explicit(LEVELS), FILM_MEAN, WINDOW)
+        inputs = (_explicit(FRAMES), _explicit(LEVELS), WINDOW)
         return ModelSpec(self.name, 0, inputs, (IMAGE, FRAME_COUNT))
 
     @property

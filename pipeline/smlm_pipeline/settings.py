@@ -71,9 +71,6 @@ class Settings:
     level_frames: int = 512
     """Frames, evenly spread over the film, from which its levels are estimated."""
 
-    mean_frames: int = 512
-    """Frames, evenly spread, whose mean shows the network where other frames have emitters."""
-
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
@@ -96,7 +93,6 @@ class Settings:
                 f"checkpoint-every-s is {self.checkpoint_every_s:g}; expected 0 to 86400 seconds"
             )
         _within("level-frames", self.level_frames, 1, 10_000)
-        _within("mean-frames", self.mean_frames, 1, 100_000)
         if self.tile_px % contract.SIZE_MULTIPLE_PX:
             raise SettingError(
                 f"tile is {self.tile_px} pixels; expected a multiple of {contract.SIZE_MULTIPLE_PX}"

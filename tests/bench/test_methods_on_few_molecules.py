@@ -29,7 +29,6 @@ FACTS = FilmFacts(
     offset_adu=OFFSET_ADU,
     excess_noise=1.0,
     levels_adu=np.array([140, 1000], np.float32),
-    mean_adu=np.zeros((HEIGHT_PX, WIDTH_PX), np.float32),
 )
 
 METHODS: dict[str, Callable[[FilmFacts], Method]] = {

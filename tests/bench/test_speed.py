@@ -43,8 +43,8 @@ from smlm_bench.speed.run import Plan, measure
 from smlm_pipeline.errors import ReconError
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.networks import NETWORKS
-from smlm_training.networks.channels import read_input
 from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
+from smlm_training.networks.frames import read_input
 
 pytestmark = pytest.mark.training
 

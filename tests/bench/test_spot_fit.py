@@ -81,7 +81,6 @@ def test_cel0_lists_no_molecules_of_an_emccds_noise() -> None:
         offset_adu=100.0,
         excess_noise=2.0,
         levels_adu=np.array([140, 1000], np.float32),
-        mean_adu=np.zeros((24, 24), np.float32),
     )
     found = Cel0(facts).reconstruct(frames).molecules
     assert found is not None

@@ -27,8 +27,8 @@ from smlm_bench.baselines.falcon.method import Falcon
 from smlm_bench.baselines.single_emitter import SingleEmitter, Widefield
 from smlm_bench.choice import default_methods
 from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, BlockResult, FilmFacts, Method
-from smlm_training.networks.channels import read_input
 from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
+from smlm_training.networks.frames import read_input
 from smlm_training.networks.unet import detections
 from smlm_training.simulation.film_files import POSITIONS
 

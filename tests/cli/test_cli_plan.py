@@ -135,7 +135,7 @@ def test_sizes_for_many_clients() -> None:
     arguments = ["plan", "sizes", "--model", "reconstruction", "--in-flight", "200"]
     result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["normalized_bytes_most"] == 16 << 20
+    assert json.loads(result.stdout)["normalized_bytes_most"] == 8 << 20
 
 
 @pytest.mark.parametrize(

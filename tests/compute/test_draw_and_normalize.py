@@ -45,79 +45,49 @@ def _drawn(image: NDArray[np.int32]) -> dict[tuple[int, int], int]:
 # --- normalize ------------------------------------------------------------------------------
 
 
-def _normalized(
-    frames: NDArray[np.uint16],
-    levels: NDArray[np.float32],
-    mean: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    flat = np.zeros(frames.shape[1:], np.float32)
-    return normalize(frames, flat if mean is None else mean, levels)
-
-
 def test_normalize_by_hand() -> None:
     frames = np.arange(32, dtype=np.uint16).reshape(2, 4, 4)
     levels = np.array([[4, 2], [16, 2]], np.float32)
-    mean = np.arange(8, 24, dtype=np.float32).reshape(4, 4)
-    normalized = _normalized(frames, levels, mean)
+    normalized = normalize(frames, levels)
     assert normalized.dtype == np.float32
-    assert normalized.shape == (2, 2, 4, 4)
+    assert normalized.shape == (2, 1, 4, 4)
     assert normalized[0, 0, 0].tolist() == [-2, -1.5, -1, -0.5]
     assert normalized[1, 0, 3].tolist() == [6, 6.5, 7, 7.5]
-    assert normalized[0, 1, 0].tolist() == [2, 2.5, 3, 3.5]
-    assert normalized[1, 1, 3].tolist() == [2, 2.5, 3, 3.5]
 
 
 def test_normalize_takes_the_whole_range_and_leaves_its_input() -> None:
     frames = np.array([0, 65535], np.uint16).repeat(8).reshape(1, 4, 4)
     levels = np.broadcast_to(np.array([65535, 1], np.float32), (1, 2))
-    mean = np.full((4, 4), 65535, np.float32)
-    normalized = _normalized(frames, levels, mean)
-    assert sorted(set(normalized[:, 0].ravel().tolist())) == [-65535, 0]
-    assert not normalized[:, 1].any()
+    normalized = normalize(frames, levels)
+    assert sorted(set(normalized.ravel().tolist())) == [-65535, 0]
     assert sorted(set(frames.ravel().tolist())) == [0, 65535]
-    assert (mean == 65535).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (1, 1, 4, 4), (0, 4, 4), (1, 0, 4), (1, 4, 0)])
 def test_frames_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ChunkError, match=r"FRAMES has shape .*; expected frames, height, width"):
-        _normalized(np.zeros(shape, np.uint16), np.ones((1, 2), np.float32))
+        normalize(np.zeros(shape, np.uint16), np.ones((1, 2), np.float32))
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (8, 6), (1, 1), (65, 64)])
 def test_frames_that_the_network_cannot_halve_are_refused(height: int, width: int) -> None:
     with pytest.raises(ChunkError, match=f"is {height} x {width} pixels; expected multiples of 4"):
-        _normalized(np.zeros((1, height, width), np.uint16), np.ones((1, 2), np.float32))
+        normalize(np.zeros((1, height, width), np.uint16), np.ones((1, 2), np.float32))
 
 
 def test_more_frames_than_a_request_may_hold_are_refused() -> None:
     most = contract.MAX_FRAMES_PER_CHUNK
     levels = np.ones((most + 1, 2), np.float32)
     frames = np.zeros((most + 1, 4, 4), np.uint16)
-    assert len(_normalized(frames[:most], levels[:most])) == most
+    assert len(normalize(frames[:most], levels[:most])) == most
     with pytest.raises(ChunkError, match="FRAMES holds 65 frames; expected at most 64: send small"):
-        _normalized(frames, levels)
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 8), (8, 4), (1, 4, 4), (2, 4, 4), ()])
-def test_a_mean_of_another_form_is_refused(shape: tuple[int, ...]) -> None:
-    mean = np.zeros(shape, np.float32)
-    with pytest.raises(ChunkError, match=r"FILM_MEAN has shape .*; expected \(4, 4\)"):
-        _normalized(np.zeros((2, 4, 4), np.uint16), np.ones((2, 2), np.float32), mean)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_mean_that_is_no_number_is_refused(value: float) -> None:
-    mean = np.zeros((4, 4), np.float32)
-    mean[3, 1] = value
-    with pytest.raises(ChunkError, match="FILM_MEAN must be finite; compute it from the film"):
-        _normalized(np.zeros((1, 4, 4), np.uint16), np.ones((1, 2), np.float32), mean)
+        normalize(frames, levels)
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (3, 2), (2, 1), (2, 2, 1)])
 def test_levels_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ChunkError, match=r"LEVELS has shape .*; expected \(2, 2\)"):
-        _normalized(np.zeros((2, 4, 4), np.uint16), np.ones(shape, np.float32))
+        normalize(np.zeros((2, 4, 4), np.uint16), np.ones(shape, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -126,14 +96,13 @@ def test_levels_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
 def test_levels_that_cannot_be_divided_by_are_refused(levels: tuple[float, float]) -> None:
     both = np.array([(100, 1), levels], np.float32)
     with pytest.raises(ChunkError, match="LEVELS must be finite with a positive scale"):
-        _normalized(np.zeros((2, 4, 4), np.uint16), both)
+        normalize(np.zeros((2, 4, 4), np.uint16), both)
 
 
-@pytest.mark.parametrize("channel", [0, 1])
-def test_what_outshines_molecules_is_limited(channel: int) -> None:
+def test_what_outshines_molecules_is_limited() -> None:
     values = np.array([[100, 180], [65535, 260]], np.uint16).repeat(2, axis=0).repeat(2, axis=1)
     levels = np.array([[100, 10]], np.float32)
-    found = _normalized(values[None], levels, values.astype(np.float32))[0, channel]
+    found = normalize(values[None], levels)
     assert np.unique(found).tolist() == [0, 8, 16]
     assert NORMALIZED_MAX == 16
 

@@ -25,23 +25,23 @@ def _sizes(
 
 
 def test_values() -> None:
-    """Two megapixels: 16 MiB normalised and 40 MiB of detections a request, 64.5 MiB of image."""
+    """Two megapixels: 8 MiB normalised and 40 MiB of detections a request, 64.5 MiB of image."""
     assert _sizes() == Sizes(
-        cuda_pool_bytes=4660 * MIB,  # 1.3 x 64 x (16 + 40)
-        pinned_pool_bytes=1332 * MIB,  # 1.3 x 64 x 16
+        cuda_pool_bytes=3994 * MIB,  # 1.3 x 64 x (8 + 40)
+        pinned_pool_bytes=666 * MIB,  # 1.3 x 64 x 8
         shm_default_bytes=65 * MIB,
         shm_growth_bytes=65 * MIB,
         shm_total_bytes=2 * (65 + 65 + 105) * MIB,
-        normalized_bytes_most=16 * MIB,
+        normalized_bytes_most=8 * MIB,
     )
 
 
 def test_values_of_a_map_network() -> None:
-    """One megapixel of four frames: 8 MiB normalised, 256 MiB of maps."""
+    """One megapixel of four frames: 4 MiB normalised, 256 MiB of maps."""
     found = _sizes("reconstruction_map", frames=4)
-    assert found.cuda_pool_bytes == 21965 * MIB  # 1.3 x 64 x (8 + 256)
-    assert found.pinned_pool_bytes == 666 * MIB
-    assert found.shm_total_bytes == 2 * (65 + 264 + 321) * MIB
+    assert found.cuda_pool_bytes == 21632 * MIB  # 1.3 x 64 x (4 + 256)
+    assert found.pinned_pool_bytes == 333 * MIB
+    assert found.shm_total_bytes == 2 * (65 + 260 + 321) * MIB
 
 
 def test_the_formula_for_tensors_on_the_gpu() -> None:

@@ -73,7 +73,7 @@ def test_a_profile_a_tile_size(name: str) -> None:
     assert [each.largest[2:] for each in found] == [(px, px) for px in contract.TILE_SIZES_PX]
     for each in found:
         assert each.largest[0] == contract.MAX_FRAMES_PER_CHUNK
-        assert each.smallest == (1, 2, contract.MIN_FRAME_PX, contract.MIN_FRAME_PX)
+        assert each.smallest == (1, 1, contract.MIN_FRAME_PX, contract.MIN_FRAME_PX)
         assert each.usual[2:] == each.largest[2:]
 
 
@@ -82,7 +82,7 @@ def test_a_profile_a_tile_size(name: str) -> None:
 def test_whole_chunks_are_what_a_profile_is_best_at(name: str, tile_px: int) -> None:
     """Triton takes the profile at the least distance of all sizes, N included."""
     frames = frames_per_chunk(Settings(model=contract.ensemble_of(name).name), tile_px, tile_px)
-    chunk = (frames, 2, tile_px, tile_px)
+    chunk = (frames, 1, tile_px, tile_px)
 
     def distance(profile: Profile) -> float:
         ends = zip(profile.smallest, chunk, profile.largest, strict=True)

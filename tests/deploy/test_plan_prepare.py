@@ -126,7 +126,7 @@ def test_a_published_network_gets_a_plan_of_its_own(
     repository: Path, version: Path, compiler: RuntimeCompiler
 ) -> None:
     _prepare(repository, compiler)
-    newer = write_network(repository / "unet" / "2", DETECTIONS.replace("10}", "11}"))
+    newer = write_network(repository / "unet" / "2", DETECTIONS.replace("5}", "6}"))
     make_reference(newer)
     (done,) = _prepare(repository, compiler)
     assert (done.version, done.from_cache) == ("2", False)

@@ -32,7 +32,7 @@ def test_what_is_made_can_be_read(network: Path) -> None:
     found = read_reference(network, contract.UNET)
     assert file == network.with_name("reference.npz")
     assert found.precision == "fp32"
-    assert found.normalized.shape == (4, 2, 48, 40)
+    assert found.normalized.shape == (4, 1, 48, 40)
     np.testing.assert_array_equal(found.normalized, found.normalized.astype(np.float16))
     expected = OnnxNetwork(network, intra_op_threads=1).detect(found.normalized)
     np.testing.assert_array_equal(found.answers, expected)
@@ -67,7 +67,7 @@ def _rewrite(network: Path, **different: object) -> None:
 
 
 def _of_another_network(network: Path) -> None:
-    write_network(network.parent, DETECTIONS.replace("10}", "11}"))
+    write_network(network.parent, DETECTIONS.replace("5}", "6}"))
 
 
 def _missing(network: Path) -> None:
@@ -88,7 +88,7 @@ def _in_eighths(network: Path) -> None:
 
 
 def _without_frames(network: Path) -> None:
-    _rewrite(network, normalized=np.zeros((0, 2, 16, 16), np.float32))
+    _rewrite(network, normalized=np.zeros((0, 1, 16, 16), np.float32))
 
 
 def _of_a_map(network: Path) -> None:
@@ -103,7 +103,7 @@ def _of_a_map(network: Path) -> None:
         (_torn, "cannot be read"),
         (_of_another_kind, "cannot be read"),
         (_in_eighths, "in fp8, which unet does not take"),
-        (_without_frames, r"holds frames \(0, 2, 16, 16\)"),
+        (_without_frames, r"holds frames \(0, 1, 16, 16\)"),
         (_of_a_map, r"answers \(4, 1, 384, 320\) float32"),
     ],
 )

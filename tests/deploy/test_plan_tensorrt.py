@@ -135,7 +135,7 @@ def test_other_tensors_are_refused(compiler: TensorRT, tmp_path: Path) -> None:
 
 
 def test_a_profile_that_it_refuses(compiler: TensorRT, network: Path) -> None:
-    upside_down = Profile((1, 2, 64, 64), (1, 2, 16, 16), (1, 2, 64, 64))
+    upside_down = Profile((1, 1, 64, 64), (1, 1, 16, 16), (1, 1, 64, 64))
     with pytest.raises(PlanError, match="refuses the profile Profile"):
         compiler.compile(network.read_bytes(), [upside_down], Choices(), b"")
 
@@ -151,7 +151,7 @@ def test_a_build_that_fails_tells_why(compiler: TensorRT, network: Path) -> None
 
 def test_a_plan_answers_as_its_network(compiler: TensorRT, network: Path) -> None:
     executor = compiler.load(_plan(compiler, network))
-    frames = np.random.default_rng(0).normal(0, 1, (3, 2, 20, 64)).astype(np.float32)
+    frames = np.random.default_rng(0).normal(0, 1, (3, 1, 20, 64)).astype(np.float32)
     expected = OnnxNetwork(network, intra_op_threads=1).detect(frames)
     for index in range(len(PROFILES)):
         np.testing.assert_allclose(executor.run(frames, profile=index), expected, rtol=1e-6)
@@ -186,7 +186,7 @@ def test_a_gpu_that_is_too_small(
 
 def test_frames_out_of_the_profile_are_refused(compiler: TensorRT, network: Path) -> None:
     executor = compiler.load(_plan(compiler, network))
-    frames = np.zeros((1, 2, 68, 64), np.float32)
+    frames = np.zeros((1, 1, 68, 64), np.float32)
     with pytest.raises(PlanError, match="cannot run the plan: it gave no reason"):
         executor.run(frames, profile=0)
     assert executor.run(frames, profile=1).shape == (1, 5, 68, 64)

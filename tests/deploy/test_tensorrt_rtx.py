@@ -157,7 +157,7 @@ def test_every_network_that_can_be_trained(tmp_path: Path) -> None:
     from smlm_training.delivery.export import export
     from smlm_training.networks import NETWORKS, kind_of
 
-    frames = np.random.default_rng(1).normal(0, 1, (1, 2, 8, 12)).astype(np.float32)
+    frames = np.random.default_rng(1).normal(0, 1, (1, 1, 8, 12)).astype(np.float32)
     for name, build in NETWORKS.items():
         network = export(build(), tmp_path / f"{name}.onnx", frames).path.read_bytes()
         model = contract.UNET_MAP if kind_of(name).answer.makes_maps else contract.UNET
@@ -179,7 +179,7 @@ def test_an_operator_that_it_does_not_know_is_refused(tmp_path: Path) -> None:
 
 def test_a_profile_upside_down_is_refused(tmp_path: Path) -> None:
     network = write_network(tmp_path).read_bytes()
-    upside_down = Profile((1, 2, 64, 64), (1, 2, 16, 16), (1, 2, 64, 64))
+    upside_down = Profile((1, 1, 64, 64), (1, 1, 16, 16), (1, 1, 64, 64))
     with pytest.raises((PlanError, ValueError), match=r"profile|shape"):
         _built(network, [upside_down])
 

@@ -25,7 +25,6 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
-from smlm_pipeline.film.survey import mean_of
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_training.simulation.presets import preset_film
@@ -275,14 +274,14 @@ def test_thunderstorm_film_is_counted_right_through_triton(
     assert abs(found / truth - 1) < 0.10
 
 
-def test_a_mean_of_another_tile_is_told_why(
+def test_levels_of_another_chunk_are_told_why(
     film_adu: NDArray[np.uint16], triton: EmbeddedServer
 ) -> None:
     request = _request(film_adu[:2], scale_adu=1.0)
-    other = dataclasses.replace(request, mean_adu=request.mean_adu[:, 8:])
+    other = dataclasses.replace(request, levels_adu=request.levels_adu[:1])
     with (
         TritonTransport(triton.servers) as transport,
-        pytest.raises(InferenceError, match=r"FILM_MEAN has shape \(48, 48\); expected \(48, 56\)"),
+        pytest.raises(InferenceError, match=r"LEVELS has shape \(1, 2\); expected \(2, 2\)"),
     ):
         transport.sum_chunk(other)
 
@@ -291,7 +290,7 @@ def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
     count, height, width = frames_adu.shape
     levels = np.tile(np.array([100.0, scale_adu], np.float32), (count, 1))
     window = np.array([8, 0, 0, height, width], np.int32)
-    return Request("chunk", frames_adu, levels, mean_of(frames_adu), window)
+    return Request("chunk", frames_adu, levels, window)
 
 
 def test_levels_are_the_clients(film_adu: NDArray[np.uint16], triton: EmbeddedServer) -> None:

@@ -14,14 +14,14 @@ from smlm_pipeline import contract
 from smlm_training.delivery.card import SCORES
 
 DETECTIONS = """
-(float[N,2,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
-<float[5,2,1,1] weights = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}>
+(float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
+<float[5,1,1,1] weights = {1, 2, 3, 4, 5}>
 { DETECTIONS = Conv(NORMALIZED, weights) }
 """
 
 MAP = """
-(float[N,2,H,W] NORMALIZED) => (float[N,1,A,B] MAP)
-<float[1,2,1,1] weights = {1, 2}, float[4] scales = {1, 1, 8, 8}>
+(float[N,1,H,W] NORMALIZED) => (float[N,1,A,B] MAP)
+<float[1,1,1,1] weights = {1}, float[4] scales = {1, 1, 8, 8}>
 { sum = Conv(NORMALIZED, weights) MAP = Resize<mode = "nearest">(sum, , scales) }
 """
 

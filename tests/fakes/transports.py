@@ -17,14 +17,13 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a network with a receptive field of 3 x 3 pixels might answer: shape (N, 5, H, W).
 
-    Brighter pixels are likelier, twice as much as in the film's mean is certain, offsets point
-    to the brighter neighbours, and every value depends on its own neighbourhood alone, so tiles
-    agree to the last bit.
+    Brighter pixels are likelier, offsets point to the brighter neighbours, and every value
+    depends on its own neighbourhood alone, so tiles agree to the last bit.
     """
     padded = np.pad(normalized[:, 0], ((0, 0), (1, 1), (1, 1)))
     above, below = padded[:, :-2, 1:-1], padded[:, 2:, 1:-1]
     left, right = padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]
-    probability = np.clip(normalized[:, 0] - normalized[:, 1] / 2, 0, 1)
+    probability = np.clip(normalized[:, 0] / 2, 0, 1)
     offset_y = np.clip((below - above) / 2, -1, 1)
     offset_x = np.clip((right - left) / 2, -1, 1)
     sigma = np.full_like(probability, 0.1)
@@ -39,7 +38,7 @@ class ComputingTransport:
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         self.requests[request.label] = request
-        normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+        normalized = normalize(request.frames_adu, request.levels_adu)
         image = draw(neighbour_detections(normalized), request.window)
         return ChunkAnswer(image, len(request.frames_adu))
 

@@ -109,7 +109,7 @@ class FakeTriton:
             tensor.name: np.frombuffer(raw, _NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(question.inputs, question.raw_input_contents, strict=True)
         }
-        names = ("FRAMES", "LEVELS", "FILM_MEAN", "WINDOW")
+        names = ("FRAMES", "LEVELS", "WINDOW")
         found = self._transport.sum_chunk(Request("served", *(arrays[name] for name in names)))
         count = np.array([found.frame_count], np.int32)
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)

@@ -25,6 +25,7 @@ from fakes.tiff_films import (
 )
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.selection import Selection
 
 
 @pytest.fixture
@@ -35,10 +36,25 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 @each_writer
 def test_cut_short(path: Path, write: Writer, share: float) -> None:
-    write(path, make_film())
+    """Refused, unless the lists of pages alone are lost; what is there can be had."""
+    film = make_film()
+    write(path, film)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    refuse(path, "is cut short")
+    try:
+        with open_film(path) as reader:
+            assert reader.warnings == ("film.tif has all frames, but its end was cut off",)
+            np.testing.assert_array_equal(reader.read_all(), film)
+    except FilmError:
+        refuse(path, r"is cut short|lacks .*\(its end was cut off\)")
+        if share > 0.5:
+            with open_film(path, allow_partial=True) as reader:
+                count = reader.frame_count
+                assert 5 <= count < COUNT
+                assert reader.warnings[0].startswith("film.tif lacks ")
+                np.testing.assert_array_equal(reader.read_all(), film[:count])
+            with open_film(path, Selection(frames=(0, count))) as reader:
+                np.testing.assert_array_equal(reader.read_all(), film[:count])
 
 
 @pytest.mark.parametrize("name", ["plain", "frame by frame", "zlib", "pages without description"])
@@ -50,7 +66,7 @@ def test_list_of_frames_that_breaks_off(path: Path, name: str) -> None:
     data = bytearray(path.read_bytes())
     data[ends_at : ends_at + 4] = (len(data) + 100).to_bytes(4, "little")
     path.write_bytes(data)
-    refuse(path, "is cut short after 12 frames")
+    refuse(path, r"lacks all frames from 12 on \(its end was cut off\)")
 
 
 @pytest.mark.parametrize(
@@ -66,14 +82,20 @@ def test_list_of_frames_that_breaks_off(path: Path, name: str) -> None:
 def test_imagej_promises_more_frames_than_there_are(path: Path, write: Writer) -> None:
     write(path, make_film())
     patch(path, b"=12\n", b"=99\n")
-    refuse(path, "lacks some of the 99 frames stated")
+    refuse(path, "lacks frames 12 to 98 of 99")
+    with open_film(path, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all(), make_film())
 
 
 @pytest.mark.parametrize("name", ["OME", "OME zlib"])
 def test_ome_promises_more_frames_than_there_are(path: Path, name: str) -> None:
     WRITERS[name](path, make_film())
     patch(path, b'SizeT="12"', b'SizeT="99"')
-    refuse(path, "lacks some of the 99 frames stated")
+    message = refuse(path, "lacks frames 12 to 98 of 99")
+    assert "its OME description states 99 planes, the file has 12" in message
+    assert message.endswith("with --allow-partial or the first ones with --frames :12")
+    with open_film(path, Selection(frames=(3, 12))) as reader:
+        np.testing.assert_array_equal(reader.read_all(), make_film()[3:])
 
 
 @pytest.mark.parametrize("name", ["ImageJ frames", "OME"])
@@ -81,20 +103,28 @@ def test_metadata_that_would_drop_frames(path: Path, name: str) -> None:
     WRITERS[name](path, make_film())
     old, new = (b'SizeT="12"', b'SizeT="07"') if name == "OME" else (b"=12\n", b"=07\n")
     patch(path, old, new)
-    refuse(path, "holds 12 frames and its description counts 7")
+    message = refuse(path, "holds 12 frames and its description counts 7")
+    assert message.endswith("all of them with --allow-partial or some with --frames, as :12")
+    for options in ({"allow_partial": True}, {"selection": Selection(frames=(0, 12))}):
+        with open_film(path, **options) as reader:  # type: ignore[arg-type]
+            np.testing.assert_array_equal(reader.read_all(), make_film())
+            assert "its description counts 7" in reader.warnings[0]
 
 
 def test_shape_that_promises_more_frames_than_there_are(path: Path) -> None:
     tifffile.imwrite(path, make_film(), truncate=True)
     patch(path, b'"shape": [12,', b'"shape": [99,')
-    refuse(path, "lacks some of the 99 frames stated")
+    refuse(path, "lacks frames 12 to 98 of 99")
 
 
 def test_page_that_points_outside_the_file(path: Path) -> None:
     tifffile.imwrite(path, make_film(), compression="zlib")
     with tifffile.TiffFile(path, mode="r+") as tif:
         tif.pages[7].aspage().tags["StripOffsets"].overwrite(1 << 30)
-    refuse(path, "lacks some of the 12 frames stated")
+    refuse(path, "lacks frame 7 of 12")
+    with open_film(path, allow_partial=True) as reader:
+        assert reader.missing == (range(7, 8),)
+        np.testing.assert_array_equal(reader.read_all(), np.delete(make_film(), 7, axis=0))
 
 
 @each_writer
@@ -144,7 +174,7 @@ def test_tifffile_is_silent_for_us_only(
 ) -> None:
     BLOCK_WRITERS["ImageJ frames"](path, make_film())
     patch(path, b"=12\n", b"=99\n")
-    refuse(path, "is cut short")
+    refuse(path, "lacks frames 12 to 98")
     assert not caplog.records
     assert capsys.readouterr() == ("", "")
     with tifffile.TiffFile(path) as tif:

@@ -1,4 +1,4 @@
-"""What is seen of a film before it is cut: its levels and its mean, in little memory."""
+"""What is seen of a film before it is cut: its levels and its hash, in little memory."""
 
 from __future__ import annotations
 
@@ -28,20 +28,8 @@ class _MadeUp(ArrayFilm):
         return frames
 
 
-def _mean(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    mean_adu: NDArray[np.float32] = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean_adu
-
-
-def test_mean_by_hand() -> None:
-    frames = np.array([[[0, 1], [2, 65535]], [[1, 1], [4, 65535]], [[0, 1], [6, 65535]]], np.uint16)
-    seen = survey.survey(ArrayFilm(frames), Settings())
-    assert seen.mean_adu.dtype == np.float32
-    assert seen.mean_adu.tolist() == [[np.float32(1 / 3), 1], [4, 65535]]
-
-
 @pytest.mark.parametrize(
-    ("frames", "mean_frames", "sampled"),
+    ("frames", "level_frames", "sampled"),
     [
         (5, 512, [0, 1, 2, 3, 4]),
         (5, 5, [0, 1, 2, 3, 4]),
@@ -51,32 +39,24 @@ def test_mean_by_hand() -> None:
     ],
 )
 def test_frames_are_spread_over_the_film_and_read_one_at_a_time(
-    frames: int, mean_frames: int, sampled: list[int]
+    frames: int, level_frames: int, sampled: list[int]
 ) -> None:
     film_adu = spots_adu(frames, 16, 16)
     film = ArrayFilm(film_adu)
-    seen = survey.survey(film, Settings(mean_frames=mean_frames))
+    seen = survey.survey(film, Settings(level_frames=level_frames))
     assert film.reads == [(frame, frame + 1) for frame in sampled]
-    np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu[sampled]))
+    assert seen.levels_adu.tolist() == film_levels(film_adu[sampled]).tolist()
 
 
-@pytest.mark.parametrize(
-    ("level_frames", "mean_frames", "leveled"),
-    [
-        (3, 9, [0, 4, 8]),
-        (128, 9, list(range(9))),
-        (3, 5, [0, 4, 8]),  # of 0, 2, 4, 6, 8
-        (128, 2, [0, 8]),  # of these alone, since a frame is read once
-    ],
-)
-def test_levels_come_from_some_of_the_same_frames(
-    level_frames: int, mean_frames: int, leveled: list[int]
-) -> None:
-    film_adu = spots_adu(9, 24, 24)
-    seen = survey.survey(
-        ArrayFilm(film_adu), Settings(level_frames=level_frames, mean_frames=mean_frames)
-    )
-    assert seen.levels_adu.tolist() == film_levels(film_adu[leveled]).tolist()
+def test_the_hash_covers_every_pixel_and_the_order_of_sampled_frames() -> None:
+    film_adu = spots_adu(6, 16, 20)
+    hashes = {survey.survey(ArrayFilm(film_adu), Settings()).film_sha256}
+    for y, x in ((0, 0), (7, 19), (15, 3)):
+        other_adu = film_adu.copy()
+        other_adu[3, y, x] += 1
+        hashes.add(survey.survey(ArrayFilm(other_adu), Settings()).film_sha256)
+    hashes.add(survey.survey(ArrayFilm(film_adu[[0, 2, 1, 3, 4, 5]]), Settings()).film_sha256)
+    assert len(hashes) == 5
 
 
 def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,12 +65,11 @@ def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch)
     seen = survey.survey(ArrayFilm(film_adu), Settings(level_frames=20))
     few = film_adu[spread_evenly(40, 10)]
     assert seen.levels_adu.tolist() == film_levels(few).tolist()
-    np.testing.assert_array_equal(seen.mean_adu, _mean(film_adu))
 
 
 @pytest.mark.parametrize("held_frames", [None, 200, 10, 1])
 @pytest.mark.parametrize("frames", [2, 7, 40, 600])
-def test_a_film_in_memory_has_the_same_levels_and_mean(
+def test_a_film_in_memory_has_the_same_levels(
     frames: int, held_frames: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As training and the bench have it, below and above the cap on the sample's pixels."""
@@ -99,16 +78,13 @@ def test_a_film_in_memory_has_the_same_levels_and_mean(
     film_adu = spots_adu(frames, 16, 16)
     seen = survey.survey(ArrayFilm(film_adu), Settings())
     np.testing.assert_array_equal(survey.levels_of(film_adu), seen.levels_adu)
-    np.testing.assert_array_equal(survey.mean_of(film_adu), seen.mean_adu)
 
 
 def test_levels_of_large_frames_have_a_cap() -> None:
     """64 Mi pixels: 16 frames of 2048 x 2048, and of larger ones never fewer than eight."""
     for edge_px, leveled in ((64, 512), (512, 256), (2048, 16), (8192, 8)):
         chosen = survey.sampled_frames(600, edge_px, edge_px, Settings())
-        assert (len(chosen.mean), len(chosen.levels)) == (512, leveled)
-        assert set(chosen.levels) <= set(chosen.mean)
-        assert (chosen.levels[0], chosen.levels[-1]) == (0, 599)
+        assert (len(chosen), chosen[0], chosen[-1]) == (leveled, 0, 599)
 
 
 def test_memory_does_not_grow_with_the_film() -> None:
@@ -117,11 +93,9 @@ def test_memory_does_not_grow_with_the_film() -> None:
     peaks = []
     for frames in (64, 2048):
         tracemalloc.start()
-        seen = survey.survey(_MadeUp(frames, 256, 256), Settings(level_frames=8, mean_frames=512))
+        survey.survey(_MadeUp(frames, 256, 256), Settings(level_frames=8))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert seen.mean_adu[0, 0] == pytest.approx((frames - 1) / 2, abs=0.5)
-        assert (seen.mean_adu[1:] == 100).all()
     assert peaks[1] <= 1.05 * peaks[0] + 100_000
     assert peaks[1] < 8 * 2 * pixels + 8 * 8 * pixels  # eight frames of the sample, eight float64
 
@@ -129,7 +103,7 @@ def test_memory_does_not_grow_with_the_film() -> None:
 def test_a_film_of_one_frame() -> None:
     film_adu = spots_adu(1, 16, 16)
     seen = survey.survey(ArrayFilm(film_adu), Settings())
-    np.testing.assert_array_equal(seen.mean_adu, film_adu[0])
+    assert seen.levels_adu.tolist() == film_levels(film_adu).tolist()
 
 
 def test_the_film_is_not_changed() -> None:

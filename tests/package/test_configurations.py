@@ -238,7 +238,7 @@ def test_network_has_the_tensors_of_the_contract(name: str) -> None:
 @each_network
 def test_network_leaves_frames_and_size_open(name: str) -> None:
     graph = _network(name).graph
-    assert _axes(graph.input[0]) == ("N", len(contract.NORMALIZED_CHANNELS), "H", "W")
+    assert _axes(graph.input[0]) == ("N", 1, "H", "W")
     assert _axes(graph.output[0])[0] == "N"
 
 

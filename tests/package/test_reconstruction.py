@@ -25,9 +25,7 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
     background, scale = film_levels(frames_adu)
     fill = ((0, 0), *((0, -size % contract.SIZE_MULTIPLE_PX) for size in frames_adu.shape[1:]))
     filled = np.pad(frames_adu, fill, mode="edge")
-    mean = np.broadcast_to(filled.mean(axis=0, dtype=np.float64).astype(np.float32), filled.shape)
-    channels = [(each - background) / scale for each in (filled, mean)]
-    detections = neighbour_detections(np.stack(channels, axis=1))
+    detections = neighbour_detections((filled[:, None] - background) / scale)
     _, height_px, width_px = frames_adu.shape
     image = np.zeros((height_px * zoom, width_px * zoom))
     probability, offset_y, offset_x = detections.transpose(1, 0, 2, 3)[:3]
@@ -91,26 +89,21 @@ def test_requests_say_what_they_hold() -> None:
     assert last.window.tolist() == [3, 24, 0, 40, 16]
     assert last.levels_adu.tolist() == [result.levels_adu.tolist()]
     np.testing.assert_array_equal(last.frames_adu, stack.read(4, 5)[:, 4:68])
-    mean_adu = stack.read(0, 5).mean(axis=0, dtype=np.float64).astype(np.float32)
-    np.testing.assert_array_equal(last.mean_adu, mean_adu[4:68])
 
 
-def test_mean_goes_beyond_the_field_as_frames_do() -> None:
+def test_a_request_goes_beyond_the_field_with_its_last_rows() -> None:
     transport = ComputingTransport()
     reconstruction.reconstruct(ArrayFilm(spots_adu(3, 18, 21)), transport, Settings())
     (request,) = transport.requests.values()
     assert request.frames_adu.shape == (3, 20, 24)
-    assert request.mean_adu.shape == (20, 24)
-    assert request.mean_adu.dtype == np.float32
-    np.testing.assert_array_equal(request.mean_adu[18:], np.tile(request.mean_adu[17], (2, 1)))
-    mean_adu = request.frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
-    np.testing.assert_array_equal(request.mean_adu, mean_adu)
+    beyond = request.frames_adu[:, 18:]
+    np.testing.assert_array_equal(beyond, request.frames_adu[:, 17:18].repeat(2, axis=1))
 
 
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
     stack = ArrayFilm(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
-    settings = Settings(chunk_frames=1, in_flight=1, mean_frames=1)
+    settings = Settings(chunk_frames=1, in_flight=1, level_frames=1)
     with pytest.raises(InferenceError, match="no"):
         reconstruction.reconstruct(stack, failing, settings)
     assert stack.reads in ([(0, 1), (0, 1)], [(0, 1), (0, 1), (1, 2)]), "one is read ahead"

@@ -53,7 +53,6 @@ def test_frames_per_chunk_as_given() -> None:
         ("attempts", "attempts", 1, 100),
         ("timeout_s", "timeout-s", 1, 86_400),
         ("level_frames", "level-frames", 1, 10_000),
-        ("mean_frames", "mean-frames", 1, 100_000),
     ],
 )
 def test_range_of_each_setting(field: str, name: str, low: int, high: int) -> None:

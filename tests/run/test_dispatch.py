@@ -52,7 +52,6 @@ def _request(chunk: Chunk) -> Request:
         label=str(chunk.index),
         frames_adu=np.zeros((chunk.frame_count, 16, 16), np.uint16),
         levels_adu=np.ones((chunk.frame_count, 2), np.float32),
-        mean_adu=np.zeros((16, 16), np.float32),
         window=np.array([1, 0, 0, 16, 16], np.int32),
     )
 

@@ -45,7 +45,7 @@ def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
     """Version 2 of the model beside version 1 has a file of its own."""
     shutil.copytree(MODEL_REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
     model = ServedModel(tmp_path / "unet", configuration("unet"), version="2")
-    (found,) = model.execute({"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)})
+    (found,) = model.execute({"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)})
     assert not isinstance(found, str), found
     assert found["DETECTIONS"].shape == (1, 5, 16, 16)
 

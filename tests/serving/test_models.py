@@ -44,21 +44,19 @@ def served() -> dict[str, ServedModel]:
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
     frames_adu = spots_adu(*shape, seed=seed)
     levels_adu = np.tile(film_levels(frames_adu), (shape[0], 1))
-    mean_adu = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
     window = np.array([zoom, 4, 0, shape[1] - 5, shape[2]], np.int32)
-    return Request(f"seed {seed}", frames_adu, levels_adu, mean_adu, window)
+    return Request(f"seed {seed}", frames_adu, levels_adu, window)
 
 
 def _normalize_inputs(request: Request) -> Tensors:
     return {
         "FRAMES": request.frames_adu,
         "LEVELS": request.levels_adu,
-        "FILM_MEAN": request.mean_adu,
     }
 
 
 def _normalized(request: Request) -> NDArray[np.float32]:
-    return normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    return normalize(request.frames_adu, request.levels_adu)
 
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
@@ -109,7 +107,7 @@ def test_normalize(served: dict[str, ServedModel]) -> None:
 def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None:
     alone = OnnxNetwork(network_file(MODEL_REPOSITORY, name), intra_op_threads=0)
     rng = np.random.default_rng(0)
-    shapes = [(3, 2, 16, 20), (1, 2, 64, 64)]
+    shapes = [(3, 1, 16, 20), (1, 1, 64, 64)]
     inputs = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
     responses = served[name].execute(*({"NORMALIZED": each} for each in inputs))
     for given, response in zip(inputs, responses, strict=True):
@@ -220,11 +218,6 @@ def _bad_levels() -> Tensors:
     return {**good, "LEVELS": np.zeros_like(good["LEVELS"])}
 
 
-def _bad_mean() -> Tensors:
-    good = _normalize_inputs(_request())
-    return {**good, "FILM_MEAN": good["FILM_MEAN"][:-4]}
-
-
 def _too_many() -> Tensors:
     return _normalize_inputs(_request((65, 16, 16)))
 
@@ -234,7 +227,6 @@ def _too_many() -> Tensors:
     [
         (_bad_frames, "FRAMES is 18 x 20 pixels; expected"),
         (_bad_levels, "LEVELS must be finite"),
-        (_bad_mean, "FILM_MEAN has shape (16, 24); expected (20, 24)"),
         (_too_many, "FRAMES holds 65 frames; expected at most 64"),
     ],
 )
@@ -302,8 +294,8 @@ def test_a_network_refuses_one_and_answers_its_neighbours(
     served: dict[str, ServedModel], name: str
 ) -> None:
     """ONNX Runtime's own words name nodes and files of the build: they stay in the server."""
-    good: Tensors = {"NORMALIZED": np.ones((1, 2, 16, 16), np.float32)}
-    odd: Tensors = {"NORMALIZED": np.ones((1, 2, 17, 18), np.float32)}
+    good: Tensors = {"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)}
+    odd: Tensors = {"NORMALIZED": np.ones((1, 1, 17, 18), np.float32)}
     first, second, third = served[name].execute(good, odd, good)
     assert "onnx" not in _error(second).lower()
     assert "the model failed with " in _error(second)

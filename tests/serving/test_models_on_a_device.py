@@ -55,15 +55,13 @@ def _served(name: str, *, device: int = 0) -> ServedModel:
 def _request() -> Request:
     frames_adu = spots_adu(3, 20, 24, seed=1)
     levels_adu = np.tile(film_levels(frames_adu), (3, 1))
-    mean_adu = frames_adu.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Request("chunk", frames_adu, levels_adu, mean_adu, WINDOW)
+    return Request("chunk", frames_adu, levels_adu, WINDOW)
 
 
 def _inputs(request: Request) -> Tensors:
     return {
         "FRAMES": request.frames_adu,
         "LEVELS": request.levels_adu,
-        "FILM_MEAN": request.mean_adu,
     }
 
 
@@ -82,7 +80,7 @@ def _found(ensemble: str) -> tuple[str, NDArray[np.float32]]:
     """What the network of an ensemble answers to the request, and how that is called."""
     network = contract.ENSEMBLES[ensemble].network
     request = _request()
-    normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+    normalized = normalize(request.frames_adu, request.levels_adu)
     file = network_file(MODEL_REPOSITORY, network.name)
     return network.outputs[0].name, OnnxNetwork(file, intra_op_threads=1).detect(normalized)
 

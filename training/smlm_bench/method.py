@@ -108,8 +108,6 @@ class FilmFacts:
         Of the camera: 2 for an EMCCD, 1 for others.
     levels_adu : ndarray, shape (2,), float32
         Background and scale, as the client estimates them.
-    mean_adu : ndarray, shape (Y, X), float32
-        Mean of the film's frames.
     """
 
     shape_px: tuple[int, int]
@@ -120,7 +118,6 @@ class FilmFacts:
     offset_adu: float
     excess_noise: float
     levels_adu: NDArray[np.float32]
-    mean_adu: NDArray[np.float32]
 
     @property
     def sampled_sigma_px(self) -> float:

@@ -13,17 +13,13 @@ __device__ int64 first_index() { return (int64)blockIdx.x * blockDim.x + threadI
 
 __device__ int64 stride() { return (int64)gridDim.x * blockDim.x; }
 
-// normalize.normalize: frames (N, H, W) beside the film's mean (H, W), levels (N, 2),
-// normalized (N, 2, H, W).
-extern "C" __global__ void normalize(const unsigned short *frames_adu, const float *mean_adu,
-                                     const float *levels_adu, float *normalized, int frames,
-                                     int pixels, float most) {
+// normalize.normalize: frames (N, H, W), levels (N, 2), normalized (N, 1, H, W).
+extern "C" __global__ void normalize(const unsigned short *frames_adu, const float *levels_adu,
+                                     float *normalized, int frames, int pixels, float most) {
   for (int64 i = first_index(); i < (int64)frames * pixels; i += stride()) {
-    int64 frame = i / pixels, pixel = i % pixels;
+    int64 frame = i / pixels;
     float background = levels_adu[2 * frame], scale = levels_adu[2 * frame + 1];
-    float *out = normalized + 2 * frame * pixels + pixel;
-    out[0] = fminf(((float)frames_adu[i] - background) / scale, most);
-    out[pixels] = fminf((mean_adu[pixel] - background) / scale, most);
+    normalized[i] = fminf(((float)frames_adu[i] - background) / scale, most);
   }
 }
 

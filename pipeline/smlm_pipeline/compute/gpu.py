@@ -47,38 +47,33 @@ def compile_kernels() -> None:
         _module().get_function(name)
 
 
-def normalize(
-    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
-) -> cupy.ndarray:
+def normalize(frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]) -> cupy.ndarray:
     """Normalise on the current device; frames are copied to it as 16-bit integers.
 
     Parameters
     ----------
     frames_adu : ndarray, shape (N, H, W), uint16
         Frames of one tile, on the host or on the device.
-    mean_adu : ndarray, shape (H, W), float32
-        Mean of the film's frames over the same tile, on the host.
     levels_adu : ndarray, shape (N, 2), float32
         Background and scale of each frame, on the host.
 
     Returns
     -------
-    cupy.ndarray, shape (N, 2, H, W), float32
-        Channels of ``contract.NORMALIZED_CHANNELS``, on the device.
+    cupy.ndarray, shape (N, 1, H, W), float32
+        The input of networks, on the device.
 
     Raises
     ------
     ChunkError
         As `compute.normalize.normalize`.
     """
-    check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
-    check_levels(mean_adu, levels_adu)
-    count, pixels = len(frames_adu), mean_adu.size
-    shape = (count, len(contract.NORMALIZED_CHANNELS), *mean_adu.shape)
-    normalized = cupy.empty(shape, np.float32)
-    inputs = [cupy.ascontiguousarray(cupy.asarray(e)) for e in (frames_adu, mean_adu, levels_adu)]
-    most = np.float32(NORMALIZED_MAX)
-    sizes = (np.int32(count), np.int32(pixels), most)
+    check_frames(frames_adu.shape, levels_adu.shape)
+    check_levels(levels_adu)
+    count, height_px, width_px = frames_adu.shape
+    pixels = height_px * width_px
+    normalized = cupy.empty((count, 1, height_px, width_px), np.float32)
+    inputs = [cupy.ascontiguousarray(cupy.asarray(each)) for each in (frames_adu, levels_adu)]
+    sizes = (np.int32(count), np.int32(pixels), np.float32(NORMALIZED_MAX))
     _launch("normalize", count * pixels, (*inputs, normalized, *sizes))
     return normalized
 

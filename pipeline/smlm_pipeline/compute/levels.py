@@ -1,20 +1,36 @@
-"""Estimate a film's background and scale from its fluctuations."""
+"""Estimate the background of frames, and the scale of a film from how its molecules blink."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+BACKGROUND_RANKS = (0.02, 0.20)
+"""The background of a frame is the mean of its values between these two ranks."""
+
 TEMPORAL_FRAMES_MIN = 8
 """With fewer frames than this, fluctuations are taken over space, not time."""
 
+BLOCK_FRAMES, WINDOW_FRAMES = 8, 32
+"""Fluctuations are about the mean of so many frames, which are the most alike of a window."""
+
+LIVE_SHARE, DARK_SHARE = 0.1, 1e-3
+"""A frame is dark, and gives no scale, with less structure than the first share of what is usual
+near it in time, or than the second of what is usual in the film."""
+
+BAND_PIXELS = 1 << 20
+"""Pixels of all frames of a block that are computed at once."""
 
 SIGNIFICANCE = 3.0
 """Standard errors by which a cumulant must exceed zero to be believed."""
 
+STEP_SIGNIFICANCE, STEP_RATIO, SEGMENT_FRAMES_MIN = 6.0, 1.15, 24
+"""The scale steps where it changes by this many errors and this factor, between so many frames."""
 
-BACKGROUND_RANKS = (0.02, 0.20)
-"""Background is the mean of the pixel values between these two ranks."""
+NOISE_PER_SCALE = 6.0
+"""Scale of a film where nothing blinks, in standard deviations of its noise."""
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
@@ -23,66 +39,280 @@ def spread_evenly(count: int, most: int) -> list[int]:
     return chosen
 
 
-def film_levels(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Estimate the background and the scale of a film from a sample of its whole frames.
+def frame_backgrounds(
+    values_adu: NDArray[np.uint16], fill_adu: int | None = None
+) -> NDArray[np.float32]:
+    """Estimate the background of each frame from its darker pixels, and from no other frame.
 
-    The scale is the ratio of the third to the second cross-cumulant of
-    neighbouring pixels' fluctuations in time. For molecules that blink
-    independently both are proportional to the number of molecules (Campbell's
-    theorem; used for imaging by Dertinger et al., doi 10.1073/pnas.0907866106), so
-    their ratio measures the brightness of one molecule, and depends neither on the number of
-    molecules, nor on their positions, nor on the background. Cross-cumulants of
-    distinct pixels (doi 10.1364/OE.18.018875) leave out the camera's noise and
-    its flickering pixels, which are independent from pixel to pixel.
-
-    Both numbers follow gain and offset of the camera, so that
-    ``(frame - background) / scale`` does not change with them.
+    So a shutter, a pulse of activation or a second colour changes the background of its own
+    frames alone, and the result does not depend on how a film is cut.
 
     Parameters
     ----------
-    frames_adu : ndarray, shape (T, Y, X), uint16
-        Whole frames, in ADU; T of about a hundred is plenty.
+    values_adu : ndarray, shape (N, P), uint16
+        Pixels of frames, in any order, in ADU.
+    fill_adu : int, optional
+        The lowest value, if it marks pixels that show no picture.
 
     Returns
     -------
-    ndarray, shape (2,), float32
-        Background and scale, in ADU. The scale falls back to the standard
-        deviation of the fluctuations where no blinking shows, and to 1 where
-        nothing fluctuates.
+    ndarray, shape (N,), float32
+        Mean of the values between the two ``BACKGROUND_RANKS``, in ADU.
     """
-    background_adu = _trimmed_mean(frames_adu)
-    scale_adu = _molecule_scale(frames_adu)
-    return np.array([background_adu, scale_adu], np.float32)
+    ordered = np.sort(values_adu, axis=1, kind="stable")  # a radix sort of uint16
+    if fill_adu is None:
+        low, high = _ranks(ordered.shape[1])
+        return ordered[:, low:high].mean(axis=1).astype(np.float32)
+    backgrounds_adu = np.empty(len(ordered), np.float32)
+    for index, frame in enumerate(ordered):
+        shown = frame[np.searchsorted(frame, fill_adu, side="right") :]
+        low, high = _ranks(len(shown))
+        backgrounds_adu[index] = shown[low:high].mean() if len(shown) else fill_adu
+    return backgrounds_adu
 
 
-def _trimmed_mean(frames_adu: NDArray[np.uint16]) -> float:
-    """Mean of the pixel values between the two ``BACKGROUND_RANKS``."""
-    counts = np.zeros(1 << 16)
-    for frame in frames_adu:  # one at a time: bincount widens what it is given
-        counts += np.bincount(frame.ravel(), minlength=1 << 16)
-    low, high = (rank * counts.sum() for rank in BACKGROUND_RANKS)
-    cumulated = np.cumsum(counts)
-    inside = np.clip(np.minimum(cumulated, high) - np.maximum(cumulated - counts, low), 0, None)
-    return float(inside @ np.arange(1 << 16) / inside.sum())
+def _ranks(count: int) -> tuple[int, int]:
+    low, high = (round(rank * count) for rank in BACKGROUND_RANKS)
+    return low, max(high, low + 1)
 
 
-def _molecule_scale(frames_adu: NDArray[np.uint16]) -> float:
-    count = len(frames_adu)
-    temporal = count >= TEMPORAL_FRAMES_MIN
-    mean_adu = frames_adu.mean(axis=0, dtype=np.float64)
-    variance, second, third = (np.empty(count) for _ in range(3))
-    for index, frame in enumerate(frames_adu):
-        centred = frame - (mean_adu if temporal else frame.mean(dtype=np.float64))
-        here, right, below = centred[:-1, :-1], centred[:-1, 1:], centred[1:, :-1]
-        variance[index] = np.mean(centred * centred)
-        second[index] = np.mean(here * (right + below)) / 2
-        third[index] = np.mean(here * right * below)
-    if temporal:  # unbiased for a mean that was estimated from the same frames
-        second *= count / (count - 1)
-        third *= count**2 / ((count - 1) * (count - 2))
-    if _significant(second) and _significant(third):
-        return float(third.mean() / second.mean())
-    return float(np.sqrt(variance.mean())) or 1.0
+@dataclass(frozen=True)
+class Segment:
+    """Frames ``first`` to ``last - 1`` of a sample, whose molecules have one scale, in ADU."""
+
+    first: int
+    last: int
+    scale_adu: float
+
+
+def scale_segments(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+) -> list[Segment]:
+    """Estimate the scale of a film from a sample of its frames, anew where it steps.
+
+    The scale is the ratio of the third to the second cross-cumulant of neighbouring pixels'
+    fluctuations in time. For molecules that blink independently both are proportional to the
+    number of molecules (Campbell's theorem; used for imaging by Dertinger et al.,
+    doi 10.1073/pnas.0907866106), so their ratio measures the brightness of one molecule, and
+    depends neither on the number of molecules, nor on their positions, nor on the background.
+    Cross-cumulants of distinct pixels (doi 10.1364/OE.18.018875) leave out the camera's noise,
+    which is independent from pixel to pixel.
+
+    The field as a whole must not rule it. Each frame's background is subtracted first;
+    fluctuations are about the mean of a few frames that are near in time and alike in
+    background, so that bleaching, a flickering lamp and alternating colours drop out; frames
+    without molecules give nothing.
+
+    Parameters
+    ----------
+    sample_adu : ndarray, shape (T, Y, X), uint16
+        Frames in the order of time, evenly spread, in ADU; T of about a hundred is plenty.
+    backgrounds_adu : ndarray, shape (T,), float32
+        Their backgrounds, see `frame_backgrounds`.
+    usable : ndarray, shape (Y, X), bool
+        Pixels that may give a scale.
+
+    Returns
+    -------
+    list of Segment
+        The sample in the order of time, cut where molecules become brighter or darker for
+        good (another film, another laser power). Where nothing blinks, the scale is
+        ``NOISE_PER_SCALE`` times the noise; where nothing fluctuates, 1.
+    """
+    live = np.flatnonzero(_live(sample_adu, backgrounds_adu, usable))
+    if len(live) < TEMPORAL_FRAMES_MIN:
+        live = np.arange(len(sample_adu))
+    parts = _parts(sample_adu, backgrounds_adu, usable, live)
+    borders = [0, *(int(frames[0]) for frames, _ in parts[1:]), len(sample_adu)]
+    return [
+        Segment(first, last, scale_adu)
+        for first, last, (_, scale_adu) in zip(borders[:-1], borders[1:], parts, strict=True)
+    ]
+
+
+def _parts(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    frames: NDArray[np.intp],
+) -> list[tuple[NDArray[np.intp], float]]:
+    """The frames in parts within which the scale does not step, each with its scale."""
+    whole = _Fluctuations.of(sample_adu, backgrounds_adu, usable, frames)
+    place = whole.step() if whole.blinks else None
+    if place is None:
+        return [(frames, whole.scale_adu)]
+    place = whole.border_near(place, backgrounds_adu[frames])
+    before, after = (
+        _parts(sample_adu, backgrounds_adu, usable, part)
+        for part in (frames[:place], frames[place:])
+    )
+    scales = before[-1][1], after[0][1]
+    if max(scales) < STEP_RATIO * min(scales):  # what looked like a step was its neighbourhood's
+        return [(frames, whole.scale_adu)]
+    return before + after
+
+
+def _live(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Whether each frame has structure, which a closed shutter has not."""
+    structure = np.empty(len(sample_adu))
+    pairs = usable[:, :-1] & usable[:, 1:]
+    weight = (pairs / max(np.count_nonzero(pairs), 1)).astype(np.float32)
+    for index, frame in enumerate(sample_adu):
+        centred = frame - backgrounds_adu[index]  # float32
+        left, right = centred[:, :-1], centred[:, 1:]
+        left_mean, right_mean = (float(np.vdot(side, weight)) for side in (left, right))
+        structure[index] = float(np.vdot(left * right, weight)) - left_mean * right_mean
+    alive = structure > DARK_SHARE * np.quantile(structure, 0.9)
+    for first, last in _windows(len(structure), 2 * WINDOW_FRAMES):
+        near = structure[first:last]
+        alive[first:last] &= near > LIVE_SHARE * np.quantile(near, 0.9)
+    return alive
+
+
+@dataclass(frozen=True)
+class _Fluctuations:
+    """Variance, second and third cross-cumulant, (T,) each: the contributions of frames."""
+
+    variance: NDArray[np.float64]
+    second: NDArray[np.float64]
+    third: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        sample_adu: NDArray[np.uint16],
+        backgrounds_adu: NDArray[np.float32],
+        usable: NDArray[np.bool_],
+        frames: NDArray[np.intp],
+    ) -> _Fluctuations:
+        """Fluctuations of the chosen frames, in the order of time."""
+        variance, second, third = (np.zeros(len(frames)) for _ in range(3))
+        corners = np.zeros(usable.shape, np.float32)
+        corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
+        corners /= max(float(corners.sum()), 1.0)
+        pixels = (usable / max(np.count_nonzero(usable), 1)).astype(np.float32)
+        for places in _alike(backgrounds_adu[frames]):
+            chosen, count = frames[places], len(places)
+            for rows in _bands(usable.shape, count):
+                centred = sample_adu[chosen, rows].astype(np.float32)
+                centred -= backgrounds_adu[chosen, None, None]
+                centred -= _mean_of(centred, usable[rows])
+                own = centred[:, : rows.stop - rows.start - 1]
+                here, right, below = own[:, :, :-1], own[:, :, 1:], centred[:, 1:, :-1]
+                weight = corners[rows][:-1, :-1]
+                pair = here * (right + below)
+                second[places] += np.einsum("tyx,yx->t", pair, weight) / 2
+                np.multiply(here, right, out=pair)
+                pair *= below
+                third[places] += np.einsum("tyx,yx->t", pair, weight)
+                squares = np.einsum("tyx,tyx->tyx", own, own, out=own)
+                variance[places] += np.einsum("tyx,yx->t", squares, pixels[rows][:-1])
+            if count >= TEMPORAL_FRAMES_MIN:
+                second[places] *= count / (count - 1)
+                third[places] *= count**2 / ((count - 1) * (count - 2))
+        return cls(variance, second, third)
+
+    @property
+    def blinks(self) -> bool:
+        """Whether neighbouring pixels brighten together, as the light of molecules does."""
+        return _significant(self.second) and _significant(self.third)
+
+    @property
+    def scale_adu(self) -> float:
+        """Ratio of the cumulants, or a multiple of the noise where nothing blinks."""
+        if self.blinks:
+            return float(self.third.mean() / self.second.mean())
+        return NOISE_PER_SCALE * float(np.sqrt(self.variance.mean())) or 1.0
+
+    def step(self) -> int | None:
+        """The frame at which the scale steps most, if it does."""
+        second, third = self.second, self.third
+        sums = [np.cumsum(part) for part in (second, third, third**2, second * third, second**2)]
+        ends = np.arange(SEGMENT_FRAMES_MIN, len(second) - SEGMENT_FRAMES_MIN + 1)
+        if not ends.size:
+            return None
+        before = [part[ends - 1] for part in sums]
+        after = [part[-1] - part[ends - 1] for part in sums]
+        (low, low_error), (high, high_error) = _ratio(*before), _ratio(*after)
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        steps = (high - low) / np.hypot(low_error, high_error)
+        steps[(low <= 0) | (high < STEP_RATIO * low)] = 0
+        largest = int(np.argmax(steps))
+        return int(ends[largest]) if steps[largest] >= STEP_SIGNIFICANCE else None
+
+    def border_near(self, place: int, backgrounds_adu: NDArray[np.float32]) -> int:
+        """The frame near a step at which background or structure change most abruptly."""
+        reach = 2 * WINDOW_FRAMES
+        first, last = max(place - reach, 0), min(place + reach, len(self.second))
+        structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
+        return max(
+            (_abrupt(series[first:last]) for series in (structure, backgrounds_adu)),
+            key=lambda found: found[1],
+        )[0] + first
+
+
+def _mean_of(
+    values: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """What fluctuations are about: the mean in time, or of each frame where frames are few."""
+    if len(values) >= TEMPORAL_FRAMES_MIN:
+        return values.mean(axis=0)
+    means: NDArray[np.float32] = values.mean(axis=(1, 2), keepdims=True, where=usable)
+    return means
+
+
+def _bands(shape: tuple[int, ...], frames: int) -> list[slice]:
+    """Rows that are held at once: bands that share their border row, so that all pairs are in."""
+    height, width = shape
+    rows = max(BAND_PIXELS // (frames * width), 1)
+    return [slice(first, min(first + rows, height - 1) + 1) for first in range(0, height - 1, rows)]
+
+
+def _ratio(
+    second: NDArray[np.float64],
+    third: NDArray[np.float64],
+    third2: NDArray[np.float64],
+    mixed: NDArray[np.float64],
+    second2: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ratio of two sums and its standard error, from sums of values, squares and products."""
+    total = np.maximum(second, 1e-12)
+    ratio = third / total
+    residual2 = third2 - 2 * ratio * mixed + ratio**2 * second2
+    return ratio, np.sqrt(np.maximum(residual2, 1e-12)) / total
+
+
+def _abrupt(series: NDArray[np.floating]) -> tuple[int, float]:
+    """The place that best divides a series in two of different means, and Student's t there."""
+    best, largest = len(series) // 2, 0.0
+    for place in range(2, len(series) - 1):
+        before, after = series[:place], series[place:]
+        error = np.sqrt(before.var() / len(before) + after.var() / len(after))
+        difference = abs(float(after.mean() - before.mean()))
+        if difference > largest * error:
+            best, largest = place, difference / max(float(error), 1e-12)
+    return best, largest
+
+
+def _windows(count: int, frames: int) -> list[tuple[int, int]]:
+    """First and last (excluded) of about ``frames`` consecutive numbers below ``count``."""
+    ends = np.linspace(0, count, max(count // frames, 1) + 1).round().astype(int).tolist()
+    return list(zip(ends[:-1], ends[1:], strict=True))
+
+
+def _alike(backgrounds_adu: NDArray[np.float32]) -> list[NDArray[np.intp]]:
+    """Places of frames in groups that are near in time and alike in background."""
+    groups: list[NDArray[np.intp]] = []
+    for first, last in _windows(len(backgrounds_adu), WINDOW_FRAMES):
+        order = first + np.argsort(backgrounds_adu[first:last], kind="stable")
+        groups += np.array_split(order, max((last - first) // BLOCK_FRAMES, 1))
+    return groups
 
 
 def _significant(per_frame: NDArray[np.float64]) -> bool:

@@ -14,9 +14,9 @@ NORMALIZED_MAX = 16.0
 
 
 def normalize(
-    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
+    frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Compute (value - background) / scale of frames and the film's mean.
+    """Compute (frame - background) / scale, frame by frame.
 
     Values are limited to ``NORMALIZED_MAX``, so that a saturated pixel or a bright bead does
     not dominate its surroundings.
@@ -25,37 +25,31 @@ def normalize(
     ----------
     frames_adu : ndarray, shape (N, H, W), uint16
         Frames of one tile.
-    mean_adu : ndarray, shape (H, W), float32
-        Mean of the film's frames over the same tile.
     levels_adu : ndarray, shape (N, 2), float32
         Background and scale of each frame.
 
     Returns
     -------
-    ndarray, shape (N, 2, H, W), float32
-        Channels of ``contract.NORMALIZED_CHANNELS``, the input of networks.
+    ndarray, shape (N, 1, H, W), float32
+        The input of networks, dimensionless.
 
     Raises
     ------
     ChunkError
-        If shapes do not fit the contract, a level or a mean is not finite, or a
-        scale is not positive.
+        If shapes do not fit the contract, a level is not finite, or a scale is not positive.
     """
-    check_frames(frames_adu.shape, mean_adu.shape, levels_adu.shape)
-    check_levels(mean_adu, levels_adu)
+    check_frames(frames_adu.shape, levels_adu.shape)
+    check_levels(levels_adu)
     background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
-    shape = (len(frames_adu), len(contract.NORMALIZED_CHANNELS), *mean_adu.shape)
-    normalized = np.empty(shape, np.float32)
-    normalized[:, 0] = frames_adu
-    normalized[:, 1] = mean_adu
-    normalized -= background[:, None]
-    normalized /= scale[:, None]
+    normalized = frames_adu.astype(np.float32)
+    normalized -= background
+    normalized /= scale
     np.minimum(normalized, np.float32(NORMALIZED_MAX), out=normalized)
-    return normalized
+    return normalized[:, None]
 
 
 def normalize_whole(
-    frames_adu: NDArray[np.uint16], mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]
+    frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """`normalize` frames of any size under one pair of levels, padded to what networks take.
 
@@ -63,14 +57,12 @@ def normalize_whole(
     ----------
     frames_adu : ndarray, shape (N, Y, X), uint16
         Whole frames.
-    mean_adu : ndarray, shape (Y, X), float32
-        Mean of the film's frames.
     levels_adu : ndarray, shape (2,), float32
         Background and scale of the film.
 
     Returns
     -------
-    ndarray, shape (N, 2, H, W), float32
+    ndarray, shape (N, 1, H, W), float32
         H and W are multiples of ``SIZE_MULTIPLE_PX``; see `smlm_pipeline.compute.tiles.pad`.
 
     Raises
@@ -79,19 +71,17 @@ def normalize_whole(
         As `normalize`.
     """
     levels = np.repeat(levels_adu[None], len(frames_adu), axis=0)
-    return normalize(pad(frames_adu), pad(mean_adu[None])[0], levels)
+    return normalize(pad(frames_adu), levels)
 
 
-def check_frames(
-    frames_shape: tuple[int, ...], mean_shape: tuple[int, ...], levels_shape: tuple[int, ...]
-) -> None:
+def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -> None:
     """Check the shapes of a chunk before memory is spent on it.
 
     Raises
     ------
     ChunkError
         If FRAMES is not (N, H, W) with edges in multiples of the contract's and no more
-        frames than it allows, FILM_MEAN is not (H, W), or LEVELS is not (N, 2).
+        frames than it allows, or LEVELS is not (N, 2).
     """
     multiple = contract.SIZE_MULTIPLE_PX
     if len(frames_shape) != 3 or min(frames_shape) < 1:
@@ -106,21 +96,17 @@ def check_frames(
             f"FRAMES holds {frames_shape[0]} frames; expected at most "
             f"{contract.MAX_FRAMES_PER_CHUNK}: send smaller chunks"
         )
-    if mean_shape != frames_shape[1:]:
-        raise ChunkError(f"FILM_MEAN has shape {mean_shape}; expected {frames_shape[1:]}")
     if levels_shape != (frames_shape[0], 2):
         raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
 
 
-def check_levels(mean_adu: NDArray[np.float32], levels_adu: NDArray[np.float32]) -> None:
-    """Check the levels and the mean that frames are to be normalised by.
+def check_levels(levels_adu: NDArray[np.float32]) -> None:
+    """Check the levels that frames are to be normalised by.
 
     Raises
     ------
     ChunkError
-        If a level or a mean is not finite, or a scale is not positive.
+        If a level is not finite, or a scale is not positive.
     """
     if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
         raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")
-    if not np.isfinite(mean_adu).all():
-        raise ChunkError("FILM_MEAN must be finite; compute it from the film")

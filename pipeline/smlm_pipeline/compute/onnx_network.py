@@ -53,8 +53,8 @@ class OnnxNetwork:
 
         Parameters
         ----------
-        normalized : ndarray, shape (N, 2, H, W), float32
-            Channels of ``contract.NORMALIZED_CHANNELS``.
+        normalized : ndarray, shape (N, 1, H, W), float32
+            Frames as `smlm_pipeline.compute.normalize.normalize` makes them.
 
         Returns
         -------

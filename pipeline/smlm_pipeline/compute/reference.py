@@ -24,7 +24,7 @@ PRECISIONS = ("fp32", "fp16")
 
 @dataclass(frozen=True)
 class Reference:
-    """Frames (N, 2, H, W) and the network's answers (N, C, H', W'), float32.
+    """Frames (N, 1, H, W) and the network's answers (N, C, H', W'), float32.
 
     The frames are numbers that float16 holds exactly, which is how they are kept.
     """

@@ -82,7 +82,7 @@ def cut(
     Parameters
     ----------
     frames_adu : ndarray, shape (N, Y, X), uint16 or float32
-        Whole frames, or a film's mean.
+        Whole frames.
     top, left, height, width : int
         The region, in camera pixels.
 

@@ -216,8 +216,7 @@ def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
     return {
         contract.FRAMES.name: 2 * pixels,
         contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES_PER_CHUNK,
-        contract.FILM_MEAN.name: 4 * tile_px**2,
-        contract.NORMALIZED.name: 4 * len(contract.NORMALIZED_CHANNELS) * pixels,
+        contract.NORMALIZED.name: 4 * contract.NORMALIZED.dims[0] * pixels,
         contract.DETECTIONS.name: 4 * len(contract.DETECTION_CHANNELS) * pixels,
         contract.MAP.name: 4 * contract.MAP_ZOOM**2 * pixels,
         contract.WINDOW.name: 4 * contract.WINDOW.dims[0],

@@ -70,9 +70,8 @@ def _request() -> Request:
     spot_adu = PEAK_ADU * np.exp(-square_px / (2 * SIGMA_PX**2))
     frames_adu: NDArray[np.uint16] = (BACKGROUND_ADU + spot_adu).round().astype(np.uint16)
     levels_adu = np.array([[BACKGROUND_ADU, SCALE_ADU]], np.float32)
-    mean_adu = (BACKGROUND_ADU + spot_adu / 10).astype(np.float32)
     window = np.array([contract.MAP_ZOOM, 0, 0, SIZE_PX, SIZE_PX], np.int32)
-    return Request("canary", frames_adu[None], levels_adu, mean_adu, window)
+    return Request("canary", frames_adu[None], levels_adu, window)
 
 
 def _emitters(answer: ChunkAnswer) -> float:

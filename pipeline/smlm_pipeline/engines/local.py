@@ -31,7 +31,7 @@ class LocalTransport:
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Normalise one chunk, run the network and sum its answers."""
-        normalized = normalize(request.frames_adu, request.mean_adu, request.levels_adu)
+        normalized = normalize(request.frames_adu, request.levels_adu)
         with self._running:
             answers = self.network.detect(normalized)
         image = sum_answers(answers, request.window, self.network.answer)

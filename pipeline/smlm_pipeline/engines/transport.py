@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 class Request:
     """The tensors of one chunk, as ``contract.py`` defines them.
 
-    ``frames_adu`` (N, H, W) uint16, ``levels_adu`` (N, 2) float32, ``mean_adu``
-    (H, W) float32 and ``window`` (5,) int32. ``label`` names the chunk in logs and errors.
+    ``frames_adu`` (N, H, W) uint16, ``levels_adu`` (N, 2) float32 and ``window`` (5,) int32.
+    ``label`` names the chunk in logs and errors.
     """
 
     label: str
     frames_adu: NDArray[np.uint16]
     levels_adu: NDArray[np.float32]
-    mean_adu: NDArray[np.float32]
     window: NDArray[np.int32]
 
 

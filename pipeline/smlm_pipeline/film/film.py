@@ -188,7 +188,7 @@ def open_film(
         gaps = source.gaps_in(view.y, view.x)
         found = present(view, gaps)
         whole = present(choose(path, axes, shape, replace(selection, frames=(0, None))), gaps)
-        warning = check_complete(path, found, whole, gaps, allow_partial=allow_partial)
+        warning = check_complete(path, found, whole, gaps, selection, allow_partial=allow_partial)
         _check_size(path, view, len(found.planes))
 
         def read_frame(frame: int) -> NDArray[Any]:

@@ -32,7 +32,7 @@ def request_of(
     chunk : Chunk
         The chunk.
     survey : Survey
-        Levels and mean of the film.
+        Levels of the film.
     zoom : int
         SR pixels along the edge of a camera pixel.
     corner : Corner
@@ -56,6 +56,5 @@ def request_of(
         label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
         levels_adu=np.broadcast_to(survey.levels_adu, (chunk.frame_count, 2)),
-        mean_adu=cut(survey.mean_adu[None], **region)[0],
         window=np.array(chunk.tile.window(zoom), np.int32),
     )

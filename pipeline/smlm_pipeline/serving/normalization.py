@@ -1,4 +1,4 @@
-"""The model ``normalize``: frames, their levels and the film's mean to the input of networks."""
+"""The model ``normalize``: frames and their levels to the input of networks."""
 
 from __future__ import annotations
 
@@ -45,11 +45,10 @@ class TritonPythonModel:
             write=self._device.write,
         )
 
-    def _normalize(self, frames: Any, levels: Any, mean: Any) -> list[Any]:
+    def _normalize(self, frames: Any, levels: Any) -> list[Any]:
         frames_adu = self._device.read(frames)
         levels_adu = self._device.read_on_host(levels)
-        mean_adu = self._device.read_on_host(mean)
         if isinstance(frames_adu, np.ndarray) and not self._device.requires_gpu:
-            return [normalize(frames_adu, mean_adu, levels_adu)]
+            return [normalize(frames_adu, levels_adu)]
         with self._device.selected():
-            return [gpu_kernels().normalize(frames_adu, mean_adu, levels_adu)]
+            return [gpu_kernels().normalize(frames_adu, levels_adu)]

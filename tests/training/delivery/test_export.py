@@ -37,14 +37,10 @@ PARITY = 5e-5
 """Of a channel's largest value. Measured: at most 4e-6, with random weights."""
 
 OPERATORS = {"Add", "Concat", "Conv", "DepthToSpace", "LeakyRelu", "MaxPool", "Mul", "Relu"}
-OPERATORS |= {"Resize", "Sigmoid", "Slice", "Softplus", "Tanh"}
+OPERATORS |= {"Resize", "Sigmoid", "Softplus", "Tanh"}
 
 NORMALISED = ("deep-storm", "fid-storm")
 """Networks with batch normalisation."""
-
-
-OF_THE_FRAME = ("unet-interpolated", "deep-storm", "fid-storm")
-"""Networks that read the frame and not the film's mean."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,8 @@ class _Exported:
         return onnx.load(self.done.path).graph
 
 
-def _frames(count: int, height_px: int, width_px: int, channels: int = 2) -> NDArray[np.float32]:
-    shape = (count, channels, height_px, width_px)
+def _frames(count: int, height_px: int, width_px: int) -> NDArray[np.float32]:
+    shape = (count, 1, height_px, width_px)
     return np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
 
 
@@ -85,7 +81,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def small() -> Any:
     """One convolution, with the channels of a network that answers with detections."""
     keras.utils.set_random_seed(1)
-    frames = keras.layers.Input((None, None, 2))
+    frames = keras.layers.Input((None, None, 1))
     return keras.Model(frames, keras.layers.Conv2D(5, 3, padding="same")(frames), name="small")
 
 
@@ -114,7 +110,7 @@ def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:
     (tensor_in,), (tensor_out,) = exported.graph.input, exported.graph.output
     assert tensor_in.name == contract.NORMALIZED.name
     assert tensor_out.name == exported.done.answer.name
-    assert _axes(tensor_in) == ["N", 2, "H", "W"]
+    assert _axes(tensor_in) == ["N", 1, "H", "W"]
     map_axes: list[str | int] = ["N", 1, "8*H", "8*W"]
     assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 5, "H", "W"])
     for tensor in (tensor_in, tensor_out):
@@ -177,26 +173,6 @@ def _difference(exported: _Exported, frames: NDArray[np.float32]) -> float:
     return float((np.abs(found - expected.transpose(0, 3, 1, 2)) / scale).max())
 
 
-def test_a_network_of_the_frame_alone_ignores_the_mean(exported: _Exported) -> None:
-    assert _ignores_the_mean(exported.done.path) == (exported.name in OF_THE_FRAME)
-
-
-def _ignores_the_mean(path: Path) -> bool:
-    frames = _frames(1, 16, 16)
-    network = OnnxNetwork(path, intra_op_threads=1)
-    other = frames + np.array([0, 1], np.float32)[:, None, None]
-    return np.array_equal(network.detect(frames), network.detect(other))
-
-
-def test_a_network_of_one_channel_keeps_the_contract(tmp_path: Path) -> None:
-    frames = keras.layers.Input((None, None, 1))
-    model = keras.Model(frames, keras.layers.Conv2D(5, 3, padding="same")(frames))
-    done = export(model, tmp_path / "model.onnx", _frames(2, 8, 12))
-    assert done.parity_relative < PARITY
-    assert _axes(onnx.load(done.path).graph.input[0]) == ["N", 2, "H", "W"]
-    assert _ignores_the_mean(done.path)
-
-
 def test_onnx_answers_a_frame_alike_in_any_company(exported: _Exported) -> None:
     frames = _frames(3, 12, 16)
     network = OnnxNetwork(exported.done.path, intra_op_threads=1)
@@ -234,13 +210,13 @@ def test_a_network_that_differs_is_refused(
 
 
 def test_a_network_that_answers_nonsense_is_refused(small: Any, tmp_path: Path) -> None:
-    frames = np.full((1, 2, 16, 16), np.nan, np.float32)
+    frames = np.full((1, 1, 16, 16), np.nan, np.float32)
     with pytest.raises(ContractError, match="differs from Keras by nan"):
         export(small, tmp_path / "model.onnx", frames)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("reads", "answers"), [(3, 5), (2, 4)])
+@pytest.mark.parametrize(("reads", "answers"), [(2, 5), (1, 4)])
 def test_channels_of_no_contract_are_refused(reads: int, answers: int) -> None:
     frames = keras.layers.Input((None, None, reads))
     model = keras.Model(frames, keras.layers.Conv2D(answers, 1)(frames), name="odd")
@@ -285,13 +261,13 @@ def test_export_command_writes_network_and_card(finished_run: Path, small: Any) 
     output = finished_run.parent / "unet" / "1" / "model.onnx"
     result = _export(finished_run, output)
     assert result.exit_code == 0, result.output
-    assert f"{output}: DETECTIONS, 95 parameters, 0.0 MB, at most" in result.stdout
+    assert f"{output}: DETECTIONS, 50 parameters, 0.0 MB, at most" in result.stdout
     assert result.stderr == ""
     names = sorted(path.name for path in output.parent.iterdir())
     assert names == ["model.json", "model.onnx", "reference.npz"]
     stated = json.loads((output.parent / "model.json").read_text())
     assert stated["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
-    assert stated["parameters"] == 95
+    assert stated["parameters"] == 50
     assert stated["training"] == {"recipe": {"seed": 1}}
     assert 0 <= stated["onnx_against_keras_max_difference"] < PARITY
     frames = _frames(1, 16, 16)

@@ -32,8 +32,8 @@ from smlm_training.delivery.reference import precision_of
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 TWO_LAYERS = """
-(float[N,2,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
-<float[3,2,1,1] inner = {1.001, 2, 3, 4, 5, 6},
+(float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
+<float[3,1,1,1] inner = {1.001, 2, 3},
  float[5,3,1,1] last = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1.0001}>
 { features = Conv(NORMALIZED, inner) kept = Relu(features)
   found = Conv(kept, last) DETECTIONS = Sigmoid(found) }

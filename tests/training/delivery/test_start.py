@@ -27,7 +27,7 @@ from smlm_training.networks import NETWORKS
 
 pytestmark = pytest.mark.training
 
-FRAMES = np.random.default_rng(1).normal(0, 1, (2, 2, 16, 24)).astype(np.float32)
+FRAMES = np.random.default_rng(1).normal(0, 1, (2, 1, 16, 24)).astype(np.float32)
 
 
 def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:

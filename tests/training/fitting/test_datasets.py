@@ -82,13 +82,12 @@ def test_each_batch_of_a_block_holds_one_frame_of_each_film(block: int) -> None:
         series = _film_of_series(block, index)
         background_adu, scale_adu = series.levels_adu
         for frame, batch in enumerate(made):
-            for channel, values in enumerate((series.film.frames_adu[frame], series.mean_adu)):
-                np.testing.assert_allclose(
-                    batch.normalized[index, :, :, channel],
-                    (values - background_adu) / scale_adu,
-                    rtol=1e-5,
-                    atol=1e-5,
-                )
+            np.testing.assert_allclose(
+                batch.normalized[index, :, :, 0],
+                (series.film.frames_adu[frame] - background_adu) / scale_adu,
+                rtol=1e-5,
+                atol=1e-5,
+            )
 
 
 def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
@@ -109,7 +108,7 @@ def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
 
 def test_shapes_types_and_finite_values() -> None:
     for batch in _batches(SEED, 12):
-        assert batch.normalized.shape == (BATCH, 16, 16, 2)
+        assert batch.normalized.shape == (BATCH, 16, 16, 1)
         assert batch.position_px.shape == (BATCH, RANGES.emitters_max, 2)
         assert batch.present.shape == (BATCH, RANGES.emitters_max)
         for values in vars(batch).values():

@@ -38,16 +38,16 @@ CONVOLUTION_WEIGHTS = {
     # down: 9 (16 + 16 16 + 16 32 + 32 32 + 32 64 + 64 64 + 64 128 + 128 128)
     # up: 9 (192 64 + 64 64 + 96 32 + 32 32 + 48 16 + 16 16 + 16 16) + 16
     "unet-interpolated": 488_608,
-    # down: 9 (2 32 + 32 32 + 32 64 + 64 64 + 64 112 + 112 112)
+    # down: 9 (32 + 32 32 + 32 64 + 64 64 + 64 112 + 112 112)
     # up: 9 (176 64 + 64 64 + 96 32 + 32 32 + 32 32) + 32 64
-    "unet-map": 428_864,
+    "unet-map": 428_576,
 }
 
 PARAMETERS = {
     "deep-storm": 1_364_288 + 4 * 960,  # batch normalisation of 960 channels
     "fid-storm": 392_400 + 4 * 640,
     "unet-interpolated": 488_608 + 721,  # biases
-    "unet-map": 428_864 + 704,
+    "unet-map": 428_576 + 704,
 }
 
 GMAC = {"deep-storm": 24.2, "fid-storm": 2.15, "unet-interpolated": 11.2, "unet-map": 0.481}
@@ -72,7 +72,7 @@ def mixed_precision() -> Iterator[None]:
 
 
 def _frames(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(2).normal(0.5, 1, (*shape, 2)).astype(np.float32)
+    return np.random.default_rng(2).normal(0.5, 1, (*shape, 1)).astype(np.float32)
 
 
 def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,7 +103,7 @@ def test_number_of_weights(networks: dict[str, Any], name: str) -> None:
 
 @each_network
 def test_cost_of_a_frame(networks: dict[str, Any], name: str) -> None:
-    frame = keras.Input((64, 64, 2))
+    frame = keras.Input((64, 64, 1))
     sized = keras.models.clone_model(networks[name], input_tensors=frame)
     macs = [
         np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3])
@@ -121,7 +121,7 @@ def test_layers_of_deep_storm(networks: dict[str, Any]) -> None:
     kinds = [type(layer).__name__ for layer in networks["deep-storm"].layers]
     block = ["Conv2D", "BatchNormalization", "ReLU"]
     down, up = [*block, "MaxPooling2D"], ["DoubleSize", *block]
-    expected = ["InputLayer", "FrameOnly", *["DoubleSize"] * 3, *3 * down, *block, *3 * up]
+    expected = ["InputLayer", *["DoubleSize"] * 3, *3 * down, *block, *3 * up]
     assert kinds == [*expected, "Conv2D", "Rescaling"]
 
 
@@ -138,7 +138,7 @@ def test_receptive_field(name: str) -> None:
         ]
     )
     size_px = 2 * REACH_PX[name] + 12
-    frames = np.zeros((5, size_px, size_px, 2), np.float32)
+    frames = np.zeros((5, size_px, size_px, 1), np.float32)
     places = [size_px // 2 + step for step in range(4)]
     for index, place in enumerate(places):
         frames[index, place, place, 0] = 1e4
@@ -219,7 +219,7 @@ def test_network_learns_one_batch(name: str) -> None:
     y, x = np.mgrid[:8, :8] + 0.5
     squared = (y - position_px[..., :1, None]) ** 2 + (x - position_px[..., 1:, None]) ** 2
     spots = (2 * np.exp(-squared / 2)).sum(axis=1)
-    frames = np.stack([spots, spots], axis=-1).astype(np.float32)
+    frames = spots[..., None].astype(np.float32)
     present = np.ones((2, 3), np.float32)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(network.trainable_variables)  # or the step is traced twice

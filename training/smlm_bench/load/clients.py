@@ -17,11 +17,11 @@ from tritonclient.utils import InferenceServerException
 
 from smlm_bench.method import ZOOM
 from smlm_pipeline import contract
-from smlm_pipeline.film.survey import levels_of, mean_of
+from smlm_pipeline.film.survey import levels_of
 from smlm_training.simulation.presets import preset_film
 
 _SIMULATED_FRAMES = 32
-"""Frames for levels and mean."""
+"""Frames for levels."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ def _message(size_px: int, frames: int) -> Message:
     arrays = {
         contract.FRAMES: film[:frames],
         contract.LEVELS: np.repeat(levels_of(film)[None], frames, axis=0),
-        contract.FILM_MEAN: mean_of(film),
         contract.WINDOW: np.array([ZOOM, 0, 0, size_px, size_px], np.int32),
     }
     return Message(size_px, frames, tuple(_tensor(*pair) for pair in arrays.items()))

@@ -46,8 +46,8 @@ def block_result(answers: NDArray[np.float32], facts: FilmFacts) -> BlockResult:
 
 
 def _normalized(frames_adu: NDArray[np.uint16], facts: FilmFacts) -> NDArray[np.float32]:
-    """Normalise frames (N, Y, X) with the film's mean and levels: (N, 2, H, W)."""
-    return normalize_whole(frames_adu, facts.mean_adu, facts.levels_adu)
+    """Normalise frames (N, Y, X) with the film's levels: (N, 1, H, W)."""
+    return normalize_whole(frames_adu, facts.levels_adu)
 
 
 class TritonNetwork:
@@ -62,7 +62,6 @@ class TritonNetwork:
     def __init__(self, transport: TritonTransport, facts: FilmFacts) -> None:
         self._transport = transport
         self._levels_adu = facts.levels_adu
-        self._mean_adu = pad(facts.mean_adu[None])[0]
         self._window = np.array([ZOOM, 0, 0, *facts.shape_px], np.int32)
         self.block_frames = 16 if contract.ENSEMBLES[transport.model].answer.makes_maps else 32
         self.parameters: dict[str, Any] = {
@@ -76,7 +75,6 @@ class TritonNetwork:
             label="comparison",
             frames_adu=pad(frames_adu),
             levels_adu=np.repeat(self._levels_adu[None], len(frames_adu), axis=0),
-            mean_adu=self._mean_adu,
             window=self._window,
         )
         return BlockResult(emitters(self._transport.sum_chunk(request).image, ZOOM), None)

@@ -13,7 +13,7 @@ from smlm_bench.method import EXCESS_NOISE, FilmFacts
 from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.survey import levels_of, mean_of
+from smlm_pipeline.film.survey import levels_of
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
 from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
@@ -87,7 +87,7 @@ def facts(film: Film, known: Known) -> Facts:
 
 
 def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> FilmFacts:
-    """Add the levels and the mean of frames (T, Y, X) to the facts of their film."""
+    """Add the levels of frames (T, Y, X) to the facts of their film."""
     return FilmFacts(
         shape_px=(frames_adu.shape[1], frames_adu.shape[2]),
         pixel_size_nm=known.values["pixel_size_nm"],
@@ -97,7 +97,6 @@ def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> Fil
         offset_adu=known.values["offset_adu"],
         excess_noise=EXCESS_NOISE[camera],
         levels_adu=levels_of(frames_adu),
-        mean_adu=mean_of(frames_adu),
     )
 
 

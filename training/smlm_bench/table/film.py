@@ -36,7 +36,7 @@ class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
     ``first_frame`` is the number of the first of them in the file, ``facts_from`` the source of
-    each fact, ``levels_ms_per_frame`` the time for levels and mean.
+    each fact, ``levels_ms_per_frame`` the time for levels.
     """
 
     name: str
@@ -54,10 +54,8 @@ class ComparedFilm:
         return hashlib.sha256(self.frames_adu.tobytes()).hexdigest()
 
     def facts_as_json(self) -> dict[str, Any]:
-        """The facts without the mean, which is an image."""
-        values = asdict(self.facts)
-        del values["mean_adu"]
-        return {name: np.asarray(value).tolist() for name, value in values.items()}
+        """The facts in plain lists and numbers."""
+        return {name: np.asarray(value).tolist() for name, value in asdict(self.facts).items()}
 
     @property
     def sha256(self) -> str:

@@ -55,7 +55,7 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         grid(_ERRORS, _merged([_errors(row) for row in table])),
         "Speed: the method alone, on frames in memory; the median of all passes over the film, and "
         f"their range. Times {PEER} is its median over the method's, in this run. What answers "
-        "with molecules has made their table as well as the image. Levels and mean, which networks "
+        "with molecules has made their table as well as the image. Levels, which networks "
         f"are given, are not in it: {about['levels_ms_per_frame']:.2f} ms a frame.",
         grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
         f"Published in the reference paper, on other hardware ({HARDWARE}; {FILM}); how its images "

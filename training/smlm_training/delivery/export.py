@@ -62,17 +62,14 @@ class Export:
 def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]) -> Export:
     """Write ``model`` to ``path`` and check it against Keras.
 
-    The file takes all channels of ``contract.NORMALIZED`` even if the network
-    reads only the first of them, so that every network serves under one contract.
-
     Parameters
     ----------
     model : keras.Model
-        (N, H, W, 1 or 2) -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
+        (N, H, W, 1) -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
         computing in float32.
     path : Path
         The ONNX file; replaced as a whole.
-    reference_frames : ndarray, shape (N, 2, H, W), float32
+    reference_frames : ndarray, shape (N, 1, H, W), float32
         Normalised frames on which both runtimes must agree.
 
     Raises
@@ -155,15 +152,15 @@ def answer_of(model: keras.Model) -> contract.Answer:
     Raises
     ------
     ContractError
-        If no answer has such channels, or the model reads more than there are.
+        If no answer has such channels, or the model reads others than the contract's.
     """
     reads, channels = model.input_shape[-1], model.output_shape[-1]
     for answer in contract.ANSWERS:
-        if channels == answer.channels and reads <= contract.NORMALIZED.dims[0]:
+        if channels == answer.channels and reads == contract.NORMALIZED.dims[0]:
             return answer
     raise ContractError(
         f"the network {model.name!r} reads {reads} channels and answers with {channels}; "
-        f"expected at most {contract.NORMALIZED.dims[0]}, and {contract.DETECTIONS.dims[0]} for "
+        f"expected {contract.NORMALIZED.dims[0]}, and {contract.DETECTIONS.dims[0]} for "
         f"detections or {contract.MAP.dims[0]} for a map"
     )
 
@@ -177,13 +174,11 @@ def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
     TensorFlow's own optimiser and the converter's fold into the convolution before it.
     """
     name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[0]
-    reads = model.input_shape[-1]
     signature = [tf.TensorSpec((None, None, None, channels), tf.float32, name=name)]
 
     @tf.function(input_signature=signature, autograph=False)
     def forward(normalized: tf.Tensor) -> dict[str, tf.Tensor]:
-        read = normalized if reads == channels else normalized[..., :reads]
-        return {answer.name: model(read, training=False)}
+        return {answer.name: model(normalized, training=False)}
 
     graph, _ = tf2onnx.convert.from_function(
         forward,
@@ -205,8 +200,8 @@ def _parity(
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         part = frames[first : first + _FRAMES_AT_ONCE]
         (found,) = session.run([answer.name], {contract.NORMALIZED.name: part})
-        read = part.transpose(0, 2, 3, 1)[..., : model.input_shape[-1]]
-        expected = np.asarray(model(read, training=False)).transpose(0, 3, 1, 2)
+        expected = np.asarray(model(part.transpose(0, 2, 3, 1), training=False))
+        expected = expected.transpose(0, 3, 1, 2)
         each = [np.abs(found - expected), np.abs(expected)]
         largest = np.maximum(largest, [values.max(axis=(0, 2, 3)) for values in each])
     difference, scale = largest

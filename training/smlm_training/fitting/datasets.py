@@ -20,7 +20,7 @@ from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.bundles import bundled_filaments
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
-from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, average_photons, film
+from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, film
 from smlm_training.simulation.spot import expected_scale_adu
 from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
@@ -30,18 +30,14 @@ BORDER_PX = 6.0
 FILLED_SHARE = 0.85
 """Share of a patch's places for molecules that the fullest samples take on average."""
 
-MOLECULES_MAX = 100_000
-"""Most molecules of the frames of which only the mean is simulated."""
-
 
 @dataclass(frozen=True)
 class Batch:
     """Input and truth of N frames, for the loss.
 
-    ``normalized`` (N, H, W, 2) is the network's input, the frame and the film's
-    mean; ``position_px`` (N, E, 2) holds y and x of the molecules in the patch, and
-    ``present`` (N, E) is 1 for places that are taken. Molecules outside of the patch
-    shine into it and are not among them.
+    ``normalized`` (N, H, W, 1) is the network's input; ``position_px`` (N, E, 2) holds y and
+    x of the molecules in the patch, and ``present`` (N, E) is 1 for places that are taken.
+    Molecules outside of the patch shine into it and are not among them.
     """
 
     normalized: NDArray[np.float32]
@@ -75,7 +71,7 @@ def _prepare(
     made = random_film(rng, ranges)
     frames_adu = made.film.frames_adu
     levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
-    normalized = normalize(frames_adu, made.mean_adu, levels)
+    normalized = normalize(frames_adu, levels)
     position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
     return normalized.transpose(0, 2, 3, 1), position, present
 
@@ -96,19 +92,17 @@ def inside_first(
 
 @dataclass(frozen=True)
 class FilmOfSeries:
-    """A short film, with mean and levels of the long film that it is part of.
+    """A short film, with the levels of the long film that it is part of.
 
-    ``mean_adu`` (H, W) float32 is the mean of the long film and ``levels_adu`` (2,)
-    float32 its background and scale.
+    ``levels_adu`` (2,) float32 is the long film's background and scale.
     """
 
     film: Film
-    mean_adu: NDArray[np.float32]
     levels_adu: NDArray[np.float32]
 
 
 def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
-    """One film under conditions drawn from ``ranges``, with the mean and levels of a longer one.
+    """One film under conditions drawn from ``ranges``, with the levels of a longer one.
 
     No other part of the longer film is simulated. The background is estimated from the
     short film's frames; from so few small frames the scale would have an error of a
@@ -122,54 +116,22 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
     )
     structure = _random_structure(rng, ranges)
     camera = _random_camera(rng, ranges)
-    background = _random_background(rng, ranges)
     made = film(
         rng,
         structure=structure,
         fluorophore=fluorophore,
         camera=camera,
-        background_photons=background,
+        background_photons=_random_background(rng, ranges),
         frames=ranges.frames_per_film,
         height_px=size_px,
         width_px=size_px,
     )
-    mean_adu = _mean_of_series(rng, ranges, made, structure, fluorophore, camera, background)
     levels_adu = film_levels(made.frames_adu)
     if structure.expected_count():
         gain = float(np.mean(camera.adu_per_photon))
         error = 1 + ranges.scale_error * rng.standard_normal()
         levels_adu[1] = expected_scale_adu(fluorophore, gain) * error
-    return FilmOfSeries(made, mean_adu, levels_adu)
-
-
-def _mean_of_series(
-    rng: np.random.Generator,
-    ranges: Ranges,
-    made: Film,
-    structure: Structure,
-    fluorophore: Fluorophore,
-    camera: Camera,
-    background_photons: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Mean (H, W) of the film's frames and others of the same sample, which may drift."""
-    most = MOLECULES_MAX / max(structure.expected_count(), 1.0)
-    others = int(min(_log_uniform(rng, ranges.other_frames), most))
-    drifts = rng.random() < ranges.drift_share
-    length_px, angle = rng.uniform(*ranges.drift_px) * drifts, rng.uniform(0, 2 * np.pi)
-    photons = average_photons(
-        rng,
-        structure,
-        fluorophore,
-        frames=others,
-        height_px=ranges.patch_px,
-        width_px=ranges.patch_px,
-        drift_px=(length_px * np.sin(angle), length_px * np.cos(angle)),
-    )
-    other_adu = camera.average(rng, photons + background_photons, others)
-    filmed = ranges.frames_per_film
-    mean_adu = (made.frames_adu.sum(axis=0) + others * other_adu) / (filmed + others)
-    mean_of_all: NDArray[np.float32] = mean_adu.astype(np.float32)
-    return mean_of_all
+    return FilmOfSeries(made, levels_adu)
 
 
 def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:

@@ -5,10 +5,9 @@ random places, none with fewer than 7 emitters, 10,000 pairs, 70 % of them for
 training; network and loss make both sides of a pair 8 times finer. It differs in two
 ways on purpose:
 
-* Levels, and the mean beside each frame, are those of the film, as they are when
-  the network is used. Deep-STORM scales each patch by its own smallest and largest
-  value, which depend on the patch's size and density, and a network trained so
-  miscounts.
+* Levels are those of the film, as they are when the network is used. Deep-STORM scales
+  each patch by its own smallest and largest value, which depend on the patch's size and
+  density, and a network trained so miscounts.
 * Training and validation share no frame: 500 patches of a frame overlap, so
   splitting patches would validate on what was trained on. The share is of frames.
 """
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.errors import FilmError, SettingError
-from smlm_pipeline.film.survey import levels_of, mean_of
+from smlm_pipeline.film.survey import levels_of
 from smlm_pipeline.localise.table import Molecules
 from smlm_training.fitting.datasets import Batch
 from smlm_training.simulation.table_check import check_table, count_emitters
@@ -100,10 +99,10 @@ def cut_pairs(
             f"{patch_px} x {patch_px} pixels with at least {emitters_min} emitters; expected "
             "frames for training and others for validation: take a longer or denser film"
         )
-    mean_adu, levels_adu = mean_of(frames_adu), levels_of(frames_adu)
+    levels_adu = levels_of(frames_adu)
     cut = [
         _cut(
-            _normalized(frames_adu[index], mean_adu, levels_adu),
+            _normalized(frames_adu[index], levels_adu),
             emitters_px[index],
             places,
             patch_px,
@@ -172,13 +171,11 @@ def _emitters_in_patches(emitters: NDArray[np.int64], patch_px: int) -> NDArray[
 
 
 def _normalized(
-    frame_adu: NDArray[np.uint16],
-    mean_adu: NDArray[np.float32],
-    levels_adu: NDArray[np.float32],
+    frame_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """One frame of any size and the film's mean, (Y, X, 2), as networks read them."""
+    """One frame of any size, (Y, X, 1), as networks read it."""
     height_px, width_px = frame_adu.shape
-    normalized = normalize_whole(frame_adu[None], mean_adu, levels_adu)
+    normalized = normalize_whole(frame_adu[None], levels_adu)
     return normalized[0, :, :height_px, :width_px].transpose(1, 2, 0)
 
 
@@ -191,7 +188,7 @@ def _cut(
     corners: NDArray[np.int64],
     patch_px: int,
 ) -> list[_Patch]:
-    """Patches (patch_px, patch_px, 2) of one frame, each with its emitters (K, 2)."""
+    """Patches (patch_px, patch_px, 1) of one frame, each with its emitters (K, 2)."""
     found = []
     for corner in corners:
         relative_px = emitters_px - corner

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from smlm_training.simulation.bounds import Range, check_range, check_whole, check_within
 
-_FROM_ZERO = frozenset({"photons_spread", "emccd_read_noise_adu", "drift_px"})
+_FROM_ZERO = frozenset({"photons_spread", "emccd_read_noise_adu"})
 """Ranges that are drawn evenly; most of the others are drawn in their logarithm."""
 
 
@@ -43,9 +43,6 @@ class Ranges:
     emccd_read_noise_adu: Range = (0.0, 5.0)
     scmos_adu_per_photon: Range = (0.5, 4.0)
     scmos_read_noise_photons: Range = (0.8, 2.5)
-    other_frames: Range = (8.0, 2000.0)
-    drift_share: float = 0.15
-    drift_px: Range = (0.0, 3.0)
     scale_error: float = 0.025
     """Relative error of the film's scale, as for a client that samples a hundred whole frames."""
     emitters_max: int = 330

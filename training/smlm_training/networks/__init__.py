@@ -22,8 +22,7 @@ NETWORKS: dict[str, Callable[[], keras.Model]] = {
     "deep-storm": deep_storm,
     "fid-storm": fid_storm,
 }
-"""Builders by the name in a preset. All take the contract's ``NORMALIZED_CHANNELS``; networks
-from publications read the frame only."""
+"""Builders by the name in a preset; all read the contract's ``NORMALIZED``."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from smlm_training.networks.channels import FrameOnly, read_input
 from smlm_training.networks.fine_map import emitters_per_sr_pixel, enlarge_frames
+from smlm_training.networks.frames import read_input
 from smlm_training.networks.resampling import DoubleSize
 
 
@@ -22,11 +22,11 @@ def deep_storm() -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames of any size and film mean, which is not read
-        -> (N, 8 H, 8 W, 1) emitters per SR pixel, float32.
+        (N, H, W, 1) normalised frames of any size -> (N, 8 H, 8 W, 1) emitters per SR pixel,
+        float32.
     """
     frames = read_input()
-    x = enlarge_frames(FrameOnly()(frames))
+    x = enlarge_frames(frames)
     for width in (32, 64, 128):
         x = layers.MaxPooling2D()(_block(x, width))
     x = _block(x, 512)

@@ -15,8 +15,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from smlm_training.networks.channels import FrameOnly, read_input
 from smlm_training.networks.fine_map import emitters_per_sr_pixel
+from smlm_training.networks.frames import read_input
 from smlm_training.networks.resampling import DoubleSize
 
 BLOCKS = 10
@@ -30,11 +30,11 @@ def fid_storm() -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames of any size and film mean, which is not read
-        -> (N, 8 H, 8 W, 1) emitters per SR pixel, float32.
+        (N, H, W, 1) normalised frames of any size -> (N, 8 H, 8 W, 1) emitters per SR pixel,
+        float32.
     """
     frames = read_input()
-    shallow = _leaky(_convolve(FrameOnly()(frames), WIDTH))
+    shallow = _leaky(_convolve(frames, WIDTH))
     x = shallow
     for _ in range(BLOCKS):
         x = _leaky(layers.BatchNormalization()(_convolve(x, WIDTH)))

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from smlm_pipeline import contract
-from smlm_training.networks.channels import read_input
+from smlm_training.networks.frames import read_input
 from smlm_training.networks.resampling import SubPixels
 from smlm_training.networks.trunk import trunk
 
@@ -31,7 +31,7 @@ def unet(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames and film mean, H and W multiples of 4 -> (N, H, W, 5),
+        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 5),
         float32.
     """
     frames = read_input()
@@ -55,7 +55,7 @@ def unet_fast(filters: tuple[int, int] = (32, 64), fine_filters: int = 16) -> ke
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames and film mean, H and W multiples of 4 -> (N, H, W, 5),
+        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 5),
         float32.
     """
     frames = read_input()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 
 from smlm_pipeline import contract
-from smlm_training.networks.channels import FrameOnly, read_input
 from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
+from smlm_training.networks.frames import read_input
 from smlm_training.networks.resampling import SubPixels
 from smlm_training.networks.trunk import trunk
 
@@ -26,7 +26,7 @@ def unet_map(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames and film mean, H and W multiples of 4 ->
+        (N, H, W, 1) normalised frames, H and W multiples of 4 ->
         (N, 8 H, 8 W, 1) emitters per SR pixel, float32.
     """
     frames = read_input()
@@ -53,10 +53,10 @@ def unet_interpolated(filters: tuple[int, int, int, int] = (16, 32, 64, 128)) ->
     Returns
     -------
     keras.Model
-        (N, H, W, 2) normalised frames of any size and film mean, which is not read
-        -> (N, 8 H, 8 W, 1) emitters per SR pixel, float32.
+        (N, H, W, 1) normalised frames of any size -> (N, 8 H, 8 W, 1) emitters per SR pixel,
+        float32.
     """
     frames = read_input()
-    features = trunk(enlarge_frames(FrameOnly()(frames)), filters)
+    features = trunk(enlarge_frames(frames), filters)
     answer = emitters_per_sr_pixel(density(features, 1))
     return keras.Model(frames, answer, name="unet-interpolated")

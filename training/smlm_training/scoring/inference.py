@@ -15,7 +15,7 @@ from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import padded_px
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.survey import levels_of, mean_of
+from smlm_pipeline.film.survey import levels_of
 from smlm_pipeline.localise.localise import THRESHOLD, localise
 from smlm_pipeline.localise.table import Localisations, stacked
 
@@ -36,7 +36,7 @@ _NO_NETWORK = (
 
 
 def normalized(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """A whole film (N, Y, X) as the network reads it: (N, 2, H, W), padded as its blocks are."""
+    """A whole film (N, Y, X) as the network reads it: (N, 1, H, W), padded as its blocks are."""
     return np.concatenate(list(normalized_blocks(frames_adu, contract.MAX_FRAMES_PER_CHUNK)))
 
 
@@ -54,12 +54,12 @@ def normalized_blocks(
 
     Yields
     ------
-    ndarray, shape (n, 2, H, W), float32
-        Under the film's own levels and mean, padded by `smlm_pipeline.compute.tiles.pad`.
+    ndarray, shape (n, 1, H, W), float32
+        Under the film's own levels, padded by `smlm_pipeline.compute.tiles.pad`.
     """
-    mean_adu, levels_adu = mean_of(frames_adu), levels_of(frames_adu)
+    levels_adu = levels_of(frames_adu)
     for first in range(0, len(frames_adu), block_frames):
-        yield normalize_whole(frames_adu[first : first + block_frames], mean_adu, levels_adu)
+        yield normalize_whole(frames_adu[first : first + block_frames], levels_adu)
 
 
 def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -135,7 +135,7 @@ def localise_film(
     pixel_size_nm: float,
     threshold: float = THRESHOLD,
 ) -> Localisations:
-    """Localisations of all frames, under the film's own levels and mean.
+    """Localisations of all frames, under the film's own levels.
 
     Parameters
     ----------

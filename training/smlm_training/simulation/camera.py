@@ -8,9 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-DIGITISING_ADU = 0.5
-"""Mean loss of a reading by rounding down."""
-
 
 class Camera(Protocol):
     """Turns the mean number of photons of a pixel into a reading."""
@@ -22,12 +19,6 @@ class Camera(Protocol):
 
     def expose(self, rng: np.random.Generator, photons: NDArray[np.float64]) -> NDArray[np.uint16]:
         """Noisy frames in ADU, of the shape of ``photons``."""
-        ...
-
-    def average(
-        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
-    ) -> NDArray[np.float64]:
-        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
         ...
 
 
@@ -53,14 +44,6 @@ class Emccd:
             rng, multiplied * self.adu_per_photon, self.offset_adu, self.read_noise_adu
         )
 
-    def average(
-        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
-    ) -> NDArray[np.float64]:
-        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
-        variance_adu2 = 2 * photons * self.adu_per_photon**2 + self.read_noise_adu**2
-        mean_adu = photons * self.adu_per_photon + self.offset_adu
-        return _averaged(rng, mean_adu, variance_adu2 / frames)
-
 
 @dataclass(frozen=True)
 class Scmos:
@@ -78,21 +61,6 @@ class Scmos:
         """Noisy frames in ADU, of the shape of ``photons``."""
         signal_adu = rng.poisson(photons).astype(np.float64) * self.adu_per_photon
         return _digitise(rng, signal_adu, self.offset_adu, self.read_noise_adu)
-
-    def average(
-        self, rng: np.random.Generator, photons: NDArray[np.float64], frames: int
-    ) -> NDArray[np.float64]:
-        """Mean of ``frames`` readings of the same light, in ADU: their noise is nearly normal."""
-        variance_adu2 = photons * np.square(self.adu_per_photon) + np.square(self.read_noise_adu)
-        mean_adu = photons * self.adu_per_photon + self.offset_adu
-        return _averaged(rng, mean_adu, variance_adu2 / frames)
-
-
-def _averaged(
-    rng: np.random.Generator, mean_adu: NDArray[np.float64], variance_adu2: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    noise_adu: NDArray[np.float64] = rng.standard_normal(mean_adu.shape) * np.sqrt(variance_adu2)
-    return mean_adu - DIGITISING_ADU + noise_adu
 
 
 def _digitise(

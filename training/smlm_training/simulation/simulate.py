@@ -147,50 +147,6 @@ def _tiles(
             yield top, left, replace(here, y_px=here.y_px - top, x_px=here.x_px - left)
 
 
-def average_photons(
-    rng: np.random.Generator,
-    structure: Structure,
-    fluorophore: Fluorophore,
-    *,
-    frames: int,
-    height_px: int,
-    width_px: int,
-    drift_px: tuple[float, float] = (0.0, 0.0),
-) -> NDArray[np.float64]:
-    """Mean photons of every pixel over ``frames`` further frames, without background.
-
-    The molecules are counted on a grid of an eighth of a pixel and the grid is
-    blurred as a whole, so the cost hardly grows with the number of frames.
-    ``drift_px`` (y, x) is the drift of the sample over these frames.
-
-    Returns
-    -------
-    ndarray, shape (height_px, width_px), float64
-    """
-    count = rng.poisson(structure.expected_count() * frames)
-    y_px, x_px = structure.sample(rng, count)
-    when = rng.uniform(-0.5, 0.5, count)
-    photons = fluorophore.draw_photons(rng, count)
-    row, row_profile = _grid(y_px + drift_px[0] * when, height_px, fluorophore.sigma_px)
-    column, column_profile = _grid(x_px + drift_px[1] * when, width_px, fluorophore.sigma_px)
-    places = (len(row_profile), len(column_profile))
-    index = np.ravel_multi_index((row, column), places)
-    light = np.bincount(index, photons, places[0] * places[1]).reshape(places)
-    mean: NDArray[np.float64] = row_profile.T @ light @ column_profile / frames
-    return mean
-
-
-def _grid(
-    position_px: NDArray[np.float64], size_px: int, sigma_px: float
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Nearest node of each position, and the pixel profile (nodes, size_px) of every node."""
-    reach_px, finer = 8, 8
-    nodes_px = (np.arange((size_px + 2 * reach_px) * finer) + 0.5) / finer - reach_px
-    node = np.clip(np.floor((position_px + reach_px) * finer), 0, len(nodes_px) - 1)
-    profile = _integrated_profile(nodes_px[None], np.full((1, len(nodes_px)), sigma_px), size_px)
-    return node.astype(np.intp), profile[0]
-
-
 def _integrated_profile(
     centre_px: NDArray[np.float64], sigma_px: NDArray[np.float64], size_px: int
 ) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ class Executor(Protocol):
     activation_bytes: tuple[int, ...]
 
     def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """Answer frames (N, 2, H, W) with (N, C, H', W'), both float32."""
+        """Answer frames (N, 1, H, W) with (N, C, H', W'), both float32."""
         ...
 
 

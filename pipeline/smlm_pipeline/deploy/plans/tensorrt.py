@@ -130,7 +130,7 @@ class LoadedPlan:
         self._contexts = [self._context(strategy, index) for index in range(count)]
 
     def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """Answer frames (N, 2, H, W) with (N, C, H', W') in the context of a profile.
+        """Answer frames (N, 1, H, W) with (N, C, H', W') in the context of a profile.
 
         Raises
         ------

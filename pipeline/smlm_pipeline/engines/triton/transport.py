@@ -23,7 +23,7 @@ from smlm_pipeline.settings import Settings
 QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer about the state of a server."""
 
-_INPUTS = (contract.FRAMES, contract.LEVELS, contract.FILM_MEAN, contract.WINDOW)
+_INPUTS = (contract.FRAMES, contract.LEVELS, contract.WINDOW)
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,6 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         tensors: tuple[NDArray[Any], ...] = (
             request.frames_adu,
             request.levels_adu,
-            request.mean_adu,
             request.window,
         )
         header = service_pb2.ModelInferRequest(model_name=self.model)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +31,26 @@ def plausible_nm(value: float, unit: str) -> float | None:
     return pixel_nm if PIXEL_SIZE_RANGE_NM[0] <= pixel_nm < PIXEL_SIZE_RANGE_NM[1] else None
 
 
+GapsState: TypeAlias = Literal["lacking", "open end", "more", "cut"]
+"""What is wrong with a source; see `Gaps`."""
+
+
 @dataclass(frozen=True)
 class Gaps:
     """The planes of a file, where others that belong to it are missing.
 
     ``present`` (K,) int64 are the indices of the planes that the file has, ascending. ``reason``
     states in a few words why others are missing, as ``the file c/12/0/0 is not there``, and
-    ``remedy`` what to do.
+    ``remedy`` what to do. ``state`` is "lacking" where the shape of the source counts all planes;
+    "open end" where planes after the last one are missing too, nobody knows how many; "more"
+    where all planes are there and ``reason`` is a doubt whether all of them are of the film; and
+    "cut" where the file was cut off and yet has all planes.
     """
 
     present: NDArray[np.int64]
     reason: str
     remedy: str
+    state: GapsState = "lacking"
 
 
 class Source(AbstractContextManager["Source"], ABC):

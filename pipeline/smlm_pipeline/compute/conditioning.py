@@ -1,0 +1,155 @@
+"""Prepare frames for the network: replace pixels that show no picture, and find the levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments, spread_evenly
+from smlm_pipeline.compute.pixel_faults import MAP_FRAMES, PixelFaults, find_faults, grown
+from smlm_pipeline.compute.pixel_repair import PixelRepair
+
+BACKGROUND_PIXELS = 1 << 14
+"""Most pixels of a frame that give its background: its error is then 0.02 of their noise."""
+
+BEAD_SCALES = 2.0
+"""A pixel that is always brighter than so many scales belongs to a bead, and gives no scale."""
+
+BEAD_REACH_PX = 4
+"""Reach of a bead's light."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """How the frames of one film are prepared; `condition` makes it.
+
+    ``faults`` are the pixels that show no picture; they are replaced, those of wide areas by the
+    frame's background and ``above_adu``, which is how far the usual dark pixel lies above it.
+    ``segments`` give the film's scale by the index of its frames.
+    """
+
+    faults: PixelFaults
+    above_adu: float
+    segments: tuple[Segment, ...]
+
+    def apply(
+        self, frames_adu: NDArray[np.uint16], first_frame: int
+    ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+        """Prepare consecutive frames; each is prepared the same in whatever chunk it comes.
+
+        Parameters
+        ----------
+        frames_adu : ndarray, shape (N, Y, X), uint16
+            Whole frames of the film, in ADU.
+        first_frame : int
+            Index of the first of them in the film.
+
+        Returns
+        -------
+        frames_adu : ndarray, shape (N, Y, X), uint16
+            The frames, with all pixels replaced that show no picture.
+        levels_adu : ndarray, shape (N, 2), float32
+            Background and scale of each frame, in ADU.
+        """
+        levels_adu = np.empty((len(frames_adu), 2), np.float32)
+        levels_adu[:, 0] = self.backgrounds_adu(frames_adu)
+        levels_adu[:, 1] = self.scales_adu(np.arange(first_frame, first_frame + len(frames_adu)))
+        dark_adu = np.rint(levels_adu[:, 0] + self.above_adu)
+        return self._repair.apply(frames_adu, dark_adu.astype(np.uint16)), levels_adu
+
+    def backgrounds_adu(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Background of each whole frame, (N,) in ADU, from pixels that show the picture."""
+        values = frames_adu.reshape(len(frames_adu), -1)[:, self._places]
+        return frame_backgrounds(values, self.faults.fill_adu)
+
+    def scales_adu(self, frames: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Scale of the frames with these indices, in ADU."""
+        ends = [segment.last for segment in self.segments[:-1]]
+        scales = np.array([segment.scale_adu for segment in self.segments], np.float32)
+        return scales[np.searchsorted(ends, frames, side="right")]
+
+    @property
+    def blank(self) -> NDArray[np.bool_]:
+        """Pixels (Y, X) of wide areas without a picture, where nothing is to be drawn."""
+        return self._repair.blank
+
+    @cached_property
+    def _places(self) -> NDArray[np.intp] | slice:
+        """Pixels that give the background: spread over the picture's rows and columns."""
+        if self.faults.any_of.size <= BACKGROUND_PIXELS and not self.faults.any_of.any():
+            return slice(None)
+        places = np.flatnonzero(~self.faults.any_of)
+        step = -(-len(places) // BACKGROUND_PIXELS)
+        return places[:: step + 1 - step % 2]  # an odd step goes through all columns
+
+    @cached_property
+    def _repair(self) -> PixelRepair:
+        return PixelRepair.of(self.faults)
+
+
+def condition(
+    sample_adu: NDArray[np.uint16], sample: list[int], frame_count: int
+) -> Conditioning:
+    """Find the pixels that show no picture and the scale of a film from a sample of its frames.
+
+    Parameters
+    ----------
+    sample_adu : ndarray, shape (T, Y, X), uint16
+        Frames, evenly spread over the film, in ADU.
+    sample : list of int
+        Their indices in the film.
+    frame_count : int
+        Frames of the film.
+
+    Returns
+    -------
+    Conditioning
+        How all frames of the film are prepared.
+    """
+    faults = find_faults(sample_adu)
+    bare = Conditioning(faults, 0.0, (Segment(0, frame_count, 1.0),))
+    backgrounds_adu = bare.backgrounds_adu(sample_adu)
+    usable = ~faults.any_of & ~_ever_filled(sample_adu, faults.fill_adu)
+    low, usual = _dark_maps(sample_adu, backgrounds_adu)
+    segments = scale_segments(sample_adu, backgrounds_adu, usable)
+    bead = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
+    if bead.any():
+        rest = usable & ~grown(bead, BEAD_REACH_PX)
+        if np.count_nonzero(rest) > np.count_nonzero(usable) // 2:
+            segments = scale_segments(sample_adu, backgrounds_adu, rest)
+    above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
+    return Conditioning(faults, max(above_adu, 0.0), _in_film(segments, sample, frame_count))
+
+
+def _ever_filled(sample_adu: NDArray[np.uint16], fill_adu: int | None) -> NDArray[np.bool_]:
+    """Pixels that have the fill value in some frame."""
+    filled = np.zeros(sample_adu.shape[1:], bool)
+    if fill_adu is not None:
+        for frame in sample_adu:
+            filled |= frame == fill_adu
+    return filled
+
+
+def _dark_maps(
+    sample_adu: NDArray[np.uint16], backgrounds_adu: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Low and median value of each pixel in time, above the background of its frame."""
+    chosen = spread_evenly(len(sample_adu), MAP_FRAMES)
+    places = len(chosen) // 10, len(chosen) // 2
+    maps = np.empty((2, *sample_adu.shape[1:]), np.float32)
+    for row in range(maps.shape[1]):  # one row at a time: all frames together are large
+        above = sample_adu[chosen, row] - backgrounds_adu[chosen, None]
+        maps[:, row] = np.partition(above, places, axis=0)[list(places)]
+    return maps[0], maps[1]
+
+
+def _in_film(segments: list[Segment], sample: list[int], frame_count: int) -> tuple[Segment, ...]:
+    """The segments of a sample as ranges of the film's frames: they meet between two samples."""
+    borders = [(sample[part.first - 1] + sample[part.first] + 1) // 2 for part in segments[1:]]
+    return tuple(
+        Segment(first, last, part.scale_adu)
+        for first, last, part in zip([0, *borders], [*borders, frame_count], segments, strict=True)
+    )
