@@ -90,9 +90,7 @@ class Conditioning:
         return PixelRepair.of(self.faults)
 
 
-def condition(
-    sample_adu: NDArray[np.uint16], sample: list[int], frame_count: int
-) -> Conditioning:
+def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: int) -> Conditioning:
     """Find the pixels that show no picture and the scale of a film from a sample of its frames.
 
     Parameters

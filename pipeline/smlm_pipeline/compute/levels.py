@@ -251,15 +251,16 @@ class _Fluctuations:
         reach = 2 * WINDOW_FRAMES
         first, last = max(place - reach, 0), min(place + reach, len(self.second))
         structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
-        return max(
-            (_abrupt(series[first:last]) for series in (structure, backgrounds_adu)),
-            key=lambda found: found[1],
-        )[0] + first
+        return (
+            max(
+                (_abrupt(series[first:last]) for series in (structure, backgrounds_adu)),
+                key=lambda found: found[1],
+            )[0]
+            + first
+        )
 
 
-def _mean_of(
-    values: NDArray[np.float32], usable: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _mean_of(values: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
     """What fluctuations are about: the mean in time, or of each frame where frames are few."""
     if len(values) >= TEMPORAL_FRAMES_MIN:
         return values.mean(axis=0)

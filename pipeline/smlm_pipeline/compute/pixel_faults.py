@@ -82,9 +82,7 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     return PixelFaults(hot, constant, outside, fill_adu)
 
 
-def _constant(
-    sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]
-) -> NDArray[np.bool_]:
+def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Pixels with one value in all frames that are not constant as a whole."""
     low = high = sample_adu[changing[0]]
     for index in changing[1:]:
@@ -161,10 +159,7 @@ def _beside(values: NDArray[np.float64], away: NDArray[np.bool_]) -> NDArray[np.
     shown = np.pad(np.where(away, np.nan, values), 1, constant_values=np.nan)
     height, width = values.shape
     around = [
-        shown[y : y + height, x : x + width]
-        for y in range(3)
-        for x in range(3)
-        if (y, x) != (1, 1)
+        shown[y : y + height, x : x + width] for y in range(3) for x in range(3) if (y, x) != (1, 1)
     ]
     first = second = np.full(values.shape, np.nan)
     for value in around:
