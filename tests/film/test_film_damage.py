@@ -106,7 +106,7 @@ def test_metadata_that_would_drop_frames(path: Path, name: str) -> None:
     message = refuse(path, "holds 12 frames and its description counts 7")
     assert message.endswith("all of them with --allow-partial or some with --frames, as :12")
     for options in ({"allow_partial": True}, {"selection": Selection(frames=(0, 12))}):
-        with open_film(path, **options) as reader:  # type: ignore[arg-type]
+        with open_film(path, **options) as reader:
             np.testing.assert_array_equal(reader.read_all(), make_film())
             assert "its description counts 7" in reader.warnings[0]
 

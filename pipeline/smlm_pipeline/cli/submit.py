@@ -15,6 +15,7 @@ from smlm_pipeline.cli.film_options import (
     FILM_PANEL,
     Channel,
     Frames,
+    Pattern,
     Plane,
     Position,
     Roi,
@@ -55,6 +56,7 @@ def submit(
     z: Plane = None,
     position: Position = None,
     time_axis: TimeAxis = None,
+    pattern: Pattern = None,
     pixel_size_nm: Annotated[
         float | None,
         typer.Option(
@@ -198,7 +200,9 @@ def submit(
             allow_partial=allow_partial,
             checkpoint_every_s=checkpoint_every_s,
         )
-        selection = selection_of(channel, z, position, time_axis, frames=frames, roi=roi)
+        selection = selection_of(
+            channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
+        )
         image = image_path(film, output)
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
         remote = None

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import Source, plausible_nm
+from smlm_pipeline.film.formats.source import Source
 
 
 class _Unmapped:
@@ -46,7 +47,9 @@ class Nd2Source(Source):
         self.axes, self.shape = "".join(sizes), tuple(sizes.values())
         self.dtype = np.dtype(file.dtype).newbyteorder("=")
         self._channels = sizes.get("C", 1)
-        self.pixel_size_nm = plausible_nm(float(file.voxel_size().x), "um")
+        voxel = file.voxel_size()
+        stated = pixel_size.edges(voxel.x, voxel.y, "um", "the calibration")
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""

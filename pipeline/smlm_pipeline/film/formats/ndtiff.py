@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, read_ndtiff_index
 
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, plausible_nm, squeezed
+from smlm_pipeline.film.formats.source import SourceAtRest, squeezed
+from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 
 INDEX = "NDTiff.index"
 """Name of the index beside the files of a film."""
@@ -40,7 +41,8 @@ class NdtiffSource(SourceAtRest):
         self.path, self._places, self._plane_px = path, places, shape[-2:]
         self.axes, self.shape = squeezed(axes, shape)
         self.dtype = dtype
-        self.pixel_size_nm = _pixel_size_nm(places[0][0])
+        with TiffFile(places[0][0]) as tif:
+            self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Read the planes at their offsets; see `Source.read`."""
@@ -113,10 +115,3 @@ def _grid(
         problem = f"lacks {count - len(ordered)} of the {count} planes of its axes"
         raise refusal(folder, problem, AGAIN)
     return shape, ordered
-
-
-def _pixel_size_nm(file: Path) -> float | None:
-    with TiffFile(file) as tif:
-        manager = tif.pages.first.tags.valueof("MicroManagerMetadata")
-    size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
-    return plausible_nm(float(size_um), "um") if size_um else None
