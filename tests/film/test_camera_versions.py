@@ -83,7 +83,8 @@ def test_spe_that_counts_too_few_frames(path: Path) -> None:
     data = bytearray(film.read_bytes())
     struct.pack_into("<i", data, 1446, 7)
     film.write_bytes(data)
-    refuse(film, "holds 12 frames and its header counts 7")
+    refuse(film, r"holds 12 frames, but its header counts 7; .*--allow-partial or .*--frames")
+    np.testing.assert_array_equal(read_all(film, Selection(frames=(0, 12))), make_film())
 
 
 # --- SIF ------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def test_hdf5_that_is_no_single_film(path: Path) -> None:
     write_hdf5(path, make_film(), "cell B")
     refuse(file, r"holds 2 data sets of three axes \(/cell A \(12, 20, 24\), /cell B")
     file.unlink()
-    refuse(write_hdf5(path, make_film()[0]), "holds 0 data sets of three axes")
+    refuse(write_hdf5(path, make_film()[0]), "holds no data sets of three axes")
     file.unlink()
     write_hdf5(path, make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX))
     refuse(file, r"holds /data/film of \(6, 2, 20, 24\) with no names of its axes")
@@ -279,6 +280,15 @@ def test_axes_of_czi(path: Path) -> None:
     np.testing.assert_array_equal(found, film[1, :, 2])
 
 
+def test_czi_without_its_directory(path: Path) -> None:
+    file = write_czi(path, make_film())
+    data = file.read_bytes()
+    file.write_bytes(data[: data.index(b"ZISRAWDIRECTORY")])
+    refuse(file, r"lacks all frames from 12 on \(its directory of blocks is cut off\)")
+    with open_film(file, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all(), make_film())
+
+
 def test_czi_that_was_stopped(path: Path) -> None:
     file = write_czi(path, make_film(), stated=40)
     refuse(file, r"lacks frames 12 to 39 of 40 \(not all of its blocks are there\)")
@@ -294,6 +304,19 @@ def test_axes_of_lif(path: Path) -> None:
     file = write_lif(path, film, "TC")
     refuse(file, r"several channels .*--channel 0 to 1")
     np.testing.assert_array_equal(read_all(file, Selection(channel=1)), film[:, 1])
+
+
+def test_pixels_that_are_not_square(path: Path) -> None:
+    file = write_imaris(path, make_film())
+    with h5py.File(file, "r+") as opened:
+        image = opened["DataSetInfo/Image"].attrs
+        image["ExtMin1"], image["ExtMax1"] = characters(0), characters(4)
+    refuse(file, "100 x 200 nm .* which are not square")
+
+
+def test_sif_of_spooled_frames(path: Path) -> None:
+    file = write_sif(path, make_film()).rename(path.with_suffix(".sifx"))
+    refuse(file, r"keeps its frames in other files \(.dat\); .*in Solis")
 
 
 def test_images_of_lif(path: Path) -> None:

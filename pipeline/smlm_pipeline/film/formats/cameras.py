@@ -16,7 +16,6 @@ _READERS = {
     dcimg.MAGIC: dcimg.open_dcimg,
     fits.MAGIC: fits.open_fits,
     czi_blocks.MAGIC: open_czi,
-    lif.MAGIC: lif.open_lif,
 }
 """First bytes of a file, and its reader."""
 
@@ -62,6 +61,8 @@ def open_camera_file(path: Path) -> Source | None:
     for magic, reader in _READERS.items():
         if first.startswith(magic):
             return reader(path)
+    if lif.is_lif(first):
+        return lif.open_lif(path)
     if first.startswith(hdf5.MAGIC):
         return _open_hdf5(path)
     return open_spe(path) if is_spe(path) else None

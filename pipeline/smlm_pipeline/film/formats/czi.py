@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.czi_blocks import (
     Block,
     Description,
@@ -42,8 +43,6 @@ class CziSource(SourceAtRest):
     ) -> None:
         self.path, self._tiles = path, planes
         found = [1 + max(along) for along in zip(*planes, strict=True)]
-        if not whole:  # nothing tells how many frames are lost; it is one at least
-            found[_ORDER.index("T")] += 1
         stated = [about.counts.get(letter, 1) for letter in _ORDER]
         leading = tuple(max(pair) for pair in zip(found, stated, strict=True))
         self._boxes = _boxes(path, planes)
@@ -52,15 +51,11 @@ class CziSource(SourceAtRest):
         self.axes, self.shape = squeezed(f"{_LETTERS}YX", (*leading, *size))
         tiles = [tile for plane in planes.values() for tile in plane]
         self.dtype = tiles[0].dtype.newbyteorder("=")
-        self.pixel_size_nm = about.pixel_size_nm
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([about.edges])
+        self.labels = {"C": about.channels}
         self._tile_bytes = max(tile.height_px * tile.width_px for tile in tiles)
         self._tile_bytes *= self.dtype.itemsize
-        reason = (
-            "not all of its blocks are there"
-            if whole
-            else "the file is cut short, and does not state how many more"
-        )
-        self.gaps = self._find_gaps(path.stat().st_size, reason)
+        self.gaps = self._find_gaps(path.stat().st_size, whole=whole)
 
     @property
     def decoded_bytes(self) -> int:
@@ -90,19 +85,22 @@ class CziSource(SourceAtRest):
             pixels = decoded(self.path, file, tile)
             into[y, x] = pixels[y.start - top : y.stop - top, x.start - left : x.stop - left]
 
-    def _find_gaps(self, size_bytes: int, reason: str) -> Gaps | None:
-        """The planes with all of their tiles inside the file."""
+    def _find_gaps(self, size_bytes: int, *, whole: bool) -> Gaps | None:
+        """The planes with all of their tiles inside the file, unless these are all planes."""
         most = max(map(len, self._tiles.values()))
-        whole = [
+        there = [
             place
             for place, tiles in self._tiles.items()
             if len(tiles) == most and all(tile.start_byte < size_bytes for tile in tiles)
         ]
-        if len(whole) == math.prod(self._leading):
+        if whole and len(there) == math.prod(self._leading):
             return None
         steps = [math.prod(self._leading[i + 1 :]) for i in range(len(_ORDER))]
-        flat = [sum(map(math.prod, zip(place, steps, strict=True))) for place in whole]
-        return Gaps(np.sort(np.array(flat, np.int64)), reason, AGAIN)
+        flat = [sum(map(math.prod, zip(place, steps, strict=True))) for place in there]
+        present = np.sort(np.array(flat, np.int64))
+        if whole:
+            return Gaps(present, "not all of its blocks are there", AGAIN)
+        return Gaps(present, "its directory of blocks is cut off", AGAIN, "open end")
 
 
 def open_czi(path: Path) -> CziSource:

@@ -12,8 +12,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import plausible_nm
 
 MAGIC = b"ZISRAWFILE"
 """First bytes of a CZI file."""
@@ -47,10 +48,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Description:
-    """Lengths of axes and pixel size, as the file's metadata state them."""
+    """Lengths of axes, names of channels and pixel size, as the file's metadata state them."""
 
     counts: dict[str, int]
-    pixel_size_nm: float | None
+    channels: tuple[str, ...] = ()
+    edges: Edges | None = None
 
 
 def blocks(path: Path) -> tuple[list[Block], bool]:
@@ -196,14 +198,16 @@ def description(path: Path) -> Description:
         file.seek(place)
         segment = file.read(_SEGMENT_BYTES + 256)
         if not place or not segment.startswith(b"ZISRAWMETADATA"):
-            return Description({}, None)
+            return Description({})
         (xml_bytes,) = struct.unpack_from("<i", segment, _SEGMENT_BYTES)
         xml = file.read(max(0, xml_bytes))
     try:
         root = ET.fromstring(xml.rstrip(b"\0"))  # noqa: S314 - expat limits entities' growth
     except ET.ParseError:
-        return Description({}, None)
-    image = "Metadata/Information/Image/Size"
-    counts = {letter: int(root.findtext(f"{image}{letter}") or 1) for letter in "TZ"}
-    width_m = root.findtext("Metadata/Scaling/Items/Distance[@Id='X']/Value")
-    return Description(counts, plausible_nm(float(width_m), "m") if width_m else None)
+        return Description({})
+    image = "Metadata/Information/Image"
+    counts = {letter: int(root.findtext(f"{image}/Size{letter}") or 1) for letter in "TZ"}
+    names = root.iterfind(f"{image}/Dimensions/Channels/Channel")
+    channels = tuple(node.get("Name", "") for node in names)
+    x, y = (root.findtext(f"Metadata/Scaling/Items/Distance[@Id='{i}']/Value") for i in "XY")
+    return Description(counts, channels, pixel_size.edges(x, y, "m", "Scaling"))

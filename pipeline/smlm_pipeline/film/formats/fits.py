@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm
+from smlm_pipeline.film.formats.source import Gaps, Source
 
 MAGIC = b"SIMPLE  ="
 """First bytes of a FITS file."""
@@ -24,8 +27,14 @@ class FitsSource(Source):
         self.path, self._opened, self._images = path, opened, images
         self.axes, self.shape = "TYX", (count, *images[0].shape[-2:])
         self.dtype = self._plane(0).dtype.newbyteorder("=")
-        self.pixel_size_nm = _pixel_size_nm(images[0].header)
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([_edges(images[0].header)])
         self.gaps = _gaps(path, images, count)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """A plane, and the tile of a compressed image."""
+        tile = getattr(self._images[0], "tile_shape", ())
+        return super().decoded_bytes + math.prod(tile) * self.dtype.itemsize
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -110,7 +119,8 @@ def _gaps(path: Path, images: list[Any], count: int) -> Gaps | None:
     return Gaps(np.flatnonzero(ends <= size_bytes), "the file ends early", AGAIN)
 
 
-def _pixel_size_nm(header: Any) -> float | None:
-    """The step of the world coordinates along x, if it is a length."""
-    size, unit = header.get("CDELT1", 0), str(header.get("CUNIT1", "")).strip()
-    return plausible_nm(abs(float(size)), unit)
+def _edges(header: Any) -> Edges | None:
+    """The steps of the world coordinates, if they are lengths."""
+    x, y = (abs(float(header.get(f"CDELT{axis}", 0))) for axis in (1, 2))
+    unit = str(header.get("CUNIT1", "")).strip()
+    return pixel_size.edges(x, y, unit, "CDELT1", asks=False)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm, squeezed, steps
+from smlm_pipeline.film.formats.source import Gaps, Source, squeezed, steps
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -27,8 +28,9 @@ class Hdf5Source(Source):
         self.path, self._file, self._dataset = path, file, dataset
         self.axes, self.shape = squeezed(axes, tuple(dataset.shape))
         self.dtype = np.dtype(dataset.dtype).newbyteorder("=")
-        size_um = np.ravel(dataset.attrs.get("element_size_um", 0.0))  # ImageJ's and ilastik's name
-        self.pixel_size_nm = plausible_nm(float(size_um[-1]), "um")
+        sizes = [float(size) for size in np.ravel(dataset.attrs.get("element_size_um", 0.0))]
+        stated = pixel_size.edges(sizes[-1], sizes[-2:][0], "um", "element_size_um")
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
         self._written = None if is_written(dataset) else _written_blocks(dataset)
 
     def gaps_in(self, y: slice, x: slice) -> Gaps | None:
@@ -80,7 +82,9 @@ def open_hdf5(path: Path) -> Source:
         films = [(name, node) for name, node in _datasets(file) if node.ndim > 2]
         if len(films) != 1:
             names = ", ".join(f"{name} {node.shape}" for name, node in films[:4])
-            problem = f"holds {len(films)} data sets of three axes" + (names and f" ({names})")
+            problem = f"holds {len(films) or 'no'} data sets of three axes" + (
+                names and f" ({names})"
+            )
             raise refusal(path, problem, "save the film alone, as one data set of T,Y,X")
         ((name, dataset),) = films
         if "MATLAB_class" in dataset.attrs:

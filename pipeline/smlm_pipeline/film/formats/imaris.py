@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.hdf5 import check_dataset, is_written, opened
+from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import Gaps, Source, plausible_nm, squeezed
+from smlm_pipeline.film.formats.source import Gaps, Source, squeezed
 
 _FRAMES = "DataSet/ResolutionLevel 0"
 
@@ -29,7 +31,8 @@ class ImarisSource(Source):
         self.axes, self.shape = squeezed("TCZYX", shape)
         self._block_values = math.prod(first.chunks or shape[-2:])
         self.dtype = np.dtype(first.dtype).newbyteorder("=")
-        self.pixel_size_nm = _pixel_size_nm(file, shape[-1])
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([_edges(file, shape)])
+        self.labels = {"C": _channel_names(file, shape[1])}
         self.gaps = _gaps(file, shape)
 
     @property
@@ -139,10 +142,22 @@ def _text(attributes: Any, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _pixel_size_nm(file: Any, width_px: int) -> float | None:
+def _edges(file: Any, shape: tuple[int, ...]) -> Edges | None:
+    """Edges of a pixel: the extent of the image over its pixels."""
     attributes = file["DataSetInfo/Image"].attrs if "DataSetInfo/Image" in file else {}
+    x, y = (_extent(attributes, axis, shape[-1 - axis]) for axis in (0, 1))
+    return pixel_size.edges(x, y, _text(attributes, "Unit") or "um", "ExtMin and ExtMax")
+
+
+def _extent(attributes: Any, axis: int, size_px: int) -> float | None:
+    """Length of a pixel along an axis; None if it is not stated."""
     try:
-        width = float(_text(attributes, "ExtMax0")) - float(_text(attributes, "ExtMin0"))
+        first, last = (float(_text(attributes, f"Ext{end}{axis}")) for end in ("Min", "Max"))
     except ValueError:
         return None
-    return plausible_nm(width / width_px, _text(attributes, "Unit") or "um")
+    return (last - first) / size_px
+
+
+def _channel_names(file: Any, count: int) -> tuple[str, ...]:
+    channels = (f"DataSetInfo/Channel {channel}" for channel in range(count))
+    return tuple(_text(file[name].attrs, "Name") if name in file else "" for name in channels)

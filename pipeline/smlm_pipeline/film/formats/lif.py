@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.flat import FlatSource, Layout
+from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, plausible_nm
-
-MAGIC = b"p\0\0\0"
-"""First bytes of a LIF or LOF file."""
+from smlm_pipeline.film.formats.source import Gaps, SourceAtRest
 
 _LETTERS = {1: "X", 2: "Y", 3: "Z", 4: "T", 5: "L", 6: "A", 10: "P"}
 _EXPORT = "export the film as TIFF in LAS X"
@@ -24,10 +23,11 @@ _EXPORT = "export the film as TIFF in LAS X"
 class Positions(SourceAtRest):
     """Films of one size and type, as positions."""
 
-    def __init__(self, path: Path, films: list[FlatSource]) -> None:
+    def __init__(self, path: Path, films: list[FlatSource], names: tuple[str, ...]) -> None:
         self.path, self._films, first = path, films, films[0]
         self.axes, self.shape = f"P{first.axes}", (len(films), *first.shape)
-        self.dtype, self.pixel_size_nm = first.dtype, first.pixel_size_nm
+        self.dtype, self.labels = first.dtype, {"P": names}
+        self.pixel_size_nm, self.pixel_doubt = first.pixel_size_nm, first.pixel_doubt
         self._planes_each = math.prod(first.shape[:-2])
         gaps = [film.gaps for film in films]
         found = next((gap for gap in gaps if gap), None)
@@ -48,6 +48,11 @@ class Positions(SourceAtRest):
         return read
 
 
+def is_lif(first: bytes) -> bool:
+    """Whether a file begins as LIF and LOF files do: with two marks around a length."""
+    return first.startswith(b"p\0\0\0") and first[8:9] == b"*"
+
+
 def open_lif(path: Path) -> FlatSource | Positions:
     """Open the film of a LIF file; several films of one size and type are positions.
 
@@ -65,7 +70,7 @@ def open_lif(path: Path) -> FlatSource | Positions:
     with file:
         images = [image for image in file.images if not image.is_flim]
         layouts = {
-            image.name: (layout, _pixel_size_nm(image))
+            image.name: (layout, _edges(image))
             for image in images
             if (layout := _layout(path, image))
         }
@@ -78,11 +83,11 @@ def open_lif(path: Path) -> FlatSource | Positions:
         names = ", ".join(f"{name} {found[0].shape}" for name, found in list(films.items())[:6])
         raise refusal(path, f"holds {len(films)} films that differ in size ({names})", _EXPORT)
     sources = []
-    for layout, pixel_nm in films.values():
+    for layout, edges in films.values():
         source = FlatSource(path, layout)
-        source.pixel_size_nm = pixel_nm
+        source.pixel_size_nm, source.pixel_doubt = pixel_size.settle([edges])
         sources.append(source)
-    return sources[0] if len(sources) == 1 else Positions(path, sources)
+    return sources[0] if len(sources) == 1 else Positions(path, sources, tuple(films))
 
 
 def _layout(path: Path, image: Any) -> Layout | None:
@@ -126,8 +131,11 @@ def _size(node: Any) -> int:
     return int(node.get("NumberOfElements"))
 
 
-def _pixel_size_nm(image: Any) -> float | None:
-    for node in image.xml_element.iterfind(".//DimensionDescription[@DimID='1']"):
-        length, count = float(node.get("Length", 0)), _size(node)
-        return plausible_nm(length / max(1, count - 1), node.get("Unit", ""))
-    return None
+def _edges(image: Any) -> Edges | None:
+    """The distance of pixels along x and y: the length of an axis is that of N - 1 of them."""
+    edges = {}
+    for node in image.xml_element.iterfind(".//DimensionDescription"):
+        length, count = abs(float(node.get("Length") or 0)), _size(node)
+        edges[_LETTERS.get(int(node.get("DimID")))] = length / max(1, count - 1), node.get("Unit")
+    (x, unit), (y, _) = edges.get("X", (0, "")), edges.get("Y", (0, ""))
+    return pixel_size.edges(x, y, str(unit), "the length of x")

@@ -16,6 +16,9 @@ from smlm_pipeline.errors import FilmError, ReconError
 AGAIN = "copy or export it again"
 CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
 
+_LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
+"""Loggers of libraries whose remarks on damaged files would reach the terminal."""
+
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
     struct.error, zlib.error, lzma.LZMAError, ParseError,
@@ -37,7 +40,8 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
         In place of any of these errors.
     """
     silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
-    logging.getLogger("tifffile").addFilter(silence)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(silence)
     try:
         yield
     except ReconError:
@@ -52,7 +56,8 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     except DAMAGE as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
-        logging.getLogger("tifffile").removeFilter(silence)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(silence)
 
 
 @contextmanager

@@ -47,6 +47,10 @@ def open_source(path: Path, pattern: str | None = None) -> Source:
         if magic not in tiff.MAGIC:
             raise _no_files(path, pattern)
         return open_folder(path.parent, pattern, named=path)
+    return _open_file(path, magic)
+
+
+def _open_file(path: Path, magic: bytes) -> Source:
     if magic in tiff.MAGIC:
         return split_films.open_with_siblings(path, tiff.open_tiff)
     if magic in _ND2_MAGIC:

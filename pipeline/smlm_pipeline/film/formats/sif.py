@@ -35,6 +35,8 @@ def open_sif(path: Path) -> FlatSource:
     FilmError
         If the file is cut short, or holds subimages of different size.
     """
+    if path.suffix.lower() == ".sifx":
+        raise refusal(path, "keeps its frames in other files (.dat)", _EXPORT)
     with path.open("rb") as file:
         text = file.read(_TEXT_BYTES)
     candidates = ((found.end(), *map(int, found.groups())) for found in _FRAMES.finditer(text))

@@ -8,6 +8,7 @@ the vendor's "SPE 3.0 File Format Specification", which lists the header of vers
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from smlm_pipeline.film.formats.flat import FlatSource, Layout
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
+from smlm_pipeline.film.formats.source import Gaps
 
 _HEADER_BYTES = 4100
 _TYPES = {0: "<f4", 1: "<i4", 2: "<i2", 3: "<u2", 5: "<f8", 6: "u1", 8: "<u4"}
@@ -56,11 +58,19 @@ def open_spe(path: Path) -> FlatSource:
         end_byte = xml_starts
     else:
         layout, end_byte = _of_header(path, header, None), None
-        held = layout.frames_in(path.stat().st_size) if min(layout.shape) > 0 else 0
-        if held > layout.shape[0]:  # some programs do not count what a stopped acquisition wrote
-            problem = f"holds {held} frames and its header counts {layout.shape[0]}"
-            raise refusal(path, problem, _EXPORT)
+        held, counted = _frames_in(path, layout), layout.shape[0]
+        if held > counted:  # some programs do not count what a stopped acquisition wrote
+            source = FlatSource(path, replace(layout, shape=(held, *layout.shape[1:])))
+            reason = f"holds {held} frames, but its header counts {counted}"
+            source.gaps = Gaps(np.arange(held), reason, _EXPORT, "more")
+            return source
     return FlatSource(path, layout, end_byte)
+
+
+def _frames_in(path: Path, layout: Layout) -> int:
+    """Frames that the file holds, whatever its header counts."""
+    possible = min(*layout.shape[1:], *layout.strides_bytes) > 0
+    return layout.frames_in(path.stat().st_size) if possible else 0
 
 
 def _of_header(path: Path, header: bytes, xml_starts: int | None) -> Layout:
