@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
 from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.survey import survey
+from smlm_pipeline.film.survey import Survey, survey
 from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
 from smlm_pipeline.run.canvas import Canvas, open_canvas
@@ -34,15 +34,15 @@ class Reconstruction:
     """The image and the facts of its making.
 
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
-    ``pixels`` reads the same by rows, while the canvas is open. ``levels_adu`` (2,) float32 is
-    the film's background and scale, ``missing`` the chunks that the image lacks, where that was
+    ``pixels`` reads the same by rows, while the canvas is open. ``survey`` has
+    the film's levels, ``missing`` the chunks that the image lacks, where that was
     allowed, and ``failures`` the number of failed requests that were sent again.
     ``frames_done`` were summed by this run and not by an earlier one.
     """
 
     pixels: SrImage
     plan: RunPlan
-    levels_adu: NDArray[np.float32]
+    survey: Survey
     engine: Engine
     missing: Missing
     failures: int
@@ -114,8 +114,8 @@ def reconstruct(
         left = sinks.left(plan.chunks)
         events.progress(plan.frame_count - plan.whole_frames(left))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
-        with ReadAhead(film, left) as ahead, missing.end_of_server():
-            prepare = ahead.requests(seen, plan.zoom)
+        with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
+            prepare = ahead.requests(plan.zoom)
             answers = dispatch.run(
                 left, prepare, opened.transport, limit, settings.attempts, missing.leave_out
             )
@@ -127,8 +127,10 @@ def reconstruct(
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        facts = plan, seen.levels_adu, opened, missing, limit.failures
-        return Reconstruction(accumulator.image(), *facts, elapsed_s, frames_done)
+        facts = plan, seen, opened, missing, limit.failures
+        return Reconstruction(
+            accumulator.image(seen.conditioning.blank), *facts, elapsed_s, frames_done
+        )
 
 
 @contextlib.contextmanager

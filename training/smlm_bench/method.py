@@ -107,7 +107,7 @@ class FilmFacts:
     excess_noise : float
         Of the camera: 2 for an EMCCD, 1 for others.
     levels_adu : ndarray, shape (2,), float32
-        Background and scale, as the client estimates them.
+        Usual background, and scale, as the client estimates them.
     """
 
     shape_px: tuple[int, int]

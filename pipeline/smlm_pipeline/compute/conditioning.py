@@ -90,6 +90,28 @@ class Conditioning:
         return PixelRepair.of(self.faults)
 
 
+def levels_with_scale(frames_adu: NDArray[np.uint16], scale_adu: float) -> NDArray[np.float32]:
+    """Levels of frames all of whose pixels show the picture, under one scale.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (N, Y, X), uint16
+        Whole frames, in ADU.
+    scale_adu : float
+        The scale of their film, in ADU.
+
+    Returns
+    -------
+    ndarray, shape (N, 2), float32
+        Background and scale of each frame, in ADU.
+    """
+    none = np.zeros(frames_adu.shape[1:], bool)
+    segment = Segment(0, len(frames_adu), scale_adu)
+    return Conditioning(PixelFaults(none, none, none, None), 0.0, (segment,)).apply(frames_adu, 0)[
+        1
+    ]
+
+
 def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: int) -> Conditioning:
     """Find the pixels that show no picture and the scale of a film from a sample of its frames.
 

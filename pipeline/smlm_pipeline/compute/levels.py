@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,7 @@ def scale_segments(
         good (another film, another laser power). Where nothing blinks, the scale is
         ``NOISE_PER_SCALE`` times the noise; where nothing fluctuates, 1.
     """
-    live = np.flatnonzero(_live(sample_adu, backgrounds_adu, usable))
+    live = np.flatnonzero(frames_with_structure(sample_adu, backgrounds_adu, usable))
     if len(live) < TEMPORAL_FRAMES_MIN:
         live = np.arange(len(sample_adu))
     parts = _parts(sample_adu, backgrounds_adu, usable, live)
@@ -154,12 +155,23 @@ def _parts(
     return before + after
 
 
-def _live(
+def frames_with_structure(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Whether each frame has structure, which a closed shutter has not."""
+    """Whether frames have structure, which a closed shutter has not.
+
+    Parameters
+    ----------
+    sample_adu, backgrounds_adu, usable
+        As of `scale_segments`.
+
+    Returns
+    -------
+    ndarray, shape (T,), bool
+        True, too, for all frames of a film that has none at all.
+    """
     structure = np.empty(len(sample_adu))
     pairs = usable[:, :-1] & usable[:, 1:]
     weight = (pairs / max(np.count_nonzero(pairs), 1)).astype(np.float32)
@@ -304,7 +316,7 @@ def _abrupt(series: NDArray[np.floating]) -> tuple[int, float]:
 def _windows(count: int, frames: int) -> list[tuple[int, int]]:
     """First and last (excluded) of about ``frames`` consecutive numbers below ``count``."""
     ends = np.linspace(0, count, max(count // frames, 1) + 1).round().astype(int).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _alike(backgrounds_adu: NDArray[np.float32]) -> list[NDArray[np.intp]]:

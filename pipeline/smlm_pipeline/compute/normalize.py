@@ -51,14 +51,14 @@ def normalize(
 def normalize_whole(
     frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """`normalize` frames of any size under one pair of levels, padded to what networks take.
+    """`normalize` frames of any size, padded to what networks take.
 
     Parameters
     ----------
     frames_adu : ndarray, shape (N, Y, X), uint16
         Whole frames.
-    levels_adu : ndarray, shape (2,), float32
-        Background and scale of the film.
+    levels_adu : ndarray, shape (N, 2), float32
+        Background and scale of each frame.
 
     Returns
     -------
@@ -70,8 +70,7 @@ def normalize_whole(
     ChunkError
         As `normalize`.
     """
-    levels = np.repeat(levels_adu[None], len(frames_adu), axis=0)
-    return normalize(pad(frames_adu), levels)
+    return normalize(pad(frames_adu), levels_adu)
 
 
 def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Survey a film before its first chunk is sent: levels and a hash."""
+"""Survey a film before its first chunk is sent: how its frames are prepared, and a hash."""
 
 from __future__ import annotations
 
@@ -8,34 +8,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, film_levels, spread_evenly
+from smlm_pipeline.compute.conditioning import Conditioning, condition
+from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN
 from smlm_pipeline.errors import FilmError, is_of_chunk
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.sample import Sample, sample_of
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The numbers that accompany every chunk of a film.
+    """What is known of a film before its first chunk is sent.
 
-    ``levels_adu`` (2,) float32 is the film's background and scale. ``film_sha256`` identifies
-    the film: it covers its size and the sampled frames.
+    ``conditioning`` prepares its frames, ``sample`` has the facts of the frames that were read.
+    ``film_sha256`` identifies the film: it covers its size and the sampled frames.
     """
 
-    levels_adu: NDArray[np.float32]
+    conditioning: Conditioning
+    sample: Sample
     film_sha256: str
 
 
 def sampled_frames(
     frame_count: int, height_px: int, width_px: int, settings: Settings
 ) -> list[int]:
-    """Choose frames evenly spread over a film: fewer where frames are large.
+    """Choose frames spread over a film: all of a short one, fewer where frames are large.
 
-    Levels need their frames together: at most ``LEVEL_PIXELS`` pixels, but never fewer than
-    ``TEMPORAL_FRAMES_MIN`` frames.
+    Their distances vary, lest they meet always the same frame of something periodic, such as a
+    pulse of activation in every tenth. The sample is held in memory: at most ``LEVEL_PIXELS``
+    pixels, but never fewer than ``TEMPORAL_FRAMES_MIN`` frames.
     """
     held = max(LEVEL_PIXELS // (height_px * width_px), TEMPORAL_FRAMES_MIN)
-    return spread_evenly(frame_count, min(settings.level_frames, held))
+    most = min(settings.level_frames, held)
+    if frame_count <= most:
+        return list(range(frame_count))
+    place = np.arange(most)
+    chosen = ((place + place * GOLDEN_RATIO % 1) * frame_count / most).astype(int)
+    return np.unique(chosen).tolist()  # type: ignore[no-any-return]
 
 
 def survey(film: Film, settings: Settings) -> Survey:
@@ -48,27 +59,41 @@ def survey(film: Film, settings: Settings) -> Survey:
         sampled frames can, or the disk or share does not answer.
     """
     chosen = sampled_frames(film.frame_count, film.height_px, film.width_px, settings)
-    sample = np.empty((len(chosen), film.height_px, film.width_px), np.uint16)
+    frames_adu = np.empty((len(chosen), film.height_px, film.width_px), np.uint16)
     digest = hashlib.sha256(f"{film.frame_count},{film.height_px},{film.width_px}".encode())
-    kept = 0
+    kept: list[int] = []
     unread: FilmError | None = None
     for index in chosen:
         try:
-            sample[kept] = film.read(index, index + 1)[0]
+            frames_adu[len(kept)] = film.read(index, index + 1)[0]
         except FilmError as error:
             if not (settings.allow_partial and is_of_chunk(error)):
                 raise
             unread = error
             continue
-        digest.update(f"{index},".encode() + sample[kept].tobytes())
-        kept += 1
+        digest.update(f"{index},".encode() + frames_adu[len(kept)].tobytes())
+        kept.append(index)
     if unread is not None and not kept:
         raise unread
-    return Survey(film_levels(sample[:kept]), digest.hexdigest())
+    return _survey(frames_adu[: len(kept)], kept, film.frame_count, digest.hexdigest())
 
 
-def levels_of(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Background and scale of a film in memory: those that `survey` gives by default.
+def conditioning_of(frames_adu: NDArray[np.uint16]) -> Conditioning:
+    """How `survey` prepares the frames of a film by default, for a whole film in memory.
+
+    Parameters
+    ----------
+    frames_adu : ndarray, shape (T, Y, X), uint16
+        The whole film, in ADU.
+    """
+    chosen = sampled_frames(*frames_adu.shape, Settings())
+    return condition(frames_adu[chosen], chosen, len(frames_adu))
+
+
+def prepared(
+    frames_adu: NDArray[np.uint16],
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """A whole film in memory as `run` sends it: see `Conditioning.apply`.
 
     Parameters
     ----------
@@ -77,8 +102,16 @@ def levels_of(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
 
     Returns
     -------
-    ndarray, shape (2,), float32
-        In ADU, see `smlm_pipeline.compute.levels.film_levels`.
+    frames_adu : ndarray, shape (T, Y, X), uint16
+        Its frames, without the pixels that show no picture.
+    levels_adu : ndarray, shape (T, 2), float32
+        Background and scale of each frame, in ADU.
     """
-    count, height_px, width_px = frames_adu.shape
-    return film_levels(frames_adu[sampled_frames(count, height_px, width_px, Settings())])
+    return conditioning_of(frames_adu).apply(frames_adu, 0)
+
+
+def _survey(
+    frames_adu: NDArray[np.uint16], chosen: list[int], frame_count: int, sha256: str
+) -> Survey:
+    conditioning = condition(frames_adu, chosen, frame_count)
+    return Survey(conditioning, sample_of(frames_adu, chosen, conditioning), sha256)

@@ -32,10 +32,13 @@ class SrImage:
         The sum, margin included, in units of 2^-16 emitters.
     zoom : int
         SR pixels along the edge of a camera pixel.
+    blank : ndarray, shape (Y, X), bool
+        Camera pixels that show no picture: the image is 0 there.
     """
 
-    def __init__(self, canvas: Canvas, zoom: int) -> None:
+    def __init__(self, canvas: Canvas, zoom: int, blank: NDArray[np.bool_]) -> None:
         self._canvas, self._zoom, self._margin = canvas, zoom, contract.MARGIN_PX * zoom
+        self._blank = blank
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,8 +49,7 @@ class SrImage:
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """Rows of the image, shape (rows, width), float32."""
         first, last, _ = rows.indices(self.shape[0])
-        sums = self._canvas.rows(first, last + 2 * self._margin)
-        return emitters(sums, self._zoom).astype(np.float32)
+        return emitters(self._sums(first, last), self._zoom).astype(np.float32)
 
     def whole(self) -> NDArray[np.float32]:
         """All rows at once: shape (zoom Y, zoom X), float32."""
@@ -59,9 +61,19 @@ class SrImage:
         total = 0
         for first in range(0, height, rows):
             last = min(first + rows, height)
-            sums = self._canvas.rows(first, last + 2 * self._margin)
-            total += int(without_margin(sums, self._zoom).sum())
+            total += int(without_margin(self._sums(first, last), self._zoom).sum())
         return total / contract.WEIGHT_ONE
+
+    def _sums(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of the sum with their margins, 0 where there is no picture."""
+        sums = self._canvas.rows(first, last + 2 * self._margin)
+        blank = self._blank[first // self._zoom : -(-last // self._zoom)]
+        if not blank.any():
+            return sums
+        shown = np.repeat(np.repeat(~blank, self._zoom, axis=0), self._zoom, axis=1)
+        margin, skipped = self._margin, first % self._zoom
+        shown = np.pad(shown[skipped : skipped + last - first], margin, mode="edge")
+        return sums * shown
 
 
 class Accumulator:
@@ -130,9 +142,13 @@ class Accumulator:
             band = np.frombuffer(file.read(8 * width * (last - first)), "<i8")
             self.canvas.put(first, band.reshape(last - first, width))
 
-    def image(self) -> SrImage:
-        """The image of what has been added."""
-        return SrImage(self.canvas, self._zoom)
+    def image(self, blank: NDArray[np.bool_] | None = None) -> SrImage:
+        """The image of what has been added; 0 in the camera pixels (Y, X) that are blank."""
+        margin = 2 * contract.MARGIN_PX
+        field_px = [edge // self._zoom - margin for edge in self.canvas.shape]
+        return SrImage(
+            self.canvas, self._zoom, np.zeros(field_px, bool) if blank is None else blank
+        )
 
 
 def _bands(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:

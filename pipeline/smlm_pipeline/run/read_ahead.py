@@ -1,4 +1,4 @@
-"""Reads whole frames once, a range ahead of the chunks that are cut from them."""
+"""Reads and prepares whole frames once, a range ahead of the chunks that are cut from them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.requests import request_of
 
-_Read: TypeAlias = tuple[tuple[int, int], Future[NDArray[np.uint16]]]
-"""A range of frames, and its frames as soon as they are read."""
+Prepared: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.float32]]
+"""Frames (N, Y, X) as a network takes them, and their levels (N, 2), both in ADU."""
+
+_Read: TypeAlias = tuple[tuple[int, int], Future[Prepared]]
+"""A range of frames, and its frames as soon as they are read and prepared."""
 
 
 class ReadAhead(AbstractContextManager["ReadAhead"]):
@@ -32,10 +35,12 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         The film; no other thread may read it meanwhile.
     chunks : iterable of Chunk
         All chunks that will be read, range by range.
+    conditioning : Conditioning
+        How frames are prepared.
     """
 
-    def __init__(self, film: Film, chunks: Iterable[Chunk]) -> None:
-        self._film = film
+    def __init__(self, film: Film, chunks: Iterable[Chunk], conditioning: Conditioning) -> None:
+        self._film, self._conditioning = film, conditioning
         ranges = ((chunk.first_frame, chunk.last_frame) for chunk in chunks)
         self._ranges = iter(dict.fromkeys(ranges))
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="read")
@@ -47,13 +52,18 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         """Wait for the read in progress; no more are started."""
         self._pool.shutdown(cancel_futures=True)
 
-    def requests(self, survey: Survey, zoom: int) -> Callable[[Chunk], Request]:
+    def requests(self, zoom: int) -> Callable[[Chunk], Request]:
         """A function that makes the request of a chunk, for `dispatch.run`."""
         corner = self._film.corner
-        return lambda chunk: request_of(self.frames(chunk), chunk, survey, zoom, corner)
 
-    def frames(self, chunk: Chunk) -> NDArray[np.uint16]:
-        """Whole frames of a chunk, shape (N, Y, X), uint16.
+        def prepare(chunk: Chunk) -> Request:
+            frames_adu, levels_adu = self.frames(chunk)
+            return request_of(frames_adu, chunk, levels_adu, zoom, corner)
+
+        return prepare
+
+    def frames(self, chunk: Chunk) -> Prepared:
+        """Whole frames of a chunk, (N, Y, X) uint16, and their levels, (N, 2) float32.
 
         Raises
         ------
@@ -71,4 +81,7 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
 
     def _read_next(self) -> None:
         following = next(self._ranges, None)
-        self._coming = following and (following, self._pool.submit(self._film.read, *following))
+        self._coming = following and (following, self._pool.submit(self._read, *following))
+
+    def _read(self, first: int, last: int) -> Prepared:
+        return self._conditioning.apply(self._film.read(first, last), first)

@@ -9,7 +9,6 @@ from smlm_pipeline.compute.tiles import cut
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.frame_numbers import in_words
 from smlm_pipeline.film.selection import Corner
-from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.chunking import Chunk
 
 WHOLE_FILM = Corner()
@@ -19,7 +18,7 @@ WHOLE_FILM = Corner()
 def request_of(
     frames_adu: NDArray[np.uint16],
     chunk: Chunk,
-    survey: Survey,
+    levels_adu: NDArray[np.float32],
     zoom: int,
     corner: Corner = WHOLE_FILM,
 ) -> Request:
@@ -31,8 +30,8 @@ def request_of(
         The chunk's whole frames, in ADU.
     chunk : Chunk
         The chunk.
-    survey : Survey
-        Levels of the film.
+    levels_adu : ndarray, shape (N, 2), float32
+        Background and scale of each frame, in ADU.
     zoom : int
         SR pixels along the edge of a camera pixel.
     corner : Corner
@@ -55,6 +54,6 @@ def request_of(
     return Request(
         label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
-        levels_adu=np.broadcast_to(survey.levels_adu, (chunk.frame_count, 2)),
+        levels_adu=levels_adu,
         window=np.array(chunk.tile.window(zoom), np.int32),
     )

@@ -111,7 +111,7 @@ class Blank:
 class Widefield:
     """The sum of the frames above the background, each camera pixel repeated ``ZOOM`` times.
 
-    x = sum over frames of (y - b), b the film's background level (``kernels.film_levels``);
+    x = sum over frames of (y - b), b the film's background level (``film.survey``);
     what is below zero in the end counts as zero. No parameters.
     """
 

@@ -26,7 +26,7 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ServerError, TransientServerError
 from smlm_pipeline.film.film import open_film
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.serving import metrics
 from smlm_pipeline.settings import Settings, frames_per_chunk
@@ -269,9 +269,10 @@ def _different_films(size_px: int, frames: int) -> list[Request]:
 
 def _requests(film_adu: NDArray[np.uint16], batch: int) -> list[Request]:
     count, height, width = film_adu.shape
-    levels = np.broadcast_to(levels_of(film_adu[:SIMULATED_FRAMES]), (batch, 2))
+    levels = np.resize(prepared(film_adu[:SIMULATED_FRAMES])[1], (count, 2))
     window = np.array([Settings.zoom, 0, 0, height, width], np.int32)
     return [
-        Request(f"frames from {first}", film_adu[first : first + batch], levels, window)
+        Request(f"frames from {first}", film_adu[part], levels[part], window)
         for first in range(0, count, batch)
+        for part in [slice(first, first + batch)]
     ]

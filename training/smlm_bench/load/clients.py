@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 from smlm_bench.method import ZOOM
 from smlm_pipeline import contract
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_training.simulation.presets import preset_film
 
 _SIMULATED_FRAMES = 32
@@ -46,9 +46,9 @@ def _message(size_px: int, frames: int) -> Message:
         height_px=size_px,
         width_px=size_px,
     ).frames_adu
-    arrays = {
+    arrays: dict[contract.TensorSpec, NDArray[Any]] = {
         contract.FRAMES: film[:frames],
-        contract.LEVELS: np.repeat(levels_of(film)[None], frames, axis=0),
+        contract.LEVELS: prepared(film)[1][:frames],
         contract.WINDOW: np.array([ZOOM, 0, 0, size_px, size_px], np.int32),
     }
     return Message(size_px, frames, tuple(_tensor(*pair) for pair in arrays.items()))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smlm_bench.method import ZOOM, BlockResult, FilmFacts
 from smlm_pipeline import contract
+from smlm_pipeline.compute.conditioning import levels_with_scale
 from smlm_pipeline.compute.draw import emitters
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
@@ -46,8 +47,8 @@ def block_result(answers: NDArray[np.float32], facts: FilmFacts) -> BlockResult:
 
 
 def _normalized(frames_adu: NDArray[np.uint16], facts: FilmFacts) -> NDArray[np.float32]:
-    """Normalise frames (N, Y, X) with the film's levels: (N, 1, H, W)."""
-    return normalize_whole(frames_adu, facts.levels_adu)
+    """Normalise frames (N, Y, X) with their own background and the film's scale: (N, 1, H, W)."""
+    return normalize_whole(frames_adu, levels_with_scale(frames_adu, float(facts.levels_adu[1])))
 
 
 class TritonNetwork:
@@ -61,7 +62,7 @@ class TritonNetwork:
 
     def __init__(self, transport: TritonTransport, facts: FilmFacts) -> None:
         self._transport = transport
-        self._levels_adu = facts.levels_adu
+        self._scale_adu = float(facts.levels_adu[1])
         self._window = np.array([ZOOM, 0, 0, *facts.shape_px], np.int32)
         self.block_frames = 16 if contract.ENSEMBLES[transport.model].answer.makes_maps else 32
         self.parameters: dict[str, Any] = {
@@ -74,7 +75,7 @@ class TritonNetwork:
         request = Request(
             label="comparison",
             frames_adu=pad(frames_adu),
-            levels_adu=np.repeat(self._levels_adu[None], len(frames_adu), axis=0),
+            levels_adu=levels_with_scale(frames_adu, self._scale_adu),
             window=self._window,
         )
         return BlockResult(emitters(self._transport.sum_chunk(request).image, ZOOM), None)

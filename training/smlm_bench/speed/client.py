@@ -96,16 +96,18 @@ def _rate(film: Film, transport: TritonTransport, settings: Settings, repeats: i
 def _stages(film: Film, transport: TritonTransport, settings: Settings) -> dict[str, float]:
     """Each stage of one request alone, in this thread."""
     chunk = plan_run(film, settings, memory_limit_bytes(settings)).chunks[0]
-    levels = survey(film, settings)
-    frames_adu = film.read(chunk.first_frame, chunk.last_frame)
-    request = request_of(frames_adu, chunk, levels, settings.zoom)
+    conditioning = survey(film, settings).conditioning
+    read_adu = film.read(chunk.first_frame, chunk.last_frame)
+    frames_adu, levels_adu = conditioning.apply(read_adu, chunk.first_frame)
+    request = request_of(frames_adu, chunk, levels_adu, settings.zoom)
     answer = transport.sum_chunk(request)
     accumulators = iter(
         [Accumulator(film.height_px, film.width_px, zoom=settings.zoom) for _ in range(_TIMES)]
     )
     stages: dict[str, Callable[[], object]] = {
         "read": lambda: film.read(chunk.first_frame, chunk.last_frame),
-        "cut": lambda: request_of(frames_adu, chunk, levels, settings.zoom),
+        "prepare": lambda: conditioning.apply(read_adu, chunk.first_frame),
+        "cut": lambda: request_of(frames_adu, chunk, levels_adu, settings.zoom),
         "send, wait, receive": lambda: transport.sum_chunk(request),
         "merge": lambda: next(accumulators).add(chunk, answer),
     }

@@ -15,7 +15,7 @@ from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.output import picture
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.settings import Settings
@@ -34,7 +34,7 @@ def stage_costs(film: Path, network: Path, folder: Path) -> dict[str, float]:
     """
     frames_adu = tifffile.imread(film)[: contract.MAX_FRAMES_PER_CHUNK // 2]
     count, height, width = frames_adu.shape
-    levels_adu = np.broadcast_to(levels_of(frames_adu), (count, 2))
+    levels_adu = prepared(frames_adu)[1]
     session = OnnxNetwork(network, intra_op_threads=0)
     ready = normalize(frames_adu, levels_adu)
     detections = session.detect(ready)
@@ -42,7 +42,7 @@ def stage_costs(film: Path, network: Path, folder: Path) -> dict[str, float]:
     image = draw(detections, window).astype(np.float32)
     image_file, picture_file = folder / "image.tif", folder / "image.png"
     stages: dict[str, Callable[[], object]] = {
-        "levels": lambda: levels_of(frames_adu),
+        "levels": lambda: prepared(frames_adu),
         "normalize": lambda: normalize(frames_adu, levels_adu),
         "unet": lambda: session.detect(ready),
         "summation": lambda: draw(detections, window),

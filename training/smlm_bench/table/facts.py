@@ -13,7 +13,7 @@ from smlm_bench.method import EXCESS_NOISE, FilmFacts
 from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
 from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
@@ -99,7 +99,7 @@ def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> Fil
         adu_per_photon=known.values["gain_adu_per_photon"],
         offset_adu=known.values["offset_adu"],
         excess_noise=EXCESS_NOISE[camera],
-        levels_adu=levels_of(frames_adu),
+        levels_adu=np.median(prepared(frames_adu)[1], axis=0),
     )
 
 

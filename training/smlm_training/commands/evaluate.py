@@ -19,7 +19,7 @@ from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.table import Molecules
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
@@ -239,7 +239,7 @@ def _images(
     truth = truth_image(
         true.y_nm, true.x_nm, shape=(height, width), sr_pixel_size_nm=pixel_size_nm / zoom
     )
-    background_adu = float(levels_of(frames_adu)[0])
+    background_adu = float(np.median(prepared(frames_adu)[1][:, 0]))
     widefield = widefield_image(frames_adu, background_adu=background_adu, zoom=zoom)
     blank = np.zeros_like(truth)
     return {"image": pixels, "blank image": blank, WIDEFIELD: widefield}, truth

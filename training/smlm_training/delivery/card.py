@@ -13,7 +13,7 @@ from rich.table import Table
 
 import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.compute import draw, levels, normalize, tiles
+from smlm_pipeline.compute import conditioning, draw, levels, normalize, tiles
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_training.scoring import robustness
 from smlm_training.scoring.film_scores import score_scene
@@ -49,7 +49,9 @@ def code_sha256() -> str:
     """Hash of the sources that determine a network: films, training, networks, kernels."""
     package = Path(__file__).parents[1]
     sources = [Path(contract.__file__)]
-    sources += [Path(str(module.__file__)) for module in (draw, levels, normalize, tiles)]
+    sources += [
+        Path(str(module.__file__)) for module in (conditioning, draw, levels, normalize, tiles)
+    ]
     for room in ("simulation", "fitting", "networks"):
         sources += sorted((package / room).glob("*.py"))
     total = hashlib.sha256()

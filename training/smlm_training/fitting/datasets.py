@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.compute.conditioning import Conditioning
+from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments
 from smlm_pipeline.compute.normalize import normalize
+from smlm_training.fitting.disturbances import changing_light, faulty_pixels
 from smlm_training.fitting.ranges import Ranges
 from smlm_training.simulation.bounds import Range
 from smlm_training.simulation.bundles import bundled_filaments
@@ -68,11 +70,11 @@ def _prepare(
     rng: np.random.Generator, ranges: Ranges
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Network input, positions and presence of all frames of one film."""
-    made = random_film(rng, ranges)
-    frames_adu = made.film.frames_adu
-    levels = np.broadcast_to(made.levels_adu, (len(frames_adu), 2))
-    normalized = normalize(frames_adu, levels)
-    position, present = inside_first(made.film.emitters, ranges.patch_px, ranges.emitters_max)
+    made, conditioning = random_film(rng, ranges)
+    normalized = normalize(*conditioning.apply(made.frames_adu, 0))
+    position, present = inside_first(made.emitters, ranges.patch_px, ranges.emitters_max)
+    y, x = np.clip(position, 0, ranges.patch_px - 1).astype(int).transpose(2, 0, 1)
+    present *= ~conditioning.blank[y, x]  # what is not shown is not to be found
     return normalized.transpose(0, 2, 3, 1), position, present
 
 
@@ -90,23 +92,12 @@ def inside_first(
     return position, present
 
 
-@dataclass(frozen=True)
-class FilmOfSeries:
-    """A short film, with the levels of the long film that it is part of.
+def random_film(rng: np.random.Generator, ranges: Ranges) -> tuple[Film, Conditioning]:
+    """One film under conditions drawn from ``ranges``, and how its frames are prepared.
 
-    ``levels_adu`` (2,) float32 is the long film's background and scale.
-    """
-
-    film: Film
-    levels_adu: NDArray[np.float32]
-
-
-def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
-    """One film under conditions drawn from ``ranges``, with the levels of a longer one.
-
-    No other part of the longer film is simulated. The background is estimated from the
-    short film's frames; from so few small frames the scale would have an error of a
-    tenth, five times the client's, so it is the expected one, with the client's error.
+    The film is a part of a longer one, of which no other part is simulated. From so few small
+    frames the scale would have an error of a tenth, five times the client's, so it is the
+    expected one, with the client's error. Where there are no molecules it is the client's.
     """
     size_px = ranges.patch_px
     fluorophore = Fluorophore(
@@ -121,17 +112,23 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> FilmOfSeries:
         structure=structure,
         fluorophore=fluorophore,
         camera=camera,
-        background_photons=_random_background(rng, ranges),
+        background_photons=_random_background(rng, ranges) + changing_light(rng, ranges),
         frames=ranges.frames_per_film,
         height_px=size_px,
         width_px=size_px,
     )
-    levels_adu = film_levels(made.frames_adu)
+    faults = faulty_pixels(rng, ranges)
+    shown = made.frames_adu[:, ~faults.any_of]
+    backgrounds_adu = frame_backgrounds(shown)
     if structure.expected_count():
         gain = float(np.mean(camera.adu_per_photon))
         error = 1 + ranges.scale_error * rng.standard_normal()
-        levels_adu[1] = expected_scale_adu(fluorophore, gain) * error
-    return FilmOfSeries(made, levels_adu)
+        scale_adu = expected_scale_adu(fluorophore, gain) * error
+    else:
+        scale_adu = scale_segments(made.frames_adu, backgrounds_adu, ~faults.any_of)[0].scale_adu
+    above_adu = max(float(np.quantile(shown - backgrounds_adu[:, None], 0.25)), 0.0)
+    segment = Segment(0, ranges.frames_per_film, scale_adu)
+    return made, Conditioning(faults, above_adu, (segment,))
 
 
 def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:

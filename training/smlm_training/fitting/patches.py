@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.errors import FilmError, SettingError
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.table import Molecules
 from smlm_training.fitting.datasets import Batch
 from smlm_training.simulation.table_check import check_table, count_emitters
@@ -99,10 +99,10 @@ def cut_pairs(
             f"{patch_px} x {patch_px} pixels with at least {emitters_min} emitters; expected "
             "frames for training and others for validation: take a longer or denser film"
         )
-    levels_adu = levels_of(frames_adu)
+    shown_adu, levels_adu = prepared(frames_adu)
     cut = [
         _cut(
-            _normalized(frames_adu[index], levels_adu),
+            _normalized(shown_adu[index], levels_adu[index]),
             emitters_px[index],
             places,
             patch_px,
@@ -175,7 +175,7 @@ def _normalized(
 ) -> NDArray[np.float32]:
     """One frame of any size, (Y, X, 1), as networks read it."""
     height_px, width_px = frame_adu.shape
-    normalized = normalize_whole(frame_adu[None], levels_adu)
+    normalized = normalize_whole(frame_adu[None], levels_adu[None])
     return normalized[0, :, :height_px, :width_px].transpose(1, 2, 0)
 
 

@@ -43,6 +43,14 @@ class Ranges:
     emccd_read_noise_adu: Range = (0.0, 5.0)
     scmos_adu_per_photon: Range = (0.5, 4.0)
     scmos_read_noise_photons: Range = (0.8, 2.5)
+    changing_share: float = 0.25
+    """Share of films in which light of the whole field changes from frame to frame."""
+    changing_photons: Range = (10.0, 1000.0)
+    """Most of that light, of a pixel in a frame."""
+    faulty_share: float = 0.15
+    """Share of films with hot or dead pixels, rows and columns, which are replaced."""
+    outside_share: float = 0.1
+    """Share of films with a border, or the edge of a field stop."""
     scale_error: float = 0.025
     """Relative error of the film's scale, as for a client that samples a hundred whole frames."""
     emitters_max: int = 330

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import localise
 from smlm_pipeline.localise.table import Molecules
 from smlm_training.scoring.calibration import PROBABILITY_MIN
@@ -73,7 +73,7 @@ def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
         sr_pixel_size_nm=scene.pixel_size_nm / ZOOM,
     )
     answers = detect(network, film.frames_adu)
-    background_adu = float(levels_of(film.frames_adu)[0])
+    background_adu = float(np.median(prepared(film.frames_adu)[1][:, 0]))
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=ZOOM)
     report = None if network.answer.makes_maps else _scored(answers, true, scene)
     return FilmScores(score(draw(answers), truth), score(widefield, truth), report)

@@ -15,7 +15,7 @@ from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import padded_px
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import THRESHOLD, localise
 from smlm_pipeline.localise.table import Localisations, stacked
 
@@ -57,9 +57,10 @@ def normalized_blocks(
     ndarray, shape (n, 1, H, W), float32
         Under the film's own levels, padded by `smlm_pipeline.compute.tiles.pad`.
     """
-    levels_adu = levels_of(frames_adu)
+    shown_adu, levels_adu = prepared(frames_adu)
     for first in range(0, len(frames_adu), block_frames):
-        yield normalize_whole(frames_adu[first : first + block_frames], levels_adu)
+        block = slice(first, first + block_frames)
+        yield normalize_whole(shown_adu[block], levels_adu[block])
 
 
 def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
