@@ -150,15 +150,15 @@ def write_dcimg(path: Path, film: Film, top_px: int = 1020, moves: bool = True) 
     struct.pack_into("<Q", head, 96, data)
     struct.pack_into("<I", head, 116, film[0].nbytes + foot_bytes)
     struct.pack_into("<4H", head, 712, 0, width_px, top_px, height_px)
-    values = b""
+    values: list[bytes] = []
     for index, frame in enumerate(film):
         stored, foot = frame.copy(), bytearray(foot_bytes)
         struct.pack_into("<III", foot, 0, index, 1, 2)
         if moves and 0 <= row < height_px:
             foot[12 : 12 + 4 * film.dtype.itemsize] = frame[row, :4].tobytes()
             stored[row, :4] = np.array([0, 65535, 0, 65535]).astype(film.dtype)
-        values += stored.tobytes() + foot
-    path.write_bytes(bytes(_dcimg_header(0x1000000, count, session, 0) + head) + values)
+        values.append(stored.tobytes() + bytes(foot))
+    path.write_bytes(bytes(_dcimg_header(0x1000000, count, session, 0) + head) + b"".join(values))
     return path
 
 
@@ -285,8 +285,10 @@ def write_czi(
     compression, encode = CZI_CODES[code]
     height_px, width_px = film.shape[-2:]
     step = tile_px or width_px
-    body, entries, count = b"", b"", 0
     head_bytes = 32 + 512
+    segments: list[bytes] = []
+    entries: list[bytes] = []
+    place_bytes = head_bytes
     for place in np.ndindex(film.shape[:-2]):
         indices = dict(zip(axes, place, strict=True))
         for mosaic, left in enumerate(range(0, width_px, step)):
@@ -295,14 +297,15 @@ def write_czi(
             sizes |= {"Y": (1000, height_px)}
             sizes |= {letter: (index + 3 * (letter == "Z"), 1) for letter, index in indices.items()}
             sizes |= {"M": (mosaic, 1)} if tile_px else {}
-            entry = _entry(pixel_type, head_bytes + len(body), compression, sizes)
+            entry = _entry(pixel_type, place_bytes, compression, sizes)
             data, metadata = encode(tile.tobytes()), b"<METADATA/>"
             block = struct.pack("<iiq", len(metadata), 0, len(data)) + entry
             block += bytes(max(0, 240 - len(entry))) + metadata + data
-            body += _segment(b"ZISRAWSUBBLOCK", block)
-            entries, count = entries + entry, count + 1
-    directory = head_bytes + len(body)
-    body += _segment(b"ZISRAWDIRECTORY", struct.pack("<i124x", count) + entries)
+            segments.append(_segment(b"ZISRAWSUBBLOCK", block))
+            place_bytes += len(segments[-1])
+            entries.append(entry)
+    directory, listed = place_bytes, struct.pack("<i124x", len(entries)) + b"".join(entries)
+    body = b"".join(segments) + _segment(b"ZISRAWDIRECTORY", listed)
     size_t = film.shape[axes.index("T")] if "T" in axes else 1
     xml = (
         f"<ImageDocument><Metadata><Information><Image><SizeT>{stated or size_t}</SizeT></Image>"

@@ -18,7 +18,7 @@ from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.hdf5 import check_dataset, is_written, opened
 from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import Gaps, Source, squeezed
+from smlm_pipeline.film.formats.source import Gaps, Source, squeezed, steps
 
 _FRAMES = "DataSet/ResolutionLevel 0"
 
@@ -51,20 +51,14 @@ class ImarisSource(Source):
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the region of the planes; see `Source.read`."""
+        time, channel, z = steps(planes, self._sizes[:3])
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
-        places = [np.unravel_index(plane, self._sizes[:-2]) for plane in planes]
-        first = 0
-        while first < len(places):  # planes of one data set are read together
-            time, channel, z = (int(place) for place in places[first])
-            depths = [
-                int(place[2])
-                for place in places[first:]
-                if (int(place[0]), int(place[1])) == (time, channel)
-            ]
-            step = depths[1] - z if len(depths) > 1 else 1
-            dataset = self._file[_name(time, channel)]
-            read[first : first + len(depths)] = dataset[z : depths[-1] + 1 : step, y, x]
-            first += len(depths)
+        if z.stop - z.start > 1:  # along z, the planes are in one data set
+            read[:] = self._file[_name(time.start, channel.start)][z, y, x]
+            return read
+        places = [(t, c) for t in _numbers_of(time) for c in _numbers_of(channel)]
+        for index, place in enumerate(places):
+            read[index] = self._file[_name(*place)][z.start, y, x]
         return read
 
 
@@ -97,6 +91,10 @@ def _numbers(group: Any, name: str) -> list[int]:
     """The numbers N of the members of a group that are called ``name N``, ascending."""
     members = (member.removeprefix(f"{name} ") for member in group if member.startswith(name))
     return sorted(int(number) for number in members if number.isdigit())
+
+
+def _numbers_of(along: slice) -> range:
+    return range(along.start, along.stop, along.step)
 
 
 def _name(time: int, channel: int) -> str:
