@@ -72,6 +72,7 @@ def match(
     z: film_options.Plane = None,
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
+    allow_partial: film_options.AllowPartial = False,
 ) -> None:
     """Measure optics, molecules and camera of a film; write a preset to fit a network by."""
     with train_door():
@@ -80,7 +81,7 @@ def match(
         selection = film_options.selection_of(
             channel, z, position, time_axis, frames=frames, roi=roi
         )
-        with open_film(film, selection) as opened:
+        with open_film(film, selection, allow_partial=allow_partial) as opened:
             pixel_size = opened.pixel_size(pixel_size_nm)
             for note in (*opened.warnings, *opened.notes, *pixel_size.notes):
                 typer.echo(f"recon-train: {note}", err=True)
