@@ -145,12 +145,15 @@ def evaluate(
     z: film_options.Plane = None,
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
+    pattern: film_options.Pattern = None,
     frames: film_options.Frames = None,
     allow_partial: film_options.AllowPartial = False,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
     with train_door():
-        selection = film_options.selection_of(channel, z, position, time_axis, frames=frames)
+        selection = film_options.selection_of(
+            channel, z, position, time_axis, frames=frames, pattern=pattern
+        )
         pixels = _read_image(image)
         frames_adu, numbers, pixel_nm = _read_film(
             film, selection, pixel_size_nm, allow_partial=allow_partial

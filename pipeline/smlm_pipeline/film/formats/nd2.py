@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, GapsState, Source, plausible_nm
+from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
 
 _CHUNK = struct.Struct("<IIQ")
 """The head of a chunk: a mark, the lengths of its name and of its content."""
@@ -68,7 +69,9 @@ class Nd2Source(Source):
         self.axes, self.shape = "".join(sizes), tuple(sizes.values())
         if frames is not None:
             self.gaps = self._missing(frames, whole=whole)
-        self.pixel_size_nm = plausible_nm(float(file.voxel_size().x), "um")
+        voxel = file.voxel_size()
+        stated = pixel_size.edges(voxel.x, voxel.y, "um", "the calibration")
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""

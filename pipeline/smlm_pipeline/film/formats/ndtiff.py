@@ -22,9 +22,9 @@ from smlm_pipeline.film.formats.source import (
     Gaps,
     GapsState,
     SourceAtRest,
-    plausible_nm,
     squeezed,
 )
+from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 
 INDEX = "NDTiff.index"
 """Name of the index beside the files of a film."""
@@ -71,7 +71,8 @@ class NdtiffSource(SourceAtRest):
         self.path, self._places, self._plane_px = path, places, shape[-2:]
         self.axes, self.shape = squeezed(axes, shape)
         self.dtype = dtype
-        self.pixel_size_nm = _pixel_size_nm(next(iter(places.values()))[0])
+        with TiffFile(next(iter(places.values()))[0]) as tif:
+            self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Read the planes at their offsets; see `Source.read`."""
@@ -203,10 +204,3 @@ def _gaps(
         reason = f"{broken.file.name} is cut short, or its entry in {INDEX} is damaged"
     remedy = f"{AGAIN} if it was not an acquisition that was stopped" if broken is None else AGAIN
     return Gaps(present, reason, remedy, state)
-
-
-def _pixel_size_nm(file: Path) -> float | None:
-    with TiffFile(file) as tif:
-        manager = tif.pages.first.tags.valueof("MicroManagerMetadata")
-    size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
-    return plausible_nm(float(size_um), "um") if size_um else None
