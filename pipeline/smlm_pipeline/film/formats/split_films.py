@@ -12,6 +12,7 @@ from tifffile import TiffFile
 
 from smlm_pipeline.film.formats.file_names import by_pattern, natural
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
+from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
@@ -62,26 +63,38 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
     if own == parts[0] and (sure or path.stat().st_size >= _SPLIT_BYTES):
         source.__exit__(None, None, None)
         return join(path, parts, opener)
-    source.notes = (_note(own, parts, sure=sure),)
+    if sure or not _are_others(source, own, parts, opener):
+        source.notes = (_note(own, parts, sure=sure),)
     return source
 
 
-def parts_of_folder(files: list[Path], *, chosen: bool) -> list[Part]:
-    """The parts of the one film that files of several frames are; empty if that is not certain.
+def parts_of_folder(files: list[Path], *, chosen: bool) -> tuple[list[Part], bool]:
+    """The parts of the one film that files of several frames may be, and whether they surely are.
 
-    It is certain where the names say so, or where they count and all files but the last, which
-    may be shorter, have the same number of frames. The user may choose other files.
+    They are where the names say so or the user chose them. They may be where the names count and
+    all files but the last, which may be shorter, have the same number of frames.
     """
     parts, sure = _counted(files)
     if chosen and not parts:
         ordered = sorted(files, key=lambda file: natural(file.name))
-        return [Part(file, number) for number, file in enumerate(ordered)]
+        return [Part(file, number) for number, file in enumerate(ordered)], True
     if not parts or sure or chosen:
-        return parts
+        return parts, True
     counts = [_frames_in(part.path) for part in parts]
     consecutive = all(b.number - a.number == 1 for a, b in pairwise(parts))
     equal = len(set(counts[:-1])) == 1 and counts[-1] <= counts[0]
-    return parts if consecutive and equal and counts[0] > 1 else []
+    return parts if consecutive and equal and counts[0] > 1 else [], False
+
+
+def _are_others(source: Source, own: Part, parts: list[Part], opener: Opener) -> bool:
+    """Whether the file beside a film in order shows another sample."""
+    place = parts.index(own)
+    neighbour = parts[place + 1] if own is not parts[-1] else parts[place - 1]
+    with opener(neighbour.path) as other:
+        if not has_frames_alone(other):
+            return True
+        pair = (source, other) if neighbour.number > own.number else (other, source)
+        return are_different(*pair)
 
 
 def _note(own: Part, parts: list[Part], *, sure: bool) -> str:

@@ -119,9 +119,9 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
             raise _several_numbers(folder, next(iter(groups)), files)
     if grid is not None and single:
         return _series(folder, files, grid)
-    parts = split_films.parts_of_folder(files, chosen=pattern is not None)
+    parts, certain = split_films.parts_of_folder(files, chosen=pattern is not None)
     if parts:
-        return join(folder, parts, open_tiff)
+        return join(folder, parts, open_tiff, certain=certain)
     raise _several(folder, files, groups)
 
 
