@@ -171,6 +171,12 @@ def test_films_in_folders_of_the_folder(tmp_path: Path) -> None:
     assert "name the folder of one" in refuse(tmp_path, r"folders of its own \(Pos0, Pos1\)")
 
 
+def test_the_only_folder_with_a_film(tmp_path: Path) -> None:
+    (tmp_path / "Default").mkdir()
+    film = write(tmp_path / "Default", numbered("img_channel000_position000_time{:09}_z000.tif"))
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
 def test_numbers_without_a_rule_are_noted(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     times = np.cumsum(random.integers(20, 30, COUNT))

@@ -135,6 +135,16 @@ def test_part_that_is_missing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reader.read_all(), film[[0, 1, 2, 3, 4, 10, 11]])
 
 
+def test_first_part_that_is_missing(tmp_path: Path) -> None:
+    film = write(tmp_path, SURE[0])
+    (tmp_path / "film.tif").unlink()
+    refuse(tmp_path, r"lacks frames 0 to 4 of 12 \(part 1 is not there\)")
+    (tmp_path / "film_X3.tif").unlink()
+    with open_film(tmp_path / "film_X2.tif") as reader:
+        assert "seems to continue another file" in reader.notes[0]
+        np.testing.assert_array_equal(reader.read_all(), film[5:10])
+
+
 def test_part_of_another_size(tmp_path: Path) -> None:
     film = write(tmp_path, SURE[0])
     tifffile.imwrite(tmp_path / "film_X2.tif", film[:5, :, :20], photometric="minisblack")

@@ -96,11 +96,12 @@ class JoinedSource(Source):
 
 
 def join(
-    path: Path, parts: Sequence[Part], opener: Opener, *, certain: bool = True
+    path: Path, parts: Sequence[Part], opener: Opener, *, first: int, certain: bool
 ) -> JoinedSource:
     """Open parts as one film, with a warning that names them.
 
-    If it is not ``certain`` that they are one film, their pictures are compared.
+    ``first`` is the number of the first part, which may be missing. If it is not ``certain`` that
+    they are one film, their pictures are compared.
 
     Raises
     ------
@@ -108,12 +109,12 @@ def join(
         If a part cannot be read, differs in size, type or axes from the first, or shows another
         sample.
     """
-    numbers = [part.number for part in parts]
     by_number = {part.number: part.path for part in parts}
-    absent = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
+    numbers = range(first, max(by_number) + 1)
+    absent = [number for number in numbers if number not in by_number]
     with ExitStack() as on_error:
         opened: list[Source | None] = []
-        for number in range(min(numbers), max(numbers) + 1):
+        for number in numbers:
             file = by_number.get(number)
             opened.append(on_error.enter_context(opener(file)) if file else None)
         there = [source for source in opened if source is not None]

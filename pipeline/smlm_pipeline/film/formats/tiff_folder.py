@@ -111,7 +111,7 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
         return open_tiff(files[0])
     with TiffFile(files[0], _multifile=False) as tif:
         single = page_count(tif) == 1
-    grid = file_names.micro_manager_grid([file.name for file in files], _channels(folder))
+    grid = file_names.micro_manager_grid([file.name for file in files], _channels(files[0].parent))
     groups = file_names.by_pattern(file.name for file in files)
     if grid is None and len(groups) == 1 and single:
         grid = file_names.grid([file.name for file in files], chosen=pattern is not None)
@@ -121,7 +121,8 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
         return _series(folder, files, grid)
     parts, certain = split_films.parts_of_folder(files, chosen=pattern is not None)
     if parts:
-        return join(folder, parts, open_tiff, certain=certain)
+        first = split_films.first_number(parts)
+        return join(folder, parts, open_tiff, first=first, certain=certain)
     raise _several(folder, files, groups)
 
 
@@ -147,6 +148,8 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         inside = sorted(
             f.name for f in folder.iterdir() if f.is_dir() and any(map(_is_tiff, f.iterdir()))
         )
+        if len(inside) == 1:  # as Micro-Manager's "Default"
+            return _film_files(folder / inside[0], pattern)
         if inside:
             problem = f"holds films in folders of its own ({', '.join(inside[:3])})"
             raise refusal(folder, problem, "name the folder of one")
