@@ -183,9 +183,9 @@ def submit(
 ) -> None:
     """Reconstruct one super-resolution image from FILM.
 
-    FILM is a TIFF, BigTIFF, OME-TIFF, ND2, Zarr, NDTiff or raw film, or a folder of
-    TIFFs. Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
-    picture beside it.
+    FILM is a TIFF, BigTIFF, OME-TIFF, ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE,
+    FITS, Zarr, NDTiff or raw film, or a folder of TIFFs. Writes a float32 OME-TIFF
+    (emitters per pixel, physical pixel size) and a PNG picture beside it.
     """
     with door():
         settings = Settings(

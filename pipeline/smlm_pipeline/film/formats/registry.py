@@ -6,13 +6,16 @@ from pathlib import Path
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats import ndtiff, split_films, tiff, zarr
+from smlm_pipeline.film.formats.cameras import open_camera_file, refuse_by_name
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import open_folder
 
-OTHER_FORMATS = "ND2, Zarr, NDTiff or raw with a YAML"
+OTHER_FORMATS = (
+    "ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE, FITS, Zarr, NDTiff or raw with a YAML"
+)
 """Formats other than TIFF, for messages."""
 
 _ND2_MAGIC = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0c")
@@ -44,14 +47,22 @@ def open_source(path: Path, pattern: str | None = None) -> Source:
         if magic not in tiff.MAGIC:
             raise _no_files(path, pattern)
         return open_folder(path.parent, pattern, named=path)
+    return _open_file(path, magic)
+
+
+def _open_file(path: Path, magic: bytes) -> Source:
     if magic in tiff.MAGIC:
         return split_films.open_with_siblings(path, tiff.open_tiff)
     if magic in _ND2_MAGIC:
         return open_nd2(path)
     if path.suffix.lower() == ".raw":
         return split_films.open_with_siblings(path, open_raw)
+    film = open_camera_file(path)
+    if film:
+        return film
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
+    refuse_by_name(path)
     raise refusal(
         path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
     )

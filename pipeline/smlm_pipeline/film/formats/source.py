@@ -142,3 +142,16 @@ def squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Axes and lengths without those of length one before the last two."""
     kept = [i for i, size in enumerate(shape) if size != 1 or i >= len(shape) - 2]
     return "".join(axes[i] for i in kept), tuple(shape[i] for i in kept)
+
+
+def steps(planes: range, leading: tuple[int, ...]) -> tuple[slice, ...]:
+    """The planes as a slice on each axis before YX; they differ along one axis only."""
+    if not leading:
+        return ()
+    first, second, last = (
+        np.unravel_index(planes[place], leading) for place in (0, min(1, len(planes) - 1), -1)
+    )
+    return tuple(
+        slice(int(a), int(c) + 1, max(int(b) - int(a), 1))
+        for a, b, c in zip(first, second, last, strict=True)
+    )

@@ -47,6 +47,7 @@ def _stated(tif: TiffFile) -> Iterator[Edges | None]:
         yield pixel_size.of_keys(summary, "um", "of Micro-Manager's summary")
     if tif.is_metaseries and isinstance(tif.metaseries_metadata, Mapping):
         yield _of_metamorph(tif.metaseries_metadata.get("PlaneInfo") or {})
+    yield _of_stk_or_lsm(tif)
     imagej = tif.imagej_metadata or {}
     unit = str(imagej.get("unit", ""))
     x, y = (1 / value if value else None for value in page.resolution)
@@ -57,6 +58,16 @@ def _stated(tif: TiffFile) -> Iterator[Edges | None]:
         yield pixel_size.of_resolution(page.resolution, int(page.resolutionunit))
     if isinstance(imagej.get("Info"), str):
         yield pixel_size.of_text(imagej["Info"], "in ImageJ's info")
+
+
+def _of_stk_or_lsm(tif: TiffFile) -> Edges | None:
+    """The calibration in MetaMorph's tags, or the voxels of Zeiss' LSM."""
+    stk, lsm = tif.stk_metadata or {}, tif.lsm_metadata or {}
+    if stk:
+        unit = str(stk.get("CalibrationUnits") or "um")
+        x, y = (stk.get(f"{axis}Calibration") for axis in "XY")
+        return pixel_size.edges(x, y, unit, "MetaMorph's calibration")
+    return pixel_size.edges(lsm.get("VoxelSizeX"), lsm.get("VoxelSizeY"), "m", "LSM's voxels")
 
 
 def _of_metamorph(plane: Mapping[str, object]) -> Edges | None:
