@@ -34,6 +34,14 @@ Plane = Annotated[
 Position = Annotated[
     int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=FILM_PANEL)
 ]
+AllowPartial = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial",
+        help="Leave out frames that the film lacks, instead of refusing it.",
+        rich_help_panel=FILM_PANEL,
+    ),
+]
 TimeAxis = Annotated[
     str | None,
     typer.Option(
