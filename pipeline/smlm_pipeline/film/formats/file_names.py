@@ -78,8 +78,6 @@ def own_pattern(groups: dict[str, list[str]]) -> str:
         numbers = ["?" * width for width in next(iter(widths))]
         pairs = zip(parts, [*numbers, ""], strict=True)
         return "".join(glob.escape(part) + number for part, number in pairs)
-            glob.escape(part) + number for part, number in zip(parts, [*numbers, ""], strict=True)
-        )
     return pattern
 
 
