@@ -106,7 +106,7 @@ class Job:
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work; `warnings` are the first."""
-        return [*self.warnings(film), *film.notes]
+        return [*self.warnings(film), *film.notes, *film.notes_on_ends()]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

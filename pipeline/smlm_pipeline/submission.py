@@ -92,9 +92,15 @@ def dry_run(job: Job) -> DryRun:
         As `submit` does, before an engine is opened.
     """
     settings = job.settings
-    with open_film(job.film, job.selection, allow_partial=settings.allow_partial) as film:
+    memory_bytes = memory_limit_bytes(settings)
+    with open_film(
+        job.film,
+        job.selection,
+        allow_partial=settings.allow_partial,
+        memory_bytes=memory_bytes,
+    ) as film:
         job.check()
-        plan = plan_run(film, settings, memory_limit_bytes(settings))
+        plan = plan_run(film, settings, memory_bytes)
         return DryRun(
             film=str(film.path),
             image=str(job.image),
@@ -119,7 +125,13 @@ def run_job(
     The film is opened and checked before the engine is, so that a bad file is refused at once.
     """
     settings = job.settings
-    with open_film(job.film, job.selection, allow_partial=settings.allow_partial) as film:
+    memory_bytes = memory_limit_bytes(settings)
+    with open_film(
+        job.film,
+        job.selection,
+        allow_partial=settings.allow_partial,
+        memory_bytes=memory_bytes,
+    ) as film:
         job.check()
         if job.resume:  # so the earlier run has ended
             for path in (job.image, job.picture, job.checkpoint):
@@ -128,7 +140,7 @@ def run_job(
         urgent = job.warnings(film)
         for note in notes:
             (events.warning if note in urgent else events.note)(note)
-        plan = plan_run(film, settings, memory_limit_bytes(settings))
+        plan = plan_run(film, settings, memory_bytes)
         with (
             open_canvas(plan, job.image.resolve().parent) as canvas,
             FileCheckpoint(

@@ -11,11 +11,25 @@ import pytest
 import tifffile
 
 from fakes.format_films import COUNT, Film, make_film, read_all
-from fakes.mm_stack_films import planes_of, write_mm_stack
+from fakes.micro_manager_films import Place, write_mmstack
+from fakes.tiff_films import patch
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.output.ome_tiff import write_image
+
+
+def write_mm_stack(
+    path: Path, planes: dict[Place, Any], *, indexed: bool = True, **stated: Any
+) -> Path:
+    summary = {"Frames": 1, "Channels": 1, "Slices": 1, "Positions": 1, "Prefix": "acq"} | stated
+    write_mmstack(path, planes, summary=summary, indexed=indexed)
+    return path
+
+
+def planes_of(film: Film, first: int = 0, position: int = 0) -> dict[Place, Any]:
+    """Frames (T, Y, X) by their places, the first at this time."""
+    return {(0, 0, first + index, position): frame for index, frame in enumerate(film)}
 
 
 def write_parts(folder: Path, film: Film, frames: int = COUNT) -> tuple[Path, Path]:
@@ -152,6 +166,7 @@ def test_pixel_size_of_the_summary(tmp_path: Path) -> None:
     path = write_mm_stack(
         tmp_path / "acq_MMStack.ome.tif", planes_of(make_film()), Frames=COUNT, PixelSize_um=0.108
     )
+    patch(path, b'"PixelSizeUm": 0.1', b'"PixelSizeUm": 0.0')
     with open_film(path) as reader:
         assert reader.pixel_size().nm == pytest.approx(108)
     with tifffile.TiffFile(path) as tif:  # the fake is what tifffile takes for the format

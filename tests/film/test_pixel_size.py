@@ -161,9 +161,12 @@ def test_values_that_mean_nothing(tmp_path: Path, write: Callable[[Path], Path])
 @pytest.mark.parametrize(
     ("write", "question"),
     [
-        (ome(PhysicalSizeX=0.108, PhysicalSizeXUnit="nm"), r"0.108 nm \(.*\): did you mean 108\?"),
-        (ome(PhysicalSizeX=108), r"108000 nm \(PhysicalSizeX\): did you mean 108\?"),
-        (picasso(Pixelsize=0.13), r"0.13 nm \(Pixelsize of film.yaml\): did you mean 130\?"),
+        (ome(PhysicalSizeX=0.108, PhysicalSizeXUnit="nm"), r"0.108 nm .*: did you mean 108\?"),
+        (
+            ome(PhysicalSizeX=108),
+            r"108000 nm \(PhysicalSizeX\); assuming 100 nm .*: did you mean 108\?",
+        ),
+        (picasso(Pixelsize=0.13), r"0.13 nm \(Pixelsize of film.yaml\); .*: did you mean 130\?"),
         (imagej("um", 65), "65000 nm .* did you mean 65"),
         (ome(PhysicalSizeX=2.5), r"states a pixel size of 2500 nm \(PhysicalSizeX\); assuming"),
     ],

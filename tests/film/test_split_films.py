@@ -56,7 +56,7 @@ def test_first_file_is_continued(tmp_path: Path, names: tuple[str, ...]) -> None
     np.testing.assert_array_equal(read_all(tmp_path / names[0]), film)
     with open_film(tmp_path / names[1]) as reader:
         assert reader.frame_count == 5
-        assert f"name {names[0]} to take them as one film" in reader.notes[0]
+        assert f"name {names[0]} to take them as one" in reader.notes[0]
 
 
 @pytest.mark.parametrize("names", COUNTED, ids=lambda names: names[1])
@@ -118,7 +118,7 @@ def test_raw_files_that_may_continue_are_named(tmp_path: Path) -> None:
     write_raw(tmp_path / "film", film)
     write_raw(tmp_path / "film_1", film[:4])
     with open_film(tmp_path / "film.raw") as reader:
-        assert "film_1.raw is beside film.raw and may continue it" in reader.notes[0]
+        assert "film_1.raw is beside film.raw and may be of the same film" in reader.notes[0]
 
 
 def test_files_of_one_ome_film_are_read_without_warnings(tmp_path: Path) -> None:

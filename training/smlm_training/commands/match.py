@@ -83,7 +83,12 @@ def match(
         )
         with open_film(film, selection) as opened:
             pixel_size = opened.pixel_size(pixel_size_nm)
-            for note in (*opened.warnings, *opened.notes, *pixel_size.notes):
+            for note in (
+                *opened.warnings,
+                *opened.notes,
+                *opened.notes_on_ends(),
+                *pixel_size.notes,
+            ):
                 typer.echo(f"recon-train: {note}", err=True)
             sample = sample_film(opened)
         known = KnownCamera(KINDS[camera], gain_adu_per_photon, offset_adu)

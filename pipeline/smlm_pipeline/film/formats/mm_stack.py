@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,9 +19,11 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from smlm_pipeline.film.formats.own_results import is_result_by_name
+from smlm_pipeline.film.formats.pixel_size import of_keys, settle
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
+from smlm_pipeline.film.formats.tiff_stated import PLANES_MAX, lost_part
 
 _INDEX_LINK, _INDEX, _SUMMARY = 54773648, 3453623, 2355492
 """Numbers that mark the parts of the header."""
@@ -72,8 +73,15 @@ class StackSource(SourceAtRest):
             self._plane_px = page.shape
             self.dtype = np.dtype(page.dtype).newbyteorder("=")
             self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
+        if self.pixel_size_nm is None and self.pixel_doubt is None:
+            stated = (of_keys(part.summary, "um", "of Micro-Manager's summary") for part in parts)
+            self.pixel_size_nm, self.pixel_doubt = settle(stated)
+        self.files = frozenset(part.path.name for part in parts)
         lengths = {axis: _length(axis, parts) for axis in _COUNTS}
         self.axes, self.shape = squeezed(f"{''.join(lengths)}YX", (*lengths.values(), *page.shape))
+        if math.prod(lengths.values()) > PLANES_MAX:
+            problem = f"has a summary that states {math.prod(lengths.values()):,} planes"
+            raise refusal(path, f"{problem}, more than {PLANES_MAX:,}", "save it again")
         self._files = np.full(math.prod(lengths.values()), -1, np.int64)
         self._offsets = np.zeros_like(self._files)
         plane_bytes = math.prod(self._plane_px) * self.dtype.itemsize
@@ -85,7 +93,10 @@ class StackSource(SourceAtRest):
             self._files[places[there]], self._offsets[places[there]] = number, part.index[there, 4]
         present = np.flatnonzero(self._files >= 0)
         if len(present) < len(self._files):
-            self.gaps = Gaps(present, _why_missing(parts), AGAIN)
+            unseen = sorted(set(range(lengths["P"])) - set(_positions(parts)))
+            nowhere = [f"no file holds position {place}" for place in unseen[:1]]
+            reason = "; ".join([*nowhere, *_why_missing(parts, lengths)])
+            self.gaps = Gaps(present, reason, AGAIN)
         self.labels = _labels(parts[0].summary)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
@@ -126,9 +137,9 @@ def open_stack(path: Path) -> StackSource | None:
     others = (file for file in sorted(path.parent.iterdir()) if file.suffix.lower()[:4] == ".tif")
     parts = [own, *_parts_of(own, (file for file in others if file.name != path.name))]
     source = StackSource(path, parts)
-    positions = np.unique(own.index[:, _COLUMNS["P"]])
+    positions = _positions([own])
     if "P" in source.axes and len(positions) == 1:
-        source.named = {"P": int(positions[0])}
+        source.named = {"P": positions[0]}
     return source
 
 
@@ -152,9 +163,9 @@ def open_stack_folder(folder: Path, files: list[Path]) -> Source:
         )
         raise refusal(folder, problem, "name a file of the film, or choose with --pattern")
     source = StackSource(folder, parts)
-    positions = np.unique(np.concatenate([part.index[:, _COLUMNS["P"]] for part in parts]))
+    positions = _positions(parts)
     if "P" in source.axes and len(positions) == 1:
-        source.named = {"P": int(positions[0])}
+        source.named = {"P": positions[0]}
     return source
 
 
@@ -217,19 +228,21 @@ def _length(axis: str, parts: list[Part]) -> int:
     return max(found, stated if isinstance(stated, int) else 1)
 
 
-def _why_missing(parts: list[Part]) -> str:
-    """The file that would continue the last one, or the end of the acquisition."""
-    last = max((part.path.name for part in parts), key=lambda name: (_number(name), name))
-    stem, ending = re.fullmatch(r"(.*?)((?:\.ome)?\.tiff?)", last, re.IGNORECASE).groups()  # type: ignore[union-attr]
-    number = _number(last)
-    next_name = f"{stem.removesuffix(f'_{number}')}_{number + 1}{ending}"
-    return f"{next_name} is not there, another file is missing, or the acquisition was stopped"
+def _positions(parts: list[Part]) -> list[int]:
+    """Positions that the files hold."""
+    columns = [part.index[:, _COLUMNS["P"]] for part in parts]
+    return [int(place) for place in np.unique(np.concatenate(columns))]
 
 
-def _number(name: str) -> int:
-    """Number of a file among those of its position: 0 for the first, which has none."""
-    found = re.search(r"_MMStack.*_(\d+)(?:\.ome)?\.tiff?$", name, re.IGNORECASE)
-    return int(found[1]) if found else 0
+def _why_missing(parts: list[Part], lengths: Mapping[str, int]) -> list[str]:
+    """The file that would continue the last one of a position, or the end of the acquisition."""
+    planes = math.prod(lengths.values()) // lengths["P"]
+    for position in _positions(parts):
+        own = [part for part in parts if position in part.index[:, _COLUMNS["P"]]]
+        if sum(int((part.index[:, _COLUMNS["P"]] == position).sum()) for part in own) < planes:
+            name = lost_part(min((part.path for part in own), key=lambda path: len(path.name)))
+            return [f"{name} is not there, or the acquisition was stopped"]
+    return []
 
 
 def _labels(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, squeezed
+from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
 
 
 class RawSource(SourceAtRest):
@@ -24,6 +24,11 @@ class RawSource(SourceAtRest):
         self.axes, self.shape = squeezed("TYX", shape)
         self.dtype = dtype.newbyteorder("=")
         self.pixel_size_nm = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """No more than is asked for, as the file is mapped."""
+        return 0
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Copy out of a mapping of these frames; see `Source.read`."""
@@ -58,10 +63,13 @@ def open_raw(path: Path) -> RawSource:
             path, f"is described by {yaml_file.name} wrongly ({error})", remedy
         ) from error
     described_bytes, file_bytes = dtype.itemsize * np.prod(shape, dtype=int), path.stat().st_size
-    if file_bytes != described_bytes:
-        sizes = f"is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
-        raise refusal(path, f"is cut short or has a header: it {sizes}", AGAIN)
+    sizes = f"it is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
+    if file_bytes > described_bytes:
+        raise refusal(path, f"has a header or more frames: {sizes}", AGAIN)
     source = RawSource(path, shape, dtype)
+    if file_bytes < described_bytes:
+        whole = file_bytes // (described_bytes // shape[0])
+        source.gaps = Gaps(np.arange(whole), f"it is cut short: {sizes}", AGAIN)
     stated = [_size_of(part, yaml_file.name) for part in parts if isinstance(part, dict)]
     source.pixel_size_nm, source.pixel_doubt = pixel_size.settle(stated)
     return source

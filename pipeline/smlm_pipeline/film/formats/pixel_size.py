@@ -56,9 +56,13 @@ class Edges(NamedTuple):
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why the size that a file states is not taken, and whether the film is refused for it."""
+    """Why the size that a file states is not taken, and whether the film is refused for it.
+
+    ``question`` is the size that was probably meant, in words for the end of a message.
+    """
 
     problem: str
+    question: str = ""
     refused: bool = False
 
 
@@ -110,7 +114,7 @@ def settle(stated: Iterable[Edges | None]) -> tuple[float | None, Doubt | None]:
             doubts.append(Doubt(f"states pixels of {size}, which are not square", refused=True))
         elif found.asks:
             size = f"{found.x_nm:.6g} nm ({found.place})"
-            doubts.append(Doubt(f"states a pixel size of {size}{_question(found.x_nm)}"))
+            doubts.append(Doubt(f"states a pixel size of {size}", _question(found.x_nm)))
     return None, doubts[0] if doubts else None
 
 

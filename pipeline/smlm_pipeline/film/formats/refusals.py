@@ -19,6 +19,8 @@ CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncom
 _LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
 """Loggers of libraries whose remarks on damaged files would reach the terminal."""
 
+_MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
+
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
     struct.error, zlib.error, lzma.LZMAError, ParseError,
@@ -48,6 +50,9 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
         raise
     except (NotImplementedError, ImportError) as error:
         raise refusal(path, "is stored in a form that cannot be decoded here", CODEC) from error
+    except MemoryError as error:
+        reason = f"takes more memory{where} than this machine has free"
+        raise refusal(path, reason, _MEMORY) from error
     except OSError as error:
         if error.errno is None and not error.strerror:  # of a library, as h5py's
             raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error

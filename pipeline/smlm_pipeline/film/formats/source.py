@@ -60,6 +60,10 @@ class Source(AbstractContextManager["Source"], ABC):
         The place on an axis that the path names, as the file of one position does.
     labels : Mapping of str to tuple of str
         Names of the places on an axis, as those of channels.
+    files : frozenset of str
+        Names of the files that hold the film, where the format tells all of them.
+    frames_apart : int
+        Frames at the start that the file keeps as an image of their own.
     notes, warnings : tuple of str
         Remarks for the user on how the film was put together; warnings are shown even if the
         command is quiet.
@@ -75,6 +79,8 @@ class Source(AbstractContextManager["Source"], ABC):
     pixel_doubt: Doubt | None = None
     named: Mapping[str, int] = MappingProxyType({})
     labels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    files: frozenset[str] = frozenset()
+    frames_apart: int = 0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     gaps: Gaps | None = None

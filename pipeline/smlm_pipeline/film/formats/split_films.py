@@ -52,22 +52,17 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
     """
     source = opener(path)
     parts, sure = _siblings(path)
-    if not parts or not has_frames_alone(source):
+    if not parts or source.files or not has_frames_alone(source):
         return source
     own = next(part for part in parts if part.path == path)
     if not sure:
-        parts = [own, *_continuation(own, parts, source)]
+        parts = [*_beginning(own, parts, source), own, *_continuation(own, parts, source)]
     if len(parts) == 1:
         return source
     if own == parts[0] and (sure or path.stat().st_size >= _SPLIT_BYTES):
         source.__exit__(None, None, None)
         return join(path, parts, opener)
-    others = [part.path for part in parts if part is not own]
-    remedy = f"name {parts[0].path.name} to take them as one film"
-    if not sure:
-        remedy = f"if so, --pattern '{_glob(parts)}' takes them as one film"
-    verb = "is" if len(others) == 1 else "are"
-    source.notes = (f"{listed(others)} {verb} beside {path.name} and may continue it; {remedy}",)
+    source.notes = (_note(own, parts, sure=sure),)
     return source
 
 
@@ -87,6 +82,16 @@ def parts_of_folder(files: list[Path], *, chosen: bool) -> list[Part]:
     consecutive = all(b.number - a.number == 1 for a, b in pairwise(parts))
     equal = len(set(counts[:-1])) == 1 and counts[-1] <= counts[0]
     return parts if consecutive and equal and counts[0] > 1 else []
+
+
+def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
+    """The remark that other files may be of the same film."""
+    others = [part.path for part in parts if part is not own]
+    verb = "is" if len(others) == 1 else "are"
+    found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
+    if sure:
+        return f"{found}; name {parts[0].path.name} to take them as one"
+    return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
 
 
 def _counted(files: Sequence[Path]) -> tuple[list[Part], bool]:
@@ -151,6 +156,12 @@ def _siblings(path: Path) -> tuple[list[Part], bool]:
 def _belongs(stem: str, key: str, pattern: re.Pattern[str]) -> bool:
     match = pattern.fullmatch(stem)
     return stem == key or (match is not None and match[1] == key)
+
+
+def _beginning(own: Part, parts: list[Part], source: Source) -> list[Part]:
+    """The file with the number before, if it is as long as this one or this is the shorter end."""
+    before = [part for part in parts if part.number == own.number - 1]
+    return [part for part in before if _frames_like(part.path, source) >= source.shape[0]]
 
 
 def _continuation(own: Part, parts: list[Part], source: Source) -> list[Part]:

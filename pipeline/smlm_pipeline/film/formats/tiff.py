@@ -19,12 +19,12 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
-from smlm_pipeline.film.formats.ome_sets import described_in
+from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 from smlm_pipeline.film.formats.tiff_planes import locate, next_page
-from smlm_pipeline.film.formats.tiff_stated import Stated
+from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -52,6 +52,15 @@ class TiffSource(Source):
     def closed(self) -> bool:
         """Whether the file is closed."""
         return self._tif.filehandle.closed
+
+    @property
+    def decoded_bytes(self) -> int:
+        """A page with the tiles that reach beyond it; of a block, no more than is asked for."""
+        if self._planes.block_start is not None:
+            return 0
+        page = self._tif.pages.first
+        tile_px = max(page.tilewidth or 0, 1) * max(page.tilelength or 0, 1)
+        return int(max(page.nbytes, tile_px * self.dtype.itemsize))
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Map or decode the planes; see `Source.read`."""
@@ -104,8 +113,11 @@ def open_tiff(path: Path) -> Source:
     film_file = described_in(path) or path
     with ExitStack() as on_error:
         tif = on_error.enter_context(TiffFile(film_file))
+        check_stated(path, tif)
         try:
+            apart = 0
             if tiff_layout.is_piecewise(tif):
+                apart = tiff_layout.frames_apart(tif)
                 tif.close()
                 tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
             film = tiff_layout.film(path, tif)
@@ -114,5 +126,8 @@ def open_tiff(path: Path) -> Source:
                 raise
             film = None  # the pages before the place where the file was cut off
         source = TiffSource(path, tif, film)
+        source.frames_apart = apart
+        if film is not None and film.is_multifile:
+            source.files = frozenset(files_of_set(film_file))
         on_error.pop_all()
         return source
