@@ -313,7 +313,7 @@ def test_pixels_that_are_not_square(path: Path) -> None:
         image["ExtMin1"], image["ExtMax1"] = characters(0), characters(4)
     with (
         open_film(file) as reader,
-        pytest.raises(FilmError, match="100 x 200 nm .* not square"),
+        pytest.raises(FilmError, match=r"100 x 200 nm .* not square"),
     ):
         reader.pixel_size()
 
@@ -349,3 +349,16 @@ def test_lsm_is_a_tiff(path: Path) -> None:
     file = path.with_suffix(".lsm")
     tifffile.imwrite(file, make_film(), photometric="minisblack")
     np.testing.assert_array_equal(read_all(file), make_film())
+
+
+def test_film_in_several_files(tmp_path: Path) -> None:
+    film = make_film()
+    for name, part in (("a", film[:5]), ("a_X2", film[5:10]), ("a_X3", film[10:])):
+        write_sif(tmp_path / name, part)
+    np.testing.assert_array_equal(read_all(tmp_path / "a.sif"), film)
+    for name, part in (("b_0001", film[:5]), ("b_0002", film[5:10]), ("b_0003", film[10:])):
+        write_spe2(tmp_path / name, part)
+    with open_film(tmp_path / "b_0001.SPE") as reader:
+        (note,) = reader.notes
+    assert note.startswith("b_0002.SPE and b_0003.SPE are beside b_0001.SPE and may be of the")
+    assert "export them as one" in note
