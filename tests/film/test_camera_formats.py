@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.camera_films import CAMERA_WRITERS
+from fakes.command_line import submit
 from fakes.format_films import COUNT, make_film, read_all
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
@@ -164,3 +165,15 @@ def test_formats_that_are_not_read(tmp_path: Path, name: str, told: str) -> None
     path.write_bytes(b"some bytes of another format " * 400)
     with pytest.raises(FilmError, match=told):
         open_film(path)
+
+
+def test_submit_of_a_film_that_was_cut(tmp_path: Path) -> None:
+    path = CAMERA_WRITERS["lif"](tmp_path / "film", make_film())
+    path.write_bytes(path.read_bytes()[:-900])
+    refused = submit(path, "--dry-run")
+    assert refused.exit_code == 3
+    assert "lacks frame 11 of 12 (the file ends early); " in refused.stderr
+    partial = submit(path, "--dry-run", "--allow-partial", "--quiet")
+    assert partial.exit_code == 0
+    assert "film.LIF lacks frame 11 of 12" in partial.stderr
+    assert "film.sr.ome.tif" in submit(path, "--dry-run", "--frames", ":9").output
