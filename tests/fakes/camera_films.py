@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import imagecodecs
 import numpy as np
+import tifffile
 from astropy.io import fits
 from numpy.typing import NDArray
 
@@ -241,6 +242,24 @@ def write_stk(path: Path, film: Film, step_um: int = 0) -> Path:
     return path
 
 
+def write_lsm(path: Path, film: Film) -> Path:
+    """Zeiss' TIFF: a thumbnail follows each plane, and a tag describes the axes."""
+    path = path.with_suffix(".lsm")
+    about = np.zeros(1, np.dtype([(name, f"<{kind}") for name, kind in tifffile.TIFF.CZ_LSMINFO]))
+    about["MagicNumber"], about["StructureSize"], about["ScanType"] = 0x0400494C, about.nbytes, 3
+    about["DimensionX"], about["DimensionY"] = film.shape[2], film.shape[1]
+    about["DimensionZ"], about["DimensionChannels"], about["DimensionTime"] = 1, 1, len(film)
+    about["VoxelSizeX"] = about["VoxelSizeY"] = 1e-7
+    tags = [(34412, 1, about.nbytes, about.tobytes(), True)]
+    with tifffile.TiffWriter(path, byteorder="<") as tif:
+        for frame in film:
+            options: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
+            tif.write(frame, extratags=tags, **options)
+            tif.write(frame[::2, ::2].astype(np.uint8), subfiletype=1, **options)
+            tags = []
+    return path
+
+
 # --- Zeiss ----------------------------------------------------------------------------------
 
 
@@ -381,6 +400,7 @@ CAMERA_WRITERS: dict[str, Callable[[Path, Film], Path]] = {
     "fits": write_fits,
     "fits compressed": write_fits_compressed,
     "stk": write_stk,
+    "lsm": write_lsm,
     "czi": write_czi,
     "lif": write_lif,
 }

@@ -9,7 +9,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import tifffile
 from astropy.io import fits
 
 from fakes.camera_films import (
@@ -343,12 +342,6 @@ def test_decoded_size_counts_the_blocks_of_a_frame(path: Path) -> None:
         assert source.decoded_bytes >= COUNT * plane_bytes // 2
     with open_source(write_czi(path, make_film())) as source:
         assert source.decoded_bytes >= 2 * plane_bytes
-
-
-def test_lsm_is_a_tiff(path: Path) -> None:
-    file = path.with_suffix(".lsm")
-    tifffile.imwrite(file, make_film(), photometric="minisblack")
-    np.testing.assert_array_equal(read_all(file), make_film())
 
 
 def test_film_in_several_files(tmp_path: Path) -> None:
