@@ -181,9 +181,10 @@ def test_layouts_of_hdf5(path: Path, options: dict[str, Any]) -> None:
 def test_hdf5_that_is_no_single_film(path: Path) -> None:
     file = write_hdf5(path, make_film(), "cell A")
     write_hdf5(path, make_film(), "cell B")
-    refuse(file, r"holds 2 data sets of three axes \(/cell A \(12, 20, 24\), /cell B")
+    refuse(file, r"--position 0 to 1 \(0 is /cell A, 1 is /cell B\)")
+    np.testing.assert_array_equal(read_all(file, Selection(position=1)), make_film())
     file.unlink()
-    refuse(write_hdf5(path, make_film()[0]), "holds no data sets of three axes")
+    refuse(write_hdf5(path, make_film()[0]), "holds no data set of three axes")
     file.unlink()
     write_hdf5(path, make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX))
     refuse(file, r"holds /data/film of \(6, 2, 20, 24\) with no names of its axes")
@@ -242,7 +243,7 @@ def test_images_of_fits(path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(film), fits.ImageHDU(film)]).writeto(
         file, overwrite=True
     )
-    refuse(file, r"holds 2 images of shape \(12, 20, 24\), \(12, 20, 24\)")
+    refuse(file, r"--position 0 to 1 \(0 is image 0, 1 is image 1\)")
     fits.HDUList([fits.PrimaryHDU(film[None]), fits.ImageHDU(film[0])]).writeto(
         file, overwrite=True
     )
@@ -322,6 +323,17 @@ def test_sif_of_spooled_frames(path: Path) -> None:
     refuse(file, r"keeps its frames in other files \(.dat\); .*in Solis")
 
 
+def test_positions_of_different_size(path: Path) -> None:
+    film = make_film()
+    file = write_hdf5(path, film, "a")
+    write_hdf5(path, film[:5, :16, :18], "b", chunks=(1, 16, 18))
+    write_hdf5(path, np.stack([film, film], axis=1)[:, :, None], "c")
+    refuse(file, r"holds 3 films: 0 /a \(12, 20, 24\), 1 /b \(5, 16, 18\), 2 /c \(12, 2, 20, 24\)")
+    np.testing.assert_array_equal(read_all(file, Selection(position=1)), film[:5, :16, :18])
+    refuse(file, "several channels", Selection(position=2))
+    np.testing.assert_array_equal(read_all(file, Selection(position=2, channel=1)), film)
+
+
 def test_images_of_lif(path: Path) -> None:
     film, single = make_film(), make_film(1)[0]
     file = write_lif_images(path, {"overview": ("", single), "film": ("T", film)})
@@ -330,7 +342,14 @@ def test_images_of_lif(path: Path) -> None:
     refuse(file, r"several positions .*--position 0 to 1")
     np.testing.assert_array_equal(read_all(file, Selection(position=1)), film[::-1])
     file = write_lif_images(path, {"one": ("T", film), "two": ("T", film[:7])})
-    refuse(file, r"films that differ in size \(one \(12, 20, 24\), two \(7, 20, 24\)\)")
+    refuse(file, r"holds 2 films: 0 one \(12, 20, 24\), 1 two \(7, 20, 24\); .*--position 0 to 1")
+    refuse(file, r"--position 0 to 1", Selection(position=2))
+    np.testing.assert_array_equal(read_all(file, Selection(position=0)), film)
+    found = read_all(file, Selection(position=1, frames=(1, 7), roi_px=(2, 1, 20, 18)))
+    np.testing.assert_array_equal(found, film[1:7, 1:19, 2:22])
+    file.write_bytes(file.read_bytes()[:-900])
+    refuse(file, "lacks frame 6 of 7", Selection(position=1))
+    np.testing.assert_array_equal(read_all(file, Selection(position=0)), film)
 
 
 # --- memory ---------------------------------------------------------------------------------
