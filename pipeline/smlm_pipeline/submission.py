@@ -13,7 +13,7 @@ from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.report import DryRun, Report, missing_parts, report
+from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
@@ -163,7 +163,7 @@ def run_job(
             )
             events.stage("writing")
             facts = report(result, job, film, notes)
-            for note in facts.notes[len(notes) + len(result.engine.notes) :]:
+            for note in result_notes(result):
                 (events.warning if result.missing.chunks else events.note)(note)
             _write(job, result, facts)
             checkpoint.results_are_written()

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from fakes.real_servers import counted, short_lived
 from smlm_pipeline import contract
 from smlm_pipeline.cli.app import app
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import InferenceError, TransientServerError
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 from smlm_training.simulation.presets import preset_film
@@ -295,7 +295,7 @@ def _request(frames_adu: NDArray[np.uint16], *, scale_adu: float) -> Request:
 
 def test_levels_are_the_clients(film_adu: NDArray[np.uint16], triton: EmbeddedServer) -> None:
     """The server takes the levels it is given, so tiles and chunks of a film agree."""
-    levels = film_levels(film_adu)
+    levels = prepared(film_adu)[1][0]
     one = _request(film_adu[:1], scale_adu=float(levels[1]))
     other = _request(film_adu[:1], scale_adu=3 * float(levels[1]))
     with TritonTransport(triton.servers) as transport:

@@ -40,8 +40,9 @@ def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[
         sums = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)
         for chunk in plan_run(stack, settings, memory_limit_bytes(settings)).chunks:
             if chunk.index not in left_out:
-                frames_adu = stack.read(chunk.first_frame, chunk.last_frame)
-                request = request_of(frames_adu, chunk, seen, settings.zoom)
+                read_adu = stack.read(chunk.first_frame, chunk.last_frame)
+                frames_adu, levels_adu = seen.conditioning.apply(read_adu, chunk.first_frame)
+                request = request_of(frames_adu, chunk, levels_adu, settings.zoom)
                 sums.add(chunk, engine.sum_chunk(request))
     return sums.image().whole()
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.films import ArrayFilm, spots_adu
-from smlm_pipeline.compute.levels import film_levels, spread_evenly
 from smlm_pipeline.film import survey
+from smlm_pipeline.run.memory_budget import SURVEY_BYTES, SURVEY_FRAME_BYTES
 from smlm_pipeline.settings import Settings
 
 
@@ -33,9 +33,10 @@ class _MadeUp(ArrayFilm):
     [
         (5, 512, [0, 1, 2, 3, 4]),
         (5, 5, [0, 1, 2, 3, 4]),
-        (9, 3, [0, 4, 8]),
+        (9, 3, [0, 4, 6]),  # in the thirds from 0, 3 and 6, at 0, 0.618 and 0.236 of each
+        (9, 5, [0, 2, 4, 6, 8]),
         (9, 1, [0]),
-        (1000, 5, [0, 250, 500, 749, 999]),
+        (1000, 5, [0, 323, 447, 770, 894]),
     ],
 )
 def test_frames_are_spread_over_the_film_and_read_one_at_a_time(
@@ -45,7 +46,15 @@ def test_frames_are_spread_over_the_film_and_read_one_at_a_time(
     film = ArrayFilm(film_adu)
     seen = survey.survey(film, Settings(level_frames=level_frames))
     assert film.reads == [(frame, frame + 1) for frame in sampled]
-    assert seen.levels_adu.tolist() == film_levels(film_adu[sampled]).tolist()
+    assert seen.sample.frames.tolist() == sampled
+
+
+def test_the_sample_meets_every_phase_of_something_periodic() -> None:
+    """A sample of every tenth frame would see all pulses of a laser, or none."""
+    for period in (2, 3, 4, 10):
+        chosen = np.array(survey.sampled_frames(5120, 64, 64, Settings()))
+        shares = np.bincount(chosen % period, minlength=period) / len(chosen)
+        assert np.abs(shares * period - 1).max() < 0.35
 
 
 def test_the_hash_covers_every_pixel_and_the_order_of_sampled_frames() -> None:
@@ -59,12 +68,10 @@ def test_the_hash_covers_every_pixel_and_the_order_of_sampled_frames() -> None:
     assert len(hashes) == 5
 
 
-def test_levels_of_large_frames_come_from_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    film_adu = spots_adu(40, 16, 16)
+def test_samples_of_large_frames_are_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    film = ArrayFilm(spots_adu(40, 16, 16))
     monkeypatch.setattr(survey, "LEVEL_PIXELS", 10 * 16 * 16)
-    seen = survey.survey(ArrayFilm(film_adu), Settings(level_frames=20))
-    few = film_adu[spread_evenly(40, 10)]
-    assert seen.levels_adu.tolist() == film_levels(few).tolist()
+    assert len(survey.survey(film, Settings(level_frames=20)).sample.frames) == 10
 
 
 @pytest.mark.parametrize("held_frames", [None, 200, 10, 1])
@@ -77,14 +84,21 @@ def test_a_film_in_memory_has_the_same_levels(
         monkeypatch.setattr(survey, "LEVEL_PIXELS", held_frames * 16 * 16)
     film_adu = spots_adu(frames, 16, 16)
     seen = survey.survey(ArrayFilm(film_adu), Settings())
-    np.testing.assert_array_equal(survey.levels_of(film_adu), seen.levels_adu)
+    whole_adu, whole_levels_adu = survey.prepared(film_adu)
+    for first in range(0, frames, 100):
+        part_adu = film_adu[first : first + 100]
+        frames_adu, levels_adu = seen.conditioning.apply(part_adu, first)
+        np.testing.assert_array_equal(frames_adu, whole_adu[first : first + 100])
+        np.testing.assert_array_equal(levels_adu, whole_levels_adu[first : first + 100])
 
 
 def test_levels_of_large_frames_have_a_cap() -> None:
     """64 Mi pixels: 16 frames of 2048 x 2048, and of larger ones never fewer than eight."""
     for edge_px, leveled in ((64, 512), (512, 256), (2048, 16), (8192, 8)):
         chosen = survey.sampled_frames(600, edge_px, edge_px, Settings())
-        assert (len(chosen), chosen[0], chosen[-1]) == (leveled, 0, 599)
+        assert len(chosen) == len(set(chosen)) == leveled
+        assert chosen[0] == 0
+        assert 600 * (1 - 1 / leveled) <= chosen[-1] < 600
 
 
 def test_memory_does_not_grow_with_the_film() -> None:
@@ -97,13 +111,13 @@ def test_memory_does_not_grow_with_the_film() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] <= 1.05 * peaks[0] + 100_000
-    assert peaks[1] < 8 * 2 * pixels + 8 * 8 * pixels  # eight frames of the sample, eight float64
+    assert peaks[1] < 8 * 2 * pixels + SURVEY_FRAME_BYTES * pixels + SURVEY_BYTES
 
 
 def test_a_film_of_one_frame() -> None:
     film_adu = spots_adu(1, 16, 16)
     seen = survey.survey(ArrayFilm(film_adu), Settings())
-    assert seen.levels_adu.tolist() == film_levels(film_adu).tolist()
+    assert seen.sample.backgrounds_adu.tolist() == survey.prepared(film_adu)[1][:, 0].tolist()
 
 
 def test_the_film_is_not_changed() -> None:

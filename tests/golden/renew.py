@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.simulation.presets import preset_film
 
@@ -24,9 +24,8 @@ ZOOM = 8
 
 def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
     """The image of a small film, in units of 2^-16 emitters."""
-    levels = np.broadcast_to(film_levels(frames_adu), (len(frames_adu), 2))
     window = np.array([ZOOM, 0, 0, *frames_adu.shape[1:]], np.int32)
-    return transport.sum_chunk(Request("film", frames_adu, levels, window)).image
+    return transport.sum_chunk(Request("film", *prepared(frames_adu), window)).image
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.compute.tiles import cut
 from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.film.survey import prepared
 from smlm_training.scoring.evaluate import score, truth_image, widefield_image
 from smlm_training.scoring.inference import detect, draw
 from smlm_training.simulation.presets import preset_film
@@ -33,7 +33,7 @@ def test_a_stored_film_gives_the_stored_sum(local_transport: LocalTransport) -> 
 
 def test_levels_of_thunderstorms_film(thunderstorm: ThunderStorm) -> None:
     """Base 100 ADU and 20 photons of 2 ADU: a background of 140."""
-    background_adu, scale_adu = film_levels(thunderstorm.frames_adu)
+    background_adu, scale_adu = np.median(prepared(thunderstorm.frames_adu)[1], axis=0)
     assert background_adu == pytest.approx(145.03, abs=0.01)
     assert scale_adu == pytest.approx(291.26, abs=0.01)
 
@@ -57,7 +57,7 @@ def test_filaments_that_training_never_saw_are_sharp(local_transport: LocalTrans
         sr_pixel_size_nm=1 / 8,
     )
     image: NDArray[np.float64] = draw(detect(local_transport.network, film.frames_adu))
-    background_adu = float(film_levels(film.frames_adu)[0])
+    background_adu = float(np.median(prepared(film.frames_adu)[1][:, 0]))
     widefield = widefield_image(film.frames_adu, background_adu=background_adu, zoom=8)
     ours, camera = score(image, truth), score(widefield, truth)
     assert ours.nmse_percent[1] <= 25

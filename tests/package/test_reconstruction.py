@@ -13,8 +13,8 @@ from fakes.events import RecordedEvents
 from fakes.films import ArrayFilm, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, reconstruction
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.settings import Settings
 
 LINES_MAX = 60
@@ -22,9 +22,10 @@ LINES_MAX = 60
 
 def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
     """The image of a whole film, emitter by emitter."""
-    background, scale = film_levels(frames_adu)
+    shown_adu, levels_adu = prepared(frames_adu)
+    background, scale = (level[:, None, None, None] for level in levels_adu.T)
     fill = ((0, 0), *((0, -size % contract.SIZE_MULTIPLE_PX) for size in frames_adu.shape[1:]))
-    filled = np.pad(frames_adu, fill, mode="edge")
+    filled = np.pad(shown_adu, fill, mode="edge")
     detections = neighbour_detections((filled[:, None] - background) / scale)
     _, height_px, width_px = frames_adu.shape
     image = np.zeros((height_px * zoom, width_px * zoom))
@@ -54,7 +55,8 @@ def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings
     assert expected.sum() > 1
     np.testing.assert_array_equal(result.image, expected)
     assert result.image.dtype == np.float32
-    assert result.levels_adu.tolist() == film_levels(frames_adu).tolist()
+    backgrounds_adu = prepared(frames_adu)[1][:, 0]
+    assert result.survey.sample.backgrounds_adu.tolist() == backgrounds_adu.tolist()
     assert (result.frame_count, result.chunk_count) == (shape[0], len(transport.requests))
     assert result.frames_per_s == pytest.approx(shape[0] / result.elapsed_s)
 
@@ -87,7 +89,8 @@ def test_requests_say_what_they_hold() -> None:
     ]
     last = transport.requests["frames 4 to 4, tile at y 28, x 0"]
     assert last.window.tolist() == [3, 24, 0, 40, 16]
-    assert last.levels_adu.tolist() == [result.levels_adu.tolist()]
+    sample = result.survey.sample
+    assert last.levels_adu.tolist() == [[sample.backgrounds_adu[4], sample.scales_adu[4]]]
     np.testing.assert_array_equal(last.frames_adu, stack.read(4, 5)[:, 4:68])
 
 

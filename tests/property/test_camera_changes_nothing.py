@@ -8,16 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
+from smlm_pipeline.film.survey import prepared
 
 _WINDOW = np.array([8, 0, 0, 48, 56], np.int32)
 
 
 def _image(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
-    levels = np.broadcast_to(film_levels(frames_adu), (len(frames_adu), 2))
-    request = Request("film", frames_adu, levels, _WINDOW)
+    request = Request("film", *prepared(frames_adu), _WINDOW)
     return transport.sum_chunk(request).image
 
 

@@ -8,10 +8,14 @@ import pytest
 from fakes.films import ArrayFilm, noise_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.survey import conditioning_of
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.settings import Settings
+
+AS_THEY_ARE = conditioning_of(noise_adu(10, 70, 70))
+"""Of a film without faults."""
 
 CHUNKS = chunking.plan(10, 70, 70, chunk_frames=4, tile_px=64)
 
@@ -20,16 +24,17 @@ def test_tiles_share_one_read() -> None:
     film_adu = noise_adu(10, 70, 70)
     film = ArrayFilm(film_adu)
     assert len(CHUNKS) == 12
-    with ReadAhead(film, CHUNKS) as ahead:
+    with ReadAhead(film, CHUNKS, AS_THEY_ARE) as ahead:
         for chunk in CHUNKS:
-            frames = ahead.frames(chunk)
+            frames, levels = ahead.frames(chunk)
+            assert levels.shape == (chunk.frame_count, 2)
             np.testing.assert_array_equal(frames, film_adu[chunk.first_frame : chunk.last_frame])
     assert film.reads == [(0, 4), (4, 8), (8, 10)]
 
 
 def test_no_more_than_one_range_is_read_ahead() -> None:
     film = ArrayFilm(noise_adu(10, 70, 70))
-    with ReadAhead(film, CHUNKS) as ahead:
+    with ReadAhead(film, CHUNKS, AS_THEY_ARE) as ahead:
         ahead.frames(CHUNKS[0])
     assert film.reads[:1] == [(0, 4)]
     assert len(film.reads) <= 2
@@ -37,7 +42,7 @@ def test_no_more_than_one_range_is_read_ahead() -> None:
 
 def test_chunks_out_of_order() -> None:
     film = ArrayFilm(noise_adu(10, 70, 70))
-    with ReadAhead(film, CHUNKS) as ahead:
+    with ReadAhead(film, CHUNKS, AS_THEY_ARE) as ahead:
         ahead.frames(CHUNKS[-1])
         with pytest.raises(ValueError, match="chunk 0 is not in the order of the plan"):
             ahead.frames(CHUNKS[0])
@@ -51,7 +56,7 @@ class _Damaged(ArrayFilm):
 
 
 def test_damage_is_told_where_it_is_met() -> None:
-    with ReadAhead(_Damaged(noise_adu(10, 70, 70)), CHUNKS) as ahead:
+    with ReadAhead(_Damaged(noise_adu(10, 70, 70)), CHUNKS, AS_THEY_ARE) as ahead:
         ahead.frames(CHUNKS[3])
         with pytest.raises(FilmError, match="frames 4 to 7 are damaged"):
             ahead.frames(CHUNKS[4])

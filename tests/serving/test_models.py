@@ -20,13 +20,13 @@ from fakes.served_model import CONFIGURATIONS, ServedModel, Tensors, configurati
 from smlm_pipeline import contract
 from smlm_pipeline.compute import draw as drawing
 from smlm_pipeline.compute.draw import draw, sum_map
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import ChunkError
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.run import chunking
 from smlm_pipeline.serving import normalization, respond
@@ -43,7 +43,7 @@ def served() -> dict[str, ServedModel]:
 
 def _request(shape: tuple[int, int, int] = (3, 20, 24), *, seed: int = 0, zoom: int = 8) -> Request:
     frames_adu = spots_adu(*shape, seed=seed)
-    levels_adu = np.tile(film_levels(frames_adu), (shape[0], 1))
+    levels_adu = prepared(frames_adu)[1]
     window = np.array([zoom, 4, 0, shape[1] - 5, shape[2]], np.int32)
     return Request(f"seed {seed}", frames_adu, levels_adu, window)
 

@@ -23,12 +23,12 @@ from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import ServedModel, Tensors, read_configuration
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw
-from smlm_pipeline.compute.levels import film_levels
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import DeviceError, SettingError
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.serving.device import VARIABLE
 from smlm_pipeline.serving.metrics import BYTES_TO_HOST, HOST_INPUTS
@@ -54,7 +54,7 @@ def _served(name: str, *, device: int = 0) -> ServedModel:
 
 def _request() -> Request:
     frames_adu = spots_adu(3, 20, 24, seed=1)
-    levels_adu = np.tile(film_levels(frames_adu), (3, 1))
+    levels_adu = prepared(frames_adu)[1]
     return Request("chunk", frames_adu, levels_adu, WINDOW)
 
 

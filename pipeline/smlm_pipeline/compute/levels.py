@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ def frame_backgrounds(
     ordered = np.sort(values_adu, axis=1, kind="stable")  # a radix sort of uint16
     if fill_adu is None:
         low, high = _ranks(ordered.shape[1])
-        return ordered[:, low:high].mean(axis=1).astype(np.float32)
+        means: NDArray[np.float64] = ordered[:, low:high].mean(axis=1)
+        return means.astype(np.float32)
     backgrounds_adu = np.empty(len(ordered), np.float32)
     for index, frame in enumerate(ordered):
         shown = frame[np.searchsorted(frame, fill_adu, side="right") :]
@@ -226,6 +228,7 @@ class _Fluctuations:
                 squares = np.einsum("tyx,tyx->tyx", own, own, out=own)
                 variance[places] += np.einsum("tyx,yx->t", squares, pixels[rows][:-1])
             if count >= TEMPORAL_FRAMES_MIN:
+                variance[places] *= count / (count - 1)
                 second[places] *= count / (count - 1)
                 third[places] *= count**2 / ((count - 1) * (count - 2))
         return cls(variance, second, third)
@@ -274,9 +277,11 @@ class _Fluctuations:
 
 def _mean_of(values: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
     """What fluctuations are about: the mean in time, or of each frame where frames are few."""
-    if len(values) >= TEMPORAL_FRAMES_MIN:
-        return values.mean(axis=0)
-    means: NDArray[np.float32] = values.mean(axis=(1, 2), keepdims=True, where=usable)
+    means: NDArray[np.float32] = (
+        values.mean(axis=0)
+        if len(values) >= TEMPORAL_FRAMES_MIN
+        else values.mean(axis=(1, 2), keepdims=True, where=usable)
+    )
     return means
 
 
@@ -301,7 +306,7 @@ def _ratio(
     return ratio, np.sqrt(np.maximum(residual2, 1e-12)) / total
 
 
-def _abrupt(series: NDArray[np.floating]) -> tuple[int, float]:
+def _abrupt(series: NDArray[Any]) -> tuple[int, float]:
     """The place that best divides a series in two of different means, and Student's t there."""
     best, largest = len(series) // 2, 0.0
     for place in range(2, len(series) - 1):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.levels import spread_evenly
+
+NOISY_SHARE = 0.2
+"""A pixel of a camera differs from one frame to the next at least this often."""
 
 MAP_FRAMES = 64
 """Frames of the sample, evenly spread, whose low values tell the field from what is outside."""
@@ -38,13 +42,14 @@ class PixelFaults:
 
     ``hot`` are too bright or flicker, ``constant`` never change, ``outside`` have the camera's
     noise alone. ``fill_adu`` is a value that fills changing parts of frames (the borders of a
-    registered film), or None.
+    registered film), or None. ``worst_hot`` is y, x of the hot pixel that shines or varies most.
     """
 
     hot: NDArray[np.bool_]
     constant: NDArray[np.bool_]
     outside: NDArray[np.bool_]
     fill_adu: int | None
+    worst_hot: tuple[int, int] | None = None
 
     @property
     def any_of(self) -> NDArray[np.bool_]:
@@ -71,24 +76,30 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     if len(changing) < 8:
         return PixelFaults(none, none, none, None)
     constant = _constant(sample_adu, changing)
-    if constant.all():
-        return PixelFaults(none, none, none, None)
     lit = _lit(sample_adu, changing, constant)
     fill_adu = _fill(sample_adu, lit, constant)
     chosen = lit[spread_evenly(len(lit), MAP_FRAMES)]
     outside = _outside(sample_adu, chosen, constant) if fill_adu is None else none
     mean, variance = _moments(sample_adu, lit, constant | outside, fill_adu)
     hot = _hot(mean, variance, constant | outside, len(lit))
-    return PixelFaults(hot, constant, outside, fill_adu)
+    power = np.where(hot, variance + mean * mean, -1.0)
+    y, x = np.unravel_index(int(power.argmax()), shape)
+    worst = (int(y), int(x)) if hot.any() else None
+    return PixelFaults(hot, constant, outside, fill_adu, worst)
 
 
 def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Pixels with one value in all frames that are not constant as a whole."""
-    low = high = sample_adu[changing[0]]
-    for index in changing[1:]:
-        low, high = np.minimum(low, sample_adu[index]), np.maximum(high, sample_adu[index])
-    equal: NDArray[np.bool_] = low == high
-    return equal
+    """Pixels with one value in all frames that are not constant as a whole.
+
+    None in films without noise, where all pixels without a molecule are constant.
+    """
+    changes = np.zeros(sample_adu.shape[1:], np.int32)
+    for before, after in pairwise(changing):
+        changes += sample_adu[before] != sample_adu[after]
+    constant: NDArray[np.bool_] = changes == 0
+    if constant.all() or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
+        return np.zeros_like(constant)
+    return constant
 
 
 def _fill(
@@ -110,7 +121,8 @@ def _lit(
 ) -> NDArray[np.intp]:
     """Frames that are not darker than the others' usual spread: the shutter is open."""
     spread = np.array([sample_adu[index][~constant].std() for index in changing])
-    return changing[spread >= 0.2 * np.quantile(spread, 0.75)]
+    lit: NDArray[np.intp] = changing[spread >= 0.2 * np.quantile(spread, 0.75)]
+    return lit
 
 
 def _moments(
@@ -125,6 +137,8 @@ def _moments(
     for index in frames:
         frame = sample_adu[index]
         shown = np.ones(frame.shape, bool) if fill_adu is None else frame != fill_adu
+        if not (shown & ~left_out).any():
+            continue
         centred = np.where(shown, frame - float(np.median(frame[shown & ~left_out])), 0.0)
         count += shown
         total += centred
@@ -203,7 +217,8 @@ def _outside(
     if step <= width or light_adu > OUTSIDE_LIGHT * step:
         return none
     lit = float(np.median(low[core])) + LIT_SHARE * step
-    return known & (dark | (low < lit) & grown(dark, EDGE_PX))
+    outside: NDArray[np.bool_] = known & (dark | (low < lit) & grown(dark, EDGE_PX))
+    return outside
 
 
 def _mean_and_noise(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.conditioning import Conditioning, condition
-from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN
+from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, spread_evenly
 from smlm_pipeline.errors import FilmError, is_of_chunk
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.sample import Sample, sample_of
@@ -42,11 +42,12 @@ def sampled_frames(
     """
     held = max(LEVEL_PIXELS // (height_px * width_px), TEMPORAL_FRAMES_MIN)
     most = min(settings.level_frames, held)
-    if frame_count <= most:
-        return list(range(frame_count))
+    if frame_count < 2 * most:
+        return spread_evenly(frame_count, most)
     place = np.arange(most)
     chosen = ((place + place * GOLDEN_RATIO % 1) * frame_count / most).astype(int)
-    return np.unique(chosen).tolist()  # type: ignore[no-any-return]
+    frames: list[int] = chosen.tolist()
+    return frames
 
 
 def survey(film: Film, settings: Settings) -> Survey:
@@ -86,7 +87,8 @@ def conditioning_of(frames_adu: NDArray[np.uint16]) -> Conditioning:
     frames_adu : ndarray, shape (T, Y, X), uint16
         The whole film, in ADU.
     """
-    chosen = sampled_frames(*frames_adu.shape, Settings())
+    count, height_px, width_px = frames_adu.shape
+    chosen = sampled_frames(count, height_px, width_px, Settings())
     return condition(frames_adu[chosen], chosen, len(frames_adu))
 
 

@@ -26,8 +26,8 @@ REQUEST_COPIES, ANSWER_COPIES, BLOCK_COPIES = 3, 4, 4
 """Copies of a request's frames and of its sum that gRPC and we hold at once, and of the whole
 frames of a range: in use, read ahead, being decoded and still referred to."""
 
-SURVEY_FRAME_BYTES = 96
-"""Per pixel of a frame, while levels and mean are computed in float64."""
+SURVEY_FRAME_BYTES, SURVEY_BYTES = 160, 48 << 20
+"""Per pixel of a frame, and beside, while levels are computed and faulty pixels are found."""
 
 PICTURE_PIXEL_BYTES = 12
 """Per pixel of the picture, while it is drawn."""
@@ -110,8 +110,8 @@ def memory_budget(
     sum_y, sum_x = image_shape(zoom, height_px, width_px)
     base = BASE_BYTES + decoded_bytes
     running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
-    survey = base + 2 * max(LEVEL_PIXELS, 8 * frame_px) + SURVEY_FRAME_BYTES * frame_px
-    survey = min(survey, base + (2 * frame_count + SURVEY_FRAME_BYTES) * frame_px)
+    sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
+    survey = base + SURVEY_BYTES + sample + SURVEY_FRAME_BYTES * frame_px
     needed = max(running + request, survey)
     if needed > limit_bytes:
         raise SettingError(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_training.fitting.datasets import (
     Batch,
-    FilmOfSeries,
     batches,
     block_batches,
     inside_first,
@@ -37,15 +37,15 @@ def _assert_same(batch: Batch, other: Batch) -> None:
 
 
 def _film(block: int, index: int) -> Film:
-    return _film_of_series(block, index).film
+    return _film_and_conditioning(block, index)[0]
 
 
-def _film_of_series(block: int, index: int) -> FilmOfSeries:
+def _film_and_conditioning(block: int, index: int) -> tuple[Film, Conditioning]:
     return random_film(np.random.default_rng([SEED, block, index]), RANGES)
 
 
 def _films(ranges: Ranges, count: int) -> list[Film]:
-    return [random_film(np.random.default_rng([9, index]), ranges).film for index in range(count)]
+    return [random_film(np.random.default_rng([9, index]), ranges)[0] for index in range(count)]
 
 
 def _inside_per_frame(films: list[Film], size_px: int) -> NDArray[np.int64]:
@@ -79,12 +79,13 @@ def test_each_batch_of_a_block_holds_one_frame_of_each_film(block: int) -> None:
     made = list(block_batches(RANGES, seed=SEED, batch=BATCH, block=block))
     assert len(made) == RANGES.frames_per_film
     for index in range(BATCH):
-        series = _film_of_series(block, index)
-        background_adu, scale_adu = series.levels_adu
+        film, conditioning = _film_and_conditioning(block, index)
+        shown_adu, levels_adu = conditioning.apply(film.frames_adu, 0)
         for frame, batch in enumerate(made):
+            background_adu, scale_adu = levels_adu[frame]
             np.testing.assert_allclose(
                 batch.normalized[index, :, :, 0],
-                (series.film.frames_adu[frame] - background_adu) / scale_adu,
+                (shown_adu[frame] - background_adu) / scale_adu,
                 rtol=1e-5,
                 atol=1e-5,
             )
@@ -94,8 +95,14 @@ def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
     made = list(block_batches(RANGES, seed=SEED, batch=BATCH, block=3))
     found = 0
     for index in range(BATCH):
-        emitters = _film(3, index).emitters
+        film, conditioning = _film_and_conditioning(3, index)
+        emitters = film.emitters
         inside = emitters.inside(RANGES.patch_px, RANGES.patch_px)
+        y, x = (
+            np.clip(places, 0, RANGES.patch_px - 1).astype(int)
+            for places in (emitters.y_px, emitters.x_px)
+        )
+        inside &= ~conditioning.blank[y, x]
         for frame, batch in enumerate(made):
             taken = batch.present[index] > 0
             here = inside[frame]

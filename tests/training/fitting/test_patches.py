@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fakes.places import SHARED_DATA
 from smlm_pipeline.errors import FilmError, SettingError
-from smlm_pipeline.film.survey import levels_of
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.table import Molecules
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.fitting.datasets import Batch
@@ -76,8 +76,8 @@ def test_numbers_of_the_reference_paper_on_its_kind_of_film() -> None:
 
 def test_patches_are_pieces_of_the_normalised_film_with_their_emitters() -> None:
     frames_adu, positions = _film()
-    background_adu, scale_adu = levels_of(frames_adu)
-    film = (frames_adu - background_adu) / scale_adu
+    shown_adu, levels_adu = prepared(frames_adu)
+    film = (shown_adu - levels_adu[:, :1, None]) / levels_adu[:, 1:, None]
     seen = set()
     for pairs in cut_pairs(frames_adu, positions, patch_px=10, patches_per_frame=15, seed=3):
         for index, patch in enumerate(pairs.normalized[..., 0]):
@@ -114,8 +114,8 @@ def test_positions_agree_with_brightness_only_where_they_belong() -> None:
 
 def test_training_and_validation_share_no_frame() -> None:
     frames_adu, positions = _film()
-    levels = levels_of(frames_adu)
-    film = ((frames_adu - levels[0]) / levels[1]).astype(np.float32)
+    shown_adu, levels_adu = prepared(frames_adu)
+    film = (shown_adu - levels_adu[:, :1, None]) / levels_adu[:, 1:, None]
     windows = sliding_window_view(film, (1, 3, 3))[:, :, :, 0]
     frames_of = []
     for pairs in cut_pairs(frames_adu, positions, patch_px=12, train_share=0.75, seed=3):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, film_levels
+from smlm_pipeline.compute.levels import NOISE_PER_SCALE, TEMPORAL_FRAMES_MIN
+from smlm_pipeline.film.survey import prepared
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
 from smlm_training.simulation.simulate import Emitters, Fluorophore, expected_photons, film
 from smlm_training.simulation.structures import Uniform
@@ -38,8 +39,13 @@ def _frames(
     ).frames_adu
 
 
+def _levels(frames_adu: NDArray[np.uint16]) -> tuple[float, float]:
+    background_adu, scale_adu = np.median(prepared(frames_adu)[1], axis=0).tolist()
+    return background_adu, scale_adu
+
+
 def _scale(frames_adu: NDArray[np.uint16]) -> float:
-    return float(film_levels(frames_adu)[1])
+    return _levels(frames_adu)[1]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +100,7 @@ def test_scale_follows_the_brightness_of_molecules(
 
 def test_background_lies_just_above_the_empty_pixels() -> None:
     """Sparse molecules: the low ranks are noise about 2 ADU x 20 photons on a base of 100 ADU."""
-    background_adu, _ = film_levels(_frames(density_per_um2=0.3))
+    background_adu, _ = _levels(_frames(density_per_um2=0.3))
     noise_adu = np.sqrt(2 * 2.0**2 * 20)
     assert 140 - 1.6 * noise_adu < background_adu < 140
 
@@ -102,8 +108,8 @@ def test_background_lies_just_above_the_empty_pixels() -> None:
 @pytest.mark.parametrize(("gain", "offset_adu"), [(1, 357), (3, 0), (7, 1000)])
 def test_levels_follow_gain_and_offset(gain: int, offset_adu: int) -> None:
     frames = _frames()
-    background_adu, scale_adu = film_levels(frames)
-    changed = film_levels((frames * gain + offset_adu).astype(np.uint16))
+    background_adu, scale_adu = _levels(frames)
+    changed = _levels((frames * gain + offset_adu).astype(np.uint16))
     np.testing.assert_allclose(
         changed, (background_adu * gain + offset_adu, scale_adu * gain), rtol=1e-5
     )
@@ -112,19 +118,20 @@ def test_levels_follow_gain_and_offset(gain: int, offset_adu: int) -> None:
 @pytest.mark.parametrize("reading_adu", [2_000, 20_000, 65_535])
 def test_a_flickering_hot_pixel_changes_little(reading_adu: int) -> None:
     frames = _frames()
-    background_adu, scale_adu = film_levels(frames)
+    background_adu, scale_adu = _levels(frames)
     flicker = np.random.default_rng(3).random(len(frames)) < 0.2
     hot = frames.copy()
     hot[flicker, 20, 20] = reading_adu
     assert np.std(hot[:, 20, 20]) > 5 * np.std(frames[:, 20, 20])
-    hot_background_adu, hot_scale_adu = film_levels(hot)
+    hot_background_adu, hot_scale_adu = _levels(hot)
     assert hot_background_adu == pytest.approx(background_adu, abs=0.1)
     assert hot_scale_adu == pytest.approx(scale_adu, rel=0.1)
 
 
 def test_film_without_molecules_is_scaled_by_its_noise() -> None:
     frames = _frames(density_per_um2=0.0)
-    assert _scale(frames) == pytest.approx(np.sqrt(2 * 2.0**2 * 20), rel=0.02)
+    noise_adu = np.sqrt(2 * 2.0**2 * 20)
+    assert _scale(frames) == pytest.approx(NOISE_PER_SCALE * noise_adu, rel=0.02)
 
 
 @pytest.mark.parametrize("frames", [TEMPORAL_FRAMES_MIN, 16])

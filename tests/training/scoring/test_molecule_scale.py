@@ -1,4 +1,4 @@
-"""The expected scale is what ``kernels.film_levels`` finds in a long film."""
+"""The expected scale is what ``film.survey`` finds in a long film."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from smlm_pipeline.compute.levels import film_levels
+from smlm_pipeline.film.survey import prepared
 from smlm_training.simulation.fluorophores import Fluorophore, PhotonDistribution
 from smlm_training.simulation.presets import CAMERA, PRESETS
 from smlm_training.simulation.simulate import joined
@@ -19,7 +19,7 @@ from smlm_training.simulation.spot import expected_scale_adu
 def test_it_is_that_of_a_long_film(name: str, sigma_px: float) -> None:
     fluorophore = Fluorophore(photons=1500, photons_spread=0.2, sigma_px=sigma_px)
     scene = replace(PRESETS[name], fluorophore=fluorophore, frames=300)
-    found = film_levels(joined(list(scene.blocks())).frames_adu)[1]
+    found = np.median(prepared(joined(list(scene.blocks())).frames_adu)[1][:, 1])
     assert found == pytest.approx(expected_scale_adu(fluorophore, CAMERA.adu_per_photon), rel=0.05)
 
 

@@ -36,8 +36,8 @@ class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
     ``first_frame`` is the number of the first of them in the file, ``facts_from`` the source of
-    each fact, ``levels_ms_per_frame`` the time for levels, ``notes`` remarks for the user on the
-    film.
+    each fact, ``levels_ms_per_frame`` the time for levels, ``notes`` are remarks for the
+    user on the film.
     """
 
     name: str

@@ -59,7 +59,8 @@ def _outside(rng: np.random.Generator, size_px: int) -> NDArray[np.bool_]:
     )
     along_px = (y - size_px / 2) * np.sin(angle) + (x - size_px / 2) * np.cos(angle)
     if rng.random() < 0.5:
-        return along_px > rng.uniform(0, size_px / 2)
+        beyond: NDArray[np.bool_] = along_px > rng.uniform(0, size_px / 2)
+        return beyond
     radius_px = rng.uniform(0.5, 3) * size_px
     centre_px = radius_px - rng.uniform(0, size_px / 2)
     across_px = (x - size_px / 2) * np.sin(angle) - (y - size_px / 2) * np.cos(angle)

@@ -76,9 +76,9 @@ def overlap(*profiles: NDArray[np.float64]) -> float:
 def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float:
     """The scale of an endless film of such molecules.
 
-    ``compute.levels.scale_segments`` estimates it: the third over the second cross-cumulant. Molecules
-    that blink independently at places h add E[I^3] h(0, 0) h(0, 1) h(1, 0) to the third and
-    E[I^2] h(0, 0) h(0, 1) to the second (Campbell's theorem), where h is the share of the light
+    ``compute.levels.scale_segments`` estimates it: the third over the second cross-cumulant.
+    Molecules that blink independently at places h add E[I^3] h(0, 0) h(0, 1) h(1, 0) to the third
+    and E[I^2] h(0, 0) h(0, 1) to the second (Campbell's theorem), where h is the share of the light
     in a pixel and its neighbours; the number of molecules cancels. The spot's width is taken as
     constant.
 
