@@ -16,19 +16,11 @@ from smlm_pipeline.errors import FilmError, ReconError
 AGAIN = "copy or export it again"
 CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
 
-<<<<<<< HEAD
-_LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
-"""Loggers of libraries whose remarks on damaged files would reach the terminal."""
-
-_MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
-
-=======
 _MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
 
 _LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
 """Loggers of libraries whose remarks on damaged files would reach the terminal."""
 
->>>>>>> main
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
     struct.error, zlib.error, lzma.LZMAError, ParseError,
