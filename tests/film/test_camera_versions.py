@@ -12,23 +12,20 @@ import pytest
 from astropy.io import fits
 
 from fakes.camera_films import (
-    CZI_CODES,
     SIF_VERSIONS,
     characters,
-    write_czi,
     write_dcimg,
     write_dcimg_old,
     write_fits,
     write_hdf5,
     write_imaris,
-    write_lif,
-    write_lif_images,
     write_sif,
     write_spe2,
     write_spe3,
     write_stk,
 )
 from fakes.format_films import COUNT, HEIGHT_PX, WIDTH_PX, make_film, read_all
+from fakes.microscope_films import CZI_CODES, write_czi, write_lif, write_lif_images
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.registry import open_source
