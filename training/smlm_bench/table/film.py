@@ -39,7 +39,7 @@ class ComparedFilm:
 
     ``frame_range`` is first and last (excluded) in the file and a step other than one,
     ``facts_from`` the source of each fact, ``levels_ms_per_frame`` the time for levels,
-    ``notes`` remarks for the user on the film.
+    ``notes`` are remarks for the user on the film.
     """
 
     name: str
@@ -151,6 +151,30 @@ def read_compared_film(
         levels_ms,
         film_and_user.notes,
     )
+
+
+def _chosen(film: Film, frames: FrameRange) -> range:
+    """The frames as numbers of the file, all of which the film has.
+
+    Raises
+    ------
+    FilmError
+        If the film lacks some of them.
+    """
+    count = int(film.corner.frames[-1]) + 1
+    chosen = range(*slice(*frames).indices(count))
+    if not chosen:
+        raise SettingError(
+            f"{frames_text(frames)} names no frame; {film.path.name} has frames 0 to {count - 1}: "
+            "choose --frames A:B, B not included"
+        )
+    lost = next((at for part in film.missing for at in part if at in chosen), None)
+    if lost is not None:
+        raise FilmError(
+            f"{film.path} lacks frame {lost}; expected all frames of {frames_text(frames)}: choose "
+            "others with --frames"
+        )
+    return chosen
 
 
 def _true_molecules(
