@@ -93,8 +93,8 @@ def is_of_chunk(error: ReconError) -> bool:
     """Whether an error concerns some frames alone.
 
     Without servers, or with another network, all frames would fail; and a disk or share that
-    does not answer is no fault of the frames.
+    does not answer, or a lack of memory, is no fault of the frames.
     """
     return not isinstance(error, (ServerError, ContractError)) and not isinstance(
-        error.__cause__, OSError
+        error.__cause__, (OSError, MemoryError)
     )

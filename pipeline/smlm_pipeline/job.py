@@ -8,6 +8,7 @@ from pathlib import Path
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.settings import Settings
 
@@ -73,8 +74,8 @@ class Job:
                 "--resume continues an interrupted run and --overwrite starts over; expected "
                 "one of them"
             )
-        if self.pixel_size_nm is not None and not 1 <= self.pixel_size_nm <= 10_000:
-            raise SettingError(f"pixel-size-nm is {self.pixel_size_nm:g}; expected 1 to 10000")
+        if self.pixel_size_nm is not None:
+            check_given(self.pixel_size_nm)
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
 
@@ -101,11 +102,11 @@ class Job:
 
     def warnings(self, film: Film) -> list[str]:
         """Facts that the user has to know, with ``--quiet`` too."""
-        return list(film.warnings)
+        return [*film.warnings, *film.pixel_size(self.pixel_size_nm).notes]
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work; `warnings` are the first."""
-        return [*self.warnings(film), *film.notes, *film.pixel_size(self.pixel_size_nm).notes]
+        return [*self.warnings(film), *film.notes, *film.notes_on_ends()]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

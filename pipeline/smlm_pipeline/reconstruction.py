@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey, survey
 from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
@@ -107,7 +108,7 @@ def reconstruct(
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
         started = time.perf_counter()
-        seen = survey(film, settings)
+        seen = _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)
         sinks = Sinks(accumulator)
         checkpoint.begin(sinks, identity_of(seen, settings.model, plan, opened), opened.check)
@@ -129,6 +130,14 @@ def reconstruct(
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
         return Reconstruction(accumulator.image(seen.conditioning.blank), *facts)
+
+
+def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:
+    """Survey the film and report the remarks on it."""
+    seen = survey(film, settings)
+    for remark in remarks(seen, film.corner):
+        events.note(remark)
+    return seen
 
 
 @contextlib.contextmanager

@@ -9,12 +9,17 @@ from typing import Any
 
 from smlm_pipeline import contract
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.remarks import remarks
+from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.job import Job
 from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.run.missing import part_of, parts
 from smlm_pipeline.run.plan import RunPlan
+
+LEVELS_MOST = 64
+"""Frames whose levels a report states."""
 
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
@@ -29,7 +34,8 @@ class Report:
 
     ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
     ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent
-    again, and ``notes`` are sentences for the user.
+    again, and ``notes`` are sentences for the user. ``background_adu`` and ``scale_adu`` are the
+    usual levels, ``levels`` those of some frames over time.
     """
 
     film: str
@@ -47,6 +53,7 @@ class Report:
     sr_pixel_size_nm: float
     background_adu: float
     scale_adu: float
+    levels: dict[str, list[float]]
     emitters: float
     missing: list[dict[str, Any]]
     failures: int
@@ -98,14 +105,28 @@ def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Re
         sr_pixel_size_nm=pixel_size_nm / zoom,
         background_adu=result.survey.sample.background_adu,
         scale_adu=result.survey.sample.scale_adu,
+        levels=_levels(result.survey, film),
         emitters=emitters,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
         selection=asdict(film.selection),
-        notes=[*notes, *result.engine.notes, *_result_notes(result, emitters)],
+        notes=[
+            *notes,
+            *result.engine.notes,
+            *remarks(result.survey, film.corner),
+            *result_notes(result),
+        ],
     )
+
+
+def _levels(survey: Survey, film: Film) -> dict[str, list[float]]:
+    """Background and scale over time, for JSON; frames are numbered as in the file."""
+    places, levels = survey.sample.levels(LEVELS_MOST)
+    corner = film.corner
+    numbers: list[float] = [corner.numbers(place, place + 1)[0].start for place in places.tolist()]
+    return {"frame": numbers, **levels}
 
 
 def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, Any]]:
@@ -118,8 +139,9 @@ def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, An
     ]
 
 
-def _result_notes(result: Reconstruction, emitters: float) -> list[str]:
-    notes = [] if emitters >= 1 else [NOTHING_FOUND]
+def result_notes(result: Reconstruction) -> list[str]:
+    """Notes on a finished run: an empty image, missing frames, requests that failed."""
+    notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
     if result.missing.chunks:
         notes.append(_missing_note(result))
     if result.failures:

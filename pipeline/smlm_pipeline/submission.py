@@ -13,7 +13,7 @@ from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.report import DryRun, Report, missing_parts, report
+from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
@@ -92,9 +92,15 @@ def dry_run(job: Job) -> DryRun:
         As `submit` does, before an engine is opened.
     """
     settings = job.settings
-    with open_film(job.film, job.selection, allow_partial=settings.allow_partial) as film:
+    memory_bytes = memory_limit_bytes(settings)
+    with open_film(
+        job.film,
+        job.selection,
+        allow_partial=settings.allow_partial,
+        memory_bytes=memory_bytes,
+    ) as film:
         job.check()
-        plan = plan_run(film, settings, memory_limit_bytes(settings))
+        plan = plan_run(film, settings, memory_bytes)
         return DryRun(
             film=str(film.path),
             image=str(job.image),
@@ -119,7 +125,13 @@ def run_job(
     The film is opened and checked before the engine is, so that a bad file is refused at once.
     """
     settings = job.settings
-    with open_film(job.film, job.selection, allow_partial=settings.allow_partial) as film:
+    memory_bytes = memory_limit_bytes(settings)
+    with open_film(
+        job.film,
+        job.selection,
+        allow_partial=settings.allow_partial,
+        memory_bytes=memory_bytes,
+    ) as film:
         job.check()
         if job.resume:  # so the earlier run has ended
             for path in (job.image, job.picture, job.checkpoint):
@@ -128,7 +140,7 @@ def run_job(
         urgent = job.warnings(film)
         for note in notes:
             (events.warning if note in urgent else events.note)(note)
-        plan = plan_run(film, settings, memory_limit_bytes(settings))
+        plan = plan_run(film, settings, memory_bytes)
         with (
             open_canvas(plan, job.image.resolve().parent) as canvas,
             FileCheckpoint(
@@ -151,7 +163,7 @@ def run_job(
             )
             events.stage("writing")
             facts = report(result, job, film, notes)
-            for note in facts.notes[len(notes) + len(result.engine.notes) :]:
+            for note in result_notes(result):
                 (events.warning if result.missing.chunks else events.note)(note)
             _write(job, result, facts)
             checkpoint.results_are_written()

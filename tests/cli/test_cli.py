@@ -173,7 +173,7 @@ def test_a_sum_that_lies_in_a_file_is_the_same(film: Path) -> None:
 
 
 def test_json_report(film: Path) -> None:
-    result = submit(film, "--json", "--zoom", "4")
+    result = submit(film, "--json", "--zoom", "4", "--pixel-size-nm", "100")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     told = json.loads(result.stdout)
@@ -198,7 +198,7 @@ def test_metadata_tells_what_made_the_image_and_names_no_folder(film: Path) -> N
 
 
 def test_quiet_prints_nothing(film: Path) -> None:
-    result = submit(film, "--quiet")
+    result = submit(film, "--quiet", "--pixel-size-nm", "100")
     assert result.exit_code == 0
     assert result.output == ""
     assert film.with_name("film.sr.ome.tif").exists()
@@ -267,8 +267,9 @@ def test_pixel_size_by_default_is_said(film: Path) -> None:
 
 
 @pytest.mark.parametrize("silence", ["--quiet", "--json"])
-def test_pixel_size_by_default_is_not_said_when_silent(film: Path, silence: str) -> None:
-    assert submit(film, silence).stderr == ""
+def test_pixel_size_by_default_is_said_when_silent(film: Path, silence: str) -> None:
+    assert submit(film, silence, "--dry-run").stderr == f"{NOTICE}\n"
+    assert submit(film, silence).stderr == f"{NOTICE}\n"
     assert _pixel_nm(film.with_name("film.sr.ome.tif")) == pytest.approx(12.5)
 
 

@@ -24,6 +24,10 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 FRAMES_ADU = spots_adu(16, 32, 32)
 
+_FIRST_15 = (
+    "or take the 15 frames that are there with --allow-partial or the first ones with --frames :15"
+)
+
 
 def _tiff(path: Path, frames: NDArray[Any], **options: Any) -> Path:
     path = path.with_suffix(".tif")
@@ -107,11 +111,15 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "holds float32 values, some of them NaN or infinite (frame 1)",
         "save it as 16-bit unsigned (ImageJ: Image > Type > 16-bit)",
     ),
-    "cut short": (_cut_short, "is cut short after 1 frame", "copy or export it again"),
+    "cut short": (
+        _cut_short,
+        "lacks frame 15 of 16 (it is cut short)",
+        f"copy or export it again, {_FIRST_15}",
+    ),
     "cut short, raw": (
         _cut_short_raw,
-        "is cut short or has a header: it is 32758 bytes, and film.yaml describes 32768",
-        "copy or export it again",
+        "lacks frame 15 of 16 (it is cut short: it is 32758 bytes, and film.yaml describes 32768)",
+        f"copy or export it again, {_FIRST_15}",
     ),
     "damaged": (_damaged, "is cut short or damaged in frame 9", "copy or export it again"),
     "not there": (lambda path: path, "does not exist", "check the name of the file"),

@@ -110,7 +110,8 @@ def _ended(film: Path, *options: str, full: Literal["stdout", "stderr"]) -> tupl
 def test_no_room_for_the_report(film: Path) -> None:
     """What it tells of is written and whole."""
     told = "recon-client: what it prints cannot be written: the disk is full; free space\n"
-    assert _ended(film, "--json", full="stdout") == (7, told)
+    given = ("--pixel-size-nm", "100")
+    assert _ended(film, "--json", *given, full="stdout") == (7, told)
     assert names(film.parent) == ["film.sr.ome.tif", "film.sr.png", "film.tif"]
 
 

@@ -24,7 +24,7 @@ def film(tmp_path: Path) -> Path:
     return write_film(tmp_path / "film.tif")
 
 
-@pytest.mark.parametrize("size", ["0", "0.99", "10001", "-100", "nan", "inf"])
+@pytest.mark.parametrize("size", ["0", "0.108", "9.9", "1001", "108000", "-100", "nan", "inf"])
 def test_absurd_pixel_size(film: Path, size: str) -> None:
     result = submit(film, "--pixel-size-nm", size)
     assert result.exit_code == 2
@@ -266,7 +266,7 @@ def test_a_signal_leaves_nothing(
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     take_for_local(monkeypatch, _Signalled(number))
-    result = submit(film, "--quiet")
+    result = submit(film, "--quiet", "--pixel-size-nm", "100")
     assert (result.exit_code, result.output) == (code, words)
     assert names(film.parent) == ["film.tif"]
     assert signal.getsignal(signal.SIGTERM) is before

@@ -21,6 +21,7 @@ class ArrayFilm(Film):
         self.pixel_size_nm = None
         self.selection = Selection()
         self.missing, self.notes, self.warnings = (), (), ()
+        self.decoded_bytes = 0
         self.reads: list[tuple[int, int]] = []
         self._frames_adu = frames_adu
 

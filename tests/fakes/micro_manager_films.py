@@ -22,6 +22,7 @@ def write_mmstack(
     *,
     summary: Mapping[str, object],
     parts: Sequence[str] = (),
+    indexed: bool = True,
 ) -> None:
     """One file of a film.
 
@@ -35,6 +36,8 @@ def write_mmstack(
         Of the whole film: ``Frames``, ``Channels``, ``Slices``, ``Positions``.
     parts : sequence of str
         Names of all files of the film, for the OME description; none without one.
+    indexed : bool
+        Whether the program closed the file: after a crash it has no index map.
     """
     text = json.dumps({"MicroManagerVersion": "2.0", **summary}).encode()
     data = bytearray(struct.pack("<2sHI", b"II", 42, 40 + len(text)) + bytes(32) + text)
@@ -56,7 +59,19 @@ def write_mmstack(
     data += struct.pack("<II", 3453623, len(planes))
     for place, offset in zip(planes, offsets, strict=True):
         data += struct.pack("<5I", *place, offset)
-    struct.pack_into("<8I", data, 8, 54773648, index, 483765892, 0, 99384722, 0, 2355492, len(text))
+    struct.pack_into(
+        "<8I",
+        data,
+        8,
+        54773648,
+        index if indexed else 0,
+        483765892,
+        0,
+        99384722,
+        0,
+        2355492,
+        len(text),
+    )
     description = offsets[0] + 2 + 5 * 12
     struct.pack_into("<HHII", data, description, 270, 2, len(ome), len(data))
     path.write_bytes(data + ome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,14 @@ _TIMES = {"dStart": 0.0, "dPeriod": 10.0, "dDuration": 0.0, "dMinPeriodDiff": 0.
 _TIMES |= {"dMaxPeriodDiff": 0.0, "dAvgPeriodDiff": 0.0}
 
 
-def write_nd2(path: Path, frames: NDArray[np.uint16], *, pixel_um: float = 0.1) -> None:
-    """A time series, shape (T, Y, X) or (T, C, Y, X), of uint16."""
+def write_nd2(
+    path: Path,
+    frames: NDArray[np.uint16],
+    *,
+    pixel_um: float = 0.1,
+    lacking: Collection[int] = (),
+) -> None:
+    """A time series, shape (T, Y, X) or (T, C, Y, X), of uint16; some frames are not written."""
     by_frame = frames[:, None] if frames.ndim == 3 else frames
     count, channels, height, width = by_frame.shape
     attributes = {
@@ -44,6 +50,8 @@ def write_nd2(path: Path, frames: NDArray[np.uint16], *, pixel_um: float = 0.1) 
         "ImageMetadataLV!": _level("SLxExperiment", loop),
     }
     for index, frame in enumerate(by_frame):
+        if index in lacking:
+            continue
         pixels = np.ascontiguousarray(frame.transpose(1, 2, 0), "<u2").tobytes()
         chunks[f"ImageDataSeq|{index}!"] = struct.pack("<d", index) + pixels
     path.write_bytes(_file(chunks))

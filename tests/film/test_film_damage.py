@@ -43,10 +43,10 @@ def test_cut_short(path: Path, write: Writer, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
     try:
         with open_film(path) as reader:
-            assert reader.warnings == ("film.tif has all frames, but its end was cut off",)
+            assert reader.warnings == ("film.tif has all frames, but it is cut short",)
             np.testing.assert_array_equal(reader.read_all(), film)
     except FilmError:
-        refuse(path, r"is cut short|lacks .*\(its end was cut off\)")
+        refuse(path, r"is cut short|lacks .*\(it is cut short\)")
         if share > 0.5:
             with open_film(path, allow_partial=True) as reader:
                 count = reader.frame_count
@@ -66,7 +66,7 @@ def test_list_of_frames_that_breaks_off(path: Path, name: str) -> None:
     data = bytearray(path.read_bytes())
     data[ends_at : ends_at + 4] = (len(data) + 100).to_bytes(4, "little")
     path.write_bytes(data)
-    refuse(path, r"lacks all frames from 12 on \(its end was cut off\)")
+    refuse(path, r"lacks all frames from 12 on \(it is cut short\)")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_metadata_that_would_drop_frames(path: Path, name: str) -> None:
     message = refuse(path, "holds 12 frames and its description counts 7")
     assert message.endswith("all of them with --allow-partial or some with --frames, as :12")
     for options in ({"allow_partial": True}, {"selection": Selection(frames=(0, 12))}):
-        with open_film(path, **options) as reader:  # type: ignore[arg-type]
+        with open_film(path, **options) as reader:
             np.testing.assert_array_equal(reader.read_all(), make_film())
             assert "its description counts 7" in reader.warnings[0]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film import memory
 from smlm_pipeline.run import memory_budget
 from smlm_pipeline.run.memory_budget import MemoryBudget, parse_bytes
 from smlm_pipeline.settings import Settings, frames_per_chunk
@@ -83,7 +84,7 @@ def test_the_users_limit_or_a_share_of_the_machines(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_machine_has_memory() -> None:
-    assert 1 << 28 < memory_budget.machine_bytes() < 1 << 46
+    assert 1 << 28 < memory.machine_bytes() < 1 << 46
 
 
 def test_a_container_may_have_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,4 +94,4 @@ def test_a_container_may_have_less(monkeypatch: pytest.MonkeyPatch) -> None:
         return "1073741824\n"
 
     monkeypatch.setattr(Path, "read_text", told)
-    assert memory_budget.machine_bytes() == 1 << 30
+    assert memory.machine_bytes() == 1 << 30

@@ -22,6 +22,7 @@ class _Size:
     frame_count: int
     height_px: int
     width_px: int
+    decoded_bytes: int = 0
 
 
 def _plan(size: _Size, settings: Settings, memory_bytes: int = MUCH) -> RunPlan:

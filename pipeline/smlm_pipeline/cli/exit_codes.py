@@ -11,7 +11,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from smlm_pipeline.errors import OutputError, ReconError, SettingError
+from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the film cannot be used; "
@@ -24,6 +24,11 @@ EXIT_CODES = (
 
 MESSAGES = Console(stderr=True, highlight=False)
 """Standard error, for messages to the user."""
+
+_NO_MEMORY = (
+    "the memory of this machine does not suffice; expected a film, or a part of it, that fits: "
+    "close other programs, or take a smaller part of the film"
+)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
@@ -84,6 +89,8 @@ def _message(error: Exception, *, extra: str | None, os_error_is_output: bool) -
     if isinstance(error, ModuleNotFoundError) and extra:
         remedy = f"pip install 'smlm-recon[{extra}]'"
         return f"{error.name} is not installed; {remedy}", SettingError.exit_code
+    if isinstance(error, MemoryError):
+        return f"{_NO_MEMORY} ({error or 'no more is free'})", FilmError.exit_code
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         output = error.filename or "what it prints"
         return f"{output} cannot be written: the disk is full; free space", OutputError.exit_code

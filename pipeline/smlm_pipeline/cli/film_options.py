@@ -42,6 +42,14 @@ TimeAxis = Annotated[
         rich_help_panel=FILM_PANEL,
     ),
 ]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Names of the film's files in a folder, as 'cellA_*.tif'.",
+        rich_help_panel=FILM_PANEL,
+    ),
+]
 
 
 def selection_of(
@@ -52,6 +60,7 @@ def selection_of(
     *,
     frames: str | None = None,
     roi: str | None = None,
+    pattern: str | None = None,
 ) -> Selection:
     """The options as a selection.
 
@@ -67,4 +76,5 @@ def selection_of(
         z=z,
         position=position,
         time_axis=time_axis and time_axis.upper(),
+        pattern=pattern,
     )

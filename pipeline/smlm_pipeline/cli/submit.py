@@ -15,6 +15,7 @@ from smlm_pipeline.cli.film_options import (
     FILM_PANEL,
     Channel,
     Frames,
+    Pattern,
     Plane,
     Position,
     Roi,
@@ -55,6 +56,7 @@ def submit(
     z: Plane = None,
     position: Position = None,
     time_axis: TimeAxis = None,
+    pattern: Pattern = None,
     pixel_size_nm: Annotated[
         float | None,
         typer.Option(
@@ -181,9 +183,9 @@ def submit(
 ) -> None:
     """Reconstruct one super-resolution image from FILM.
 
-    FILM is a TIFF, BigTIFF, OME-TIFF, ND2, Zarr, NDTiff or raw film, or a folder of
-    TIFFs. Writes a float32 OME-TIFF (emitters per pixel, physical pixel size) and a PNG
-    picture beside it.
+    FILM is a TIFF, BigTIFF, OME-TIFF, ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE,
+    FITS, Zarr, NDTiff or raw film, or a folder of TIFFs. Writes a float32 OME-TIFF
+    (emitters per pixel, physical pixel size) and a PNG picture beside it.
     """
     with door():
         settings = Settings(
@@ -198,7 +200,9 @@ def submit(
             allow_partial=allow_partial,
             checkpoint_every_s=checkpoint_every_s,
         )
-        selection = selection_of(channel, z, position, time_axis, frames=frames, roi=roi)
+        selection = selection_of(
+            channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
+        )
         image = image_path(film, output)
         job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
         remote = None

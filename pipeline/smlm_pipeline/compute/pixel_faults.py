@@ -42,13 +42,14 @@ class PixelFaults:
 
     ``hot`` are too bright or flicker, ``constant`` never change, ``outside`` have the camera's
     noise alone. ``fill_adu`` is a value that fills changing parts of frames (the borders of a
-    registered film), or None.
+    registered film), or None. ``worst_hot`` is y, x of the hot pixel that shines or varies most.
     """
 
     hot: NDArray[np.bool_]
     constant: NDArray[np.bool_]
     outside: NDArray[np.bool_]
     fill_adu: int | None
+    worst_hot: tuple[int, int] | None = None
 
     @property
     def any_of(self) -> NDArray[np.bool_]:
@@ -81,7 +82,10 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     outside = _outside(sample_adu, chosen, constant) if fill_adu is None else none
     mean, variance = _moments(sample_adu, lit, constant | outside, fill_adu)
     hot = _hot(mean, variance, constant | outside, len(lit))
-    return PixelFaults(hot, constant, outside, fill_adu)
+    power = np.where(hot, variance + mean * mean, -1.0)
+    y, x = np.unravel_index(int(power.argmax()), shape)
+    worst = (int(y), int(x)) if hot.any() else None
+    return PixelFaults(hot, constant, outside, fill_adu, worst)
 
 
 def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -95,11 +95,12 @@ def check_complete(
             if not allow_partial and selection.frames == (0, None):
                 raise _more(path, whole, gaps)
             return f"{path.name} {gaps.reason}; frames are numbered as the file holds them"
-    open_end = gaps.state == "open end" and selection.frames[1] is None
+    endless = gaps.state == "open end"
+    open_end = endless and selection.frames[1] is None
     incomplete = bool(found.missing_count or open_end)
     if incomplete and not (allow_partial and len(found.planes)):
         raise _incomplete(path, found, gaps, open_end=open_end)
-    lacking = f"lacks {_lacking(whole, open_end=gaps.state == 'open end')} ({gaps.reason})"
+    lacking = f"lacks {_lacking(whole, open_end=endless)} ({gaps.reason})"
     if incomplete:
         return f"{path.name} {lacking}; missing frames are not part of the image"
     return f"{path.name} {lacking}; the chosen frames are complete"

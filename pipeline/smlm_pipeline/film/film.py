@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.film.completeness import Present, check_complete, present
 from smlm_pipeline.film.counts import Counts, counts_of
+from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.frame_numbers import as_ranges, in_words
-from smlm_pipeline.film.selection import Corner, Selection, View, choose
+from smlm_pipeline.film.memory import check_memory
+from smlm_pipeline.film.odd_frames import notes_on_ends, odd_ends
+from smlm_pipeline.film.selection import Corner, Selection, View, choose, names_of_chosen
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 
 
@@ -53,6 +56,8 @@ class Film(AbstractContextManager["Film"]):
         Remarks for the user on how the values were read.
     warnings : tuple of str
         Remarks that the user has to see: frames that the file lacks.
+    decoded_bytes : int
+        What the reader holds while it decodes a frame; see `Source.decoded_bytes`.
     """
 
     def __init__(
@@ -61,16 +66,18 @@ class Film(AbstractContextManager["Film"]):
         self.path = source.path
         self.frame_count = len(found.planes)
         self.height_px, self.width_px = (side.stop - side.start for side in (view.y, view.x))
-        self.pixel_size_nm = source.pixel_size_nm
+        self.pixel_size_nm, self._pixel_doubt = source.pixel_size_nm, source.pixel_doubt
         ends, step = (view.frames.start, view.frames.stop), view.frames.step
         self.selection = replace(
             selection,
             frames=ends if step == 1 else (*ends, step),
             roi_px=(view.x.start, view.y.start, self.width_px, self.height_px),
         )
+        self._frames_are_chosen = selection.frames != (0, None)
         self.missing = found.missing
         self.notes: tuple[str, ...] = (f"{self.path.name} {counts.note}",) if counts.note else ()
         self.warnings: tuple[str, ...] = ()
+        self.decoded_bytes = 0
         self._source, self._view, self._found, self._counts = source, view, found, counts
 
     @property
@@ -83,16 +90,42 @@ class Film(AbstractContextManager["Film"]):
         self._source.__exit__(None, None, None)
 
     def pixel_size(self, given_nm: float | None = None) -> PixelSize:
-        """The size given by the user, else the file's, else the default with a note."""
-        if given_nm:
-            return PixelSize(given_nm, "given")
+        """The size given by the user, else the file's, else the default with a note.
+
+        Raises
+        ------
+        SettingError
+            If no camera pixel has the given size.
+        FilmError
+            If the file states pixels that are not square, and no size is given.
+        """
+        if given_nm is not None:
+            return PixelSize(check_given(given_nm), "given")
         if self.pixel_size_nm is not None:
             return PixelSize(self.pixel_size_nm, "file")
+        doubt = self._pixel_doubt
+        if doubt is not None and doubt.refused:
+            remedy = "if they are square in fact, give their edge with --pixel-size-nm"
+            raise refusal(self.path, doubt.problem, remedy)
+        problem = "does not state its pixel size" if doubt is None else doubt.problem
         note = (
-            f"{self.path.name} does not state its pixel size; assuming "
-            f"{DEFAULT_PIXEL_SIZE_NM:g} nm (--pixel-size-nm sets it)"
+            f"{self.path.name} {problem}; assuming {DEFAULT_PIXEL_SIZE_NM:g} nm "
+            f"(--pixel-size-nm sets it){doubt.question if doubt is not None else ''}"
         )
         return PixelSize(DEFAULT_PIXEL_SIZE_NM, "assumed", (note,))
+
+    def notes_on_ends(self) -> tuple[str, ...]:
+        """Remarks on first or last frames that are another kind of image; it reads a few frames.
+
+        Raises
+        ------
+        FilmError
+            If the file itself keeps the first frames apart, and they are another kind of image.
+        """
+        if self._frames_are_chosen or self.missing:
+            return ()
+        ends = odd_ends(self.read, self.frame_count, 2 * self.height_px * self.width_px)
+        return notes_on_ends(self.path, ends, self.frame_count, self._source.frames_apart)
 
     def read(self, first: int, last: int) -> NDArray[np.uint16]:
         """Frames ``first`` to ``last - 1``, and nothing else of the film.
@@ -147,7 +180,11 @@ class Film(AbstractContextManager["Film"]):
 
 
 def open_film(
-    path: str | Path, selection: Selection | None = None, *, allow_partial: bool = False
+    path: str | Path,
+    selection: Selection | None = None,
+    *,
+    allow_partial: bool = False,
+    memory_bytes: int | None = None,
 ) -> Film:
     """Open a film and check that it is one and complete, without reading it.
 
@@ -159,6 +196,8 @@ def open_film(
         The part of it to take; by default all.
     allow_partial : bool
         Whether to leave out frames that the file lacks instead of refusing the film.
+    memory_bytes : int, optional
+        The most memory that one frame may take; by default half of the machine's.
 
     Returns
     -------
@@ -169,7 +208,8 @@ def open_film(
     Raises
     ------
     FilmError
-        If the file cannot be read, lacks frames of the selection, or is not a film of grey frames.
+        If the file cannot be read, lacks frames of the selection, takes more memory, or is not a
+        film of grey frames.
     SettingError
         If the selection is not in it.
 
@@ -180,16 +220,18 @@ def open_film(
     """
     path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
-        source = on_error.enter_context(open_source(path))
+        source = on_error.enter_context(open_source(path, selection.pattern))
         if 0 in source.shape:
             raise refusal(path, "holds no frames", "check that it was saved to the end")
         axes, shape = source.axes, source.shape
-        view = choose(path, axes, shape, selection)
+        selection = selection.completed(source.named)
+        view = choose(path, axes, shape, selection, source.labels)
         gaps = source.gaps_in(view.y, view.x)
         found = present(view, gaps)
         whole = present(choose(path, axes, shape, replace(selection, frames=(0, None))), gaps)
         warning = check_complete(path, found, whole, gaps, selection, allow_partial=allow_partial)
         _check_size(path, view, len(found.planes))
+        decoded_bytes = check_memory(path, source, view, memory_bytes)
 
         def read_frame(frame: int) -> NDArray[Any]:
             plane = int(found.planes[frame])
@@ -198,7 +240,9 @@ def open_film(
 
         counts = counts_of(path, source.dtype, found.frames, read_frame)
         film = Film(source, view, found, counts, selection)
-        film.warnings = (warning,) if warning else ()
+        film.warnings = (*source.warnings, *((warning,) if warning else ()))
+        film.notes += (*source.notes, *names_of_chosen(path, selection, source.labels))
+        film.decoded_bytes = decoded_bytes
         film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
         on_error.pop_all()
         return film

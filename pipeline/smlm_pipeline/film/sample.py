@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.conditioning import Conditioning
-from smlm_pipeline.compute.levels import frames_with_structure
+from smlm_pipeline.compute.levels import frames_with_structure, spread_evenly
 
 CLIPPED_SHARE_MIN, CLIPPED_PEAK = 1e-5, 8
 """The largest value is where the camera clips, if it has this share of the values, and so many
@@ -47,6 +47,14 @@ class Sample:
     def scale_adu(self) -> float:
         """The usual scale, in ADU."""
         return float(np.median(self.scales_adu[self._lit]))
+
+    def levels(self, most: int) -> tuple[NDArray[np.intp], dict[str, list[float]]]:
+        """Places of at most so many sampled frames, and their levels for JSON."""
+        places = np.array(spread_evenly(len(self.frames), most), np.intp)
+        return self.frames[places], {
+            "background_adu": [round(float(value), 2) for value in self.backgrounds_adu[places]],
+            "scale_adu": [round(float(value), 2) for value in self.scales_adu[places]],
+        }
 
     @property
     def _lit(self) -> NDArray[np.bool_]:

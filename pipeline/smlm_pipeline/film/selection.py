@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from smlm_pipeline.errors import SettingError
@@ -15,6 +17,11 @@ from smlm_pipeline.film.frame_numbers import Numbers, as_ranges
 
 _OPTIONS = {"C": "channel", "Z": "z", "P": "position"}
 _PLURALS = {"C": "channels", "Z": "planes in z", "P": "positions"}
+
+Labels: TypeAlias = "Mapping[str, tuple[str, ...]]"
+"""Names of the places on an axis, by its letter."""
+
+_NO_LABELS: Labels = MappingProxyType({})
 
 
 FrameRange: TypeAlias = "tuple[int, int | None] | tuple[int, int | None, int]"
@@ -27,8 +34,8 @@ class Selection:
 
     ``frames`` is first and last (excluded; None is the end), and optionally a step: ``(1, None,
     2)`` is every second frame from frame 1 on. ``roi_px`` is x, y, width and height, ``channel``,
-    ``z`` and ``position`` count from zero, and ``time_axis`` is the letter of the axis of the
-    frames.
+    ``z`` and ``position`` count from zero, ``time_axis`` is the letter of the axis of the frames,
+    and ``pattern`` a glob of the names of the film's files in a folder.
     """
 
     frames: FrameRange = (0, None)
@@ -37,6 +44,13 @@ class Selection:
     z: int | None = None
     position: int | None = None
     time_axis: str | None = None
+    pattern: str | None = None
+
+    def completed(self, named: Mapping[str, int]) -> Selection:
+        """The selection with the places that the film's path names, where the user names none."""
+        fixed = self.fixed()
+        places = {_OPTIONS[axis]: place for axis, place in named.items() if axis not in fixed}
+        return replace(self, **places) if places else self  # type: ignore[arg-type]
 
     def fixed(self) -> dict[str, int]:
         """The chosen place on each axis that has one."""
@@ -113,8 +127,14 @@ def region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> View:
-    """The planes and the region of a selection.
+def choose(
+    path: Path,
+    axes: str,
+    shape: tuple[int, ...],
+    selection: Selection,
+    labels: Labels = _NO_LABELS,
+) -> View:
+    """The planes and the region of a selection; ``labels`` are names of places on an axis.
 
     Raises
     ------
@@ -131,10 +151,10 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
         if place >= leading.get(axis, 1):
             last = leading.get(axis, 1) - 1
             raise SettingError(
-                f"{_OPTIONS[axis]} is {place}; expected 0 to {last}, as {path.name} has axes "
-                f"{axes} of {shape}"
+                f"{_OPTIONS[axis]} is {place}; expected 0 to {last}{_listed(labels, axis)}, as "
+                f"{path.name} has axes {axes} of {shape}"
             )
-    time = _time_axis(path, axes, shape, selection)
+    time = _time_axis(path, axes, shape, selection, labels)
     steps = {axis: math.prod(shape[i + 1 : -2]) for i, axis in enumerate(axes[:-2])}
     start = sum(place * steps.get(axis, 0) for axis, place in fixed.items() if axis != time)
     frames = _frames(path, leading.get(time, 1), selection.frames)
@@ -144,7 +164,25 @@ def choose(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) 
     return View(planes, y, x, frames)
 
 
-def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selection) -> str:
+def names_of_chosen(path: Path, selection: Selection, labels: Labels) -> tuple[str, ...]:
+    """Notes that name the places that a selection takes, where the file names them."""
+    return tuple(
+        f"{_OPTIONS[axis]} {place} of {path.name} is {labels[axis][place]}"
+        for axis, place in selection.fixed().items()
+        if place < len(labels.get(axis, ())) and labels[axis][place]
+    )
+
+
+def _listed(labels: Labels, axis: str) -> str:
+    """The places of an axis by their names, for a message; empty if they have none."""
+    names = labels.get(axis, ())
+    listed = ", ".join(f"{place} is {name}" for place, name in enumerate(names[:8]))
+    return f" ({listed}{', ...' if len(names) > 8 else ''})" if names else ""
+
+
+def _time_axis(
+    path: Path, axes: str, shape: tuple[int, ...], selection: Selection, labels: Labels
+) -> str:
     """The axis of the frames; an empty string for a single frame."""
     open_axes = [axis for axis in axes[:-2] if axis not in selection.fixed()]
     if selection.time_axis is not None:
@@ -160,18 +198,19 @@ def _time_axis(path: Path, axes: str, shape: tuple[int, ...], selection: Selecti
         time = next((axis for axis in open_axes if axis not in "CP"), "")
     others = [axis for axis in open_axes if axis != time]
     if others:
-        raise _choice_needed(path, axes, shape, others[0], alone=len(open_axes) == 1)
+        listed = _listed(labels, others[0])
+        raise _choice_needed(path, axes, shape, others[0], listed, alone=len(open_axes) == 1)
     return time
 
 
 def _choice_needed(
-    path: Path, axes: str, shape: tuple[int, ...], axis: str, *, alone: bool
+    path: Path, axes: str, shape: tuple[int, ...], axis: str, listed: str, *, alone: bool
 ) -> Exception:
     """The refusal that names the option for this axis."""
     layout = f"(axes {axes}, {shape})"
     if axis not in _OPTIONS:
         return refusal(path, f"has axes {axes} of {shape}, not T,Y,X", "save one film alone")
-    remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}"
+    remedy = f"choose one with --{_OPTIONS[axis]} 0 to {shape[axes.index(axis)] - 1}{listed}"
     if alone:
         remedy = f"if they are frames, --time-axis {axis} takes them so; else export all frames"
     return refusal(path, f"has several {_PLURALS[axis]} {layout}", remedy)

@@ -7,22 +7,17 @@ The costs below are bounds, checked against measured peaks by the memory benchma
 from __future__ import annotations
 
 import math
-import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.memory import machine_bytes
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 
 MACHINE_SHARE = 0.25
 """Share of the machine's memory that is used by default."""
-
-UNKNOWN_MACHINE_BYTES = 8 << 30
-"""Assumed for a machine that does not report its memory."""
 
 BASE_BYTES = 256 << 20
 """The interpreter with all imported modules, before the first frame, and small parts."""
@@ -66,17 +61,6 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def machine_bytes() -> int:
-    """Memory of this machine, or of the container that this process is held in."""
-    sizes = []
-    with suppress(OSError, ValueError, AttributeError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            sizes.append(int(Path("/sys/fs/cgroup", limit).read_text()))
-    return min((size for size in sizes if size > 0), default=UNKNOWN_MACHINE_BYTES)
-
-
 def memory_limit_bytes(settings: Settings) -> int:
     """The user's limit, or a share of this machine's memory."""
     return settings.memory_bytes or int(MACHINE_SHARE * machine_bytes())
@@ -91,6 +75,7 @@ def memory_budget(
     tile_px: int,
     zoom: int,
     limit_bytes: int,
+    decoded_bytes: int = 0,
 ) -> MemoryBudget:
     """Divide the memory among the parts of a run.
 
@@ -106,6 +91,8 @@ def memory_budget(
         SR pixels along the edge of a camera pixel.
     limit_bytes : int
         The most memory of the client.
+    decoded_bytes : int
+        What the film's reader holds while it decodes a frame (`Film.decoded_bytes`).
 
     Returns
     -------
@@ -121,9 +108,10 @@ def memory_budget(
     frames = min(chunk_frames, frame_count)
     request = _request_bytes(frames, height_px, width_px, tile_px, zoom)
     sum_y, sum_x = image_shape(zoom, height_px, width_px)
-    running = BASE_BYTES + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
+    base = BASE_BYTES + decoded_bytes
+    running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
-    survey = BASE_BYTES + SURVEY_BYTES + sample + SURVEY_FRAME_BYTES * frame_px
+    survey = base + SURVEY_BYTES + sample + SURVEY_FRAME_BYTES * frame_px
     needed = max(running + request, survey)
     if needed > limit_bytes:
         raise SettingError(

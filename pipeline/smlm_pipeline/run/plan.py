@@ -20,11 +20,12 @@ BYTES_MAX = 1 << 31
 
 
 class FilmSize(Protocol):
-    """The size of a film: the number of frames, and the height and width of each."""
+    """The size of a film: the number of frames, their height and width, and what a reader holds."""
 
     frame_count: int
     height_px: int
     width_px: int
+    decoded_bytes: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
         tile_px=settings.tile_px,
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
+        decoded_bytes=film.decoded_bytes,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=settings.tile_px)
     _check_size(chunks[0], settings)

@@ -151,6 +151,8 @@ def table(
         compared = table_film.read_compared_film(film, positions, part, known)
         if not overwrite:
             results.check_replaceable(output, compared, chosen.names)
+        for remark in compared.notes:
+            note(remark)
         if any(asdict(compared.outside).values()):
             note(
                 f"left out of {positions.name}: {compared.outside.of_frames:,} molecules in other "

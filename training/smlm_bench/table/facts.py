@@ -18,10 +18,11 @@ from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value, estimate
 from smlm_training.matching.sampling import FRAMES_MAX, FRAMES_MIN, SIZE_PX_MIN
 
-DEFAULT_PIXEL_NM = 100.0
-
 STATED, ESTIMATED, OF_FILE, ASSUMED = "told", "estimated", "the film's file", "assumed"
 """Sources of a fact, in the words of published tables."""
+
+_ORIGINS = {"given": STATED, "file": OF_FILE, "assumed": ASSUMED}
+"""Those of a pixel size, by `smlm_pipeline.film.film.PixelSize.origin`."""
 
 _ESTIMATES = {
     "sigma_px": "sigma_px",
@@ -46,10 +47,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Facts:
-    """Values by their names in ``Known``, and the source of each."""
+    """Values by their names in ``Known``, the source of each, and notes on the film."""
 
     values: Mapping[str, float]
     sources: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def facts(film: Film, known: Known) -> Facts:
@@ -71,6 +73,8 @@ def facts(film: Film, known: Known) -> Facts:
     ------
     SettingError
         If facts are neither stated nor in the film: the message names all of them.
+    FilmError
+        If the film's pixels are not square and no size is stated.
     """
     if known.camera not in EXCESS_NOISE:
         raise SettingError(f"camera is {known.camera!r}; expected one of {', '.join(EXCESS_NOISE)}")
@@ -79,11 +83,10 @@ def facts(film: Film, known: Known) -> Facts:
     values = {name: value for name, value in stated.items() if value is not None}
     values |= _estimated(film, known, missing) if missing else {}
     sources = {name: ESTIMATED if name in missing else STATED for name in _ESTIMATES}
-    values["pixel_size_nm"] = known.pixel_size_nm or film.pixel_size_nm or DEFAULT_PIXEL_NM
-    sources["pixel_size_nm"] = STATED if known.pixel_size_nm else OF_FILE
-    if not (known.pixel_size_nm or film.pixel_size_nm):
-        sources["pixel_size_nm"] = ASSUMED
-    return Facts(values, sources)
+    pixel_size = film.pixel_size(known.pixel_size_nm)
+    values["pixel_size_nm"] = pixel_size.nm
+    sources["pixel_size_nm"] = _ORIGINS[pixel_size.origin]
+    return Facts(values, sources, (*film.notes, *pixel_size.notes))
 
 
 def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> FilmFacts:

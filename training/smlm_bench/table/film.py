@@ -36,7 +36,8 @@ class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
     ``first_frame`` is the number of the first of them in the file, ``facts_from`` the source of
-    each fact, ``levels_ms_per_frame`` the time for levels.
+    each fact, ``levels_ms_per_frame`` the time for levels, ``notes`` are remarks for the
+    user on the film.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ComparedFilm:
     facts_from: Mapping[str, str] = field(default_factory=dict)
     outside: Outside = Outside()
     levels_ms_per_frame: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def frames_sha256(self) -> str:
@@ -133,7 +135,17 @@ def read_compared_film(
     all_facts = film_facts(frames_adu, film_and_user, known.camera)
     levels_ms = 1e3 * (time.perf_counter() - started) / len(frames_adu)
     sources = sources_of(film_and_user, known.camera)
-    return ComparedFilm(path.name, first, frames_adu, true, all_facts, sources, outside, levels_ms)
+    return ComparedFilm(
+        path.name,
+        first,
+        frames_adu,
+        true,
+        all_facts,
+        sources,
+        outside,
+        levels_ms,
+        film_and_user.notes,
+    )
 
 
 def _chosen(film: Film, frames: tuple[int | None, int | None]) -> tuple[int, int]:

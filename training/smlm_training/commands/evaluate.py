@@ -144,10 +144,11 @@ def evaluate(
     z: film_options.Plane = None,
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
+    pattern: film_options.Pattern = None,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
     with train_door():
-        selection = film_options.selection_of(channel, z, position, time_axis)
+        selection = film_options.selection_of(channel, z, position, time_axis, pattern=pattern)
         pixels = _read_image(image)
         frames_adu, pixel_nm = _read_film(film, selection, pixel_size_nm)
         _check_pair(image, pixels, film, frames_adu)

@@ -72,17 +72,23 @@ def match(
     z: film_options.Plane = None,
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
+    pattern: film_options.Pattern = None,
 ) -> None:
     """Measure optics, molecules and camera of a film; write a preset to fit a network by."""
     with train_door():
         if camera not in KINDS:
             raise SettingError(f"camera is {camera!r}; expected one of {', '.join(KINDS)}")
         selection = film_options.selection_of(
-            channel, z, position, time_axis, frames=frames, roi=roi
+            channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
         )
         with open_film(film, selection) as opened:
             pixel_size = opened.pixel_size(pixel_size_nm)
-            for note in (*opened.warnings, *opened.notes, *pixel_size.notes):
+            for note in (
+                *opened.warnings,
+                *opened.notes,
+                *opened.notes_on_ends(),
+                *pixel_size.notes,
+            ):
                 typer.echo(f"recon-train: {note}", err=True)
             sample = sample_film(opened)
         known = KnownCamera(KINDS[camera], gain_adu_per_photon, offset_adu)

@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import SourceAtRest, plausible_nm, squeezed
+from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
 
 
 class RawSource(SourceAtRest):
@@ -23,6 +24,11 @@ class RawSource(SourceAtRest):
         self.axes, self.shape = squeezed("TYX", shape)
         self.dtype = dtype.newbyteorder("=")
         self.pixel_size_nm = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """No more than is asked for, as the file is mapped."""
+        return 0
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Copy out of a mapping of these frames; see `Source.read`."""
@@ -47,19 +53,37 @@ def open_raw(path: Path) -> RawSource:
         remedy = "put Picasso's description (Frames, Height, Width, Data Type) beside it"
         raise refusal(path, f"has no {yaml_file.name} beside it", remedy)
     try:
-        description = next(yaml.safe_load_all(yaml_file.read_text(encoding="utf-8")))
+        parts = list(yaml.safe_load_all(yaml_file.read_text(encoding="utf-8")))
+        description = parts[0]
         shape = tuple(int(description[name]) for name in ("Frames", "Height", "Width"))
         dtype = np.dtype(description["Data Type"]).newbyteorder(description.get("Byte Order", "<"))
-    except (yaml.YAMLError, StopIteration, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         remedy = "it must state Frames, Height, Width and Data Type, as Picasso writes it"
         raise refusal(
             path, f"is described by {yaml_file.name} wrongly ({error})", remedy
         ) from error
     described_bytes, file_bytes = dtype.itemsize * np.prod(shape, dtype=int), path.stat().st_size
-    if file_bytes != described_bytes:
-        sizes = f"is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
-        raise refusal(path, f"is cut short or has a header: it {sizes}", AGAIN)
+    sizes = f"it is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
+    if file_bytes > described_bytes:
+        raise refusal(path, f"has a header or more frames: {sizes}", AGAIN)
     source = RawSource(path, shape, dtype)
-    if description.get("Pixelsize"):
-        source.pixel_size_nm = plausible_nm(float(description["Pixelsize"]), "nm")
+    if file_bytes < described_bytes:
+        whole = file_bytes // (described_bytes // shape[0])
+        source.gaps = Gaps(np.arange(whole), f"it is cut short: {sizes}", AGAIN)
+    stated = [_size_of(part, yaml_file.name) for part in parts if isinstance(part, dict)]
+    source.pixel_size_nm, source.pixel_doubt = pixel_size.settle(stated)
     return source
+
+
+def _size_of(described: dict[str, Any], place: str) -> pixel_size.Edges | None:
+    """Size from Picasso's keys, in nm, else from Micro-Manager's metadata among them."""
+    manager = described.get("Micro-Manager Metadata")
+    own = {key: value for key, value in described.items() if not isinstance(value, dict)}
+    camera = {f"Camera {key}": value for key, value in _mapping(described.get("Camera")).items()}
+    return pixel_size.of_keys(own | camera, "nm", f"of {place}") or pixel_size.of_keys(
+        manager, "um", f"of Micro-Manager in {place}"
+    )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

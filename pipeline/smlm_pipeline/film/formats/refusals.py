@@ -9,15 +9,21 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from smlm_pipeline.errors import FilmError, ReconError
 
 AGAIN = "copy or export it again"
 CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncompressed"
 
-DAMAGE = (  # tifffile, zarr and nd2 have no roots for their errors: fuzzing them raised these
+_MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
+
+_LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
+"""Loggers of libraries whose remarks on damaged files would reach the terminal."""
+
+DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    struct.error, zlib.error, lzma.LZMAError,
+    struct.error, zlib.error, lzma.LZMAError, ParseError,
 )  # fmt: skip
 
 
@@ -36,20 +42,27 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
         In place of any of these errors.
     """
     silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
-    logging.getLogger("tifffile").addFilter(silence)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(silence)
     try:
         yield
     except ReconError:
         raise
     except (NotImplementedError, ImportError) as error:
         raise refusal(path, "is stored in a form that cannot be decoded here", CODEC) from error
+    except MemoryError as error:
+        reason = f"takes more memory{where} than this machine has free"
+        raise refusal(path, reason, _MEMORY) from error
     except OSError as error:
+        if error.errno is None and not error.strerror:  # of a library, as h5py's
+            raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
     except DAMAGE as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
-        logging.getLogger("tifffile").removeFilter(silence)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(silence)
 
 
 @contextmanager

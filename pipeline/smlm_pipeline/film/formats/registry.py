@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smlm_pipeline.film.formats import ndtiff, tiff, zarr
+from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.formats import ndtiff, split_films, tiff, zarr
+from smlm_pipeline.film.formats.cameras import open_camera_file, refuse_by_name
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import open_folder
 
-OTHER_FORMATS = "ND2, Zarr, NDTiff or raw with a YAML"
+OTHER_FORMATS = (
+    "ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE, FITS, Zarr, NDTiff or raw with a YAML"
+)
 """Formats other than TIFF, for messages."""
 
 _ND2_MAGIC = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0c")
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, pattern: str | None = None) -> Source:
     """Open a film of any known format.
+
+    ``pattern`` is a glob of the names of the files, of a folder or beside the named one, that are
+    the film.
 
     Raises
     ------
     FilmError or any error of the format's library
         If the path holds no film, or a damaged one.
+    SettingError
+        If there is a pattern, and the film is no TIFF files.
     """
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path, pattern)
     if not path.is_file():  # a pipe is refused too: reading it would block
         problem = "is a device or pipe" if path.exists() else "does not exist"
         raise refusal(path, problem, "check the name of the file")
@@ -34,24 +43,45 @@ def open_source(path: Path) -> Source:
         magic = file.read(4)
     if not magic:
         raise refusal(path, "is empty (0 bytes)", "copy or export it again")
+    if pattern is not None:
+        if magic not in tiff.MAGIC:
+            raise _no_files(path, pattern)
+        return open_folder(path.parent, pattern, named=path)
+    return _open_file(path, magic)
+
+
+def _open_file(path: Path, magic: bytes) -> Source:
     if magic in tiff.MAGIC:
-        return tiff.open_tiff(path)
+        return split_films.open_with_siblings(path, tiff.open_tiff)
     if magic in _ND2_MAGIC:
         return open_nd2(path)
     if path.suffix.lower() == ".raw":
-        return open_raw(path)
+        return split_films.open_with_siblings(path, open_raw)
+    film = open_camera_file(path)
+    if film:
+        return film
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
+    refuse_by_name(path)
     raise refusal(
         path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
     )
 
 
-def _open_folder(folder: Path) -> Source:
+def _no_files(path: Path, pattern: str) -> SettingError:
+    return SettingError(
+        f"pattern is {pattern!r}; expected none, as {path.name} is no folder of TIFF files"
+    )
+
+
+def _open_folder(folder: Path, pattern: str | None = None) -> Source:
+    marks = (ndtiff.INDEX, f"Full resolution/{ndtiff.INDEX}", *zarr.MARKS)
+    if pattern is not None and any((folder / mark).is_file() for mark in marks):
+        raise _no_files(folder, pattern)
     if (folder / ndtiff.INDEX).is_file():
         return ndtiff.open_ndtiff(folder)
     if (folder / "Full resolution" / ndtiff.INDEX).is_file():  # of a pyramid
         return ndtiff.open_ndtiff(folder / "Full resolution")
     if any((folder / mark).is_file() for mark in zarr.MARKS):
         return zarr.open_zarr(folder)
-    return open_folder(folder)
+    return open_folder(folder, pattern)

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-PIXEL_SIZE_RANGE_NM = (10.0, 1000.0)
-"""Plausible sizes, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
-
-
-_NM_PER_UNIT = {"nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
-
-_NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", r"\u00b5m", "micron", "microns"), 1e3)
-
-_NM_PER_UNIT |= {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
-
-_NM_PER_UNIT |= {"2": 2.54e7, "3": 1e7, "4": 1e6, "5": 1e3}  # TIFF's own codes
-
-
-def plausible_nm(value: float, unit: str) -> float | None:
-    """The size in nm, or None where the unit is unknown or no camera pixel has that size."""
-    pixel_nm = value * _NM_PER_UNIT.get(unit.lower(), float("nan"))
-    return pixel_nm if PIXEL_SIZE_RANGE_NM[0] <= pixel_nm < PIXEL_SIZE_RANGE_NM[1] else None
-
+from smlm_pipeline.film.formats.pixel_size import Doubt
 
 GapsState: TypeAlias = Literal["lacking", "open end", "more", "cut"]
 """What is wrong with a source; see `Gaps`."""
@@ -69,6 +54,19 @@ class Source(AbstractContextManager["Source"], ABC):
         Type of the values.
     pixel_size_nm : float or None
         Edge of a camera pixel in the sample; None if the file does not state it.
+    pixel_doubt : Doubt or None
+        Why a size that the file states is not taken.
+    named : Mapping of str to int
+        The place on an axis that the path names, as the file of one position does.
+    labels : Mapping of str to tuple of str
+        Names of the places on an axis, as those of channels.
+    files : frozenset of str
+        Names of the files that hold the film, where the format tells all of them.
+    frames_apart : int
+        Frames at the start that the file keeps as an image of their own.
+    notes, warnings : tuple of str
+        Remarks for the user on how the film was put together; warnings are shown even if the
+        command is quiet.
     gaps : Gaps or None
         The planes that are there, if others are missing; missing planes are never read.
     """
@@ -78,6 +76,13 @@ class Source(AbstractContextManager["Source"], ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     pixel_size_nm: float | None
+    pixel_doubt: Doubt | None = None
+    named: Mapping[str, int] = MappingProxyType({})
+    labels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    files: frozenset[str] = frozenset()
+    frames_apart: int = 0
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     gaps: Gaps | None = None
 
     @property
@@ -137,3 +142,16 @@ def squeezed(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Axes and lengths without those of length one before the last two."""
     kept = [i for i, size in enumerate(shape) if size != 1 or i >= len(shape) - 2]
     return "".join(axes[i] for i in kept), tuple(shape[i] for i in kept)
+
+
+def steps(planes: range, leading: tuple[int, ...]) -> tuple[slice, ...]:
+    """The planes as a slice on each axis before YX; they differ along one axis only."""
+    if not leading:
+        return ()
+    first, second, last = (
+        np.unravel_index(planes[place], leading) for place in (0, min(1, len(planes) - 1), -1)
+    )
+    return tuple(
+        slice(int(a), int(c) + 1, max(int(b) - int(a), 1))
+        for a, b, c in zip(first, second, last, strict=True)
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
-from smlm_pipeline.film.formats import tiff_layout
+from smlm_pipeline.film.formats import mm_stack, tiff_layout
+from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set
 from smlm_pipeline.film.formats.refusals import DAMAGE
-from smlm_pipeline.film.formats.source import Source, plausible_nm
+from smlm_pipeline.film.formats.source import Source
+from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 from smlm_pipeline.film.formats.tiff_planes import locate, next_page
-from smlm_pipeline.film.formats.tiff_stated import Stated, ome_pixels
+from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -39,7 +42,7 @@ class TiffSource(Source):
         self.gaps = self._planes.gaps
         self._stored = np.dtype(first.dtype)
         self.dtype = self._stored.newbyteorder("=")
-        self.pixel_size_nm = _pixel_size_nm(tif)
+        self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
 
     def __exit__(self, *_: object) -> None:
         """Close the files."""
@@ -49,6 +52,15 @@ class TiffSource(Source):
     def closed(self) -> bool:
         """Whether the file is closed."""
         return self._tif.filehandle.closed
+
+    @property
+    def decoded_bytes(self) -> int:
+        """A page with the tiles that reach beyond it; of a block, no more than is asked for."""
+        if self._planes.block_start is not None:
+            return 0
+        page = self._tif.pages.first
+        tile_px = max(page.tilewidth or 0, 1) * max(page.tilelength or 0, 1)
+        return int(max(page.nbytes, tile_px * self.dtype.itemsize))
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Map or decode the planes; see `Source.read`."""
@@ -69,20 +81,25 @@ class TiffSource(Source):
 
     def _decoded(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """The planes out of their pages, which tifffile decodes together where it lists them."""
-        size = self.shape[-2:]
-        if self._film is not None and len(self._film) == len(self._planes.pages):
-            decoded = self._tif.asarray(key=planes, series=self._film)
+        size, film = self.shape[-2:], self._film
+        if film is not None and not film.is_multifile and len(film) == len(self._planes.pages):
+            decoded = self._tif.asarray(key=planes, series=film)
             return decoded.reshape(len(planes), *size)[:, y, x]
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
-        for index, plane in enumerate(planes):
-            page = self._planes.pages[plane]
-            if page is None:
-                raise EOFError
-            read[index] = page.asarray().reshape(size)[y, x]
+        pages = [page for page in (self._planes.pages[i] for i in planes) if page is not None]
+        if len(pages) < len(planes):
+            raise EOFError
+        for file, alike in groupby(enumerate(pages), key=lambda item: item[1].parent.filehandle):
+            with ExitStack() as reading:
+                if file.closed:  # tifffile warns of each page of a file that it has closed
+                    file.open()
+                    reading.callback(file.close)
+                for index, page in alike:
+                    read[index] = page.asarray().reshape(size)[y, x]
         return read
 
 
-def open_tiff(path: Path) -> TiffSource:
+def open_tiff(path: Path) -> Source:
     """Open a TIFF film and find its planes, without reading them.
 
     Raises
@@ -90,32 +107,27 @@ def open_tiff(path: Path) -> TiffSource:
     FilmError or any error of tifffile
         If the file is not a film of grey frames.
     """
+    stack = mm_stack.open_stack(path)
+    if stack is not None:
+        return stack
+    film_file = described_in(path) or path
     with ExitStack() as on_error:
-        tif = on_error.enter_context(TiffFile(path))
+        tif = on_error.enter_context(TiffFile(film_file))
+        check_stated(path, tif)
         try:
+            apart = 0
             if tiff_layout.is_piecewise(tif):
+                apart = tiff_layout.frames_apart(tif)
                 tif.close()
-                tif = on_error.enter_context(TiffFile(path, is_shaped=False))
+                tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
             film = tiff_layout.film(path, tif)
         except DAMAGE as error:
             if isinstance(error, FilmError) or next_page(tif) == 0:
                 raise
             film = None  # the pages before the place where the file was cut off
         source = TiffSource(path, tif, film)
+        source.frames_apart = apart
+        if film is not None and film.is_multifile:
+            source.files = frozenset(files_of_set(film_file))
         on_error.pop_all()
         return source
-
-
-def _pixel_size_nm(tif: TiffFile) -> float | None:
-    """Edge of a camera pixel from OME, Micro-Manager, or ImageJ and the resolution tags."""
-    pixels, page = ome_pixels(tif), tif.pages.first
-    try:
-        return plausible_nm(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "um"))
-    except (KeyError, ValueError):
-        pass
-    manager = page.tags.valueof("MicroManagerMetadata")
-    if isinstance(manager, dict) and manager.get("PixelSizeUm"):
-        return plausible_nm(float(manager["PixelSizeUm"]), "um")
-    size = 1 / (page.resolution[0] or math.nan)
-    unit = str((tif.imagej_metadata or {}).get("unit", int(page.resolutionunit)))
-    return plausible_nm(size, unit)

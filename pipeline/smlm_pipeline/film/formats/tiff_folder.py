@@ -1,9 +1,14 @@
-"""Read folders of TIFF files: a film of one file for each frame, or Micro-Manager's folders."""
+"""Read folders of TIFF files: a film of one file for each frame, in one pattern of names."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from itertools import product
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,112 +16,239 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
-from smlm_pipeline.film.formats.refusals import refusal
-from smlm_pipeline.film.formats.source import Source, SourceAtRest, plausible_nm, squeezed
+from smlm_pipeline.film.formats import file_names, mm_stack, split_films
+from smlm_pipeline.film.formats.joined import join
+from smlm_pipeline.film.formats.ome_sets import files_of_set
+from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
+from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
+from smlm_pipeline.film.formats.tiff_page_count import page_count
+from smlm_pipeline.film.formats.tiff_pixel_size import size_of_folder
 
 _ENDINGS = {".tif", ".tiff"}
 
-_MICRO_MANAGER_2 = re.compile(
-    r"img_channel(?P<C>\d+)_position(?P<P>\d+)_time(?P<T>\d+)_z(?P<Z>\d+)\.tiff?", re.IGNORECASE
-)
-_MICRO_MANAGER_1 = re.compile(r"img_(?P<T>\d+)_(?P<C>.+)_(?P<Z>\d+)\.tiff?", re.IGNORECASE)
+_CHECKED_FILES = 64
+"""Files of an unusual size in bytes that are opened before the film is read."""
+
+_METADATA_BYTES = 1 << 20
+"""Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
 
 
 class FileSeries(SourceAtRest):
-    """One file for each plane, all of one shape and type."""
+    """One file for each plane, all of one shape and type; files that are None are missing."""
 
-    def __init__(self, path: Path, files: list[Path], axes: str, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, files: Sequence[Path | None], grid: file_names.Grid) -> None:
         self.path, self._files = path, files
-        with TiffFile(files[0]) as tif:
+        first = next(file for file in files if file is not None)
+        with TiffFile(first) as tif:
             page = tif.pages.first
             if page.ndim != 2:
-                raise refusal(files[0], "is no grey image", "export the raw film of the camera")
+                raise refusal(first, "is no grey image", "export the raw film of the camera")
             self._plane_px, self.dtype = page.shape, np.dtype(page.dtype).newbyteorder("=")
-            manager = page.tags.valueof("MicroManagerMetadata")
-        self.axes, self.shape = squeezed(axes + "YX", (*shape, *self._plane_px))
-        size_um = manager.get("PixelSizeUm") if isinstance(manager, dict) else None
-        self.pixel_size_nm = plausible_nm(float(size_um), "um") if size_um else None
+            self.pixel_size_nm, self.pixel_doubt = size_of_folder(first.parent, tif)
+        self.axes, self.shape = squeezed(f"{file_names.AXES}YX", (*grid.shape, *self._plane_px))
+        self.labels = grid.labels
+        there = np.flatnonzero([file is not None for file in files])
+        if len(there) < len(files):
+            self.gaps = Gaps(there.astype(np.int64), _missing_name(files, first), AGAIN)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Decode the files of the planes; see `Source.read`."""
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
         for index, plane in enumerate(planes):
-            with TiffFile(self._files[plane]) as tif:
-                frame = tif.pages.first.asarray()
-            if frame.shape != self._plane_px or frame.dtype != self.dtype:
-                problem = (
-                    f"is {frame.shape} {frame.dtype}, the first file {self._plane_px} {self.dtype}"
-                )
-                remedy = "keep the files of one film alone in the folder"
-                raise refusal(self._files[plane], problem, remedy)
-            read[index] = frame[y, x]
+            file = self._files[plane]
+            if file is None:
+                raise EOFError
+            with TiffFile(file) as tif:
+                self.check(file, tif)
+                read[index] = tif.pages.first.asarray()[y, x]
         return read
 
+    def check(self, file: Path, tif: TiffFile) -> None:
+        """Refuse a file that is not one frame of the first file's size and type.
 
-def open_folder(folder: Path) -> Source:
+        Raises
+        ------
+        FilmError
+            If it is not.
+        """
+        page, count = tif.pages.first, page_count(tif)
+        if count > 1:
+            problem = f"holds {count} frames, and the files beside it one each"
+            remedy = "name it to take it alone, or choose the others with --pattern"
+            raise refusal(file, problem, remedy)
+        if page.shape != self._plane_px or np.dtype(page.dtype).newbyteorder("=") != self.dtype:
+            problem = f"is {page.shape} {page.dtype}, the first file {self._plane_px} {self.dtype}"
+            remedy = "keep the files of one film alone in the folder, or choose with --pattern"
+            raise refusal(file, problem, remedy)
+
+
+def open_folder(folder: Path, pattern: str | None = None, named: Path | None = None) -> Source:
     """Open the one film in a folder of TIFF files.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    pattern : str, optional
+        Glob of the names of the film's files; by default all TIFF files.
+    named : Path, optional
+        A file of the film in the folder, which the user named.
 
     Raises
     ------
     FilmError or any error of tifffile
         If the folder holds no film or several.
     """
-    files = sorted(
-        (file for file in folder.iterdir() if _is_tiff(file)), key=lambda file: _natural(file.name)
+    files = _film_files(folder, pattern)
+    if named is not None and named.name not in {file.name for file in files}:
+        remedy = "give a pattern that its name matches, or name the folder"
+        raise refusal(named, f"does not match --pattern {pattern}", remedy)
+    if mm_stack.is_part(files[0]):
+        return mm_stack.open_stack_folder(folder, files)
+    if len(files) == 1 or files_of_set(files[0]) >= {file.name for file in files}:
+        return open_tiff(files[0])
+    with TiffFile(files[0], _multifile=False) as tif:
+        single = page_count(tif) == 1
+    grid = file_names.micro_manager_grid([file.name for file in files], _channels(folder))
+    groups = file_names.by_pattern(file.name for file in files)
+    if grid is None and len(groups) == 1 and single:
+        grid = file_names.grid([file.name for file in files], chosen=pattern is not None)
+        if grid is None:
+            raise _several_numbers(folder, next(iter(groups)), files)
+    if grid is not None and single:
+        return _series(folder, files, grid)
+    parts = split_films.parts_of_folder(files, chosen=pattern is not None)
+    if parts:
+        return join(folder, parts, open_tiff)
+    raise _several(folder, files, groups)
+
+
+def _film_files(folder: Path, pattern: str | None) -> list[Path]:
+    """TIFF files of the folder, without hidden ones and this program's results."""
+    found = sorted(
+        filter(_is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
     )
-    if not files:
+    files = [file for file in found if not is_result_by_name(file)]
+    chosen = [file for file in files if pattern is None or fnmatchcase(file.name, pattern)]
+    if not chosen and files:
+        names = ", ".join(file.name for file in files[:3])
+        problem = f"holds no TIFF file whose name matches --pattern {pattern}"
+        raise refusal(folder, problem, f"give a glob of names such as {names}")
+    alone = {
+        name
+        for names in file_names.by_pattern(f.name for f in chosen).values()
+        if len(names) == 1
+        for name in names
+    }
+    chosen = [file for file in chosen if file.name not in alone or not is_result(file)]
+    if not chosen:
+        inside = sorted(
+            f.name for f in folder.iterdir() if f.is_dir() and any(map(_is_tiff, f.iterdir()))
+        )
+        if inside:
+            problem = f"holds films in folders of its own ({', '.join(inside[:3])})"
+            raise refusal(folder, problem, "name the folder of one")
         raise refusal(folder, "is a folder without a film", "name the film's file")
-    with TiffFile(files[0]) as tif:
-        single = not tif.pages.is_multipage
-    if single and len(files) > 1:
-        return _series(folder, files)
-    if len(files) == 1 or all("_MMStack" in file.name for file in files):
-        return _micro_manager_stack(folder, files)
-    names = ", ".join(file.name for file in files[:3])
-    raise refusal(folder, f"holds {len(files)} films ({names}, ...)", "name the file of one")
-
-
-def _micro_manager_stack(folder: Path, files: list[Path]) -> Source:
-    """The film of a folder of 4 GB files, opened by the first file, which refers to the others."""
-    firsts = [file for file in files if not re.search(r"_\d+\.ome\.tiff?$", file.name)]
-    if len(firsts) > 1:
-        remedy = f"name one of {', '.join(file.name for file in firsts[:3])}"
-        raise refusal(folder, f"holds {len(firsts)} positions", remedy)
-    return open_tiff(firsts[0] if firsts else files[0])
-
-
-def _series(folder: Path, files: list[Path]) -> FileSeries:
-    """Axes from Micro-Manager's file names if all have them; else time in numerical order."""
-    for pattern in (_MICRO_MANAGER_2, _MICRO_MANAGER_1):
-        named = [pattern.fullmatch(file.name) for file in files]
-        if all(named):
-            by_place = {
-                tuple(match.group(axis) if axis in match.groupdict() else "" for axis in "PTCZ"): f
-                for match, f in zip(named, files, strict=True)
-                if match
-            }
-            return _grid(folder, by_place)
-    return FileSeries(folder, files, "T", (len(files),))
-
-
-def _grid(folder: Path, by_place: dict[tuple[str, ...], Path]) -> FileSeries:
-    """Files in the order of P, T, C, Z; every place of the grid needs a file."""
-    places = [sorted({place[axis] for place in by_place}) for axis in range(4)]
-    shape = tuple(len(along) for along in places)
-    ordered = [by_place.get(place) for place in product(*places)]
-    files = [file for file in ordered if file is not None]
-    if len(files) < len(ordered):
-        problem = f"lacks {len(ordered) - len(files)} of the {len(ordered)} files of its series"
-        raise refusal(folder, problem, "copy the folder again")
-    return FileSeries(folder, files, "PTCZ", shape)
+    return chosen
 
 
 def _is_tiff(file: Path) -> bool:
     return file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.is_file()
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorting key: frame2 comes before frame10."""
-    parts = re.findall(r"\d+|\D+", name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+def _series(folder: Path, files: list[Path], grid: file_names.Grid) -> FileSeries:
+    """Files in the order of their places; damaged ones are missing."""
+    ordered: list[Path | None] = [None] * math.prod(grid.shape)
+    for file in files:
+        ordered[int(np.ravel_multi_index(grid.places[file.name], grid.shape))] = file
+    for file in _damaged(files):
+        ordered[ordered.index(file)] = None
+    if not any(ordered):
+        raise refusal(folder, "holds no file that can be read", AGAIN)
+    series = FileSeries(folder, ordered, grid)
+    for file in _unusual(files):
+        if file in ordered:
+            with TiffFile(file) as tif:
+                series.check(file, tif)
+    if grid.is_irregular:
+        series.notes = (
+            f"the numbers in the names of {folder.name} follow no rule, as times do; its "
+            f"{len(files):,} files are taken in their order, and missing ones cannot be noticed",
+        )
+    return series
+
+
+def _unusual(files: list[Path]) -> list[Path]:
+    """Files whose size in bytes is not that of most, the largest and smallest first."""
+    sizes = {file: file.stat().st_size for file in files}
+    ((usual, _),) = Counter(sizes.values()).most_common(1)
+    odd = sorted((file for file in files if sizes[file] != usual), key=sizes.__getitem__)
+    half = _CHECKED_FILES // 2
+    return odd if len(odd) <= _CHECKED_FILES else odd[:half] + odd[-half:]
+
+
+def _damaged(files: list[Path]) -> list[Path]:
+    """Those of the files of unusual size that do not hold a whole frame."""
+    damaged = []
+    for file in _unusual(files):
+        try:
+            with TiffFile(file) as tif:
+                page = tif.pages.first
+                parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+                whole = all(start + size <= tif.filehandle.size for start, size in parts)
+        except DAMAGE:
+            whole = False
+        if not whole:
+            damaged.append(file)
+    return damaged
+
+
+def _missing_name(files: Sequence[Path | None], example: Path) -> str:
+    """The first missing file, in words."""
+    place = next(place for place, file in enumerate(files) if file is None)
+    before = next((file for file in reversed(files[:place]) if file is not None), example)
+    return f"a file after {before.name} is not there or is damaged"
+
+
+def _channels(folder: Path) -> list[str]:
+    """Names of channels in the order of Micro-Manager's ``metadata.txt``; empty if unknown."""
+    with suppress(OSError, ValueError):
+        with (folder / "metadata.txt").open("rb") as file:
+            text = file.read(_METADATA_BYTES).decode("utf-8", "replace")
+        found = re.search(r'"ChNames"\s*:\s*(\[[^\]]*\])', text)
+        return [str(name) for name in json.loads(found[1])] if found else []
+    return []
+
+
+def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception:
+    problem = f"holds files whose names differ in several numbers ({pattern})"
+    example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
+    remedy = f"choose the files of one film with --pattern, such as '{example}'"
+    return refusal(folder, problem, remedy)
+
+
+def _several(folder: Path, files: list[Path], groups: dict[str, list[str]]) -> Exception:
+    """The refusal of a folder of several films, or of a film with something else beside it."""
+    if all("_MMStack" in file.name for file in files):
+        remedy = f"name one of {', '.join(file.name for file in files[:3])}"
+        return refusal(folder, f"holds {len(files)} positions", remedy)
+    if len(groups) == len(files):
+        names = ", ".join(file.name for file in files[:3])
+        more = ", ..." if len(files) > 2 else ""
+        problem = f"holds {len(files)} films ({names}{more})"
+        return refusal(folder, problem, "name the file of one, or choose with --pattern")
+    kinds = [
+        f"{len(names):,} files {pattern}" if len(names) > 1 else names[0]
+        for pattern, names in list(groups.items())[:4]
+    ]
+    more = ", ..." if len(groups) > 4 else ""
+    if len(groups) == 1:
+        problem = f"holds films of different lengths ({kinds[0]})"
+        remedy = f"name the file of one, or join them with --pattern '{next(iter(groups))}'"
+        return refusal(folder, problem, remedy)
+    problem = f"holds files of {len(groups)} kinds ({'; '.join(kinds)}{more})"
+    return refusal(
+        folder, problem, f"choose those of one film with --pattern '{next(iter(groups))}'"
+    )

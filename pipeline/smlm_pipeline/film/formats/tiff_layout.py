@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from contextlib import suppress
 from pathlib import Path
 
 from tifffile import TIFF, TiffFile, TiffPageSeries
@@ -51,3 +54,22 @@ def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
     sizes = zip(series.axes, series.shape, strict=True)
     kept = [(axis, size) for axis, size in sizes if size > 1 or axis in "YX"]
     return "".join(axis for axis, _ in kept), tuple(size for _, size in kept)
+
+
+def frames_apart(tif: TiffFile) -> int:
+    """Frames that tifffile wrote as an image of their own before a longer one; 0 if none.
+
+    Blocks of a film are equally long, but for the last.
+    """
+    first = _frames_of_block(tif, 0)
+    return first if 0 < first < min(_frames_of_block(tif, first), len(tif.pages)) else 0
+
+
+def _frames_of_block(tif: TiffFile, place: int) -> int:
+    """Frames of the image that begins with a page, as its description states; 0 if it does not."""
+    if not place < len(tif.pages):
+        return 0
+    with suppress(ValueError, TypeError, KeyError):
+        shape = json.loads(tif.pages[place].aspage().description)["shape"]
+        return math.prod(shape[:-2])
+    return 0

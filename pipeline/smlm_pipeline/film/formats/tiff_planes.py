@@ -23,7 +23,7 @@ from smlm_pipeline.film.formats.tiff_stated import Stated
 Pages: TypeAlias = "Sequence[TiffPage | TiffFrame | None]"
 """Pages of planes in their order; None for a plane that has no page."""
 
-_CUT = "its end was cut off"
+_CUT = "it is cut short"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,6 @@ def locate(path: Path, tif: TiffFile, film: TiffPageSeries | None, seen: Stated)
         If the pages are more than the description counts, and have several axes.
     """
     kind = film.kind if film is not None else ""
-    if film is not None and kind == "mmstack":
-        return _of_micro_manager(path, tif, film)
     stated = tiff_stated.stated_planes(tif, seen)
     if kind in {"imagej", "ome"} and len(tif.pages) > stated.count:
         return _more_than_counted(path, tif, stated)
@@ -148,35 +146,6 @@ def _more_than_counted(path: Path, tif: TiffFile, stated: Stated) -> Planes:
     whole = np.flatnonzero([_is_whole(page) for page in pages])
     gaps = Gaps(whole, problem, remedy, "more")
     return Planes(stated.axes or "T", (len(pages),), gaps, pages=pages)
-
-
-def _of_micro_manager(path: Path, tif: TiffFile, film: TiffPageSeries) -> Planes:
-    """Planes of MMStack files, by their index maps."""
-    stated, offsets = tiff_stated.micro_manager_planes(tif)
-    pages: list[TiffPage | TiffFrame | None] = list(film)
-    if len(pages) != stated.count:  # of a single file, tifffile leaves out what it lacks
-        by_offset = {page.offset: page for page in pages if page is not None}
-        pages = [by_offset.get(offsets.get(plane, 0)) for plane in range(stated.count)]
-    whole = np.flatnonzero([_is_whole(page) for page in pages])
-    positions = np.unique(np.unravel_index(whole, stated.shape)[stated.axes.index("P")])
-    if len(positions) == 1:  # the file of one position is a film of its own
-        at = tuple(slice(None) if axis != "P" else positions for axis in stated.axes)
-        kept = np.arange(stated.count).reshape(stated.shape)[at].ravel()
-        pages = [pages[plane] for plane in kept.tolist()]
-        whole = np.flatnonzero([_is_whole(page) for page in pages])
-        shape = tuple(1 if a == "P" else n for a, n in zip(stated.axes, stated.shape, strict=True))
-        stated = replace(stated, shape=shape)
-    found = stated.squeezed()
-    planes = Planes(found.axes, found.shape, pages=pages)
-    if len(whole) == stated.count:
-        return planes
-    reason, remedy = _why(path, tif, stated, len(whole))
-    if not tiff_stated.lost_files(path, tif):
-        remedy = (
-            f"if the acquisition was not stopped, {tiff_stated.lost_part(path)} or another "
-            "file of it is missing: put it beside"
-        )
-    return replace(planes, gaps=Gaps(whole, reason, remedy))
 
 
 def _block(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import numpy as np
 from tifffile import TiffFile
 
-PLANES_MAX = 1 << 26
-"""Most planes that a description may state: a film of a day at a kilohertz has fewer."""
+from smlm_pipeline.film.formats.refusals import refusal
+
+PLANES_MAX = 1 << 24
+"""Most planes that a description may state: four hours at a kilohertz; tifffile lists them all."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ def stated_planes(tif: TiffFile, seen: Stated) -> Stated:
     return seen
 
 
+def check_stated(path: Path, tif: TiffFile) -> None:
+    """Refuse a description that states more planes than any film has.
+
+    Raises
+    ------
+    FilmError
+        If it states more than ``PLANES_MAX``.
+    """
+    for described in (_of_ome(tif), _of_imagej(tif), _of_summary(tif)):
+        if described is not None and described.count > PLANES_MAX:
+            problem = f"has a description that states {described.count:,} planes"
+            raise refusal(path, f"{problem}, more than {PLANES_MAX:,}", "save it again")
+
+
 def ome_pixels(tif: TiffFile) -> dict[str, str]:
     """Attributes of the first Pixels element of the OME description, if any."""
     root = _ome(tif)
@@ -66,28 +81,6 @@ def lost_part(path: Path) -> str:
     stem, ending = numbered.groups() if numbered else (path.stem, path.suffix)
     names = (f"{stem}{f'_{number}' if number else ''}{ending}" for number in count())
     return next(name for name in names if not (path.parent / name).is_file())
-
-
-def micro_manager_planes(tif: TiffFile) -> tuple[Stated, dict[int, int]]:
-    """Planes of a film of MMStack files, and those in this file's index map with their offsets.
-
-    The order of axes is tifffile's, so that its pages are in the order of the planes. A summary
-    counts positions that are in other files; where this file's map has one alone, so has the film.
-    """
-    facts = tif.micromanager_metadata or {}
-    summary, index = facts["Summary"], facts["IndexMap"]
-    axes = "TP" if summary.get("TimeFirst", True) else "PT"
-    axes += "ZC" if summary.get("SlicesFirst", True) else "CZ"
-    columns = [{"C": 0, "Z": 1, "T": 2, "P": 3}[axis] for axis in axes]
-    counts = {"C": "Channels", "Z": "Slices", "P": "Positions", "T": "Frames"}
-    there = index[:, columns].max(axis=0) + 1
-    shape = tuple(
-        max(int(seen), int(summary.get(counts[axis], 1)))
-        for axis, seen in zip(axes, there, strict=True)
-    )
-    planes = np.ravel_multi_index(index[:, columns].T, shape).tolist()
-    offsets = dict(zip(planes, index[:, 4].tolist(), strict=True))
-    return Stated(axes, shape, "its Micro-Manager summary"), offsets
 
 
 def _of_ome(tif: TiffFile) -> Stated | None:

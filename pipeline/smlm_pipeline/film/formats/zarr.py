@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, plausible_nm, squeezed
+from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.zarr_chunks import StoredChunks, chunk_layout
 
 MARKS = (".zarray", ".zgroup", "zarr.json")
@@ -24,11 +25,11 @@ _DECODED_AT_ONCE = 10
 class ZarrSource(SourceAtRest):
     """One array of a store; only the chunks of the requested planes are decoded."""
 
-    def __init__(self, path: Path, array: Any, axes: str, pixel_size_nm: float | None) -> None:
+    def __init__(self, path: Path, array: Any, axes: str, stated: pixel_size.Edges | None) -> None:
         self.path, self._array, self._axes = path, array, axes
         self.axes, self.shape = squeezed(axes, tuple(array.shape))
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
-        self.pixel_size_nm = pixel_size_nm
+        self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
         folder = path / str(array.path)
         self._layout = chunk_layout(folder, self.dtype.itemsize)
         self._stored = self._layout and StoredChunks(folder, tuple(array.shape), self._layout)
@@ -79,7 +80,8 @@ def open_zarr(path: Path) -> ZarrSource:
             problem = f"is a Zarr group of {len(names)} arrays ({', '.join(names[:4])})"
             raise refusal(path, problem, "name the folder of one array or of one OME-Zarr image")
         node = node[names[0]]
-    return ZarrSource(path, node, _plain_axes(path, node), None)
+    stated = pixel_size.of_keys(dict(node.attrs), "um", "of the array's attributes")
+    return ZarrSource(path, node, _plain_axes(path, node), stated)
 
 
 def _multiscale(path: Path, group: Any, multiscale: Mapping[str, Any]) -> ZarrSource:
@@ -89,11 +91,27 @@ def _multiscale(path: Path, group: Any, multiscale: Mapping[str, Any]) -> ZarrSo
     letters = "".join(str(axis["name"])[0].upper() for axis in named)
     array = group[dataset["path"]]
     _check_axes(path, letters, array)
-    pixel_nm = None
-    for transform in dataset.get("coordinateTransformations", []):
-        if transform.get("type") == "scale":
-            pixel_nm = plausible_nm(float(transform["scale"][-1]), str(named[-1].get("unit", "")))
-    return ZarrSource(path, array, letters, pixel_nm)
+    return ZarrSource(path, array, letters, _stated_size(multiscale, dataset, named))
+
+
+def _stated_size(
+    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: list[dict[str, Any]]
+) -> pixel_size.Edges | None:
+    """Size from the scales of the dataset and of all datasets, which follow one another.
+
+    A scale without a unit is taken as micrometres, as OME-TIFF does.
+    """
+    y, x = 1.0, 1.0
+    for place in (dataset, multiscale):
+        for transform in place.get("coordinateTransformations") or []:
+            if transform.get("type") == "scale" and len(transform.get("scale", [])) >= 2:
+                y, x = y * float(transform["scale"][-2]), x * float(transform["scale"][-1])
+    unit_y, unit_x = (str(axis.get("unit") or "um") for axis in axes[-2:])
+    first = pixel_size.edges(x, None, unit_x, "the scale of multiscales")
+    second = pixel_size.edges(y, None, unit_y, "the scale of multiscales")
+    if first is None or second is None:
+        return first or second
+    return pixel_size.Edges(first.x_nm, second.x_nm, "the scale of multiscales")
 
 
 def _plain_axes(path: Path, array: Any) -> str:

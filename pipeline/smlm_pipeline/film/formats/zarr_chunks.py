@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Gaps
 
 _REMEDY = (
     "copy it again (if frames or blocks of it are truly black, save it with zarr's "
     "write_empty_chunks=True, or choose a region without them with --roi)"
 )
+
+FILES_MAX = 1 << 24
+"""Most files of an array: each of them is looked for."""
 
 _ABSENT = np.uint64(2**64 - 1)
 """Offset and size of a chunk that a shard lacks."""
@@ -102,13 +106,21 @@ class StoredChunks:
         Lengths of its axes, the last two of which are Y and X.
     layout : ChunkLayout
         How it stores its chunks.
+
+    Raises
+    ------
+    FilmError
+        If these would be more than ``FILES_MAX`` files.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], layout: ChunkLayout) -> None:
         self._shape, self._layout = shape, layout
         self._parts = layout.chunk if layout.index_bytes else layout.stored
-        sizes = dict(_walk(folder, ""))
         grid = tuple(-(-size // part) for size, part in zip(shape, layout.stored, strict=True))
+        if math.prod(grid) > FILES_MAX:
+            problem = f"states {math.prod(grid):,} chunk files, more than {FILES_MAX:,}"
+            raise refusal(folder, problem, "save it in larger chunks or shards")
+        sizes = dict(_walk(folder, ""))
         self._in_file = tuple(
             whole // part for whole, part in zip(layout.stored, self._parts, strict=True)
         )

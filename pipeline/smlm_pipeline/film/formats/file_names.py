@@ -1,0 +1,184 @@
+"""Order the files of a folder by the numbers and words in their names. Pure."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+MICRO_MANAGER = (
+    re.compile(
+        r"img_channel(?P<C>\d+)_position(?P<P>\d+)_time(?P<T>\d+)_z(?P<Z>\d+)\.tiff?", re.IGNORECASE
+    ),
+    re.compile(r"img_(?P<T>\d+)_(?P<C>.+)_(?P<Z>\d+)\.tiff?", re.IGNORECASE),
+)
+"""Names of the files of Micro-Manager 2 and 1."""
+
+AXES = "PTCZ"
+"""Order of the axes of a grid of files; the last runs fastest."""
+
+_WORDS = {
+    **dict.fromkeys(("t", "time", "frame", "timepoint"), "T"),
+    **dict.fromkeys(("z", "slice", "plane", "depth"), "Z"),
+    **dict.fromkeys(("c", "ch", "channel", "w", "wavelength"), "C"),
+    **dict.fromkeys(("p", "s", "xy", "pos", "position", "stage", "series", "scene", "fov"), "P"),
+}
+"""Words before a number that name its axis."""
+
+_SURE_WORDS = ("ch", "channel", "wavelength", "xy", "pos", "position", "stage", "scene", "fov")
+"""Those that mean no frames even where the numbers vary along no other axis."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Files by their places on axes.
+
+    ``places`` has, for each name, its place on `AXES`; ``shape`` the lengths of those axes, and
+    ``labels`` the names of places along an axis. ``times`` are the numbers of the frames.
+    """
+
+    places: dict[str, tuple[int, ...]]
+    shape: tuple[int, ...]
+    times: range | list[int]
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def is_irregular(self) -> bool:
+        """Whether the numbers follow no rule, as times of day do not."""
+        return isinstance(self.times, list)
+
+
+def by_pattern(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names that differ in their numbers alone, by the glob pattern that matches them.
+
+    The pattern that most names have comes first. A name without such relatives is its own
+    pattern.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups["*".join(glob.escape(part) for part in re.split(r"\d+", name))].append(name)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return {
+        pattern if len(alike) > 1 else glob.escape(alike[0]): sorted(alike, key=natural)
+        for pattern, alike in ordered
+    }
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorting key: frame2 comes before frame10."""
+    parts = re.findall(r"\d+|\D+", name.lower())
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+def micro_manager_grid(names: Sequence[str], channels: Sequence[str] = ()) -> Grid | None:
+    """The grid of names that Micro-Manager gives; None if one of them is not such a name.
+
+    ``channels`` are the names of channels in the order of Micro-Manager's summary; those that are
+    not among them follow in alphabetical order.
+    """
+    for pattern in MICRO_MANAGER:
+        found = [pattern.fullmatch(name) for name in names]
+        if all(found):
+            columns = {
+                axis: [match[axis] for match in found if match]
+                for axis in AXES
+                if axis in pattern.groupindex
+            }
+            words = columns["C"]
+            labels = {}
+            if not all(word.isdigit() for word in words):
+                order = [name for name in channels if name in words]
+                order += sorted(set(words) - set(order), key=natural)
+                labels["C"] = tuple(order)
+                columns["C"] = [str(order.index(word)) for word in words]
+            numbers = {axis: [int(text) for text in column] for axis, column in columns.items()}
+            return _grid(names, numbers, labels)
+    return None
+
+
+def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
+    """The grid of names of one pattern; None if it is not clear which of their numbers mean what.
+
+    A single number that varies counts the frames. Of several, the letters before each name its
+    axis (t, z, c, pos), and a time of day, which only grows with the frames, is ignored. Names
+    that are ``chosen`` are one film; in doubt their order is that of all numbers.
+    """
+    columns = list(zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True))
+    words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    if len(varying) == 1:
+        (only,) = varying
+        axis = _WORDS[words[only]] if words[only] in _SURE_WORDS else "T"
+        return _grid(names, {axis: list(columns[only])}, {})
+    axes = {i: _WORDS.get(words[i], "") for i in varying}
+    unnamed = [i for i in varying if not axes[i]]
+    if "T" not in axes.values() and unnamed:
+        axes[_counter(columns, unnamed)] = "T"
+    named = {axis: list(columns[i]) for i, axis in axes.items() if axis}
+    others = [columns[i] for i in varying if not axes[i]]
+    placed = None
+    if len(named) + len(others) == len(varying) and _are_clocks(named.get("T", []), others):
+        placed = _grid(names, named, {})
+    if placed is None and chosen:
+        order = {name: place for place, name in enumerate(sorted(names, key=natural))}
+        return _grid(names, {"T": [order[name] for name in names]}, {})
+    return placed
+
+
+def _counter(columns: list[tuple[int, ...]], places: list[int]) -> int:
+    """Of the numbers, the one that counts: different in each name, with the least range."""
+    distinct = [i for i in places if len(set(columns[i])) == len(columns[i])] or places
+    return min(distinct, key=lambda i: max(columns[i]) - min(columns[i]))
+
+
+def _are_clocks(times: list[int], others: list[tuple[int, ...]]) -> bool:
+    """Whether numbers without an axis grow with the frames and seldom stay, as times of day do."""
+    if not others:
+        return True
+    if len(set(times)) < len(times):
+        return False
+    order = sorted(range(len(times)), key=times.__getitem__)
+    return all(
+        2 * len(set(column)) > len(order)
+        and all(column[a] <= column[b] for a, b in pairwise(order))
+        for column in others
+    )
+
+
+def _grid(
+    names: Sequence[str], numbers: dict[str, list[int]], labels: dict[str, tuple[str, ...]]
+) -> Grid | None:
+    """Places from the numbers along each axis; None if names share a place, or it is no grid."""
+    times = _times(numbers.get("T", [0] * len(names)))
+    along: list[Sequence[int]] = [
+        times if axis == "T" else sorted(set(numbers.get(axis, [0]))) for axis in AXES
+    ]
+    index = [{number: place for place, number in enumerate(values)} for values in along]
+    columns = [numbers.get(axis, [0] * len(names)) for axis in AXES]
+    rows = zip(*columns, strict=True)
+    places = {
+        name: tuple(of_axis.get(number, 0) for of_axis, number in zip(index, row, strict=True))
+        for name, row in zip(names, rows, strict=True)
+    }
+    shape = tuple(len(values) for values in along)
+    if len(set(places.values())) < len(places):
+        return None
+    return Grid(places, shape, times, labels)
+
+
+def _times(numbers: Iterable[int]) -> range | list[int]:
+    """The numbers that frames would have if none were missing; those there are, if irregular.
+
+    Numbers count if most follow their neighbour by the least step, of which all steps are
+    multiples.
+    """
+    found = sorted(set(numbers))
+    steps = [b - a for a, b in pairwise(found)]
+    least = min(steps, default=1)
+    counts = sum(step == least for step in steps) * 2 >= len(steps)
+    if counts and all(step % least == 0 for step in steps):
+        return range(found[0], found[-1] + 1, least)
+    return found

@@ -1,0 +1,30 @@
+"""Recognise the files that this program writes, so that none is taken for a part of a film."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tifffile import TiffFile, TiffFileError
+
+SOFTWARE = "smlm-recon"
+"""The program's name in the tag Software of its images."""
+
+_RESULT = re.compile(r"\.sr\.(?:ome\.)?(?:tiff?|png|checkpoint)(?:\..*part.*)?$", re.IGNORECASE)
+
+
+def is_result_by_name(path: Path) -> bool:
+    """Whether the name is one that the program chooses: ``FILM.sr.ome.tif`` and its relatives."""
+    return _RESULT.search(path.name) is not None
+
+
+def is_result(path: Path) -> bool:
+    """Whether a TIFF file is an image of this program, whatever its name."""
+    if is_result_by_name(path):
+        return True
+    try:
+        with TiffFile(path) as tif:
+            page = tif.pages.first
+            return page.software == SOFTWARE and page.dtype == "float32"
+    except (TiffFileError, OSError, ValueError, TypeError, LookupError):
+        return False  # a damaged file is none of ours: its reader says what is wrong

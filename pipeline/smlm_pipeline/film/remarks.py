@@ -1,0 +1,168 @@
+"""Remark in words on what a survey has seen in a film: pixels, clipping, light that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.pixel_faults import PixelFaults
+from smlm_pipeline.film.sample import Sample
+from smlm_pipeline.film.selection import Corner
+from smlm_pipeline.film.survey import Survey
+
+CHANGE_SCALES, STEP_SCALES = 0.5, 0.1
+"""Changes of the background below this share of the scale are not worth a remark; the second is
+for those that repeat themselves."""
+
+PERIODS = range(2, 21)
+PERIODIC_SHARE = 0.8
+"""Share of the variance of the background that a period must explain."""
+
+_ORDINALS = {2: "second", 3: "third", 4: "fourth"}
+
+
+def remarks(survey: Survey, corner: Corner) -> list[str]:
+    """Remark on a film for its user, in sentences.
+
+    Parameters
+    ----------
+    survey : Survey
+        Of the film.
+    corner : Corner
+        Where the film begins in its file: frames and pixels are numbered as there.
+    """
+    faults, sample = survey.conditioning.faults, survey.sample
+    blank = survey.conditioning.blank
+    return [
+        *_on_pixels(faults, blank, corner),
+        *_on_clipping(sample),
+        *_on_dark_frames(sample, corner),
+        *_on_background(sample, corner),
+        *_on_brightness(survey, corner),
+    ]
+
+
+def _on_pixels(faults: PixelFaults, blank: NDArray[np.bool_], corner: Corner) -> Iterator[str]:
+    if faults.worst_hot is not None:
+        count, (y, x) = np.count_nonzero(faults.hot), faults.worst_hot
+        worst = f"y {corner.y_px + y}, x {corner.x_px + x}"
+        many = f"{count:,} pixels are" if count > 1 else "1 pixel is"
+        yield f"{many} hot or flicker (the worst at {worst}) and replaced by the neighbours' mean"
+    dead = np.argwhere(faults.constant & ~blank)
+    if len(dead):
+        y, x = dead[0]
+        first = f"y {corner.y_px + y}, x {corner.x_px + x}"
+        many = f"{len(dead):,} pixels never change" if len(dead) > 1 else "1 pixel never changes"
+        yield f"{many} (the first at {first}) and are replaced by the neighbours' mean"
+    if blank.any():
+        yield (
+            f"{_percent(blank.mean())} of the field shows no picture (constant values, or the "
+            "camera's noise outside of a field stop): nothing is drawn there; --roi leaves it out"
+        )
+    if faults.fill_adu is not None:
+        yield (
+            f"parts of the frames hold nothing but the value {faults.fill_adu} (borders of a "
+            "registered film?): they are taken as background"
+        )
+
+
+def _on_clipping(sample: Sample) -> Iterator[str]:
+    if sample.clipped_adu is not None:
+        yield (
+            f"{_percent(sample.clipped_share)} of the values are clipped at {sample.clipped_adu}: "
+            "molecules there count as dimmer than they are; film with a lower gain"
+        )
+
+
+def _on_dark_frames(sample: Sample, corner: Corner) -> Iterator[str]:
+    lit = ~sample.dark
+    if lit.all() or not lit.any():
+        return
+    drop_adu = sample.background_adu - sample.backgrounds_adu
+    shut = sample.dark & (drop_adu > max(0.1 * sample.scale_adu, 3 * _jitter(sample)))
+    if shut.any():
+        places = sample.frames[shut]
+        first, last = (_number(corner, int(place)) for place in (places[0], places[-1]))
+        where = f"frame {first}" if first == last else f"between frames {first} and {last}"
+        yield (
+            f"about {_percent(shut.mean())} of the frames are dark ({where}; shutter closed?): "
+            "nothing is found in them"
+        )
+
+
+def _jitter(sample: Sample) -> float:
+    """Usual change of the background from one sampled frame to the next, in ADU."""
+    return (
+        float(np.median(np.abs(np.diff(sample.backgrounds_adu)))) if sample.frames.size > 1 else 0
+    )
+
+
+def _on_background(sample: Sample, corner: Corner) -> Iterator[str]:
+    lit = ~sample.dark if not sample.dark.all() else sample.dark | True
+    backgrounds_adu = sample.backgrounds_adu.astype(np.float64)
+    low, high = np.quantile(backgrounds_adu[lit], (0.02, 0.98))
+    periodic = _period(sample.frames, backgrounds_adu, STEP_SCALES * sample.scale_adu)
+    if periodic is not None:
+        period, phase, step_adu = periodic
+        yield _on_period(period, phase, step_adu, corner)
+    elif high - low > CHANGE_SCALES * sample.scale_adu:
+        yield (
+            f"the background changes from {low:,.0f} to {high:,.0f} ADU, which is "
+            f"{(high - low) / sample.scale_adu:.1f} times the scale of a molecule; each frame has "
+            "its own, but noise grows with it"
+        )
+
+
+def _on_period(period: int, phase: int, step_adu: float, corner: Corner) -> str:
+    frames = f"every {_ORDINALS.get(period, f'{period}th')} frame"
+    brighter = (
+        f"{frames} (frame {_number(corner, phase)} and so on) is {step_adu:,.0f} ADU brighter"
+    )
+    if period > max(_ORDINALS):
+        return f"{brighter}: pulses of activation? all frames are used, each with its background"
+    step = period * (_number(corner, 1) - _number(corner, 0))
+    parts = [f"--frames {_number(corner, place)}::{step}" for place in range(period)]
+    return (
+        f"{brighter}: two colours? {' or '.join(parts)} takes one of them, without it all are used"
+    )
+
+
+def _period(
+    frames: NDArray[np.intp], backgrounds_adu: NDArray[np.float64], least_adu: float
+) -> tuple[int, int, float] | None:
+    """Period, brightest phase and step of a background that repeats itself; None if it does not."""
+    total = float(backgrounds_adu.var()) * len(frames)
+    for period in PERIODS:
+        phases = frames % period
+        counts = np.bincount(phases, minlength=period)
+        if counts.min() < 3:
+            break
+        means = np.bincount(phases, backgrounds_adu, minlength=period) / counts
+        between = float((counts * np.square(means - backgrounds_adu.mean())).sum())
+        step_adu = float(means.max() - np.median(np.delete(means, means.argmax())))
+        if step_adu > least_adu and between > PERIODIC_SHARE * total:
+            return period, int(means.argmax()), step_adu
+    return None
+
+
+def _on_brightness(survey: Survey, corner: Corner) -> Iterator[str]:
+    segments = survey.conditioning.segments
+    for before, after in pairwise(segments):
+        change = "brighter" if after.scale_adu > before.scale_adu else "darker"
+        yield (
+            f"molecules become {change} at about frame {_number(corner, after.first)} (scale "
+            f"{before.scale_adu:,.0f}, then {after.scale_adu:,.0f} ADU): other laser power, or two "
+            "films in one? both parts are used"
+        )
+
+
+def _number(corner: Corner, frame: int) -> int:
+    """Number in the file of a frame of the film."""
+    return corner.numbers(frame, frame + 1)[0].start
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
