@@ -91,6 +91,14 @@ def test_versions_of_sif(path: Path, version: int) -> None:
     np.testing.assert_array_equal(read_all(write_sif(path, make_film(), version)), make_film())
 
 
+@pytest.mark.parametrize("first", [b"    ", b"\n\n\n\n", b"\r\n 1"])
+def test_values_of_sif_that_look_like_text(path: Path, first: bytes) -> None:
+    film = make_film().astype("<f4")
+    film[0, 0, 0] = np.frombuffer(first, "<f4")[0]
+    with open_source(write_sif(path, film)) as source:
+        np.testing.assert_array_equal(source.read(range(2), slice(0, 20), slice(0, 24)), film[:2])
+
+
 def test_subimages_of_sif(path: Path) -> None:
     film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
     two = write_sif(path, film, subimages=2)
@@ -185,6 +193,9 @@ def test_hdf5_that_is_no_single_film(path: Path) -> None:
     file.unlink()
     write_hdf5(path, make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX))
     refuse(file, r"holds /data/film of \(6, 2, 20, 24\) with no names of its axes")
+    file.unlink()
+    write_hdf5(path, make_film()[None, :, None])
+    np.testing.assert_array_equal(read_all(file), make_film())
 
 
 def test_named_axes_of_hdf5(path: Path) -> None:
