@@ -18,7 +18,7 @@ CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncom
 
 _MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
 
-_LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
+_LOGGERS = ("tifffile", "liffile")
 """Loggers of libraries whose remarks on damaged files would reach the terminal."""
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
