@@ -371,6 +371,19 @@ def test_decoded_size_counts_the_blocks_of_a_frame(path: Path) -> None:
         assert source.decoded_bytes >= 2 * plane_bytes
 
 
+@pytest.mark.parametrize("name", ["hdf5", "ims", "fits"])
+def test_small_file_that_inflates(path: Path, name: str) -> None:
+    if name == "fits":
+        file = write_fits(path, make_film(), compressed=True, tile=(12, 20, 24))
+    elif name == "ims":
+        file = write_imaris(path, make_film(), (4, 512, 512))
+    else:
+        file = write_hdf5(path, make_film(), chunks=(COUNT, 20, 24), compression="gzip")
+    needed = COUNT * HEIGHT_PX * WIDTH_PX * 2
+    with pytest.raises(FilmError, match=r"takes .* of memory to read one frame, and --memory"):
+        open_film(file, memory_bytes=needed)
+
+
 def test_film_in_several_files(tmp_path: Path) -> None:
     film = make_film()
     for name, part in (("a", film[:5]), ("a_X2", film[5:10]), ("a_X3", film[10:])):
