@@ -195,7 +195,10 @@ def test_a_network_that_was_named_is_never_left_out(film: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--frames", "20:30"], "20:30 names no frame; stack.tif has frames 0 to 9: choose"),
+        (
+            ["--frames", "20:30"],
+            "20:30 names no frame; stack.tif has frames 0 to 9: choose",
+        ),
         (["--positions", "none.csv"], "there is no file none.csv; expected a CSV or XLSX"),
         (["--positions", "."], "; expected a CSV or XLSX file whose first row"),
         (["-o", "file"], "file is a file; expected a folder"),

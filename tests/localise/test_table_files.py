@@ -167,6 +167,9 @@ def test_rows_of_each_frame_in_pixels() -> None:
         [[1, 0.5], [3, 0.7]],
         [],
     ]
-    assert table.first_frames(2).y_nm.tolist() == [200]
+    assert table.of_frames(range(2)).y_nm.tolist() == [200]
+    every_second = table.of_frames(range(0, 4, 2))
+    assert every_second.frame.tolist() == [1, 0, 1]
+    assert table.of_frames(np.array([1, 2, 7])).frame.tolist() == [1, 1]
     with pytest.raises(FilmError, match="the table has frames 1 to 3, the film has 2; expected"):
         table.by_frame(2, 100.0)

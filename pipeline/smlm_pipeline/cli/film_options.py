@@ -39,6 +39,14 @@ Position = Annotated[
         rich_help_panel=FILM_PANEL,
     ),
 ]
+AllowPartial = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial",
+        help="Leave out frames that the film lacks, instead of refusing it.",
+        rich_help_panel=FILM_PANEL,
+    ),
+]
 TimeAxis = Annotated[
     str | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -34,9 +34,12 @@ class Molecules:
         """The same table, ``frames`` frames later."""
         return replace(self, frame=self.frame + frames)
 
-    def first_frames(self: _Table, count: int) -> _Table:
-        """The rows of the first ``count`` frames."""
-        return self.take((self.frame >= 0) & (self.frame < count))
+    def of_frames(self: _Table, numbers: Sequence[int] | NDArray[np.int64]) -> _Table:
+        """The rows of frames with these numbers, ascending, numbered from 0 in this order."""
+        chosen = np.asarray(numbers, np.int64)
+        places = np.searchsorted(chosen, self.frame)
+        found = chosen[np.minimum(places, len(chosen) - 1)] == self.frame
+        return replace(self.take(found), frame=places[found])
 
     def by_frame(self, count: int, pixel_size_nm: float) -> list[NDArray[np.float64]]:
         """For each of ``count`` frames y and x (K, 2) of its molecules, in camera pixels.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from smlm_bench.console import bench_console, bench_door, note
 from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.selection import frames_range
 
 with imported_when_used():
     from smlm_bench import catalogue, choice
@@ -45,8 +45,8 @@ def table(
     frames: Annotated[
         str,
         typer.Option(
-            metavar="A:B",
-            help="From frame A (0 is the first) up to B, without B.",
+            metavar="A:B[:STEP]",
+            help="From frame A (0 is the first) up to B, without B; 0::2 is every second frame.",
             rich_help_panel=_FILM,
         ),
     ] = ":",
@@ -141,7 +141,7 @@ def table(
     run; finished passes are not repeated.
     """
     with bench_door(if_interrupted="the same command continues it"):
-        named, part = None if methods is None else _names(methods), _range(frames)
+        named, part = None if methods is None else _names(methods), frames_range(frames)
         sources = catalogue.Sources(_networks(network or []), server)
         results.check_output(output)
         chosen = choice.choose(named, sources, note)
@@ -182,11 +182,3 @@ def _networks(given: list[str]) -> dict[str, Path]:
             raise SettingError(f"--network {option!r}; expected NAME=PATH, as in unet=runs/mine")
         networks[name] = Path(path)
     return networks
-
-
-def _range(frames: str) -> tuple[int | None, int | None]:
-    match = re.fullmatch(r"(\d*):(\d*)", frames)
-    if not match:
-        raise SettingError(f"--frames {frames!r}; expected A:B, as in 0:100, or 100:")
-    first, last = (int(digits) if digits else None for digits in match.groups())
-    return first, last

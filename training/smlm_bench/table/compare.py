@@ -94,7 +94,7 @@ def about(film: ComparedFilm, left_out: Mapping[str, str]) -> dict[str, Any]:
     return {
         "film": film.name,
         "sha256": film.sha256,
-        "frames": [film.first_frame, film.first_frame + len(film.frames_adu)],
+        "frames": list(film.frame_range),
         "shape_px": list(film.facts.shape_px),
         "molecules": len(film.true.frame),
         "molecules_outside": asdict(film.outside),

@@ -17,6 +17,8 @@ from smlm_bench.method import ZOOM, FilmFacts
 from smlm_bench.table.facts import Known, facts, film_facts, sources_of
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film, open_film
+from smlm_pipeline.film.frame_numbers import Numbers
+from smlm_pipeline.film.selection import FrameRange, frames_text
 from smlm_pipeline.localise.table import Molecules, in_field
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.scoring.evaluate import truth_image, widefield_image
@@ -35,13 +37,13 @@ class Outside:
 class ComparedFilm:
     """Frames (T, Y, X) of a film, or of a part of it, with the true molecules of these frames.
 
-    ``first_frame`` is the number of the first of them in the file, ``facts_from`` the source of
-    each fact, ``levels_ms_per_frame`` the time for levels, ``notes`` are remarks for the
-    user on the film.
+    ``frame_range`` is first and last (excluded) in the file and a step other than one,
+    ``facts_from`` the source of each fact, ``levels_ms_per_frame`` the time for levels,
+    ``notes`` are remarks for the user on the film.
     """
 
     name: str
-    first_frame: int
+    frame_range: tuple[int, ...]
     frames_adu: NDArray[np.uint16]
     true: Molecules
     facts: FilmFacts
@@ -90,9 +92,9 @@ class ComparedFilm:
 
 
 def read_compared_film(
-    path: Path, positions: Path, frames: tuple[int | None, int | None], known: Known
+    path: Path, positions: Path, frames: FrameRange, known: Known
 ) -> ComparedFilm:
-    """Read frames A to B - 1 of a film into memory, with their true molecules.
+    """Read a range of a film's frames into memory, with their true molecules.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def read_compared_film(
     positions : Path
         Table of its true positions.
     frames : tuple of int or None
-        A and B, None for the film's first or last.
+        First and last (excluded; None is the end), and optionally a step.
     known : Known
         Optics and camera as the user states them.
 
@@ -118,13 +120,16 @@ def read_compared_film(
         If there are no such frames, no molecule is in them, or facts are neither in ``known`` nor
         in the film.
     """
-    with open_film(path) as film:
-        first, last = _chosen(film, frames)
+    with open_film(path, allow_partial=True) as film:
+        numbers = _chosen(film, frames)
         table = read_molecules(positions)
         film_and_user = facts(film, known)
-        frames_adu = film.read(first, last)
+        places = np.searchsorted(np.asarray(film.corner.frames), np.asarray(numbers))
+        frames_adu = np.concatenate([film.read(at, at + 1) for at in places.tolist()])
+    step = (numbers.step,) if numbers.step > 1 else ()
+    chosen = numbers.start, numbers.stop, *step
     pixel_nm = film_and_user.values["pixel_size_nm"]
-    true, outside = _true_molecules(table, first, frames_adu.shape, pixel_nm)
+    true, outside = _true_molecules(table, numbers, frames_adu.shape, pixel_nm)
     if not len(true.frame):
         raise SettingError(
             f"no molecule of {positions.name} lies in these frames; expected the film's own table, "
@@ -137,7 +142,7 @@ def read_compared_film(
     sources = sources_of(film_and_user, known.camera)
     return ComparedFilm(
         path.name,
-        first,
+        chosen,
         frames_adu,
         true,
         all_facts,
@@ -148,26 +153,38 @@ def read_compared_film(
     )
 
 
-def _chosen(film: Film, frames: tuple[int | None, int | None]) -> tuple[int, int]:
-    first, last, _ = slice(*frames).indices(film.frame_count)
-    if first >= last:
-        span = ":".join("" if end is None else str(end) for end in frames)
+def _chosen(film: Film, frames: FrameRange) -> range:
+    """The frames as numbers of the file, all of which the film has.
+
+    Raises
+    ------
+    FilmError
+        If the film lacks some of them.
+    """
+    count = int(film.corner.frames[-1]) + 1
+    chosen = range(*slice(*frames).indices(count))
+    if not chosen:
         raise SettingError(
-            f"{span} names no frame; {film.path.name} has frames 0 to {film.frame_count - 1}: "
+            f"{frames_text(frames)} names no frame; {film.path.name} has frames 0 to {count - 1}: "
             "choose --frames A:B, B not included"
         )
-    return first, last
+    lost = next((at for part in film.missing for at in part if at in chosen), None)
+    if lost is not None:
+        raise FilmError(
+            f"{film.path} lacks frame {lost}; expected all frames of {frames_text(frames)}: choose "
+            "others with --frames"
+        )
+    return chosen
 
 
 def _true_molecules(
-    table: Molecules, first: int, shape: tuple[int, ...], pixel_nm: float
+    table: Molecules, numbers: Numbers, shape: tuple[int, ...], pixel_nm: float
 ) -> tuple[Molecules, Outside]:
-    count, height, width = shape
-    shifted = Molecules(table.frame - first, table.y_nm, table.x_nm)
-    inside = in_field(shifted, height_nm=height * pixel_nm, width_nm=width * pixel_nm)
-    of_these = (shifted.frame >= 0) & (shifted.frame < count)
-    outside = Outside(int((~of_these).sum()), int((of_these & ~inside).sum()))
-    return shifted.take(inside & of_these), outside
+    _, height, width = shape
+    of_these = table.of_frames(numbers)
+    inside = in_field(of_these, height_nm=height * pixel_nm, width_nm=width * pixel_nm)
+    outside = Outside(len(table.frame) - len(of_these.frame), int((~inside).sum()))
+    return of_these.take(inside), outside
 
 
 def _check_table(

@@ -149,7 +149,7 @@ def rows_in(folder: Path) -> int:
 
 def _difference(table: dict[str, Any], film: ComparedFilm, lost: Sequence[str]) -> str:
     """State what would be lost; empty if nothing is."""
-    if [film.first_frame, film.first_frame + len(film.frames_adu)] != table["frames"]:
+    if list(film.frame_range) != table["frames"]:
         return "other frames than these"
     if film.sha256 != table["sha256"]:
         return "another film than this one, or other positions"

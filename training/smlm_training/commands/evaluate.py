@@ -18,6 +18,7 @@ from smlm_pipeline.cli import film_options
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.frame_numbers import Numbers
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.table import Molecules
@@ -145,14 +146,20 @@ def evaluate(
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
     pattern: film_options.Pattern = None,
+    frames: film_options.Frames = None,
+    allow_partial: film_options.AllowPartial = False,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
     with train_door():
-        selection = film_options.selection_of(channel, z, position, time_axis, pattern=pattern)
+        selection = film_options.selection_of(
+            channel, z, position, time_axis, frames=frames, pattern=pattern
+        )
         pixels = _read_image(image)
-        frames_adu, pixel_nm = _read_film(film, selection, pixel_size_nm)
+        frames_adu, numbers, pixel_nm = _read_film(
+            film, selection, pixel_size_nm, allow_partial=allow_partial
+        )
         _check_pair(image, pixels, film, frames_adu)
-        true = _true_emitters(positions, frames_adu, pixel_nm)
+        true = _true_emitters(positions, frames_adu, numbers, pixel_nm)
         images, truth = _images(pixels, frames_adu, true, pixel_nm)
         scores = {name: score(scored, truth) for name, scored in images.items()}
         file = _network_file(network) if detections else None
@@ -199,14 +206,14 @@ def _read_image(path: Path) -> NDArray[Any]:
 
 
 def _read_film(
-    path: Path, selection: Selection, pixel_size_nm: float | None
-) -> tuple[NDArray[np.uint16], float]:
-    """Frames (T, Y, X) in ADU, and the edge of a camera pixel in nm."""
-    with open_film(path, selection) as film:
+    path: Path, selection: Selection, pixel_size_nm: float | None, *, allow_partial: bool
+) -> tuple[NDArray[np.uint16], Numbers, float]:
+    """Frames (T, Y, X) in ADU, their numbers in the file, and the edge of a camera pixel in nm."""
+    with open_film(path, selection, allow_partial=allow_partial) as film:
         pixel_size = film.pixel_size(pixel_size_nm)
         for note in (*film.warnings, *film.notes, *pixel_size.notes):
             typer.echo(f"recon-train: {note}", err=True)
-        return film.read_all(), pixel_size.nm
+        return film.read_all(), film.corner.frames, pixel_size.nm
 
 
 def _check_pair(
@@ -222,10 +229,10 @@ def _check_pair(
 
 
 def _true_emitters(
-    positions: Path, frames_adu: NDArray[np.uint16], pixel_size_nm: float
+    positions: Path, frames_adu: NDArray[np.uint16], numbers: Numbers, pixel_size_nm: float
 ) -> Molecules:
-    """Emitters of the table, if it is the film's; rows after the film's end are dropped."""
-    true = read_molecules(positions).first_frames(len(frames_adu))
+    """Emitters of the table, if it is the film's; rows of other frames are dropped."""
+    true = read_molecules(positions).of_frames(numbers)
     check_table(frames_adu, true.by_frame(len(frames_adu), pixel_size_nm), pixel_size_nm)
     return true
 

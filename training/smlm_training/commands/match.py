@@ -73,6 +73,7 @@ def match(
     position: film_options.Position = None,
     time_axis: film_options.TimeAxis = None,
     pattern: film_options.Pattern = None,
+    allow_partial: film_options.AllowPartial = False,
 ) -> None:
     """Measure optics, molecules and camera of a film; write a preset to fit a network by."""
     with train_door():
@@ -81,7 +82,7 @@ def match(
         selection = film_options.selection_of(
             channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
         )
-        with open_film(film, selection) as opened:
+        with open_film(film, selection, allow_partial=allow_partial) as opened:
             pixel_size = opened.pixel_size(pixel_size_nm)
             for note in (
                 *opened.warnings,
