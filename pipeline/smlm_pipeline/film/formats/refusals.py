@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
+from tifffile import TiffFileError
+
 from smlm_pipeline.errors import FilmError, ReconError
 
 AGAIN = "copy or export it again"
@@ -23,7 +25,7 @@ _LOGGERS = ("tifffile", "liffile")
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    struct.error, zlib.error, lzma.LZMAError, ParseError,
+    struct.error, zlib.error, lzma.LZMAError, ParseError, TiffFileError,
 )  # fmt: skip
 
 
