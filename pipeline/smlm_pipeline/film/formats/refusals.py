@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import lzma
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
-
-from tifffile import TiffFileError
 
 from smlm_pipeline.errors import FilmError, ReconError
 
@@ -25,13 +24,22 @@ _LOGGERS = ("tifffile", "liffile")
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    struct.error, zlib.error, lzma.LZMAError, ParseError, TiffFileError,
+    struct.error, zlib.error, lzma.LZMAError, ParseError,
 )  # fmt: skip
 
 
 def refusal(path: Path, problem: str, remedy: str) -> FilmError:
     """The error for a film that cannot be used."""
     return FilmError(f"{path} {problem}; expected a film of grey frames: {remedy}")
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """`DAMAGE`, and the error of tifffile, which is no ValueError in older versions.
+
+    It is not imported here, since the server needs this module and not tifffile.
+    """
+    tifffile = sys.modules.get("tifffile")
+    return (*DAMAGE, tifffile.TiffFileError) if tifffile else DAMAGE
 
 
 @contextmanager
@@ -60,7 +68,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
             raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
-    except DAMAGE as error:
+    except _damage() as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
         for name in _LOGGERS:
