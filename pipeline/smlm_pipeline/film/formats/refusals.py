@@ -33,7 +33,7 @@ def refusal(path: Path, problem: str, remedy: str) -> FilmError:
     return FilmError(f"{path} {problem}; expected a film of grey frames: {remedy}")
 
 
-def _damage() -> tuple[type[Exception], ...]:
+def damage() -> tuple[type[Exception], ...]:
     """`DAMAGE`, and the error of tifffile, which is no ValueError in older versions.
 
     It is not imported here, since the server needs this module and not tifffile.
@@ -68,7 +68,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
             raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
-    except _damage() as error:
+    except damage() as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
         for name in _LOGGERS:
