@@ -16,7 +16,7 @@ import numpy as np
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from smlm_pipeline.film.formats import tiff_stated
-from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState
 from smlm_pipeline.film.formats.tiff_stated import Stated
 
@@ -176,7 +176,7 @@ def _second_page(tif: TiffFile) -> int | None:
     """Offset of the second page; None where it is cut off."""
     try:
         return int(tif.pages.get(1, aspage=False).offset)
-    except DAMAGE:
+    except damage():
         return None
 
 
@@ -187,7 +187,7 @@ def _readable(tif: TiffFile) -> list[TiffPage | TiffFrame]:
     for index in range(len(tif.pages)):
         try:
             page = tif.pages.get(index, aspage=True)
-        except DAMAGE:
+        except damage():
             break
         if page.shape == first.shape and page.dtype == first.dtype:
             pages.append(page)
