@@ -57,9 +57,9 @@ def test_another_image_in_the_folder(tmp_path: Path, other: str) -> None:
     tifffile.imwrite(tmp_path / other, film[0])
     message = refuse(tmp_path, "holds files of 2 kinds")
     assert f"(12 files img_*.tif; {other})" in message
-    assert message.endswith("with --pattern 'img_*.tif'")
-    if "img" not in other:
-        np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="img_*.tif")), film)
+    pattern = message.split("'")[1]
+    assert pattern == ("img_????.tif" if "img" in other else "img_*.tif")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern=pattern)), film)
 
 
 def test_two_series_in_a_folder(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_two_series_in_a_folder(tmp_path: Path) -> None:
 def test_two_numbers_that_vary(tmp_path: Path, second: range) -> None:
     film = write(tmp_path, numbered("cell1_{:05}.tif"))
     write(tmp_path, numbered("cell2_{:05}.tif", second))
-    message = refuse(tmp_path, "whose names differ in several numbers")
+    message = refuse(tmp_path, "several numbers vary")
     assert message.endswith("with --pattern, such as 'cell1_*.tif'")
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="cell1_*.tif")), film)
 
@@ -122,6 +122,21 @@ def test_gap_in_the_numbers(tmp_path: Path, name: str) -> None:
         assert "lacks frames 7 to 9" in reader.warnings[0]
         np.testing.assert_array_equal(reader.read_all(), np.delete(film, [7, 8, 9], axis=0))
     np.testing.assert_array_equal(read_all(tmp_path, Selection(frames=(0, 7))), film[:7])
+
+
+def test_number_that_is_there_twice(tmp_path: Path) -> None:
+    film = write(tmp_path, numbered("img_{:04}.tif"))
+    tifffile.imwrite(tmp_path / "img_5.tif", film[5])
+    refuse(tmp_path, "one is there twice")
+
+
+def test_acquisition_that_was_stopped(tmp_path: Path) -> None:
+    film = write(tmp_path, numbered("img_{:09}_Default_000.tif"))
+    (tmp_path / "metadata.txt").write_text('{"Summary": {"Frames": 20, "Prefix": "acq"')
+    refuse(tmp_path, "lacks frames 12 to 19 of 20")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(frames=(0, 12))), film)
+    with open_film(tmp_path, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all(), film)
 
 
 def test_damaged_file_is_a_gap(tmp_path: Path) -> None:
@@ -169,6 +184,12 @@ def test_films_in_folders_of_the_folder(tmp_path: Path) -> None:
         (tmp_path / f"Pos{position}").mkdir()
         write(tmp_path / f"Pos{position}", numbered("img_{:09}_Default_000.tif"))
     assert "name the folder of one" in refuse(tmp_path, r"folders of its own \(Pos0, Pos1\)")
+
+
+def test_the_only_folder_with_a_film(tmp_path: Path) -> None:
+    (tmp_path / "Default").mkdir()
+    film = write(tmp_path / "Default", numbered("img_channel000_position000_time{:09}_z000.tif"))
+    np.testing.assert_array_equal(read_all(tmp_path), film)
 
 
 def test_numbers_without_a_rule_are_noted(tmp_path: Path) -> None:

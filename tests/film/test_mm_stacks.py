@@ -171,3 +171,19 @@ def test_pixel_size_of_the_summary(tmp_path: Path) -> None:
         assert reader.pixel_size().nm == pytest.approx(108)
     with tifffile.TiffFile(path) as tif:  # the fake is what tifffile takes for the format
         assert tif.series[0].kind == "mmstack"
+
+
+def test_positions_of_ome_images(tmp_path: Path) -> None:
+    films, path = films_of_positions(), tmp_path / "film.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for number, film in enumerate(films):
+            named = {"axes": "TYX", "Name": f"well {number}", "PhysicalSizeX": 0.108}
+            tif.write(film, photometric="minisblack", metadata=named)
+    with pytest.raises(
+        FilmError, match=r"--position 0 to 2 \(0 is well 0, 1 is well 1, 2 is well 2"
+    ):
+        open_film(path)
+    for position, film in enumerate(films):
+        with open_film(path, Selection(position=position)) as reader:
+            assert reader.pixel_size().nm == pytest.approx(108)
+            np.testing.assert_array_equal(reader.read_all(), film)

@@ -98,12 +98,51 @@ def test_samples_are_not_added(
         assert reader.frame_count == counts[0]
 
 
+def sample(seed: int, count: int) -> Film:
+    """Frames of a sample: molecules at its own places blink, under the same lamp."""
+    random = np.random.default_rng(seed)
+    lamp = 20 * np.exp(-(((np.arange(48) - 24) / 15) ** 2))
+    light = lamp[:, None] + lamp + np.zeros((count, 48, 48))
+    for y, x in random.integers(1, 47, (25, 2)):
+        light[random.random(count) < 0.3, y - 1 : y + 2, x - 1 : x + 2] += 200
+    frames: Film = random.poisson(light).astype(np.uint16)
+    return frames
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_pictures_decide_whether_films_are_of_one_sample(tmp_path: Path, same: bool) -> None:
+    film = sample(1, 40)
+    parts = (film[:20], film[20:]) if same else (film[:20], sample(2, 20))
+    paths = [tmp_path / f"film_{number}.tif" for number in (1, 2)]
+    for path, part in zip(paths, parts, strict=True):
+        tifffile.imwrite(path, part, photometric="minisblack")
+    with open_film(paths[0]) as reader:
+        assert len(reader.notes) == same
+    if same:
+        np.testing.assert_array_equal(read_all(tmp_path), film)
+    else:
+        with pytest.raises(FilmError, match=r"film_2.tif shows another sample than film_1.tif"):
+            open_film(tmp_path)
+        joined = read_all(tmp_path, Selection(pattern="film_*"))
+        np.testing.assert_array_equal(joined, np.concatenate(parts))
+
+
 def test_part_that_is_missing(tmp_path: Path) -> None:
     film = write(tmp_path, SURE[0])
     (tmp_path / "film_X2.tif").unlink()
     refuse(tmp_path / "film.tif", r"lacks frames 5 to 9 of 12 \(part 2 is not there\)")
     with open_film(tmp_path, allow_partial=True) as reader:
         np.testing.assert_array_equal(reader.read_all(), film[[0, 1, 2, 3, 4, 10, 11]])
+
+
+def test_first_part_that_is_missing(tmp_path: Path) -> None:
+    film = write(tmp_path, SURE[0])
+    (tmp_path / "film.tif").unlink()
+    refuse(tmp_path, r"lacks frames 0 to 4 of 12 \(part 1 is not there\)")
+    (tmp_path / "film_X3.tif").unlink()
+    with open_film(tmp_path / "film_X2.tif") as reader:
+        assert "seems to continue another file" in reader.notes[0]
+        np.testing.assert_array_equal(reader.read_all(), film[5:10])
 
 
 def test_part_of_another_size(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def open_film(
     path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
         source = on_error.enter_context(open_source(path, selection.pattern))
+        source.select(selection.position)
         if 0 in source.shape:
             raise refusal(path, "holds no frames", "check that it was saved to the end")
         axes, shape = source.axes, source.shape

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 MICRO_MANAGER = (
@@ -65,6 +66,19 @@ def by_pattern(names: Iterable[str]) -> dict[str, list[str]]:
         pattern if len(alike) > 1 else glob.escape(alike[0]): sorted(alike, key=natural)
         for pattern, alike in ordered
     }
+
+
+def own_pattern(groups: dict[str, list[str]]) -> str:
+    """A pattern of the first group's names that matches no other name, if there is one."""
+    pattern, names = next(iter(groups.items()))
+    others = [name for other, alike in groups.items() if other != pattern for name in alike]
+    widths = {tuple(map(len, re.findall(r"\d+", name))) for name in names}
+    if len(widths) == 1 and any(fnmatchcase(name, pattern) for name in others):
+        parts = re.split(r"\d+", names[0])
+        numbers = ["?" * width for width in next(iter(widths))]
+        pairs = zip(parts, [*numbers, ""], strict=True)
+        return "".join(glob.escape(part) + number for part, number in pairs)
+    return pattern
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

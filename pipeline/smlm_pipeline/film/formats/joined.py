@@ -6,17 +6,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
 
 Opener = Callable[[Path], Source]
+
+_COMPARED_MAX = 8
+"""Pairs of neighbours whose pictures are compared."""
 
 
 @dataclass(frozen=True)
@@ -91,25 +95,33 @@ class JoinedSource(Source):
         return Gaps(np.concatenate(present).astype(np.int64), "; ".join(reasons), AGAIN, state)
 
 
-def join(path: Path, parts: Sequence[Part], opener: Opener) -> JoinedSource:
-    """Open parts as one film, with a note that names them.
+def join(
+    path: Path, parts: Sequence[Part], opener: Opener, *, first: int, certain: bool
+) -> JoinedSource:
+    """Open parts as one film, with a warning that names them.
+
+    ``first`` is the number of the first part, which may be missing. If it is not ``certain`` that
+    they are one film, their pictures are compared.
 
     Raises
     ------
     FilmError or any error of a format's library
-        If a part cannot be read, or differs in size, type or axes from the first.
+        If a part cannot be read, differs in size, type or axes from the first, or shows another
+        sample.
     """
-    numbers = [part.number for part in parts]
     by_number = {part.number: part.path for part in parts}
-    absent = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
+    numbers = range(first, max(by_number) + 1)
+    absent = [number for number in numbers if number not in by_number]
     with ExitStack() as on_error:
         opened: list[Source | None] = []
-        for number in range(min(numbers), max(numbers) + 1):
+        for number in numbers:
             file = by_number.get(number)
             opened.append(on_error.enter_context(opener(file)) if file else None)
         there = [source for source in opened if source is not None]
         for source in there:
             _check_alike(source, there[0])
+        for before, after in () if certain else list(pairwise(there))[:_COMPARED_MAX]:
+            _check_sample(before, after)
         missing = "".join(f"part {number} is not there" for number in absent[:1])
         joined = JoinedSource(path, opened, missing)
         on_error.pop_all()
@@ -124,6 +136,14 @@ def listed(paths: Sequence[Path]) -> str:
     if len(names) > 3:
         return f"{names[0]} to {names[-1]} ({len(names)} files)"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _check_sample(before: Source, after: Source) -> None:
+    """Refuse parts whose pictures have nothing in common."""
+    if are_different(before, after):
+        problem = f"shows another sample than {before.path.name}, whose name it seems to continue"
+        remedy = "name the file of one film, or join them with --pattern"
+        raise refusal(after.path, problem, remedy)
 
 
 def has_frames_alone(source: Source) -> bool:

@@ -195,7 +195,7 @@ def _number(value: object) -> float | None:
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         return None
     try:
-        number = float(value)
+        number = float(value.replace(",", ".") if isinstance(value, str) else value)
     except ValueError:
         return None
     return number if 0 < number < math.inf else None

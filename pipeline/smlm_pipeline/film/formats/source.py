@@ -94,6 +94,9 @@ class Source(AbstractContextManager["Source"], ABC):
         """What is missing of a region of the planes; `gaps` where a plane is whole or missing."""
         return self.gaps
 
+    def select(self, position: int | None) -> None:
+        """Take one of several films that differ in size; nothing to do for a file of one film."""
+
     @abstractmethod
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Read a region of some planes, and as little else of the film as the format allows.

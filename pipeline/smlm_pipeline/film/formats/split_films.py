@@ -5,13 +5,16 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
 from tifffile import TiffFile
 
+from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats.file_names import by_pattern, natural
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
+from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
@@ -30,10 +33,19 @@ _SAMPLES = re.compile(
 )
 """Words before a number that count samples, positions or channels, not parts of a film."""
 
-_ENDING = re.compile(r"((?:\.ome)?\.tiff?|\.raw)$", re.IGNORECASE)
+_ENDING = re.compile(
+    r"((?:\.ome)?\.tiff?|\.raw|\.stk|\.sif|\.spe|\.fits?|\.dcimg|\.ims|\.czi|\.lif)$",
+    re.IGNORECASE,
+)
+
+_TIFF = (".tif", ".tiff")
+"""Endings of files that ``--pattern`` can choose."""
 
 _SPLIT_BYTES = 1_900_000_000
 """Programs divide films at 2 or 4 GB: a smaller file may just be followed by another film."""
+
+_PARTS_MAX = 999
+"""Largest number of a part in a name that is one of a program."""
 
 _SIBLINGS_MAX = 64
 """Files after the named one that are looked at."""
@@ -50,47 +62,74 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
     FilmError or any error of a format's library
         If a file cannot be read.
     """
-    source = opener(path)
-    parts, sure = _siblings(path)
-    if not parts or source.files or not has_frames_alone(source):
+    with ExitStack() as on_error:
+        source = on_error.enter_context(opener(path))
+        parts, sure = _siblings(path)
+        if parts and not source.files and has_frames_alone(source):
+            own = next(part for part in parts if part.path == path)
+            if not sure:
+                before = _beginning(own, parts, source, opener)
+                parts = [*before, own, *_continuation(own, parts, source, opener)]
+            large = path.stat().st_size >= _SPLIT_BYTES
+            if len(parts) > 1 and own == parts[0] and (sure or large):
+                return join(path, parts, opener, first=1 if sure else own.number, certain=True)
+            if sure or (len(parts) > 1 and not _are_others(source, own, parts, opener)):
+                source.notes = (_note(own, parts, sure=sure),)
+        on_error.pop_all()
         return source
-    own = next(part for part in parts if part.path == path)
-    if not sure:
-        parts = [*_beginning(own, parts, source), own, *_continuation(own, parts, source)]
-    if len(parts) == 1:
-        return source
-    if own == parts[0] and (sure or path.stat().st_size >= _SPLIT_BYTES):
-        source.__exit__(None, None, None)
-        return join(path, parts, opener)
-    source.notes = (_note(own, parts, sure=sure),)
-    return source
 
 
-def parts_of_folder(files: list[Path], *, chosen: bool) -> list[Part]:
-    """The parts of the one film that files of several frames are; empty if that is not certain.
+def parts_of_folder(files: list[Path], *, chosen: bool) -> tuple[list[Part], bool]:
+    """The parts of the one film that files of several frames may be, and whether they surely are.
 
-    It is certain where the names say so, or where they count and all files but the last, which
-    may be shorter, have the same number of frames. The user may choose other files.
+    They are where the names say so or the user chose them. They may be where the names count and
+    all files but the last, which may be shorter, have the same number of frames.
     """
     parts, sure = _counted(files)
     if chosen and not parts:
         ordered = sorted(files, key=lambda file: natural(file.name))
-        return [Part(file, number) for number, file in enumerate(ordered)]
+        return [Part(file, number) for number, file in enumerate(ordered)], True
+    if parts and chosen and parts[-1].number - parts[0].number >= 2 * len(parts):  # as dates are
+        return [Part(part.path, place) for place, part in enumerate(parts)], True
     if not parts or sure or chosen:
-        return parts
+        return parts, True
     counts = [_frames_in(part.path) for part in parts]
     consecutive = all(b.number - a.number == 1 for a, b in pairwise(parts))
     equal = len(set(counts[:-1])) == 1 and counts[-1] <= counts[0]
-    return parts if consecutive and equal and counts[0] > 1 else []
+    return parts if consecutive and equal and counts[0] > 1 else [], False
+
+
+def first_number(parts: list[Part]) -> int:
+    """The number of the first part of a film, which may be missing."""
+    sure = any(pattern.fullmatch(_stem(parts[-1].path)) for pattern in _SURE)
+    return 1 if sure else parts[0].number
+
+
+def _are_others(source: Source, own: Part, parts: list[Part], opener: Opener) -> bool:
+    """Whether the file beside a film in order shows another sample."""
+    place = parts.index(own)
+    neighbour = parts[place + 1] if own is not parts[-1] else parts[place - 1]
+    with opener(neighbour.path) as other:
+        if not has_frames_alone(other):
+            return True
+        pair = (source, other) if neighbour.number > own.number else (other, source)
+        return are_different(*pair)
 
 
 def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
     """The remark that other files may be of the same film."""
     others = [part.path for part in parts if part is not own]
+    if not others:
+        return (
+            f"{own.path.name} seems to continue another file, which is not beside it: it may be a "
+            "part of a film"
+        )
     verb = "is" if len(others) == 1 else "are"
     found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
     if sure:
         return f"{found}; name {parts[0].path.name} to take them as one"
+    if own.path.suffix.lower() not in _TIFF:
+        return f"{found}; if so, export them as one"
     return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
 
 
@@ -105,7 +144,7 @@ def _counted(files: Sequence[Path]) -> tuple[list[Part], bool]:
 
 def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
     """Parts of one film ``film.tif``, ``film_2.tif``, ...; empty if the files are others."""
-    stems = [_ENDING.sub("", file.name) for file in files]
+    stems = [_stem(file) for file in files]
     found = [pattern.fullmatch(stem) for stem in stems]
     prefixes = {match[1] for match in found if match}
     numbers = [
@@ -123,6 +162,8 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
     if pattern is _COUNTED and _SAMPLES.search(next(iter(prefixes))):
         return []
     first = 1 if pattern is not _COUNTED or least == 2 else 0
+    if pattern is not _COUNTED and max(filter(None, numbers)) > _PARTS_MAX:
+        return []
     filled = [first if number is None else number for number in numbers]
     if len(set(filled)) < len(filled):
         return []
@@ -135,7 +176,7 @@ def _siblings(path: Path) -> tuple[list[Part], bool]:
     own_ending = _ENDING.search(path.name)
     if not own_ending:
         return [], False
-    ending, own_stem = own_ending[1].lower(), _ENDING.sub("", path.name)
+    ending, own_stem = own_ending[1].lower(), _stem(path)
     files = [
         file
         for file in path.parent.iterdir()
@@ -145,9 +186,10 @@ def _siblings(path: Path) -> tuple[list[Part], bool]:
     ]
     for pattern in (*_SURE, _COUNTED):
         own = pattern.fullmatch(own_stem)
-        for key in (own_stem, own[1] if own else own_stem):
-            alike = [file for file in files if _belongs(_ENDING.sub("", file.name), key, pattern)]
-            parts = _numbered(alike, pattern) if len(alike) > 1 else []
+        keys = [own[1] if own else own_stem] if pattern in _SURE else [own_stem]
+        for key in [*keys, own[1]] if own else keys:
+            alike = [file for file in files if _belongs(_stem(file), key, pattern)]
+            parts = _numbered(alike, pattern) if len(alike) > 1 or pattern in _SURE else []
             if any(part.path == path for part in parts):
                 return parts, pattern is not _COUNTED
     return [], False
@@ -158,19 +200,19 @@ def _belongs(stem: str, key: str, pattern: re.Pattern[str]) -> bool:
     return stem == key or (match is not None and match[1] == key)
 
 
-def _beginning(own: Part, parts: list[Part], source: Source) -> list[Part]:
+def _beginning(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
     """The file with the number before, if it is as long as this one or this is the shorter end."""
     before = [part for part in parts if part.number == own.number - 1]
-    return [part for part in before if _frames_like(part.path, source) >= source.shape[0]]
+    return [part for part in before if _frames_like(part.path, source, opener) >= source.shape[0]]
 
 
-def _continuation(own: Part, parts: list[Part], source: Source) -> list[Part]:
+def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
     """Files with the next numbers that are of equal length, up to one that is shorter."""
     by_number = {part.number: part for part in parts}
     found = []
     for number in range(own.number + 1, own.number + 1 + _SIBLINGS_MAX):
         part = by_number.get(number)
-        count = _frames_like(part.path, source) if part else 0
+        count = _frames_like(part.path, source, opener) if part else 0
         if part is None or not 0 < count <= source.shape[0]:
             break
         found.append(part)
@@ -179,7 +221,7 @@ def _continuation(own: Part, parts: list[Part], source: Source) -> list[Part]:
     return found
 
 
-def _frames_like(path: Path, source: Source) -> int:
+def _frames_like(path: Path, source: Source, opener: Opener) -> int:
     """Frames of a file whose frames have the size and type of a film's; otherwise 0."""
     if path.suffix.lower() == ".raw":
         same = (
@@ -189,11 +231,15 @@ def _frames_like(path: Path, source: Source) -> int:
         frame_bytes = source.shape[-2] * source.shape[-1] * source.dtype.itemsize
         return path.stat().st_size // frame_bytes if same else 0
     try:
+        if path.suffix.lower() not in _TIFF:
+            with opener(path) as film:
+                same = film.axes == source.axes and film.shape[-2:] == source.shape[-2:]
+                return film.shape[0] if same and film.dtype == source.dtype else 0
         with TiffFile(path, _multifile=False) as tif:
             page = tif.pages.first
             same = page.shape == source.shape[-2:] and page.dtype == source.dtype
             return page_count(tif) if same else 0
-    except DAMAGE:
+    except (*DAMAGE, FilmError):
         return 0
 
 
@@ -207,6 +253,11 @@ def _glob(parts: list[Part]) -> str:
     patterns = list(by_pattern(part.path.name for part in parts))
     if len(patterns) == 1:
         return patterns[0]
-    name = parts[-1].path.name
-    match = _COUNTED.fullmatch(_ENDING.sub("", name))
-    return f"{glob.escape(match[1] if match else '')}*{name[len(_ENDING.sub('', name)) :]}"
+    last = parts[-1].path
+    match = _COUNTED.fullmatch(_stem(last))
+    return f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending."""
+    return _ENDING.sub("", path.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,10 @@ from smlm_pipeline.film.formats import mm_stack, tiff_layout
 from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set
 from smlm_pipeline.film.formats.refusals import DAMAGE
 from smlm_pipeline.film.formats.source import Source
+from smlm_pipeline.film.formats.tiff_pages import read_pages
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 from smlm_pipeline.film.formats.tiff_planes import locate, next_page
+from smlm_pipeline.film.formats.tiff_positions import TiffPositions, films_of_positions
 from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -86,16 +87,7 @@ class TiffSource(Source):
             decoded = self._tif.asarray(key=planes, series=film)
             return decoded.reshape(len(planes), *size)[:, y, x]
         read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
-        pages = [page for page in (self._planes.pages[i] for i in planes) if page is not None]
-        if len(pages) < len(planes):
-            raise EOFError
-        for file, alike in groupby(enumerate(pages), key=lambda item: item[1].parent.filehandle):
-            with ExitStack() as reading:
-                if file.closed:  # tifffile warns of each page of a file that it has closed
-                    file.open()
-                    reading.callback(file.close)
-                for index, page in alike:
-                    read[index] = page.asarray().reshape(size)[y, x]
+        read_pages([self._planes.pages[i] for i in planes], size, y, x, read)
         return read
 
 
@@ -120,6 +112,11 @@ def open_tiff(path: Path) -> Source:
                 apart = tiff_layout.frames_apart(tif)
                 tif.close()
                 tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
+            films = films_of_positions(tif)
+            if films:
+                positions = TiffPositions(path, tif, films)
+                on_error.pop_all()
+                return positions
             film = tiff_layout.film(path, tif)
         except DAMAGE as error:
             if isinstance(error, FilmError) or next_page(tif) == 0:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeez
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_folder
+from smlm_pipeline.film.formats.tiff_stated import PLANES_MAX
 
 _ENDINGS = {".tif", ".tiff"}
 
@@ -111,17 +113,18 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
         return open_tiff(files[0])
     with TiffFile(files[0], _multifile=False) as tif:
         single = page_count(tif) == 1
-    grid = file_names.micro_manager_grid([file.name for file in files], _channels(folder))
+    grid = file_names.micro_manager_grid([file.name for file in files], _channels(files[0].parent))
     groups = file_names.by_pattern(file.name for file in files)
     if grid is None and len(groups) == 1 and single:
         grid = file_names.grid([file.name for file in files], chosen=pattern is not None)
         if grid is None:
             raise _several_numbers(folder, next(iter(groups)), files)
     if grid is not None and single:
-        return _series(folder, files, grid)
-    parts = split_films.parts_of_folder(files, chosen=pattern is not None)
+        return _series(folder, files, _with_stated_frames(grid, files[0].parent))
+    parts, certain = split_films.parts_of_folder(files, chosen=pattern is not None)
     if parts:
-        return join(folder, parts, open_tiff)
+        first = split_films.first_number(parts)
+        return join(folder, parts, open_tiff, first=first, certain=certain)
     raise _several(folder, files, groups)
 
 
@@ -147,6 +150,8 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         inside = sorted(
             f.name for f in folder.iterdir() if f.is_dir() and any(map(_is_tiff, f.iterdir()))
         )
+        if len(inside) == 1:  # as Micro-Manager's "Default"
+            return _film_files(folder / inside[0], pattern)
         if inside:
             problem = f"holds films in folders of its own ({', '.join(inside[:3])})"
             raise refusal(folder, problem, "name the folder of one")
@@ -212,18 +217,36 @@ def _missing_name(files: Sequence[Path | None], example: Path) -> str:
     return f"a file after {before.name} is not there or is damaged"
 
 
+def _described(folder: Path) -> str:
+    """The start of Micro-Manager's ``metadata.txt``, which may be cut short; empty without one."""
+    with suppress(OSError), (folder / "metadata.txt").open("rb") as file:
+        return file.read(_METADATA_BYTES).decode("utf-8", "replace")
+    return ""
+
+
 def _channels(folder: Path) -> list[str]:
-    """Names of channels in the order of Micro-Manager's ``metadata.txt``; empty if unknown."""
-    with suppress(OSError, ValueError):
-        with (folder / "metadata.txt").open("rb") as file:
-            text = file.read(_METADATA_BYTES).decode("utf-8", "replace")
-        found = re.search(r'"ChNames"\s*:\s*(\[[^\]]*\])', text)
+    """Names of channels in the order of Micro-Manager's summary; empty if unknown."""
+    found = re.search(r'"ChNames"\s*:\s*(\[[^\]]*\])', _described(folder))
+    with suppress(ValueError):
         return [str(name) for name in json.loads(found[1])] if found else []
     return []
 
 
+def _with_stated_frames(grid: file_names.Grid, folder: Path) -> file_names.Grid:
+    """The grid with all frames that Micro-Manager's summary states, if these are more."""
+    found = re.search(r'"Frames"\s*:\s*(\d+)', _described(folder))
+    positions, frames, *others = grid.shape
+    stated = min(int(found[1]), PLANES_MAX) if found else 0
+    if stated <= frames or grid.is_irregular or grid.times[0] != 0:
+        return grid
+    return replace(grid, shape=(positions, stated, *others), times=range(stated))
+
+
 def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception:
-    problem = f"holds files whose names differ in several numbers ({pattern})"
+    problem = (
+        f"holds files whose names give no order ({pattern}): several numbers vary, or one is there "
+        "twice"
+    )
     example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
     remedy = f"choose the files of one film with --pattern, such as '{example}'"
     return refusal(folder, problem, remedy)
@@ -249,6 +272,5 @@ def _several(folder: Path, files: list[Path], groups: dict[str, list[str]]) -> E
         remedy = f"name the file of one, or join them with --pattern '{next(iter(groups))}'"
         return refusal(folder, problem, remedy)
     problem = f"holds files of {len(groups)} kinds ({'; '.join(kinds)}{more})"
-    return refusal(
-        folder, problem, f"choose those of one film with --pattern '{next(iter(groups))}'"
-    )
+    pattern = file_names.own_pattern(groups)
+    return refusal(folder, problem, f"choose those of one film with --pattern '{pattern}'")
