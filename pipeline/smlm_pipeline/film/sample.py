@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.conditioning import Conditioning
-from smlm_pipeline.compute.levels import frames_with_structure, spread_evenly
+from smlm_pipeline.compute.frame_kinds import frames_with_structure
+from smlm_pipeline.compute.levels import spread_evenly
 
 CLIPPED_SHARE_MIN, CLIPPED_PEAK = 1e-5, 8
 """The largest value is where the camera clips, if it has this share of the values, and so many
@@ -88,6 +89,7 @@ def _clipped(frames_adu: NDArray[np.uint16], usable: NDArray[np.bool_]) -> tuple
         at += np.count_nonzero((frame == largest) & usable)
         below += np.count_nonzero((frame < largest) & (frame >= largest - 16) & usable)
     share = at / max(usable.sum() * len(frames_adu), 1)
-    if largest < 17 or share < CLIPPED_SHARE_MIN or at < CLIPPED_PEAK * max(below / 16, 1):
+    peak = at >= CLIPPED_PEAK * max(below / 16, 1)
+    if largest < 17 or not CLIPPED_SHARE_MIN <= share < 0.5 or not peak:
         return None, 0.0
     return largest, float(share)
