@@ -72,8 +72,13 @@ def ome_pixels(tif: TiffFile) -> dict[str, str]:
 
 def lost_files(path: Path, tif: TiffFile) -> list[str]:
     """Files that the OME description names and that are not beside the film's file."""
+    return [name for name in named_files(tif) if not (path.parent / name).is_file()]
+
+
+def named_files(tif: TiffFile) -> list[str]:
+    """Files that the OME description names, in their order."""
     named = (uuid.get("FileName", "") for uuid in _ome(tif).iter() if _is_uuid(uuid))
-    return [name for name in dict.fromkeys(named) if name and not (path.parent / name).is_file()]
+    return [name for name in dict.fromkeys(named) if name]
 
 
 def lost_part(path: Path, known: Container[str]) -> str:
