@@ -21,7 +21,7 @@ from smlm_pipeline.film.formats import file_names, mm_stack, split_films
 from smlm_pipeline.film.formats.joined import join
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
-from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
@@ -203,7 +203,7 @@ def _damaged(files: list[Path]) -> list[Path]:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
-        except DAMAGE:
+        except damage():
             whole = False
         if not whole:
             damaged.append(file)
