@@ -106,6 +106,30 @@ def raw_cut(folder: Path) -> Damaged:
     return path, {8, 9, 10, 11}, "it is cut short: it is 7680 bytes, and film.yaml describes 11520"
 
 
+def _with_zeros(path: Path) -> None:
+    """Fill the last third with zeros, as a copy that was interrupted."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3].ljust(len(data), b"\0"))
+
+
+def raw_with_zeros(folder: Path) -> Damaged:
+    path = write_raw(folder / "film", make_film())
+    _with_zeros(path)
+    return path, {8, 9, 10, 11}, "it ends in zeros"
+
+
+def nd2_with_zeros(folder: Path) -> Damaged:
+    path = write_nd2_film(folder / "film", make_film())
+    _with_zeros(path)
+    return path, {7, 8, 9, 10, 11}, "it is cut short"
+
+
+def ndtiff_with_zeros(folder: Path) -> Damaged:
+    path = write_ndtiff_film(folder / "film", make_film())
+    _with_zeros(path / "film_NDTiffStack_1.tif")
+    return path, {8, 9}, "film_NDTiffStack_1.tif is cut short"
+
+
 def ndtiff_file_lost(folder: Path) -> Damaged:
     path = write_ndtiff_film(folder / "film", make_film())
     (path / "film_NDTiffStack_1.tif").unlink()
@@ -131,6 +155,15 @@ def ndtiff_hole(folder: Path) -> Damaged:
 
 def mmstack_part_lost(folder: Path) -> Damaged:
     return _mmstack(folder, lost=1, named=True), {4, 5, 6, 7}, f"{PARTS[1]} is not there"
+
+
+def mmstack_part_cut(folder: Path) -> Damaged:
+    path = _mmstack(folder, lost=2, named=False)
+    film = make_film()
+    planes = {(0, 0, t, 0): film[t] for t in range(8, 12)}
+    write_mmstack(folder / PARTS[2], planes, summary=_summary())
+    (folder / PARTS[2]).write_bytes((folder / PARTS[2]).read_bytes()[:-1000])
+    return path, {8, 9, 10, 11}, f"{PARTS[2]} is cut short"
 
 
 def mmstack_part_lost_unnamed(folder: Path) -> Damaged:
@@ -161,8 +194,9 @@ def _summary(**more: object) -> dict[str, object]:
 
 DAMAGES = (
     zarr_3, zarr_2, zarr_2_nested, zarr_shard, zarr_chunk_of_a_shard, zarr_shard_cut,
-    zarr_plain_chunk_cut, nd2_lacks, nd2_cut, raw_cut, ndtiff_file_lost, ndtiff_entry_broken,
-    ndtiff_hole, mmstack_part_lost, mmstack_part_lost_unnamed, mmstack_stopped,
+    zarr_plain_chunk_cut, nd2_lacks, nd2_cut, raw_cut, raw_with_zeros, nd2_with_zeros,
+    ndtiff_with_zeros, ndtiff_file_lost, ndtiff_entry_broken,
+    ndtiff_hole, mmstack_part_lost, mmstack_part_lost_unnamed, mmstack_part_cut, mmstack_stopped,
 )  # fmt: skip
 
 
