@@ -14,7 +14,10 @@ from smlm_pipeline.settings import Settings
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
-_FILM_ENDINGS = (*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw")
+_FILM_ENDINGS = (
+    *(*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
+    *(".hdf5", ".stk", ".lsm", ".sif", ".dcimg", ".spe", ".fits", ".fits.fz", ".fit"),
+)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import SettingError
+from smlm_pipeline.errors import ContractError, SettingError
 
 NETWORK_FILE = "model.onnx"
 """The network of a version."""
@@ -20,6 +21,11 @@ PLAN_FILE = "model.plan"
 PLAN_RECORD = "plan.json"
 """The record of how the plan was built, beside it."""
 
+_STATED = re.compile(
+    rf'key: *"{contract.CONTRACT_PARAMETER}" *value *\{{ *string_value: *"([^"]*)"'
+)
+"""The contract's version in a model's configuration."""
+
 _INSTALLED = Path(__file__).parent / "model_repository"
 _CHECKOUT = Path(__file__).parents[2] / "model_repository"
 
@@ -31,15 +37,29 @@ def find_model_repository(given: Path | None = None) -> Path:
     ------
     SettingError
         If there is no ``reconstruction`` model in it.
+    ContractError
+        If that model is of another contract.
     """
     candidates = [given] if given is not None else [_INSTALLED, _CHECKOUT]
     for folder in candidates:
-        if (folder / contract.RECONSTRUCTION.name / "config.pbtxt").exists():
+        configuration = folder / contract.RECONSTRUCTION.name / "config.pbtxt"
+        if configuration.exists():
+            _check_contract(configuration)
             return folder.resolve()
     raise SettingError(
         f"no model repository at {candidates[-1]}: expected a folder with "
         f"{contract.RECONSTRUCTION.name}/config.pbtxt; name one with --model-repository"
     )
+
+
+def _check_contract(configuration: Path) -> None:
+    stated = _STATED.search(configuration.read_text("utf-8"))
+    if stated is not None and stated[1] != str(contract.CONTRACT_VERSION):
+        raise ContractError(
+            f"the model repository {configuration.parents[1]} is of contract version {stated[1]}; "
+            f"this release takes {contract.CONTRACT_VERSION}: take the repository of this release, "
+            "and train networks of your own again"
+        )
 
 
 def network_file(model_repository: Path, model: str) -> Path:

@@ -188,7 +188,7 @@ def test_part_of_a_film_with_positions_of_a_spreadsheet(film: Path, tmp_path: Pa
         (["--methods", "sorcery"], "no method is called 'sorcery'; expected one of blank"),
         (["--methods", "unet@server"], "unet@server needs a server; name one with --server"),
         (["--methods", "fid-storm@keras"], "Train it with: recon-train fit runs/fid-storm"),
-        (["--methods", "blank", "--frames", "3-7"], "--frames '3-7'; expected A:B"),
+        (["--methods", "blank", "--frames", "3-7"], "frames is '3-7'; expected A:B"),
         (["--methods", "blank", "--frames", "30:"], "has frames 0 to 9: choose --frames"),
         (["--methods", "unet@onnx", "--network", "unet"], "expected NAME=PATH"),
         (["--methods", "unet@onnx", "--network", "unet=x.onnx"], "no network at x.onnx"),

@@ -197,7 +197,7 @@ def test_a_network_that_was_named_is_never_left_out(film: Path, tmp_path: Path) 
     [
         (
             ["--frames", "20:30"],
-            "frames is 20:30; expected numbers up to 10, as stack.tif has 10 frames",
+            "20:30 names no frame; stack.tif has frames 0 to 9: choose",
         ),
         (["--positions", "none.csv"], "there is no file none.csv; expected a CSV or XLSX"),
         (["--positions", "."], "; expected a CSV or XLSX file whose first row"),

@@ -71,7 +71,8 @@ def test_image_and_picture_lie_beside_the_film(film: Path) -> None:
         ("film.ome.tif", "film.sr.ome.tif"),
         ("film.Ome.Tiff", "film.sr.ome.tif"),
         ("a.b.tif", "a.b.sr.ome.tif"),
-        ("film.stk", "film.stk.sr.ome.tif"),
+        ("film.stk", "film.sr.ome.tif"),
+        ("film.dat", "film.dat.sr.ome.tif"),
         ("film", "film.sr.ome.tif"),
     ],
 )

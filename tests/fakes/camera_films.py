@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
-import imagecodecs
 import numpy as np
+import tifffile
 from astropy.io import fits
 from numpy.typing import NDArray
+
+from fakes.microscope_films import write_czi, write_lif
 
 Film = NDArray[Any]
 
@@ -241,133 +243,22 @@ def write_stk(path: Path, film: Film, step_um: int = 0) -> Path:
     return path
 
 
-# --- Zeiss ----------------------------------------------------------------------------------
-
-
-def _segment(name: bytes, data: bytes) -> bytes:
-    return struct.pack("<16sqq", name, len(data), len(data)) + data
-
-
-def _entry(
-    pixel_type: int, start: int, compression: int, sizes: Mapping[str, tuple[int, int]]
-) -> bytes:
-    head = (b"DV", pixel_type, start, 0, compression, 0, 0, b"\0" * 4, len(sizes))
-    entry = struct.pack("<2siqiiBB4si", *head)
-    for letter, (first, size) in sizes.items():
-        entry += struct.pack("<4siifi", letter.encode(), first, size, float(first), size)
-    return entry
-
-
-def _zstd_headed(data: bytes) -> bytes:
-    """Zstandard as ZEN writes it: a header of 3 bytes, low bytes before high ones."""
-    halves = np.frombuffer(data, np.uint8).reshape(-1, 2).T.tobytes()
-    return b"\x03\x01\x01" + bytes(imagecodecs.zstd_encode(halves))
-
-
-CZI_CODES: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
-    "raw": (0, bytes),
-    "zstd": (5, lambda data: bytes(imagecodecs.zstd_encode(data))),
-    "zstd in halves": (6, _zstd_headed),
-}
-
-
-def write_czi(
-    path: Path,
-    film: Film,
-    axes: str = "T",
-    code: str = "zstd in halves",
-    tile_px: int | None = None,
-    stated: int | None = None,
-) -> Path:
-    """Blocks of one plane, or of its tiles of ``tile_px`` columns, from pixel 1000, 2000 on."""
-    path = path.with_suffix(".czi")
-    pixel_type = {"|u1": 0, "<u2": 1, "<f4": 2}[film.dtype.str]
-    compression, encode = CZI_CODES[code]
-    height_px, width_px = film.shape[-2:]
-    step = tile_px or width_px
-    head_bytes = 32 + 512
-    segments: list[bytes] = []
-    entries: list[bytes] = []
-    place_bytes = head_bytes
-    for place in np.ndindex(film.shape[:-2]):
-        indices = dict(zip(axes, place, strict=True))
-        for mosaic, left in enumerate(range(0, width_px, step)):
-            tile = np.ascontiguousarray(film[place][:, left : left + step])
-            sizes = {"X": (2000 + left + 500 * indices.get("S", 0), tile.shape[1])}
-            sizes |= {"Y": (1000, height_px)}
-            sizes |= {letter: (index + 3 * (letter == "Z"), 1) for letter, index in indices.items()}
-            sizes |= {"M": (mosaic, 1)} if tile_px else {}
-            entry = _entry(pixel_type, place_bytes, compression, sizes)
-            data, metadata = encode(tile.tobytes()), b"<METADATA/>"
-            block = struct.pack("<iiq", len(metadata), 0, len(data)) + entry
-            block += bytes(max(0, 240 - len(entry))) + metadata + data
-            segments.append(_segment(b"ZISRAWSUBBLOCK", block))
-            place_bytes += len(segments[-1])
-            entries.append(entry)
-    directory, listed = place_bytes, struct.pack("<i124x", len(entries)) + b"".join(entries)
-    body = b"".join(segments) + _segment(b"ZISRAWDIRECTORY", listed)
-    size_t = film.shape[axes.index("T")] if "T" in axes else 1
-    xml = (
-        f"<ImageDocument><Metadata><Information><Image><SizeT>{stated or size_t}</SizeT></Image>"
-        '</Information><Scaling><Items><Distance Id="X"><Value>1e-07</Value></Distance></Items>'
-        "</Scaling></Metadata></ImageDocument>"
-    ).encode()
-    metadata_starts = head_bytes + len(body)
-    body += _segment(b"ZISRAWMETADATA", struct.pack("<ii248x", len(xml), 0) + xml)
-    head = struct.pack("<iiii32siqqiq", 1, 0, 0, 0, b"", 0, directory, metadata_starts, 0, 0)
-    path.write_bytes(_segment(b"ZISRAWFILE", head.ljust(512, b"\0")) + body)
+def write_lsm(path: Path, film: Film) -> Path:
+    """Zeiss' TIFF: a thumbnail follows each plane, and a tag describes the axes."""
+    path = path.with_suffix(".lsm")
+    about = np.zeros(1, np.dtype([(name, f"<{kind}") for name, kind in tifffile.TIFF.CZ_LSMINFO]))
+    about["MagicNumber"], about["StructureSize"], about["ScanType"] = 0x0400494C, about.nbytes, 3
+    about["DimensionX"], about["DimensionY"] = film.shape[2], film.shape[1]
+    about["DimensionZ"], about["DimensionChannels"], about["DimensionTime"] = 1, 1, len(film)
+    about["VoxelSizeX"] = about["VoxelSizeY"] = 1e-7
+    tags = [(34412, 1, about.nbytes, about.tobytes(), True)]
+    with tifffile.TiffWriter(path, byteorder="<") as tif:
+        for frame in film:
+            options: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
+            tif.write(frame, extratags=tags, **options)
+            tif.write(frame[::2, ::2].astype(np.uint8), subfiletype=1, **options)
+            tags = []
     return path
-
-
-# --- Leica ----------------------------------------------------------------------------------
-
-
-def _lif_image(name: str, film: Film, axes: str, block: int) -> str:
-    ids = {"X": 1, "Y": 2, "Z": 3, "T": 4, "P": 10}
-    steps = dict(zip(axes + "YX", film.strides, strict=True))
-    dimensions = "".join(
-        f'<DimensionDescription DimID="{ids[letter]}" NumberOfElements="{size}" Origin="0" '
-        f'Length="{(size - 1) * 1e-7}" Unit="m" BytesInc="{steps[letter]}" BitInc="0"/>'
-        for letter, size in zip(axes + "YX", film.shape, strict=True)
-        if letter != "C"
-    )
-    count = film.shape[axes.index("C")] if "C" in axes else 1
-    kind = int(film.dtype.kind == "f")
-    channels = "".join(
-        f'<ChannelDescription DataType="{kind}" ChannelTag="0" Resolution="{8 * film.itemsize}" '
-        'NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" LUTName="Grey" IsLUTInverted="0" '
-        f'BytesInc="{index * steps.get("C", 0)}" BitInc="0"/>'
-        for index in range(count)
-    )
-    return (
-        f'<Element Name="{name}" UniqueID="{name}"><Data><Image><ImageDescription><Channels>'
-        f"{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription></Image>"
-        f'</Data><Memory Size="{film.nbytes}" MemoryBlockID="MemBlock_{block}"/></Element>'
-    )
-
-
-def write_lif_images(path: Path, images: Mapping[str, tuple[str, Film]]) -> Path:
-    """Images by their names, each with its axes before YX; a block of memory for each."""
-    path = path.with_suffix(".LIF")
-    elements = "".join(
-        _lif_image(name, film, axes, block)
-        for block, (name, (axes, film)) in enumerate(images.items())
-    )
-    xml = (
-        f'<LMSDataContainerHeader Version="2"><Element Name="film.lif"><Children>{elements}'
-        "</Children></Element></LMSDataContainerHeader>"
-    ).encode("utf-16-le")
-    data = struct.pack("<IIBI", 0x70, len(xml) + 5, 0x2A, len(xml) // 2) + xml
-    for block, (_, film) in enumerate(images.values()):
-        name = f"MemBlock_{block}".encode("utf-16-le")
-        data += struct.pack("<IIBQBI", 0x70, 0, 0x2A, film.nbytes, 0x2A, len(name) // 2) + name
-        data += film.tobytes()
-    path.write_bytes(data)
-    return path
-
-
-def write_lif(path: Path, film: Film, axes: str = "T") -> Path:
-    return write_lif_images(path, {"Series001": (axes, film)})
 
 
 CAMERA_WRITERS: dict[str, Callable[[Path, Film], Path]] = {
@@ -381,6 +272,7 @@ CAMERA_WRITERS: dict[str, Callable[[Path, Film], Path]] = {
     "fits": write_fits,
     "fits compressed": write_fits_compressed,
     "stk": write_stk,
+    "lsm": write_lsm,
     "czi": write_czi,
     "lif": write_lif,
 }

@@ -9,27 +9,23 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import tifffile
 from astropy.io import fits
 
 from fakes.camera_films import (
-    CZI_CODES,
     SIF_VERSIONS,
     characters,
-    write_czi,
     write_dcimg,
     write_dcimg_old,
     write_fits,
     write_hdf5,
     write_imaris,
-    write_lif,
-    write_lif_images,
     write_sif,
     write_spe2,
     write_spe3,
     write_stk,
 )
 from fakes.format_films import COUNT, HEIGHT_PX, WIDTH_PX, make_film, read_all
+from fakes.microscope_films import CZI_CODES, write_czi, write_lif, write_lif_images
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.registry import open_source
@@ -182,9 +178,10 @@ def test_layouts_of_hdf5(path: Path, options: dict[str, Any]) -> None:
 def test_hdf5_that_is_no_single_film(path: Path) -> None:
     file = write_hdf5(path, make_film(), "cell A")
     write_hdf5(path, make_film(), "cell B")
-    refuse(file, r"holds 2 data sets of three axes \(/cell A \(12, 20, 24\), /cell B")
+    refuse(file, r"--position 0 to 1 \(0 is /cell A, 1 is /cell B\)")
+    np.testing.assert_array_equal(read_all(file, Selection(position=1)), make_film())
     file.unlink()
-    refuse(write_hdf5(path, make_film()[0]), "holds no data sets of three axes")
+    refuse(write_hdf5(path, make_film()[0]), "holds no data set of three axes")
     file.unlink()
     write_hdf5(path, make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX))
     refuse(file, r"holds /data/film of \(6, 2, 20, 24\) with no names of its axes")
@@ -243,7 +240,7 @@ def test_images_of_fits(path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(film), fits.ImageHDU(film)]).writeto(
         file, overwrite=True
     )
-    refuse(file, r"holds 2 images of shape \(12, 20, 24\), \(12, 20, 24\)")
+    refuse(file, r"--position 0 to 1 \(0 is image 0, 1 is image 1\)")
     fits.HDUList([fits.PrimaryHDU(film[None]), fits.ImageHDU(film[0])]).writeto(
         file, overwrite=True
     )
@@ -323,6 +320,17 @@ def test_sif_of_spooled_frames(path: Path) -> None:
     refuse(file, r"keeps its frames in other files \(.dat\); .*in Solis")
 
 
+def test_positions_of_different_size(path: Path) -> None:
+    film = make_film()
+    file = write_hdf5(path, film, "a")
+    write_hdf5(path, film[:5, :16, :18], "b", chunks=(1, 16, 18))
+    write_hdf5(path, np.stack([film, film], axis=1)[:, :, None], "c")
+    refuse(file, r"holds 3 films: 0 /a \(12, 20, 24\), 1 /b \(5, 16, 18\), 2 /c \(12, 2, 20, 24\)")
+    np.testing.assert_array_equal(read_all(file, Selection(position=1)), film[:5, :16, :18])
+    refuse(file, "several channels", Selection(position=2))
+    np.testing.assert_array_equal(read_all(file, Selection(position=2, channel=1)), film)
+
+
 def test_images_of_lif(path: Path) -> None:
     film, single = make_film(), make_film(1)[0]
     file = write_lif_images(path, {"overview": ("", single), "film": ("T", film)})
@@ -331,7 +339,14 @@ def test_images_of_lif(path: Path) -> None:
     refuse(file, r"several positions .*--position 0 to 1")
     np.testing.assert_array_equal(read_all(file, Selection(position=1)), film[::-1])
     file = write_lif_images(path, {"one": ("T", film), "two": ("T", film[:7])})
-    refuse(file, r"films that differ in size \(one \(12, 20, 24\), two \(7, 20, 24\)\)")
+    refuse(file, r"holds 2 films: 0 one \(12, 20, 24\), 1 two \(7, 20, 24\); .*--position 0 to 1")
+    refuse(file, r"--position 0 to 1", Selection(position=2))
+    np.testing.assert_array_equal(read_all(file, Selection(position=0)), film)
+    found = read_all(file, Selection(position=1, frames=(1, 7), roi_px=(2, 1, 20, 18)))
+    np.testing.assert_array_equal(found, film[1:7, 1:19, 2:22])
+    file.write_bytes(file.read_bytes()[:-900])
+    refuse(file, "lacks frame 6 of 7", Selection(position=1))
+    np.testing.assert_array_equal(read_all(file, Selection(position=0)), film)
 
 
 # --- memory ---------------------------------------------------------------------------------
@@ -345,7 +360,14 @@ def test_decoded_size_counts_the_blocks_of_a_frame(path: Path) -> None:
         assert source.decoded_bytes >= 2 * plane_bytes
 
 
-def test_lsm_is_a_tiff(path: Path) -> None:
-    file = path.with_suffix(".lsm")
-    tifffile.imwrite(file, make_film(), photometric="minisblack")
-    np.testing.assert_array_equal(read_all(file), make_film())
+def test_film_in_several_files(tmp_path: Path) -> None:
+    film = make_film()
+    for name, part in (("a", film[:5]), ("a_X2", film[5:10]), ("a_X3", film[10:])):
+        write_sif(tmp_path / name, part)
+    np.testing.assert_array_equal(read_all(tmp_path / "a.sif"), film)
+    for name, part in (("b_0001", film[:5]), ("b_0002", film[5:10]), ("b_0003", film[10:])):
+        write_spe2(tmp_path / name, part)
+    with open_film(tmp_path / "b_0001.SPE") as reader:
+        (note,) = reader.notes
+    assert note.startswith("b_0002.SPE and b_0003.SPE are beside b_0001.SPE and may be of the")
+    assert "export them as one" in note

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smlm_pipeline import contract, model_repository
-from smlm_pipeline.errors import SettingError
+from smlm_pipeline.errors import ContractError, SettingError
 
 
 def _repository(folder: Path, *files: str) -> Path:
@@ -43,6 +43,16 @@ def test_the_given_one_is_taken_and_made_absolute(
 def test_the_given_one_is_not_replaced_by_another(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"no model repository at .*nothing: .* --model-repo"):
         model_repository.find_model_repository(tmp_path / "nothing")
+
+
+def test_one_of_another_contract_is_refused(tmp_path: Path) -> None:
+    """Its networks read other tensors: in a server they would fail one by one."""
+    configuration = _repository(tmp_path / "mine") / "reconstruction" / "config.pbtxt"
+    shipped = model_repository.find_model_repository() / "reconstruction" / "config.pbtxt"
+    present = f'string_value: "{contract.CONTRACT_VERSION}"'
+    configuration.write_text(shipped.read_text().replace(present, 'string_value: "2"'))
+    with pytest.raises(ContractError, match="mine is of contract version 2; this release takes 3"):
+        model_repository.find_model_repository(tmp_path / "mine")
 
 
 def test_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

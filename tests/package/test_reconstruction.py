@@ -84,10 +84,10 @@ def test_requests_say_what_they_hold() -> None:
     assert sorted(transport.requests) == [
         "frames 0 to 3, tile at y 0, x 0",
         "frames 0 to 3, tile at y 28, x 0",
-        "frames 4 to 4, tile at y 0, x 0",
-        "frames 4 to 4, tile at y 28, x 0",
+        "frame 4, tile at y 0, x 0",
+        "frame 4, tile at y 28, x 0",
     ]
-    last = transport.requests["frames 4 to 4, tile at y 28, x 0"]
+    last = transport.requests["frame 4, tile at y 28, x 0"]
     assert last.window.tolist() == [3, 24, 0, 40, 16]
     sample = result.survey.sample
     assert last.levels_adu.tolist() == [[sample.backgrounds_adu[4], sample.scales_adu[4]]]
@@ -105,7 +105,7 @@ def test_a_request_goes_beyond_the_field_with_its_last_rows() -> None:
 
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
     stack = ArrayFilm(spots_adu(40, 16, 16))
-    failing = ScriptedTransport({"frames 0 to 0, tile at y 0, x 0": [InferenceError("no")]})
+    failing = ScriptedTransport({"frame 0, tile at y 0, x 0": [InferenceError("no")]})
     settings = Settings(chunk_frames=1, in_flight=1, level_frames=1)
     with pytest.raises(InferenceError, match="no"):
         reconstruction.reconstruct(stack, failing, settings)

@@ -39,6 +39,11 @@ COMMANDS = (
         "Time trained networks side by side, and show the errors of their cards against time.",
     ),
     LazyCommand(
+        "disturb",
+        "smlm_bench.disturb.command:disturb",
+        "Disturb three films as instruments do, and compare the images with what is to be found.",
+    ),
+    LazyCommand(
         "gpu-check",
         "smlm_bench.gpu.commands:gpu_check",
         "Check and measure everything that needs an NVIDIA GPU, and write one report.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,10 @@ TEMPORAL_FRAMES_MIN = 8
 
 BLOCK_FRAMES, WINDOW_FRAMES = 8, 32
 """Fluctuations are about the mean of so many frames, which are the most alike of a window."""
+
+KIND_FRAMES_MIN, KINDS_GAP = 4, 0.4
+"""Two kinds of frames, so many of each, are parted by a gap in their background or light that is
+this share of the range of all."""
 
 LIVE_SHARE, DARK_SHARE = 0.1, 1e-3
 """A frame is dark, and gives no scale, with less structure than the first share of what is usual
@@ -211,12 +216,14 @@ class _Fluctuations:
         corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
         corners /= max(float(corners.sum()), 1.0)
         pixels = (usable / max(np.count_nonzero(usable), 1)).astype(np.float32)
-        for places in _alike(backgrounds_adu[frames]):
+        temporal = len(frames) >= TEMPORAL_FRAMES_MIN
+        light_adu = np.array([sample_adu[index].mean(where=usable) for index in frames], np.float32)
+        for places in _alike(backgrounds_adu[frames], light_adu):
             chosen, count = frames[places], len(places)
             for rows in _bands(usable.shape, count):
                 centred = sample_adu[chosen, rows].astype(np.float32)
                 centred -= backgrounds_adu[chosen, None, None]
-                centred -= _mean_of(centred, usable[rows])
+                centred -= _mean_of(centred, usable[rows], temporal)
                 own = centred[:, : rows.stop - rows.start - 1]
                 here, right, below = own[:, :, :-1], own[:, :, 1:], centred[:, 1:, :-1]
                 weight = corners[rows][:-1, :-1]
@@ -227,7 +234,7 @@ class _Fluctuations:
                 third[places] += np.einsum("tyx,yx->t", pair, weight)
                 squares = np.einsum("tyx,tyx->tyx", own, own, out=own)
                 variance[places] += np.einsum("tyx,yx->t", squares, pixels[rows][:-1])
-            if count >= TEMPORAL_FRAMES_MIN:
+            if temporal:
                 variance[places] *= count / (count - 1)
                 second[places] *= count / (count - 1)
                 third[places] *= count**2 / ((count - 1) * (count - 2))
@@ -275,12 +282,12 @@ class _Fluctuations:
         )
 
 
-def _mean_of(values: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _mean_of(
+    values: NDArray[np.float32], usable: NDArray[np.bool_], temporal: bool
+) -> NDArray[np.float32]:
     """What fluctuations are about: the mean in time, or of each frame where frames are few."""
     means: NDArray[np.float32] = (
-        values.mean(axis=0)
-        if len(values) >= TEMPORAL_FRAMES_MIN
-        else values.mean(axis=(1, 2), keepdims=True, where=usable)
+        values.mean(axis=0) if temporal else values.mean(axis=(1, 2), keepdims=True, where=usable)
     )
     return means
 
@@ -324,13 +331,29 @@ def _windows(count: int, frames: int) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
-def _alike(backgrounds_adu: NDArray[np.float32]) -> list[NDArray[np.intp]]:
-    """Places of frames in groups that are near in time and alike in background."""
+def _alike(
+    backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32]
+) -> list[NDArray[np.intp]]:
+    """Places of frames in groups that are near in time and alike in background and light."""
     groups: list[NDArray[np.intp]] = []
     for first, last in _windows(len(backgrounds_adu), WINDOW_FRAMES):
-        order = first + np.argsort(backgrounds_adu[first:last], kind="stable")
-        groups += np.array_split(order, max((last - first) // BLOCK_FRAMES, 1))
+        for kind in _kinds(np.arange(first, last), light_adu):
+            for part in _kinds(kind, backgrounds_adu):
+                groups += np.array_split(part, max(len(part) // BLOCK_FRAMES, 1))
     return groups
+
+
+def _kinds(frames: NDArray[np.intp], values: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
+    """Frames in the order of a value, divided where a wide gap parts two kinds of them."""
+    ordered = frames[np.argsort(values[frames], kind="stable")]
+    inner = slice(KIND_FRAMES_MIN - 1, len(ordered) - KIND_FRAMES_MIN + 1)
+    gaps = np.diff(values[ordered])[inner]
+    if not gaps.size or gaps.max() <= KINDS_GAP * np.ptp(values[ordered]):
+        yield ordered
+        return
+    border = KIND_FRAMES_MIN + int(gaps.argmax())
+    yield from _kinds(ordered[:border], values)
+    yield from _kinds(ordered[border:], values)
 
 
 def _significant(per_frame: NDArray[np.float64]) -> bool:

@@ -105,5 +105,5 @@ def _answer(session: onnxruntime.InferenceSession) -> contract.Answer:
         f"the network's tensors are {listed}; expected {contract.NORMALIZED.name} of "
         f"{contract.NORMALIZED.dims[0]}, then {contract.DETECTIONS.name} of "
         f"{contract.DETECTIONS.dims[0]} or {contract.MAP.name} of {contract.MAP.dims[0]}: "
-        "export it again with this release"
+        "train it with this release and export it"
     )

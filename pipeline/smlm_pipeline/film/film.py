@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.errors import FilmError, is_of_chunk
 from smlm_pipeline.film.completeness import Present, check_complete, present
 from smlm_pipeline.film.counts import Counts, counts_of
 from smlm_pipeline.film.formats.pixel_size import check_given
@@ -221,6 +222,7 @@ def open_film(
     path, selection = Path(path), selection or Selection()
     with reading(path), ExitStack() as on_error:
         source = on_error.enter_context(open_source(path, selection.pattern))
+        source.select(selection.position)
         if 0 in source.shape:
             raise refusal(path, "holds no frames", "check that it was saved to the end")
         axes, shape = source.axes, source.shape
@@ -243,7 +245,11 @@ def open_film(
         film.warnings = (*source.warnings, *((warning,) if warning else ()))
         film.notes += (*source.notes, *names_of_chosen(path, selection, source.labels))
         film.decoded_bytes = decoded_bytes
-        film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
+        try:
+            film.read(0, 1)  # an undecodable film is refused here rather than in the first chunk
+        except FilmError as error:
+            if not (allow_partial and is_of_chunk(error)):
+                raise
         on_error.pop_all()
         return film
 

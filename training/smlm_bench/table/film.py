@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from smlm_bench.method import ZOOM, FilmFacts
 from smlm_bench.table.facts import Known, facts, film_facts, sources_of
 from smlm_pipeline.errors import FilmError, SettingError
-from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.frame_numbers import Numbers
-from smlm_pipeline.film.selection import FrameRange, Selection
+from smlm_pipeline.film.selection import FrameRange, frames_text
 from smlm_pipeline.localise.table import Molecules, in_field
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.scoring.evaluate import truth_image, widefield_image
@@ -39,7 +39,7 @@ class ComparedFilm:
 
     ``frame_range`` is first and last (excluded) in the file and a step other than one,
     ``facts_from`` the source of each fact, ``levels_ms_per_frame`` the time for levels,
-    ``notes`` remarks for the user on the film.
+    ``notes`` are remarks for the user on the film.
     """
 
     name: str
@@ -120,12 +120,14 @@ def read_compared_film(
         If there are no such frames, no molecule is in them, or facts are neither in ``known`` nor
         in the film.
     """
-    with open_film(path, Selection(frames=frames)) as film:
+    with open_film(path, allow_partial=True) as film:
+        numbers = _chosen(film, frames)
         table = read_molecules(positions)
-        with open_film(path, allow_partial=True) as whole:  # a fact is better known of all frames
-            film_and_user = facts(whole, known)
-        frames_adu, numbers = film.read_all(), film.corner.frames
-        chosen = tuple(part for part in film.selection.frames if part is not None)
+        film_and_user = facts(film, known)
+        places = np.searchsorted(np.asarray(film.corner.frames), np.asarray(numbers))
+        frames_adu = np.concatenate([film.read(at, at + 1) for at in places.tolist()])
+    step = (numbers.step,) if numbers.step > 1 else ()
+    chosen = numbers.start, numbers.stop, *step
     pixel_nm = film_and_user.values["pixel_size_nm"]
     true, outside = _true_molecules(table, numbers, frames_adu.shape, pixel_nm)
     if not len(true.frame):
@@ -149,6 +151,30 @@ def read_compared_film(
         levels_ms,
         film_and_user.notes,
     )
+
+
+def _chosen(film: Film, frames: FrameRange) -> range:
+    """The frames as numbers of the file, all of which the film has.
+
+    Raises
+    ------
+    FilmError
+        If the film lacks some of them.
+    """
+    count = int(film.corner.frames[-1]) + 1
+    chosen = range(*slice(*frames).indices(count))
+    if not chosen:
+        raise SettingError(
+            f"{frames_text(frames)} names no frame; {film.path.name} has frames 0 to {count - 1}: "
+            "choose --frames A:B, B not included"
+        )
+    lost = next((at for part in film.missing for at in part if at in chosen), None)
+    if lost is not None:
+        raise FilmError(
+            f"{film.path} lacks frame {lost}; expected all frames of {frames_text(frames)}: choose "
+            "others with --frames"
+        )
+    return chosen
 
 
 def _true_molecules(

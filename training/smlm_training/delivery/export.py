@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import tf2onnx
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import ContractError, SettingError
+from smlm_pipeline.errors import ContractError
 from smlm_training import networks  # noqa: F401 - registers the layers of a run's file
 from smlm_training.delivery.card import write_card
 from smlm_training.delivery.onnx_graph import tidy
@@ -116,7 +115,7 @@ def export_run(run: Path, output: Path, *, films: Collection[str] = ()) -> Expor
     ContractError
         As ``export``.
     """
-    model, manifest = _trained(run / runs.NETWORK_FILE), runs.read_manifest(run)
+    model, manifest = runs.load_network(run), runs.read_manifest(run)
     film = presets.preset_film("microtubules", seed=2, frames=16, height_px=64, width_px=64)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as folder:
@@ -133,17 +132,6 @@ def export_run(run: Path, output: Path, *, films: Collection[str] = ()) -> Expor
         for file in (card, reference):
             file.replace(output.with_name(file.name))
     return replace(done, path=output)
-
-
-def _trained(file: Path) -> keras.Model:
-    if not file.exists():
-        raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
-    try:
-        return keras.saving.load_model(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise SettingError(
-            f"cannot read {file} ({error}); expected the network of a finished 'recon-train fit'"
-        ) from error
 
 
 def answer_of(model: keras.Model) -> contract.Answer:

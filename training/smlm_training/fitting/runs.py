@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -39,12 +40,31 @@ def start_from_run(run: Path) -> Start:
     Raises
     ------
     SettingError
-        If the run has no network yet, or no manifest.
+        If the run has no network yet or one that cannot be read, or no manifest.
+    """
+    return Start(load_network(run).get_weights(), read_manifest(run))
+
+
+def load_network(run: Path) -> keras.Model:
+    """Load the network that a finished run left in its folder.
+
+    Raises
+    ------
+    SettingError
+        If there is none, or it cannot be read.
     """
     file = run / NETWORK_FILE
     if not file.exists():
         raise SettingError(f"no {file}; expected the folder of a finished 'recon-train fit'")
-    return Start(keras.saving.load_model(file).get_weights(), read_manifest(run))
+    try:
+        return keras.saving.load_model(file)
+    # A TypeError is Keras' word for a layer that this release does not have.
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise SettingError(
+            f"cannot read {file} ({reason}); expected the network of a finished 'recon-train fit' "
+            "of this release"
+        ) from error
 
 
 def described(

@@ -7,17 +7,11 @@ from pathlib import Path
 from smlm_pipeline.film.formats import czi_blocks, dcimg, fits, hdf5, lif, sif
 from smlm_pipeline.film.formats.czi import open_czi
 from smlm_pipeline.film.formats.imaris import open_imaris
+from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.spe import is_spe, open_spe
-
-_READERS = {
-    sif.MAGIC: sif.open_sif,
-    dcimg.MAGIC: dcimg.open_dcimg,
-    fits.MAGIC: fits.open_fits,
-    czi_blocks.MAGIC: open_czi,
-}
-"""First bytes of a file, and its reader."""
+from smlm_pipeline.film.formats.split_films import open_with_siblings
 
 _BIO_FORMATS = "export the film as OME-TIFF with Bio-Formats (in Fiji, or bfconvert)"
 _VIDEO = "export the camera's own frames: videos are compressed for the eye"
@@ -48,24 +42,44 @@ _UNREAD = {
 """Kinds of files that are not read: endings of names, and how to make a film of them."""
 
 
+def _open_hdf5(path: Path) -> Source:
+    with hdf5.opened(path, "ims" if path.suffix.lower() == ".ims" else "hdf5") as file:
+        imaris = "DataSet" in file and "DataSetInfo" in file
+    return open_imaris(path) if imaris else hdf5.open_hdf5(path)
+
+
+_READERS: dict[bytes, Opener] = {
+    sif.MAGIC: sif.open_sif,
+    dcimg.MAGIC: dcimg.open_dcimg,
+    fits.MAGIC: fits.open_fits,
+    czi_blocks.MAGIC: open_czi,
+    hdf5.MAGIC: _open_hdf5,
+}
+"""First bytes of a file, and its reader."""
+
+
 def open_camera_file(path: Path) -> Source | None:
-    """Open a film of one of these formats; None if the file has none of them.
+    """Open a film of one of these formats, with the files that continue it; None if it has none.
 
     Raises
     ------
     FilmError or any error of the format's library
         If the file is damaged, or is no film.
     """
+    reader = _reader(path)
+    return open_with_siblings(path, reader) if reader else None
+
+
+def _reader(path: Path) -> Opener | None:
+    """The reader of a file's format, by its first bytes."""
     with path.open("rb") as file:
         first = file.read(64)
     for magic, reader in _READERS.items():
         if first.startswith(magic):
-            return reader(path)
+            return reader
     if lif.is_lif(first):
-        return lif.open_lif(path)
-    if first.startswith(hdf5.MAGIC):
-        return _open_hdf5(path)
-    return open_spe(path) if is_spe(path) else None
+        return lif.open_lif
+    return open_spe if is_spe(path) else None
 
 
 def refuse_by_name(path: Path) -> None:
@@ -80,9 +94,3 @@ def refuse_by_name(path: Path) -> None:
     for kind, (endings, remedy) in _UNREAD.items():
         if ending in endings.split():
             raise refusal(path, f"is {kind} (.{ending}), which is not read here", remedy)
-
-
-def _open_hdf5(path: Path) -> Source:
-    with hdf5.opened(path, "ims" if path.suffix.lower() == ".ims" else "hdf5") as file:
-        imaris = "DataSet" in file and "DataSetInfo" in file
-    return open_imaris(path) if imaris else hdf5.open_hdf5(path)

@@ -7,6 +7,7 @@ imagecodecs decodes compressed blocks.
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,16 +23,17 @@ from smlm_pipeline.film.formats.czi_blocks import (
     decoded,
     description,
 )
+from smlm_pipeline.film.formats.positions import Positions
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
-from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
+from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 
 _EXPORT = "export the film as OME-TIFF in ZEN"
-_ORDER = "VHIBRSTZC"
-_LETTERS = _ORDER.replace("S", "P")  # a scene is a position
+_ORDER = "VHIBRTZC"
+"""Dimensions of CZI before Y and X, but for scenes, which are films of their own."""
 
 
 class CziSource(SourceAtRest):
-    """Planes put together from their tiles; a tile is decoded when a plane needs it."""
+    """Planes of a scene, put together from their tiles; a tile is decoded when a plane needs it."""
 
     def __init__(
         self,
@@ -44,11 +46,10 @@ class CziSource(SourceAtRest):
         self.path, self._tiles = path, planes
         found = [1 + max(along) for along in zip(*planes, strict=True)]
         stated = [about.counts.get(letter, 1) for letter in _ORDER]
+        box = _box(path, planes)
         leading = tuple(max(pair) for pair in zip(found, stated, strict=True))
-        self._boxes = _boxes(path, planes)
-        self._leading = leading
-        size = next(iter(self._boxes.values()))[2:]
-        self.axes, self.shape = squeezed(f"{_LETTERS}YX", (*leading, *size))
+        self._leading, self._corner, size = leading, box[:2], box[2:]
+        self.axes, self.shape = squeezed(f"{_ORDER}YX", (*leading, *size))
         tiles = [tile for plane in planes.values() for tile in plane]
         self.dtype = tiles[0].dtype.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([about.edges])
@@ -68,7 +69,7 @@ class CziSource(SourceAtRest):
         with self.path.open("rb") as file:
             for index, plane in enumerate(planes):
                 place = tuple(int(i) for i in np.unravel_index(plane, self._leading))
-                top, left = self._boxes[_scene(place)][:2]
+                top, left = self._corner
                 for tile in self._tiles[place]:
                     self._paste(file, tile, read[index], (y.start + top, x.start + left))
         return read
@@ -103,58 +104,45 @@ class CziSource(SourceAtRest):
         return Gaps(present, "its directory of blocks is cut off", AGAIN, "open end")
 
 
-def open_czi(path: Path) -> CziSource:
-    """Open a CZI film; scenes of one size are positions.
+def open_czi(path: Path) -> Source:
+    """Open a CZI film; several scenes are positions.
 
     Raises
     ------
     FilmError
-        If the file is cut short, in colour, or its scenes differ in size.
+        If the file is cut short, in colour, or its tiles leave gaps.
     """
     about = description(path)
-    planes: dict[tuple[int, ...], list[Block]] = {}
+    scenes: dict[int, dict[tuple[int, ...], list[Block]]] = {}
     found, whole = blocks(path)
     for block in found:
         place = tuple(block.places.get(letter, 0) for letter in _ORDER)
-        planes.setdefault(place, []).append(block)
-    if not planes:
+        scenes.setdefault(block.places.get("S", 0), {}).setdefault(place, []).append(block)
+    if not scenes:
         raise refusal(path, "holds no frames", "check that it was saved to the end")
-    if len({block.dtype for tiles in planes.values() for block in tiles}) > 1:
+    if len({block.dtype for block in found}) > 1:
         raise refusal(path, "holds channels of different types", _EXPORT)
-    firsts = [min(along) for along in zip(*planes, strict=True)]
-    moved = {
-        tuple(i - first for i, first in zip(place, firsts, strict=True)): sorted(
-            tiles, key=lambda tile: tile.mosaic
-        )
-        for place, tiles in planes.items()
-    }
-    return CziSource(path, moved, about, whole=whole)
+    firsts = [min(along) for along in zip(*itertools.chain(*scenes.values()), strict=True)]
+    films = []
+    for planes in scenes.values():
+        moved = {
+            tuple(i - first for i, first in zip(place, firsts, strict=True)): sorted(
+                tiles, key=lambda tile: tile.mosaic
+            )
+            for place, tiles in planes.items()
+        }
+        films.append(CziSource(path, moved, about, whole=whole))
+    names = [f"scene {scene}" for scene in scenes]
+    return films[0] if len(films) == 1 else Positions(path, films, names)
 
 
-def _scene(place: tuple[int, ...]) -> int:
-    return place[_ORDER.index("S")]
-
-
-def _boxes(
-    path: Path, planes: dict[tuple[int, ...], list[Block]]
-) -> dict[int, tuple[int, int, int, int]]:
-    """Top, left, height and width of each scene; all scenes have one size, without holes."""
-    scenes: dict[int, list[Block]] = {}
-    for place, tiles in planes.items():
-        scenes.setdefault(_scene(place), []).extend(tiles)
-    boxes = {}
-    for scene, tiles in scenes.items():
-        top, left = min(tile.y_px for tile in tiles), min(tile.x_px for tile in tiles)
-        bottom = max(tile.y_px + tile.height_px for tile in tiles)
-        right = max(tile.x_px + tile.width_px for tile in tiles)
-        boxes[scene] = (top, left, bottom - top, right - left)
-    sizes = [f"{box[2]} x {box[3]}" for box in boxes.values()]
-    if len(set(sizes)) > 1:
-        problem = f"holds {len(sizes)} scenes that differ in size ({', '.join(sizes[:6])} pixels)"
-        raise refusal(path, problem, _EXPORT)
+def _box(path: Path, planes: dict[tuple[int, ...], list[Block]]) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the tiles, which leave no gaps between them."""
+    tiles = [tile for plane in planes.values() for tile in plane]
+    top, left = min(tile.y_px for tile in tiles), min(tile.x_px for tile in tiles)
+    height_px = max(tile.y_px + tile.height_px for tile in tiles) - top
+    width_px = max(tile.x_px + tile.width_px for tile in tiles) - left
     fullest = max(planes.values(), key=len)
-    area_px = sum(tile.height_px * tile.width_px for tile in fullest)
-    height_px, width_px = next(iter(boxes.values()))[2:]
-    if area_px < height_px * width_px:
+    if sum(tile.height_px * tile.width_px for tile in fullest) < height_px * width_px:
         raise refusal(path, "holds tiles with gaps between them", _EXPORT)
-    return boxes
+    return top, left, height_px, width_px

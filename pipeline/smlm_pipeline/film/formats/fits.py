@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.pixel_size import Edges
+from smlm_pipeline.film.formats.positions import Positions
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source
 
@@ -65,13 +66,13 @@ class FitsSource(Source):
         return np.asarray(values).reshape(self.shape[-2:])
 
 
-def open_fits(path: Path) -> FitsSource:
-    """Open the one film of a FITS file.
+def open_fits(path: Path) -> Source:
+    """Open the film of a FITS file; several images of T,Y,X are positions.
 
     Raises
     ------
     FilmError
-        If the package astropy is missing, or the file does not hold exactly one film.
+        If the package astropy is missing, or the file holds no film.
     """
     with extra(path, "fits"):
         from astropy.io import fits  # an extra, which most films do not need
@@ -85,21 +86,30 @@ def open_fits(path: Path) -> FitsSource:
             raise refusal(path, "is cut short or damaged in its header", AGAIN) from error
         images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 1]
         films = [image for image in images if len(image.shape) > 2] or images
+        if not films:
+            raise refusal(path, "holds no image", "check that it was saved to the end")
+        cubes = len(films[0].shape) > 2
         alike = {(image.shape, image.header.get("BITPIX")) for image in films}
-        if len(alike) != 1 or (len(films) > 1 and len(films[0].shape) > 2):
+        if not cubes and len(alike) > 1:
             shapes = ", ".join(str(image.shape) for image in films[:4])
-            if not films:
-                raise refusal(path, "holds no image", "check that it was saved to the end")
-            problem = f"holds {len(films)} images of shape {shapes}"
-            raise refusal(path, problem, "save one film alone, as one image of T,Y,X")
-        leading = [size for size in films[0].shape[:-2] if size > 1]
-        if len(leading) > 1:
-            problem = f"holds an image of {films[0].shape}, not T,Y,X"
-            raise refusal(path, problem, "save one film alone")
-        count = len(films) if len(films) > 1 else max(leading, default=1)
-        source = FitsSource(path, opened, films, count)
+            problem = f"holds {len(films)} images that differ: {shapes}"
+            raise refusal(path, problem, "save the film alone, as one image of T,Y,X")
+        groups = [[image] for image in films] if cubes else [films]
+        sources = [FitsSource(path, opened, group, _count(path, group)) for group in groups]
+        names = [str(group[0].name or f"image {i}") for i, group in enumerate(groups)]
+        source = sources[0] if len(sources) == 1 else Positions(path, sources, names)
         on_error.pop_all()
         return source
+
+
+def _count(path: Path, images: list[Any]) -> int:
+    """Frames of one image of T,Y,X, or of several images of Y,X."""
+    leading = [size for size in images[0].shape[:-2] if size > 1]
+    if len(leading) > 1:
+        raise refusal(
+            path, f"holds an image of {images[0].shape}, not T,Y,X", "save one film alone"
+        )
+    return len(images) if len(images) > 1 else max(leading, default=1)
 
 
 def _gaps(path: Path, images: list[Any], count: int) -> Gaps | None:

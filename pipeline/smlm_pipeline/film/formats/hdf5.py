@@ -1,4 +1,4 @@
-"""Read the one film of an HDF5 file; Imaris' files, which are HDF5 too, are read in `imaris`."""
+"""Read films of HDF5 files; Imaris' files, which are HDF5 too, are read in `imaris`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.positions import Positions
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, squeezed, steps
 
@@ -70,28 +71,28 @@ class Hdf5Source(Source):
 
 
 def open_hdf5(path: Path) -> Source:
-    """Open the one data set of three axes or more in an HDF5 file.
+    """Open the data set of three axes or more in an HDF5 file; several ones are positions.
 
     Raises
     ------
     FilmError
-        If the package h5py is missing, or the file does not hold exactly one film.
+        If the package h5py is missing, or the file holds no film.
     """
     with ExitStack() as on_error:
         file = on_error.enter_context(opened(path, "hdf5"))
         films = [(name, node) for name, node in _datasets(file) if node.ndim > 2]
-        if len(films) != 1:
-            names = ", ".join(f"{name} {node.shape}" for name, node in films[:4])
-            problem = f"holds {len(films) or 'no'} data sets of three axes" + (
-                names and f" ({names})"
-            )
-            raise refusal(path, problem, "save the film alone, as one data set of T,Y,X")
-        ((name, dataset),) = films
-        if "MATLAB_class" in dataset.attrs:
-            problem = f"is a MATLAB file, whose axes are turned: {name} is {dataset.shape}"
-            raise refusal(path, problem, "save the film as TIFF (imwrite, Tiff or saveastiff)")
-        check_dataset(path, dataset)
-        source = Hdf5Source(path, file, dataset, _axes(path, name, dataset))
+        if not films:
+            remedy = "save the film as one data set of T,Y,X"
+            raise refusal(path, "holds no data set of three axes", remedy)
+        sources = []
+        for name, dataset in films:
+            if "MATLAB_class" in dataset.attrs:
+                problem = f"is a MATLAB file, whose axes are turned: {name} is {dataset.shape}"
+                raise refusal(path, problem, "save the film as TIFF (imwrite, Tiff or saveastiff)")
+            check_dataset(path, dataset)
+            sources.append(Hdf5Source(path, file, dataset, _axes(path, name, dataset)))
+        several = Positions(path, sources, [name for name, _ in films])
+        source = sources[0] if len(sources) == 1 else several
         on_error.pop_all()
         return source
 

@@ -8,44 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.flat import FlatSource, Layout
 from smlm_pipeline.film.formats.pixel_size import Edges
+from smlm_pipeline.film.formats.positions import Positions
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
-from smlm_pipeline.film.formats.source import Gaps, SourceAtRest
+from smlm_pipeline.film.formats.source import Source
 
 _LETTERS = {1: "X", 2: "Y", 3: "Z", 4: "T", 5: "L", 6: "A", 10: "P"}
 _EXPORT = "export the film as TIFF in LAS X"
-
-
-class Positions(SourceAtRest):
-    """Films of one size and type, as positions."""
-
-    def __init__(self, path: Path, films: list[FlatSource], names: tuple[str, ...]) -> None:
-        self.path, self._films, first = path, films, films[0]
-        self.axes, self.shape = f"P{first.axes}", (len(films), *first.shape)
-        self.dtype, self.labels = first.dtype, {"P": names}
-        self.pixel_size_nm, self.pixel_doubt = first.pixel_size_nm, first.pixel_doubt
-        self._planes_each = math.prod(first.shape[:-2])
-        gaps = [film.gaps for film in films]
-        found = next((gap for gap in gaps if gap), None)
-        if found:
-            whole = np.arange(self._planes_each)
-            present = [
-                place * self._planes_each + (gap.present if gap else whole)
-                for place, gap in enumerate(gaps)
-            ]
-            self.gaps = Gaps(np.concatenate(present), found.reason, found.remedy)
-
-    def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
-        """Read the planes of the films; see `Source.read`."""
-        read = np.empty((len(planes), y.stop - y.start, x.stop - x.start), self.dtype)
-        for index, plane in enumerate(planes):
-            film, place = divmod(plane, self._planes_each)
-            read[index] = self._films[film].read(range(place, place + 1), y, x)[0]
-        return read
 
 
 def is_lif(first: bytes) -> bool:
@@ -53,13 +25,13 @@ def is_lif(first: bytes) -> bool:
     return first.startswith(b"p\0\0\0") and first[8:9] == b"*"
 
 
-def open_lif(path: Path) -> FlatSource | Positions:
-    """Open the film of a LIF file; several films of one size and type are positions.
+def open_lif(path: Path) -> Source:
+    """Open the film of a LIF file; several films are positions.
 
     Raises
     ------
     FilmError
-        If the package liffile is missing, or the films differ in size or type.
+        If the package liffile is missing, or the file holds no grey frames.
     """
     with extra(path, "lif"):
         from liffile import LifFile, LifFileError  # an extra, which most films do not need
@@ -67,27 +39,20 @@ def open_lif(path: Path) -> FlatSource | Positions:
         file = LifFile(path)
     except LifFileError as error:
         raise refusal(path, f"is cut short or damaged ({error})", AGAIN) from error
+    found: list[tuple[str, FlatSource]] = []
     with file:
-        images = [image for image in file.images if not image.is_flim]
-        layouts = {
-            image.name: (layout, _edges(image))
-            for image in images
-            if (layout := _layout(path, image))
-        }
-    films = {
-        name: found for name, found in layouts.items() if math.prod(found[0].shape[:-2]) > 1
-    } or layouts  # single pictures beside films are not films
-    if not films:
+        for image in file.images:
+            layout = None if image.is_flim else _layout(path, image)
+            if layout:
+                source = FlatSource(path, layout)
+                source.pixel_size_nm, source.pixel_doubt = pixel_size.settle([_edges(image)])
+                found.append((image.name, source))
+    # Single pictures beside films are not films.
+    found = [pair for pair in found if math.prod(pair[1].shape[:-2]) > 1] or found
+    if not found:
         raise refusal(path, "holds no image of grey frames", _EXPORT)
-    if len({(layout.axes, layout.shape, layout.dtype) for layout, _ in films.values()}) > 1:
-        names = ", ".join(f"{name} {found[0].shape}" for name, found in list(films.items())[:6])
-        raise refusal(path, f"holds {len(films)} films that differ in size ({names})", _EXPORT)
-    sources = []
-    for layout, edges in films.values():
-        source = FlatSource(path, layout)
-        source.pixel_size_nm, source.pixel_doubt = pixel_size.settle([edges])
-        sources.append(source)
-    return sources[0] if len(sources) == 1 else Positions(path, sources, tuple(films))
+    names, films = zip(*found, strict=True)
+    return films[0] if len(films) == 1 else Positions(path, films, names)
 
 
 def _layout(path: Path, image: Any) -> Layout | None:

@@ -173,9 +173,11 @@ def _planes_after(folder: Path, entries: list[_Entry]) -> bool:
     if any(file.name not in named for file in folder.glob("*_NDTiffStack*.tif")):
         return True
     last = entries[-1].file
+    starts = [entry.start for entry in entries if entry.file == last]
     try:
         with TiffFile(last) as tif:
-            return len(tif.pages) > sum(entry.file == last for entry in entries)
+            page = tif.pages.get(len(starts))  # a file that was not finished links to no page
+            return page.shape == tif.pages.first.shape and page.dataoffsets[0] not in starts
     except DAMAGE:
         return False
 

@@ -27,7 +27,7 @@ class Gaps:
     ``present`` (K,) int64 are the indices of the planes that the file has, ascending. ``reason``
     states in a few words why others are missing, as ``the file c/12/0/0 is not there``, and
     ``remedy`` what to do. ``state`` is "lacking" where the shape of the source counts all planes;
-    "open end" where planes after the last one are missing too, nobody knows how many; "more"
+    "open end" where an unknown number of planes after the last one is missing too; "more"
     where all planes are there and ``reason`` is a doubt whether all of them are of the film; and
     "cut" where the file was cut off and yet has all planes.
     """
@@ -93,6 +93,9 @@ class Source(AbstractContextManager["Source"], ABC):
     def gaps_in(self, y: slice, x: slice) -> Gaps | None:  # noqa: ARG002 - of formats with chunks
         """What is missing of a region of the planes; `gaps` where a plane is whole or missing."""
         return self.gaps
+
+    def select(self, position: int | None) -> None:
+        """Take one of several films that differ in size; nothing to do for a file of one film."""
 
     @abstractmethod
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tifffile import TiffFile
 
+from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats.file_names import by_pattern, natural
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
 from smlm_pipeline.film.formats.likeness import are_different
@@ -32,7 +33,13 @@ _SAMPLES = re.compile(
 )
 """Words before a number that count samples, positions or channels, not parts of a film."""
 
-_ENDING = re.compile(r"((?:\.ome)?\.tiff?|\.raw)$", re.IGNORECASE)
+_ENDING = re.compile(
+    r"((?:\.ome)?\.tiff?|\.raw|\.stk|\.sif|\.spe|\.fits?|\.dcimg|\.ims|\.czi|\.lif)$",
+    re.IGNORECASE,
+)
+
+_TIFF = (".tif", ".tiff")
+"""Endings of files that ``--pattern`` can choose."""
 
 _SPLIT_BYTES = 1_900_000_000
 """Programs divide films at 2 or 4 GB: a smaller file may just be followed by another film."""
@@ -61,7 +68,8 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
         if parts and not source.files and has_frames_alone(source):
             own = next(part for part in parts if part.path == path)
             if not sure:
-                parts = [*_beginning(own, parts, source), own, *_continuation(own, parts, source)]
+                before = _beginning(own, parts, source, opener)
+                parts = [*before, own, *_continuation(own, parts, source, opener)]
             large = path.stat().st_size >= _SPLIT_BYTES
             if len(parts) > 1 and own == parts[0] and (sure or large):
                 return join(path, parts, opener, first=1 if sure else own.number, certain=True)
@@ -120,6 +128,8 @@ def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
     found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
     if sure:
         return f"{found}; name {parts[0].path.name} to take them as one"
+    if own.path.suffix.lower() not in _TIFF:
+        return f"{found}; if so, export them as one"
     return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
 
 
@@ -190,19 +200,19 @@ def _belongs(stem: str, key: str, pattern: re.Pattern[str]) -> bool:
     return stem == key or (match is not None and match[1] == key)
 
 
-def _beginning(own: Part, parts: list[Part], source: Source) -> list[Part]:
+def _beginning(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
     """The file with the number before, if it is as long as this one or this is the shorter end."""
     before = [part for part in parts if part.number == own.number - 1]
-    return [part for part in before if _frames_like(part.path, source) >= source.shape[0]]
+    return [part for part in before if _frames_like(part.path, source, opener) >= source.shape[0]]
 
 
-def _continuation(own: Part, parts: list[Part], source: Source) -> list[Part]:
+def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
     """Files with the next numbers that are of equal length, up to one that is shorter."""
     by_number = {part.number: part for part in parts}
     found = []
     for number in range(own.number + 1, own.number + 1 + _SIBLINGS_MAX):
         part = by_number.get(number)
-        count = _frames_like(part.path, source) if part else 0
+        count = _frames_like(part.path, source, opener) if part else 0
         if part is None or not 0 < count <= source.shape[0]:
             break
         found.append(part)
@@ -211,7 +221,7 @@ def _continuation(own: Part, parts: list[Part], source: Source) -> list[Part]:
     return found
 
 
-def _frames_like(path: Path, source: Source) -> int:
+def _frames_like(path: Path, source: Source, opener: Opener) -> int:
     """Frames of a file whose frames have the size and type of a film's; otherwise 0."""
     if path.suffix.lower() == ".raw":
         same = (
@@ -221,11 +231,15 @@ def _frames_like(path: Path, source: Source) -> int:
         frame_bytes = source.shape[-2] * source.shape[-1] * source.dtype.itemsize
         return path.stat().st_size // frame_bytes if same else 0
     try:
+        if path.suffix.lower() not in _TIFF:
+            with opener(path) as film:
+                same = film.axes == source.axes and film.shape[-2:] == source.shape[-2:]
+                return film.shape[0] if same and film.dtype == source.dtype else 0
         with TiffFile(path, _multifile=False) as tif:
             page = tif.pages.first
             same = page.shape == source.shape[-2:] and page.dtype == source.dtype
             return page_count(tif) if same else 0
-    except DAMAGE:
+    except (*DAMAGE, FilmError):
         return 0
 
 

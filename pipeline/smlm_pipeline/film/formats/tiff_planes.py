@@ -73,7 +73,8 @@ def locate(path: Path, tif: TiffFile, film: TiffPageSeries | None, seen: Stated)
     if len(pages) > stated.count and link != 0:
         stated = Stated(stated.axes[:1] or "I", (len(pages),))
     known = bool(stated.name) or kind == "shaped"
-    open_end = len(pages) >= stated.count and bool(link or (link is None and not known))
+    full = sum(page is not None for page in pages) >= stated.count
+    open_end = full and bool(link or (link is None and not known))
     return _of_pages(path, tif, stated, pages, open_end=open_end)
 
 
