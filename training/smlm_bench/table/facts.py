@@ -86,7 +86,7 @@ def facts(film: Film, known: Known) -> Facts:
     pixel_size = film.pixel_size(known.pixel_size_nm)
     values["pixel_size_nm"] = pixel_size.nm
     sources["pixel_size_nm"] = _ORIGINS[pixel_size.origin]
-    return Facts(values, sources, (*film.notes, *pixel_size.notes))
+    return Facts(values, sources, (*film.warnings, *film.notes, *pixel_size.notes))
 
 
 def film_facts(frames_adu: NDArray[np.uint16], known: Facts, camera: str) -> FilmFacts:
