@@ -82,10 +82,10 @@ def test_requests_say_what_they_hold() -> None:
         stack, transport, Settings(zoom=3, chunk_frames=4, tile_px=64)
     )
     assert sorted(transport.requests) == [
-        "frames 0 to 3, tile at y 0, x 0",
-        "frames 0 to 3, tile at y 28, x 0",
         "frame 4, tile at y 0, x 0",
         "frame 4, tile at y 28, x 0",
+        "frames 0 to 3, tile at y 0, x 0",
+        "frames 0 to 3, tile at y 28, x 0",
     ]
     last = transport.requests["frame 4, tile at y 28, x 0"]
     assert last.window.tolist() == [3, 24, 0, 40, 16]

@@ -13,6 +13,9 @@ from smlm_pipeline.compute.levels import spread_evenly
 NOISY_SHARE = 0.2
 """A pixel of a camera differs from one frame to the next at least this often."""
 
+CHANGING_SHARE_MIN = 0.01
+"""With fewer pixels that change, a film is taken as it is."""
+
 MAP_FRAMES = 64
 """Frames of the sample, evenly spread, whose low values tell the field from what is outside."""
 
@@ -97,7 +100,8 @@ def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDA
     for before, after in pairwise(changing):
         changes += sample_adu[before] != sample_adu[after]
     constant: NDArray[np.bool_] = changes == 0
-    if constant.all() or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
+    few = np.count_nonzero(~constant) < CHANGING_SHARE_MIN * constant.size
+    if few or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
         return np.zeros_like(constant)
     return constant
 

@@ -12,6 +12,7 @@ from typing import Any
 from smlm_bench.console import grid
 from smlm_bench.method import PEER
 from smlm_bench.table.scores import FILM, HARDWARE, TABLE_1, PublishedRow, Row, published_beside
+from smlm_pipeline.film.frame_numbers import in_words
 from smlm_training.scoring.detection_scores import DetectionScore
 from smlm_training.scoring.evaluate import BLURS_PX
 
@@ -42,7 +43,7 @@ _FACTS = (
 def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
     """Write three tables: errors, speed, the reference paper's own; and explain the columns."""
     parts = [
-        f"{about['film']}: frames {about['frames'][0]} to {about['frames'][1] - 1} of "
+        f"{about['film']}: {in_words([range(*about['frames'])])} of "
         f"{about['shape_px'][0]} x {about['shape_px'][1]} pixels, {about['molecules']:,} "
         f"molecules; {about['machine']}.",
         *_circumstances(about),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from smlm_bench.table.film import ComparedFilm
 from smlm_pipeline.errors import OutputError
+from smlm_pipeline.film.frame_numbers import in_words
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -130,8 +131,8 @@ def check_replaceable(folder: Path, film: ComparedFilm, names: Sequence[str]) ->
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         methods = [str(row["method"]) for row in table["rows"]]
-        first, last = table["frames"]
-        what = f"a table of {table['film']}, frames {first} to {last - 1}, by {', '.join(methods)}"
+        frames = in_words([range(*table["frames"])])
+        what = f"a table of {table['film']}, {frames}, by {', '.join(methods)}"
         reason = _difference(table, film, [name for name in methods if name not in names])
     except (OSError, ValueError, LookupError, TypeError):
         what, reason = "something else", "it is no table of 'recon-bench table'"

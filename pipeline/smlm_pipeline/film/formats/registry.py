@@ -51,6 +51,8 @@ def open_source(path: Path, pattern: str | None = None) -> Source:
 
 
 def _open_file(path: Path, magic: bytes) -> Source:
+    if magic in tiff.MAGIC and ndtiff.is_part(path):
+        return ndtiff.open_ndtiff(path.parent)
     if magic in tiff.MAGIC:
         return split_films.open_with_siblings(path, tiff.open_tiff)
     if magic in _ND2_MAGIC:

@@ -25,6 +25,11 @@ Pages: TypeAlias = "Sequence[TiffPage | TiffFrame | None]"
 
 _CUT = "it is cut short"
 
+_DESCRIPTION_LOST = f"{_CUT}, and its description is lost: frames of channels would be mixed"
+
+_IMAGE_DESCRIPTION = 270
+"""Code of the tag."""
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -94,7 +99,7 @@ def _of_pages(path: Path, tif: TiffFile, stated: Stated, pages: Pages, *, open_e
     link = next_page(tif)
     if len(whole) == stated.count and link == 0:
         return planes
-    reason, remedy = _CUT, AGAIN
+    reason, remedy = _cut(tif), AGAIN
     if link == 0 and (len(pages) < stated.count or None in pages):
         reason, remedy = _why(path, tif, stated, len(whole))
     state: GapsState = (
@@ -113,12 +118,29 @@ def _in_block(tif: TiffFile, start: int, stated: Stated, seen: Stated, link: int
     open_end = bool(link) and whole >= stated.count and len(tif.pages) >= stated.count
     if whole >= stated.count and link == 0:
         return planes
-    reason = _CUT
+    reason = _cut(tif)
     if paged and seen.count < stated.count:
         reason = f"{stated.name} states {stated.count:,} planes, the file has {whole:,}"
     present = np.arange(min(whole, stated.count))
     state: GapsState = "open end" if open_end else "lacking" if whole < stated.count else "cut"
     return replace(planes, gaps=Gaps(present, reason, AGAIN, state))
+
+
+def _cut(tif: TiffFile) -> str:
+    """The reason for a file that was cut off; its OME description may be at its end."""
+    file, layout = tif.filehandle, tif.tiff
+    order = "little" if tif.byteorder == "<" else "big"
+
+    def number(size_bytes: int) -> int:
+        return int.from_bytes(file.read(size_bytes), order)  # type: ignore[arg-type]
+
+    file.seek(tif.pages.first.offset)
+    for _ in range(number(layout.tagnosize)):
+        code, _kind = number(2), number(2)
+        length, value = number(layout.offsetsize), number(layout.offsetsize)
+        if code == _IMAGE_DESCRIPTION and length > layout.offsetsize and value >= file.size:
+            return _DESCRIPTION_LOST
+    return _CUT
 
 
 def _why(path: Path, tif: TiffFile, stated: Stated, whole: int) -> tuple[str, str]:
