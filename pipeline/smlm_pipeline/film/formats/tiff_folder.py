@@ -131,7 +131,7 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
 def _film_files(folder: Path, pattern: str | None) -> list[Path]:
     """TIFF files of the folder, without hidden ones and this program's results."""
     found = sorted(
-        filter(_is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
+        filter(is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
     )
     files = [file for file in found if not is_result_by_name(file)]
     chosen = [file for file in files if pattern is None or fnmatchcase(file.name, pattern)]
@@ -148,7 +148,7 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
     chosen = [file for file in chosen if file.name not in alone or not is_result(file)]
     if not chosen:
         inside = sorted(
-            f.name for f in folder.iterdir() if f.is_dir() and any(map(_is_tiff, f.iterdir()))
+            f.name for f in folder.iterdir() if f.is_dir() and any(map(is_tiff, f.iterdir()))
         )
         if len(inside) == 1:  # as Micro-Manager's "Default"
             return _film_files(folder / inside[0], pattern)
@@ -159,7 +159,8 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
     return chosen
 
 
-def _is_tiff(file: Path) -> bool:
+def is_tiff(file: Path) -> bool:
+    """Whether a file may be one of a folder's film, by its name."""
     return file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.is_file()
 
 
