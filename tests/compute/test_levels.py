@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.films import noise_adu, spots_adu
+from smlm_pipeline.compute.frame_kinds import frames_with_structure
 from smlm_pipeline.compute.levels import (
     NOISE_PER_SCALE,
     Segment,
     frame_backgrounds,
-    frames_with_structure,
     scale_segments,
 )
 

@@ -85,7 +85,7 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     outside = _outside(sample_adu, chosen, constant) if fill_adu is None else none
     mean, variance = _moments(sample_adu, lit, constant | outside, fill_adu)
     hot = _hot(mean, variance, constant | outside, len(lit))
-    power = np.where(hot, variance + mean * mean, -1.0)
+    power = np.where(hot, variance + mean * mean, -1)
     y, x = np.unravel_index(int(power.argmax()), shape)
     worst = (int(y), int(x)) if hot.any() else None
     return PixelFaults(hot, constant, outside, fill_adu, worst)
@@ -134,26 +134,28 @@ def _moments(
     frames: NDArray[np.intp],
     left_out: NDArray[np.bool_],
     fill_adu: int | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and variance of each pixel in time, each frame about its own median."""
-    count = np.zeros(left_out.shape)
-    total, square = np.zeros(left_out.shape), np.zeros(left_out.shape)
+    count, total, square = (np.zeros(left_out.shape, np.float32) for _ in range(3))
     for index in frames:
         frame = sample_adu[index]
         shown = np.ones(frame.shape, bool) if fill_adu is None else frame != fill_adu
         if not (shown & ~left_out).any():
             continue
-        centred = np.where(shown, frame - float(np.median(frame[shown & ~left_out])), 0.0)
+        centred = np.where(shown, frame - np.float32(np.median(frame[shown & ~left_out])), 0)
         count += shown
         total += centred
         square += centred * centred
-    count = np.maximum(count, 1)
-    return total / count, square / count - (total / count) ** 2
+    np.maximum(count, 1, out=count)
+    total /= count
+    square /= count
+    square -= total * total
+    return total, square
 
 
 def _hot(
-    mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    mean: NDArray[np.float32],
+    variance: NDArray[np.float32],
     left_out: NDArray[np.bool_],
     frames: int,
 ) -> NDArray[np.bool_]:
@@ -172,14 +174,14 @@ def _hot(
     return found
 
 
-def _beside(values: NDArray[np.float64], away: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _beside(values: NDArray[np.float32], away: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The second largest value of each pixel's neighbours, of those that are not left out."""
     shown = np.pad(np.where(away, np.nan, values), 1, constant_values=np.nan)
     height, width = values.shape
     around = [
         shown[y : y + height, x : x + width] for y in range(3) for x in range(3) if (y, x) != (1, 1)
     ]
-    first = second = np.full(values.shape, np.nan)
+    first = second = np.full(values.shape, np.nan, np.float32)
     for value in around:
         second = np.fmax(second, np.fmin(first, value))
         first = np.fmax(first, value)
@@ -198,10 +200,9 @@ def _outside(
     """
     none = np.zeros(left_out.shape, bool)
     place = len(frames) // 10
-    low = np.array(
-        [np.partition(sample_adu[frames, row], place, axis=0)[place] for row in range(len(none))],
-        np.float64,
-    )
+    low = np.empty(none.shape, np.float32)
+    for row in range(len(low)):  # one row at a time: all frames together are large
+        low[row] = np.partition(sample_adu[frames, row], place, axis=0)[place]
     known = ~left_out
     values = low[known]
     darkest = float(np.quantile(values, 2 * OUTSIDE_SHARE))
@@ -227,9 +228,9 @@ def _outside(
 
 def _mean_and_noise(
     sample_adu: NDArray[np.uint16], frames: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean of each pixel, and its noise's variance from differences from its neighbours."""
-    mean, total = np.zeros(sample_adu.shape[1:]), np.zeros(sample_adu.shape[1:])
+    mean, total = (np.zeros(sample_adu.shape[1:], np.float32) for _ in range(2))
     for index in frames:
         mean += sample_adu[index]
     mean /= len(frames)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.conditioning import Conditioning
-from smlm_pipeline.compute.levels import frames_with_structure, spread_evenly
+from smlm_pipeline.compute.frame_kinds import frames_with_structure
+from smlm_pipeline.compute.levels import spread_evenly
 
 CLIPPED_SHARE_MIN, CLIPPED_PEAK = 1e-5, 8
 """The largest value is where the camera clips, if it has this share of the values, and so many

@@ -13,7 +13,16 @@ from rich.table import Table
 
 import smlm_pipeline
 from smlm_pipeline import contract
-from smlm_pipeline.compute import conditioning, draw, levels, normalize, tiles
+from smlm_pipeline.compute import (
+    conditioning,
+    draw,
+    fluctuations,
+    frame_kinds,
+    levels,
+    normalize,
+    pixel_repair,
+    tiles,
+)
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_training.scoring import robustness
 from smlm_training.scoring.film_scores import score_scene
@@ -49,9 +58,8 @@ def code_sha256() -> str:
     """Hash of the sources that determine a network: films, training, networks, kernels."""
     package = Path(__file__).parents[1]
     sources = [Path(contract.__file__)]
-    sources += [
-        Path(str(module.__file__)) for module in (conditioning, draw, levels, normalize, tiles)
-    ]
+    modules = conditioning, levels, fluctuations, frame_kinds, pixel_repair, normalize, tiles, draw
+    sources += [Path(str(module.__file__)) for module in modules]
     for room in ("simulation", "fitting", "networks"):
         sources += sorted((package / room).glob("*.py"))
     total = hashlib.sha256()

@@ -1,0 +1,163 @@
+"""Measure how neighbouring pixels fluctuate together: molecules make them, noise does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike
+
+BAND_PIXELS = 1 << 20
+"""Pixels of all frames of a group that are computed at once."""
+
+STEP_SIGNIFICANCE, STEP_RATIO, SEGMENT_FRAMES_MIN = 6.0, 1.15, 24
+"""The scale steps where it changes by this many errors and this factor, between so many frames."""
+
+
+@dataclass(frozen=True)
+class Fluctuations:
+    """Second and third cross-cumulant of neighbouring pixels: (T,) each, by frame.
+
+    For molecules that blink independently both are proportional to the number of molecules
+    (Campbell's theorem; used for imaging by Dertinger et al., doi 10.1073/pnas.0907866106), so
+    their ratio measures the brightness of one molecule, and depends neither on the number of
+    molecules, nor on their positions, nor on the background. Cross-cumulants of distinct pixels
+    (doi 10.1364/OE.18.018875) leave out the camera's noise, which is independent from pixel to
+    pixel.
+    """
+
+    second: NDArray[np.float64]
+    third: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        sample_adu: NDArray[np.uint16],
+        backgrounds_adu: NDArray[np.float32],
+        usable: NDArray[np.bool_],
+        frames: NDArray[np.intp],
+        *,
+        temporal: bool,
+    ) -> Fluctuations:
+        """Compute the fluctuations of some frames.
+
+        Parameters
+        ----------
+        sample_adu : ndarray, shape (N, Y, X), uint16
+            Frames in the order of time, in ADU.
+        backgrounds_adu : ndarray, shape (N,), float32
+            Their backgrounds, in ADU.
+        usable : ndarray, shape (Y, X), bool
+            Pixels that count.
+        frames : ndarray, shape (T,), int
+            The frames that count, in the order of time.
+        temporal : bool
+            Whether fluctuations are in time, about the mean of frames that are alike, or in
+            space, about the mean of each frame.
+        """
+        second, third = np.zeros(len(frames)), np.zeros(len(frames))
+        corners = np.zeros(usable.shape, np.float32)
+        corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
+        corners /= max(float(corners.sum()), 1.0)
+        light_adu = np.array([sample_adu[index].mean(where=usable) for index in frames], np.float32)
+        for places in alike(backgrounds_adu[frames], light_adu):
+            chosen, count = frames[places], len(places)
+            for rows in _bands(usable.shape, count):
+                centred = sample_adu[chosen, rows].astype(np.float32)
+                centred -= backgrounds_adu[chosen, None, None]
+                centred -= _mean_of(centred, usable[rows], temporal)
+                own = centred[:, : rows.stop - rows.start - 1]
+                here, right, below = own[:, :, :-1], own[:, :, 1:], centred[:, 1:, :-1]
+                weight = corners[rows][:-1, :-1]
+                pair = here * (right + below)
+                second[places] += np.einsum("tyx,yx->t", pair, weight) / 2
+                np.multiply(here, right, out=pair)
+                pair *= below
+                third[places] += np.einsum("tyx,yx->t", pair, weight)
+            if temporal:  # unbiased for a mean of the same frames
+                second[places] *= count / (count - 1)
+                third[places] *= count**2 / ((count - 1) * (count - 2))
+        return cls(second, third)
+
+    @property
+    def scale_adu(self) -> float:
+        """Ratio of the third to the second cumulant, in ADU; 0 if that is not positive."""
+        second, third = float(self.second.mean()), float(self.third.mean())
+        return third / second if second > 0 and third > 0 else 0.0
+
+    def exceed(self, errors: float) -> bool:
+        """Whether both exceed zero by so many standard errors: light blinks in several pixels."""
+        return all(
+            values.mean() > errors * values.std() / np.sqrt(len(values))
+            for values in (self.second, self.third)
+        )
+
+    def step(self) -> int | None:
+        """The frame at which the scale steps most, if it does."""
+        second, third = self.second, self.third
+        sums = [np.cumsum(part) for part in (second, third, third**2, second * third, second**2)]
+        ends = np.arange(SEGMENT_FRAMES_MIN, len(second) - SEGMENT_FRAMES_MIN + 1)
+        if not ends.size:
+            return None
+        before = [part[ends - 1] for part in sums]
+        after = [part[-1] - part[ends - 1] for part in sums]
+        (low, low_error), (high, high_error) = _ratio(*before), _ratio(*after)
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        steps = (high - low) / np.hypot(low_error, high_error)
+        steps[(low <= 0) | (high < STEP_RATIO * low)] = 0
+        largest = int(np.argmax(steps))
+        return int(ends[largest]) if steps[largest] >= STEP_SIGNIFICANCE else None
+
+    def border_near(self, place: int, backgrounds_adu: NDArray[np.float32]) -> int:
+        """The frame near a step at which background or structure change most abruptly."""
+        reach = 2 * WINDOW_FRAMES
+        first, last = max(place - reach, 0), min(place + reach, len(self.second))
+        structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
+        borders = [_abrupt(series[first:last]) for series in (structure, backgrounds_adu)]
+        return first + max(borders, key=lambda border: border[1])[0]
+
+
+def _mean_of(
+    values: NDArray[np.float32], usable: NDArray[np.bool_], temporal: bool
+) -> NDArray[np.float32]:
+    """What fluctuations are about: the mean in time, or of each frame where frames are few."""
+    means: NDArray[np.float32] = (
+        values.mean(axis=0) if temporal else values.mean(axis=(1, 2), keepdims=True, where=usable)
+    )
+    return means
+
+
+def _bands(shape: tuple[int, ...], frames: int) -> list[slice]:
+    """Rows that are held at once: bands that share their border row, so that all pairs are in."""
+    height, width = shape
+    rows = max(BAND_PIXELS // (frames * width), 1)
+    return [slice(first, min(first + rows, height - 1) + 1) for first in range(0, height - 1, rows)]
+
+
+def _ratio(
+    second: NDArray[np.float64],
+    third: NDArray[np.float64],
+    third2: NDArray[np.float64],
+    mixed: NDArray[np.float64],
+    second2: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ratio of two sums and its standard error, from sums of values, squares and products."""
+    total = np.maximum(second, 1e-12)
+    ratio = third / total
+    residual2 = third2 - 2 * ratio * mixed + ratio**2 * second2
+    return ratio, np.sqrt(np.maximum(residual2, 1e-12)) / total
+
+
+def _abrupt(series: NDArray[Any]) -> tuple[int, float]:
+    """The place that best divides a series in two of different means, and Student's t there."""
+    best, largest = len(series) // 2, 0.0
+    for place in range(2, len(series) - 1):
+        before, after = series[:place], series[place:]
+        error = np.sqrt(before.var() / len(before) + after.var() / len(after))
+        difference = abs(float(after.mean() - before.mean()))
+        if difference > largest * error:
+            best, largest = place, difference / max(float(error), 1e-12)
+    return best, largest
