@@ -256,3 +256,19 @@ def test_help_is_whole_on_a_narrow_terminal() -> None:
     told = _process("table", "--help", COLUMNS="80").stdout
     assert "…" not in told
     assert all(name in told for name in (*CLASSICAL_NAMES, *NETWORKS, *RUNTIMES, "Zarr"))
+
+
+def test_a_film_that_lacks_frames(tmp_path: Path) -> None:
+    """Refused, unless the chosen frames are there."""
+    film = write_compared_film(tmp_path / "film")
+    stack = film / "stack.tif"
+    stack.write_bytes(stack.read_bytes()[: stack.stat().st_size * 2 // 3])
+    for frames, message in ((":", "lacks frame"), ("0:10", "; expected all frames of 0:10")):
+        refused = table(film, *BLANK, "-o", tmp_path / "out", "--frames", frames)
+        assert refused.exit_code == 3, refused.stderr
+        assert message in refused.stderr
+    done = table(film, *BLANK, "-o", tmp_path / "out", "--frames", "0:4:2")
+    assert done.exit_code == 0, done.stderr
+    assert "the chosen frames" in done.stderr or "lacks frame" in done.stderr
+    told = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert told["frames"] == [0, 4, 2]

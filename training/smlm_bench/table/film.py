@@ -126,7 +126,8 @@ def read_compared_film(
         If there are no such frames, no molecule is in them, or facts are neither in ``known`` nor
         in the film.
     """
-    with open_film(path, Selection(pattern=pattern), allow_partial=True) as film:
+    allow_partial = frames[1] is not None
+    with open_film(path, Selection(pattern=pattern), allow_partial=allow_partial) as film:
         numbers = _chosen(film, frames)
         table = read_molecules(positions)
         film_and_user = facts(film, known)
@@ -167,7 +168,7 @@ def _chosen(film: Film, frames: FrameRange) -> range:
     FilmError
         If the film lacks some of them.
     """
-    count = int(film.corner.frames[-1]) + 1
+    count = film.selection.frames[1] or film.frame_count
     chosen = range(*slice(*frames).indices(count))
     if not chosen:
         raise SettingError(
