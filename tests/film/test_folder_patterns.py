@@ -83,7 +83,7 @@ def test_two_numbers_that_vary(tmp_path: Path, second: range) -> None:
     film = write(tmp_path, numbered("cell1_{:05}.tif"))
     write(tmp_path, numbered("cell2_{:05}.tif", second))
     message = refuse(tmp_path, "several numbers vary")
-    assert message.endswith("with --pattern, such as 'cell1_*.tif'")
+    assert "with --pattern, such as 'cell1_*.tif', or all with '*'" in message
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="cell1_*.tif")), film)
 
 
@@ -206,3 +206,9 @@ def test_pattern_for_a_film_that_is_no_folder(tmp_path: Path) -> None:
     film.write_bytes(b"\xda\xce\xbe\x0a")
     with pytest.raises(SettingError, match=r"pattern is 'a\*'; expected none"):
         open_film(film, Selection(pattern="a*"))
+
+
+def test_all_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    film = write(tmp_path, [f"t={number / 10:.2f}s.tif" for number in range(5, 5 + COUNT)])
+    refuse(tmp_path, "give no order")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="*")), film)

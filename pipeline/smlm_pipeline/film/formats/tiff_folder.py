@@ -249,7 +249,10 @@ def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception
         "twice"
     )
     example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
-    remedy = f"choose the files of one film with --pattern, such as '{example}'"
+    remedy = (
+        f"choose the files of one film with --pattern, such as '{example}', or all with '*' if "
+        "they are one film in the order of their numbers"
+    )
     return refusal(folder, problem, remedy)
 
 
