@@ -21,6 +21,7 @@ from smlm_pipeline.film.formats import file_names, mm_stack, split_films
 from smlm_pipeline.film.formats.joined import join
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
+from smlm_pipeline.film.formats.position_folders import open_positions
 from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
@@ -104,14 +105,17 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
         If the folder holds no film or several.
     """
     files = _film_files(folder, pattern)
+    if not files:
+        return _open_inside(folder, pattern)
     if named is not None and named.name not in {file.name for file in files}:
         remedy = "give a pattern that its name matches, or name the folder"
         raise refusal(named, f"does not match --pattern {pattern}", remedy)
     if mm_stack.is_part(files[0]):
         return mm_stack.open_stack_folder(folder, files)
-    if len(files) == 1 or files_of_set(files[0]) >= {file.name for file in files}:
+    readable = _first_readable(files)
+    if len(files) == 1 or files_of_set(readable) >= {file.name for file in files}:
         return open_tiff(files[0])
-    with TiffFile(files[0], _multifile=False) as tif:
+    with TiffFile(readable, _multifile=False) as tif:
         single = page_count(tif) == 1
     grid = file_names.micro_manager_grid([file.name for file in files], _channels(files[0].parent))
     groups = file_names.by_pattern(file.name for file in files)
@@ -145,18 +149,28 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         if len(names) == 1
         for name in names
     }
-    chosen = [file for file in chosen if file.name not in alone or not is_result(file)]
-    if not chosen:
-        inside = sorted(
-            f.name for f in folder.iterdir() if f.is_dir() and any(map(is_tiff, f.iterdir()))
-        )
-        if len(inside) == 1:  # as Micro-Manager's "Default"
-            return _film_files(folder / inside[0], pattern)
-        if inside:
-            problem = f"holds films in folders of its own ({', '.join(inside[:3])})"
-            raise refusal(folder, problem, "name the folder of one")
+    return [file for file in chosen if file.name not in alone or not is_result(file)]
+
+
+def _open_inside(folder: Path, pattern: str | None) -> Source:
+    """Open the film in the only folder of a folder, or those in its folders as positions."""
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+    inside = [path for path in folders if any(map(is_tiff, path.iterdir()))]
+    inside.sort(key=lambda path: file_names.natural(path.name))
+    if not inside:
         raise refusal(folder, "is a folder without a film", "name the film's file")
-    return chosen
+    if len(inside) == 1:  # as Micro-Manager's "Default"
+        return open_folder(inside[0], pattern)
+    return open_positions(folder, inside, lambda path: open_folder(path, pattern))
+
+
+def _first_readable(files: list[Path]) -> Path:
+    """The first file that is not damaged at its start; the first one if all are."""
+    for file in files[:_CHECKED_FILES]:
+        with suppress(*DAMAGE), TiffFile(file, _multifile=False) as tif:
+            if tif.pages.first.shape:
+                return file
+    return files[0]
 
 
 def is_tiff(file: Path) -> bool:
