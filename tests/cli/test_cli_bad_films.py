@@ -125,7 +125,8 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "not there": (lambda path: path, "does not exist", "check the name of the file"),
     "unknown format": (
         _text,
-        "is not a TIFF file, nor ND2, Zarr, NDTiff or raw with a YAML",
+        "is not a TIFF file, nor ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE, FITS, Zarr, NDTiff "
+        "or raw with a YAML",
         "save it as TIFF, as ImageJ/Fiji can",
     ),
     "folder": (_folder, "is a folder without a film", "name the film's file"),

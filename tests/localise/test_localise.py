@@ -181,15 +181,21 @@ class _BrightPixels:
         assert height % contract.SIZE_MULTIPLE_PX == width % contract.SIZE_MULTIPLE_PX == 0
         self.frames.append(count)
         detections = np.zeros((count, 5, height, width), np.float32)
-        detections[:, 0] = 0.9 * (normalized[:, 0] > 5)
+        brightest = normalized[:, 0, :22, :17].max(axis=(1, 2), keepdims=True)
+        detections[:, 0] = 0.9 * (normalized[:, 0] == brightest)
         detections[:, 3:] = 0.1
         return detections
 
 
 def _blinking(frames: int) -> NDArray[np.uint16]:
-    """22 x 17 pixels of noise; in frame n, pixel (n % 20, 16) is lit, at the right edge."""
+    """22 x 17 pixels of noise; in frame n, pixel (n % 20, 16) is lit, at the right edge.
+
+    Its neighbours are lit, too, as by a molecule: a single bright pixel would be a faulty one.
+    """
     noise = np.random.default_rng(1).poisson(100, (frames, 22, 17)).astype(np.uint16)
-    noise[np.arange(frames), np.arange(frames) % 20, 16] = 60_000
+    for frame, values in enumerate(noise):
+        values[max(frame % 20 - 1, 0) : frame % 20 + 2, 15:] += 600
+        values[frame % 20, 16] += 1000
     return noise
 
 

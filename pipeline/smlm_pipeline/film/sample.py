@@ -89,6 +89,7 @@ def _clipped(frames_adu: NDArray[np.uint16], usable: NDArray[np.bool_]) -> tuple
         at += np.count_nonzero((frame == largest) & usable)
         below += np.count_nonzero((frame < largest) & (frame >= largest - 16) & usable)
     share = at / max(usable.sum() * len(frames_adu), 1)
-    if largest < 17 or share < CLIPPED_SHARE_MIN or at < CLIPPED_PEAK * max(below / 16, 1):
+    peak = at >= CLIPPED_PEAK * max(below / 16, 1)
+    if largest < 17 or not CLIPPED_SHARE_MIN <= share < 0.5 or not peak:
         return None, 0.0
     return largest, float(share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,6 @@ with imported_when_used():
     from rich.table import Table
 
     from smlm_bench.disturb import measure
-    from smlm_bench.disturb.markdown import as_markdown
     from smlm_pipeline.compute.onnx_network import OnnxNetwork
 
 
@@ -45,5 +45,20 @@ def disturb(
         output.mkdir(parents=True, exist_ok=True)
         rows = [asdict(one) for one in found]
         (output / "disturb.json").write_text(json.dumps(rows, indent=2) + "\n")
-        (output / "disturb.md").write_text(as_markdown(found))
+        (output / "disturb.md").write_text(_as_markdown(found))
         typer.echo(f"{output / 'disturb.json'} and disturb.md are written")
+
+
+def _as_markdown(found: Sequence[measure.Outcome]) -> str:
+    """A row for each disturbance; sum over truth and NMSE in percent for each film."""
+    films = list(dict.fromkeys(one.film for one in found))
+    by_name = {(one.disturbance, one.film): one for one in found}
+    lines = [
+        "| disturbance | " + " | ".join(f"{film}: sum, NMSE" for film in films) + " |",
+        "|---|" + "---|" * len(films),
+    ]
+    for kind in dict.fromkeys(one.disturbance for one in found):
+        cells = [by_name[kind, film] for film in films]
+        numbers = (f"{one.sum_ratio:.3f}, {one.nmse_percent:.1f}" for one in cells)
+        lines.append(f"| {kind} | " + " | ".join(numbers) + " |")
+    return "\n".join(lines) + "\n"
