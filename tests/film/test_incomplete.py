@@ -106,6 +106,30 @@ def raw_cut(folder: Path) -> Damaged:
     return path, {8, 9, 10, 11}, "it is cut short: it is 7680 bytes, and film.yaml describes 11520"
 
 
+def _with_zeros(path: Path) -> None:
+    """Fill the last third with zeros, as a copy that was interrupted."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3].ljust(len(data), b"\0"))
+
+
+def raw_with_zeros(folder: Path) -> Damaged:
+    path = write_raw(folder / "film", make_film())
+    _with_zeros(path)
+    return path, {8, 9, 10, 11}, "it ends in zeros"
+
+
+def nd2_with_zeros(folder: Path) -> Damaged:
+    path = write_nd2_film(folder / "film", make_film())
+    _with_zeros(path)
+    return path, {7, 8, 9, 10, 11}, "it is cut short"
+
+
+def ndtiff_with_zeros(folder: Path) -> Damaged:
+    path = write_ndtiff_film(folder / "film", make_film())
+    _with_zeros(path / "film_NDTiffStack_1.tif")
+    return path, {8, 9}, "film_NDTiffStack_1.tif is cut short"
+
+
 def ndtiff_file_lost(folder: Path) -> Damaged:
     path = write_ndtiff_film(folder / "film", make_film())
     (path / "film_NDTiffStack_1.tif").unlink()
@@ -161,7 +185,8 @@ def _summary(**more: object) -> dict[str, object]:
 
 DAMAGES = (
     zarr_3, zarr_2, zarr_2_nested, zarr_shard, zarr_chunk_of_a_shard, zarr_shard_cut,
-    zarr_plain_chunk_cut, nd2_lacks, nd2_cut, raw_cut, ndtiff_file_lost, ndtiff_entry_broken,
+    zarr_plain_chunk_cut, nd2_lacks, nd2_cut, raw_cut, raw_with_zeros, nd2_with_zeros,
+    ndtiff_with_zeros, ndtiff_file_lost, ndtiff_entry_broken,
     ndtiff_hole, mmstack_part_lost, mmstack_part_lost_unnamed, mmstack_stopped,
 )  # fmt: skip
 

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
+from smlm_pipeline.film.formats.written import written_bytes
 
 _CHUNK = struct.Struct("<IIQ")
 """The head of a chunk: a mark, the lengths of its name and of its content."""
 
 _CHUNK_MARK, _FRAME_NAME = 0x0ABECEDA, b"ImageDataSeq|"
+
+_ZEROS_BYTES = 4096
+"""Zeros at the end that show an interrupted copy: the last bytes are the place of the map."""
 
 _PIXELS_START = 24 + 4072
 """Where the pixels of a frame begin in its chunk."""
@@ -32,7 +36,7 @@ class _Unmapped:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
-        self.size_bytes = path.stat().st_size
+        self.size_bytes = written_bytes(path, _ZEROS_BYTES)
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
 
     @property

@@ -26,6 +26,7 @@ from smlm_pipeline.film.formats.source import (
     squeezed,
 )
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
+from smlm_pipeline.film.formats.written import written_bytes
 
 INDEX = "NDTiff.index"
 """Name of the index beside the files of a film."""
@@ -103,7 +104,9 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
     entries, index_whole = _read_index(folder)
     if not entries:
         raise refusal(folder, f"has an {INDEX} that names no planes", AGAIN)
-    sizes = {file: file.stat().st_size for file in {e.file for e in entries} if file.is_file()}
+    plane_px = max(entries[0].kind[0] * entries[0].kind[1], 1)
+    files = {entry.file for entry in entries}
+    sizes = {file: written_bytes(file, plane_px) for file in files if file.is_file()}
     there = [entry for entry in entries if entry.fits(sizes)]
     kinds = Counter(entry.kind for entry in there or entries)
     common, count = kinds.most_common(1)[0]

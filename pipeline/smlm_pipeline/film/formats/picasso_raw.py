@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
+from smlm_pipeline.film.formats.written import written_bytes
 
 
 class RawSource(SourceAtRest):
@@ -67,9 +68,14 @@ def open_raw(path: Path) -> RawSource:
     if file_bytes > described_bytes:
         raise refusal(path, f"has a header or more frames: {sizes}", AGAIN)
     source = RawSource(path, shape, dtype)
+    frame_bytes = int(described_bytes // shape[0])
+    whole = written_bytes(path, frame_bytes) // frame_bytes
     if file_bytes < described_bytes:
-        whole = file_bytes // (described_bytes // shape[0])
         source.gaps = Gaps(np.arange(whole), f"it is cut short: {sizes}", AGAIN)
+    elif whole < shape[0]:
+        source.gaps = Gaps(
+            np.arange(whole), "it ends in zeros, as a copy that was interrupted", AGAIN
+        )
     stated = [_size_of(part, yaml_file.name) for part in parts if isinstance(part, dict)]
     source.pixel_size_nm, source.pixel_doubt = pixel_size.settle(stated)
     return source

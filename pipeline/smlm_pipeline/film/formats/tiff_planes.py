@@ -10,20 +10,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from smlm_pipeline.film.formats import tiff_stated
 from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState
 from smlm_pipeline.film.formats.tiff_stated import Stated
+from smlm_pipeline.film.formats.written import written_bytes, zeros_at_the_end
 
 Pages: TypeAlias = "Sequence[TiffPage | TiffFrame | None]"
 """Pages of planes in their order; None for a plane that has no page."""
 
 _CUT = "it is cut short"
+
+_ZEROS = "it ends in zeros, as a copy that was interrupted"
 
 _DESCRIPTION_LOST = f"{_CUT}, and its description is lost: frames of channels would be mixed"
 
@@ -77,7 +81,8 @@ def locate(path: Path, tif: TiffFile, film: TiffPageSeries | None, seen: Stated)
     pages: Pages = list(film) if film is not None and mapped else _readable(tif)
     if len(pages) > stated.count and link != 0:
         stated = Stated(stated.axes[:1] or "I", (len(pages),))
-    known = bool(stated.name) or kind == "shaped"
+    # tifffile's own description counts the frames of one call, after which others may follow.
+    known = bool(stated.name)
     full = sum(page is not None for page in pages) >= stated.count
     open_end = full and bool(link or (link is None and not known))
     return _of_pages(path, tif, stated, pages, open_end=open_end)
@@ -85,17 +90,37 @@ def locate(path: Path, tif: TiffFile, film: TiffPageSeries | None, seen: Stated)
 
 def next_page(tif: TiffFile) -> int | None:
     """Offset of the page after the last one that is there; 0 at the end, None where cut off."""
-    tif.filehandle.seek(tif.pages.next_page_offset or 0)
+    place = tif.pages.next_page_offset or 0
+    tif.filehandle.seek(place)
     link = tif.filehandle.read(tif.tiff.offsetsize)
-    if len(link) < tif.tiff.offsetsize:
+    unwritten = place >= _end(tif) and _end(tif) < tif.filehandle.size
+    if len(link) < tif.tiff.offsetsize or unwritten:
         return None
     return int.from_bytes(link, "little" if tif.byteorder == "<" else "big")
+
+
+def _end(tif: TiffFile) -> int:
+    """Bytes of the file that were written, with the black border that its frames may have."""
+    file, first = tif.filehandle, tif.pages.first
+    if not file.is_file:
+        return int(file.size)
+    end = written_bytes(Path(file.path), first.nbytes)
+    if end == file.size or not (first.is_contiguous and first.dataoffsets):
+        return end
+    was_closed = file.closed
+    if was_closed:
+        file.open()
+    file.seek(first.dataoffsets[0])
+    border = zeros_at_the_end(file.read(first.nbytes))
+    if was_closed:
+        file.close()
+    return min(end + border, int(file.size)) if border < first.nbytes else end
 
 
 def _of_pages(path: Path, tif: TiffFile, stated: Stated, pages: Pages, *, open_end: bool) -> Planes:
     """Planes that are pages, some of which may be missing or cut short."""
     planes = Planes(stated.axes, stated.shape, pages=pages)
-    whole = np.flatnonzero([_is_whole(page) for page in pages[: stated.count]])
+    whole = _whole(pages[: stated.count])
     link = next_page(tif)
     if len(whole) == stated.count and link == 0:
         return planes
@@ -110,12 +135,13 @@ def _of_pages(path: Path, tif: TiffFile, stated: Stated, pages: Pages, *, open_e
 
 def _in_block(tif: TiffFile, start: int, stated: Stated, seen: Stated, link: int | None) -> Planes:
     """Planes that follow each other in one block of uncompressed values."""
-    whole = (tif.filehandle.size - start) // tif.pages.first.nbytes
+    whole = max(_end(tif) - start, 0) // tif.pages.first.nbytes
     paged = link == 0 and tif.pages.is_multipage
     if paged:  # what follows the planes that have pages is no plane
         whole = min(whole, seen.count)
     planes = Planes(stated.axes, stated.shape, block_start=start)
-    open_end = bool(link) and whole >= stated.count and len(tif.pages) >= stated.count
+    paged_all = bool(link) and len(tif.pages) >= stated.count
+    open_end = link != 0 and whole >= stated.count and (paged_all or not stated.name)
     if whole >= stated.count and link == 0:
         return planes
     reason = _cut(tif)
@@ -129,10 +155,10 @@ def _in_block(tif: TiffFile, start: int, stated: Stated, seen: Stated, link: int
 def _cut(tif: TiffFile) -> str:
     """The reason for a file that was cut off; its OME description may be at its end."""
     file, layout = tif.filehandle, tif.tiff
-    order = "little" if tif.byteorder == "<" else "big"
+    order: Literal["little", "big"] = "little" if tif.byteorder == "<" else "big"
 
     def number(size_bytes: int) -> int:
-        return int.from_bytes(file.read(size_bytes), order)  # type: ignore[arg-type]
+        return int.from_bytes(file.read(size_bytes), order)
 
     file.seek(tif.pages.first.offset)
     for _ in range(number(layout.tagnosize)):
@@ -140,7 +166,7 @@ def _cut(tif: TiffFile) -> str:
         length, value = number(layout.offsetsize), number(layout.offsetsize)
         if code == _IMAGE_DESCRIPTION and length > layout.offsetsize and value >= file.size:
             return _DESCRIPTION_LOST
-    return _CUT
+    return _ZEROS if _end(tif) < file.size else _CUT
 
 
 def _why(path: Path, tif: TiffFile, stated: Stated, whole: int) -> tuple[str, str]:
@@ -166,7 +192,7 @@ def _more_than_counted(path: Path, tif: TiffFile, stated: Stated) -> Planes:
     pages = _readable(tif)
     if len(stated.shape) > 1:
         raise refusal(path, problem, remedy)
-    whole = np.flatnonzero([_is_whole(page) for page in pages])
+    whole = _whole(pages)
     gaps = Gaps(whole, problem, remedy, "more")
     return Planes(stated.axes or "T", (len(pages),), gaps, pages=pages)
 
@@ -185,7 +211,7 @@ def _block(
     if not first.is_final or not first.dataoffsets or first.dtype is None:
         return None
     start, pages = int(first.dataoffsets[0]), len(tif.pages)
-    second = _second_page(tif) if pages > 1 else link
+    second = _second_page(tif)
     if not second:
         return (start, stated) if second == 0 and stated.count > pages else None
     between = (second - start) // first.nbytes
@@ -194,12 +220,14 @@ def _block(
     return (start, stated) if between >= stated.count > pages else None
 
 
-def _second_page(tif: TiffFile) -> int | None:
-    """Offset of the second page; None where it is cut off."""
-    try:
-        return int(tif.pages.get(1, aspage=False).offset)
-    except DAMAGE:
-        return None
+def _second_page(tif: TiffFile) -> int:
+    """Offset of the second page, to which the first one links, whether or not it is there."""
+    file, layout, first = tif.filehandle, tif.tiff, tif.pages.first
+    order: Literal["little", "big"] = "little" if tif.byteorder == "<" else "big"
+    file.seek(first.offset)
+    tags = int.from_bytes(file.read(layout.tagnosize), order)
+    file.seek(first.offset + layout.tagnosize + tags * layout.tagsize)
+    return int.from_bytes(file.read(layout.offsetsize), order)
 
 
 def _readable(tif: TiffFile) -> list[TiffPage | TiffFrame]:
@@ -216,11 +244,18 @@ def _readable(tif: TiffFile) -> list[TiffPage | TiffFrame]:
     return pages
 
 
-def _is_whole(page: TiffPage | TiffFrame | None) -> bool:
-    """Whether there is a page that locates all of its data, and the file contains them."""
-    if page is None:
-        return False
-    in_one_piece, end = page.is_contiguous, page.parent.filehandle.size
+def _whole(pages: Pages) -> NDArray[np.int64]:
+    """Indices of the planes whose pages locate all of their data, which their files contain."""
+    ends: dict[TiffFile, int] = {}
+    for page in pages:
+        if page is not None and page.parent not in ends:
+            ends[page.parent] = _end(page.parent)
+    return np.flatnonzero([p is not None and _is_inside(p, ends[p.parent]) for p in pages])
+
+
+def _is_inside(page: TiffPage | TiffFrame, end: int) -> bool:
+    """Whether the page locates all of its data, before the byte ``end`` of its file."""
+    in_one_piece = page.is_contiguous
     sizes = (page.nbytes,) if in_one_piece else page.databytecounts
     parts = list(zip(page.dataoffsets, sizes, strict=False))
     inside = all(offset > 0 and 0 < size <= end - offset for offset, size in parts)
