@@ -149,6 +149,14 @@ def test_damaged_file_is_a_gap(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reader.read_all(), np.delete(film, [0, 3, 5], axis=0))
 
 
+def test_copy_that_ends_in_zeros(tmp_path: Path) -> None:
+    film = write(tmp_path, numbered("img_{:02}.tif"))
+    last = tmp_path / "img_11.tif"
+    last.write_bytes(last.read_bytes()[: -film[0].nbytes - 100] + bytes(film[0].nbytes + 100))
+    refuse(tmp_path, "lacks frame 11 of 12")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(frames=(0, 11))), film[:11])
+
+
 @pytest.mark.parametrize("many", [1, 5])
 def test_file_of_several_frames_among_single_ones(tmp_path: Path, many: int) -> None:
     film = write(tmp_path, numbered("a_{:04}.tif"))

@@ -28,11 +28,15 @@ from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_folder
 from smlm_pipeline.film.formats.tiff_stated import PLANES_MAX
+from smlm_pipeline.film.formats.written import written_bytes
 
 _ENDINGS = {".tif", ".tiff"}
 
 _CHECKED_FILES = 64
 """Files of an unusual size in bytes that are opened before the film is read."""
+
+_LAST_COPIED = 4
+"""Files that were written last: a copy that was interrupted ends with one of them."""
 
 _METADATA_BYTES = 1 << 20
 """Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
@@ -210,14 +214,20 @@ def _unusual(files: list[Path]) -> list[Path]:
 
 
 def _damaged(files: list[Path]) -> list[Path]:
-    """Those of the files of unusual size that do not hold a whole frame."""
+    """Files that do not hold a whole frame.
+
+    Those of unusual size are looked at, and those that were copied last, which may end in zeros.
+    """
     damaged = []
-    for file in _unusual(files):
+    newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
+    for file in dict.fromkeys([*_unusual(files), *newest, files[-1]]):
         try:
             with TiffFile(file) as tif:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+                end = written_bytes(file, page.nbytes)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
+                whole = whole and all(start < end for start in page.dataoffsets)
         except DAMAGE:
             whole = False
         if not whole:
