@@ -216,7 +216,8 @@ def _unusual(files: list[Path]) -> list[Path]:
 def _damaged(files: list[Path]) -> list[Path]:
     """Files that do not hold a whole frame.
 
-    Those of unusual size are looked at, and those that were copied last, which may end in zeros.
+    Those of unusual size are looked at, and those that were copied last, which may end in zeros
+    where the first file does not.
     """
     damaged = []
     newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
@@ -225,7 +226,8 @@ def _damaged(files: list[Path]) -> list[Path]:
             with TiffFile(file) as tif:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                end = written_bytes(file, page.nbytes)
+                black = written_bytes(files[0], page.nbytes) <= page.dataoffsets[0]
+                end = tif.filehandle.size if black else written_bytes(file, page.nbytes)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
                 whole = whole and all(start < end for start in page.dataoffsets)
         except DAMAGE:
