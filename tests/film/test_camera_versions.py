@@ -394,4 +394,5 @@ def test_film_in_several_files(tmp_path: Path) -> None:
     with open_film(tmp_path / "b_0001.SPE") as reader:
         (note,) = reader.notes
     assert note.startswith("b_0002.SPE and b_0003.SPE are beside b_0001.SPE and may be of the")
-    assert "export them as one" in note
+    chosen = Selection(pattern=note.split("'")[1])
+    np.testing.assert_array_equal(read_all(tmp_path / "b_0001.SPE", chosen), film)

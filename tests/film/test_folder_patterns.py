@@ -83,7 +83,7 @@ def test_two_numbers_that_vary(tmp_path: Path, second: range) -> None:
     film = write(tmp_path, numbered("cell1_{:05}.tif"))
     write(tmp_path, numbered("cell2_{:05}.tif", second))
     message = refuse(tmp_path, "several numbers vary")
-    assert message.endswith("with --pattern, such as 'cell1_*.tif'")
+    assert "with --pattern, such as 'cell1_*.tif', or all with '*'" in message
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="cell1_*.tif")), film)
 
 
@@ -141,12 +141,20 @@ def test_acquisition_that_was_stopped(tmp_path: Path) -> None:
 
 def test_damaged_file_is_a_gap(tmp_path: Path) -> None:
     film = write(tmp_path, numbered("img_{}.tif"))
-    for number, size in ((3, 0), (5, 400)):
+    for number, size in ((0, 0), (3, 0), (5, 400)):
         path = tmp_path / f"img_{number}.tif"
         path.write_bytes(path.read_bytes()[:size])
-    refuse(tmp_path, "lacks frames 3, 5 of 12|lacks frames 3 and 5 of 12")
+    refuse(tmp_path, "lacks frames 0, 3")
     with open_film(tmp_path, allow_partial=True) as reader:
-        np.testing.assert_array_equal(reader.read_all(), np.delete(film, [3, 5], axis=0))
+        np.testing.assert_array_equal(reader.read_all(), np.delete(film, [0, 3, 5], axis=0))
+
+
+def test_copy_that_ends_in_zeros(tmp_path: Path) -> None:
+    film = write(tmp_path, numbered("img_{:02}.tif"))
+    last = tmp_path / "img_11.tif"
+    last.write_bytes(last.read_bytes()[: -film[0].nbytes - 100] + bytes(film[0].nbytes + 100))
+    refuse(tmp_path, "lacks frame 11 of 12")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(frames=(0, 11))), film[:11])
 
 
 @pytest.mark.parametrize("many", [1, 5])
@@ -180,10 +188,22 @@ def test_own_result_in_the_folder(tmp_path: Path, result: str) -> None:
 
 
 def test_films_in_folders_of_the_folder(tmp_path: Path) -> None:
-    for position in range(2):
+    films = [make_film() + np.uint16(position) for position in range(3)]
+    films[2] = films[2][:-1]  # the acquisition was stopped in the last round
+    for position, film in enumerate(films):
         (tmp_path / f"Pos{position}").mkdir()
-        write(tmp_path / f"Pos{position}", numbered("img_{:09}_Default_000.tif"))
-    assert "name the folder of one" in refuse(tmp_path, r"folders of its own \(Pos0, Pos1\)")
+        names = numbered("img_{:09}_Default_000.tif", range(len(film)))
+        write(tmp_path / f"Pos{position}", names, film)
+    assert "--position 0 to 2 (0 is Pos0, 1 is Pos1, 2 is Pos2)" in refuse(tmp_path, "positions")
+    for position in range(2):
+        chosen = read_all(tmp_path, Selection(position=position))
+        np.testing.assert_array_equal(chosen, films[position])
+    with pytest.raises(FilmError, match=r"lacks frame 11 of 12 \(other positions have more"):
+        open_film(tmp_path, Selection(position=2))
+    with open_film(tmp_path, Selection(position=2), allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all(), films[2])
+    tifffile.imwrite(tmp_path / "Pos1" / "brightfield.tif", films[0][0])
+    refuse(tmp_path, r"holds films in folders of its own \(Pos0, Pos1, Pos2\)")
 
 
 def test_the_only_folder_with_a_film(tmp_path: Path) -> None:
@@ -206,3 +226,9 @@ def test_pattern_for_a_film_that_is_no_folder(tmp_path: Path) -> None:
     film.write_bytes(b"\xda\xce\xbe\x0a")
     with pytest.raises(SettingError, match=r"pattern is 'a\*'; expected none"):
         open_film(film, Selection(pattern="a*"))
+
+
+def test_all_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    film = write(tmp_path, [f"t={number / 10:.2f}s.tif" for number in range(5, 5 + COUNT)])
+    refuse(tmp_path, "give no order")
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="*")), film)

@@ -58,6 +58,24 @@ def test_part_of_a_film(tmp_path: Path, write: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(found, film[2:11, 1:18, 4:22])
 
 
+def test_names_of_channels(tmp_path: Path) -> None:
+    film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
+    path = tmp_path / "film.ome.tif"
+    named = {"axes": "TCYX", "Channel": {"Name": ["640 nm", "488 nm"]}}
+    tifffile.imwrite(path, film, ome=True, metadata=named, photometric="minisblack")
+    group = zarr.open_group(str(tmp_path / "film.zarr"), mode="w")
+    zarr_array(tmp_path / "film.zarr" / "0", film)
+    labels = [{"label": label} for label in ("640 nm", "488 nm")]
+    group.attrs["multiscales"] = [{"axes": list("tcyx"), "datasets": [{"path": "0"}]}]
+    group.attrs["omero"] = {"channels": labels}
+    for each in (path, tmp_path / "film.zarr"):
+        with pytest.raises(FilmError, match=r"--channel 0 to 1 \(0 is 640 nm, 1 is 488 nm\)"):
+            open_film(each)
+        with open_film(each, Selection(channel=1)) as reader:
+            assert reader.notes == (f"channel 1 of {each.name} is 488 nm",)
+            np.testing.assert_array_equal(reader.read_all(), film[:, 1])
+
+
 @pytest.mark.parametrize("name", ["ndtiff", "raw", "nd2", "ome-zarr"])
 def test_pixel_size(tmp_path: Path, name: str) -> None:
     with open_film(WRITERS[name](tmp_path / "film", make_film())) as reader:

@@ -114,6 +114,11 @@ def test_blocks_of_a_film_are_none(tmp_path: Path) -> None:
             tif.write(film[first : first + 16], photometric="minisblack")
     with open_film(path) as reader:
         assert reader.notes_on_ends() == ()
+    with tifffile.TiffWriter(path) as tif:  # as a program saves what has come meanwhile
+        for part in (film[:10], film[10:]):
+            tif.write(part, photometric="minisblack")
+    with open_film(path) as reader:
+        assert reader.notes_on_ends() == ()
 
 
 def test_frames_that_cannot_be_read_are_not_compared() -> None:

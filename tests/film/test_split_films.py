@@ -157,7 +157,12 @@ def test_raw_files_that_may_continue_are_named(tmp_path: Path) -> None:
     write_raw(tmp_path / "film", film)
     write_raw(tmp_path / "film_1", film[:4])
     with open_film(tmp_path / "film.raw") as reader:
-        assert "film_1.raw is beside film.raw and may be of the same film" in reader.notes[0]
+        (note,) = reader.notes
+    assert note.startswith("film_1.raw is beside film.raw and may be of the same film")
+    both = read_all(tmp_path / "film.raw", Selection(pattern=note.split("'")[1]))
+    np.testing.assert_array_equal(both, np.concatenate([film, film[:4]]))
+    with pytest.raises(FilmError, match=r"film.raw does not match --pattern film_\*"):
+        open_film(tmp_path / "film.raw", Selection(pattern="film_*"))
 
 
 def test_files_of_one_ome_film_are_read_without_warnings(tmp_path: Path) -> None:
@@ -167,6 +172,15 @@ def test_files_of_one_ome_film_are_read_without_warnings(tmp_path: Path) -> None
         write_ome_set(tmp_path, film)
         for path in ("film.ome.tif", "film_1.ome.tif", ""):
             np.testing.assert_array_equal(read_all(tmp_path / path), film)
+
+
+def test_file_of_an_ome_film_without_its_description(tmp_path: Path) -> None:
+    film = make_film()
+    write_ome_set(tmp_path, film)
+    (tmp_path / "film.ome.tif").rename(tmp_path / "other.ome.tif")
+    with open_film(tmp_path / "film_1.ome.tif") as reader:
+        assert "is described by film.ome.tif, which is not beside it" in reader.warnings[0]
+        np.testing.assert_array_equal(reader.read_all(), film[6:])
 
 
 def write_ome_set(folder: Path, film: Film) -> None:

@@ -21,6 +21,7 @@ from fakes.ndtiff_films import write_ndtiff
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.ome_tiff import write_image
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,23 @@ def test_channels_of_ndtiff(tmp_path: Path) -> None:
         for c, name in enumerate(("Cy3", "Cy5"))
     }
     write_ndtiff(tmp_path / "film", planes)
-    np.testing.assert_array_equal(read_all(tmp_path / "film", Selection(channel=1)), film[:, 1])
+    with pytest.raises(FilmError, match=r"--channel 0 to 1 \(0 is Cy3, 1 is Cy5\)"):
+        open_film(tmp_path / "film")
+    with open_film(tmp_path / "film", Selection(channel=1)) as reader:
+        assert reader.notes == ("channel 1 of film is Cy5",)
+        np.testing.assert_array_equal(reader.read_all(), film[:, 1])
+
+
+def test_ndtiff_through_one_of_its_files(tmp_path: Path) -> None:
+    folder = write_ndtiff_film(tmp_path / "film", make_film())
+    image = np.zeros((60, 60), np.float32)
+    result = folder / "film_NDTiffStack.sr.ome.tif"
+    write_image(result, image, sr_pixel_size_nm=20, provenance={})
+    files = sorted(folder.glob("*_NDTiffStack*.tif"))
+    assert len(files) > 2
+    for path in (folder, *files):
+        if path != result:
+            np.testing.assert_array_equal(read_all(path), make_film())
 
 
 def test_ndtiff_that_lacks_something(tmp_path: Path) -> None:

@@ -54,8 +54,10 @@ def odd_ends(read: ReadFrames, frame_count: int, frame_bytes: int) -> tuple[int,
         start = _odd(read(0, END_FRAMES))
         end = _odd(read(frame_count - END_FRAMES, frame_count)[::-1])
         if start or end:
-            middle = range(END_FRAMES, min(frame_count - END_FRAMES, SEARCHED_FRAMES))
-            others = [_light(read(frame, frame + 1))[0] for frame in middle]
+            last = min(frame_count - END_FRAMES, SEARCHED_FRAMES)
+            blocks = range(END_FRAMES, last, END_FRAMES)
+            parts = [_light(read(first, min(first + END_FRAMES, last))) for first in blocks]
+            others = np.concatenate(parts).tolist() if parts else []
             start = 0 if _recurs(read(0, 1), read(start, start + 1), others) else start
             last = frame_count - 1
             beside = read(last - end, last - end + 1)

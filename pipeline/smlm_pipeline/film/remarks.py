@@ -123,8 +123,8 @@ def _on_shape(survey: Survey) -> Iterator[str]:
         times = shape.largest_adu / survey.sample.scale_adu
         yield (
             f"the background differs by {shape.largest_adu:,.0f} ADU over the field, which is "
-            f"{times:.1f} times the scale of a molecule (a cell's own light, uneven illumination?): "
-            "the difference is subtracted"
+            f"{times:.1f} times the scale of a molecule (a cell's own light, uneven "
+            "illumination?): the difference is subtracted"
         )
 
 

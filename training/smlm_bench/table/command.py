@@ -10,6 +10,7 @@ import typer
 
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES
+from smlm_pipeline.cli.film_options import Pattern
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.selection import frames_range
@@ -50,6 +51,7 @@ def table(
             rich_help_panel=_FILM,
         ),
     ] = ":",
+    pattern: Pattern = None,
     output: Annotated[
         Path,
         typer.Option(
@@ -148,7 +150,7 @@ def table(
         known = facts.Known(
             camera, pixel_size_nm, sigma_px, molecule_photons, gain_adu_per_photon, offset_adu
         )
-        compared = table_film.read_compared_film(film, positions, part, known)
+        compared = table_film.read_compared_film(film, positions, part, known, pattern)
         if not overwrite:
             results.check_replaceable(output, compared, chosen.names)
         for remark in compared.notes:

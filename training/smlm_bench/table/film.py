@@ -18,7 +18,7 @@ from smlm_bench.table.facts import Known, facts, film_facts, sources_of
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.frame_numbers import Numbers
-from smlm_pipeline.film.selection import FrameRange, frames_text
+from smlm_pipeline.film.selection import FrameRange, Selection, frames_text
 from smlm_pipeline.localise.table import Molecules, in_field
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.scoring.evaluate import truth_image, widefield_image
@@ -92,7 +92,11 @@ class ComparedFilm:
 
 
 def read_compared_film(
-    path: Path, positions: Path, frames: FrameRange, known: Known
+    path: Path,
+    positions: Path,
+    frames: FrameRange,
+    known: Known,
+    pattern: str | None = None,
 ) -> ComparedFilm:
     """Read a range of a film's frames into memory, with their true molecules.
 
@@ -106,6 +110,8 @@ def read_compared_film(
         First and last (excluded; None is the end), and optionally a step.
     known : Known
         Optics and camera as the user states them.
+    pattern : str, optional
+        Glob of the names of the film's files, if the path is a folder.
 
     Returns
     -------
@@ -120,7 +126,8 @@ def read_compared_film(
         If there are no such frames, no molecule is in them, or facts are neither in ``known`` nor
         in the film.
     """
-    with open_film(path, allow_partial=frames[1] is not None) as film:
+    allow_partial = frames[1] is not None
+    with open_film(path, Selection(pattern=pattern), allow_partial=allow_partial) as film:
         numbers = _chosen(film, frames)
         table = read_molecules(positions)
         film_and_user = facts(film, known)

@@ -11,7 +11,6 @@ from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.spe import is_spe, open_spe
-from smlm_pipeline.film.formats.split_films import open_with_siblings
 
 _BIO_FORMATS = "export the film as OME-TIFF with Bio-Formats (in Fiji, or bfconvert)"
 _VIDEO = "export the camera's own frames: videos are compressed for the eye"
@@ -58,19 +57,7 @@ _READERS: dict[bytes, Opener] = {
 """First bytes of a file, and its reader."""
 
 
-def open_camera_file(path: Path) -> Source | None:
-    """Open a film of one of these formats, with the files that continue it; None if it has none.
-
-    Raises
-    ------
-    FilmError or any error of the format's library
-        If the file is damaged, or is no film.
-    """
-    reader = _reader(path)
-    return open_with_siblings(path, reader) if reader else None
-
-
-def _reader(path: Path) -> Opener | None:
+def reader_of(path: Path) -> Opener | None:
     """The reader of a file's format, by its first bytes."""
     with path.open("rb") as file:
         first = file.read(64)

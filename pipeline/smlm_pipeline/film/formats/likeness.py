@@ -10,6 +10,9 @@ from smlm_pipeline.film.formats.source import Source
 FRAMES_MAX, FRAMES_MIN = 20, 4
 """Frames whose mean is a picture."""
 
+_BYTES_MAX = 1 << 26
+"""Most bytes of the frames of one picture."""
+
 BLOCK_PX = 16
 """Means of blocks of this edge are taken off: the light of a lamp is alike on all samples."""
 
@@ -30,7 +33,9 @@ def are_different(before: Source, after: Source) -> bool:
     FilmError or any error of a format's library
         If a frame cannot be read.
     """
-    count = min(FRAMES_MAX, before.shape[0] // 2, after.shape[0] // 2)
+    frame_bytes = before.shape[-2] * before.shape[-1] * before.dtype.itemsize
+    fitting = _BYTES_MAX // max(before.decoded_bytes, frame_bytes)
+    count = min(FRAMES_MAX, fitting, before.shape[0] // 2, after.shape[0] // 2)
     if count < FRAMES_MIN or min(before.shape[-2:]) < BLOCK_PX or before.gaps or after.gaps:
         return False
     end = before.shape[0]

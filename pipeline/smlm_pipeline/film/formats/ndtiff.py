@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, read_ndtiff_index
 
+from smlm_pipeline.film.formats.own_results import is_result_by_name
 from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import (
     Gaps,
@@ -87,6 +88,11 @@ class NdtiffSource(SourceAtRest):
         return read
 
 
+def is_part(path: Path) -> bool:
+    """Whether a file is one of those that an index beside it names."""
+    return "_NDTiffStack" in path.name and (path.parent / INDEX).is_file()
+
+
 def open_ndtiff(folder: Path) -> NdtiffSource:
     """Open the folder by its index; planes that are not in its files are gaps.
 
@@ -121,6 +127,7 @@ def open_ndtiff(folder: Path) -> NdtiffSource:
     source = NdtiffSource(folder, f"{axes}YX", (*shape, height, width), dtype, places)
     if index_whole and len(there) == len(entries):
         index_whole = not _planes_after(folder, entries)
+    source.labels = {_LETTERS[name]: _words(name, entries) for name in names}
     source.gaps = _gaps(math.prod(shape), places, entries, sizes, index_whole=index_whole)
     return source
 
@@ -170,10 +177,17 @@ def _grid(
     return shape, {int(flat[i]): values[i] for i in order.tolist()}
 
 
+def _words(name: str, entries: list[_Entry]) -> tuple[str, ...]:
+    """The words on an axis in order of appearance; empty if it is counted in numbers."""
+    places = (entry.axes.get(name) for entry in entries)
+    return tuple(dict.fromkeys(place for place in places if isinstance(place, str)))
+
+
 def _planes_after(folder: Path, entries: list[_Entry]) -> bool:
     """Whether the folder has planes or files that the index does not name."""
     named = {entry.file.name for entry in entries}
-    if any(file.name not in named for file in folder.glob("*_NDTiffStack*.tif")):
+    files = (file for file in folder.glob("*_NDTiffStack*.tif") if not is_result_by_name(file))
+    if any(file.name not in named for file in files):
         return True
     last = entries[-1].file
     starts = [entry.start for entry in entries if entry.file == last]

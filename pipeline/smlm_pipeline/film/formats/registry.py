@@ -6,12 +6,13 @@ from pathlib import Path
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats import ndtiff, split_films, tiff, zarr
-from smlm_pipeline.film.formats.cameras import open_camera_file, refuse_by_name
+from smlm_pipeline.film.formats.cameras import reader_of, refuse_by_name
+from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Source
-from smlm_pipeline.film.formats.tiff_folder import open_folder
+from smlm_pipeline.film.formats.tiff_folder import is_tiff, open_folder
 
 OTHER_FORMATS = (
     "ND2, CZI, LIF, Imaris, HDF5, SIF, DCIMG, SPE, FITS, Zarr, NDTiff or raw with a YAML"
@@ -32,7 +33,7 @@ def open_source(path: Path, pattern: str | None = None) -> Source:
     FilmError or any error of the format's library
         If the path holds no film, or a damaged one.
     SettingError
-        If there is a pattern, and the film is no TIFF files.
+        If there is a pattern, and the film's format has none.
     """
     if path.is_dir():
         return _open_folder(path, pattern)
@@ -43,23 +44,24 @@ def open_source(path: Path, pattern: str | None = None) -> Source:
         magic = file.read(4)
     if not magic:
         raise refusal(path, "is empty (0 bytes)", "copy or export it again")
-    if pattern is not None:
-        if magic not in tiff.MAGIC:
-            raise _no_files(path, pattern)
+    return _open_file(path, magic, pattern)
+
+
+def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
+    """Open a file, with those beside it that match the pattern or surely continue it."""
+    if pattern is not None and is_tiff(path):
         return open_folder(path.parent, pattern, named=path)
-    return _open_file(path, magic)
-
-
-def _open_file(path: Path, magic: bytes) -> Source:
-    if magic in tiff.MAGIC:
-        return split_films.open_with_siblings(path, tiff.open_tiff)
+    if magic in tiff.MAGIC and ndtiff.is_part(path):
+        return ndtiff.open_ndtiff(path.parent)
+    opener = _opener(path, magic)
+    if opener is not None and pattern is not None:
+        return split_films.open_chosen(path, pattern, opener)
+    if opener is not None:
+        return split_films.open_with_siblings(path, opener)
+    if pattern is not None:
+        raise _no_files(path, pattern)
     if magic in _ND2_MAGIC:
         return open_nd2(path)
-    if path.suffix.lower() == ".raw":
-        return split_films.open_with_siblings(path, open_raw)
-    film = open_camera_file(path)
-    if film:
-        return film
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
     refuse_by_name(path)
@@ -68,9 +70,19 @@ def _open_file(path: Path, magic: bytes) -> Source:
     )
 
 
+def _opener(path: Path, magic: bytes) -> Opener | None:
+    """The reader of a format of which a film may be divided over several files."""
+    if magic in tiff.MAGIC:
+        return tiff.open_tiff
+    if magic in _ND2_MAGIC:
+        return None
+    return open_raw if path.suffix.lower() == ".raw" else reader_of(path)
+
+
 def _no_files(path: Path, pattern: str) -> SettingError:
     return SettingError(
-        f"pattern is {pattern!r}; expected none, as {path.name} is no folder of TIFF files"
+        f"pattern is {pattern!r}; expected none, as {path.name} is neither a folder of TIFF files "
+        "nor a film that may be in several files"
     )
 
 

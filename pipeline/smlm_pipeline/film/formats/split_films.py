@@ -6,6 +6,7 @@ import glob
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from smlm_pipeline.film.formats.file_names import by_pattern, natural
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
 from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
-from smlm_pipeline.film.formats.refusals import damage
+from smlm_pipeline.film.formats.refusals import damage, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 
@@ -39,7 +40,7 @@ _ENDING = re.compile(
 )
 
 _TIFF = (".tif", ".tiff")
-"""Endings of files that ``--pattern`` can choose."""
+"""Endings of files whose frames are counted without a reader."""
 
 _SPLIT_BYTES = 1_900_000_000
 """Programs divide films at 2 or 4 GB: a smaller file may just be followed by another film."""
@@ -77,6 +78,24 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
                 source.notes = (_note(own, parts, sure=sure),)
         on_error.pop_all()
         return source
+
+
+def open_chosen(path: Path, pattern: str, opener: Opener) -> Source:
+    """Open the files beside a film whose names match a pattern, its own among them, as one.
+
+    Raises
+    ------
+    FilmError or any error of a format's library
+        If its name does not match, or a file cannot be read.
+    """
+    ending = _ending(path)
+    files = [file for file in path.parent.iterdir() if fnmatchcase(file.name, pattern)]
+    files = [file for file in files if _ending(file) == ending and not is_result_by_name(file)]
+    if path not in files:
+        remedy = "give a pattern that its name matches"
+        raise refusal(path, f"does not match --pattern {pattern}", remedy)
+    parts, _ = parts_of_folder(files, chosen=True)
+    return join(path, parts, opener, first=first_number(parts), certain=True)
 
 
 def parts_of_folder(files: list[Path], *, chosen: bool) -> tuple[list[Part], bool]:
@@ -128,8 +147,6 @@ def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
     found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
     if sure:
         return f"{found}; name {parts[0].path.name} to take them as one"
-    if own.path.suffix.lower() not in _TIFF:
-        return f"{found}; if so, export them as one"
     return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
 
 
@@ -173,16 +190,13 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
 
 def _siblings(path: Path) -> tuple[list[Part], bool]:
     """Files beside a film whose names count with its own, itself among them."""
-    own_ending = _ENDING.search(path.name)
-    if not own_ending:
+    ending, own_stem = _ending(path), _stem(path)
+    if not ending:
         return [], False
-    ending, own_stem = own_ending[1].lower(), _stem(path)
     files = [
         file
         for file in path.parent.iterdir()
-        if file.name.lower().endswith(ending)
-        and not file.name.startswith(".")
-        and not is_result_by_name(file)
+        if _ending(file) == ending and not file.name.startswith(".") and not is_result_by_name(file)
     ]
     for pattern in (*_SURE, _COUNTED):
         own = pattern.fullmatch(own_stem)
@@ -258,6 +272,12 @@ def _glob(parts: list[Part]) -> str:
     last = parts[-1].path
     match = _COUNTED.fullmatch(_stem(last))
     return f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+
+
+def _ending(path: Path) -> str:
+    """The ending of a film's name, in small letters; empty for others."""
+    found = _ENDING.search(path.name)
+    return found[1].lower() if found else ""
 
 
 def _stem(path: Path) -> str:

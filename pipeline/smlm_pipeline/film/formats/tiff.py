@@ -18,14 +18,14 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
-from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set
+from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set, others_of_set
 from smlm_pipeline.film.formats.refusals import damage
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pages import read_pages
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
 from smlm_pipeline.film.formats.tiff_planes import locate, next_page
 from smlm_pipeline.film.formats.tiff_positions import TiffPositions, films_of_positions
-from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated
+from smlm_pipeline.film.formats.tiff_stated import Stated, check_stated, ome_channels
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of a TIFF file."""
@@ -44,6 +44,7 @@ class TiffSource(Source):
         self._stored = np.dtype(first.dtype)
         self.dtype = self._stored.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
+        self.labels = {"C": ome_channels(tif)} if "C" in self.axes else {}
 
     def __exit__(self, *_: object) -> None:
         """Close the files."""
@@ -128,6 +129,8 @@ def open_tiff(path: Path) -> Source:
                 film = tiff_layout.film(path, tif)
         source = TiffSource(path, tif, film)
         source.frames_apart = apart
+        warning = others_of_set(path)
+        source.warnings = (warning,) if warning else ()
         if film is not None and film.is_multifile:
             source.files = frozenset(files_of_set(film_file))
         on_error.pop_all()

@@ -21,17 +21,22 @@ from smlm_pipeline.film.formats import file_names, mm_stack, split_films
 from smlm_pipeline.film.formats.joined import join
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
+from smlm_pipeline.film.formats.position_folders import open_positions
 from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_folder
 from smlm_pipeline.film.formats.tiff_stated import PLANES_MAX
+from smlm_pipeline.film.formats.written import written_bytes
 
 _ENDINGS = {".tif", ".tiff"}
 
 _CHECKED_FILES = 64
 """Files of an unusual size in bytes that are opened before the film is read."""
+
+_LAST_COPIED = 4
+"""Files that were written last: a copy that was interrupted ends with one of them."""
 
 _METADATA_BYTES = 1 << 20
 """Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
@@ -104,14 +109,17 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
         If the folder holds no film or several.
     """
     files = _film_files(folder, pattern)
+    if not files:
+        return _open_inside(folder, pattern)
     if named is not None and named.name not in {file.name for file in files}:
         remedy = "give a pattern that its name matches, or name the folder"
         raise refusal(named, f"does not match --pattern {pattern}", remedy)
     if mm_stack.is_part(files[0]):
         return mm_stack.open_stack_folder(folder, files)
-    if len(files) == 1 or files_of_set(files[0]) >= {file.name for file in files}:
+    readable = _first_readable(files)
+    if len(files) == 1 or files_of_set(readable) >= {file.name for file in files}:
         return open_tiff(files[0])
-    with TiffFile(files[0], _multifile=False) as tif:
+    with TiffFile(readable, _multifile=False) as tif:
         single = page_count(tif) == 1
     grid = file_names.micro_manager_grid([file.name for file in files], _channels(files[0].parent))
     groups = file_names.by_pattern(file.name for file in files)
@@ -131,7 +139,7 @@ def open_folder(folder: Path, pattern: str | None = None, named: Path | None = N
 def _film_files(folder: Path, pattern: str | None) -> list[Path]:
     """TIFF files of the folder, without hidden ones and this program's results."""
     found = sorted(
-        filter(_is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
+        filter(is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
     )
     files = [file for file in found if not is_result_by_name(file)]
     chosen = [file for file in files if pattern is None or fnmatchcase(file.name, pattern)]
@@ -145,21 +153,32 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         if len(names) == 1
         for name in names
     }
-    chosen = [file for file in chosen if file.name not in alone or not is_result(file)]
-    if not chosen:
-        inside = sorted(
-            f.name for f in folder.iterdir() if f.is_dir() and any(map(_is_tiff, f.iterdir()))
-        )
-        if len(inside) == 1:  # as Micro-Manager's "Default"
-            return _film_files(folder / inside[0], pattern)
-        if inside:
-            problem = f"holds films in folders of its own ({', '.join(inside[:3])})"
-            raise refusal(folder, problem, "name the folder of one")
+    return [file for file in chosen if file.name not in alone or not is_result(file)]
+
+
+def _open_inside(folder: Path, pattern: str | None) -> Source:
+    """Open the film in the only folder of a folder, or those in its folders as positions."""
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+    inside = [path for path in folders if any(map(is_tiff, path.iterdir()))]
+    inside.sort(key=lambda path: file_names.natural(path.name))
+    if not inside:
         raise refusal(folder, "is a folder without a film", "name the film's file")
-    return chosen
+    if len(inside) == 1:  # as Micro-Manager's "Default"
+        return open_folder(inside[0], pattern)
+    return open_positions(folder, inside, lambda path: open_folder(path, pattern))
 
 
-def _is_tiff(file: Path) -> bool:
+def _first_readable(files: list[Path]) -> Path:
+    """The first file that is not damaged at its start; the first one if all are."""
+    for file in files[:_CHECKED_FILES]:
+        with suppress(*damage()), TiffFile(file, _multifile=False) as tif:
+            if tif.pages.first.shape:
+                return file
+    return files[0]
+
+
+def is_tiff(file: Path) -> bool:
+    """Whether a file may be one of a folder's film, by its name."""
     return file.suffix.lower() in _ENDINGS and not file.name.startswith(".") and file.is_file()
 
 
@@ -195,14 +214,22 @@ def _unusual(files: list[Path]) -> list[Path]:
 
 
 def _damaged(files: list[Path]) -> list[Path]:
-    """Those of the files of unusual size that do not hold a whole frame."""
+    """Files that do not hold a whole frame.
+
+    Those of unusual size are looked at, and those that were copied last, which may end in zeros
+    where the first file does not.
+    """
     damaged = []
-    for file in _unusual(files):
+    newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
+    for file in dict.fromkeys([*_unusual(files), *newest, files[-1]]):
         try:
             with TiffFile(file) as tif:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+                black = written_bytes(files[0], page.nbytes) <= page.dataoffsets[0]
+                end = tif.filehandle.size if black else written_bytes(file, page.nbytes)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
+                whole = whole and all(start < end for start in page.dataoffsets)
         except damage():
             whole = False
         if not whole:
@@ -248,7 +275,10 @@ def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception
         "twice"
     )
     example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
-    remedy = f"choose the files of one film with --pattern, such as '{example}'"
+    remedy = (
+        f"choose the files of one film with --pattern, such as '{example}', or all with '*' if "
+        "they are one film in the order of their numbers"
+    )
     return refusal(folder, problem, remedy)
 
 

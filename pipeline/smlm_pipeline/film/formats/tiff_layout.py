@@ -12,6 +12,9 @@ from tifffile import TIFF, TiffFile, TiffPageSeries
 from smlm_pipeline.film.formats.refusals import CODEC, refusal
 from smlm_pipeline.film.formats.tiff_planes import next_page
 
+APART_MAX = 4
+"""Most frames before a film that may be another kind of image."""
+
 
 def is_piecewise(tif: TiffFile) -> bool:
     """Whether tifffile wrote the film in frames or blocks, each as a separate image."""
@@ -57,12 +60,17 @@ def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
 
 
 def frames_apart(tif: TiffFile) -> int:
-    """Frames that tifffile wrote as an image of their own before a longer one; 0 if none.
+    """Few frames that tifffile wrote as images of their own before a longer one; 0 if none.
 
     Blocks of a film are equally long, but for the last.
     """
-    first = _frames_of_block(tif, 0)
-    return first if 0 < first < min(_frames_of_block(tif, first), len(tif.pages)) else 0
+    first = place = _frames_of_block(tif, 0)
+    while 0 < place <= APART_MAX:
+        following = _frames_of_block(tif, place)
+        if following != first:
+            return place if following > first else 0
+        place += following
+    return 0
 
 
 def _frames_of_block(tif: TiffFile, place: int) -> int:

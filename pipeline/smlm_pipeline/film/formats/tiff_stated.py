@@ -70,6 +70,13 @@ def ome_pixels(tif: TiffFile) -> dict[str, str]:
     return next((pixels.attrib for pixels in root.iterfind("{*}Image/{*}Pixels")), {})
 
 
+def ome_channels(tif: TiffFile) -> tuple[str, ...]:
+    """Names of the channels of the first image of the OME description; empty if it has none."""
+    channels = _ome(tif).iterfind("{*}Image[1]/{*}Pixels/{*}Channel")
+    names = tuple(channel.get("Name", "") for channel in channels)
+    return names if any(names) else ()
+
+
 def lost_files(path: Path, tif: TiffFile) -> list[str]:
     """Files that the OME description names and that are not beside the film's file."""
     return [name for name in named_files(tif) if not (path.parent / name).is_file()]

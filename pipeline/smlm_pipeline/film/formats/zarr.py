@@ -73,7 +73,9 @@ def open_zarr(path: Path) -> ZarrSource:
     attributes = dict(node.attrs)
     attributes = attributes.get("ome", attributes)  # the place of version 0.5 of OME-Zarr
     if "multiscales" in attributes:
-        return _multiscale(path, node, attributes["multiscales"][0])
+        source = _multiscale(path, node, attributes["multiscales"][0])
+        source.labels = {"C": _channels(attributes.get("omero"))}
+        return source
     if not hasattr(node, "dtype"):
         names = sorted(name for name, _ in node.arrays())
         if len(names) != 1:
@@ -92,6 +94,14 @@ def _multiscale(path: Path, group: Any, multiscale: Mapping[str, Any]) -> ZarrSo
     array = group[dataset["path"]]
     _check_axes(path, letters, array)
     return ZarrSource(path, array, letters, _stated_size(multiscale, dataset, named))
+
+
+def _channels(omero: object) -> tuple[str, ...]:
+    """Names of channels from OMERO's settings of the display; empty if they have none."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    listed = channels if isinstance(channels, list) else []
+    names = tuple(str(each.get("label", "")) for each in listed if isinstance(each, Mapping))
+    return names if any(names) else ()
 
 
 def _stated_size(
