@@ -35,7 +35,7 @@ SHAPE_FRAMES_MIN = 32
 AMPLITUDE_PIXELS = 1 << 12
 """Most pixels of each kind that give the amplitude."""
 
-BAND_PIXELS = 1 << 20
+BAND_PIXELS = 1 << 18
 """Pixels of all frames of a group that are computed at once."""
 
 
@@ -139,7 +139,7 @@ def background_shape(
     if high - low < UNEVEN_SCALES * scale_adu:
         return None
     excess_adu = np.maximum(background - low, 0).astype(np.float32)
-    return BackgroundShape.of(excess_adu, sample_adu[frames])
+    return BackgroundShape.of(excess_adu, sample_adu, frames)
 
 
 def _mean_and_covariance(

@@ -16,6 +16,9 @@ from smlm_pipeline.compute.pixel_repair import PixelRepair
 BACKGROUND_PIXELS = 1 << 14
 """Most pixels of a frame that give its background: its error is then 0.02 of their noise."""
 
+BLOCK_FRAMES = 32
+"""Frames of a sample that are prepared at once."""
+
 BEAD_SCALES = 2.0
 """A pixel that is always brighter than so many scales belongs to a bead, and gives no scale."""
 
@@ -66,7 +69,12 @@ class Conditioning:
 
     def backgrounds_adu(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Background of each whole frame, (N,) in ADU, from pixels that show the picture."""
-        return self._lowest(frames_adu if self.shape is None else self.shape.even(frames_adu))
+        backgrounds_adu = np.empty(len(frames_adu), np.float32)
+        for first in range(0, len(frames_adu), BLOCK_FRAMES):  # few at a time: they are copied
+            block = frames_adu[first : first + BLOCK_FRAMES]
+            even_adu = block if self.shape is None else self.shape.even(block)
+            backgrounds_adu[first : first + len(block)] = self._lowest(even_adu)
+        return backgrounds_adu
 
     def _lowest(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         values = frames_adu.reshape(len(frames_adu), -1)[:, self._places]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike
 
-BAND_PIXELS = 1 << 20
+BAND_PIXELS = 1 << 18
 """Pixels of all frames of a group that are computed at once."""
 
 STEP_SIGNIFICANCE, STEP_RATIO, SEGMENT_FRAMES_MIN = 6.0, 1.15, 24
