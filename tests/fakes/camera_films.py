@@ -209,12 +209,15 @@ def write_hdf5(path: Path, film: Film, name: str = "data/film", **options: Any) 
     return path
 
 
-def write_fits(path: Path, film: Film, compressed: bool = False) -> Path:
+def write_fits(
+    path: Path, film: Film, compressed: bool = False, tile: tuple[int, ...] | None = None
+) -> Path:
     path = path.with_suffix(".fits")
     header = fits.Header({"CDELT1": 0.1, "CUNIT1": "um"})
     image = fits.PrimaryHDU(film, header)
     if compressed:
-        image = fits.CompImageHDU(film, header, compression_type="GZIP_1", quantize_level=0)
+        options = {"compression_type": "GZIP_1", "quantize_level": 0, "tile_shape": tile}
+        image = fits.CompImageHDU(film, header, **options)
     images = [fits.PrimaryHDU(), image] if compressed else [image]
     fits.HDUList(images).writeto(path)
     return path

@@ -31,15 +31,19 @@ def _entry(
     return entry
 
 
-def _zstd_headed(data: bytes) -> bytes:
+def _zstd_headed(tile: Film) -> bytes:
     """Zstandard as ZEN writes it: a header of 3 bytes, low bytes before high ones."""
-    halves = np.frombuffer(data, np.uint8).reshape(-1, 2).T.tobytes()
+    if tile.itemsize != 2:
+        return b"\x01" + bytes(imagecodecs.zstd_encode(tile.tobytes()))
+    halves = np.frombuffer(tile.tobytes(), np.uint8).reshape(-1, 2).T.tobytes()
     return b"\x03\x01\x01" + bytes(imagecodecs.zstd_encode(halves))
 
 
-CZI_CODES: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
-    "raw": (0, bytes),
-    "zstd": (5, lambda data: bytes(imagecodecs.zstd_encode(data))),
+CZI_CODES: dict[str, tuple[int, Callable[[Film], bytes]]] = {
+    "raw": (0, lambda tile: tile.tobytes()),
+    "lzw": (2, lambda tile: bytes(imagecodecs.lzw_encode(tile.tobytes()))),
+    "jpeg xr": (4, lambda tile: bytes(imagecodecs.jpegxr_encode(tile, level=1.0))),
+    "zstd": (5, lambda tile: bytes(imagecodecs.zstd_encode(tile.tobytes()))),
     "zstd in halves": (6, _zstd_headed),
 }
 
@@ -71,7 +75,7 @@ def write_czi(
             sizes |= {letter: (index + 3 * (letter == "Z"), 1) for letter, index in indices.items()}
             sizes |= {"M": (mosaic, 1)} if tile_px else {}
             entry = _entry(pixel_type, place_bytes, compression, sizes)
-            data, metadata = encode(tile.tobytes()), b"<METADATA/>"
+            data, metadata = encode(tile), b"<METADATA/>"
             block = struct.pack("<iiq", len(metadata), 0, len(data)) + entry
             block += bytes(max(0, 240 - len(entry))) + metadata + data
             segments.append(_segment(b"ZISRAWSUBBLOCK", block))

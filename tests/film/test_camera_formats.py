@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,21 @@ def test_formats_that_are_not_read(tmp_path: Path, name: str, told: str) -> None
     path.write_bytes(b"some bytes of another format " * 400)
     with pytest.raises(FilmError, match=told):
         open_film(path)
+
+
+def test_first_film_of_a_process(tmp_path: Path) -> None:
+    """The formats' packages are imported when a film needs them, and by nothing before."""
+    paths = [str(write(tmp_path / name, make_film())) for name, write in CAMERA_WRITERS.items()]
+    code = (
+        "import sys; from smlm_pipeline.film.film import open_film\n"
+        "assert not {'astropy', 'h5py', 'liffile'} & set(sys.modules)\n"
+        f"for path in {paths}:\n"
+        "    with open_film(path) as film:\n"
+        "        print(int(film.read_all().sum()))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True)
+    assert done.stderr == b""
+    assert {int(total) for total in done.stdout.split()} == {int(make_film().sum())}
 
 
 def test_submit_of_a_film_that_was_cut(tmp_path: Path) -> None:

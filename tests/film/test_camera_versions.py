@@ -91,6 +91,14 @@ def test_versions_of_sif(path: Path, version: int) -> None:
     np.testing.assert_array_equal(read_all(write_sif(path, make_film(), version)), make_film())
 
 
+@pytest.mark.parametrize("first", [b"    ", b"\n\n\n\n", b"\r\n 1"])
+def test_values_of_sif_that_look_like_text(path: Path, first: bytes) -> None:
+    film = make_film().astype("<f4")
+    film[0, 0, 0] = np.frombuffer(first, "<f4")[0]
+    with open_source(write_sif(path, film)) as source:
+        np.testing.assert_array_equal(source.read(range(2), slice(0, 20), slice(0, 24)), film[:2])
+
+
 def test_subimages_of_sif(path: Path) -> None:
     film = make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX)
     two = write_sif(path, film, subimages=2)
@@ -185,6 +193,9 @@ def test_hdf5_that_is_no_single_film(path: Path) -> None:
     file.unlink()
     write_hdf5(path, make_film().reshape(6, 2, HEIGHT_PX, WIDTH_PX))
     refuse(file, r"holds /data/film of \(6, 2, 20, 24\) with no names of its axes")
+    file.unlink()
+    write_hdf5(path, make_film()[None, :, None])
+    np.testing.assert_array_equal(read_all(file), make_film())
 
 
 def test_named_axes_of_hdf5(path: Path) -> None:
@@ -358,6 +369,19 @@ def test_decoded_size_counts_the_blocks_of_a_frame(path: Path) -> None:
         assert source.decoded_bytes >= COUNT * plane_bytes // 2
     with open_source(write_czi(path, make_film())) as source:
         assert source.decoded_bytes >= 2 * plane_bytes
+
+
+@pytest.mark.parametrize("name", ["hdf5", "ims", "fits"])
+def test_small_file_that_inflates(path: Path, name: str) -> None:
+    if name == "fits":
+        file = write_fits(path, make_film(), compressed=True, tile=(12, 20, 24))
+    elif name == "ims":
+        file = write_imaris(path, make_film(), (4, 512, 512))
+    else:
+        file = write_hdf5(path, make_film(), chunks=(COUNT, 20, 24), compression="gzip")
+    needed = COUNT * HEIGHT_PX * WIDTH_PX * 2
+    with pytest.raises(FilmError, match=r"takes .* of memory to read one frame, and --memory"):
+        open_film(file, memory_bytes=needed)
 
 
 def test_film_in_several_files(tmp_path: Path) -> None:

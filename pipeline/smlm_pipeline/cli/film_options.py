@@ -32,7 +32,12 @@ Plane = Annotated[
     int | None, typer.Option(min=0, help="Plane in z to take, from 0.", rich_help_panel=FILM_PANEL)
 ]
 Position = Annotated[
-    int | None, typer.Option(min=0, help="Position to take, from 0.", rich_help_panel=FILM_PANEL)
+    int | None,
+    typer.Option(
+        min=0,
+        help="Position to take, or one of the films of a file, from 0.",
+        rich_help_panel=FILM_PANEL,
+    ),
 ]
 AllowPartial = Annotated[
     bool,

@@ -20,6 +20,9 @@ from smlm_pipeline.film.formats.source import Gaps, Source
 MAGIC = b"SIMPLE  ="
 """First bytes of a FITS file."""
 
+_PROBED_BYTES = 1 << 29
+"""Planes of this size are decoded to see their type."""
+
 
 class FitsSource(Source):
     """The planes of one image, or a plane of each of several images."""
@@ -27,7 +30,9 @@ class FitsSource(Source):
     def __init__(self, path: Path, opened: BinaryIO, images: list[Any], count: int) -> None:
         self.path, self._opened, self._images = path, opened, images
         self.axes, self.shape = "TYX", (count, *images[0].shape[-2:])
-        self.dtype = self._plane(0).dtype.newbyteorder("=")
+        self.dtype = np.dtype(np.float64)
+        if self.decoded_bytes < _PROBED_BYTES:  # larger ones are checked against memory first
+            self.dtype = self._plane(0).dtype.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([_edges(images[0].header)])
         self.gaps = _gaps(path, images, count)
 
@@ -59,7 +64,7 @@ class FitsSource(Source):
         place = () if several else np.unravel_index(plane, image.shape[:-2])
         try:
             values = image.section[(*place, slice(None), slice(None))]
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:  # astropy does not export its decoders' error
             raise refusal(self.path, f"is damaged in plane {plane}", AGAIN) from error

@@ -168,6 +168,10 @@ def _axes(path: Path, name: str, dataset: Any) -> str:
     letters = "".join(labels)
     if not all(labels):
         letters = {3: "TYX", 5: "TCZYX"}.get(dataset.ndim, "")
+        leading = dataset.shape[:-2]
+        if sum(size > 1 for size in leading) == 1:  # axes of length one need no names
+            others = iter("ABDEFGHIJKLMNOQRSUVW")
+            letters = "".join("T" if size > 1 else next(others) for size in leading) + "YX"
     if len(letters) != dataset.ndim or letters[-2:] != "YX":
         axes = f"axes {letters}" if letters else "no names of its axes"
         raise refusal(path, f"holds {name} of {dataset.shape} with {axes}, not T,Y,X", _EXPORT)

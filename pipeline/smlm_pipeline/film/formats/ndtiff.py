@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, read_ndtiff_index
 
 from smlm_pipeline.film.formats.own_results import is_result_by_name
-from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import (
     Gaps,
     GapsState,
@@ -195,7 +195,7 @@ def _planes_after(folder: Path, entries: list[_Entry]) -> bool:
         with TiffFile(last) as tif:
             page = tif.pages.get(len(starts))  # a file that was not finished links to no page
             return page.shape == tif.pages.first.shape and page.dataoffsets[0] not in starts
-    except DAMAGE:
+    except damage():
         return False
 
 

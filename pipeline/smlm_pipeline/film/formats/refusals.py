@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import lzma
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ CODEC = "install imagecodecs (pip install 'smlm-recon[codecs]') or save it uncom
 
 _MEMORY = "close other programs, or take a part of it with --roi, or save it in smaller chunks"
 
-_LOGGERS = ("tifffile", "liffile", "astropy", "h5py")
+_LOGGERS = ("tifffile", "liffile")
 """Loggers of libraries whose remarks on damaged files would reach the terminal."""
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
@@ -30,6 +31,15 @@ DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing the
 def refusal(path: Path, problem: str, remedy: str) -> FilmError:
     """The error for a film that cannot be used."""
     return FilmError(f"{path} {problem}; expected a film of grey frames: {remedy}")
+
+
+def damage() -> tuple[type[Exception], ...]:
+    """`DAMAGE`, and the error of tifffile, which is no ValueError in older versions.
+
+    It is not imported here, since the server needs this module and not tifffile.
+    """
+    tifffile = sys.modules.get("tifffile")
+    return (*DAMAGE, tifffile.TiffFileError) if tifffile else DAMAGE
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
             raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
         reason = f"cannot be read ({error.strerror or error})"
         raise refusal(path, reason, "check its permissions and the disk or share") from error
-    except DAMAGE as error:
+    except damage() as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
         for name in _LOGGERS:

@@ -21,9 +21,9 @@ MAGIC = b"Andor Technology Multi-Channel File"
 _TEXT_BYTES = 1 << 22
 _EXPORT = "export the film as TIFF in Solis"
 
-# Behind the name of the image's axis, which has no end of line: version, region, frames,
-# subimages, values in all and of a frame.
-_FRAMES = re.compile(rb"(?<=[^\s\d])655\d\d(?: +-?\d+){4} +(\d+) +(\d+) +(\d+) +(\d+) *\r?\n")
+# Version, region, frames, subimages, values in all and of a frame; often behind the name of an
+# axis, which has no end of line.
+_FRAMES = re.compile(rb"(?<!\d)655\d\d(?: +-?\d+){4} +(\d+) +(\d+) +(\d+) +(\d+) *\r?\n")
 _SUBIMAGE = re.compile(rb" *655\d\d +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)[^\n]*\n")
 
 
@@ -41,7 +41,7 @@ def open_sif(path: Path) -> FlatSource:
         text = file.read(_TEXT_BYTES)
     candidates = ((found.end(), *map(int, found.groups())) for found in _FRAMES.finditer(text))
     place, frames, subimages, _, each = next(
-        (parts for parts in candidates if parts[1] * parts[4] == parts[3]), (0, 0, 0, 0, 0)
+        (parts for parts in candidates if parts[1] * parts[4] == parts[3] > 0), (0, 0, 0, 0, 0)
     )
     if not place:
         raise refusal(path, "is cut short or of an unknown version of SIF", _EXPORT)
@@ -69,7 +69,7 @@ def open_sif(path: Path) -> FlatSource:
 
 def _values_start(path: Path, text: bytes, place: int, frames: int) -> int:
     """First byte behind the time stamps, a line for each frame, and what newer versions add."""
-    stamps = re.compile(rb"\s*(?:\d+ *\r?\n *){%d}" % frames).match(text, place)
+    stamps = re.compile(rb"\s*(?: *-?\d+ *\r?\n){%d}" % frames).match(text, place)
     if not stamps:
         raise refusal(path, "is cut short: it lacks time stamps of its frames", AGAIN)
     more = re.compile(rb"0\n|1\n(?:-?\d+\n){%d}" % frames).match(text, stamps.end())

@@ -17,7 +17,7 @@ from smlm_pipeline.film.formats.file_names import by_pattern, natural
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
 from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
-from smlm_pipeline.film.formats.refusals import DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import damage, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 
@@ -253,7 +253,9 @@ def _frames_like(path: Path, source: Source, opener: Opener) -> int:
             page = tif.pages.first
             same = page.shape == source.shape[-2:] and page.dtype == source.dtype
             return page_count(tif) if same else 0
-    except (*DAMAGE, FilmError):
+    except FilmError:
+        return 0
+    except damage():
         return 0
 
 

@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPageSeries
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
 from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set, others_of_set
-from smlm_pipeline.film.formats.refusals import DAMAGE
+from smlm_pipeline.film.formats.refusals import damage
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_pages import read_pages
 from smlm_pipeline.film.formats.tiff_pixel_size import size_of_tiff
@@ -119,7 +119,7 @@ def open_tiff(path: Path) -> Source:
                 on_error.pop_all()
                 return positions
             film = tiff_layout.film(path, tif)
-        except DAMAGE as error:
+        except damage() as error:
             if isinstance(error, FilmError) or next_page(tif) == 0:
                 raise
             film = None  # the pages before the place where the file was cut off

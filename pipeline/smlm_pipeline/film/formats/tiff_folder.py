@@ -22,7 +22,7 @@ from smlm_pipeline.film.formats.joined import join
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
 from smlm_pipeline.film.formats.position_folders import open_positions
-from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
@@ -171,7 +171,7 @@ def _open_inside(folder: Path, pattern: str | None) -> Source:
 def _first_readable(files: list[Path]) -> Path:
     """The first file that is not damaged at its start; the first one if all are."""
     for file in files[:_CHECKED_FILES]:
-        with suppress(*DAMAGE), TiffFile(file, _multifile=False) as tif:
+        with suppress(*damage()), TiffFile(file, _multifile=False) as tif:
             if tif.pages.first.shape:
                 return file
     return files[0]
@@ -230,7 +230,7 @@ def _damaged(files: list[Path]) -> list[Path]:
                 end = tif.filehandle.size if black else written_bytes(file, page.nbytes)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
                 whole = whole and all(start < end for start in page.dataoffsets)
-        except DAMAGE:
+        except damage():
             whole = False
         if not whole:
             damaged.append(file)

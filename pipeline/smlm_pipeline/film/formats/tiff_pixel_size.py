@@ -62,11 +62,13 @@ def _stated(tif: TiffFile) -> Iterator[Edges | None]:
 
 def _of_stk_or_lsm(tif: TiffFile) -> Edges | None:
     """The calibration in MetaMorph's tags, or the voxels of Zeiss' LSM."""
-    stk, lsm = tif.stk_metadata or {}, tif.lsm_metadata or {}
-    if stk:
+    stk, lsm = tif.stk_metadata, tif.lsm_metadata
+    if isinstance(stk, Mapping):
         unit = str(stk.get("CalibrationUnits") or "um")
         x, y = (stk.get(f"{axis}Calibration") for axis in "XY")
         return pixel_size.edges(x, y, unit, "MetaMorph's calibration")
+    if not isinstance(lsm, Mapping):
+        return None
     return pixel_size.edges(lsm.get("VoxelSizeX"), lsm.get("VoxelSizeY"), "m", "LSM's voxels")
 
 

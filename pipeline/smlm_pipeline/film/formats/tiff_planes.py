@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from smlm_pipeline.film.formats import tiff_stated
-from smlm_pipeline.film.formats.refusals import AGAIN, DAMAGE, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState
 from smlm_pipeline.film.formats.tiff_stated import Stated
 from smlm_pipeline.film.formats.written import written_bytes, zeros_at_the_end
@@ -237,7 +237,7 @@ def _readable(tif: TiffFile) -> list[TiffPage | TiffFrame]:
     for index in range(len(tif.pages)):
         try:
             page = tif.pages.get(index, aspage=True)
-        except DAMAGE:
+        except damage():
             break
         if page.shape == first.shape and page.dtype == first.dtype:
             pages.append(page)
