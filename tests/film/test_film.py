@@ -99,6 +99,15 @@ def test_film_in_two_files_is_one(tmp_path: Path) -> None:
     with open_film(first) as reader:
         np.testing.assert_array_equal(reader.read(0, COUNT), film)
         np.testing.assert_array_equal(reader.read(5, 8), film[5:8])
+    data = second.read_bytes()
+    half = data[: len(data) // 2]
+    for damaged in (half, half.ljust(len(data), b"\0"), b""):
+        second.write_bytes(damaged)
+        with pytest.raises(FilmError, match="its OME description states 12 planes"):
+            open_film(first)
+        with open_film(first, allow_partial=True) as reader:
+            assert 6 <= reader.frame_count < COUNT
+            np.testing.assert_array_equal(reader.read_all(), film[: reader.frame_count])
     second.unlink()
     with pytest.raises(
         FilmError,

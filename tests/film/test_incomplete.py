@@ -157,6 +157,15 @@ def mmstack_part_lost(folder: Path) -> Damaged:
     return _mmstack(folder, lost=1, named=True), {4, 5, 6, 7}, f"{PARTS[1]} is not there"
 
 
+def mmstack_part_cut(folder: Path) -> Damaged:
+    path = _mmstack(folder, lost=2, named=False)
+    film = make_film()
+    planes = {(0, 0, t, 0): film[t] for t in range(8, 12)}
+    write_mmstack(folder / PARTS[2], planes, summary=_summary())
+    (folder / PARTS[2]).write_bytes((folder / PARTS[2]).read_bytes()[:-1000])
+    return path, {8, 9, 10, 11}, f"{PARTS[2]} is cut short"
+
+
 def mmstack_part_lost_unnamed(folder: Path) -> Damaged:
     path = _mmstack(folder, lost=2, named=False)
     return path, {8, 9, 10, 11}, f"{PARTS[2]} is not there, or"
@@ -187,7 +196,7 @@ DAMAGES = (
     zarr_3, zarr_2, zarr_2_nested, zarr_shard, zarr_chunk_of_a_shard, zarr_shard_cut,
     zarr_plain_chunk_cut, nd2_lacks, nd2_cut, raw_cut, raw_with_zeros, nd2_with_zeros,
     ndtiff_with_zeros, ndtiff_file_lost, ndtiff_entry_broken,
-    ndtiff_hole, mmstack_part_lost, mmstack_part_lost_unnamed, mmstack_stopped,
+    ndtiff_hole, mmstack_part_lost, mmstack_part_lost_unnamed, mmstack_part_cut, mmstack_stopped,
 )  # fmt: skip
 
 

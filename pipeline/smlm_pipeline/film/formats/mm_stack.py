@@ -240,7 +240,10 @@ def _why_missing(parts: list[Part], lengths: Mapping[str, int]) -> list[str]:
     for position in _positions(parts):
         own = [part for part in parts if position in part.index[:, _COLUMNS["P"]]]
         if sum(int((part.index[:, _COLUMNS["P"]] == position).sum()) for part in own) < planes:
-            name = lost_part(min((part.path for part in own), key=lambda path: len(path.name)))
+            first = min((part.path for part in own), key=lambda path: len(path.name))
+            name = lost_part(first, {part.path.name for part in parts})
+            if first.with_name(name).is_file():  # its index map, at its end, is lost
+                return [f"{name} is cut short"]
             return [f"{name} is not there, or the acquisition was stopped"]
     return []
 

@@ -120,9 +120,13 @@ def open_tiff(path: Path) -> Source:
                 return positions
             film = tiff_layout.film(path, tif)
         except damage() as error:
-            if isinstance(error, FilmError) or next_page(tif) == 0:
+            if isinstance(error, FilmError):
                 raise
             film = None  # the pages before the place where the file was cut off
+            if next_page(tif) == 0:  # but another file of the film is damaged
+                tif.close()
+                tif = on_error.enter_context(TiffFile(film_file, _multifile=False))
+                film = tiff_layout.film(path, tif)
         source = TiffSource(path, tif, film)
         source.frames_apart = apart
         warning = others_of_set(path)

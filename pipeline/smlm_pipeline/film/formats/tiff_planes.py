@@ -176,12 +176,15 @@ def _why(path: Path, tif: TiffFile, stated: Stated, whole: int) -> tuple[str, st
         others = f" nor are {len(lost) - 1:,} others" if len(lost) > 1 else ""
         reason = f"{lost[0]}, which its description names, is not beside it{others}"
         return reason, f"put {lost[0]} there, with the name that it had"
-    holds = f"the file has {whole:,}"
+    several = len(tiff_stated.named_files(tif)) > 1
+    holds = f"its files have {whole:,}" if several else f"the file has {whole:,}"
     if not stated.name:
         return f"of {stated.count:,} planes {holds}", AGAIN
     return (
         f"{stated.name} states {stated.count:,} planes, {holds}",
-        f"{AGAIN} if it was not an acquisition that was stopped",
+        f"{AGAIN}, all of its files, if it was not an acquisition that was stopped"
+        if several
+        else f"{AGAIN} if it was not an acquisition that was stopped",
     )
 
 

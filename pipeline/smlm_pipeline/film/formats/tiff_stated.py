@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -78,16 +79,21 @@ def ome_channels(tif: TiffFile) -> tuple[str, ...]:
 
 def lost_files(path: Path, tif: TiffFile) -> list[str]:
     """Files that the OME description names and that are not beside the film's file."""
+    return [name for name in named_files(tif) if not (path.parent / name).is_file()]
+
+
+def named_files(tif: TiffFile) -> list[str]:
+    """Files that the OME description names, in their order."""
     named = (uuid.get("FileName", "") for uuid in _ome(tif).iter() if _is_uuid(uuid))
-    return [name for name in dict.fromkeys(named) if name and not (path.parent / name).is_file()]
+    return [name for name in dict.fromkeys(named) if name]
 
 
-def lost_part(path: Path) -> str:
-    """Name of the first file of a film of Micro-Manager that is not beside the film's file."""
+def lost_part(path: Path, known: Container[str]) -> str:
+    """Name of the first file of a film of Micro-Manager that is not among the known ones."""
     numbered = re.fullmatch(r"(.*_MMStack.*?)(?:_[1-9]\d*)?(\.ome\.tiff?)", path.name)
     stem, ending = numbered.groups() if numbered else (path.stem, path.suffix)
     names = (f"{stem}{f'_{number}' if number else ''}{ending}" for number in count())
-    return next(name for name in names if not (path.parent / name).is_file())
+    return next(name for name in names if name not in known)
 
 
 def _of_ome(tif: TiffFile) -> Stated | None:
