@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.background_shape import BackgroundShape, background_shape
 from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments, spread_evenly
 from smlm_pipeline.compute.pixel_faults import MAP_FRAMES, PixelFaults, find_faults, grown
 from smlm_pipeline.compute.pixel_repair import PixelRepair
@@ -28,12 +29,14 @@ class Conditioning:
 
     ``faults`` are the pixels that show no picture; they are replaced, those of wide areas by the
     frame's background and ``above_adu``, which is how far the usual dark pixel lies above it.
-    ``segments`` give the film's scale by the index of its frames.
+    ``segments`` give the film's scale by the index of its frames, ``shape`` is an uneven
+    background, which is subtracted; None if it is even.
     """
 
     faults: PixelFaults
     above_adu: float
     segments: tuple[Segment, ...]
+    shape: BackgroundShape | None = None
 
     def apply(
         self, frames_adu: NDArray[np.uint16], first_frame: int
@@ -54,14 +57,18 @@ class Conditioning:
         levels_adu : ndarray, shape (N, 2), float32
             Background and scale of each frame, in ADU.
         """
+        even_adu = frames_adu if self.shape is None else self.shape.even(frames_adu)
         levels_adu = np.empty((len(frames_adu), 2), np.float32)
-        levels_adu[:, 0] = self.backgrounds_adu(frames_adu)
+        levels_adu[:, 0] = self._lowest(even_adu)
         levels_adu[:, 1] = self.scales_adu(np.arange(first_frame, first_frame + len(frames_adu)))
         dark_adu = np.rint(levels_adu[:, 0] + self.above_adu)
-        return self._repair.apply(frames_adu, dark_adu.astype(np.uint16)), levels_adu
+        return self._repair.apply(even_adu, dark_adu.astype(np.uint16)), levels_adu
 
     def backgrounds_adu(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Background of each whole frame, (N,) in ADU, from pixels that show the picture."""
+        return self._lowest(frames_adu if self.shape is None else self.shape.even(frames_adu))
+
+    def _lowest(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         values = frames_adu.reshape(len(frames_adu), -1)[:, self._places]
         return frame_backgrounds(values, self.faults.fill_adu)
 
@@ -141,7 +148,13 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
         if np.count_nonzero(rest) > np.count_nonzero(usable) // 2:
             segments = scale_segments(sample_adu, backgrounds_adu, rest)
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
-    return Conditioning(faults, max(above_adu, 0.0), _in_film(segments, sample, frame_count))
+    scale_adu = float(np.median([segment.scale_adu for segment in segments]))
+    return Conditioning(
+        faults,
+        max(above_adu, 0.0),
+        _in_film(segments, sample, frame_count),
+        background_shape(sample_adu, backgrounds_adu, usable, scale_adu),
+    )
 
 
 def _ever_filled(sample_adu: NDArray[np.uint16], fill_adu: int | None) -> NDArray[np.bool_]:

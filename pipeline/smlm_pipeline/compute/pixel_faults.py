@@ -170,8 +170,23 @@ def _hot(
         error = np.sqrt(np.maximum(beside_variance, 0) / frames)
         above, beside_above = mean - dark, np.maximum(beside_mean - dark, 0)
         shines = above > HOT_RATIO * beside_above + 8 * error + np.sqrt(floor)
-        found = (flickers | shines) & ~left_out
+        found = (flickers | shines | _bright_lines(above, away, floor)) & ~left_out
     return found
+
+
+def _bright_lines(
+    above: NDArray[np.float32], away: NDArray[np.bool_], floor: float
+) -> NDArray[np.bool_]:
+    """Rows and columns that shine from end to end, beside others that do not."""
+    lines = np.zeros(above.shape, bool)
+    shown = np.where(away, 0, above)
+    for axis in (0, 1):
+        level = np.median(shown, axis=1 - axis)
+        beside = np.pad(level, 1, mode="reflect")
+        beside = np.maximum(np.maximum(beside[:-2], beside[2:]), 0)
+        bright = level > HOT_RATIO * beside + np.sqrt(floor)
+        lines |= np.expand_dims(bright, 1 - axis)
+    return lines
 
 
 def _beside(values: NDArray[np.float32], away: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -41,6 +41,7 @@ def remarks(survey: Survey, corner: Corner) -> list[str]:
         *_on_clipping(sample),
         *_on_dark_frames(sample, corner),
         *_on_background(sample, corner),
+        *_on_shape(survey),
         *_on_brightness(survey, corner),
     ]
 
@@ -113,6 +114,17 @@ def _on_background(sample: Sample, corner: Corner) -> Iterator[str]:
             f"the background changes from {low:,.0f} to {high:,.0f} ADU, which is "
             f"{(high - low) / sample.scale_adu:.1f} times the scale of a molecule; each frame has "
             "its own, but noise grows with it"
+        )
+
+
+def _on_shape(survey: Survey) -> Iterator[str]:
+    shape = survey.conditioning.shape
+    if shape is not None:
+        times = shape.largest_adu / survey.sample.scale_adu
+        yield (
+            f"the background differs by {shape.largest_adu:,.0f} ADU over the field, which is "
+            f"{times:.1f} times the scale of a molecule (a cell's own light, uneven "
+            "illumination?): the difference is subtracted"
         )
 
 

@@ -26,7 +26,7 @@ REQUEST_COPIES, ANSWER_COPIES, BLOCK_COPIES = 3, 4, 4
 """Copies of a request's frames and of its sum that gRPC and we hold at once, and of the whole
 frames of a range: in use, read ahead, being decoded and still referred to."""
 
-SURVEY_FRAME_BYTES, SURVEY_BYTES = 72, 48 << 20
+SURVEY_FRAME_BYTES, SURVEY_BYTES = 96, 64 << 20
 """Per pixel of a frame, and beside, while levels are computed and faulty pixels are found."""
 
 PICTURE_PIXEL_BYTES = 12

@@ -116,6 +116,25 @@ def second_colour(photons: float, *, shaded: bool = False) -> Disturbance:
     return disturb
 
 
+def uneven_background(shape: str, photons: float, *, bleaches: bool = False) -> Disturbance:
+    """More background in a "cell" with a soft edge, or in the "middle" of the field."""
+
+    def disturb(rng: np.random.Generator, film: Disturbed, camera: Camera) -> Disturbed:
+        y, x = _centred(film)
+        distance = np.hypot(y, x) / len(y)
+        shapes = {
+            "cell": 1 / (1 + np.exp((distance - 0.33) * len(y) / 1.5)),
+            "middle": np.exp(-(distance**2) / (2 * 0.4**2)),
+        }
+        frames = np.arange(len(film.frames_adu))[:, None, None] / len(film.frames_adu)
+        light = (
+            photons * shapes[shape] * (np.exp(-4 * frames) if bleaches else np.ones_like(frames))
+        )
+        return film.with_frames(film.frames_adu + _added(rng, camera, light))
+
+    return disturb
+
+
 def border(width_px: int, value_adu: int = 0, *, around: bool = False) -> Disturbance:
     """Constant rows at the top and bottom, or a constant frame around."""
 
@@ -230,6 +249,9 @@ DISTURBANCES: dict[str, Disturbance] = {
     "second colour of 50 photons": second_colour(50),
     "second colour of 100 photons": second_colour(100),
     "second colour of 150 photons, shaded": second_colour(150, shaded=True),
+    "a cell of 150 photons of background": uneven_background("cell", 150),
+    "a cell that bleaches": uneven_background("cell", 150, bleaches=True),
+    "200 photons of background in the middle": uneven_background("middle", 200),
     "2 rows of zeros at both ends": border(2),
     "8 rows of zeros at both ends": border(8),
     "frame of 1000 ADU around": border(5, 1000, around=True),
