@@ -51,11 +51,16 @@ class BackgroundShape:
     usual_adu: float
 
     @classmethod
-    def of(cls, excess_adu: NDArray[np.float32], sample_adu: NDArray[np.uint16]) -> BackgroundShape:
-        """Measure the usual difference on a sample of frames (T, Y, X)."""
+    def of(
+        cls,
+        excess_adu: NDArray[np.float32],
+        sample_adu: NDArray[np.uint16],
+        frames: NDArray[np.intp],
+    ) -> BackgroundShape:
+        """Measure the usual difference on some frames of a sample (T, Y, X)."""
         bare = cls(excess_adu, 1.0)
-        differences = bare.amplitudes(sample_adu)
-        return cls(excess_adu, max(float(differences.mean()), 1e-6))
+        differences = [bare.amplitudes(sample_adu[index][None])[0] for index in frames]
+        return cls(excess_adu, max(float(np.mean(differences)), 1e-6))
 
     def amplitudes(self, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Amplitude of the excess in each frame, (N,): 1 is the usual one, 0 is none."""

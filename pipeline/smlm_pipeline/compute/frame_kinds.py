@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_FRAMES, WINDOW_FRAMES = 8, 32
+BLOCK_FRAMES, WINDOW_FRAMES = 16, 32
 """Groups have about so many frames, which are the most alike of a window."""
 
 KIND_FRAMES_MIN, KINDS_GAP = 4, 0.4

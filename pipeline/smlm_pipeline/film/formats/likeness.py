@@ -26,7 +26,7 @@ def are_different(before: Source, after: Source) -> bool:
 
     Each film's own pictures have to agree, else there is no judgement: then it is False.
     Measured on simulated filaments of 15 to 200 frames: of one film, the correlation across the
-    seam is 0.85 to 1.05 times that inside; of two films, below 0.33 times.
+    seam is 0.85 to 1.05 times that inside; of two films, below 0.4 times.
 
     Raises
     ------
