@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.frame_kinds import alike, frames_with_structure
+from smlm_pipeline.compute.frame_kinds import alike, frames_with_structure, mean_light
 from smlm_pipeline.compute.levels import frame_backgrounds
 
 UNEVEN_SCALES = 0.25
@@ -155,7 +155,7 @@ def _mean_and_covariance(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean of each pixel above its frames' backgrounds, and covariance with its neighbours."""
     mean, covariance = (np.zeros(usable.shape, np.float32) for _ in range(2))
-    light_adu = np.array([sample_adu[index].mean(where=usable) for index in frames], np.float32)
+    light_adu = mean_light(sample_adu, backgrounds_adu, usable, frames)
     height, width = usable.shape
     for group in alike(backgrounds_adu[frames], light_adu):
         chosen = frames[group]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike
+from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike, mean_light
 
 BAND_PIXELS = 1 << 18
 """Pixels of all frames of a group that are computed at once."""
@@ -62,13 +62,13 @@ class Fluctuations:
         corners = np.zeros(usable.shape, np.float32)
         corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
         corners /= max(float(corners.sum()), 1.0)
-        light_adu = np.array([sample_adu[index].mean(where=usable) for index in frames], np.float32)
+        light_adu = mean_light(sample_adu, backgrounds_adu, usable, frames)
         for places in alike(backgrounds_adu[frames], light_adu):
             chosen, count = frames[places], len(places)
             for rows in _bands(usable.shape, count):
                 centred = sample_adu[chosen, rows].astype(np.float32)
                 centred -= backgrounds_adu[chosen, None, None]
-                centred -= _mean_of(centred, usable[rows], temporal)
+                centred -= centred.mean(axis=0) if temporal else light_adu[places, None, None]
                 own = centred[:, : rows.stop - rows.start - 1]
                 here, right, below = own[:, :, :-1], own[:, :, 1:], centred[:, 1:, :-1]
                 weight = corners[rows][:-1, :-1]
@@ -118,16 +118,6 @@ class Fluctuations:
         structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
         borders = [_abrupt(series[first:last]) for series in (structure, backgrounds_adu)]
         return first + max(borders, key=lambda border: border[1])[0]
-
-
-def _mean_of(
-    values: NDArray[np.float32], usable: NDArray[np.bool_], temporal: bool
-) -> NDArray[np.float32]:
-    """What fluctuations are about: the mean in time, or of each frame where frames are few."""
-    means: NDArray[np.float32] = (
-        values.mean(axis=0) if temporal else values.mean(axis=(1, 2), keepdims=True, where=usable)
-    )
-    return means
 
 
 def _bands(shape: tuple[int, ...], frames: int) -> list[slice]:

@@ -26,6 +26,20 @@ def windows(count: int, frames: int) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
+def mean_light(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    frames: NDArray[np.intp],
+) -> NDArray[np.float32]:
+    """Mean of the usable pixels of frames above their backgrounds, (T,) in ADU."""
+    weight = usable.astype(np.float32) / max(np.count_nonzero(usable), 1)
+    return np.array(
+        [np.vdot(sample_adu[index] - backgrounds_adu[index], weight) for index in frames],
+        np.float32,
+    )
+
+
 def alike(
     backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32]
 ) -> list[NDArray[np.intp]]:
@@ -36,7 +50,7 @@ def alike(
     Parameters
     ----------
     backgrounds_adu, light_adu : ndarray, shape (T,), float32
-        Background and mean of frames in the order of time, in ADU.
+        Background and `mean_light` of frames in the order of time, in ADU.
 
     Returns
     -------
