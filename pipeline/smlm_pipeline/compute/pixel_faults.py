@@ -13,6 +13,9 @@ from smlm_pipeline.compute.levels import spread_evenly
 NOISY_SHARE = 0.2
 """A pixel of a camera differs from one frame to the next at least this often."""
 
+CHANCE_RATIO = 20
+"""Constant pixels are so many times as many as those that do not change by chance."""
+
 CHANGING_SHARE_MIN = 0.01
 """With fewer pixels that change, a film is taken as it is."""
 
@@ -35,8 +38,10 @@ LIT_SHARE, EDGE_PX = 0.9, 6
 """Pixels with less than this share of the field's background, so near to a field stop, are its
 blurred edge."""
 
-FILL_SHARE, FILL_GAP = 0.002, 0.02
-"""A value that fills parts of frames has this share of the values; the next 16 have less of it."""
+FILL_SHARE, FILL_SHARE_MOST, FILL_GAP = 0.002, 0.5, 0.02
+"""A value that fills parts of frames has a share of the values between the first two; the next 16
+values together have less than the third share of it. A lowest value that has more of a film is its
+background, as after a threshold."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,17 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
 def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Pixels with one value in all frames that are not constant as a whole.
 
-    None in films without noise, where all pixels without a molecule are constant.
+    None in films without noise, where all pixels without a molecule are constant, nor in short
+    films of few photons, where many pixels do not change by chance.
     """
     changes = np.zeros(sample_adu.shape[1:], np.int32)
     for before, after in pairwise(changing):
         changes += sample_adu[before] != sample_adu[after]
     constant: NDArray[np.bool_] = changes == 0
     few = np.count_nonzero(~constant) < CHANGING_SHARE_MIN * constant.size
-    if few or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
+    share = 0.0 if few else float(np.median(changes[~constant])) / len(changing)
+    by_chance = constant.size * (1 - share) ** (len(changing) - 1)
+    if share < NOISY_SHARE or np.count_nonzero(constant) < CHANCE_RATIO * by_chance:
         return np.zeros_like(constant)
     return constant
 
@@ -115,7 +123,8 @@ def _fill(
         counts += np.bincount(sample_adu[index][~constant], minlength=1 << 16)
     lowest = int(np.flatnonzero(counts)[0])
     share = counts[lowest] / counts.sum()
-    if share < FILL_SHARE or counts[lowest + 1 : lowest + 17].sum() > FILL_GAP * counts[lowest]:
+    apart = FILL_SHARE <= share <= FILL_SHARE_MOST
+    if not apart or counts[lowest + 1 : lowest + 17].sum() > FILL_GAP * counts[lowest]:
         return None
     return lowest
 
