@@ -22,13 +22,17 @@ CHANGING_SHARE_MIN = 0.01
 MAP_FRAMES = 64
 """Frames of the sample, evenly spread, whose low values tell the field from what is outside."""
 
+ROUNDING_ADU2 = 1 / 12
+"""Variance of what rounding to whole ADU leaves out: less noise than that is not known."""
+
 FLICKER_RATIO, HOT_RATIO = 12.0, 4.0
 """A hot pixel varies, or exceeds the background, so many times as much as the second brightest of
 its eight neighbours.
 
 The light of a molecule cannot: with the narrowest spots that cameras are set up for (0.7 px),
 a pixel has at most 8 times the variance and 3 times the light of its nearest neighbours. The
-brightest is passed over, since hot pixels come in pairs, too."""
+brightest is passed over, since hot pixels come in pairs, too; not at the edge of the picture, where
+most of a molecule's light may be outside."""
 
 OUTSIDE_SHARE, OUTSIDE_LIGHT = 0.005, 0.2
 """The outside of a field stop has at least this share of the pixels, and at most this much of the
@@ -173,7 +177,7 @@ def _hot(
     for _ in range(2):  # the second time without what the first has found
         away = found | left_out
         beside_mean, beside_variance = (_beside(values, away) for values in (mean, variance))
-        floor = np.median(variance[~left_out])
+        floor = max(float(np.median(variance[~left_out])), ROUNDING_ADU2)
         flickers = variance > FLICKER_RATIO * np.maximum(beside_variance, 0.25 * floor)
         dark = np.quantile(mean[~left_out], 0.2)
         error = np.sqrt(np.maximum(beside_variance, 0) / frames)
@@ -199,17 +203,19 @@ def _bright_lines(
 
 
 def _beside(values: NDArray[np.float32], away: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The second largest value of each pixel's neighbours, of those that are not left out."""
+    """The second largest value of each pixel's neighbours; the largest if some are left out."""
     shown = np.pad(np.where(away, np.nan, values), 1, constant_values=np.nan)
     height, width = values.shape
     around = [
         shown[y : y + height, x : x + width] for y in range(3) for x in range(3) if (y, x) != (1, 1)
     ]
     first = second = np.full(values.shape, np.nan, np.float32)
+    whole = np.ones(values.shape, bool)
     for value in around:
         second = np.fmax(second, np.fmin(first, value))
         first = np.fmax(first, value)
-    return np.nan_to_num(np.where(np.isfinite(second), second, first))
+        whole &= np.isfinite(value)
+    return np.nan_to_num(np.where(whole, second, first))
 
 
 def _outside(
