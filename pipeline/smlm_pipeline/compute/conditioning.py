@@ -20,10 +20,10 @@ BLOCK_FRAMES = 32
 """Frames of a sample that are prepared at once."""
 
 BEAD_SCALES = 2.0
-"""A pixel that is always brighter than so many scales belongs to a bead, and gives no scale."""
+"""A pixel that is always brighter than so many scales belongs to a bead, or to a bright cell."""
 
 BEAD_REACH_PX = 4
-"""Reach of a bead's light."""
+"""Reach of a bead's light; what is bright over more than twice that is no bead."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +150,25 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     usable = ~faults.any_of & ~_ever_filled(sample_adu, faults.fill_adu)
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
     segments = scale_segments(sample_adu, backgrounds_adu, usable)
-    bead = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
-    if bead.any():
-        rest = usable & ~grown(bead, BEAD_REACH_PX)
-        if np.count_nonzero(rest) > np.count_nonzero(usable) // 2:
-            segments = scale_segments(sample_adu, backgrounds_adu, rest)
+    bright = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
+    rest = usable & ~grown(_narrow(bright), BEAD_REACH_PX)
+    if np.count_nonzero(usable) // 2 < np.count_nonzero(rest) < np.count_nonzero(usable):
+        segments = scale_segments(sample_adu, backgrounds_adu, rest)
+    else:
+        rest = usable
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
     scale_adu = float(np.median([segment.scale_adu for segment in segments]))
     return Conditioning(
         faults,
         max(above_adu, 0.0),
         _in_film(segments, sample, frame_count),
-        background_shape(sample_adu, backgrounds_adu, usable, scale_adu),
+        background_shape(sample_adu, backgrounds_adu, rest, scale_adu),
     )
+
+
+def _narrow(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels (Y, X) of spots, without those of areas as wide as a cell."""
+    return bright & ~grown(~grown(~bright, BEAD_REACH_PX), BEAD_REACH_PX)
 
 
 def _ever_filled(sample_adu: NDArray[np.uint16], fill_adu: int | None) -> NDArray[np.bool_]:

@@ -13,6 +13,9 @@ from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike, mean_light
 BAND_PIXELS = 1 << 18
 """Pixels of all frames of a group that are computed at once."""
 
+ROUNDING_ADU2 = 1e-4
+"""A second cumulant below this is the rounding of float32: nothing fluctuates."""
+
 STEP_SIGNIFICANCE, STEP_RATIO, SEGMENT_FRAMES_MIN = 6.0, 1.15, 24
 """The scale steps where it changes by this many errors and this factor, between so many frames."""
 
@@ -86,11 +89,11 @@ class Fluctuations:
     def scale_adu(self) -> float:
         """Ratio of the third to the second cumulant, in ADU; 0 if that is not positive."""
         second, third = float(self.second.mean()), float(self.third.mean())
-        return third / second if second > 0 and third > 0 else 0.0
+        return third / second if second > ROUNDING_ADU2 and third > 0 else 0.0
 
     def exceed(self, errors: float) -> bool:
         """Whether both exceed zero by so many standard errors: light blinks in several pixels."""
-        return all(
+        return self.second.mean() > ROUNDING_ADU2 and all(
             values.mean() > errors * values.std() / np.sqrt(len(values))
             for values in (self.second, self.third)
         )

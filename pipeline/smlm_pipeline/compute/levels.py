@@ -170,6 +170,8 @@ def _noise(
 ) -> float:
     """Standard deviation of the noise, from the differences of neighbours in dark places."""
     deviations = []
+    if not (usable[:, :-1] & usable[:, 1:]).any():  # a single column
+        usable, sample_adu = usable.T, sample_adu.transpose(0, 2, 1)
     pairs = usable[:, :-1] & usable[:, 1:]
     for index in frames[spread_evenly(len(frames), NOISE_FRAMES)]:
         frame = sample_adu[index].astype(np.float32)
