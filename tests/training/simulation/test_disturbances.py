@@ -132,9 +132,7 @@ def test_scale_is_that_of_the_undisturbed_film(case: _Case) -> None:
     assert case.scale_adu == pytest.approx(_undisturbed().scale_adu, rel=SCALE_ERROR)
 
 
-def test_light_above_the_background_is_that_of_the_undisturbed_film(
-    name: str, case: _Case
-) -> None:
+def test_light_above_the_background_is_that_of_the_undisturbed_film(name: str, case: _Case) -> None:
     """In each frame, so what was added to its background is subtracted, apart from its noise."""
     kept, where = KEPT.get(name, slice(None)), case.film.shown & case.film.scored
     differences = case.light_adu(kept, where) - _undisturbed().light_adu(slice(None), where)
