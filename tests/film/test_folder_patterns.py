@@ -127,7 +127,8 @@ def test_gap_in_the_numbers(tmp_path: Path, name: str) -> None:
 def test_number_that_is_there_twice(tmp_path: Path) -> None:
     film = write(tmp_path, numbered("img_{:04}.tif"))
     tifffile.imwrite(tmp_path / "img_5.tif", film[5])
-    refuse(tmp_path, "one is there twice")
+    message = refuse(tmp_path, "holds img_5.tif and img_0005.tif: a number is there twice")
+    assert "keep one of them in the folder" in message
 
 
 def test_acquisition_that_was_stopped(tmp_path: Path) -> None:
@@ -232,3 +233,26 @@ def test_all_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     film = write(tmp_path, [f"t={number / 10:.2f}s.tif" for number in range(5, 5 + COUNT)])
     refuse(tmp_path, "give no order")
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="*")), film)
+
+
+@pytest.mark.parametrize("endings", [("tif", "TIF"), ("tif", "tiff"), ("TIFF", "Tif")])
+def test_endings_that_mean_the_same(tmp_path: Path, endings: tuple[str, str]) -> None:
+    film = write(tmp_path, [f"img_{i}.{endings[i % 2]}" for i in range(COUNT)])
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        numbered("img_{}_2.tif", range(10)),
+        numbered("img_{}_bleach.tif", range(10)),
+        ["img_3 (1).tif", "Copy of img_3.tif"],
+        ["img_a.tif", "img_10x.tif"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_proposed_pattern_matches_one_film(tmp_path: Path, others: list[str]) -> None:
+    film = write(tmp_path, numbered("img_{}.tif"))
+    write(tmp_path, others, film[: len(others)] + np.uint16(1))
+    pattern = refuse(tmp_path, "holds files of").split("'")[1]
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern=pattern)), film)

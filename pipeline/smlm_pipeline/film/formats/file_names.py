@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -17,6 +17,12 @@ MICRO_MANAGER = (
     re.compile(r"img_(?P<T>\d+)_(?P<C>.+)_(?P<Z>\d+)\.tiff?", re.IGNORECASE),
 )
 """Names of the files of Micro-Manager 2 and 1."""
+
+_TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
+"""Endings that mean the same."""
+
+_GLOBS_MAX = 8
+"""Most globs of a pattern that is proposed."""
 
 AXES = "PTCZ"
 """Order of the axes of a grid of files; the last runs fastest."""
@@ -60,25 +66,58 @@ def by_pattern(names: Iterable[str]) -> dict[str, list[str]]:
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        groups["*".join(glob.escape(part) for part in re.split(r"\d+", name))].append(name)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return {
-        pattern if len(alike) > 1 else glob.escape(alike[0]): sorted(alike, key=natural)
-        for pattern, alike in ordered
+        groups[re.sub(r"\d+", "\0", _TIFF.sub(".tif", name))].append(name)
+    named = [
+        (_alternatives(alike, _any) if len(alike) > 1 else glob.escape(alike[0]), alike)
+        for alike in groups.values()
+    ]
+    named.sort(key=lambda item: (-len(item[1]), item[0]))
+    return {pattern: sorted(alike, key=natural) for pattern, alike in named}
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name matches one of the globs between the bars of a pattern."""
+    return any(fnmatchcase(name, glob_) for glob_ in pattern.split("|"))
+
+
+def own_pattern(pattern: str, names: Sequence[str], beside: Iterable[str]) -> str:
+    """A pattern of these names that matches no other name beside them; empty if there is none.
+
+    ``pattern`` is the one that is taken if it does.
+    """
+    own = set(names)
+    others = set(beside) - own
+    for candidate in (pattern, _alternatives(names, _width), _alternatives(names, _digits)):
+        exact = all(matches(name, candidate) for name in own) and not any(
+            matches(name, candidate) for name in others
+        )
+        if exact and candidate.count("|") < _GLOBS_MAX:
+            return candidate
+    return ""
+
+
+def _alternatives(names: Iterable[str], of_number: Callable[[str], str]) -> str:
+    """The globs of names, their numbers replaced, with bars between."""
+    globs = {
+        "".join(
+            of_number(part) if place % 2 else glob.escape(part)
+            for place, part in enumerate(re.split(r"(\d+)", name))
+        )
+        for name in names
     }
+    return "|".join(sorted(globs, key=lambda found: (len(found), found)))
 
 
-def own_pattern(groups: dict[str, list[str]]) -> str:
-    """A pattern of the first group's names that matches no other name, if there is one."""
-    pattern, names = next(iter(groups.items()))
-    others = [name for other, alike in groups.items() if other != pattern for name in alike]
-    widths = {tuple(map(len, re.findall(r"\d+", name))) for name in names}
-    if len(widths) == 1 and any(fnmatchcase(name, pattern) for name in others):
-        parts = re.split(r"\d+", names[0])
-        numbers = ["?" * width for width in next(iter(widths))]
-        pairs = zip(parts, [*numbers, ""], strict=True)
-        return "".join(glob.escape(part) + number for part, number in pairs)
-    return pattern
+def _any(_number: str) -> str:
+    return "*"
+
+
+def _width(number: str) -> str:
+    return "?" * len(number)
+
+
+def _digits(number: str) -> str:
+    return "[0-9]" * len(number)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -6,18 +6,17 @@ import glob
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
 from tifffile import TiffFile
 
 from smlm_pipeline.errors import FilmError
-from smlm_pipeline.film.formats.file_names import by_pattern, natural
+from smlm_pipeline.film.formats.file_names import by_pattern, matches, natural, own_pattern
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
 from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
-from smlm_pipeline.film.formats.refusals import damage, refusal
+from smlm_pipeline.film.formats.refusals import damage, reading, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 
@@ -65,6 +64,8 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
     """
     with ExitStack() as on_error:
         source = on_error.enter_context(opener(path))
+        if len(source.shape) == 2:
+            _refuse_one_of_many(path)
         parts, sure = _siblings(path)
         if parts and not source.files and has_frames_alone(source):
             own = next(part for part in parts if part.path == path)
@@ -89,7 +90,7 @@ def open_chosen(path: Path, pattern: str, opener: Opener) -> Source:
         If its name does not match, or a file cannot be read.
     """
     ending = _ending(path)
-    files = [file for file in path.parent.iterdir() if fnmatchcase(file.name, pattern)]
+    files = [file for file in path.parent.iterdir() if matches(file.name, pattern)]
     files = [file for file in files if _ending(file) == ending and not is_result_by_name(file)]
     if path not in files:
         remedy = "give a pattern that its name matches"
@@ -128,11 +129,26 @@ def _are_others(source: Source, own: Part, parts: list[Part], opener: Opener) ->
     """Whether the file beside a film in order shows another sample."""
     place = parts.index(own)
     neighbour = parts[place + 1] if own is not parts[-1] else parts[place - 1]
-    with opener(neighbour.path) as other:
-        if not has_frames_alone(other):
-            return True
-        pair = (source, other) if neighbour.number > own.number else (other, source)
-        return are_different(*pair)
+    try:
+        with reading(neighbour.path), opener(neighbour.path) as other:
+            if not has_frames_alone(other):
+                return True
+            pair = (source, other) if neighbour.number > own.number else (other, source)
+            return are_different(*pair)
+    except FilmError:  # it may continue the film although it is damaged
+        return False
+
+
+def _refuse_one_of_many(path: Path) -> None:
+    """Refuse a single frame beside which others are."""
+    ending = _ending(path)
+    files = [file for file in path.parent.iterdir() if ending and _ending(file) == ending]
+    names = [file.name for file in files if not is_result_by_name(file)]
+    alike = next(group for group in by_pattern([path.name, *names]).values() if path.name in group)
+    others = len(set(alike)) - 1
+    if others:
+        problem = f"holds one frame, and {others:,} more files named alike are beside it"
+        raise refusal(path, problem, f"name the folder {path.parent} to take them as one film")
 
 
 def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
@@ -173,7 +189,7 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
         for stem, number, match in zip(stems, numbers, found, strict=True)
     }
     least = min((number for number in numbers if number is not None), default=None)
-    endings = {file.name[len(stem) :].lower() for file, stem in zip(files, stems, strict=True)}
+    endings = {_ending(file) for file in files}
     if least is None or len(bases) > 1 or len(endings) > 1:
         return []
     if pattern is _COUNTED and _SAMPLES.search(next(iter(prefixes))):
@@ -266,18 +282,20 @@ def _frames_in(path: Path) -> int:
 
 def _glob(parts: list[Part]) -> str:
     """A glob of the names of the parts."""
-    patterns = list(by_pattern(part.path.name for part in parts))
-    if len(patterns) == 1:
-        return patterns[0]
+    names, ending = [part.path.name for part in parts], _ending(parts[0].path)
+    beside = [file.name for file in parts[0].path.parent.iterdir() if _ending(file) == ending]
+    patterns = list(by_pattern(names))
     last = parts[-1].path
     match = _COUNTED.fullmatch(_stem(last))
-    return f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+    loose = f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+    first = patterns[0] if len(patterns) == 1 else loose
+    return own_pattern(first, names, beside) or "|".join(map(glob.escape, names))
 
 
 def _ending(path: Path) -> str:
-    """The ending of a film's name, in small letters; empty for others."""
+    """The ending of a film's name, in one spelling; empty for others."""
     found = _ENDING.search(path.name)
-    return found[1].lower() if found else ""
+    return found[1].lower().replace(".tiff", ".tif") if found else ""
 
 
 def _stem(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import re
@@ -9,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         filter(is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
     )
     files = [file for file in found if not is_result_by_name(file)]
-    chosen = [file for file in files if pattern is None or fnmatchcase(file.name, pattern)]
+    chosen = [file for file in files if pattern is None or file_names.matches(file.name, pattern)]
     if not chosen and files:
         names = ", ".join(file.name for file in files[:3])
         problem = f"holds no TIFF file whose name matches --pattern {pattern}"
@@ -270,11 +270,16 @@ def _with_stated_frames(grid: file_names.Grid, folder: Path) -> file_names.Grid:
 
 
 def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception:
-    problem = (
-        f"holds files whose names give no order ({pattern}): several numbers vary, or one is there "
-        "twice"
-    )
-    example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
+    by_numbers: dict[str, Path] = {}
+    for file in files:
+        key = re.sub(r"(?i)\.tiff$", ".tif", re.sub(r"\d+", lambda n: str(int(n[0])), file.name))
+        other = by_numbers.setdefault(key.lower(), file)
+        if other is not file:
+            problem = f"holds {other.name} and {file.name}: a number is there twice"
+            return refusal(folder, problem, "keep one of them in the folder")
+    problem = f"holds files whose names give no order ({pattern}): several numbers vary"
+    before, _, after = re.split(r"(\d+)(?=\D*$)", files[0].name)
+    example = f"{glob.escape(before)}*{glob.escape(after)}"
     remedy = (
         f"choose the files of one film with --pattern, such as '{example}', or all with '*' if "
         "they are one film in the order of their numbers"
@@ -302,5 +307,7 @@ def _several(folder: Path, files: list[Path], groups: dict[str, list[str]]) -> E
         remedy = f"name the file of one, or join them with --pattern '{next(iter(groups))}'"
         return refusal(folder, problem, remedy)
     problem = f"holds files of {len(groups)} kinds ({'; '.join(kinds)}{more})"
-    pattern = file_names.own_pattern(groups)
-    return refusal(folder, problem, f"choose those of one film with --pattern '{pattern}'")
+    pattern, alike = next(iter(groups.items()))
+    own = file_names.own_pattern(pattern, alike, (file.name for file in files))
+    choice = f" with --pattern '{own}'" if own else ": move the others out of the folder"
+    return refusal(folder, problem, f"choose those of one film{choice}")
