@@ -218,7 +218,7 @@ def test_numbers_without_a_rule_are_noted(tmp_path: Path) -> None:
     times = np.cumsum(random.integers(20, 30, COUNT))
     film = write(tmp_path, numbered("at {} ms.tif", times.tolist()))
     with open_film(tmp_path) as reader:
-        assert "follow no rule, as times do" in reader.notes[0]
+        assert "follow no rule, as times do" in reader.warnings[0]
         np.testing.assert_array_equal(reader.read_all(), film)
 
 

@@ -23,8 +23,14 @@ from smlm_pipeline.film.formats.tiff_page_count import page_count
 _SURE = (re.compile(r"(.+)_X(\d+)", re.IGNORECASE), re.compile(r"(.+)-file(\d+)", re.IGNORECASE))
 """Names that programs give to the parts of one film only: ``film_X2.tif``, ``film-file002.tif``."""
 
-_COUNTED = re.compile(r"(.*?)[ _.-]?(\d+)")
-"""Names of parts of one film, or of several films: ``film_0001.tif``."""
+_COUNTED = re.compile(r"(.*?)(?:[ _.@#-]| ?\()?(\d+)\)?")
+"""Names of parts of one film, or of several films: ``film_0001.tif``, ``film@0001.tif``."""
+
+_COPY = re.compile(r".*\(\d+\)")
+"""Names of parts, or of copies that an operating system made: ``film (2).tif``."""
+
+_LOST_MAX = 4
+"""Most files in a row that may be missing between two that belong together."""
 
 _SAMPLES = re.compile(
     r"(?:^|[ _.-])(?:area|cell|ch|channel|cs|dish|field|fov|p|pos|position|region|roi|s|sample|"
@@ -74,9 +80,10 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
                 parts = [*before, own, *_continuation(own, parts, source, opener)]
             large = path.stat().st_size >= _SPLIT_BYTES
             if len(parts) > 1 and own == parts[0] and (sure or large):
-                return join(path, parts, opener, first=1 if sure else own.number, certain=True)
+                first = min(1, own.number) if sure else own.number
+                return join(path, parts, opener, first=first, certain=True)
             if sure or (len(parts) > 1 and not _are_others(source, own, parts, opener)):
-                source.notes = (_note(own, parts, sure=sure),)
+                source.warnings = (*source.warnings, _note(own, parts, sure=sure))
         on_error.pop_all()
         return source
 
@@ -109,20 +116,28 @@ def parts_of_folder(files: list[Path], *, chosen: bool) -> tuple[list[Part], boo
     if chosen and not parts:
         ordered = sorted(files, key=lambda file: natural(file.name))
         return [Part(file, number) for number, file in enumerate(ordered)], True
-    if parts and chosen and parts[-1].number - parts[0].number >= 2 * len(parts):  # as dates are
+    if parts and chosen and _are_no_counts(parts):
         return [Part(part.path, place) for place, part in enumerate(parts)], True
     if not parts or sure or chosen:
         return parts, True
     counts = [_frames_in(part.path) for part in parts]
     consecutive = all(b.number - a.number == 1 for a, b in pairwise(parts))
     equal = len(set(counts[:-1])) == 1 and counts[-1] <= counts[0]
-    return parts if consecutive and equal and counts[0] > 1 else [], False
+    copies = any(_COPY.fullmatch(_stem(part.path)) for part in parts)
+    return parts if consecutive and equal and counts[0] > 1 and not copies else [], False
+
+
+def _are_no_counts(parts: list[Part]) -> bool:
+    """Whether numbers are as far apart as dates, or in equal steps: then none is missing."""
+    steps = {after.number - before.number for before, after in pairwise(parts)}
+    far = parts[-1].number - parts[0].number > _PARTS_MAX
+    return far or (len(parts) > 2 and len(steps) == 1)
 
 
 def first_number(parts: list[Part]) -> int:
     """The number of the first part of a film, which may be missing."""
     sure = any(pattern.fullmatch(_stem(parts[-1].path)) for pattern in _SURE)
-    return 1 if sure else parts[0].number
+    return min(1, parts[0].number) if sure else parts[0].number
 
 
 def _are_others(source: Source, own: Part, parts: list[Part], opener: Opener) -> bool:
@@ -161,6 +176,13 @@ def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
         )
     verb = "is" if len(others) == 1 else "are"
     found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
+    lost = [
+        number
+        for before, after in pairwise(parts)
+        for number in range(before.number + 1, after.number)
+    ]
+    if lost:
+        found = f"{found}, of which number {lost[0]} is not there"
     if sure:
         return f"{found}; name {parts[0].path.name} to take them as one"
     return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
@@ -194,8 +216,10 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
         return []
     if pattern is _COUNTED and _SAMPLES.search(next(iter(prefixes))):
         return []
-    first = 1 if pattern is not _COUNTED or least == 2 else 0
-    if pattern is not _COUNTED and max(filter(None, numbers)) > _PARTS_MAX:
+    first = min(1, least - 1)  # of the one without a number
+    if pattern is _COUNTED and least > 2:
+        first = 0
+    if pattern is not _COUNTED and max(number or 0 for number in numbers) > _PARTS_MAX:
         return []
     filled = [first if number is None else number for number in numbers]
     if len(set(filled)) < len(filled):
@@ -231,21 +255,22 @@ def _belongs(stem: str, key: str, pattern: re.Pattern[str]) -> bool:
 
 
 def _beginning(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
-    """The file with the number before, if it is as long as this one or this is the shorter end."""
-    before = [part for part in parts if part.number == own.number - 1]
+    """The file before, if it is as long as this one or this is the shorter end."""
+    numbers = range(own.number - 1 - _LOST_MAX, own.number)
+    before = [part for part in parts if part.number in numbers][-1:]
     return [part for part in before if _frames_like(part.path, source, opener) >= source.shape[0]]
 
 
 def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
-    """Files with the next numbers that are of equal length, up to one that is shorter."""
-    by_number = {part.number: part for part in parts}
-    found = []
-    for number in range(own.number + 1, own.number + 1 + _SIBLINGS_MAX):
-        part = by_number.get(number)
-        count = _frames_like(part.path, source, opener) if part else 0
-        if part is None or not 0 < count <= source.shape[0]:
+    """Files that follow and are of equal length, up to one that is shorter; some may be missing."""
+    found: list[Part] = []
+    last = own.number
+    for part in parts[parts.index(own) + 1 :][:_SIBLINGS_MAX]:
+        count = _frames_like(part.path, source, opener)
+        if part.number - last > _LOST_MAX + 1 or not 0 < count <= source.shape[0]:
             break
         found.append(part)
+        last = part.number
         if count < source.shape[0]:
             break
     return found

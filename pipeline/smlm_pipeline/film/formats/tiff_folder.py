@@ -197,7 +197,7 @@ def _series(folder: Path, files: list[Path], grid: file_names.Grid) -> FileSerie
             with TiffFile(file) as tif:
                 series.check(file, tif)
     if grid.is_irregular:
-        series.notes = (
+        series.warnings = (
             f"the numbers in the names of {folder.name} follow no rule, as times do; its "
             f"{len(files):,} files are taken in their order, and missing ones cannot be noticed",
         )
