@@ -10,7 +10,7 @@ from smlm_pipeline.film.formats.cameras import reader_of, refuse_by_name
 from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
-from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import is_tiff, open_folder
 
@@ -65,6 +65,8 @@ def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
     refuse_by_name(path)
+    if is_tiff(path):
+        raise refusal(path, "has the name of a TIFF file and a damaged header", AGAIN)
     raise refusal(
         path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
     )

@@ -19,10 +19,11 @@ from tifffile import TiffFile
 
 from smlm_pipeline.film.formats import file_names, mm_stack, split_films
 from smlm_pipeline.film.formats.joined import join
+from smlm_pipeline.film.formats.no_films import no_film
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
 from smlm_pipeline.film.formats.position_folders import open_positions
-from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, reading, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
@@ -37,6 +38,12 @@ _CHECKED_FILES = 64
 
 _LAST_COPIED = 4
 """Files that were written last: a copy that was interrupted ends with one of them."""
+
+_RESULTS_MAX = 64
+"""More TIFF files than this in a folder are no results of this program."""
+
+_ZEROS_MIN = 64
+"""Fewer zero bytes at the end of a file are no sign of damage."""
 
 _METADATA_BYTES = 1 << 20
 """Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
@@ -67,7 +74,7 @@ class FileSeries(SourceAtRest):
             file = self._files[plane]
             if file is None:
                 raise EOFError
-            with TiffFile(file) as tif:
+            with reading(file), TiffFile(file) as tif:
                 self.check(file, tif)
                 read[index] = tif.pages.first.asarray()[y, x]
         return read
@@ -159,13 +166,24 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
 def _open_inside(folder: Path, pattern: str | None) -> Source:
     """Open the film in the only folder of a folder, or those in its folders as positions."""
     folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
-    inside = [path for path in folders if any(map(is_tiff, path.iterdir()))]
+    inside = [path for path in folders if _holds_film(path)] or [
+        path
+        for parent in folders
+        for path in parent.iterdir()
+        if path.is_dir() and path.name[0] != "." and _holds_film(path)
+    ]
     inside.sort(key=lambda path: file_names.natural(path.name))
     if not inside:
-        raise refusal(folder, "is a folder without a film", "name the film's file")
+        raise no_film(folder)
     if len(inside) == 1:  # as Micro-Manager's "Default"
         return open_folder(inside[0], pattern)
     return open_positions(folder, inside, lambda path: open_folder(path, pattern))
+
+
+def _holds_film(folder: Path) -> bool:
+    """Whether a folder has a TIFF file that is no result of this program."""
+    files = [file for file in folder.iterdir() if is_tiff(file) and not is_result_by_name(file)]
+    return len(files) > _RESULTS_MAX or not all(map(is_result, files))
 
 
 def _first_readable(files: list[Path]) -> Path:
@@ -216,25 +234,30 @@ def _unusual(files: list[Path]) -> list[Path]:
 def _damaged(files: list[Path]) -> list[Path]:
     """Files that do not hold a whole frame.
 
-    Those of unusual size are looked at, and those that were copied last, which may end in zeros
-    where the first file does not.
+    Those of unusual size are looked at, and those that were copied last. All are damaged that end
+    in more zeros than most, as where a copy was interrupted.
     """
-    damaged = []
+    damaged = set(_partly_written(files))
     newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
     for file in dict.fromkeys([*_unusual(files), *newest, files[-1]]):
         try:
             with TiffFile(file) as tif:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                black = written_bytes(files[0], page.nbytes) <= page.dataoffsets[0]
-                end = tif.filehandle.size if black else written_bytes(file, page.nbytes)
                 whole = all(start + size <= tif.filehandle.size for start, size in parts)
-                whole = whole and all(start < end for start in page.dataoffsets)
         except damage():
             whole = False
         if not whole:
-            damaged.append(file)
-    return damaged
+            damaged.add(file)
+    return [file for file in files if file in damaged]
+
+
+def _partly_written(files: list[Path]) -> list[Path]:
+    """Files that end in zeros, by an eighth of their size more than most do."""
+    sizes = {file: file.stat().st_size for file in files}
+    zeros = {file: size - written_bytes(file, 1) for file, size in sizes.items()}
+    usual = sorted(zeros.values())[len(files) // 2]  # of a film with a black border
+    return [file for file in files if zeros[file] - usual > max(sizes[file] // 8, _ZEROS_MIN)]
 
 
 def _missing_name(files: Sequence[Path | None], example: Path) -> str:
