@@ -213,5 +213,5 @@ def test_folder_without_tiff_files(tmp_path: Path, name: str, message: str) -> N
 
 def test_damaged_header(tmp_path: Path) -> None:
     (tmp_path / "f.tif").write_bytes(bytes(8) + make_film().tobytes())
-    with pytest.raises(FilmError, match="has the name of a TIFF file and a damaged header"):
+    with pytest.raises(FilmError, match=r"or its header is damaged; .*: copy or export it again"):
         open_film(tmp_path / "f.tif")

@@ -35,6 +35,19 @@ _WORDS = {
 }
 """Words before a number that name its axis."""
 
+_SAMPLES = (
+    "area", "cell", "depth", "dish", "field", "mosaic", "p", "plane", "region", "roi", "s",
+    "sample", "series", "site", "slice", "slide", "tile", "well", "z",
+)  # fmt: skip
+"""Words before the only number that varies that seldom count frames."""
+
+_SECONDS = re.compile(r"(?P<whole>\d+)\.(?P<part>\d+)(?=m?s(?:ec)?(?:[^A-Za-z]|$))")
+_MOMENT = re.compile(
+    r"(?P<date>20\d\d[-_.]?\d\d[-_.]?\d\d)[-_.T ]+(?P<hour>\d\d)[-_.h]?(?P<minute>\d\d)[-_.m]?"
+    r"(?P<whole>\d\d)[-_.s](?P<part>\d{3,6})(?!\d)"
+)
+"""Times of frames in names: ``0.05s``, and ``2026-11-26-14-30-00-033``."""
+
 _SURE_WORDS = ("ch", "channel", "wavelength", "xy", "pos", "position", "stage", "scene", "fov")
 """Those that mean no frames even where the numbers vary along no other axis."""
 
@@ -159,6 +172,9 @@ def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
     axis (t, z, c, pos), and a time of day, which only grows with the frames, is ignored. Names
     that are ``chosen`` are one film; in doubt their order is that of all numbers.
     """
+    moments = _moments(names)
+    if moments is not None:
+        return _grid(names, {"T": moments}, {})
     columns = list(zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True))
     words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
     varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
@@ -179,6 +195,45 @@ def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
         order = {name: place for place, name in enumerate(sorted(names, key=natural))}
         return _grid(names, {"T": [order[name] for name in names]}, {})
     return placed
+
+
+def _moments(names: Sequence[str]) -> list[int] | None:
+    """Times of names that differ in a time with decimals alone, in their last decimal place."""
+    for pattern in (_MOMENT, _SECONDS):
+        found = [list(pattern.finditer(name)) for name in names]
+        if not all(len(matched) == 1 for matched in found):
+            continue
+        times = [matched[0] for matched in found]
+        if (
+            len(
+                {
+                    name[: t.start()] + "|" + name[t.end() :]
+                    for name, t in zip(names, times, strict=True)
+                }
+            )
+            > 1
+        ):
+            continue
+        decimals = max(len(time["part"]) for time in times)
+        numbers = []
+        for time in times:
+            groups = time.groupdict()
+            day = int(re.sub(r"\D", "", groups.get("date") or "0"))
+            minutes = (day * 24 + int(groups.get("hour") or 0)) * 60
+            seconds = (minutes + int(groups.get("minute") or 0)) * 60 + int(time["whole"])
+            numbers.append(seconds * 10**decimals + int(time["part"].ljust(decimals, "0")))
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return None
+
+
+def counted_samples(names: Sequence[str]) -> str:
+    """The word before the only number that varies, if it seldom counts frames; else empty."""
+    words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
+    columns = list(zip(*(re.findall(r"\d+", name) for name in names), strict=False))
+    varying = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+    word = words[varying[0]] if len(varying) == 1 else ""
+    return word if word in _SAMPLES else ""
 
 
 def _counter(columns: list[tuple[int, ...]], places: list[int]) -> int:

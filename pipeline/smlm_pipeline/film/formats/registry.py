@@ -65,11 +65,11 @@ def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
     refuse_by_name(path)
+    problem = f"is not a TIFF file, nor {OTHER_FORMATS}"
     if is_tiff(path):
-        raise refusal(path, "has the name of a TIFF file and a damaged header", AGAIN)
-    raise refusal(
-        path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
-    )
+        problem += ", or its header is damaged"
+        raise refusal(path, problem, f"{AGAIN}, as TIFF")
+    raise refusal(path, problem, "save it as TIFF, as ImageJ/Fiji can")
 
 
 def _opener(path: Path, magic: bytes) -> Opener | None:

@@ -134,6 +134,12 @@ def _are_no_counts(parts: list[Part]) -> bool:
     return far or (len(parts) > 2 and len(steps) == 1)
 
 
+def counts_samples(name: str) -> bool:
+    """Whether the word before the last number of a name counts samples or positions."""
+    found = _COUNTED.fullmatch(name)
+    return found is not None and _SAMPLES.search(found[1]) is not None
+
+
 def first_number(parts: list[Part]) -> int:
     """The number of the first part of a film, which may be missing."""
     sure = any(pattern.fullmatch(_stem(parts[-1].path)) for pattern in _SURE)

@@ -39,6 +39,9 @@ _CHECKED_FILES = 64
 _LAST_COPIED = 4
 """Files that were written last: a copy that was interrupted ends with one of them."""
 
+_FIRST_MAX = 10
+"""Largest first number, in lengths of the film, before which files may be missing."""
+
 _RESULTS_MAX = 64
 """More TIFF files than this in a folder are no results of this program."""
 
@@ -214,12 +217,32 @@ def _series(folder: Path, files: list[Path], grid: file_names.Grid) -> FileSerie
         if file in ordered:
             with TiffFile(file) as tif:
                 series.check(file, tif)
-    if grid.is_irregular:
-        series.warnings = (
-            f"the numbers in the names of {folder.name} follow no rule, as times do; its "
-            f"{len(files):,} files are taken in their order, and missing ones cannot be noticed",
-        )
+    series.warnings = _doubts(folder, files, grid)
     return series
+
+
+def _doubts(folder: Path, files: list[Path], grid: file_names.Grid) -> tuple[str, ...]:
+    """What the names leave open: whether frames are missing, and whether they are frames."""
+    found = []
+    if grid.is_irregular:
+        found.append(
+            f"the numbers in the names of {folder.name} follow no rule, as times do; its "
+            f"{len(files):,} files are taken in their order, and missing ones cannot be noticed"
+        )
+    elif isinstance(grid.times, range):
+        first, step = grid.times.start, grid.times.step
+        if max(1, step) < first <= _FIRST_MAX * step * len(files):
+            found.append(
+                f"the numbers in the names of {folder.name} begin at {first}: whether files are "
+                "missing before it cannot be noticed"
+            )
+    word = file_names.counted_samples([file.name for file in files])
+    if word:
+        found.append(
+            f"the names of {folder.name} count by {word!r}; its {len(files):,} files are taken as "
+            "frames of one film, which they are not if they show several places or depths"
+        )
+    return tuple(found)
 
 
 def _unusual(files: list[Path]) -> list[Path]:
@@ -244,7 +267,9 @@ def _damaged(files: list[Path]) -> list[Path]:
             with TiffFile(file) as tif:
                 page = tif.pages.first
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                whole = all(start + size <= tif.filehandle.size for start, size in parts)
+                whole = page.ndim != 2 or all(
+                    start + size <= tif.filehandle.size for start, size in parts
+                )
         except damage():
             whole = False
         if not whole:
@@ -257,7 +282,15 @@ def _partly_written(files: list[Path]) -> list[Path]:
     sizes = {file: file.stat().st_size for file in files}
     zeros = {file: size - written_bytes(file, 1) for file, size in sizes.items()}
     usual = sorted(zeros.values())[len(files) // 2]  # of a film with a black border
-    return [file for file in files if zeros[file] - usual > max(sizes[file] // 8, _ZEROS_MIN)]
+    found = [file for file in files if zeros[file] - usual > max(sizes[file] // 8, _ZEROS_MIN)]
+    return [file for file in found if not _is_colour(file)]
+
+
+def _is_colour(file: Path) -> bool:
+    """Whether a file is an image of another kind, which `FileSeries.check` refuses."""
+    with suppress(*damage()), TiffFile(file) as tif:
+        return bool(tif.pages.first.ndim != 2)
+    return False
 
 
 def _missing_name(files: Sequence[Path | None], example: Path) -> str:
