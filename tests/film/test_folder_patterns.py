@@ -36,7 +36,7 @@ def numbered(name: str, numbers: Iterable[int] = range(COUNT)) -> list[str]:
         numbered("img_channel0_position0_time{}_z0.tif"),
         numbered("{}.tif"),
         numbered("film_t{}_z3.tif"),
-        numbered("2024-01-05_cell7 #{}.tiff", range(7, 7 + COUNT)),
+        numbered("2024-01-05_cell7 #{}.tiff", range(1, 1 + COUNT)),
         numbered("every tenth {:05}.tif", range(0, 10 * COUNT, 10)),
         [f"t{i:03}_12h{i:02}m{3 * i % 60:02}.{7 * i:03}s.tif" for i in range(COUNT)],
     ],
@@ -230,7 +230,7 @@ def test_pattern_for_a_film_that_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_all_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    film = write(tmp_path, [f"t={number / 10:.2f}s.tif" for number in range(5, 5 + COUNT)])
+    film = write(tmp_path, [f"t={number / 10:.2f}.tif" for number in range(5, 5 + COUNT)])
     refuse(tmp_path, "give no order")
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="*")), film)
 

@@ -41,7 +41,7 @@ _SAMPLES = (
 )  # fmt: skip
 """Words before the only number that varies that seldom count frames."""
 
-_SECONDS = re.compile(r"(?P<whole>\d+)\.(?P<part>\d+)(?=m?s(?:ec)?(?:[^A-Za-z]|$))")
+_SECONDS = re.compile(r"(?P<whole>\d+)\.(?P<part>\d+)(?= ?m?s(?:ec)?(?:[^A-Za-z]|$))")
 _MOMENT = re.compile(
     r"(?P<date>20\d\d[-_.]?\d\d[-_.]?\d\d)[-_.T ]+(?P<hour>\d\d)[-_.h]?(?P<minute>\d\d)[-_.m]?"
     r"(?P<whole>\d\d)[-_.s](?P<part>\d{3,6})(?!\d)"
