@@ -90,6 +90,16 @@ def test_files_after_one_that_is_lost_are_named(tmp_path: Path, name: str) -> No
             np.testing.assert_array_equal(reader.read_all()[:10], film[:10])
 
 
+@pytest.mark.parametrize("name", ["f@{:04}.tif", "f_{:03}.tif"])
+def test_second_file_that_is_lost(tmp_path: Path, name: str) -> None:
+    write(tmp_path, ("f.tif", name.format(1), name.format(2)))
+    (tmp_path / name.format(1)).unlink()
+    refuse(tmp_path, "holds 2 films")
+    with open_film(tmp_path / "f.tif") as reader:
+        (warning,) = reader.warnings
+    assert "of which number 1 is not there" in warning
+
+
 def test_copies_are_named_and_not_joined(tmp_path: Path) -> None:
     film = write(tmp_path, ("f.tif", "f (2).tif", "f (3).tif"))
     refuse(tmp_path, "holds")

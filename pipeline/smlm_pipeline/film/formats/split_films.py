@@ -223,8 +223,9 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
     if pattern is _COUNTED and _SAMPLES.search(next(iter(prefixes))):
         return []
     first = min(1, least - 1)  # of the one without a number
-    if pattern is _COUNTED and least > 2:
-        first = 0
+    padded = any(match is not None and match[2].startswith("0") for match in found)
+    if pattern is _COUNTED and (least > 2 or padded):
+        first = 0  # film_2.tif is the second file, and film_0002.tif the third one
     if pattern is not _COUNTED and max(number or 0 for number in numbers) > _PARTS_MAX:
         return []
     filled = [first if number is None else number for number in numbers]
