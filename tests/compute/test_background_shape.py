@@ -34,7 +34,8 @@ def _shape(
     film_adu: NDArray[np.uint16], usable: NDArray[np.bool_] = EVERYWHERE
 ) -> BackgroundShape | None:
     backgrounds_adu = frame_backgrounds(film_adu.reshape(len(film_adu), -1))
-    return background_shape(film_adu, backgrounds_adu, usable, SCALE_ADU)
+    whole = np.ones(len(film_adu), bool)
+    return background_shape(film_adu, backgrounds_adu, usable, whole, SCALE_ADU)
 
 
 @pytest.mark.parametrize("spots", [0, 1, 4, 12])

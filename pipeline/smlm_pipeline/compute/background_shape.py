@@ -96,6 +96,7 @@ def background_shape(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
     scale_adu: float,
 ) -> BackgroundShape | None:
     """Find an uneven background, whatever the molecules' own light.
@@ -115,6 +116,8 @@ def background_shape(
         Their backgrounds, in ADU.
     usable : ndarray, shape (Y, X), bool
         Pixels that show the picture.
+    whole : ndarray, shape (T,), bool
+        Frames that show it.
     scale_adu : float
         The film's scale, in ADU.
 
@@ -123,7 +126,8 @@ def background_shape(
     BackgroundShape or None
         None where the background differs by no more than is known or matters, or frames are few.
     """
-    frames = np.flatnonzero(frames_with_structure(sample_adu, backgrounds_adu, usable))
+    lit = frames_with_structure(sample_adu, backgrounds_adu, usable)
+    frames = np.flatnonzero(whole & lit)
     if len(frames) < SHAPE_FRAMES_MIN or np.count_nonzero(usable) < usable.size // 10:
         return None
     mean, covariance = _mean_and_covariance(sample_adu, backgrounds_adu, usable, frames)

@@ -26,6 +26,9 @@ BACKGROUND_PIXELS = 1 << 14
 BLOCK_FRAMES = 32
 """Frames of a sample that are prepared at once."""
 
+FILLED_SHARE = 0.1
+"""More than this share of a frame, beyond twice the usual one, is not filled if it is whole."""
+
 BEAD_SCALES = 2.0
 """A pixel that is always brighter than so many scales belongs to a bead, or to a bright cell."""
 
@@ -154,16 +157,17 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     faults = find_faults(sample_adu)
     bare = Conditioning(faults, 0.0, (Segment(0, frame_count, 1.0),))
     backgrounds_adu = bare.backgrounds_adu(sample_adu)
-    usable = ~faults.any_of & ~_ever_filled(sample_adu, faults.fill_adu)
+    filled, whole = _filled(sample_adu, faults.fill_adu)
+    usable = ~faults.any_of & ~filled
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
-    segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, low)
+    segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, whole, low)
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
     scale_adu = float(np.median([segment.scale_adu for segment in segments]))
     return Conditioning(
         faults,
         max(above_adu, 0.0),
         _in_film(segments, sample, frame_count),
-        background_shape(sample_adu, backgrounds_adu, rest, scale_adu),
+        background_shape(sample_adu, backgrounds_adu, rest, whole, scale_adu),
     )
 
 
@@ -171,6 +175,7 @@ def _without_beads(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
     low: NDArray[np.float32],
 ) -> tuple[list[Segment], NDArray[np.bool_]]:
     """The scale, and the usable pixels (Y, X), both without beads.
@@ -178,18 +183,18 @@ def _without_beads(
     A bead that flickers rules the scale, by which beads are known. So pixels that may belong to
     one, being always bright beside the noise, are left out at first.
     """
-    segments = scale_segments(sample_adu, backgrounds_adu, usable)
-    noise_adu = noise_of(sample_adu, usable, np.arange(len(sample_adu)))
+    segments = scale_segments(sample_adu, backgrounds_adu, usable, whole)
+    noise_adu = noise_of(sample_adu, usable, np.flatnonzero(whole))
     likely = _apart(usable, low > BEAD_SCALES * NOISE_PER_SCALE * noise_adu)
     if likely.all():
         return segments, usable
-    others = scale_segments(sample_adu, backgrounds_adu, usable & likely)
+    others = scale_segments(sample_adu, backgrounds_adu, usable & likely, whole)
     least_adu = BEAD_SCALES * min(segment.scale_adu for segment in others)
     apart = _apart(usable, low > least_adu)
     if apart.all():
         return segments, usable
     if not np.array_equal(apart, likely):
-        others = scale_segments(sample_adu, backgrounds_adu, usable & apart)
+        others = scale_segments(sample_adu, backgrounds_adu, usable & apart, whole)
     return others, usable & apart
 
 
@@ -206,13 +211,22 @@ def _apart(usable: NDArray[np.bool_], bright: NDArray[np.bool_]) -> NDArray[np.b
     return apart
 
 
-def _ever_filled(sample_adu: NDArray[np.uint16], fill_adu: int | None) -> NDArray[np.bool_]:
-    """Pixels that have the fill value in some frame."""
-    filled = np.zeros(sample_adu.shape[1:], bool)
-    if fill_adu is not None:
-        for frame in sample_adu:
-            filled |= frame == fill_adu
-    return filled
+def _filled(
+    sample_adu: NDArray[np.uint16], fill_adu: int | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels (Y, X) that have the fill value in some whole frame; and the frames (T,) that are.
+
+    A frame is whole if no more of it is filled than is usual.
+    """
+    filled, whole = np.zeros(sample_adu.shape[1:], bool), np.ones(len(sample_adu), bool)
+    if fill_adu is None:
+        return filled, whole
+    shares = np.array([np.mean(frame == fill_adu) for frame in sample_adu])
+    partly = shares[shares < 1]
+    whole = shares <= 2 * np.median(partly) + FILLED_SHARE if partly.size else whole
+    for index in np.flatnonzero(whole):
+        filled |= sample_adu[index] == fill_adu
+    return filled, whole
 
 
 def _dark_maps(
