@@ -139,10 +139,10 @@ def _parts(
         noise_adu = noise_of(sample_adu, usable, frames)
         likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)
         return [(frames, whole.scale_adu if likely else _scale_of_few(*film))]
-    place = whole.step()
-    if place is None:
+    step = whole.step()
+    if step is None:
         return [(frames, whole.scale_adu)]
-    place = whole.border_near(place, backgrounds_adu[frames])
+    place = whole.border(step, backgrounds_adu[frames])
     before, after = (
         _parts(sample_adu, backgrounds_adu, usable, part)
         for part in (frames[:place], frames[place:])

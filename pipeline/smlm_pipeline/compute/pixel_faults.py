@@ -42,7 +42,7 @@ LIT_SHARE, EDGE_PX = 0.9, 6
 """Pixels with less than this share of the field's background, so near to a field stop, are its
 blurred edge."""
 
-FILL_SHARE, FILL_SHARE_MOST, FILL_GAP = 0.002, 0.5, 0.02
+FILL_SHARE, FILL_SHARE_MOST, FILL_GAP = 1e-4, 0.5, 0.02
 """A value that fills parts of frames has a share of the values between the first two; the next 16
 values together have less than the third share of it. A lowest value that has more of a film is its
 background, as after a threshold."""
