@@ -86,6 +86,7 @@ def scale_segments(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
 ) -> list[Segment]:
     """Estimate the scale of a film from a sample of its frames, and where it steps.
 
@@ -102,6 +103,8 @@ def scale_segments(
         Their backgrounds, see `frame_backgrounds`.
     usable : ndarray, shape (Y, X), bool
         Pixels that may give a scale.
+    whole : ndarray, shape (T,), bool
+        Frames that may give a scale.
 
     Returns
     -------
@@ -110,9 +113,9 @@ def scale_segments(
         good (another film, another laser power). Where nothing blinks, the scale is
         ``NOISE_PER_SCALE`` times the noise; where nothing fluctuates, 1.
     """
-    lit = np.flatnonzero(frames_with_structure(sample_adu, backgrounds_adu, usable))
+    lit = np.flatnonzero(whole & frames_with_structure(sample_adu, backgrounds_adu, usable))
     if len(lit) < TEMPORAL_FRAMES_MIN:
-        lit = np.arange(len(sample_adu))
+        lit = np.flatnonzero(whole)
     parts = _parts(sample_adu, backgrounds_adu, usable, lit)
     borders = [0, *(int(frames[0]) for frames, _ in parts[1:]), len(sample_adu)]
     return [
