@@ -50,7 +50,7 @@ def test_every_second_frame_is_brighter() -> None:
     remark = _remark(film_adu)
     assert remark.startswith("every second frame (frame 1 and so on) is ")
     assert _number(r"is ([\d,]+) ADU brighter", remark) == pytest.approx(80, abs=1)
-    assert ": two colours? --frames 0::2 or --frames 1::2 takes one of them" in remark
+    assert ": two colours, or a shutter? --frames 0::2 or --frames 1::2 takes one of them" in remark
 
 
 def test_numbers_of_frames_are_those_of_the_file() -> None:

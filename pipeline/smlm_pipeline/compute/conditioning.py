@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.background_shape import BackgroundShape, background_shape
+from smlm_pipeline.compute.background_shape import BackgroundShape, even_background
 from smlm_pipeline.compute.levels import (
     NOISE_PER_SCALE,
     Segment,
@@ -161,14 +161,11 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     usable = ~faults.any_of & ~filled
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
     segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, whole, low)
-    above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
     scale_adu = float(np.median([segment.scale_adu for segment in segments]))
-    return Conditioning(
-        faults,
-        max(above_adu, 0.0),
-        _in_film(segments, sample, frame_count),
-        background_shape(sample_adu, backgrounds_adu, rest, whole, scale_adu),
-    )
+    uneven = even_background(sample_adu, backgrounds_adu, rest, whole, scale_adu)
+    shape, segments = uneven or (None, segments)
+    above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
+    return Conditioning(faults, max(above_adu, 0.0), _in_film(segments, sample, frame_count), shape)
 
 
 def _without_beads(
