@@ -147,7 +147,7 @@ def test_axis_of_ndtiff_that_is_not_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows_per_strip", [None, 3])
-@pytest.mark.parametrize("written", [0, 0.3, 0.6])
+@pytest.mark.parametrize("written", [0, 0.3, 0.6, 0.83])
 @pytest.mark.parametrize("number", [0, 5, 11])
 def test_file_that_was_partly_written(
     tmp_path: Path, number: int, written: float, rows_per_strip: int | None
@@ -166,6 +166,13 @@ def test_file_that_was_partly_written(
         open_film(tmp_path)
     with open_film(tmp_path, allow_partial=True) as reader:
         np.testing.assert_array_equal(reader.read_all(), np.delete(film, number, axis=0))
+
+
+def test_black_frames_of_a_folder(tmp_path: Path) -> None:
+    film = make_film()
+    film[[0, 1, 5]] = 0  # the shutter was closed
+    folder = write_folder(tmp_path / "film", film)
+    np.testing.assert_array_equal(read_all(folder), film)
 
 
 def test_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def _refuse_one_of_many(path: Path) -> None:
     alike = next(group for group in by_pattern([path.name, *names]).values() if path.name in group)
     others = len(set(alike)) - 1
     if others:
-        problem = f"holds one frame, and {others:,} more files named alike are beside it"
+        problem = f"holds one frame, and files named alike are beside it ({others:,})"
         raise refusal(path, problem, f"name the folder {path.parent} to take them as one film")
 
 
@@ -285,6 +285,8 @@ def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) 
 
 def _frames_like(path: Path, source: Source, opener: Opener) -> int:
     """Frames of a file whose frames have the size and type of a film's; otherwise 0."""
+    if not path.is_file():
+        return 0
     if path.suffix.lower() == ".raw":
         same = (
             path.stat().st_size <= source.path.stat().st_size
@@ -301,14 +303,14 @@ def _frames_like(path: Path, source: Source, opener: Opener) -> int:
             page = tif.pages.first
             same = page.shape == source.shape[-2:] and page.dtype == source.dtype
             return page_count(tif) if same else 0
-    except FilmError:
+    except (FilmError, OSError):
         return 0
     except damage():
         return 0
 
 
 def _frames_in(path: Path) -> int:
-    with TiffFile(path, _multifile=False) as tif:
+    with reading(path), TiffFile(path, _multifile=False) as tif:
         return page_count(tif)
 
 

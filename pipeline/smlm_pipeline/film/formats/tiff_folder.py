@@ -45,6 +45,10 @@ _FIRST_MAX = 10
 _RESULTS_MAX = 64
 """More TIFF files than this in a folder are no results of this program."""
 
+_SPREADS = 24
+"""Zeros at the ends of files vary where most pixels are 0: the largest of 100,000 is within
+these times the difference of median and first decile."""
+
 _ZEROS_MIN = 64
 """Fewer zero bytes at the end of a file are no sign of damage."""
 
@@ -257,40 +261,48 @@ def _unusual(files: list[Path]) -> list[Path]:
 def _damaged(files: list[Path]) -> list[Path]:
     """Files that do not hold a whole frame.
 
-    Those of unusual size are looked at, and those that were copied last. All are damaged that end
-    in more zeros than most, as where a copy was interrupted.
+    Those that end in zeros, that are of unusual size or were copied last are looked at. A frame
+    that is all black was taken so, unless it is one of the last and the first is not black.
     """
-    damaged = set(_partly_written(files))
+    suspects = set(_ending_in_zeros(files))
     newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
-    for file in dict.fromkeys([*_unusual(files), *newest, files[-1]]):
-        try:
-            with TiffFile(file) as tif:
-                page = tif.pages.first
-                parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                whole = page.ndim != 2 or all(
-                    start + size <= tif.filehandle.size for start, size in parts
-                )
-        except damage():
-            whole = False
-        if not whole:
-            damaged.add(file)
-    return [file for file in files if file in damaged]
+    late = (
+        set()
+        if files[0] in suspects and _is_whole(files[0], may_be_black=True)
+        else {*newest, files[-1]}
+    )
+    looked_at = dict.fromkeys([*suspects, *_unusual(files), *newest, files[-1]])
+    found = {
+        file
+        for file in looked_at
+        if not _is_whole(file, may_be_black=file not in late, zeros=file in suspects)
+    }
+    return [file for file in files if file in found]
 
 
-def _partly_written(files: list[Path]) -> list[Path]:
-    """Files that end in zeros, by an eighth of their size more than most do."""
+def _is_whole(file: Path, *, may_be_black: bool, zeros: bool = True) -> bool:
+    """Whether a file holds a frame; one that ends in ``zeros`` may only be all black."""
+    try:
+        with TiffFile(file) as tif:
+            page = tif.pages.first
+            if page.ndim != 2:  # another kind of image, which `FileSeries.check` refuses
+                return True
+            parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            whole = all(start + size <= tif.filehandle.size for start, size in parts)
+            black = written_bytes(file, 1) <= min(page.dataoffsets)
+            return whole and (not zeros or (black and may_be_black))
+    except damage():
+        return False
+
+
+def _ending_in_zeros(files: list[Path]) -> list[Path]:
+    """Files that end in more zeros than those of this film do, as where a copy stopped."""
     sizes = {file: file.stat().st_size for file in files}
     zeros = {file: size - written_bytes(file, 1) for file, size in sizes.items()}
-    usual = sorted(zeros.values())[len(files) // 2]  # of a film with a black border
-    found = [file for file in files if zeros[file] - usual > max(sizes[file] // 8, _ZEROS_MIN)]
-    return [file for file in found if not _is_colour(file)]
-
-
-def _is_colour(file: Path) -> bool:
-    """Whether a file is an image of another kind, which `FileSeries.check` refuses."""
-    with suppress(*damage()), TiffFile(file) as tif:
-        return bool(tif.pages.first.ndim != 2)
-    return False
+    ordered = sorted(zeros.values())
+    usual, few = ordered[len(files) // 2], ordered[len(files) // 10]  # a black border has zeros
+    spread = max(_ZEROS_MIN, _SPREADS * (usual - few))
+    return [file for file in files if zeros[file] - usual > max(sizes[file] // 32, spread)]
 
 
 def _missing_name(files: Sequence[Path | None], example: Path) -> str:
