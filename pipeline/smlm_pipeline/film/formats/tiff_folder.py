@@ -371,7 +371,7 @@ def _several(folder: Path, files: list[Path], groups: dict[str, list[str]]) -> E
     ]
     more = ", ..." if len(groups) > 4 else ""
     if len(groups) == 1:
-        problem = f"holds films of different lengths ({kinds[0]})"
+        problem = f"holds films of different lengths, or one between them is missing ({kinds[0]})"
         remedy = f"name the file of one, or join them with --pattern '{next(iter(groups))}'"
         return refusal(folder, problem, remedy)
     problem = f"holds files of {len(groups)} kinds ({'; '.join(kinds)}{more})"
