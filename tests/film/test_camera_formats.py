@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -102,6 +103,54 @@ def test_cut_short(tmp_path: Path, name: str, share: float) -> None:
             (warning,) = reader.warnings
             assert "lacks" in warning
         np.testing.assert_array_equal(read_all(path, Selection(frames=(0, 4))), film[:4])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
+@pytest.mark.parametrize("name", CAMERA_WRITERS)
+def test_copy_that_ends_in_zeros(tmp_path: Path, name: str, share: float) -> None:
+    film = make_film()
+    path = CAMERA_WRITERS[name](tmp_path / "film", film)
+    data = path.read_bytes()
+    written = int(len(data) * share)
+    path.write_bytes(data[:written] + bytes(len(data) - written))
+    if name == "fits compressed" and share == 0.97:  # its padding
+        np.testing.assert_array_equal(read_all(path), film)
+        return
+    with (
+        pytest.raises(FilmError, match=r"zeros|cut short|lacks|damaged"),
+        open_film(path) as reader,
+    ):
+        reader.read_all()
+    if name in {*CUT_IS_USED, "stk", "hdf5"} and (name, share) != ("czi", 0.97):
+        with open_film(path, allow_partial=True) as reader:
+            assert share * COUNT - 4 <= reader.frame_count < COUNT
+            np.testing.assert_array_equal(reader.read_all(), film[: reader.frame_count])
+            (warning,) = reader.warnings
+            assert "lacks" in warning
+
+
+@pytest.mark.parametrize("name", CAMERA_WRITERS)
+def test_black_frames_in_the_middle_and_a_black_border(tmp_path: Path, name: str) -> None:
+    film = make_film()
+    film[3:7] = 0
+    film[:, -5:] = 0
+    film[:, :2] = 0
+    np.testing.assert_array_equal(read_all(CAMERA_WRITERS[name](tmp_path / "film", film)), film)
+
+
+def test_film_of_few_counts_may_end_in_zeros(tmp_path: Path) -> None:
+    film = np.random.default_rng(5).poisson(0.05, (COUNT, 20, 24)).astype("<u2")
+    film[-3:] = 0
+    np.testing.assert_array_equal(read_all(CAMERA_WRITERS["sif"](tmp_path / "film", film)), film)
+
+
+def test_hdf5_that_was_filled_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "film.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("m", (COUNT, 20, 24), "u2")[:8] = make_film()[:8]
+    with pytest.raises(FilmError, match="lacks frames 8 to 11 of 12 "):
+        open_film(path)
+    np.testing.assert_array_equal(read_all(path, Selection(frames=(0, 8))), make_film()[:8])
 
 
 @pytest.mark.parametrize("name", CAMERA_WRITERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.formats import ndtiff, split_films, tiff, zarr
+from smlm_pipeline.film.formats import ndtiff, ome_sets, split_films, tiff, zarr
 from smlm_pipeline.film.formats.cameras import reader_of, refuse_by_name
 from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.nd2 import open_nd2
@@ -64,6 +64,8 @@ def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
         return open_nd2(path)
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
+    if ome_sets.is_companion(path):
+        return tiff.open_tiff(ome_sets.first_described(path))
     refuse_by_name(path)
     problem = f"is not a TIFF file, nor {OTHER_FORMATS}"
     if is_tiff(path):

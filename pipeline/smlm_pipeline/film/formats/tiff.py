@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,17 @@ def open_tiff(path: Path) -> Source:
     stack = mm_stack.open_stack(path)
     if stack is not None:
         return stack
-    film_file = described_in(path) or path
+    film_file, described = described_in(path)
+    opened = partial(TiffFile, film_file, omexml=described)
     with ExitStack() as on_error:
-        tif = on_error.enter_context(TiffFile(film_file))
+        tif = on_error.enter_context(opened())
         check_stated(path, tif)
         try:
             apart = 0
             if tiff_layout.is_piecewise(tif):
                 apart = tiff_layout.frames_apart(tif)
                 tif.close()
-                tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
+                tif = on_error.enter_context(opened(is_shaped=False))
             films = films_of_positions(tif)
             if films:
                 positions = TiffPositions(path, tif, films)
@@ -125,7 +127,7 @@ def open_tiff(path: Path) -> Source:
             film = None  # the pages before the place where the file was cut off
             if next_page(tif) == 0:  # but another file of the film is damaged
                 tif.close()
-                tif = on_error.enter_context(TiffFile(film_file, _multifile=False))
+                tif = on_error.enter_context(opened(_multifile=False))
                 film = tiff_layout.film(path, tif)
         source = TiffSource(path, tif, film)
         source.frames_apart = apart

@@ -211,6 +211,8 @@ def _block(
     if film is not None and film.dataoffset is not None and (link == 0 or stated.count > 1):
         return int(film.dataoffset), stated
     first = tif.pages.first
+    if film is not None and film.is_multifile:
+        return None
     if not first.is_final or not first.dataoffsets or first.dtype is None:
         return None
     start, pages = int(first.dataoffsets[0]), len(tif.pages)
