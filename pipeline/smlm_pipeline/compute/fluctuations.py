@@ -98,8 +98,8 @@ class Fluctuations:
             for values in (self.second, self.third)
         )
 
-    def step(self) -> int | None:
-        """The frame at which the scale steps most, if it does."""
+    def step(self) -> tuple[int, int] | None:
+        """First and last of the frames at one of which the scale steps, if it does."""
         second, third = self.second, self.third
         sums = [np.cumsum(part) for part in (second, third, third**2, second * third, second**2)]
         ends = np.arange(SEGMENT_FRAMES_MIN, len(second) - SEGMENT_FRAMES_MIN + 1)
@@ -111,13 +111,15 @@ class Fluctuations:
         low, high = np.minimum(low, high), np.maximum(low, high)
         steps = (high - low) / np.hypot(low_error, high_error)
         steps[(low <= 0) | (high < STEP_RATIO * low)] = 0
-        largest = int(np.argmax(steps))
-        return int(ends[largest]) if steps[largest] >= STEP_SIGNIFICANCE else None
+        if steps.max() < STEP_SIGNIFICANCE:
+            return None
+        likely = ends[steps >= 0.5 * steps.max()]
+        return int(likely[0]), int(likely[-1])
 
-    def border_near(self, place: int, backgrounds_adu: NDArray[np.float32]) -> int:
-        """The frame near a step at which background or structure change most abruptly."""
+    def border(self, step: tuple[int, int], backgrounds_adu: NDArray[np.float32]) -> int:
+        """The frame about a step at which background or structure change most abruptly."""
         reach = 2 * WINDOW_FRAMES
-        first, last = max(place - reach, 0), min(place + reach, len(self.second))
+        first, last = max(step[0] - reach, 0), min(step[1] + reach, len(self.second))
         structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
         borders = [_abrupt(series[first:last]) for series in (structure, backgrounds_adu)]
         return first + max(borders, key=lambda border: border[1])[0]

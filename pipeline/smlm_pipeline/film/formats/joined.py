@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.likeness import are_different
-from smlm_pipeline.film.formats.refusals import AGAIN, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, reading, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
 
 Opener = Callable[[Path], Source]
@@ -116,7 +116,8 @@ def join(
         opened: list[Source | None] = []
         for number in numbers:
             file = by_number.get(number)
-            opened.append(on_error.enter_context(opener(file)) if file else None)
+            with reading(file or path):
+                opened.append(on_error.enter_context(opener(file)) if file else None)
         there = [source for source in opened if source is not None]
         for source in there:
             _check_alike(source, there[0])

@@ -10,7 +10,7 @@ from smlm_pipeline.film.formats.cameras import reader_of, refuse_by_name
 from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
-from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import is_tiff, open_folder
 
@@ -67,9 +67,11 @@ def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
     if ome_sets.is_companion(path):
         return tiff.open_tiff(ome_sets.first_described(path))
     refuse_by_name(path)
-    raise refusal(
-        path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
-    )
+    problem = f"is not a TIFF file, nor {OTHER_FORMATS}"
+    if is_tiff(path):
+        problem += ", or its header is damaged"
+        raise refusal(path, problem, f"{AGAIN}, as TIFF")
+    raise refusal(path, problem, "save it as TIFF, as ImageJ/Fiji can")
 
 
 def _opener(path: Path, magic: bytes) -> Opener | None:
