@@ -259,3 +259,15 @@ def test_array_that_may_be_turned(tmp_path: Path, shape: tuple[int, ...]) -> Non
         with open_film(tmp_path / name) as reader:
             (warning,) = reader.warnings
         assert f"is taken as {shape[0]} frames of {shape[1]} x {shape[2]} pixels" in warning
+
+
+def test_first_of_two_files_ends_in_zeros(tmp_path: Path) -> None:
+    film = make_film()
+    first = CAMERA_WRITERS["sif"](tmp_path / "film", film[:6])
+    CAMERA_WRITERS["sif"](tmp_path / "film_X2", film[6:])
+    data = first.read_bytes()
+    first.write_bytes(data[: len(data) // 2].ljust(len(data), b"\0"))
+    with pytest.raises(FilmError, match=r"lacks frames \d to 5 of 12 .*, in film.sif\)"):
+        open_film(first)
+    with open_film(first, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all()[-6:], film[6:])
