@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
 
 from fakes.camera_films import CAMERA_WRITERS
@@ -247,3 +248,26 @@ def test_submit_of_a_film_that_was_cut(tmp_path: Path) -> None:
     assert partial.exit_code == 0
     assert "film.LIF lacks frame 11 of 12" in partial.stderr
     assert "film.sr.ome.tif" in submit(path, "--dry-run", "--frames", ":9").output
+
+
+@pytest.mark.parametrize("shape", [(24, 24, 20), (20, 24, 400), (24, 20, 24)])
+def test_array_that_may_be_turned(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with h5py.File(tmp_path / "film.h5", "w") as file:
+        file["m"] = np.full(shape, 7, np.uint16)
+    zarr.save_array(str(tmp_path / "film.zarr"), np.full(shape, 7, np.uint16))
+    for name in ("film.h5", "film.zarr"):
+        with open_film(tmp_path / name) as reader:
+            (warning,) = reader.warnings
+        assert f"is taken as {shape[0]} frames of {shape[1]} x {shape[2]} pixels" in warning
+
+
+def test_first_of_two_files_ends_in_zeros(tmp_path: Path) -> None:
+    film = make_film()
+    first = CAMERA_WRITERS["sif"](tmp_path / "film", film[:6])
+    CAMERA_WRITERS["sif"](tmp_path / "film_X2", film[6:])
+    data = first.read_bytes()
+    first.write_bytes(data[: len(data) // 2].ljust(len(data), b"\0"))
+    with pytest.raises(FilmError, match=r"lacks frames \d to 5 of 12 .*, in film.sif\)"):
+        open_film(first)
+    with open_film(first, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all()[-6:], film[6:])

@@ -71,3 +71,18 @@ def test_companion_without_its_files(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(FilmError, match=r"describes 0.ome.tif ... \(2 files\), and none is beside"):
         open_film(tmp_path / "film.companion.ome")
+
+
+@pytest.mark.parametrize("companion", [None, "film.companion.ome"])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_file_that_is_damaged(tmp_path: Path, zeros: bool, companion: str | None) -> None:
+    paths = _write(tmp_path, [4, 4, 4], companion)
+    data = paths[1].read_bytes()
+    half = len(data) // 2
+    paths[1].write_bytes(data[:half] + bytes(len(data) - half) * zeros)
+    with pytest.raises(FilmError, match=r"lacks frames [56] to 7 of 12 \(1.ome.tif, one of its"):
+        open_film(paths[0])
+    with open_film(paths[0], allow_partial=True) as reader:
+        found = reader.read_all()
+        np.testing.assert_array_equal(found[:5], make_film()[:5])
+        np.testing.assert_array_equal(found[-4:], make_film()[8:])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
+from smlm_pipeline.film.formats.turned_axes import remarks_on_axes
 from smlm_pipeline.film.formats.zarr_chunks import StoredChunks
 from smlm_pipeline.film.formats.zarr_layout import SHARDS_CODED, chunk_layout
 
@@ -105,7 +106,10 @@ def open_zarr(path: Path) -> ZarrSource:
         if level is not None:
             return level
     stated = pixel_size.of_keys(dict(node.attrs), "um", "of the array's attributes")
-    return ZarrSource(path, node, _plain_axes(path, node), stated)
+    source = ZarrSource(path, node, _plain_axes(path, node), stated)
+    if not _names_of_axes(node):
+        source.warnings += remarks_on_axes(path.name, tuple(node.shape))
+    return source
 
 
 def _level_of_image(path: Path, zarr: Any, array: Any) -> ZarrSource | None:
@@ -174,13 +178,18 @@ def _stated_size(
 
 def _plain_axes(path: Path, array: Any) -> str:
     """Axes of an array as named by xarray or by version 3, else T,Y,X."""
-    metadata = getattr(array, "metadata", None)
-    names = dict(array.attrs).get("_ARRAY_DIMENSIONS") or getattr(metadata, "dimension_names", None)
+    names = _names_of_axes(array)
     letters = "".join(str(name)[:1].upper() for name in names) if names else "TCZYX"
     if not names and array.ndim in (2, 3):
         letters = "TYX"[-array.ndim :]
     _check_axes(path, letters, array)
     return letters
+
+
+def _names_of_axes(array: Any) -> Any:
+    """Names as xarray or version 3 of the format keeps them; None if there are none."""
+    metadata = getattr(array, "metadata", None)
+    return dict(array.attrs).get("_ARRAY_DIMENSIONS") or getattr(metadata, "dimension_names", None)
 
 
 def _check_axes(path: Path, letters: str, array: Any) -> None:
