@@ -131,10 +131,9 @@ def levels_with_scale(frames_adu: NDArray[np.uint16], scale_adu: float) -> NDArr
         Background and scale of each frame, in ADU.
     """
     none = np.zeros(frames_adu.shape[1:], bool)
-    segment = Segment(0, len(frames_adu), scale_adu)
-    return Conditioning(PixelFaults(none, none, none, None), 0.0, (segment,)).apply(frames_adu, 0)[
-        1
-    ]
+    faults, segment = PixelFaults(none, none, none, None), Segment(0, len(frames_adu), scale_adu)
+    _, levels_adu = Conditioning(faults, 0.0, (segment,)).apply(frames_adu, 0)
+    return levels_adu
 
 
 def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: int) -> Conditioning:
