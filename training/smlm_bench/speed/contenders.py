@@ -23,7 +23,8 @@ from smlm_bench.speed.engines import (
     reconstruct_film,
 )
 from smlm_pipeline import contract
-from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.engines.transport import Transport
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
