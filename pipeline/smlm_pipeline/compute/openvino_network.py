@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import openvino
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.compute.network import NetworkEngine, answer_of
 from smlm_pipeline.compute.processor import available_cpus, has_bf16, processor_name
+from smlm_pipeline.errors import ChunkError
 
 RUN_PIXELS = 4 * 64 * 64
 """Pixels that a stream computes at a time: small frames run by fours, which costs a tenth less."""
@@ -25,6 +28,8 @@ CACHED_KERNELS = 1024
 
 NO_BF16 = "this processor has no bfloat16, so the network is computed in float32"
 """The note where bfloat16 was asked for in vain."""
+
+_Requests: TypeAlias = "queue.SimpleQueue[openvino.InferRequest]"
 
 
 class OpenvinoNetwork:
@@ -57,7 +62,14 @@ class OpenvinoNetwork:
         possible = has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         model = core.read_model(path.read_bytes())
         self.answer = _answer(model)
-        compiled = core.compile_model(model, "CPU", _settings(streams, bf16=bf16 and possible))
+        settings = _settings(streams, bf16=bf16 and possible)
+        self._compile: Callable[[], openvino.CompiledModel] = lambda: core.compile_model(
+            model, "CPU", settings
+        )
+        self._streams = streams
+        compiled = self._compile()
+        self._idle = self._requests(compiled)
+        self._pool = ThreadPoolExecutor(streams * REQUESTS_PER_STREAM, thread_name_prefix="network")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT")
         self.engine = NetworkEngine(
             "OpenVINO",
@@ -66,35 +78,72 @@ class OpenvinoNetwork:
             processor_name(),
             NO_BF16 if bf16 and not possible else "",
         )
-        self._streams = streams
-        self._idle: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-        requests = streams * REQUESTS_PER_STREAM
-        for _ in range(requests):
-            self._idle.put(compiled.create_infer_request())
-        self._pool = ThreadPoolExecutor(requests, thread_name_prefix="network")
         smallest = contract.MIN_FRAME_PX
         self.detect(np.zeros((1, 1, smallest, smallest), np.float32))  # or it fails now
 
     def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on each frame; calls of several threads share the streams."""
+        """Run the network on each frame; calls of several threads share the streams.
+
+        Raises
+        ------
+        ChunkError
+            If the height or width is not a multiple of ``SIZE_MULTIPLE_PX``.
+        RuntimeError
+            If OpenVINO fails, in this call or in one beside it; another call may succeed.
+        """
         normalized = np.ascontiguousarray(normalized, np.float32)
         count, _, height, width = normalized.shape
+        _check_size(height, width)
         zoom, channels = self.answer.zoom, self.answer.channels
         answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)
-
-        def run(part: slice) -> None:
-            request = self._idle.get()
-            try:
-                (answers[part],) = request.infer(
-                    [normalized[part]], share_inputs=True, share_outputs=True
-                ).values()
-            finally:
-                self._idle.put(request)
-
         step = max(min(RUN_PIXELS // (height * width), count // self._streams), 1)
         parts = [slice(first, first + step) for first in range(0, count, step)]
-        list(self._pool.map(run, parts))
+        idle = self._idle
+        runs = [
+            self._pool.submit(self._run, idle, normalized[part], answers[part]) for part in parts
+        ]
+        wait(runs)
+        for run in runs:
+            run.result()
+        if self._idle is not idle:
+            raise RuntimeError("OpenVINO failed in another call; its streams were opened again")
         return answers
+
+    def _run(
+        self, idle: _Requests, normalized: NDArray[np.float32], answers: NDArray[np.float32]
+    ) -> None:
+        """Answer a part of a call; after a failure the streams are not trusted any more.
+
+        A stream that has failed may answer with what it computed before (seen in 2026.4.1, after
+        frames of a size that does not fit). So all are opened again, and calls that used the old
+        ones fail.
+        """
+        request = idle.get()
+        try:
+            (found,) = request.infer([normalized], share_inputs=True, share_outputs=True).values()
+            if found.shape != answers.shape:  # NumPy would repeat one answer for several frames
+                raise RuntimeError(f"OpenVINO answered {found.shape}; expected {answers.shape}")
+            answers[:] = found
+        except BaseException:
+            if self._idle is idle:
+                self._idle = self._requests(self._compile())
+            raise
+        finally:
+            idle.put(request)
+
+    def _requests(self, compiled: openvino.CompiledModel) -> _Requests:
+        requests: _Requests = queue.SimpleQueue()
+        for _ in range(self._streams * REQUESTS_PER_STREAM):
+            requests.put(compiled.create_infer_request())
+        return requests
+
+
+def _check_size(height: int, width: int) -> None:
+    multiple = contract.SIZE_MULTIPLE_PX
+    if height % multiple or width % multiple or not height or not width:
+        raise ChunkError(
+            f"frames are {height} x {width} pixels; expected multiples of {multiple}: pad them"
+        )
 
 
 def _settings(streams: int, *, bf16: bool) -> dict[str, object]:
