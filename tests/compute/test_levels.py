@@ -22,7 +22,8 @@ def _backgrounds(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 def _segments(frames_adu: NDArray[np.uint16]) -> list[Segment]:
     everywhere = np.ones(frames_adu.shape[1:], bool)
-    return scale_segments(frames_adu, _backgrounds(frames_adu), everywhere)
+    every_frame = np.ones(len(frames_adu), bool)
+    return scale_segments(frames_adu, _backgrounds(frames_adu), everywhere, every_frame)
 
 
 def _scale(frames_adu: NDArray[np.uint16]) -> float:

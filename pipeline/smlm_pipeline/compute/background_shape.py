@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from smlm_pipeline.compute.frame_kinds import alike, frames_with_structure, mean_light
 from smlm_pipeline.compute.levels import frame_backgrounds
 
-UNEVEN_SCALES = 0.25
-"""Differences of the background below this share of the scale do not matter to a network."""
+UNEVEN_SCALES, MOLECULES_ERROR = 0.25, 0.1
+"""Differences of the background below this share of the scale do not matter to a network; those
+below the second share of the mean light of molecules are not known."""
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.1, 0.98
 """Of the background's map: what is taken as even, and what as its largest excess."""
@@ -95,6 +96,7 @@ def background_shape(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
     scale_adu: float,
 ) -> BackgroundShape | None:
     """Find an uneven background, whatever the molecules' own light.
@@ -114,15 +116,18 @@ def background_shape(
         Their backgrounds, in ADU.
     usable : ndarray, shape (Y, X), bool
         Pixels that show the picture.
+    whole : ndarray, shape (T,), bool
+        Frames that show it.
     scale_adu : float
         The film's scale, in ADU.
 
     Returns
     -------
     BackgroundShape or None
-        None where the background differs by less than ``UNEVEN_SCALES``, or frames are few.
+        None where the background differs by no more than is known or matters, or frames are few.
     """
-    frames = np.flatnonzero(frames_with_structure(sample_adu, backgrounds_adu, usable))
+    lit = frames_with_structure(sample_adu, backgrounds_adu, usable)
+    frames = np.flatnonzero(whole & lit)
     if len(frames) < SHAPE_FRAMES_MIN or np.count_nonzero(usable) < usable.size // 10:
         return None
     mean, covariance = _mean_and_covariance(sample_adu, backgrounds_adu, usable, frames)
@@ -141,7 +146,8 @@ def background_shape(
     coarse, _ = _average(mean - molecules_adu, weight, COARSE_PX)
     background = (fine * known + coarse * COARSE_WEIGHT) / (known + COARSE_WEIGHT)
     low, high = np.quantile(background[usable], (LOW_QUANTILE, HIGH_QUANTILE))
-    if high - low < UNEVEN_SCALES * scale_adu:
+    dense_adu = float(np.quantile(molecules_adu[usable], HIGH_QUANTILE))
+    if high - low < UNEVEN_SCALES * scale_adu + MOLECULES_ERROR * dense_adu:
         return None
     excess_adu = np.maximum(background - low, 0).astype(np.float32)
     return BackgroundShape.of(excess_adu, sample_adu, frames)

@@ -19,11 +19,14 @@ BACKGROUND_PIXELS = 1 << 14
 BLOCK_FRAMES = 32
 """Frames of a sample that are prepared at once."""
 
+FILLED_SHARE = 0.1
+"""More than this share of a frame, beyond twice the usual one, is not filled if it is whole."""
+
 BEAD_SCALES = 2.0
-"""A pixel that is always brighter than so many scales belongs to a bead, and gives no scale."""
+"""A pixel that is always brighter than so many scales belongs to a bead, or to a bright cell."""
 
 BEAD_REACH_PX = 4
-"""Reach of a bead's light."""
+"""Reach of a bead's light; what is bright over more than twice that is no bead."""
 
 
 @dataclass(frozen=True)
@@ -147,31 +150,47 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     faults = find_faults(sample_adu)
     bare = Conditioning(faults, 0.0, (Segment(0, frame_count, 1.0),))
     backgrounds_adu = bare.backgrounds_adu(sample_adu)
-    usable = ~faults.any_of & ~_ever_filled(sample_adu, faults.fill_adu)
+    filled, whole = _filled(sample_adu, faults.fill_adu)
+    usable = ~faults.any_of & ~filled
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
-    segments = scale_segments(sample_adu, backgrounds_adu, usable)
-    bead = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
-    if bead.any():
-        rest = usable & ~grown(bead, BEAD_REACH_PX)
-        if np.count_nonzero(rest) > np.count_nonzero(usable) // 2:
-            segments = scale_segments(sample_adu, backgrounds_adu, rest)
+    segments = scale_segments(sample_adu, backgrounds_adu, usable, whole)
+    bright = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
+    rest = usable & ~grown(_narrow(bright), BEAD_REACH_PX)
+    if np.count_nonzero(usable) // 2 < np.count_nonzero(rest) < np.count_nonzero(usable):
+        segments = scale_segments(sample_adu, backgrounds_adu, rest, whole)
+    else:
+        rest = usable
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
     scale_adu = float(np.median([segment.scale_adu for segment in segments]))
     return Conditioning(
         faults,
         max(above_adu, 0.0),
         _in_film(segments, sample, frame_count),
-        background_shape(sample_adu, backgrounds_adu, usable, scale_adu),
+        background_shape(sample_adu, backgrounds_adu, rest, whole, scale_adu),
     )
 
 
-def _ever_filled(sample_adu: NDArray[np.uint16], fill_adu: int | None) -> NDArray[np.bool_]:
-    """Pixels that have the fill value in some frame."""
-    filled = np.zeros(sample_adu.shape[1:], bool)
-    if fill_adu is not None:
-        for frame in sample_adu:
-            filled |= frame == fill_adu
-    return filled
+def _narrow(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels (Y, X) of spots, without those of areas as wide as a cell."""
+    return bright & ~grown(~grown(~bright, BEAD_REACH_PX), BEAD_REACH_PX)
+
+
+def _filled(
+    sample_adu: NDArray[np.uint16], fill_adu: int | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels (Y, X) that have the fill value in some whole frame; and the frames (T,) that are.
+
+    A frame is whole if no more of it is filled than is usual.
+    """
+    filled, whole = np.zeros(sample_adu.shape[1:], bool), np.ones(len(sample_adu), bool)
+    if fill_adu is None:
+        return filled, whole
+    shares = np.array([np.mean(frame == fill_adu) for frame in sample_adu])
+    partly = shares[shares < 1]
+    whole = shares <= 2 * np.median(partly) + FILLED_SHARE if partly.size else whole
+    for index in np.flatnonzero(whole):
+        filled |= sample_adu[index] == fill_adu
+    return filled, whole
 
 
 def _dark_maps(

@@ -13,6 +13,9 @@ from smlm_pipeline.compute.frame_kinds import WINDOW_FRAMES, alike, mean_light
 BAND_PIXELS = 1 << 18
 """Pixels of all frames of a group that are computed at once."""
 
+ROUNDING_ADU2 = 1e-4
+"""A second cumulant below this is the rounding of float32: nothing fluctuates."""
+
 STEP_SIGNIFICANCE, STEP_RATIO, SEGMENT_FRAMES_MIN = 6.0, 1.15, 24
 """The scale steps where it changes by this many errors and this factor, between so many frames."""
 
@@ -86,17 +89,17 @@ class Fluctuations:
     def scale_adu(self) -> float:
         """Ratio of the third to the second cumulant, in ADU; 0 if that is not positive."""
         second, third = float(self.second.mean()), float(self.third.mean())
-        return third / second if second > 0 and third > 0 else 0.0
+        return third / second if second > ROUNDING_ADU2 and third > 0 else 0.0
 
     def exceed(self, errors: float) -> bool:
         """Whether both exceed zero by so many standard errors: light blinks in several pixels."""
-        return all(
+        return self.second.mean() > ROUNDING_ADU2 and all(
             values.mean() > errors * values.std() / np.sqrt(len(values))
             for values in (self.second, self.third)
         )
 
-    def step(self) -> int | None:
-        """The frame at which the scale steps most, if it does."""
+    def step(self) -> tuple[int, int] | None:
+        """First and last of the frames at one of which the scale steps, if it does."""
         second, third = self.second, self.third
         sums = [np.cumsum(part) for part in (second, third, third**2, second * third, second**2)]
         ends = np.arange(SEGMENT_FRAMES_MIN, len(second) - SEGMENT_FRAMES_MIN + 1)
@@ -108,13 +111,15 @@ class Fluctuations:
         low, high = np.minimum(low, high), np.maximum(low, high)
         steps = (high - low) / np.hypot(low_error, high_error)
         steps[(low <= 0) | (high < STEP_RATIO * low)] = 0
-        largest = int(np.argmax(steps))
-        return int(ends[largest]) if steps[largest] >= STEP_SIGNIFICANCE else None
+        if steps.max() < STEP_SIGNIFICANCE:
+            return None
+        likely = ends[steps >= 0.5 * steps.max()]
+        return int(likely[0]), int(likely[-1])
 
-    def border_near(self, place: int, backgrounds_adu: NDArray[np.float32]) -> int:
-        """The frame near a step at which background or structure change most abruptly."""
+    def border(self, step: tuple[int, int], backgrounds_adu: NDArray[np.float32]) -> int:
+        """The frame about a step at which background or structure change most abruptly."""
         reach = 2 * WINDOW_FRAMES
-        first, last = max(place - reach, 0), min(place + reach, len(self.second))
+        first, last = max(step[0] - reach, 0), min(step[1] + reach, len(self.second))
         structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
         borders = [_abrupt(series[first:last]) for series in (structure, backgrounds_adu)]
         return first + max(borders, key=lambda border: border[1])[0]

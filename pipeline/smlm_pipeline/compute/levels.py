@@ -86,6 +86,7 @@ def scale_segments(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
 ) -> list[Segment]:
     """Estimate the scale of a film from a sample of its frames, and where it steps.
 
@@ -102,6 +103,8 @@ def scale_segments(
         Their backgrounds, see `frame_backgrounds`.
     usable : ndarray, shape (Y, X), bool
         Pixels that may give a scale.
+    whole : ndarray, shape (T,), bool
+        Frames that may give a scale.
 
     Returns
     -------
@@ -110,9 +113,9 @@ def scale_segments(
         good (another film, another laser power). Where nothing blinks, the scale is
         ``NOISE_PER_SCALE`` times the noise; where nothing fluctuates, 1.
     """
-    lit = np.flatnonzero(frames_with_structure(sample_adu, backgrounds_adu, usable))
+    lit = np.flatnonzero(whole & frames_with_structure(sample_adu, backgrounds_adu, usable))
     if len(lit) < TEMPORAL_FRAMES_MIN:
-        lit = np.arange(len(sample_adu))
+        lit = np.flatnonzero(whole)
     parts = _parts(sample_adu, backgrounds_adu, usable, lit)
     borders = [0, *(int(frames[0]) for frames, _ in parts[1:]), len(sample_adu)]
     return [
@@ -136,10 +139,10 @@ def _parts(
         noise_adu = _noise(sample_adu, usable, frames)
         likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)
         return [(frames, whole.scale_adu if likely else _scale_of_few(*film))]
-    place = whole.step()
-    if place is None:
+    step = whole.step()
+    if step is None:
         return [(frames, whole.scale_adu)]
-    place = whole.border_near(place, backgrounds_adu[frames])
+    place = whole.border(step, backgrounds_adu[frames])
     before, after = (
         _parts(sample_adu, backgrounds_adu, usable, part)
         for part in (frames[:place], frames[place:])
@@ -170,6 +173,8 @@ def _noise(
 ) -> float:
     """Standard deviation of the noise, from the differences of neighbours in dark places."""
     deviations = []
+    if not (usable[:, :-1] & usable[:, 1:]).any():  # a single column
+        usable, sample_adu = usable.T, sample_adu.transpose(0, 2, 1)
     pairs = usable[:, :-1] & usable[:, 1:]
     for index in frames[spread_evenly(len(frames), NOISE_FRAMES)]:
         frame = sample_adu[index].astype(np.float32)

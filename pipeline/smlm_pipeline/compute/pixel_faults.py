@@ -13,11 +13,17 @@ from smlm_pipeline.compute.levels import spread_evenly
 NOISY_SHARE = 0.2
 """A pixel of a camera differs from one frame to the next at least this often."""
 
+CHANCE_RATIO = 20
+"""Constant pixels are so many times as many as those that do not change by chance."""
+
 CHANGING_SHARE_MIN = 0.01
 """With fewer pixels that change, a film is taken as it is."""
 
 MAP_FRAMES = 64
 """Frames of the sample, evenly spread, whose low values tell the field from what is outside."""
+
+ROUNDING_ADU2 = 1 / 12
+"""Variance of what rounding to whole ADU leaves out: less noise than that is not known."""
 
 FLICKER_RATIO, HOT_RATIO = 12.0, 4.0
 """A hot pixel varies, or exceeds the background, so many times as much as the second brightest of
@@ -25,7 +31,8 @@ its eight neighbours.
 
 The light of a molecule cannot: with the narrowest spots that cameras are set up for (0.7 px),
 a pixel has at most 8 times the variance and 3 times the light of its nearest neighbours. The
-brightest is passed over, since hot pixels come in pairs, too."""
+brightest is passed over, since hot pixels come in pairs, too; not at the edge of the picture, where
+most of a molecule's light may be outside."""
 
 OUTSIDE_SHARE, OUTSIDE_LIGHT = 0.005, 0.2
 """The outside of a field stop has at least this share of the pixels, and at most this much of the
@@ -35,8 +42,10 @@ LIT_SHARE, EDGE_PX = 0.9, 6
 """Pixels with less than this share of the field's background, so near to a field stop, are its
 blurred edge."""
 
-FILL_SHARE, FILL_GAP = 0.002, 0.02
-"""A value that fills parts of frames has this share of the values; the next 16 have less of it."""
+FILL_SHARE, FILL_SHARE_MOST, FILL_GAP = 1e-4, 0.5, 0.02
+"""A value that fills parts of frames has a share of the values between the first two; the next 16
+values together have less than the third share of it. A lowest value that has more of a film is its
+background, as after a threshold."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +103,17 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
 def _constant(sample_adu: NDArray[np.uint16], changing: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Pixels with one value in all frames that are not constant as a whole.
 
-    None in films without noise, where all pixels without a molecule are constant.
+    None in films without noise, where all pixels without a molecule are constant, nor in short
+    films of few photons, where many pixels do not change by chance.
     """
     changes = np.zeros(sample_adu.shape[1:], np.int32)
     for before, after in pairwise(changing):
         changes += sample_adu[before] != sample_adu[after]
     constant: NDArray[np.bool_] = changes == 0
     few = np.count_nonzero(~constant) < CHANGING_SHARE_MIN * constant.size
-    if few or np.median(changes[~constant]) < NOISY_SHARE * len(changing):
+    share = 0.0 if few else float(np.median(changes[~constant])) / len(changing)
+    by_chance = constant.size * (1 - share) ** (len(changing) - 1)
+    if share < NOISY_SHARE or np.count_nonzero(constant) < CHANCE_RATIO * by_chance:
         return np.zeros_like(constant)
     return constant
 
@@ -115,7 +127,8 @@ def _fill(
         counts += np.bincount(sample_adu[index][~constant], minlength=1 << 16)
     lowest = int(np.flatnonzero(counts)[0])
     share = counts[lowest] / counts.sum()
-    if share < FILL_SHARE or counts[lowest + 1 : lowest + 17].sum() > FILL_GAP * counts[lowest]:
+    apart = FILL_SHARE <= share <= FILL_SHARE_MOST
+    if not apart or counts[lowest + 1 : lowest + 17].sum() > FILL_GAP * counts[lowest]:
         return None
     return lowest
 
@@ -164,7 +177,7 @@ def _hot(
     for _ in range(2):  # the second time without what the first has found
         away = found | left_out
         beside_mean, beside_variance = (_beside(values, away) for values in (mean, variance))
-        floor = np.median(variance[~left_out])
+        floor = max(float(np.median(variance[~left_out])), ROUNDING_ADU2)
         flickers = variance > FLICKER_RATIO * np.maximum(beside_variance, 0.25 * floor)
         dark = np.quantile(mean[~left_out], 0.2)
         error = np.sqrt(np.maximum(beside_variance, 0) / frames)
@@ -190,17 +203,19 @@ def _bright_lines(
 
 
 def _beside(values: NDArray[np.float32], away: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The second largest value of each pixel's neighbours, of those that are not left out."""
+    """The second largest value of each pixel's neighbours; the largest if some are left out."""
     shown = np.pad(np.where(away, np.nan, values), 1, constant_values=np.nan)
     height, width = values.shape
     around = [
         shown[y : y + height, x : x + width] for y in range(3) for x in range(3) if (y, x) != (1, 1)
     ]
     first = second = np.full(values.shape, np.nan, np.float32)
+    whole = np.ones(values.shape, bool)
     for value in around:
         second = np.fmax(second, np.fmin(first, value))
         first = np.fmax(first, value)
-    return np.nan_to_num(np.where(np.isfinite(second), second, first))
+        whole &= np.isfinite(value)
+    return np.nan_to_num(np.where(whole, second, first))
 
 
 def _outside(

@@ -125,7 +125,9 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> tuple[Film, Conditi
         error = 1 + ranges.scale_error * rng.standard_normal()
         scale_adu = expected_scale_adu(fluorophore, gain) * error
     else:
-        scale_adu = scale_segments(made.frames_adu, backgrounds_adu, ~faults.any_of)[0].scale_adu
+        scale_adu = scale_segments(
+            made.frames_adu, backgrounds_adu, ~faults.any_of, np.ones(len(shown), bool)
+        )[0].scale_adu
     above_adu = max(float(np.quantile(shown - backgrounds_adu[:, None], 0.25)), 0.0)
     segment = Segment(0, ranges.frames_per_film, scale_adu)
     return made, Conditioning(faults, above_adu, (segment,))
