@@ -21,6 +21,7 @@ pytestmark = pytest.mark.triton
 
 def _submit(film: Path, output: Path, server: EmbeddedServer, *options: str) -> tuple[int, str]:
     arguments = ["submit", str(film), "-o", str(output), "--server", server.address, "--quiet"]
+    arguments += ["--pixel-size-nm", "100"]
     result = CliRunner().invoke(app, [*arguments, *options])
     return result.exit_code, result.stderr
 

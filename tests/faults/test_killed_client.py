@@ -58,7 +58,7 @@ def test_two_kills_and_the_rest(
 ) -> None:
     image, checkpoint = tmp_path / "image.tif", tmp_path / "image.checkpoint"
     asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS, "--quiet"]
-    asked += ["--checkpoint-every-s", "0"]
+    asked += ["--checkpoint-every-s", "0", "--pixel-size-nm", "100"]
     _kill_in_the_middle(asked, checkpoint, triton)
     assert names(tmp_path) == ["image.checkpoint"]
 

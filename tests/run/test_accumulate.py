@@ -122,3 +122,32 @@ def test_sum_over_other_frames_is_refused(frames: int) -> None:
         sinks.add(chunk, ChunkAnswer(_image(chunk), frames))
     assert sinks.add(chunk, _answer(chunk))
     np.testing.assert_array_equal(sinks.image(), _merged([chunk]).image())
+
+
+@given(
+    st.integers(0, HEIGHT_PX * ZOOM - 1),
+    st.integers(1, 90),
+    st.lists(st.tuples(st.integers(0, HEIGHT_PX - 1), st.integers(0, WIDTH_PX - 1)), max_size=5),
+)
+@settings(max_examples=25, deadline=None)
+def test_nothing_is_drawn_in_blank_pixels(
+    first: int, rows: int, blanked: list[tuple[int, int]]
+) -> None:
+    """Whichever rows are read; all other pixels keep their value."""
+    accumulator = _merged(CHUNKS).accumulator
+    blank = np.zeros((HEIGHT_PX, WIDTH_PX), bool)
+    for y, x in blanked:
+        blank[y : y + 9, x : x + 5] = True
+    fine = np.kron(blank, np.ones((ZOOM, ZOOM), bool))
+    image, whole = accumulator.image(blank), accumulator.image().whole()
+    part = slice(first, first + rows)
+    np.testing.assert_array_equal(image[part], np.where(fine, 0, whole)[part])
+
+
+def test_emitters_in_blank_pixels_are_not_counted() -> None:
+    accumulator = _merged(CHUNKS).accumulator
+    blank = np.zeros((HEIGHT_PX, WIDTH_PX), bool)
+    blank[:7] = blank[:, 40:] = True
+    image = accumulator.image(blank)
+    assert image.emitters() == pytest.approx(float(image.whole().sum(dtype=np.float64)), rel=1e-6)
+    assert accumulator.image(np.ones_like(blank)).emitters() == 0

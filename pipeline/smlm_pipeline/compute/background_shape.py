@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.frame_kinds import alike, frames_with_structure, mean_light
-from smlm_pipeline.compute.levels import frame_backgrounds
+from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments
 
 UNEVEN_SCALES, MOLECULES_ERROR = 0.25, 0.1
 """Differences of the background below this share of the scale do not matter to a network; those
@@ -29,6 +29,13 @@ MOLECULES_SCALES = 0.1
 
 COARSE_WEIGHT = 0.05
 """Weight of the wide average beside that of pixels near by, which is at most 1."""
+
+EDGE_SCALES = 0.15
+"""A pixel that differs by more from the average about it is at an edge, which stays sharp where no
+molecules hide it."""
+
+SHAPE_PASSES = 3
+"""An uneven background is sought so often in what is left of it."""
 
 SHAPE_FRAMES_MIN = 32
 """Fewest frames that show the shape of a background."""
@@ -130,9 +137,9 @@ def background_shape(
     frames = np.flatnonzero(whole & lit)
     if len(frames) < SHAPE_FRAMES_MIN or np.count_nonzero(usable) < usable.size // 10:
         return None
-    mean, covariance = _mean_and_covariance(sample_adu, backgrounds_adu, usable, frames)
+    own, covariance = _mean_and_covariance(sample_adu, backgrounds_adu, usable, frames)
     weight = usable.astype(np.float32)
-    mean, _ = _average(mean, weight, FINE_PX)
+    mean, _ = _average(own, weight, FINE_PX)
     covariance = np.maximum(_average(covariance, weight, FINE_PX)[0], 0)
     near_mean, near_covariance = (
         _average(each, weight, LOCAL_PX)[0] for each in (mean, covariance)
@@ -145,12 +152,55 @@ def background_shape(
     fine, known = _average(mean - molecules_adu, weight, FINE_PX)
     coarse, _ = _average(mean - molecules_adu, weight, COARSE_PX)
     background = (fine * known + coarse * COARSE_WEIGHT) / (known + COARSE_WEIGHT)
+    own -= molecules_adu + background
+    edge = np.clip(np.abs(own) / (EDGE_SCALES * scale_adu) - 1, 0, 1)
+    background += edge * weight * own
     low, high = np.quantile(background[usable], (LOW_QUANTILE, HIGH_QUANTILE))
     dense_adu = float(np.quantile(molecules_adu[usable], HIGH_QUANTILE))
     if high - low < UNEVEN_SCALES * scale_adu + MOLECULES_ERROR * dense_adu:
         return None
     excess_adu = np.maximum(background - low, 0).astype(np.float32)
     return BackgroundShape.of(excess_adu, sample_adu, frames)
+
+
+def even_background(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
+    scale_adu: float,
+) -> tuple[BackgroundShape, list[Segment]] | None:
+    """Find an uneven background that also changes in time, and the scale of the film without it.
+
+    What changes is taken for molecules at first: the shape comes out too low, and so does the
+    scale. So both are sought again in what is left, a few times.
+
+    Parameters
+    ----------
+    sample_adu, backgrounds_adu, usable, whole, scale_adu
+        As of `background_shape`.
+
+    Returns
+    -------
+    BackgroundShape and list of Segment, or None
+        None where the background is even.
+    """
+    shape = background_shape(sample_adu, backgrounds_adu, usable, whole, scale_adu)
+    if shape is None:
+        return None
+    places = np.flatnonzero(usable)
+    places = places[:: len(places) // AMPLITUDE_PIXELS + 1]
+    for _ in range(SHAPE_PASSES):
+        even_adu = shape.even(sample_adu)
+        left_adu = frame_backgrounds(even_adu.reshape(len(even_adu), -1)[:, places])
+        segments = scale_segments(even_adu, left_adu, usable, whole)
+        scale_adu = float(np.median([segment.scale_adu for segment in segments]))
+        rest = background_shape(even_adu, left_adu, usable, whole, scale_adu)
+        if rest is None:
+            break
+        excess_adu = shape.excess_adu + rest.excess_adu
+        shape = BackgroundShape.of(excess_adu, sample_adu, np.flatnonzero(whole))
+    return shape, segments
 
 
 def _mean_and_covariance(

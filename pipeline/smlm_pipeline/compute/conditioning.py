@@ -8,8 +8,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.background_shape import BackgroundShape, background_shape
-from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments, spread_evenly
+from smlm_pipeline.compute.background_shape import BackgroundShape, even_background
+from smlm_pipeline.compute.levels import (
+    NOISE_PER_SCALE,
+    Segment,
+    frame_backgrounds,
+    noise_of,
+    scale_segments,
+    spread_evenly,
+)
 from smlm_pipeline.compute.pixel_faults import MAP_FRAMES, PixelFaults, find_faults, grown
 from smlm_pipeline.compute.pixel_repair import PixelRepair
 
@@ -153,26 +160,52 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     filled, whole = _filled(sample_adu, faults.fill_adu)
     usable = ~faults.any_of & ~filled
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
-    segments = scale_segments(sample_adu, backgrounds_adu, usable, whole)
-    bright = usable & (low > BEAD_SCALES * min(segment.scale_adu for segment in segments))
-    rest = usable & ~grown(_narrow(bright), BEAD_REACH_PX)
-    if np.count_nonzero(usable) // 2 < np.count_nonzero(rest) < np.count_nonzero(usable):
-        segments = scale_segments(sample_adu, backgrounds_adu, rest, whole)
-    else:
-        rest = usable
-    above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
+    segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, whole, low)
     scale_adu = float(np.median([segment.scale_adu for segment in segments]))
-    return Conditioning(
-        faults,
-        max(above_adu, 0.0),
-        _in_film(segments, sample, frame_count),
-        background_shape(sample_adu, backgrounds_adu, rest, whole, scale_adu),
-    )
+    uneven = even_background(sample_adu, backgrounds_adu, rest, whole, scale_adu)
+    shape, segments = uneven or (None, segments)
+    above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
+    return Conditioning(faults, max(above_adu, 0.0), _in_film(segments, sample, frame_count), shape)
 
 
-def _narrow(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels (Y, X) of spots, without those of areas as wide as a cell."""
-    return bright & ~grown(~grown(~bright, BEAD_REACH_PX), BEAD_REACH_PX)
+def _without_beads(
+    sample_adu: NDArray[np.uint16],
+    backgrounds_adu: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    whole: NDArray[np.bool_],
+    low: NDArray[np.float32],
+) -> tuple[list[Segment], NDArray[np.bool_]]:
+    """The scale, and the usable pixels (Y, X), both without beads.
+
+    A bead that flickers rules the scale, by which beads are known. So pixels that may belong to
+    one, being always bright beside the noise, are left out at first.
+    """
+    segments = scale_segments(sample_adu, backgrounds_adu, usable, whole)
+    noise_adu = noise_of(sample_adu, usable, np.flatnonzero(whole))
+    likely = _apart(usable, low > BEAD_SCALES * NOISE_PER_SCALE * noise_adu)
+    if likely.all():
+        return segments, usable
+    others = scale_segments(sample_adu, backgrounds_adu, usable & likely, whole)
+    least_adu = BEAD_SCALES * min(segment.scale_adu for segment in others)
+    apart = _apart(usable, low > least_adu)
+    if apart.all():
+        return segments, usable
+    if not np.array_equal(apart, likely):
+        others = scale_segments(sample_adu, backgrounds_adu, usable & apart, whole)
+    return others, usable & apart
+
+
+def _apart(usable: NDArray[np.bool_], bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels (Y, X) apart from bright spots; all, if spots are everywhere.
+
+    Areas as wide as a cell, and their surroundings, are no spots.
+    """
+    bright = usable & bright
+    wide = ~grown(~bright, BEAD_REACH_PX)
+    apart = ~grown(bright & ~grown(wide, 2 * BEAD_REACH_PX), BEAD_REACH_PX)
+    if 2 * np.count_nonzero(usable & apart) <= np.count_nonzero(usable):
+        return np.ones_like(usable)
+    return apart
 
 
 def _filled(

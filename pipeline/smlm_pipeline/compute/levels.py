@@ -136,7 +136,7 @@ def _parts(
         return [(frames, _scale_of_few(*film))]
     whole = Fluctuations.of(*film, temporal=True)
     if not whole.exceed(SURE):
-        noise_adu = _noise(sample_adu, usable, frames)
+        noise_adu = noise_of(sample_adu, usable, frames)
         likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)
         return [(frames, whole.scale_adu if likely else _scale_of_few(*film))]
     step = whole.step()
@@ -160,7 +160,7 @@ def _scale_of_few(
     frames: NDArray[np.intp],
 ) -> float:
     """The scale of frames too few to fluctuate in time: it is in space, or that of the noise."""
-    noise_adu = _noise(sample_adu, usable, frames)
+    noise_adu = noise_of(sample_adu, usable, frames)
     spots = Fluctuations.of(sample_adu, backgrounds_adu, usable, frames, temporal=False)
     sure = len(frames) > 1 and spots.exceed(SURE)
     if sure or spots.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu:
@@ -168,10 +168,10 @@ def _scale_of_few(
     return NOISE_PER_SCALE * noise_adu or 1.0
 
 
-def _noise(
+def noise_of(
     sample_adu: NDArray[np.uint16], usable: NDArray[np.bool_], frames: NDArray[np.intp]
 ) -> float:
-    """Standard deviation of the noise, from the differences of neighbours in dark places."""
+    """Standard deviation of some frames' noise in ADU, from neighbours in dark places."""
     deviations = []
     if not (usable[:, :-1] & usable[:, 1:]).any():  # a single column
         usable, sample_adu = usable.T, sample_adu.transpose(0, 2, 1)

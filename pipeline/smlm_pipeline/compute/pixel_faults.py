@@ -38,6 +38,10 @@ OUTSIDE_SHARE, OUTSIDE_LIGHT = 0.005, 0.2
 """The outside of a field stop has at least this share of the pixels, and at most this much of the
 light that its step in brightness would need."""
 
+LEAK_PX, BLINK_ERRORS = 6, 4.0
+"""Light of the field leaks so far out of a stop; beyond, neighbours that brighten together by so
+many standard errors are lit by molecules."""
+
 LIT_SHARE, EDGE_PX = 0.9, 6
 """Pixels with less than this share of the field's background, so near to a field stop, are its
 blurred edge."""
@@ -92,6 +96,8 @@ def find_faults(sample_adu: NDArray[np.uint16]) -> PixelFaults:
     fill_adu = _fill(sample_adu, lit, constant)
     chosen = lit[spread_evenly(len(lit), MAP_FRAMES)]
     outside = _outside(sample_adu, chosen, constant) if fill_adu is None else none
+    if outside.any() and _blinks(sample_adu, lit, outside):
+        outside = none
     mean, variance = _moments(sample_adu, lit, constant | outside, fill_adu)
     hot = _hot(mean, variance, constant | outside, len(lit))
     power = np.where(hot, variance + mean * mean, -1)
@@ -254,6 +260,29 @@ def _outside(
     lit = float(np.median(low[core])) + LIT_SHARE * step
     outside: NDArray[np.bool_] = known & (dark | (low < lit) & grown(dark, EDGE_PX))
     return outside
+
+
+def _blinks(
+    sample_adu: NDArray[np.uint16], frames: NDArray[np.intp], region: NDArray[np.bool_]
+) -> bool:
+    """Whether neighbouring pixels of a region brighten together, which the camera's noise does not.
+
+    A dark region beside a bright cell is part of the picture if molecules are in it.
+    """
+    inner = ~grown(~region, LEAK_PX)
+    pairs = inner[:, :-1] & inner[:, 1:]
+    if not pairs.any():
+        return False
+    mean = np.zeros(region.shape, np.float32)
+    for index in frames:
+        mean += sample_adu[index]
+    mean /= len(frames)
+    products = np.empty(len(frames))
+    for place, index in enumerate(frames):
+        centred = sample_adu[index] - mean
+        centred -= np.median(centred[inner])  # what the whole camera does is no light
+        products[place] = np.mean((centred[:, :-1] * centred[:, 1:])[pairs])
+    return bool(products.mean() > BLINK_ERRORS * products.std() / np.sqrt(len(products)))
 
 
 def _mean_and_noise(

@@ -13,6 +13,9 @@ from smlm_pipeline.film.sample import Sample
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.film.survey import Survey
 
+DARK_SCALES = 0.05
+"""Behind a closed shutter the background is below that of all lit frames by this, in scales."""
+
 CHANGE_SCALES, STEP_SCALES = 0.5, 0.1
 """Changes of the background below this share of the scale are not worth a remark; the second is
 for those that repeat themselves."""
@@ -82,8 +85,8 @@ def _on_dark_frames(sample: Sample, corner: Corner) -> Iterator[str]:
     lit = ~sample.dark
     if lit.all() or not lit.any():
         return
-    drop_adu = sample.background_adu - sample.backgrounds_adu
-    shut = sample.dark & (drop_adu > max(0.1 * sample.scale_adu, 3 * _jitter(sample)))
+    least_adu = sample.backgrounds_adu[lit].min() - DARK_SCALES * sample.scale_adu
+    shut = sample.dark & (sample.backgrounds_adu < least_adu)
     if shut.any():
         places = sample.frames[shut]
         first, last = (_number(corner, int(place)) for place in (places[0], places[-1]))
@@ -94,21 +97,13 @@ def _on_dark_frames(sample: Sample, corner: Corner) -> Iterator[str]:
         )
 
 
-def _jitter(sample: Sample) -> float:
-    """Usual change of the background from one sampled frame to the next, in ADU."""
-    return (
-        float(np.median(np.abs(np.diff(sample.backgrounds_adu)))) if sample.frames.size > 1 else 0
-    )
-
-
 def _on_background(sample: Sample, corner: Corner) -> Iterator[str]:
     lit = ~sample.dark if not sample.dark.all() else sample.dark | True
     backgrounds_adu = sample.backgrounds_adu.astype(np.float64)
     low, high = np.quantile(backgrounds_adu[lit], (0.02, 0.98))
     periodic = _period(sample.frames, backgrounds_adu, STEP_SCALES * sample.scale_adu)
     if periodic is not None:
-        period, phase, step_adu = periodic
-        yield _on_period(period, phase, step_adu, corner)
+        yield _on_period(*periodic, corner)
     elif high - low > CHANGE_SCALES * sample.scale_adu:
         yield (
             f"the background changes from {low:,.0f} to {high:,.0f} ADU, which is "
@@ -128,24 +123,28 @@ def _on_shape(survey: Survey) -> Iterator[str]:
         )
 
 
-def _on_period(period: int, phase: int, step_adu: float, corner: Corner) -> str:
-    frames = f"every {_ORDINALS.get(period, f'{period}th')} frame"
-    brighter = (
-        f"{frames} (frame {_number(corner, phase)} and so on) is {step_adu:,.0f} ADU brighter"
-    )
+def _on_period(period: int, odd: list[int], step_adu: float, corner: Corner) -> str:
+    numbers = ", ".join(str(_number(corner, phase)) for phase in odd)
+    change = "brighter" if step_adu > 0 else "darker"
+    if len(odd) == 1:
+        which = f"every {_ORDINALS.get(period, f'{period}th')} frame (frame {numbers} and so on) is"
+    else:
+        which = f"{len(odd)} of every {period} frames ({numbers} and so on) are"
+    found = f"{which} {abs(step_adu):,.0f} ADU {change}"
     if period > max(_ORDINALS):
-        return f"{brighter}: pulses of activation? all frames are used, each with its background"
+        return f"{found}: pulses of activation? all frames are used, each with its background"
     step = period * (_number(corner, 1) - _number(corner, 0))
     parts = [f"--frames {_number(corner, place)}::{step}" for place in range(period)]
     return (
-        f"{brighter}: two colours? {' or '.join(parts)} takes one of them, without it all are used"
+        f"{found}: two colours, or a shutter? {' or '.join(parts)} takes one of them, without it "
+        "all are used with one scale"
     )
 
 
 def _period(
     frames: NDArray[np.intp], backgrounds_adu: NDArray[np.float64], least_adu: float
-) -> tuple[int, int, float] | None:
-    """Period, brightest phase and step of a background that repeats itself; None if it does not."""
+) -> tuple[int, list[int], float] | None:
+    """Period, odd phases and their step, if a background repeats itself."""
     total = float(backgrounds_adu.var()) * len(frames)
     for period in PERIODS:
         phases = frames % period
@@ -154,9 +153,11 @@ def _period(
             break
         means = np.bincount(phases, backgrounds_adu, minlength=period) / counts
         between = float((counts * np.square(means - backgrounds_adu.mean())).sum())
-        step_adu = float(means.max() - np.median(np.delete(means, means.argmax())))
+        bright = means > (means.min() + means.max()) / 2
+        step_adu = float(means[bright].mean() - means[~bright].mean()) if not bright.all() else 0.0
         if step_adu > least_adu and between > PERIODIC_SHARE * total:
-            return period, int(means.argmax()), step_adu
+            odd = bright if 2 * bright.sum() <= period else ~bright
+            return period, np.flatnonzero(odd).tolist(), step_adu if odd is bright else -step_adu
     return None
 
 

@@ -111,7 +111,7 @@ def memory_budget(
     base = BASE_BYTES + decoded_bytes
     running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
-    survey = base + SURVEY_BYTES + sample + SURVEY_FRAME_BYTES * frame_px
+    survey = base + SURVEY_BYTES + 2 * sample + SURVEY_FRAME_BYTES * frame_px
     needed = max(running + request, survey)
     if needed > limit_bytes:
         raise SettingError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.compute.pixel_faults import PixelFaults, grown
 from smlm_pipeline.film.sample import sample_of
 from smlm_pipeline.film.survey import conditioning_of
+from smlm_training.simulation.camera import Emccd
 from smlm_training.simulation.disturbances import DISTURBANCES, Disturbed
 from smlm_training.simulation.presets import PRESETS
 from smlm_training.simulation.scene import Scene
@@ -20,6 +22,8 @@ from smlm_training.simulation.simulate import joined
 
 SCENE: Scene = replace(PRESETS["uniform-3"], seed=7, frames=100, height_px=64, width_px=64)
 COUNT = SCENE.frames
+CAMERA = Emccd(2.0, 100.0)
+"""Of the preset."""
 
 SCALE_ERROR = 0.08
 """Most relative difference of the scale from that of the undisturbed film."""
@@ -116,11 +120,12 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def case(name: str) -> _Case:
     rng = np.random.default_rng([SCENE.seed, list(DISTURBANCES).index(name)])
-    return _Case.of(DISTURBANCES[name](rng, _undisturbed().film, SCENE.camera))
+    return _Case.of(DISTURBANCES[name](rng, _undisturbed().film, CAMERA))
 
 
 def test_steady_film_is_untouched() -> None:
     case = _undisturbed()
+    assert SCENE.camera == CAMERA
     np.testing.assert_array_equal(case.frames_adu, case.film.frames_adu)
     assert not case.conditioning.faults.any_of.any()
     assert case.conditioning.faults.fill_adu is None
@@ -201,7 +206,7 @@ def test_wide_areas_without_picture_are_blank(name: str, case: _Case) -> None:
 def test_frames_and_levels_do_not_depend_on_how_a_film_is_cut(case: _Case) -> None:
     frames_adu = case.film.frames_adu
     for edges in ([0, 1, 8, 50, len(frames_adu)], [37, 61], [len(frames_adu) - 1, len(frames_adu)]):
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             shown_adu, levels_adu = case.conditioning.apply(frames_adu[first:last], first)
             np.testing.assert_array_equal(shown_adu, case.frames_adu[first:last])
             np.testing.assert_array_equal(levels_adu, case.levels_adu[first:last])

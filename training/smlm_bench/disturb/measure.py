@@ -56,7 +56,7 @@ def outcomes(network: OnnxNetwork, name: str, scene: Scene) -> Iterator[Outcome]
     """Reconstruct a film undisturbed, under each disturbance, and joined with other films."""
     film = joined(list(scene.blocks()))
     whole = Disturbed.of(film)
-    yield _outcome(network, name, UNDISTURBED, whole)
+    yield outcome(network, name, UNDISTURBED, whole)
     camera = (
         scene.camera.camera(scene.height_px, scene.width_px)
         if isinstance(scene.camera, ScmosChip)
@@ -64,10 +64,10 @@ def outcomes(network: OnnxNetwork, name: str, scene: Scene) -> Iterator[Outcome]
     )
     for number, (kind, disturb) in enumerate(DISTURBANCES.items()):
         rng = np.random.default_rng([scene.seed, number])
-        yield _outcome(network, name, kind, disturb(rng, whole, camera))
+        yield outcome(network, name, kind, disturb(rng, whole, camera))
     for kind, before in _other_films(scene).items():
         both = joined([joined(list(part.blocks())) for part in (*before, scene)])
-        yield _outcome(network, name, kind, Disturbed.of(both))
+        yield outcome(network, name, kind, Disturbed.of(both))
 
 
 def _other_films(scene: Scene) -> dict[str, list[Scene]]:
@@ -87,7 +87,8 @@ def _other_films(scene: Scene) -> dict[str, list[Scene]]:
     return {"bleaches from dense": denser, "joined to a film of brighter molecules": [brighter]}
 
 
-def _outcome(network: OnnxNetwork, name: str, kind: str, film: Disturbed) -> Outcome:
+def outcome(network: OnnxNetwork, name: str, kind: str, film: Disturbed) -> Outcome:
+    """Reconstruct one film, and compare its image with its truth."""
     conditioning = conditioning_of(film.frames_adu)
     height, width = film.shown.shape
     image = np.zeros((height * ZOOM, width * ZOOM))

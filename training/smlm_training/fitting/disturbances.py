@@ -52,7 +52,7 @@ def faulty_pixels(rng: np.random.Generator, ranges: Ranges) -> PixelFaults:
 
 
 def _outside(rng: np.random.Generator, size_px: int) -> NDArray[np.bool_]:
-    """What a straight border or a round field stop leaves dark, at most half of a patch."""
+    """What a straight border or a round field stop leaves dark, less than two thirds of a patch."""
     y, x = np.mgrid[:size_px, :size_px]
     angle = (
         rng.choice([0, 0.5, 1, 1.5]) * np.pi if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
