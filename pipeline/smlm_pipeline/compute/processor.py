@@ -7,7 +7,7 @@ import platform
 import re
 from pathlib import Path
 
-BF16_FLAGS = {"amx_bf16", "avx512_bf16", "avx_ne_convert"}
+BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 """Instructions of x86-64 that compute in bfloat16, as Linux calls them."""
 
 
