@@ -206,6 +206,16 @@ def test_quiet_prints_nothing(film: Path) -> None:
     assert film.with_name("film.sr.ome.tif").exists()
 
 
+def test_quiet_names_files_that_may_belong_to_the_film(film: Path) -> None:
+    first, third = (film.with_name(f"film_{number}.tif") for number in (1, 3))
+    film.rename(first)
+    third.write_bytes(first.read_bytes())
+    result = submit(first, "--quiet", "--dry-run", "--pixel-size-nm", "100")
+    assert result.exit_code == 0
+    assert "film_3.tif is beside film_1.tif and may be of the same film" in result.output
+    assert "number 2 is not there" in " ".join(result.output.split())
+
+
 def test_dry_run_tells_the_plan_and_writes_nothing(film: Path) -> None:
     asked = ["--chunk-frames", "5", "--pixel-size-nm", "160", "--memory", "2GiB"]
     result = submit(film, "--dry-run", *asked)

@@ -74,7 +74,7 @@ def _told(*arguments: str | Path) -> dict[str, Any]:
 
 def test_refused_by_default(film: Path, transport: _Keeping) -> None:
     line = one_line(submit(film))
-    assert "lacks frames 5 to 6, 17 of 24 (3 chunks are not stored or cut short" in line
+    assert "lacks frames 5 to 6, 17 of 24 (3 chunks are not stored, cut short or zeros" in line
     assert "take the 21 frames that are there with --allow-partial" in line
     assert line.endswith("or the first ones with --frames :5")
     assert not transport.labels

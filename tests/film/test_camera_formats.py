@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import zarr
 from numpy.typing import NDArray
 
 from fakes.camera_films import CAMERA_WRITERS
@@ -102,6 +104,54 @@ def test_cut_short(tmp_path: Path, name: str, share: float) -> None:
             (warning,) = reader.warnings
             assert "lacks" in warning
         np.testing.assert_array_equal(read_all(path, Selection(frames=(0, 4))), film[:4])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
+@pytest.mark.parametrize("name", CAMERA_WRITERS)
+def test_copy_that_ends_in_zeros(tmp_path: Path, name: str, share: float) -> None:
+    film = make_film()
+    path = CAMERA_WRITERS[name](tmp_path / "film", film)
+    data = path.read_bytes()
+    written = int(len(data) * share)
+    path.write_bytes(data[:written] + bytes(len(data) - written))
+    if name == "fits compressed" and share == 0.97:  # its padding
+        np.testing.assert_array_equal(read_all(path), film)
+        return
+    with (
+        pytest.raises(FilmError, match=r"zeros|cut short|lacks|damaged"),
+        open_film(path) as reader,
+    ):
+        reader.read_all()
+    if name in {*CUT_IS_USED, "stk", "hdf5"} and (name, share) != ("czi", 0.97):
+        with open_film(path, allow_partial=True) as reader:
+            assert share * COUNT - 4 <= reader.frame_count < COUNT
+            np.testing.assert_array_equal(reader.read_all(), film[: reader.frame_count])
+            (warning,) = reader.warnings
+            assert "lacks" in warning
+
+
+@pytest.mark.parametrize("name", CAMERA_WRITERS)
+def test_black_frames_in_the_middle_and_a_black_border(tmp_path: Path, name: str) -> None:
+    film = make_film()
+    film[3:7] = 0
+    film[:, -5:] = 0
+    film[:, :2] = 0
+    np.testing.assert_array_equal(read_all(CAMERA_WRITERS[name](tmp_path / "film", film)), film)
+
+
+def test_film_of_few_counts_may_end_in_zeros(tmp_path: Path) -> None:
+    film = np.random.default_rng(5).poisson(0.05, (COUNT, 20, 24)).astype("<u2")
+    film[-3:] = 0
+    np.testing.assert_array_equal(read_all(CAMERA_WRITERS["sif"](tmp_path / "film", film)), film)
+
+
+def test_hdf5_that_was_filled_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "film.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("m", (COUNT, 20, 24), "u2")[:8] = make_film()[:8]
+    with pytest.raises(FilmError, match="lacks frames 8 to 11 of 12 "):
+        open_film(path)
+    np.testing.assert_array_equal(read_all(path, Selection(frames=(0, 8))), make_film()[:8])
 
 
 @pytest.mark.parametrize("name", CAMERA_WRITERS)
@@ -198,3 +248,26 @@ def test_submit_of_a_film_that_was_cut(tmp_path: Path) -> None:
     assert partial.exit_code == 0
     assert "film.LIF lacks frame 11 of 12" in partial.stderr
     assert "film.sr.ome.tif" in submit(path, "--dry-run", "--frames", ":9").output
+
+
+@pytest.mark.parametrize("shape", [(24, 24, 20), (20, 24, 400), (24, 20, 24)])
+def test_array_that_may_be_turned(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with h5py.File(tmp_path / "film.h5", "w") as file:
+        file["m"] = np.full(shape, 7, np.uint16)
+    zarr.save_array(str(tmp_path / "film.zarr"), np.full(shape, 7, np.uint16))
+    for name in ("film.h5", "film.zarr"):
+        with open_film(tmp_path / name) as reader:
+            (warning,) = reader.warnings
+        assert f"is taken as {shape[0]} frames of {shape[1]} x {shape[2]} pixels" in warning
+
+
+def test_first_of_two_files_ends_in_zeros(tmp_path: Path) -> None:
+    film = make_film()
+    first = CAMERA_WRITERS["sif"](tmp_path / "film", film[:6])
+    CAMERA_WRITERS["sif"](tmp_path / "film_X2", film[6:])
+    data = first.read_bytes()
+    first.write_bytes(data[: len(data) // 2].ljust(len(data), b"\0"))
+    with pytest.raises(FilmError, match=r"lacks frames \d to 5 of 12 .*, in film.sif\)"):
+        open_film(first)
+    with open_film(first, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all()[-6:], film[6:])

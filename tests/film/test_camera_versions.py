@@ -392,7 +392,7 @@ def test_film_in_several_files(tmp_path: Path) -> None:
     for name, part in (("b_0001", film[:5]), ("b_0002", film[5:10]), ("b_0003", film[10:])):
         write_spe2(tmp_path / name, part)
     with open_film(tmp_path / "b_0001.SPE") as reader:
-        (note,) = reader.notes
+        (note,) = reader.warnings
     assert note.startswith("b_0002.SPE and b_0003.SPE are beside b_0001.SPE and may be of the")
     chosen = Selection(pattern=note.split("'")[1])
     np.testing.assert_array_equal(read_all(tmp_path / "b_0001.SPE", chosen), film)

@@ -36,7 +36,7 @@ def numbered(name: str, numbers: Iterable[int] = range(COUNT)) -> list[str]:
         numbered("img_channel0_position0_time{}_z0.tif"),
         numbered("{}.tif"),
         numbered("film_t{}_z3.tif"),
-        numbered("2024-01-05_cell7 #{}.tiff", range(7, 7 + COUNT)),
+        numbered("2024-01-05_cell7 #{}.tiff", range(1, 1 + COUNT)),
         numbered("every tenth {:05}.tif", range(0, 10 * COUNT, 10)),
         [f"t{i:03}_12h{i:02}m{3 * i % 60:02}.{7 * i:03}s.tif" for i in range(COUNT)],
     ],
@@ -127,7 +127,8 @@ def test_gap_in_the_numbers(tmp_path: Path, name: str) -> None:
 def test_number_that_is_there_twice(tmp_path: Path) -> None:
     film = write(tmp_path, numbered("img_{:04}.tif"))
     tifffile.imwrite(tmp_path / "img_5.tif", film[5])
-    refuse(tmp_path, "one is there twice")
+    message = refuse(tmp_path, "holds img_5.tif and img_0005.tif: a number is there twice")
+    assert "keep one of them in the folder" in message
 
 
 def test_acquisition_that_was_stopped(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_numbers_without_a_rule_are_noted(tmp_path: Path) -> None:
     times = np.cumsum(random.integers(20, 30, COUNT))
     film = write(tmp_path, numbered("at {} ms.tif", times.tolist()))
     with open_film(tmp_path) as reader:
-        assert "follow no rule, as times do" in reader.notes[0]
+        assert "follow no rule, as times do" in reader.warnings[0]
         np.testing.assert_array_equal(reader.read_all(), film)
 
 
@@ -229,6 +230,29 @@ def test_pattern_for_a_film_that_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_all_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    film = write(tmp_path, [f"t={number / 10:.2f}s.tif" for number in range(5, 5 + COUNT)])
+    film = write(tmp_path, [f"t={number / 10:.2f}.tif" for number in range(5, 5 + COUNT)])
     refuse(tmp_path, "give no order")
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern="*")), film)
+
+
+@pytest.mark.parametrize("endings", [("tif", "TIF"), ("tif", "tiff"), ("TIFF", "Tif")])
+def test_endings_that_mean_the_same(tmp_path: Path, endings: tuple[str, str]) -> None:
+    film = write(tmp_path, [f"img_{i}.{endings[i % 2]}" for i in range(COUNT)])
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        numbered("img_{}_2.tif", range(10)),
+        numbered("img_{}_bleach.tif", range(10)),
+        ["img_3 (1).tif", "Copy of img_3.tif"],
+        ["img_a.tif", "img_10x.tif"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_proposed_pattern_matches_one_film(tmp_path: Path, others: list[str]) -> None:
+    film = write(tmp_path, numbered("img_{}.tif"))
+    write(tmp_path, others, film[: len(others)] + np.uint16(1))
+    pattern = refuse(tmp_path, "holds files of").split("'")[1]
+    np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern=pattern)), film)

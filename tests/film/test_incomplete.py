@@ -48,7 +48,11 @@ def _write_zarr(path: Path, film: NDArray[np.uint16], **options: Any) -> None:
 
 def zarr_3(folder: Path) -> Damaged:
     path = _zarr(folder, 3, ("c/3/0/0", "c/4/0/0"), chunks=(1, 20, 24))
-    return path, {3, 4}, "2 chunks are not stored or cut short, the first in the file c/3/0/0"
+    return (
+        path,
+        {3, 4},
+        "2 chunks are not stored, cut short or zeros, the first in the file c/3/0/0",
+    )
 
 
 def zarr_2(folder: Path) -> Damaged:
@@ -78,14 +82,14 @@ def zarr_shard_cut(folder: Path) -> Damaged:
     path = _zarr(folder, 3, (), chunks=(2, 20, 24), shards=(4, 20, 24))
     shard = path / "c/2/0/0"
     shard.write_bytes(shard.read_bytes()[:-700])
-    return path, {8, 9, 10, 11}, "cut short, the first in the file c/2/0/0"
+    return path, {8, 9, 10, 11}, "cut short or zeros, the first in the file c/2/0/0"
 
 
 def zarr_plain_chunk_cut(folder: Path) -> Damaged:
     path = _zarr(folder, 3, (), chunks=(1, 20, 24), compressors=None)
     chunk = path / "c/2/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-7])
-    return path, {2}, "cut short, the first in the file c/2/0/0"
+    return path, {2}, "cut short or zeros, the first in the file c/2/0/0"
 
 
 def nd2_lacks(folder: Path) -> Damaged:

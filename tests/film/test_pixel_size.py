@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 import yaml
@@ -167,6 +168,7 @@ def test_values_that_mean_nothing(tmp_path: Path, write: Callable[[Path], Path])
             r"108000 nm \(PhysicalSizeX\); assuming 100 nm .*: did you mean 108\?",
         ),
         (picasso(Pixelsize=0.13), r"0.13 nm \(Pixelsize of film.yaml\); .*: did you mean 130\?"),
+        (ome(PhysicalSizeX=16), "16000 nm .*: 16 µm is the size on a camera's chip; divide it by"),
         (imagej("um", 65), "65000 nm .* did you mean 65"),
         (ome(PhysicalSizeX=2.5), r"states a pixel size of 2500 nm \(PhysicalSizeX\); assuming"),
     ],
@@ -207,3 +209,20 @@ def test_absurd_size_from_the_user(tmp_path: Path, given_nm: float, question: st
         pytest.raises(SettingError, match=rf"pixel-size-nm is .*{question}"),
     ):
         film.pixel_size(given_nm)
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"), [("thou", 0.004), ("dm", 1e-6), ("cm", 1e-5), ("inch", 4e-6)]
+)
+def test_every_unit_of_ome(tmp_path: Path, unit: str, size: float) -> None:
+    path = tmp_path / "film.ome.tif"
+    ome_ns = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    text = (
+        f'<OME {ome_ns}><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+        f'Type="uint16" SizeX="24" SizeY="20" SizeZ="1" SizeC="1" SizeT="4" PhysicalSizeX="{size}" '
+        f'PhysicalSizeXUnit="{unit}"><TiffData/></Pixels></Image></OME>'
+    )
+    frames = np.ones((4, 20, 24), np.uint16)
+    tifffile.imwrite(path, frames, metadata=None, description=text, photometric="minisblack")
+    with open_film(path) as reader:
+        assert reader.pixel_size_nm == pytest.approx(101, rel=0.02)

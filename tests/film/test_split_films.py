@@ -20,12 +20,14 @@ SURE = [
     ("film.tif", "film_X2.tif", "film_X3.tif"),
     ("film.tif", "film-file002.tif", "film-file003.tif"),
     ("a_1.tif", "a_1_X2.tif", "a_1_X3.tif"),
+    ("film.tif", "film_X1.tif", "film_X2.tif"),
 ]
 COUNTED = [
     ("film_0000.tif", "film_0001.tif", "film_0002.tif"),
     ("film.tif", "film_1.tif", "film_2.tif"),
     ("film-1.tif", "film-2.tif", "film-3.tif"),
     ("film9.tif", "film10.tif", "film11.tif"),
+    ("film.tif", "film@0001.tif", "film@0002.tif"),
 ]
 
 
@@ -56,7 +58,7 @@ def test_first_file_is_continued(tmp_path: Path, names: tuple[str, ...]) -> None
     np.testing.assert_array_equal(read_all(tmp_path / names[0]), film)
     with open_film(tmp_path / names[1]) as reader:
         assert reader.frame_count == 5
-        assert f"name {names[0]} to take them as one" in reader.notes[0]
+        assert f"name {names[0]} to take them as one" in reader.warnings[0]
 
 
 @pytest.mark.parametrize("names", COUNTED, ids=lambda names: names[1])
@@ -64,11 +66,48 @@ def test_files_that_may_continue_are_named(tmp_path: Path, names: tuple[str, ...
     film = write(tmp_path, names)
     with open_film(tmp_path / names[0]) as reader:
         assert reader.frame_count == 5
-        (note,) = reader.notes
+        (note,) = reader.warnings
     assert note.startswith(f"{names[1]} and {names[2]} are beside {names[0]}")
     pattern = note.split("'")[1]
     np.testing.assert_array_equal(read_all(tmp_path, Selection(pattern=pattern)), film)
     np.testing.assert_array_equal(read_all(tmp_path / names[0], Selection(pattern=pattern)), film)
+
+
+LOST = ["f_part{}.tif", "f_t{}.tif", "f-{}.tif", "f.{}.tif", "f_{:04}.tif", "f@{:04}.tif"]
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_files_after_one_that_is_lost_are_named(tmp_path: Path, name: str) -> None:
+    film = write(tmp_path, (name.format(1), name.format(3), name.format(4)))
+    for number in (1, 3):
+        with open_film(tmp_path / name.format(number)) as reader:
+            (warning,) = reader.warnings
+        assert "of which number 2 is not there" in warning
+        pattern = warning.split("'")[1]
+        with pytest.raises(FilmError, match=r"lacks frames 5 to 9 .*part 2 is not there"):
+            open_film(tmp_path, Selection(pattern=pattern))
+        with open_film(tmp_path, Selection(pattern=pattern), allow_partial=True) as reader:
+            np.testing.assert_array_equal(reader.read_all()[:10], film[:10])
+
+
+@pytest.mark.parametrize("name", ["f@{:04}.tif", "f_{:03}.tif"])
+def test_second_file_that_is_lost(tmp_path: Path, name: str) -> None:
+    write(tmp_path, ("f.tif", name.format(1), name.format(2)))
+    (tmp_path / name.format(1)).unlink()
+    refuse(tmp_path, "holds 2 films")
+    with open_film(tmp_path / "f.tif") as reader:
+        (warning,) = reader.warnings
+    assert "of which number 1 is not there" in warning
+
+
+def test_copies_are_named_and_not_joined(tmp_path: Path) -> None:
+    film = write(tmp_path, ("f.tif", "f (2).tif", "f (3).tif"))
+    refuse(tmp_path, "holds")
+    with open_film(tmp_path / "f.tif") as reader:
+        (warning,) = reader.warnings
+    assert warning.startswith("f (2).tif and f (3).tif are beside f.tif")
+    chosen = read_all(tmp_path / "f.tif", Selection(pattern=warning.split("'")[1]))
+    np.testing.assert_array_equal(chosen, film)
 
 
 def test_files_of_the_largest_size_are_continued(
@@ -117,7 +156,7 @@ def test_pictures_decide_whether_films_are_of_one_sample(tmp_path: Path, same: b
     for path, part in zip(paths, parts, strict=True):
         tifffile.imwrite(path, part, photometric="minisblack")
     with open_film(paths[0]) as reader:
-        assert len(reader.notes) == same
+        assert len(reader.warnings) == same
     if same:
         np.testing.assert_array_equal(read_all(tmp_path), film)
     else:
@@ -141,7 +180,7 @@ def test_first_part_that_is_missing(tmp_path: Path) -> None:
     refuse(tmp_path, r"lacks frames 0 to 4 of 12 \(part 1 is not there\)")
     (tmp_path / "film_X3.tif").unlink()
     with open_film(tmp_path / "film_X2.tif") as reader:
-        assert "seems to continue another file" in reader.notes[0]
+        assert "seems to continue another file" in reader.warnings[0]
         np.testing.assert_array_equal(reader.read_all(), film[5:10])
 
 
@@ -157,7 +196,7 @@ def test_raw_files_that_may_continue_are_named(tmp_path: Path) -> None:
     write_raw(tmp_path / "film", film)
     write_raw(tmp_path / "film_1", film[:4])
     with open_film(tmp_path / "film.raw") as reader:
-        (note,) = reader.notes
+        (note,) = reader.warnings
     assert note.startswith("film_1.raw is beside film.raw and may be of the same film")
     both = read_all(tmp_path / "film.raw", Selection(pattern=note.split("'")[1]))
     np.testing.assert_array_equal(both, np.concatenate([film, film[:4]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,81 @@ def test_axis_of_ndtiff_that_is_not_known(tmp_path: Path) -> None:
     write_ndtiff(tmp_path / "film", planes)
     with pytest.raises(FilmError, match="has an axis 'row'"):
         open_film(tmp_path / "film")
+
+
+@pytest.mark.parametrize("rows_per_strip", [None, 3])
+@pytest.mark.parametrize("written", [0, 0.3, 0.6, 0.83])
+@pytest.mark.parametrize("number", [0, 5, 11])
+def test_file_that_was_partly_written(
+    tmp_path: Path, number: int, written: float, rows_per_strip: int | None
+) -> None:
+    film = make_film()
+    film[:, -2:] = 0  # a black border is no sign of damage
+    for index, frame in enumerate(film):
+        tifffile.imwrite(tmp_path / f"img_{index}.tif", frame, rowsperstrip=rows_per_strip)
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+    path = tmp_path / f"img_{number}.tif"
+    content = path.read_bytes()
+    kept = int(written * len(content))
+    path.write_bytes(content[:kept] + bytes(len(content) - kept))
+    os.utime(path, (1, 1))
+    with pytest.raises(FilmError, match=rf"lacks frame {number} of 12"):
+        open_film(tmp_path)
+    with open_film(tmp_path, allow_partial=True) as reader:
+        np.testing.assert_array_equal(reader.read_all(), np.delete(film, number, axis=0))
+
+
+def test_black_frames_of_a_folder(tmp_path: Path) -> None:
+    film = make_film()
+    film[[0, 1, 5]] = 0  # the shutter was closed
+    folder = write_folder(tmp_path / "film", film)
+    np.testing.assert_array_equal(read_all(folder), film)
+
+
+def test_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    for index, frame in enumerate(make_film()):
+        tifffile.imwrite(tmp_path / f"img_{index}.tif", frame, compression="zlib")
+    path = tmp_path / "img_5.tif"
+    path.write_bytes(path.read_bytes()[:300] + b"x" * (path.stat().st_size - 300))
+    with open_film(tmp_path) as reader, pytest.raises(FilmError, match=r"img_5.tif is cut short"):
+        reader.read(5, 6)
+
+
+def test_results_in_a_folder_of_the_folder(tmp_path: Path) -> None:
+    film = make_film()
+    write_folder(tmp_path / "raw", film)
+    for name in ("x.sr.ome.tif", "renamed.tif"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        image = np.zeros((60, 60), np.float32)
+        write_image(tmp_path / "results" / name, image, sr_pixel_size_nm=20, provenance={})
+        np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+def test_film_two_folders_down(tmp_path: Path) -> None:
+    film = make_film()
+    (tmp_path / "raw").mkdir()
+    write_folder(tmp_path / "raw" / "Pos0", film)
+    np.testing.assert_array_equal(read_all(tmp_path), film)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("img_{}.png", "is a folder with 3 .png files"),
+        ("a{}.zarr/zarr.json", r"is a folder with a0.zarr, a1.zarr, a2.zarr, .*name one of these"),
+        ("sub/f{}.nd2", r"with sub/f0.nd2, sub/f1.nd2, sub/f2.nd2, and no TIFF"),
+    ],
+)
+def test_folder_without_tiff_files(tmp_path: Path, name: str, message: str) -> None:
+    for number in range(3):
+        path = tmp_path / name.format(number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    with pytest.raises(FilmError, match=message):
+        open_film(tmp_path)
+
+
+def test_damaged_header(tmp_path: Path) -> None:
+    (tmp_path / "f.tif").write_bytes(bytes(8) + make_film().tobytes())
+    with pytest.raises(FilmError, match=r"or its header is damaged; .*: copy or export it again"):
+        open_film(tmp_path / "f.tif")

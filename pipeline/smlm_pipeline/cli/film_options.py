@@ -59,7 +59,8 @@ Pattern = Annotated[
     str | None,
     typer.Option(
         metavar="GLOB",
-        help="Names of the film's files in a folder, as 'cellA_*.tif'.",
+        help="Names of the film's files in a folder or beside a named file, as 'cellA_*.tif' or "
+        "'a_?.tif|a_??.tif'.",
         rich_help_panel=FILM_PANEL,
     ),
 ]

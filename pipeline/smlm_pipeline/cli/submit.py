@@ -152,7 +152,8 @@ def submit(
         bool,
         typer.Option(
             "--allow-partial",
-            help="Leave out chunks that fail for good; the image's metadata lists their frames.",
+            help="Take a film that lacks frames, and leave out chunks that fail for good; the "
+            "image's metadata lists the missing frames.",
             rich_help_panel=_INTERRUPTED,
         ),
     ] = Settings.allow_partial,

@@ -137,6 +137,8 @@ def background_shape(
     frames = np.flatnonzero(whole & lit)
     if len(frames) < SHAPE_FRAMES_MIN or np.count_nonzero(usable) < usable.size // 10:
         return None
+    if (sample_adu[frames[0]] == sample_adu[frames[-1]]).all():
+        return None  # one frame, repeated: nothing is known of its changes
     own, covariance = _mean_and_covariance(sample_adu, backgrounds_adu, usable, frames)
     weight = usable.astype(np.float32)
     mean, _ = _average(own, weight, FINE_PX)

@@ -17,11 +17,12 @@ from smlm_pipeline.film.counts import Counts, counts_of
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.formats.refusals import reading, refusal
 from smlm_pipeline.film.formats.registry import open_source
-from smlm_pipeline.film.formats.source import Source
+from smlm_pipeline.film.formats.source import Gaps, Source
 from smlm_pipeline.film.frame_numbers import as_ranges, in_words
 from smlm_pipeline.film.memory import check_memory
 from smlm_pipeline.film.odd_frames import notes_on_ends, odd_ends
 from smlm_pipeline.film.selection import Corner, Selection, View, choose, names_of_chosen
+from smlm_pipeline.film.unwritten import without_unwritten
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM
 
 
@@ -229,11 +230,20 @@ def open_film(
         selection = selection.completed(source.named)
         view = choose(path, axes, shape, selection, source.labels)
         gaps = source.gaps_in(view.y, view.x)
-        found = present(view, gaps)
-        whole = present(choose(path, axes, shape, replace(selection, frames=(0, None))), gaps)
-        warning = check_complete(path, found, whole, gaps, selection, allow_partial=allow_partial)
+        whole = choose(path, axes, shape, replace(selection, frames=(0, None)))
+
+        def complete(gaps: Gaps | None) -> tuple[Present, str | None]:
+            found, of_all = present(view, gaps), present(whole, gaps)
+            return found, check_complete(
+                path, found, of_all, gaps, selection, allow_partial=allow_partial
+            )
+
+        found, warning = complete(gaps)
         _check_size(path, view, len(found.planes))
         decoded_bytes = check_memory(path, source, view, memory_bytes)
+        planes = present(whole, gaps).planes
+        found, warning = complete(without_unwritten(source, planes, gaps, view.y, view.x))
+        _check_size(path, view, len(found.planes))
 
         def read_frame(frame: int) -> NDArray[Any]:
             plane = int(found.planes[frame])

@@ -154,7 +154,9 @@ def _period(
         means = np.bincount(phases, backgrounds_adu, minlength=period) / counts
         between = float((counts * np.square(means - backgrounds_adu.mean())).sum())
         bright = means > (means.min() + means.max()) / 2
-        step_adu = float(means[bright].mean() - means[~bright].mean()) if not bright.all() else 0.0
+        if not bright.any():
+            continue
+        step_adu = float(means[bright].mean() - means[~bright].mean())
         if step_adu > least_adu and between > PERIODIC_SHARE * total:
             odd = bright if 2 * bright.sum() <= period else ~bright
             return period, np.flatnonzero(odd).tolist(), step_adu if odd is bright else -step_adu

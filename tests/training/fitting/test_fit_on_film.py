@@ -173,7 +173,7 @@ def test_a_stack_that_is_no_film_is_refused(film: FilmFiles, tmp_path: Path) -> 
     files = replace(film, stack=tmp_path / "flat.tif")
     with pytest.raises(FilmError, match=r"flat\.tif does not exist; expected a film"):
         source_of(RECIPE, files)
-    tifffile.imwrite(files.stack, np.zeros((20, 20), np.uint16))
+    tifffile.imwrite(files.stack, np.full((20, 20), 100, np.uint16))
     with pytest.raises(FilmError, match=r"flat\.tif holds one frame; a film needs at least 2"):
         source_of(RECIPE, files)
 

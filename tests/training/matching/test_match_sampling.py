@@ -48,7 +48,7 @@ def test_sample_is_spread_over_the_film_and_taken_where_it_blinks(tmp_path: Path
         (np.zeros((30, 32, 12), np.uint8), "has frames of 32 x 12 pixels; the network needs at"),
         (np.zeros((30, 32, 32), np.complex64), "holds complex64 values; expected a film of grey"),
         (np.zeros((3, 30, 32, 32), np.uint8), "has axes .* not T,Y,X; expected a film of grey"),
-        (np.zeros((32, 32), np.uint16), "holds one frame; a film needs at least 2"),
+        (np.full((32, 32), 100, np.uint16), "holds one frame; a film needs at least 2"),
     ],
 )
 def test_files_that_are_no_film_are_refused(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.flat import FlatSource, Layout
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
+from smlm_pipeline.film.formats.written import written_bytes
 
 MAGIC = b"DCIMG"
 """First bytes of a DCIMG file."""
@@ -83,7 +84,7 @@ def _open_old(path: Path, file: BufferedReader, header: bytes, session: int) -> 
     footer = session + session_bytes
     file.seek(footer)
     values = file.read(48)
-    if len(values) < 48:
+    if len(values) < 48 or not any(values):
         raise refusal(path, "is cut short: its end, with pixels of all frames, is missing", AGAIN)
     second = footer + struct.unpack_from("<Q", values, 8)[0]
     (footer_bytes,) = struct.unpack_from("<I", values, 40)
@@ -95,6 +96,8 @@ def _open_old(path: Path, file: BufferedReader, header: bytes, session: int) -> 
     (in_frame,) = struct.unpack_from("<I", places, 100)
     step = 4 * layout.dtype.itemsize
     has_moved = footer_bytes == moved + step * count
+    if not has_moved and written_bytes(path, step) <= second + 88:
+        raise refusal(path, "ends in zeros: its end, with pixels of all frames, is missing", AGAIN)
     return DcimgSource(
         path, layout, in_frame // row_bytes if has_moved else -1, footer + moved, step
     )

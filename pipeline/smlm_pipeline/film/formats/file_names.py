@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -18,6 +18,12 @@ MICRO_MANAGER = (
 )
 """Names of the files of Micro-Manager 2 and 1."""
 
+_TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
+"""Endings that mean the same."""
+
+_GLOBS_MAX = 8
+"""Most globs of a pattern that is proposed."""
+
 AXES = "PTCZ"
 """Order of the axes of a grid of files; the last runs fastest."""
 
@@ -28,6 +34,19 @@ _WORDS = {
     **dict.fromkeys(("p", "s", "xy", "pos", "position", "stage", "series", "scene", "fov"), "P"),
 }
 """Words before a number that name its axis."""
+
+_SAMPLES = (
+    "area", "cell", "depth", "dish", "field", "mosaic", "p", "plane", "region", "roi", "s",
+    "sample", "series", "site", "slice", "slide", "tile", "well", "z",
+)  # fmt: skip
+"""Words before the only number that varies that seldom count frames."""
+
+_SECONDS = re.compile(r"(?P<whole>\d+)\.(?P<part>\d+)(?= ?m?s(?:ec)?(?:[^A-Za-z]|$))")
+_MOMENT = re.compile(
+    r"(?P<date>20\d\d[-_.]?\d\d[-_.]?\d\d)[-_.T ]+(?P<hour>\d\d)[-_.h]?(?P<minute>\d\d)[-_.m]?"
+    r"(?P<whole>\d\d)[-_.s](?P<part>\d{3,6})(?!\d)"
+)
+"""Times of frames in names: ``0.05s``, and ``2026-11-26-14-30-00-033``."""
 
 _SURE_WORDS = ("ch", "channel", "wavelength", "xy", "pos", "position", "stage", "scene", "fov")
 """Those that mean no frames even where the numbers vary along no other axis."""
@@ -60,25 +79,58 @@ def by_pattern(names: Iterable[str]) -> dict[str, list[str]]:
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        groups["*".join(glob.escape(part) for part in re.split(r"\d+", name))].append(name)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return {
-        pattern if len(alike) > 1 else glob.escape(alike[0]): sorted(alike, key=natural)
-        for pattern, alike in ordered
+        groups[re.sub(r"\d+", "\0", _TIFF.sub(".tif", name))].append(name)
+    named = [
+        (_alternatives(alike, _any) if len(alike) > 1 else glob.escape(alike[0]), alike)
+        for alike in groups.values()
+    ]
+    named.sort(key=lambda item: (-len(item[1]), item[0]))
+    return {pattern: sorted(alike, key=natural) for pattern, alike in named}
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name matches one of the globs between the bars of a pattern."""
+    return any(fnmatchcase(name, glob_) for glob_ in pattern.split("|"))
+
+
+def own_pattern(pattern: str, names: Sequence[str], beside: Iterable[str]) -> str:
+    """A pattern of these names that matches no other name beside them; empty if there is none.
+
+    ``pattern`` is the one that is taken if it does.
+    """
+    own = set(names)
+    others = set(beside) - own
+    for candidate in (pattern, _alternatives(names, _width), _alternatives(names, _digits)):
+        exact = all(matches(name, candidate) for name in own) and not any(
+            matches(name, candidate) for name in others
+        )
+        if exact and candidate.count("|") < _GLOBS_MAX:
+            return candidate
+    return ""
+
+
+def _alternatives(names: Iterable[str], of_number: Callable[[str], str]) -> str:
+    """The globs of names, their numbers replaced, with bars between."""
+    globs = {
+        "".join(
+            of_number(part) if place % 2 else glob.escape(part)
+            for place, part in enumerate(re.split(r"(\d+)", name))
+        )
+        for name in names
     }
+    return "|".join(sorted(globs, key=lambda found: (len(found), found)))
 
 
-def own_pattern(groups: dict[str, list[str]]) -> str:
-    """A pattern of the first group's names that matches no other name, if there is one."""
-    pattern, names = next(iter(groups.items()))
-    others = [name for other, alike in groups.items() if other != pattern for name in alike]
-    widths = {tuple(map(len, re.findall(r"\d+", name))) for name in names}
-    if len(widths) == 1 and any(fnmatchcase(name, pattern) for name in others):
-        parts = re.split(r"\d+", names[0])
-        numbers = ["?" * width for width in next(iter(widths))]
-        pairs = zip(parts, [*numbers, ""], strict=True)
-        return "".join(glob.escape(part) + number for part, number in pairs)
-    return pattern
+def _any(_number: str) -> str:
+    return "*"
+
+
+def _width(number: str) -> str:
+    return "?" * len(number)
+
+
+def _digits(number: str) -> str:
+    return "[0-9]" * len(number)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -120,6 +172,9 @@ def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
     axis (t, z, c, pos), and a time of day, which only grows with the frames, is ignored. Names
     that are ``chosen`` are one film; in doubt their order is that of all numbers.
     """
+    moments = _moments(names)
+    if moments is not None:
+        return _grid(names, {"T": moments}, {})
     columns = list(zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True))
     words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
     varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
@@ -140,6 +195,45 @@ def grid(names: Sequence[str], *, chosen: bool = False) -> Grid | None:
         order = {name: place for place, name in enumerate(sorted(names, key=natural))}
         return _grid(names, {"T": [order[name] for name in names]}, {})
     return placed
+
+
+def _moments(names: Sequence[str]) -> list[int] | None:
+    """Times of names that differ in a time with decimals alone, in their last decimal place."""
+    for pattern in (_MOMENT, _SECONDS):
+        found = [list(pattern.finditer(name)) for name in names]
+        if not all(len(matched) == 1 for matched in found):
+            continue
+        times = [matched[0] for matched in found]
+        if (
+            len(
+                {
+                    name[: t.start()] + "|" + name[t.end() :]
+                    for name, t in zip(names, times, strict=True)
+                }
+            )
+            > 1
+        ):
+            continue
+        decimals = max(len(time["part"]) for time in times)
+        numbers = []
+        for time in times:
+            groups = time.groupdict()
+            day = int(re.sub(r"\D", "", groups.get("date") or "0"))
+            minutes = (day * 24 + int(groups.get("hour") or 0)) * 60
+            seconds = (minutes + int(groups.get("minute") or 0)) * 60 + int(time["whole"])
+            numbers.append(seconds * 10**decimals + int(time["part"].ljust(decimals, "0")))
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return None
+
+
+def counted_samples(names: Sequence[str]) -> str:
+    """The word before the only number that varies, if it seldom counts frames; else empty."""
+    words = [word.lower() for word in re.findall(r"([A-Za-z]*)[ _.=-]?\d+", names[0])]
+    columns = list(zip(*(re.findall(r"\d+", name) for name in names), strict=False))
+    varying = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+    word = words[varying[0]] if len(varying) == 1 else ""
+    return word if word in _SAMPLES else ""
 
 
 def _counter(columns: list[tuple[int, ...]], places: list[int]) -> int:

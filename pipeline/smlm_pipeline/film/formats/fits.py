@@ -31,6 +31,7 @@ class FitsSource(Source):
         self.path, self._opened, self._images = path, opened, images
         self.axes, self.shape = "TYX", (count, *images[0].shape[-2:])
         self.dtype = np.dtype(np.float64)
+        self.unwritten_value = float(images[0].header.get("BZERO", 0))
         if self.decoded_bytes < _PROBED_BYTES:  # larger ones are checked against memory first
             self.dtype = self._plane(0).dtype.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([_edges(images[0].header)])

@@ -15,6 +15,7 @@ from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.positions import Positions
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, squeezed, steps
+from smlm_pipeline.film.formats.turned_axes import remarks_on_axes
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -90,11 +91,13 @@ def open_hdf5(path: Path) -> Source:
                 problem = f"is a MATLAB file, whose axes are turned: {name} is {dataset.shape}"
                 raise refusal(path, problem, "save the film as TIFF (imwrite, Tiff or saveastiff)")
             check_dataset(path, dataset)
-            sources.append(Hdf5Source(path, file, dataset, _axes(path, name, dataset)))
+            source = Hdf5Source(path, file, dataset, _axes(path, name, dataset))
+            if not any(dimension.label for dimension in dataset.dims):
+                source.warnings = remarks_on_axes(name, tuple(dataset.shape))
+            sources.append(source)
         several = Positions(path, sources, [name for name, _ in films])
-        source = sources[0] if len(sources) == 1 else several
         on_error.pop_all()
-        return source
+        return sources[0] if len(sources) == 1 else several
 
 
 def opened(path: Path, extra_name: str) -> Any:

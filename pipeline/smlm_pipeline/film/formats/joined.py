@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.likeness import are_different
-from smlm_pipeline.film.formats.refusals import AGAIN, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, reading, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
+from smlm_pipeline.film.unwritten import without_unwritten
 
 Opener = Callable[[Path], Source]
+
+_PROBED_BYTES = 1 << 29
+"""Frames of this size are read only after they are checked against the memory."""
 
 _COMPARED_MAX = 8
 """Pairs of neighbours whose pictures are compared."""
@@ -116,10 +120,13 @@ def join(
         opened: list[Source | None] = []
         for number in numbers:
             file = by_number.get(number)
-            opened.append(on_error.enter_context(opener(file)) if file else None)
+            with reading(file or path):
+                opened.append(on_error.enter_context(opener(file)) if file else None)
         there = [source for source in opened if source is not None]
         for source in there:
             _check_alike(source, there[0])
+        for source in there[:-1]:  # the end of the last one is the film's
+            _leave_out_unwritten(source)
         for before, after in () if certain else list(pairwise(there))[:_COMPARED_MAX]:
             _check_sample(before, after)
         missing = "".join(f"part {number} is not there" for number in absent[:1])
@@ -128,6 +135,18 @@ def join(
     names = listed([part.path for part in parts])
     joined.warnings = (f"{names} are taken as one film of {joined.shape[0]:,} frames",)
     return joined
+
+
+def _leave_out_unwritten(source: Source) -> None:
+    """Take frames at the end of a part that are zeros for missing ones, unless they are huge."""
+    if source.decoded_bytes > _PROBED_BYTES:
+        return
+    planes = range(_frame_count(source)) if source.gaps is None else source.gaps.present
+    y, x = (slice(0, size) for size in source.shape[-2:])
+    gaps = without_unwritten(source, planes, source.gaps, y, x)
+    if gaps is not source.gaps and gaps is not None:
+        reason = f"{gaps.reason}, in {source.path.name}"
+        source.gaps = Gaps(gaps.present, reason, gaps.remedy, gaps.state)
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.film.formats.refusals import reading
 from smlm_pipeline.film.formats.source import Source
 
 FRAMES_MAX, FRAMES_MIN = 20, 4
@@ -30,15 +31,16 @@ def are_different(before: Source, after: Source) -> bool:
 
     Raises
     ------
-    FilmError or any error of a format's library
-        If a frame cannot be read.
+    FilmError
+        If a frame cannot be read; it names the film's own file.
     """
     frame_bytes = before.shape[-2] * before.shape[-1] * before.dtype.itemsize
     fitting = _BYTES_MAX // max(before.decoded_bytes, frame_bytes)
-    count = min(FRAMES_MAX, fitting, before.shape[0] // 2, after.shape[0] // 2)
+    lengths = [source.shape[0] if len(source.shape) > 2 else 1 for source in (before, after)]
+    count = min(FRAMES_MAX, fitting, *(length // 2 for length in lengths))
     if count < FRAMES_MIN or min(before.shape[-2:]) < BLOCK_PX or before.gaps or after.gaps:
         return False
-    end = before.shape[0]
+    end = lengths[0]
     pictures = [
         _picture(before, range(end - 2 * count, end - count)),
         _picture(before, range(end - count, end)),
@@ -54,8 +56,9 @@ def _picture(source: Source, planes: range) -> NDArray[np.float64]:
     height, width = (edge // BLOCK_PX for edge in source.shape[-2:])
     y, x = slice(0, height * BLOCK_PX), slice(0, width * BLOCK_PX)
     total = np.zeros((y.stop, x.stop))
-    for plane in planes:
-        total += source.read(range(plane, plane + 1), y, x)[0]
+    with reading(source.path):
+        for plane in planes:
+            total += source.read(range(plane, plane + 1), y, x)[0]
     blocks = total.reshape(height, BLOCK_PX, width, BLOCK_PX)
     flat: NDArray[np.float64] = blocks - blocks.mean(axis=(1, 3), keepdims=True)
     return flat.reshape(total.shape)

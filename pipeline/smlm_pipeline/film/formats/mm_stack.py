@@ -155,6 +155,7 @@ def open_stack_folder(folder: Path, files: list[Path]) -> Source:
     if own is None:
         raise refusal(files[0], "has a damaged index map", AGAIN)
     parts = [own, *_parts_of(own, files[1:])]
+    _refuse_planes_twice(folder, parts)
     known = {part.path for part in parts}
     others = [file.name for file in files if file not in known]
     if others:
@@ -167,6 +168,17 @@ def open_stack_folder(folder: Path, files: list[Path]) -> Source:
     if "P" in source.axes and len(positions) == 1:
         source.named = {"P": positions[0]}
     return source
+
+
+def _refuse_planes_twice(folder: Path, parts: list[Part]) -> None:
+    """Refuse files that hold the same planes, as two acquisitions of one name do."""
+    owners: dict[tuple[int, ...], Part] = {}
+    for part in parts:
+        for plane in map(tuple, part.index[:, :4].tolist()):
+            other = owners.setdefault(plane, part)
+            if other is not part:
+                problem = f"holds {other.path.name} and {part.path.name} with the same frames"
+                raise refusal(folder, problem, "choose the files of one film with --pattern")
 
 
 def _parts_of(own: Part, files: Iterable[Path]) -> list[Part]:

@@ -13,10 +13,15 @@ from smlm_pipeline.errors import SettingError
 RANGE_NM = (10.0, 1000.0)
 """Plausible sizes, the last excluded: 72 dpi is 352,778 nm, no calibration often 1000 nm."""
 
+CHIP_NM = (2000.0, 30000.0)
+"""Sizes that pixels have on a camera's chip."""
+
 RATIO_MAX = 1.01
 """Pixels whose edges differ by more than this factor are not square."""
 
-_NM_PER_UNIT = {"pm": 1e-3, "nm": 1.0, "mm": 1e6, "cm": 1e7, "m": 1e9, "in": 2.54e7, "inch": 2.54e7}
+_NM_PER_UNIT = {"pm": 1e-3, "nm": 1.0, "mm": 1e6, "cm": 1e7, "dm": 1e8, "m": 1e9}
+
+_NM_PER_UNIT |= {"in": 2.54e7, "inch": 2.54e7, "inche": 2.54e7, "thou": 2.54e4, "mil": 2.54e4}
 
 _NM_PER_UNIT |= dict.fromkeys(("um", "\u00b5m", "\u03bcm", "\u00e2\u00b5m", r"\u00b5m"), 1e3)
 
@@ -29,6 +34,8 @@ _NM_PER_UNIT |= {
         ("nano", 1.0),
         ("micro", 1e3),
         ("milli", 1e6),
+        ("centi", 1e7),
+        ("deci", 1e8),
         ("", 1e9),
     )
     for end in ("er", "re")
@@ -182,6 +189,11 @@ def of_resolution(resolution: tuple[float, float], unit_code: int) -> Edges | No
 
 def _question(edge_nm: float) -> str:
     """The size that was probably meant, in words for the end of a message; empty if unknown."""
+    if CHIP_NM[0] <= edge_nm <= CHIP_NM[1]:
+        return (
+            f": {edge_nm / 1e3:.6g} \u00b5m is the size on a camera's chip; divide it by the "
+            "magnification"
+        )
     for factor in (1e3, 1e-3, 1e6, 1e-6):
         if is_plausible(edge_nm * factor):
             return f": did you mean {edge_nm * factor:.6g}?"

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.formats.file_names import by_pattern
 from smlm_pipeline.film.formats.joined import Opener, has_frames_alone
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Gaps, Source
+from smlm_pipeline.film.formats.split_films import counts_samples
 
 _POSITIONS_MAX = 1000
 
@@ -83,7 +85,9 @@ def open_positions(folder: Path, inside: list[Path], opener: Opener) -> Position
     other = refusal(
         folder, f"holds films in folders of its own ({listed})", "name the folder of one"
     )
-    if len(inside) > _POSITIONS_MAX:
+    alike = len(by_pattern(names)) == 1
+    described = all((path / "metadata.txt").is_file() for path in inside)
+    if len(inside) > _POSITIONS_MAX or not (alike or described):
         raise other
     with ExitStack() as on_error:
         try:
@@ -92,7 +96,9 @@ def open_positions(folder: Path, inside: list[Path], opener: Opener) -> Position
             raise other from None
         kinds = {(film.shape[-2:], film.dtype) for film in films}
         alone = all(len(film.shape) == 3 and has_frames_alone(film) for film in films)
-        if len(kinds) > 1 or not alone:
+        of_one_length = len({film.shape[0] for film in films}) == 1
+        positions = of_one_length or described or all(map(counts_samples, names))
+        if len(kinds) > 1 or not alone or not positions:
             raise other
         source = PositionFolders(folder, films, names)
         on_error.pop_all()

@@ -6,6 +6,8 @@ import logging
 import lzma
 import struct
 import sys
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +26,33 @@ _LOGGERS = ("tifffile", "liffile")
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    struct.error, zlib.error, lzma.LZMAError, ParseError,
+    AttributeError, struct.error, zlib.error, lzma.LZMAError, ParseError,
 )  # fmt: skip
+
+
+class _Warnings:
+    """Python's warnings, hidden while any thread reads a film: they are not meant for users."""
+
+    def __init__(self) -> None:
+        self._lock, self._count = threading.Lock(), 0
+        self._before = warnings.catch_warnings()
+
+    def hide(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+
+    def show(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                self._before.__exit__(None, None, None)
+
+
+_WARNINGS = _Warnings()
 
 
 def refusal(path: Path, problem: str, remedy: str) -> FilmError:
@@ -54,6 +81,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(silence)
+    _WARNINGS.hide()
     try:
         yield
     except ReconError:
@@ -71,6 +99,7 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     except damage() as error:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
+        _WARNINGS.show()
         for name in _LOGGERS:
             logging.getLogger(name).removeFilter(silence)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.film.formats import ndtiff, split_films, tiff, zarr
+from smlm_pipeline.film.formats import ndtiff, ome_sets, split_films, tiff, zarr
 from smlm_pipeline.film.formats.cameras import reader_of, refuse_by_name
 from smlm_pipeline.film.formats.joined import Opener
 from smlm_pipeline.film.formats.nd2 import open_nd2
 from smlm_pipeline.film.formats.picasso_raw import open_raw
-from smlm_pipeline.film.formats.refusals import refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_folder import is_tiff, open_folder
 
@@ -64,10 +64,14 @@ def _open_file(path: Path, magic: bytes, pattern: str | None) -> Source:
         return open_nd2(path)
     if path.name in {ndtiff.INDEX, *zarr.MARKS}:
         return _open_folder(path.parent)
+    if ome_sets.is_companion(path):
+        return tiff.open_tiff(ome_sets.first_described(path))
     refuse_by_name(path)
-    raise refusal(
-        path, f"is not a TIFF file, nor {OTHER_FORMATS}", "save it as TIFF, as ImageJ/Fiji can"
-    )
+    problem = f"is not a TIFF file, nor {OTHER_FORMATS}"
+    if is_tiff(path):
+        problem += ", or its header is damaged"
+        raise refusal(path, problem, f"{AGAIN}, as TIFF")
+    raise refusal(path, problem, "save it as TIFF, as ImageJ/Fiji can")
 
 
 def _opener(path: Path, magic: bytes) -> Opener | None:

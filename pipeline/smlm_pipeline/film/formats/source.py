@@ -67,6 +67,8 @@ class Source(AbstractContextManager["Source"], ABC):
     notes, warnings : tuple of str
         Remarks for the user on how the film was put together; warnings are shown even if the
         command is quiet.
+    unwritten_value : float
+        The value of a pixel whose bytes in the file are zeros.
     gaps : Gaps or None
         The planes that are there, if others are missing; missing planes are never read.
     """
@@ -83,6 +85,7 @@ class Source(AbstractContextManager["Source"], ABC):
     frames_apart: int = 0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unwritten_value: float = 0
     gaps: Gaps | None = None
 
     @property

@@ -6,26 +6,31 @@ import glob
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
 from tifffile import TiffFile
 
 from smlm_pipeline.errors import FilmError
-from smlm_pipeline.film.formats.file_names import by_pattern, natural
+from smlm_pipeline.film.formats.file_names import by_pattern, matches, natural, own_pattern
 from smlm_pipeline.film.formats.joined import Opener, Part, has_frames_alone, join, listed
 from smlm_pipeline.film.formats.likeness import are_different
 from smlm_pipeline.film.formats.own_results import is_result_by_name
-from smlm_pipeline.film.formats.refusals import damage, refusal
+from smlm_pipeline.film.formats.refusals import damage, reading, refusal
 from smlm_pipeline.film.formats.source import Source
 from smlm_pipeline.film.formats.tiff_page_count import page_count
 
 _SURE = (re.compile(r"(.+)_X(\d+)", re.IGNORECASE), re.compile(r"(.+)-file(\d+)", re.IGNORECASE))
 """Names that programs give to the parts of one film only: ``film_X2.tif``, ``film-file002.tif``."""
 
-_COUNTED = re.compile(r"(.*?)[ _.-]?(\d+)")
-"""Names of parts of one film, or of several films: ``film_0001.tif``."""
+_COUNTED = re.compile(r"(.*?)(?:[ _.@#-]| ?\()?(\d+)\)?")
+"""Names of parts of one film, or of several films: ``film_0001.tif``, ``film@0001.tif``."""
+
+_COPY = re.compile(r".*\(\d+\)")
+"""Names of parts, or of copies that an operating system made: ``film (2).tif``."""
+
+_LOST_MAX = 4
+"""Most files in a row that may be missing between two that belong together."""
 
 _SAMPLES = re.compile(
     r"(?:^|[ _.-])(?:area|cell|ch|channel|cs|dish|field|fov|p|pos|position|region|roi|s|sample|"
@@ -65,6 +70,8 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
     """
     with ExitStack() as on_error:
         source = on_error.enter_context(opener(path))
+        if len(source.shape) == 2:
+            _refuse_one_of_many(path)
         parts, sure = _siblings(path)
         if parts and not source.files and has_frames_alone(source):
             own = next(part for part in parts if part.path == path)
@@ -73,9 +80,10 @@ def open_with_siblings(path: Path, opener: Opener) -> Source:
                 parts = [*before, own, *_continuation(own, parts, source, opener)]
             large = path.stat().st_size >= _SPLIT_BYTES
             if len(parts) > 1 and own == parts[0] and (sure or large):
-                return join(path, parts, opener, first=1 if sure else own.number, certain=True)
+                first = min(1, own.number) if sure else own.number
+                return join(path, parts, opener, first=first, certain=True)
             if sure or (len(parts) > 1 and not _are_others(source, own, parts, opener)):
-                source.notes = (_note(own, parts, sure=sure),)
+                source.warnings = (*source.warnings, _note(own, parts, sure=sure))
         on_error.pop_all()
         return source
 
@@ -89,7 +97,7 @@ def open_chosen(path: Path, pattern: str, opener: Opener) -> Source:
         If its name does not match, or a file cannot be read.
     """
     ending = _ending(path)
-    files = [file for file in path.parent.iterdir() if fnmatchcase(file.name, pattern)]
+    files = [file for file in path.parent.iterdir() if matches(file.name, pattern)]
     files = [file for file in files if _ending(file) == ending and not is_result_by_name(file)]
     if path not in files:
         remedy = "give a pattern that its name matches"
@@ -108,31 +116,60 @@ def parts_of_folder(files: list[Path], *, chosen: bool) -> tuple[list[Part], boo
     if chosen and not parts:
         ordered = sorted(files, key=lambda file: natural(file.name))
         return [Part(file, number) for number, file in enumerate(ordered)], True
-    if parts and chosen and parts[-1].number - parts[0].number >= 2 * len(parts):  # as dates are
+    if parts and chosen and _are_no_counts(parts):
         return [Part(part.path, place) for place, part in enumerate(parts)], True
     if not parts or sure or chosen:
         return parts, True
     counts = [_frames_in(part.path) for part in parts]
     consecutive = all(b.number - a.number == 1 for a, b in pairwise(parts))
     equal = len(set(counts[:-1])) == 1 and counts[-1] <= counts[0]
-    return parts if consecutive and equal and counts[0] > 1 else [], False
+    copies = any(_COPY.fullmatch(_stem(part.path)) for part in parts)
+    return parts if consecutive and equal and counts[0] > 1 and not copies else [], False
+
+
+def _are_no_counts(parts: list[Part]) -> bool:
+    """Whether numbers are as far apart as dates, or in equal steps: then none is missing."""
+    steps = {after.number - before.number for before, after in pairwise(parts)}
+    far = parts[-1].number - parts[0].number > _PARTS_MAX
+    return far or (len(parts) > 2 and len(steps) == 1)
+
+
+def counts_samples(name: str) -> bool:
+    """Whether the word before the last number of a name counts samples or positions."""
+    found = _COUNTED.fullmatch(name)
+    return found is not None and _SAMPLES.search(found[1]) is not None
 
 
 def first_number(parts: list[Part]) -> int:
     """The number of the first part of a film, which may be missing."""
     sure = any(pattern.fullmatch(_stem(parts[-1].path)) for pattern in _SURE)
-    return 1 if sure else parts[0].number
+    return min(1, parts[0].number) if sure else parts[0].number
 
 
 def _are_others(source: Source, own: Part, parts: list[Part], opener: Opener) -> bool:
     """Whether the file beside a film in order shows another sample."""
     place = parts.index(own)
     neighbour = parts[place + 1] if own is not parts[-1] else parts[place - 1]
-    with opener(neighbour.path) as other:
-        if not has_frames_alone(other):
-            return True
-        pair = (source, other) if neighbour.number > own.number else (other, source)
-        return are_different(*pair)
+    try:
+        with reading(neighbour.path), opener(neighbour.path) as other:
+            if not has_frames_alone(other):
+                return True
+            pair = (source, other) if neighbour.number > own.number else (other, source)
+            return are_different(*pair)
+    except FilmError:  # it may continue the film although it is damaged
+        return False
+
+
+def _refuse_one_of_many(path: Path) -> None:
+    """Refuse a single frame beside which others are."""
+    ending = _ending(path)
+    files = [file for file in path.parent.iterdir() if ending and _ending(file) == ending]
+    names = [file.name for file in files if not is_result_by_name(file)]
+    alike = next(group for group in by_pattern([path.name, *names]).values() if path.name in group)
+    others = len(set(alike)) - 1
+    if others:
+        problem = f"holds one frame, and files named alike are beside it ({others:,})"
+        raise refusal(path, problem, f"name the folder {path.parent} to take them as one film")
 
 
 def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
@@ -145,6 +182,13 @@ def _note(own: Part, parts: list[Part], *, sure: bool) -> str:
         )
     verb = "is" if len(others) == 1 else "are"
     found = f"{listed(others)} {verb} beside {own.path.name} and may be of the same film"
+    lost = [
+        number
+        for before, after in pairwise(parts)
+        for number in range(before.number + 1, after.number)
+    ]
+    if lost:
+        found = f"{found}, of which number {lost[0]} is not there"
     if sure:
         return f"{found}; name {parts[0].path.name} to take them as one"
     return f"{found}; if so, --pattern '{_glob(parts)}' takes them as one"
@@ -173,13 +217,16 @@ def _numbered(files: Sequence[Path], pattern: re.Pattern[str]) -> list[Part]:
         for stem, number, match in zip(stems, numbers, found, strict=True)
     }
     least = min((number for number in numbers if number is not None), default=None)
-    endings = {file.name[len(stem) :].lower() for file, stem in zip(files, stems, strict=True)}
+    endings = {_ending(file) for file in files}
     if least is None or len(bases) > 1 or len(endings) > 1:
         return []
     if pattern is _COUNTED and _SAMPLES.search(next(iter(prefixes))):
         return []
-    first = 1 if pattern is not _COUNTED or least == 2 else 0
-    if pattern is not _COUNTED and max(filter(None, numbers)) > _PARTS_MAX:
+    first = min(1, least - 1)  # of the one without a number
+    padded = any(match is not None and match[2].startswith("0") for match in found)
+    if pattern is _COUNTED and (least > 2 or padded):
+        first = 0  # film_2.tif is the second file, and film_0002.tif the third one
+    if pattern is not _COUNTED and max(number or 0 for number in numbers) > _PARTS_MAX:
         return []
     filled = [first if number is None else number for number in numbers]
     if len(set(filled)) < len(filled):
@@ -215,21 +262,22 @@ def _belongs(stem: str, key: str, pattern: re.Pattern[str]) -> bool:
 
 
 def _beginning(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
-    """The file with the number before, if it is as long as this one or this is the shorter end."""
-    before = [part for part in parts if part.number == own.number - 1]
+    """The file before, if it is as long as this one or this is the shorter end."""
+    numbers = range(own.number - 1 - _LOST_MAX, own.number)
+    before = [part for part in parts if part.number in numbers][-1:]
     return [part for part in before if _frames_like(part.path, source, opener) >= source.shape[0]]
 
 
 def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) -> list[Part]:
-    """Files with the next numbers that are of equal length, up to one that is shorter."""
-    by_number = {part.number: part for part in parts}
-    found = []
-    for number in range(own.number + 1, own.number + 1 + _SIBLINGS_MAX):
-        part = by_number.get(number)
-        count = _frames_like(part.path, source, opener) if part else 0
-        if part is None or not 0 < count <= source.shape[0]:
+    """Files that follow and are of equal length, up to one that is shorter; some may be missing."""
+    found: list[Part] = []
+    last = own.number
+    for part in parts[parts.index(own) + 1 :][:_SIBLINGS_MAX]:
+        count = _frames_like(part.path, source, opener)
+        if part.number - last > _LOST_MAX + 1 or not 0 < count <= source.shape[0]:
             break
         found.append(part)
+        last = part.number
         if count < source.shape[0]:
             break
     return found
@@ -237,6 +285,8 @@ def _continuation(own: Part, parts: list[Part], source: Source, opener: Opener) 
 
 def _frames_like(path: Path, source: Source, opener: Opener) -> int:
     """Frames of a file whose frames have the size and type of a film's; otherwise 0."""
+    if not path.is_file():
+        return 0
     if path.suffix.lower() == ".raw":
         same = (
             path.stat().st_size <= source.path.stat().st_size
@@ -253,31 +303,33 @@ def _frames_like(path: Path, source: Source, opener: Opener) -> int:
             page = tif.pages.first
             same = page.shape == source.shape[-2:] and page.dtype == source.dtype
             return page_count(tif) if same else 0
-    except FilmError:
+    except (FilmError, OSError):
         return 0
     except damage():
         return 0
 
 
 def _frames_in(path: Path) -> int:
-    with TiffFile(path, _multifile=False) as tif:
+    with reading(path), TiffFile(path, _multifile=False) as tif:
         return page_count(tif)
 
 
 def _glob(parts: list[Part]) -> str:
     """A glob of the names of the parts."""
-    patterns = list(by_pattern(part.path.name for part in parts))
-    if len(patterns) == 1:
-        return patterns[0]
+    names, ending = [part.path.name for part in parts], _ending(parts[0].path)
+    beside = [file.name for file in parts[0].path.parent.iterdir() if _ending(file) == ending]
+    patterns = list(by_pattern(names))
     last = parts[-1].path
     match = _COUNTED.fullmatch(_stem(last))
-    return f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+    loose = f"{glob.escape(match[1] if match else '')}*{last.name[len(_stem(last)) :]}"
+    first = patterns[0] if len(patterns) == 1 else loose
+    return own_pattern(first, names, beside) or "|".join(map(glob.escape, names))
 
 
 def _ending(path: Path) -> str:
-    """The ending of a film's name, in small letters; empty for others."""
+    """The ending of a film's name, in one spelling; empty for others."""
     found = _ENDING.search(path.name)
-    return found[1].lower() if found else ""
+    return found[1].lower().replace(".tiff", ".tif") if found else ""
 
 
 def _stem(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
+from smlm_pipeline.film.formats.ome_repair import without_damaged
 from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set, others_of_set
 from smlm_pipeline.film.formats.refusals import damage
 from smlm_pipeline.film.formats.source import Source
@@ -92,6 +94,22 @@ class TiffSource(Source):
         return read
 
 
+def _what_is_left(
+    path: Path, film_file: Path, described: str | None
+) -> tuple[TiffFile, TiffPageSeries]:
+    """The film without the pages of its files that cannot be read."""
+    with TiffFile(film_file, _multifile=False) as tif:
+        description = described or tif.ome_metadata
+    if description:
+        description = without_damaged(film_file.parent, description)
+    tif = TiffFile(film_file, omexml=description, _multifile=None if description else False)
+    try:
+        return tif, tiff_layout.film(path, tif)
+    except BaseException:
+        tif.close()
+        raise
+
+
 def open_tiff(path: Path) -> Source:
     """Open a TIFF film and find its planes, without reading them.
 
@@ -103,16 +121,17 @@ def open_tiff(path: Path) -> Source:
     stack = mm_stack.open_stack(path)
     if stack is not None:
         return stack
-    film_file = described_in(path) or path
+    film_file, described = described_in(path)
+    opened = partial(TiffFile, film_file, omexml=described)
     with ExitStack() as on_error:
-        tif = on_error.enter_context(TiffFile(film_file))
+        tif = on_error.enter_context(opened())
         check_stated(path, tif)
         try:
             apart = 0
             if tiff_layout.is_piecewise(tif):
                 apart = tiff_layout.frames_apart(tif)
                 tif.close()
-                tif = on_error.enter_context(TiffFile(film_file, is_shaped=False))
+                tif = on_error.enter_context(opened(is_shaped=False))
             films = films_of_positions(tif)
             if films:
                 positions = TiffPositions(path, tif, films)
@@ -125,8 +144,8 @@ def open_tiff(path: Path) -> Source:
             film = None  # the pages before the place where the file was cut off
             if next_page(tif) == 0:  # but another file of the film is damaged
                 tif.close()
-                tif = on_error.enter_context(TiffFile(film_file, _multifile=False))
-                film = tiff_layout.film(path, tif)
+                tif, film = _what_is_left(path, film_file, described)
+                on_error.push(tif)
         source = TiffSource(path, tif, film)
         source.frames_apart = apart
         warning = others_of_set(path)

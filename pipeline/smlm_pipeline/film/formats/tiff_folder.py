@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import re
@@ -9,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from tifffile import TiffFile
 
 from smlm_pipeline.film.formats import file_names, mm_stack, split_films
 from smlm_pipeline.film.formats.joined import join
+from smlm_pipeline.film.formats.no_films import no_film
 from smlm_pipeline.film.formats.ome_sets import files_of_set
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
 from smlm_pipeline.film.formats.position_folders import open_positions
-from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
+from smlm_pipeline.film.formats.refusals import AGAIN, damage, reading, refusal
 from smlm_pipeline.film.formats.source import Gaps, Source, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.tiff import open_tiff
 from smlm_pipeline.film.formats.tiff_page_count import page_count
@@ -37,6 +38,19 @@ _CHECKED_FILES = 64
 
 _LAST_COPIED = 4
 """Files that were written last: a copy that was interrupted ends with one of them."""
+
+_FIRST_MAX = 10
+"""Largest first number, in lengths of the film, before which files may be missing."""
+
+_RESULTS_MAX = 64
+"""More TIFF files than this in a folder are no results of this program."""
+
+_SPREADS = 24
+"""Zeros at the ends of files vary where most pixels are 0: the largest of 100,000 is within
+these times the difference of median and first decile."""
+
+_ZEROS_MIN = 64
+"""Fewer zero bytes at the end of a file are no sign of damage."""
 
 _METADATA_BYTES = 1 << 20
 """Start of Micro-Manager's ``metadata.txt`` that is searched; it may be gigabytes long."""
@@ -67,7 +81,7 @@ class FileSeries(SourceAtRest):
             file = self._files[plane]
             if file is None:
                 raise EOFError
-            with TiffFile(file) as tif:
+            with reading(file), TiffFile(file) as tif:
                 self.check(file, tif)
                 read[index] = tif.pages.first.asarray()[y, x]
         return read
@@ -142,7 +156,7 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
         filter(is_tiff, folder.iterdir()), key=lambda file: file_names.natural(file.name)
     )
     files = [file for file in found if not is_result_by_name(file)]
-    chosen = [file for file in files if pattern is None or fnmatchcase(file.name, pattern)]
+    chosen = [file for file in files if pattern is None or file_names.matches(file.name, pattern)]
     if not chosen and files:
         names = ", ".join(file.name for file in files[:3])
         problem = f"holds no TIFF file whose name matches --pattern {pattern}"
@@ -159,13 +173,24 @@ def _film_files(folder: Path, pattern: str | None) -> list[Path]:
 def _open_inside(folder: Path, pattern: str | None) -> Source:
     """Open the film in the only folder of a folder, or those in its folders as positions."""
     folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
-    inside = [path for path in folders if any(map(is_tiff, path.iterdir()))]
+    inside = [path for path in folders if _holds_film(path)] or [
+        path
+        for parent in folders
+        for path in parent.iterdir()
+        if path.is_dir() and path.name[0] != "." and _holds_film(path)
+    ]
     inside.sort(key=lambda path: file_names.natural(path.name))
     if not inside:
-        raise refusal(folder, "is a folder without a film", "name the film's file")
+        raise no_film(folder)
     if len(inside) == 1:  # as Micro-Manager's "Default"
         return open_folder(inside[0], pattern)
     return open_positions(folder, inside, lambda path: open_folder(path, pattern))
+
+
+def _holds_film(folder: Path) -> bool:
+    """Whether a folder has a TIFF file that is no result of this program."""
+    files = [file for file in folder.iterdir() if is_tiff(file) and not is_result_by_name(file)]
+    return len(files) > _RESULTS_MAX or not all(map(is_result, files))
 
 
 def _first_readable(files: list[Path]) -> Path:
@@ -196,12 +221,32 @@ def _series(folder: Path, files: list[Path], grid: file_names.Grid) -> FileSerie
         if file in ordered:
             with TiffFile(file) as tif:
                 series.check(file, tif)
-    if grid.is_irregular:
-        series.notes = (
-            f"the numbers in the names of {folder.name} follow no rule, as times do; its "
-            f"{len(files):,} files are taken in their order, and missing ones cannot be noticed",
-        )
+    series.warnings = _doubts(folder, files, grid)
     return series
+
+
+def _doubts(folder: Path, files: list[Path], grid: file_names.Grid) -> tuple[str, ...]:
+    """What the names leave open: whether frames are missing, and whether they are frames."""
+    found = []
+    if grid.is_irregular:
+        found.append(
+            f"the numbers in the names of {folder.name} follow no rule, as times do; its "
+            f"{len(files):,} files are taken in their order, and missing ones cannot be noticed"
+        )
+    elif isinstance(grid.times, range):
+        first, step = grid.times.start, grid.times.step
+        if max(1, step) < first <= _FIRST_MAX * step * len(files):
+            found.append(
+                f"the numbers in the names of {folder.name} begin at {first}: whether files are "
+                "missing before it cannot be noticed"
+            )
+    word = file_names.counted_samples([file.name for file in files])
+    if word:
+        found.append(
+            f"the names of {folder.name} count by {word!r}; its {len(files):,} files are taken as "
+            "frames of one film, which they are not if they show several places or depths"
+        )
+    return tuple(found)
 
 
 def _unusual(files: list[Path]) -> list[Path]:
@@ -216,25 +261,48 @@ def _unusual(files: list[Path]) -> list[Path]:
 def _damaged(files: list[Path]) -> list[Path]:
     """Files that do not hold a whole frame.
 
-    Those of unusual size are looked at, and those that were copied last, which may end in zeros
-    where the first file does not.
+    Those that end in zeros, that are of unusual size or were copied last are looked at. A frame
+    that is all black was taken so, unless it is one of the last and the first is not black.
     """
-    damaged = []
+    suspects = set(_ending_in_zeros(files))
     newest = sorted(files, key=lambda file: file.stat().st_mtime_ns)[-_LAST_COPIED:]
-    for file in dict.fromkeys([*_unusual(files), *newest, files[-1]]):
-        try:
-            with TiffFile(file) as tif:
-                page = tif.pages.first
-                parts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                black = written_bytes(files[0], page.nbytes) <= page.dataoffsets[0]
-                end = tif.filehandle.size if black else written_bytes(file, page.nbytes)
-                whole = all(start + size <= tif.filehandle.size for start, size in parts)
-                whole = whole and all(start < end for start in page.dataoffsets)
-        except damage():
-            whole = False
-        if not whole:
-            damaged.append(file)
-    return damaged
+    late = (
+        set()
+        if files[0] in suspects and _is_whole(files[0], may_be_black=True)
+        else {*newest, files[-1]}
+    )
+    looked_at = dict.fromkeys([*suspects, *_unusual(files), *newest, files[-1]])
+    found = {
+        file
+        for file in looked_at
+        if not _is_whole(file, may_be_black=file not in late, zeros=file in suspects)
+    }
+    return [file for file in files if file in found]
+
+
+def _is_whole(file: Path, *, may_be_black: bool, zeros: bool = True) -> bool:
+    """Whether a file holds a frame; one that ends in ``zeros`` may only be all black."""
+    try:
+        with TiffFile(file) as tif:
+            page = tif.pages.first
+            if page.ndim != 2:  # another kind of image, which `FileSeries.check` refuses
+                return True
+            parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            whole = all(start + size <= tif.filehandle.size for start, size in parts)
+            black = written_bytes(file, 1) <= min(page.dataoffsets)
+            return whole and (not zeros or (black and may_be_black))
+    except damage():
+        return False
+
+
+def _ending_in_zeros(files: list[Path]) -> list[Path]:
+    """Files that end in more zeros than those of this film do, as where a copy stopped."""
+    sizes = {file: file.stat().st_size for file in files}
+    zeros = {file: size - written_bytes(file, 1) for file, size in sizes.items()}
+    ordered = sorted(zeros.values())
+    usual, few = ordered[len(files) // 2], ordered[len(files) // 10]  # a black border has zeros
+    spread = max(_ZEROS_MIN, _SPREADS * (usual - few))
+    return [file for file in files if zeros[file] - usual > max(sizes[file] // 32, spread)]
 
 
 def _missing_name(files: Sequence[Path | None], example: Path) -> str:
@@ -270,11 +338,16 @@ def _with_stated_frames(grid: file_names.Grid, folder: Path) -> file_names.Grid:
 
 
 def _several_numbers(folder: Path, pattern: str, files: list[Path]) -> Exception:
-    problem = (
-        f"holds files whose names give no order ({pattern}): several numbers vary, or one is there "
-        "twice"
-    )
-    example = re.sub(r"\d+(?=\D*$)", "*", files[0].name)
+    by_numbers: dict[str, Path] = {}
+    for file in files:
+        key = re.sub(r"(?i)\.tiff$", ".tif", re.sub(r"\d+", lambda n: str(int(n[0])), file.name))
+        other = by_numbers.setdefault(key.lower(), file)
+        if other is not file:
+            problem = f"holds {other.name} and {file.name}: a number is there twice"
+            return refusal(folder, problem, "keep one of them in the folder")
+    problem = f"holds files whose names give no order ({pattern}): several numbers vary"
+    before, _, after = re.split(r"(\d+)(?=\D*$)", files[0].name)
+    example = f"{glob.escape(before)}*{glob.escape(after)}"
     remedy = (
         f"choose the files of one film with --pattern, such as '{example}', or all with '*' if "
         "they are one film in the order of their numbers"
@@ -298,9 +371,11 @@ def _several(folder: Path, files: list[Path], groups: dict[str, list[str]]) -> E
     ]
     more = ", ..." if len(groups) > 4 else ""
     if len(groups) == 1:
-        problem = f"holds films of different lengths ({kinds[0]})"
+        problem = f"holds films of different lengths, or one between them is missing ({kinds[0]})"
         remedy = f"name the file of one, or join them with --pattern '{next(iter(groups))}'"
         return refusal(folder, problem, remedy)
     problem = f"holds files of {len(groups)} kinds ({'; '.join(kinds)}{more})"
-    pattern = file_names.own_pattern(groups)
-    return refusal(folder, problem, f"choose those of one film with --pattern '{pattern}'")
+    pattern, alike = next(iter(groups.items()))
+    own = file_names.own_pattern(pattern, alike, (file.name for file in files))
+    choice = f" with --pattern '{own}'" if own else ": move the others out of the folder"
+    return refusal(folder, problem, f"choose those of one film{choice}")

@@ -176,7 +176,11 @@ def _why(path: Path, tif: TiffFile, stated: Stated, whole: int) -> tuple[str, st
         others = f" nor are {len(lost) - 1:,} others" if len(lost) > 1 else ""
         reason = f"{lost[0]}, which its description names, is not beside it{others}"
         return reason, f"put {lost[0]} there, with the name that it had"
-    several = len(tiff_stated.named_files(tif)) > 1
+    named = tiff_stated.named_files(tif)
+    several = len(named) > 1
+    cut = next((name for name in named if several and _is_cut(path.parent / name)), None)
+    if cut is not None:
+        return f"{cut}, one of its files, is cut short or ends in zeros", AGAIN
     holds = f"its files have {whole:,}" if several else f"the file has {whole:,}"
     if not stated.name:
         return f"of {stated.count:,} planes {holds}", AGAIN
@@ -186,6 +190,14 @@ def _why(path: Path, tif: TiffFile, stated: Stated, whole: int) -> tuple[str, st
         if several
         else f"{AGAIN} if it was not an acquisition that was stopped",
     )
+
+
+def _is_cut(file: Path) -> bool:
+    try:
+        with TiffFile(file, _multifile=False) as tif:
+            return len(tif.pages) < 1 or next_page(tif) != 0
+    except damage():
+        return True
 
 
 def _more_than_counted(path: Path, tif: TiffFile, stated: Stated) -> Planes:
@@ -211,6 +223,8 @@ def _block(
     if film is not None and film.dataoffset is not None and (link == 0 or stated.count > 1):
         return int(film.dataoffset), stated
     first = tif.pages.first
+    if film is not None and film.is_multifile:
+        return None
     if not first.is_final or not first.dataoffsets or first.dtype is None:
         return None
     start, pages = int(first.dataoffsets[0]), len(tif.pages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES, _FIRST_BLOCK_BYTES = 1 << 16, 1 << 9
 
 
 def written_bytes(path: Path, least_bytes: int) -> int:
@@ -27,16 +27,16 @@ def written_bytes(path: Path, least_bytes: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _written_bytes(path: Path, size_bytes: int, _time_ns: int, least_bytes: int) -> int:
-    end = size_bytes
+    end, block = size_bytes, _FIRST_BLOCK_BYTES
     with path.open("rb") as file:
         while end > 0:
-            start = max(end - _BLOCK_BYTES, 0)
+            start = max(end - block, 0)
             file.seek(start)
             content = file.read(end - start).rstrip(b"\0")
             if content:
                 end = start + len(content)
                 break
-            end = start
+            end, block = start, _BLOCK_BYTES
     return end if size_bytes - end >= least_bytes else size_bytes
 
 

@@ -1,24 +1,22 @@
 """Find the chunks of a Zarr array that its folder lacks: the library reads them as fill values.
 
-Files are looked at as versions 2 and 3 of the format name them
-(https://zarr-specs.readthedocs.io), and of shards the index.
+Files are looked for by their names, and of shards the index is read.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats.refusals import refusal
 from smlm_pipeline.film.formats.source import Gaps
+from smlm_pipeline.film.formats.zarr_layout import ChunkLayout
 
 _REMEDY = (
     "copy it again (if frames or blocks of it are truly black, save it with zarr's "
@@ -28,71 +26,11 @@ _REMEDY = (
 FILES_MAX = 1 << 24
 """Most files of an array: each of them is looked for."""
 
+_PROBED_FILES = 512
+"""Files of uncompressed values that are looked into; all of them if one of these is zeros."""
+
 _ABSENT = np.uint64(2**64 - 1)
 """Offset and size of a chunk that a shard lacks."""
-
-
-@dataclass(frozen=True)
-class ChunkLayout:
-    """How the folder of an array stores its chunks.
-
-    ``stored`` is the shape of what one file holds, a chunk or a shard, and ``chunk`` the shape
-    of a chunk. ``prefix`` and ``separator`` make the names of the files. ``size_bytes`` is the
-    size of a file of uncompressed values, or None. ``index_bytes`` is the size of the index of a
-    shard, at its end unless ``index_first``; 0 where files are no shards or their index is
-    stored otherwise.
-    """
-
-    stored: tuple[int, ...]
-    chunk: tuple[int, ...]
-    prefix: str
-    separator: str
-    size_bytes: int | None = None
-    index_bytes: int = 0
-    index_first: bool = False
-
-
-def chunk_layout(folder: Path, itemsize: int) -> ChunkLayout | None:
-    """Layout of the array in a folder, from its metadata; None where it is of another kind.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder with ``.zarray`` or ``zarr.json``.
-    itemsize : int
-        Bytes of a value.
-    """
-    if (folder / ".zarray").is_file():
-        facts = json.loads((folder / ".zarray").read_text(encoding="utf-8"))
-        chunk = tuple(facts["chunks"])
-        plain = not facts.get("compressor") and not facts.get("filters")
-        size_bytes = math.prod(chunk) * itemsize if plain else None
-        return ChunkLayout(chunk, chunk, "", facts.get("dimension_separator", "."), size_bytes)
-    facts = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-    grid, keys = facts["chunk_grid"], facts["chunk_key_encoding"]
-    if grid["name"] != "regular" or keys["name"] not in {"default", "v2"}:
-        return None
-    default = keys["name"] == "default"
-    separator = keys.get("configuration", {}).get("separator", "/" if default else ".")
-    stored, codecs = tuple(grid["configuration"]["chunk_shape"]), facts["codecs"]
-    names = [codec["name"] for codec in codecs]
-    prefix = "c" if default else ""
-    if names == ["sharding_indexed"]:
-        return _sharded(stored, prefix, separator, codecs[0]["configuration"])
-    size_bytes = math.prod(stored) * itemsize if names == ["bytes"] else None
-    return ChunkLayout(stored, stored, prefix, separator, size_bytes)
-
-
-def _sharded(
-    stored: tuple[int, ...], prefix: str, separator: str, sharding: Mapping[str, Any]
-) -> ChunkLayout:
-    chunk = tuple(sharding["chunk_shape"])
-    names = [codec["name"] for codec in sharding["index_codecs"]]
-    count = math.prod(whole // part for whole, part in zip(stored, chunk, strict=True))
-    sizes = {("bytes",): 16 * count, ("bytes", "crc32c"): 16 * count + 4}
-    first = sharding.get("index_location", "end") == "start"
-    index_bytes = sizes.get(tuple(names), 0)
-    return ChunkLayout(stored, chunk, prefix, separator, None, index_bytes, first)
 
 
 class StoredChunks:
@@ -120,16 +58,19 @@ class StoredChunks:
         if math.prod(grid) > FILES_MAX:
             problem = f"states {math.prod(grid):,} chunk files, more than {FILES_MAX:,}"
             raise refusal(folder, problem, "save it in larger chunks or shards")
-        sizes = dict(_walk(folder, ""))
+        sizes = dict(_walk(str(folder), ""))
+        root = f"{folder}{os.sep}"
         self._in_file = tuple(
             whole // part for whole, part in zip(layout.stored, self._parts, strict=True)
         )
         # Axes of files and, after each of them, of the chunks within a file.
         there = np.zeros([n for pair in zip(grid, self._in_file, strict=True) for n in pair], bool)
-        for place in np.ndindex(*grid):
+        for place in itertools.product(*map(range, grid)):
             name = _name(place, layout)
-            within = _in_file(folder / name, sizes.get(name, 0), self._in_file, layout)
+            within = _in_file(root + name, sizes.get(name, 0), self._in_file, layout)
             there[tuple(part for index in place for part in (index, slice(None)))] = within
+        if layout.size_bytes:
+            there &= _unless_zeros(folder, there, layout)
         self._there = there.reshape([a * b for a, b in zip(grid, self._in_file, strict=True)])
 
     def gaps(self, y: slice, x: slice) -> Gaps | None:
@@ -156,21 +97,47 @@ class StoredChunks:
         place = tuple(at // within for at, within in zip(starts, self._in_file, strict=True))
         count = int(np.count_nonzero(~there))
         chunks = "a chunk is" if count == 1 else f"{count:,} chunks are"
-        return (
-            f"{chunks} not stored or cut short, the first in the file {_name(place, self._layout)}"
-        )
+        name = _name(place, self._layout)
+        return f"{chunks} not stored, cut short or zeros, the first in the file {name}"
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
             else:
                 yield prefix + entry.name, entry.stat().st_size
 
 
-def _name(place: tuple[int, ...], layout: ChunkLayout) -> str:
+def _unless_zeros(folder: Path, there: NDArray[np.bool_], layout: ChunkLayout) -> NDArray[np.bool_]:
+    """Whether each file holds more than zeros, or none does at its place in the field.
+
+    Files are reserved before they are written, and after a power cut hold zeros. A border may be
+    black in all frames.
+    """
+    grid = there.shape[::2]
+    places = np.argwhere(there.reshape(grid))
+    filled = np.ones(grid, bool)
+    probed = places[:: max(1, len(places) // _PROBED_FILES)]
+    if all(_is_filled(folder / _name(place, layout)) for place in probed):
+        return np.ones_like(there)
+    for place in places:
+        filled[tuple(place)] = _is_filled(folder / _name(place, layout))
+    shown = (filled & there.reshape(grid)).any(axis=tuple(range(len(grid) - 2)), keepdims=True)
+    kept: NDArray[np.bool_] = (filled | ~shown).reshape(there.shape)
+    return kept
+
+
+def _is_filled(file: Path) -> bool:
+    with file.open("rb") as opened:
+        while content := opened.read(1 << 16):
+            if content.strip(b"\0"):
+                return True
+    return False
+
+
+def _name(place: Iterable[int], layout: ChunkLayout) -> str:
     numbers = layout.separator.join(map(str, place))
     if not layout.prefix:
         return numbers or "0"
@@ -178,7 +145,7 @@ def _name(place: tuple[int, ...], layout: ChunkLayout) -> str:
 
 
 def _in_file(
-    file: Path, size_bytes: int, shards: tuple[int, ...], layout: ChunkLayout
+    file: str, size_bytes: int, shards: tuple[int, ...], layout: ChunkLayout
 ) -> NDArray[np.bool_]:
     """Whether each chunk of a file is in it, of shape ``shards``."""
     absent = np.zeros(shards, bool)
@@ -186,10 +153,12 @@ def _in_file(
         return absent
     if not layout.index_bytes:
         return ~absent
-    count = math.prod(shards)
-    with file.open("rb") as opened:
+    turned = [shards[axis] for axis in layout.order]
+    with open(file, "rb") as opened:  # noqa: PTH123 - thousands of Paths take a second
         opened.seek(0 if layout.index_first else size_bytes - layout.index_bytes)
-        index = np.frombuffer(opened.read(16 * count), "<u8").reshape(*shards, 2)
+        content = opened.read(16 * math.prod(shards))
+    index = np.frombuffer(content, layout.index_type).reshape(*turned, 2)
+    index = index.transpose(*np.argsort(layout.order), len(shards))
     offsets, lengths = index[..., 0], index[..., 1]
     empty = (offsets == _ABSENT) & (lengths == _ABSENT)
     inside = (offsets <= size_bytes) & (lengths <= size_bytes)
