@@ -13,8 +13,14 @@ Examples
 >>> report = recon.submit("stack.tif", engine="local")  # doctest: +SKIP
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Nothing phones home: the engines' telemetry is off before any of them is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from smlm_pipeline.film.film import open_film

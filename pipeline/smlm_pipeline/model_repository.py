@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from smlm_pipeline.errors import ContractError, SettingError
 
 NETWORK_FILE = "model.onnx"
 """The network of a version."""
+
+CARD_FILE = "model.json"
+"""The network's card, beside it."""
+
+CPU_PRECISION = "cpu_precision"
+"""Name in a card: the precision on CPUs that have it, where the scores allow it."""
 
 REFERENCE_FILE = "reference.npz"
 """Reference frames and the network's answers to them, beside it; see ``compute.reference``."""
@@ -83,3 +90,16 @@ def network_file(model_repository: Path, model: str) -> Path:
 def network_sha256(file: Path) -> str:
     """Return the SHA-256 of a network's file, in hexadecimal: the network's identity."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def cpu_precision(network: Path) -> str:
+    """Return the precision that a network's card allows on a CPU: ``"bf16"`` or ``"f32"``.
+
+    It is float32 where there is no card, or where the card is of another network.
+    """
+    try:
+        card = json.loads(network.with_name(CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "f32"
+    allowed = isinstance(card, dict) and card.get(CPU_PRECISION) == "bf16"
+    return "bf16" if allowed and card.get("sha256") == network_sha256(network) else "f32"

@@ -149,7 +149,11 @@ def _opened(
 ) -> Iterator[Engine]:
     """Open the engine and report its notes."""
     with open_engine(
-        engine, settings.model, timeout_s=settings.timeout_s, model_repository=model_repository
+        engine,
+        settings.model,
+        timeout_s=settings.timeout_s,
+        model_repository=model_repository,
+        precision=settings.precision,
     ) as opened:
         for note in opened.notes:
             events.note(note)

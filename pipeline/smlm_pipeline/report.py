@@ -35,13 +35,18 @@ class Report:
     ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
     ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent
     again, and ``notes`` are sentences for the user. ``background_adu`` and ``scale_adu`` are the
-    usual levels, ``levels`` those of some frames over time.
+    usual levels, ``levels`` those of some frames over time. ``network_engine``, ``precision``
+    and ``processor`` are what computed the network; empty for running servers, which do not
+    state that.
     """
 
     film: str
     image: str
     picture: str
     engine: str
+    network_engine: str
+    precision: str
+    processor: str
     model: str
     model_version: str
     contract_version: int
@@ -76,12 +81,14 @@ class Report:
 
     def as_text(self) -> str:
         """A few lines for people."""
+        precision = f" in {self.precision}" if self.precision else ""
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"picture  {self.picture}\n"
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
             f"speed    {self.frames_per_s:,.0f} frames/s "
-            f"({self.elapsed_s:.1f} s, {self.engine}, {self.model} version {self.model_version})"
+            f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
+            f"{self.model_version})"
         )
 
 
@@ -89,11 +96,15 @@ def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Re
     """Put the facts of a run together; an empty image or missing frames get a note."""
     emitters = result.pixels.emitters()
     pixel_size_nm, zoom = job.camera_pixel_nm(film), result.plan.zoom
+    network_engine = result.engine.network_engine
     return Report(
         film=str(film.path),
         image=str(job.image),
         picture=str(job.picture),
         engine=result.engine.description,
+        network_engine=f"{network_engine.name} {network_engine.version}".strip(),
+        precision=network_engine.precision,
+        processor=network_engine.processor,
         model=job.settings.model,
         model_version=result.engine.model_version,
         contract_version=contract.CONTRACT_VERSION,

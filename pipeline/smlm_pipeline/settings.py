@@ -25,6 +25,28 @@ MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST = 1 << 18, 16
 """The same for a map network, whose answer is 64 values per camera pixel: 64 MiB."""
 
 
+PRECISIONS = ("bf16", "f32")
+"""Precisions of a network on a CPU: bfloat16, where the processor has it, and float32."""
+
+PRECISION_VARIABLE = "RECON_PRECISION"
+"""Environment variable of a server on a CPU: one of ``PRECISIONS``."""
+
+ENGINE_RECORDS_VARIABLE = "RECON_ENGINE_RECORDS"
+"""Environment variable of a server on a CPU: the folder where its networks state their engines."""
+
+
+def check_precision(precision: str | None) -> None:
+    """Check that there is such a precision; None leaves the choice to the network's card.
+
+    Raises
+    ------
+    SettingError
+        If there is none.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise SettingError(f"precision is {precision!r}; expected {' or '.join(PRECISIONS)}")
+
+
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise SettingError(f"{name} is {value}; expected a whole number from {low} to {high}")
@@ -36,6 +58,10 @@ class Settings:
 
     model: str = contract.RECONSTRUCTION.name
     """Ensemble that makes the image."""
+
+    precision: str | None = None
+    """Precision of the network in an engine that is started here, one of ``PRECISIONS``; by
+    default bfloat16, where the processor has it and the network's card allows it."""
 
     zoom: int = 8
     """SR pixels along the edge of a camera pixel."""
@@ -73,6 +99,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        check_precision(self.precision)
         _within("zoom", self.zoom, 1, contract.MAX_ZOOM)
         if self.fixed_zoom not in (None, self.zoom):
             raise SettingError(

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute import onnx_network
+from smlm_pipeline.compute import onnx_network, processor
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import network_file
@@ -110,7 +110,7 @@ def test_a_network_of_another_contract_is_refused(
 
 def test_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 5, 8}, raising=False)
-    assert onnx_network.available_cpus() == 3
+    assert processor.available_cpus() == 3
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows have none
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert onnx_network.available_cpus() == 1
+    assert processor.available_cpus() == 1

@@ -101,6 +101,24 @@ def test_the_client_image_reads_every_format_and_the_server_image_none() -> None
         assert set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)) & packages == pinned
 
 
+@pytest.mark.parametrize("name", ["client", "server", "training"])
+def test_engines_send_no_telemetry(name: str) -> None:
+    assert "ORT_DISABLE_TELEMETRY=1" in (DOCKER / name / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16 "])
+def test_a_precision_that_is_none_is_refused_at_once(precision: str) -> None:
+    done = subprocess.run(
+        ["sh", DOCKER / "server" / "recon-server"],
+        env={**os.environ, "RECON_DEVICE": "cpu", "RECON_PRECISION": precision},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"RECON_PRECISION is '{precision}'; expected bf16 or f32" in done.stderr
+
+
 def test_server_image_is_new_enough_for_the_network() -> None:
     """Older releases lack fixes of the remote holes of 2025 and 2026."""
     text = (DOCKER / "server" / "Dockerfile").read_text()

@@ -17,6 +17,7 @@ import pytest
 from smlm_pipeline.engines import triton_wheel
 from smlm_pipeline.engines.embedded import EmbeddedServer, _sweep
 from smlm_pipeline.errors import ServerError
+from smlm_pipeline.settings import PRECISION_VARIABLE
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -192,6 +193,16 @@ def test_admin_protocols_are_closed(tmp_path: Path) -> None:
         closed, _, key = value.partition(":admin-key=")
         assert set(closed.split(",")) >= {"shared-memory", "model-repository", "trace", "logging"}
         assert len(key) >= 16
+
+
+def test_the_server_is_told_to_be_silent_and_how_precise_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PRECISION_VARIABLE, "f32")
+    for precision in (None, "bf16"):
+        stated = EmbeddedServer(tmp_path, precision=precision)._environment(tmp_path)
+        assert stated["ORT_DISABLE_TELEMETRY"] == "1"
+        assert stated.get(PRECISION_VARIABLE) == precision
 
 
 def test_a_start_sweeps_up_after_killed_clients(

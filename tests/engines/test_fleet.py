@@ -272,7 +272,8 @@ def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.Monk
     """Of which this client does not know where its network lies."""
     with FakeTriton(ComputingTransport(), models=("mine",)) as server:
         monkeypatch.setattr(
-            "smlm_pipeline.engines.embedded.EmbeddedServer", lambda _: nullcontext(server)
+            "smlm_pipeline.engines.embedded.EmbeddedServer",
+            lambda _, **__: nullcontext(server),
         )
         with opening.embedded_engine(None, "mine") as engine:
             assert (engine.model_version, engine.network_sha256) == ("10", "")

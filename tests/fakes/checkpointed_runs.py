@@ -36,6 +36,8 @@ IDENTITY = RunIdentity(
     requests=len(CHUNKS),
     model_version="1",
     network_sha256="abc",
+    network_engine="OpenVINO",
+    precision="f32",
 )
 
 

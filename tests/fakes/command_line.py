@@ -47,7 +47,7 @@ def take_for_local(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> Non
     """Let ``--engine local`` be this transport."""
 
     @contextlib.contextmanager
-    def opened(_repository: Path | None, _model: str) -> Iterator[Engine]:
+    def opened(_repository: Path | None, _model: str, *, precision: str | None) -> Iterator[Engine]:
         yield Engine(transport, "a fake", "7")
 
     monkeypatch.setattr(opening, "local_engine", opened)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.survey import prepared
@@ -30,5 +31,6 @@ def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray
 
 if __name__ == "__main__":
     film = preset_film("uniform-1", seed=21, frames=12, height_px=32, width_px=32)
-    engine = LocalTransport(network_file(find_model_repository(), contract.UNET.name))
+    network = network_file(find_model_repository(), contract.UNET.name)
+    engine = LocalTransport(OnnxNetwork(network, intra_op_threads=0))
     np.savez_compressed(FILE, frames_adu=film.frames_adu, image=summed(film.frames_adu, engine))

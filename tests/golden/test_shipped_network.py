@@ -13,19 +13,28 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import cut
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.film.survey import prepared
+from smlm_pipeline.model_repository import network_file
 from smlm_training.scoring.evaluate import score, truth_image, widefield_image
 from smlm_training.scoring.inference import detect, draw
 from smlm_training.simulation.presets import preset_film
 
 
-def test_a_stored_film_gives_the_stored_sum(local_transport: LocalTransport) -> None:
+@pytest.fixture(scope="module")
+def reference(model_repository: Path) -> LocalTransport:
+    """The reference: ONNX Runtime, in float32."""
+    file = network_file(model_repository, contract.UNET.name)
+    return LocalTransport(OnnxNetwork(file, intra_op_threads=0))
+
+
+def test_a_stored_film_gives_the_stored_sum(reference: LocalTransport) -> None:
     """Other processors round otherwise: that moves an emitter now and then, never many."""
     with np.load(FILE) as golden:
         frames_adu, expected = golden["frames_adu"], golden["image"]
-    found = summed(frames_adu, local_transport)
+    found = summed(frames_adu, reference)
     assert expected.sum() > 50 * contract.WEIGHT_ONE
     assert abs(int(found.sum()) - int(expected.sum())) <= 1e-3 * expected.sum()
     assert np.abs(found - expected).sum() <= 2e-2 * expected.sum()

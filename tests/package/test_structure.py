@@ -29,7 +29,7 @@ ROOMS = {"cli", "film", "run", "engines", "compute", "serving", "deploy", "local
 TOP_MODULES_MAX = 10
 
 RECONSTRUCT_LINES_MAX = 60
-INNER_IMPORTS_MAX = 9  # an extra for each of seven formats, and two engines
+INNER_IMPORTS_MAX = 10  # an extra for each of seven formats, and three engines
 
 CATCH_ALLS = {
     *("base", "common", "core", "general", "helper", "helpers", "lib", "manager", "misc", "shared"),

@@ -168,6 +168,9 @@ def test_a_full_disk_costs_what_would_be_kept_and_is_told_once(
         ("requests", 3, "begun with requests 10, this run has 3"),
         ("model_version", "2", "begun with model version 1, this run has 2; use the same, or"),
         ("network_sha256", "def", "begun with network sha256 abc, this run has def"),
+        ("precision", "bf16", "begun with precision f32, this run has bf16; use the same"),
+        ("precision", "", "begun with precision f32, this run has not stated"),
+        ("network_engine", "ONNX Runtime", "begun with network engine OpenVINO, this run has ONNX"),
     ],
 )
 def test_only_the_same_run_continues(

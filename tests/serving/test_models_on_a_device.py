@@ -23,8 +23,8 @@ from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import ServedModel, Tensors, read_configuration
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.errors import DeviceError, SettingError
@@ -82,7 +82,7 @@ def _found(ensemble: str) -> tuple[str, NDArray[np.float32]]:
     request = _request()
     normalized = normalize(request.frames_adu, request.levels_adu)
     file = network_file(MODEL_REPOSITORY, network.name)
-    return network.outputs[0].name, OnnxNetwork(file, intra_op_threads=1).detect(normalized)
+    return network.outputs[0].name, open_network(file).detect(normalized)
 
 
 @pytest.mark.parametrize("ensemble", contract.ENSEMBLES)
@@ -92,7 +92,7 @@ def test_everything_stays_on_the_gpu_but_one_image(on_gpu: None, ensemble: str) 
     (normalized,) = _served(first.name).execute(_inputs(request))
     read_by_network = _answer(normalized)[contract.NORMALIZED.name]
     assert isinstance(read_by_network, DeviceArray)
-    found = OnnxNetwork(file, intra_op_threads=0).detect(read_by_network.get())
+    found = open_network(file).detect(read_by_network.get())
 
     summation = _served(last.name)
     cupy_on_host.copies.clear()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from smlm_pipeline.compute.onnx_network import available_cpus
+from smlm_pipeline.compute.processor import available_cpus, processor_name
 
 
 def machine() -> str:
@@ -21,14 +21,10 @@ def machine() -> str:
         One phrase.
     """
     return (
-        f"{available_cpus()} CPU threads of {_processor()}, {_memory()}, Python "
+        f"{available_cpus()} CPU threads of {processor_name()}, {_memory()}, Python "
         f"{platform.python_version()}, NumPy {np.__version__}, ONNX Runtime "
         f"{onnxruntime.__version__}"
     )
-
-
-def _processor() -> str:
-    return _value("cpuinfo", r"^model name\s*:\s*(.+)$") or platform.machine()
 
 
 def _memory() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,24 @@ Repository = Annotated[
         envvar="RECON_MODEL_REPOSITORY",
         metavar="DIR",
         help="Model repository of the embedded server and of --engine local.",
+        rich_help_panel=ENGINE_PANEL,
+    ),
+]
+
+
+class PrecisionName(str, enum.Enum):
+    """Precision of the network on a CPU."""
+
+    BF16 = "bf16"
+    F32 = "f32"
+
+
+Precision = Annotated[
+    PrecisionName | None,
+    typer.Option(
+        help="Precision of the network on this machine's CPU; by default bf16, where the processor "
+        "has it and the network's card allows it.",
+        show_default=False,
         rich_help_panel=ENGINE_PANEL,
     ),
 ]

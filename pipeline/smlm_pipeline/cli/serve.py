@@ -11,7 +11,7 @@ import typer
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Repository
+from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.model_repository import find_model_repository
 
@@ -23,6 +23,7 @@ def serve(
             min=1, max=65535, help="gRPC port to listen on.", rich_help_panel=ENGINE_PANEL
         ),
     ] = contract.GRPC_PORT,
+    precision: Precision = None,
     model_repository: Repository = None,
     log: Annotated[
         Path | None,
@@ -34,9 +35,12 @@ def serve(
     """Run the embedded Triton server on this machine until Ctrl-C."""
     with door():
         repository = find_model_repository(model_repository)
-        with EmbeddedServer(repository, grpc_port=port, log_file=log) as server:
+        chosen = precision.value if precision else None
+        with EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen) as server:
             served = [name for name in contract.ENSEMBLES if (repository / name).exists()]
             typer.echo(f"serving {', '.join(served)} at {server.address}")
+            for network in (contract.ENSEMBLES[name].network.name for name in served):
+                typer.echo(f"{network} in {server.network_engine(network)}")
             typer.echo(f"metrics at {server.metrics_url}")
             typer.echo(f"use it: recon-client submit FILM --server {server.address}")
             sys.stdout.flush()

@@ -22,7 +22,7 @@ from smlm_pipeline.cli.film_options import (
     TimeAxis,
     selection_of,
 )
-from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Repository, Server
+from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Precision, Repository, Server
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.job import Job, image_path
@@ -95,6 +95,7 @@ def submit(
             rich_help_panel=ENGINE_PANEL,
         ),
     ] = EngineName.TRITON,
+    precision: Precision = None,
     model_repository: Repository = None,
     attempts: Annotated[
         int,
@@ -191,6 +192,7 @@ def submit(
     with door():
         settings = Settings(
             model=model,
+            precision=precision.value if precision else None,
             zoom=zoom,
             chunk_frames=chunk_frames,
             in_flight=in_flight,

@@ -24,9 +24,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from smlm_pipeline.compute.network import NetworkEngine
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton_wheel import check_platform, environment, stub, wheel_folder
 from smlm_pipeline.errors import ServerError
+from smlm_pipeline.settings import ENGINE_RECORDS_VARIABLE, PRECISION_VARIABLE
 
 START_TIMEOUT_S = 120.0
 """Longest wait for a start; 5 to 10 s are usual."""
@@ -71,12 +73,19 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     log_file : Path, optional
         File of the server's log; by default the log is kept until the server stops,
         and its end is quoted if the start fails.
+    precision : str, optional
+        Precision of its networks, one of ``settings.PRECISIONS``; by default those of their cards.
     """
 
     def __init__(
-        self, model_repository: Path, *, grpc_port: int = 0, log_file: Path | None = None
+        self,
+        model_repository: Path,
+        *,
+        grpc_port: int = 0,
+        log_file: Path | None = None,
+        precision: str | None = None,
     ) -> None:
-        self._repository = model_repository
+        self._repository, self._precision = model_repository, precision
         self._token = secrets.token_hex(8)
         self._prefix = f"{_NAME}_{os.getpid()}_{self._token}"
         self._folder = _temporary_folder() / self._prefix
@@ -142,6 +151,10 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
             raise ServerError("the embedded server is not running; enter its context first")
         return self._process.pid
 
+    def network_engine(self, network: str) -> NetworkEngine:
+        """What computes a network of this server, as the server stated it when it started."""
+        return NetworkEngine.read(self._folder / f"{network}.json")
+
     def wait_for_end(self) -> None:
         """Wait for as long as the server runs.
 
@@ -201,10 +214,17 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(wheel),
+                env=self._environment(wheel),
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )
+
+    def _environment(self, wheel: Path) -> dict[str, str]:
+        """The server's environment; a precision of this client's environment is not its own."""
+        inherited = environment(wheel)
+        inherited.pop(PRECISION_VARIABLE, None)
+        stated = {PRECISION_VARIABLE: self._precision} if self._precision else {}
+        return {**inherited, **stated, ENGINE_RECORDS_VARIABLE: str(self._folder)}
 
     def _arguments(self) -> list[str]:
         endpoints = {"grpc": self._grpc, "http": self._http, "metrics": self._metrics}

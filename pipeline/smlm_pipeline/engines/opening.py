@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.network import NetworkEngine
 from smlm_pipeline.engines import canary, embedded, fleet
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.fleet import Fleet
+from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import find_model_repository, network_file, network_sha256
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import PRECISION_VARIABLE, Settings
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Engine:
 
     ``server_count`` is the number of servers that share the requests; ``notes`` are for the
     user. ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is
-    None without servers.
+    None without servers. ``network_engine`` states what computes the network; it is empty for
+    running servers, which do not state that.
     """
 
     transport: Transport
@@ -35,6 +38,7 @@ class Engine:
     notes: tuple[str, ...] = ()
     network_sha256: str = ""
     fleet: Fleet | None = None
+    network_engine: NetworkEngine = field(default_factory=NetworkEngine)
 
     def check(self) -> None:
         """Check that the network is still the one that the engine was opened with.
@@ -58,6 +62,7 @@ def open_engine(
     *,
     timeout_s: float,
     model_repository: Path | None = None,
+    precision: str | None = None,
 ) -> contextlib.AbstractContextManager[Engine]:
     """Open the engine that a user names on entry, and close it on exit.
 
@@ -73,22 +78,32 @@ def open_engine(
         Longest wait for the answer to one request.
     model_repository : Path, optional
         Repository of the embedded server and of the local engine.
+    precision : str, optional
+        Precision of the network in the embedded server and the local engine, one of
+        ``settings.PRECISIONS``; by default that of the network's card.
 
     Raises
     ------
     SettingError
-        If the text is neither a name of an engine nor an address.
+        If the text is neither a name of an engine nor an address, or a precision is named for
+        an engine that runs already.
     """
+    if engine == "local":
+        return local_engine(model_repository, model, precision=precision)
+    if engine == "triton":
+        return embedded_engine(model_repository, model, timeout_s=timeout_s, precision=precision)
+    if precision is not None:
+        raise SettingError(
+            f"precision {precision} is asked of an engine that runs already; leave out "
+            f"--precision, or start the server with it ('recon-client serve --precision "
+            f"{precision}', or {PRECISION_VARIABLE}={precision})"
+        )
     if isinstance(engine, Engine):
         return _checked(engine)
     if isinstance(engine, Servers):
         return server_engine(engine, model, timeout_s=timeout_s)
     if not isinstance(engine, str):
         return contextlib.nullcontext(Engine(engine, "an engine of the caller", ""))
-    if engine == "local":
-        return local_engine(model_repository, model)
-    if engine == "triton":
-        return embedded_engine(model_repository, model, timeout_s=timeout_s)
     return server_engine(Servers.parse(engine), model, timeout_s=timeout_s)
 
 
@@ -100,13 +115,15 @@ def _checked(engine: Engine) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
+def local_engine(
+    model_repository: Path | None, model: str, *, precision: str | None = None
+) -> Iterator[Engine]:
     """Run the network in this process.
 
     Raises
     ------
     SettingError
-        If there is no such model or no network for it, or ONNX Runtime is not installed.
+        If there is no such model or no network for it, or no engine is installed.
     """
     if model not in contract.ENSEMBLES:
         raise SettingError(
@@ -116,18 +133,20 @@ def local_engine(model_repository: Path | None, model: str) -> Iterator[Engine]:
     network = contract.ENSEMBLES[model].network.name
     file = network_file(find_model_repository(model_repository), network)
     try:
-        # ONNX Runtime is an extra, which clients of a server do not need.
-        from smlm_pipeline.engines.local import LocalTransport
+        transport = LocalTransport(file, precision=precision)
     except ModuleNotFoundError as error:
         raise SettingError(
-            "--engine local needs ONNX Runtime, which is not installed; "
+            "--engine local needs OpenVINO or ONNX Runtime, which are not installed; "
             "install 'smlm-recon[local]', or use --server"
         ) from error
+    network_engine = transport.network.engine
     yield Engine(
-        LocalTransport(file),
-        "ONNX Runtime in this process",
+        transport,
+        f"{network_engine.name} in this process",
         file.parent.name,
+        notes=(network_engine.note,) if network_engine.note else (),
         network_sha256=network_sha256(file),
+        network_engine=network_engine,
     )
 
 
@@ -170,7 +189,11 @@ def server_engine(
 
 @contextlib.contextmanager
 def embedded_engine(
-    model_repository: Path | None, model: str, *, timeout_s: float = Settings.timeout_s
+    model_repository: Path | None,
+    model: str,
+    *,
+    timeout_s: float = Settings.timeout_s,
+    precision: str | None = None,
 ) -> Iterator[Engine]:
     """Start a Triton server on this machine, and stop it at the end.
 
@@ -181,12 +204,18 @@ def embedded_engine(
     """
     repository = find_model_repository(model_repository)
     with (
-        embedded.EmbeddedServer(repository) as server,
+        embedded.EmbeddedServer(repository, precision=precision) as server,
         server_engine(server.servers, model, timeout_s=timeout_s) as engine,
     ):
         if model in contract.ENSEMBLES:
-            file = network_file(repository, contract.ENSEMBLES[model].network.name)
-            engine = replace(engine, network_sha256=network_sha256(file))
+            network = contract.ENSEMBLES[model].network.name
+            network_engine = server.network_engine(network)
+            engine = replace(
+                engine,
+                notes=(*engine.notes, *filter(None, [network_engine.note])),
+                network_sha256=network_sha256(network_file(repository, network)),
+                network_engine=network_engine,
+            )
         yield engine
 
 

@@ -181,8 +181,8 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
                     f"{_START_OVER}"
                 )
             raise CheckpointError(
-                f"{self.path} was begun with {name.replace('_', ' ')} {before}, this run has "
-                f"{now}; use the same, or {_START_OVER}"
+                f"{self.path} was begun with {name.replace('_', ' ')} {before or 'not stated'}, "
+                f"this run has {now or 'not stated'}; use the same, or {_START_OVER}"
             )
 
     def _write(self, run: _Run) -> None:

@@ -22,7 +22,9 @@ class RunIdentity:
 
     ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`); ``zoom`` to
     ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not
-    state it, and then any network of that version fits.
+    state it, and then any network of that version fits. ``network_engine`` and ``precision``
+    are empty for running servers; their answers are not mixed with those of an engine that
+    states them.
     """
 
     film_sha256: str
@@ -35,6 +37,8 @@ class RunIdentity:
     requests: int
     model_version: str
     network_sha256: str
+    network_engine: str
+    precision: str
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -61,4 +65,6 @@ def identity_of(survey: Survey, model: str, plan: RunPlan, engine: Engine) -> Ru
         requests=len(plan.chunks),
         model_version=engine.model_version,
         network_sha256=engine.network_sha256,
+        network_engine=engine.network_engine.name,
+        precision=engine.network_engine.precision,
     )

@@ -1,17 +1,19 @@
-"""The networks on a CPU: ONNX Runtime with the ``model.onnx`` of the served version."""
+"""The networks on a CPU: OpenVINO or ONNX Runtime with ``model.onnx`` of the served version."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import NETWORK_FILE
 from smlm_pipeline.serving.respond import check_configuration, respond, triton_backend
+from smlm_pipeline.settings import ENGINE_RECORDS_VARIABLE, PRECISION_VARIABLE
 
 
 class TritonPythonModel:
@@ -19,6 +21,8 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the network of the served version, with the configuration's number of threads.
+
+        The environment may name a precision, and a folder where the network's engine is stated.
 
         Raises
         ------
@@ -30,13 +34,16 @@ class TritonPythonModel:
         check_configuration(configuration, self._spec)
         threads = int(configuration["parameters"]["intra_op_threads"]["string_value"])
         file = Path(args["model_repository"]) / args["model_version"] / NETWORK_FILE
-        self._network = OnnxNetwork(file, intra_op_threads=threads)
+        precision = os.environ.get(PRECISION_VARIABLE) or None
+        self._network = open_network(file, precision=precision, threads=threads)
         if self._network.answer != contract.ensemble_of(self._spec.name).answer:
             raise ContractError(
                 f"the network of {self._spec.name!r} answers with {self._network.answer.name}; "
                 f"expected {self._spec.outputs[0].name}: publish it as the other network of the "
                 "repository"
             )
+        if folder := os.environ.get(ENGINE_RECORDS_VARIABLE):
+            self._network.engine.write(Path(folder) / f"{self._spec.name}.json")
         self._backend = triton_backend()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from smlm_bench.method import BlockResult
-from smlm_pipeline.compute.onnx_network import available_cpus
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.localise.table import stacked
 
 _NEGLIGIBLE = 1e-8

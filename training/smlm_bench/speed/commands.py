@@ -20,7 +20,7 @@ with imported_when_used():
     from smlm_bench.speed import client as client_speed
     from smlm_bench.speed import client_memory, markdown, printed, run
     from smlm_bench.speed import frontier as speed_frontier
-    from smlm_pipeline.compute import onnx_network
+    from smlm_pipeline.compute import processor
 
 _NUMBER = re.compile("[0-9]{1,9}")
 
@@ -64,7 +64,7 @@ def client(
 ) -> None:
     """Measure the client alone: megabytes of raw frames per second, and the limit of each stage."""
     with bench_door():
-        typer.echo(f"{onnx_network.available_cpus()} CPU threads, shared with the stub server")
+        typer.echo(f"{processor.available_cpus()} CPU threads, shared with the stub server")
         rates = []
         for rate in client_speed.rates(size_px, megabytes, repeats):
             rates.append(rate)

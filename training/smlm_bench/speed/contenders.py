@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from smlm_bench.speed.engines import (
     KERAS,
     LIMIT,
     LOCAL,
+    OPENVINO_BF16,
+    OPENVINO_F32,
     PEER_KERAS,
     PEER_ONNX,
     SIDE_BY_SIDE,
@@ -23,7 +25,10 @@ from smlm_bench.speed.engines import (
     reconstruct_film,
 )
 from smlm_pipeline import contract
-from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
+from smlm_pipeline.compute.network import Network
+from smlm_pipeline.compute.network_choice import open_network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.engines.transport import Transport
 from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
@@ -47,15 +52,23 @@ def through_onnx(network: Path, ready: NDArray[np.float32], batch: int) -> Calla
     return work
 
 
-def side_by_side(network: Path, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
-    """Call it with each frame in one thread, and ``batch`` frames at a time."""
-    session = OnnxNetwork(network, intra_op_threads=0)
+def side_by_side(network: Network, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
+    """Call a network with each frame in one thread, and ``batch`` frames at a time."""
 
     def work() -> None:
         for first in range(0, len(ready), batch):
-            session.detect(ready[first : first + batch])
+            network.detect(ready[first : first + batch])
 
     return work
+
+
+def bare_networks(network: Path) -> dict[str, Network]:
+    """Open a network in each engine on a CPU, by the contender's name."""
+    return {
+        SIDE_BY_SIDE: OnnxNetwork(network, intra_op_threads=0),
+        OPENVINO_F32: open_network(network, precision="f32"),
+        OPENVINO_BF16: open_network(network, precision="bf16"),
+    }
 
 
 def through_keras(
@@ -95,9 +108,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Engines:
-    """Networks and engines, opened once for all sizes."""
+    """Networks and engines, opened once for all sizes; ``bare`` is by the contender's name."""
 
     network: Path
+    bare: Mapping[str, Network]
     peer: Path
     keras_network: keras.Model
     keras_peer: keras.Model
@@ -141,7 +155,8 @@ def contenders(film: Path, size_px: int, engines: Engines, times: int = 1) -> li
         for batch in BATCHES[LIMIT]
     ]
     listed += [
-        Contender(SIDE_BY_SIDE, batch, count, side_by_side(engines.network, ready, batch))
+        Contender(name, batch, count, side_by_side(network, ready, batch))
+        for name, network in engines.bare.items()
         for batch in BATCHES[SIDE_BY_SIDE]
     ]
     listed += [

@@ -11,9 +11,12 @@ from smlm_pipeline.settings import Settings
 
 LIMIT, SIDE_BY_SIDE = "ONNX Runtime, direct", "ONNX Runtime, frames side by side"
 
-LIMITS = (LIMIT, SIDE_BY_SIDE)
-"""ONNX Runtime alone: a frame in all threads, or as many frames as threads, which is how the
-client's network runs. The faster of them is the limit of what can be reached."""
+OPENVINO_F32, OPENVINO_BF16 = "OpenVINO f32, direct", "OpenVINO bf16, direct"
+
+LIMITS = (LIMIT, SIDE_BY_SIDE, OPENVINO_F32, OPENVINO_BF16)
+"""The bare network: ONNX Runtime with a frame in all threads, or as many frames as threads, and
+OpenVINO, which runs it in the client and the server. The fastest is the limit of what can be
+reached."""
 
 LOCAL, TRITON, KERAS = "local engine", "Triton", "Keras"
 

@@ -14,6 +14,8 @@ from smlm_bench.speed.engines import (
     KERAS,
     LIMIT,
     LOCAL,
+    OPENVINO_BF16,
+    OPENVINO_F32,
     PEER_KERAS,
     PEER_ONNX,
     SIDE_BY_SIDE,
@@ -32,6 +34,8 @@ _LOOKS = {
     LOCAL: ("tab:blue", "s"),
     LIMIT: ("0.25", "o"),
     SIDE_BY_SIDE: ("0.6", "X"),
+    OPENVINO_F32: ("tab:cyan", "<"),
+    OPENVINO_BF16: ("tab:purple", ">"),
 }
 """Colour and marker, the slowest first: points of the engines are close together."""
 

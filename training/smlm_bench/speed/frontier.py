@@ -16,7 +16,8 @@ from matplotlib.ticker import NullFormatter
 from rich.table import Table
 
 from smlm_bench.speed.networks import SIZE_PX, machine, reference_frames, timed_in_turn
-from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_training.delivery.candidate import read_candidate
 from smlm_training.delivery.card import SCORES
 

@@ -44,7 +44,7 @@ def speed_markdown(figures: Figures, plan: Plan, machine: str) -> str:
         f"{machine}. Films of about {plan.megapixels:g} megapixels, of 16 frames at least, and "
         f"Deep-STORM on their first frames; all in turn and with all threads, the median of rounds "
         f"({plan.rounds}) and their range, of several batch sizes the fastest. The limit is the "
-        "faster one of the two ways of calling ONNX Runtime on frames in memory.",
+        "fastest one of ONNX Runtime and OpenVINO on frames in memory.",
         grid(
             ("px", "engine", "frames", "ms a frame", "range", "of the limit", "times Deep-STORM"),
             [

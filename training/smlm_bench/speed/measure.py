@@ -22,7 +22,7 @@ AGAINST_PIXELS, AGAINST_FRAMES = "ms a frame against pixels", "seconds against f
 class Speed:
     """One contender on one size: median, fastest and slowest round, in ms a frame.
 
-    ``share_of_limit`` is the median of the faster one of ``LIMITS`` over this one's,
+    ``share_of_limit`` is the median of the fastest one of ``LIMITS`` over this one's,
     ``times_peer`` the fastest Keras Deep-STORM's, None where that was not timed.
     """
 

@@ -21,7 +21,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from rich.table import Table
 
-from smlm_pipeline.compute.onnx_network import OnnxNetwork, available_cpus
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_training.delivery.export import export
 from smlm_training.networks import NETWORKS
 from smlm_training.scoring.inference import normalized

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smlm_bench.networks.loading import keras_network
-from smlm_bench.speed.contenders import Engines, contenders, peer_frames, write_film
+from smlm_bench.speed.contenders import Engines, bare_networks, contenders, peer_frames, write_film
 from smlm_bench.speed.engines import CLIENT, KERAS, LIMIT, LOCAL, PEER_KERAS, PEER_ONNX
 from smlm_bench.speed.measure import (
     FilmTime,
@@ -126,7 +126,8 @@ def _opened() -> Iterator[tuple[Path, Engines, EmbeddedServer]]:
         with EmbeddedServer(repository) as server, TritonTransport(server.servers) as triton:
             local = LocalTransport(network)
             keras_unet = keras_network("unet", network)
-            yield folder, Engines(network, peer_file, keras_unet, peer, local, triton), server
+            bare = bare_networks(network)
+            yield folder, Engines(network, bare, peer_file, keras_unet, peer, local, triton), server
 
 
 def _films(plan: Plan, speeds: Sequence[Speed], engines: Engines, folder: Path) -> list[FilmTime]:

@@ -12,8 +12,8 @@ import tifffile
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.output import picture
@@ -35,7 +35,7 @@ def stage_costs(film: Path, network: Path, folder: Path) -> dict[str, float]:
     frames_adu = tifffile.imread(film)[: contract.MAX_FRAMES_PER_CHUNK // 2]
     count, height, width = frames_adu.shape
     levels_adu = prepared(frames_adu)[1]
-    session = OnnxNetwork(network, intra_op_threads=0)
+    session = open_network(network)
     ready = normalize(frames_adu, levels_adu)
     detections = session.detect(ready)
     window = np.array([Settings.zoom, 0, 0, height, width], np.int32)

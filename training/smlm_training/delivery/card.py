@@ -23,17 +23,25 @@ from smlm_pipeline.compute import (
     pixel_repair,
     tiles,
 )
+from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.model_repository import CPU_PRECISION
 from smlm_training.scoring import robustness
 from smlm_training.scoring.film_scores import score_scene
 from smlm_training.simulation import presets
 from smlm_training.simulation.bounds import check_one_of
 from smlm_training.simulation.scene import Scene
 
+UNSEEN = "evaluate, unseen"
+"""Another film of the kind that networks are chosen by; no choice is made by it."""
+
+BF16_POINTS_MOST = 0.1
+"""Largest change of NMSE, in percentage points, with which bfloat16 is a default on CPUs."""
+
 SCORED: dict[str, Scene] = {
     **{name: scene for name, scene in presets.PRESETS.items() if name != "microtubules"},
     "uniform-1": replace(presets.PRESETS["uniform-1"], frames=800),
-    "evaluate, unseen": replace(presets.PRESETS["evaluate"], seed=3610),
+    UNSEEN: replace(presets.PRESETS["evaluate"], seed=3610),
 }
 """Films of the card. ``evaluate, unseen`` is another film of the kind that the network was chosen
 by; no choice was made by it. ``uniform-1`` is longer, since gridding is measured on it, and with
@@ -75,6 +83,20 @@ def served_as(manifest: Mapping[str, Any], network: OnnxNetwork) -> str:
     return name if name in fitting else next(iter(fitting))
 
 
+def _cpu_precision(network_file: Path, scores: Mapping[str, Any]) -> str:
+    """``"bf16"`` if bfloat16 changes NMSE on the unseen film by less than `BF16_POINTS_MOST`.
+
+    It is ``"f32"`` too where that film is not among the scores, or this machine has no bfloat16.
+    """
+    expected = scores.get(UNSEEN, {}).get("nmse_percent_at_blur_0_1_2_px")
+    network = open_network(network_file, precision="bf16")
+    if not expected or network.engine.precision != "bf16":
+        return "f32"
+    found = score_scene(network, SCORED[UNSEEN]).image.nmse_percent
+    changes = [abs(each - other) for each, other in zip(found, expected, strict=True)]
+    return "bf16" if max(changes) < BF16_POINTS_MOST else "f32"
+
+
 def write_card(
     network_file: Path,
     manifest: Mapping[str, Any],
@@ -95,6 +117,7 @@ def write_card(
         "name": served_as(manifest, network),
         "contract_version": contract.CONTRACT_VERSION,
         "sha256": hashlib.sha256(network_file.read_bytes()).hexdigest(),
+        CPU_PRECISION: _cpu_precision(network_file, scores),
         "parameters": parameters,
         "onnx_against_keras_max_difference": parity,
         "made_by": f"recon-train fit, recon-train export; smlm-recon {smlm_pipeline.__version__}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.network import Network
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import localise
 from smlm_pipeline.localise.table import Molecules
@@ -54,12 +54,12 @@ class FilmScores:
         }
 
 
-def score_scene(network: OnnxNetwork, scene: Scene) -> FilmScores:
+def score_scene(network: Network, scene: Scene) -> FilmScores:
     """Film a scene, reconstruct it as the client does, and compare with the truth.
 
     Parameters
     ----------
-    network : OnnxNetwork
+    network : Network
         It answers with detections or with maps.
     scene : Scene
         Small enough for all its answers to fit into memory.

@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import emitters, sum_answers
+from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import padded_px
@@ -63,12 +64,12 @@ def normalized_blocks(
         yield normalize_whole(shown_adu[block], levels_adu[block])
 
 
-def detect(network: OnnxNetwork, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
+def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
     """The network's answer to all frames of a film.
 
     Parameters
     ----------
-    network : OnnxNetwork
+    network : Network
         The exported network.
     frames_adu : ndarray, shape (N, H, W), uint16
         A whole film; H and W are multiples of ``contract.SIZE_MULTIPLE_PX``.
@@ -130,7 +131,7 @@ def localise_by_file(
 
 
 def localise_film(
-    network: OnnxNetwork,
+    network: Network,
     frames_adu: NDArray[np.uint16],
     *,
     pixel_size_nm: float,
@@ -140,7 +141,7 @@ def localise_film(
 
     Parameters
     ----------
-    network : OnnxNetwork
+    network : Network
         The exported network.
     frames_adu : ndarray, shape (N, Y, X), uint16
         A whole film of any size.
@@ -163,7 +164,7 @@ def localise_film(
 
 
 def _detections(
-    network: OnnxNetwork, frames_adu: NDArray[np.uint16]
+    network: Network, frames_adu: NDArray[np.uint16]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Index of the first frame and detections of each block, without the padding."""
     height, width = frames_adu.shape[1:]

@@ -20,7 +20,7 @@ from smlm_bench.baselines.falcon.patches import Nodes
 from smlm_bench.baselines.falcon.refinement import peaks, position_px, refine
 from smlm_bench.baselines.imaging import PADDING_PX, extended, extended_shape, side_by_side
 from smlm_bench.method import BlockResult, FilmFacts, histogram
-from smlm_pipeline.compute.onnx_network import available_cpus
+from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.localise.table import Molecules, in_field
 
 

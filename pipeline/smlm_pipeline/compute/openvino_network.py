@@ -1,0 +1,172 @@
+"""A trained network in this process: OpenVINO on the CPU, in float32 or bfloat16."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute.network import NetworkEngine, answer_of
+from smlm_pipeline.compute.processor import available_cpus, has_bf16, processor_name
+from smlm_pipeline.errors import ChunkError
+
+RUN_PIXELS = 4 * 64 * 64
+"""Pixels that a stream computes at a time: small frames run by fours, which costs a tenth less."""
+
+REQUESTS_PER_STREAM = 2
+"""One is computed while the next is handed over."""
+
+CACHED_KERNELS = 1024
+"""Most kernels that OpenVINO keeps for the sizes of frames it has met: some 30 sizes."""
+
+NO_BF16 = "this processor has no bfloat16, so the network is computed in float32"
+"""The note where bfloat16 was asked for in vain."""
+
+_Requests: TypeAlias = "queue.SimpleQueue[openvino.InferRequest]"
+
+
+class OpenvinoNetwork:
+    """``model.onnx`` with one stream for each CPU; a `smlm_pipeline.compute.network.Network`.
+
+    A frame is computed by one stream of one thread. Frames of several calls share the streams,
+    so that none is idle at the end of a chunk. The network is compiled once, for every size:
+    networks that are compiled for one size give the same bits and are 2 to 5 % faster only.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+    bf16 : bool
+        Whether to compute in bfloat16, if the processor has it.
+    threads : int
+        Streams; 0 takes as many as CPUs that this process may run on.
+
+    Raises
+    ------
+    ContractError
+        If its tensors are not those of the contract.
+    RuntimeError
+        If OpenVINO cannot compile or run it.
+    """
+
+    def __init__(self, path: Path, *, bf16: bool, threads: int) -> None:
+        streams = threads or available_cpus()
+        core = openvino.Core()
+        possible = has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        model = core.read_model(path.read_bytes())
+        self.answer = _answer(model)
+        settings = _settings(streams, bf16=bf16 and possible)
+        self._compile: Callable[[], openvino.CompiledModel] = lambda: core.compile_model(
+            model, "CPU", settings
+        )
+        self._streams = streams
+        compiled = self._compile()
+        self._idle = self._requests(compiled)
+        self._pool = ThreadPoolExecutor(streams * REQUESTS_PER_STREAM, thread_name_prefix="network")
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT")
+        self.engine = NetworkEngine(
+            "OpenVINO",
+            openvino.__version__.split("-")[0],
+            "bf16" if precision == openvino.Type.bf16 else "f32",
+            processor_name(),
+            NO_BF16 if bf16 and not possible else "",
+        )
+        smallest = contract.MIN_FRAME_PX
+        self.detect(np.zeros((1, 1, smallest, smallest), np.float32))  # or it fails now
+
+    def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on each frame; calls of several threads share the streams.
+
+        Raises
+        ------
+        ChunkError
+            If the height or width is not a multiple of ``SIZE_MULTIPLE_PX``.
+        RuntimeError
+            If OpenVINO fails, in this call or in one beside it; another call may succeed.
+        """
+        normalized = np.ascontiguousarray(normalized, np.float32)
+        count, _, height, width = normalized.shape
+        _check_size(height, width)
+        zoom, channels = self.answer.zoom, self.answer.channels
+        answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)
+        step = max(min(RUN_PIXELS // (height * width), count // self._streams), 1)
+        parts = [slice(first, first + step) for first in range(0, count, step)]
+        idle = self._idle
+        runs = [
+            self._pool.submit(self._run, idle, normalized[part], answers[part]) for part in parts
+        ]
+        wait(runs)
+        for run in runs:
+            run.result()
+        if self._idle is not idle:
+            raise RuntimeError("OpenVINO failed in another call; its streams were opened again")
+        return answers
+
+    def _run(
+        self, idle: _Requests, normalized: NDArray[np.float32], answers: NDArray[np.float32]
+    ) -> None:
+        """Answer a part of a call; after a failure the streams are not trusted any more.
+
+        A stream that has failed may answer with what it computed before (seen in 2026.4.1, after
+        frames of a size that does not fit). So all are opened again, and calls that used the old
+        ones fail.
+        """
+        request = idle.get()
+        try:
+            (found,) = request.infer([normalized], share_inputs=True, share_outputs=True).values()
+            if found.shape != answers.shape:  # NumPy would repeat one answer for several frames
+                raise RuntimeError(f"OpenVINO answered {found.shape}; expected {answers.shape}")
+            answers[:] = found
+        except BaseException:
+            if self._idle is idle:
+                self._idle = self._requests(self._compile())
+            raise
+        finally:
+            idle.put(request)
+
+    def _requests(self, compiled: openvino.CompiledModel) -> _Requests:
+        requests: _Requests = queue.SimpleQueue()
+        for _ in range(self._streams * REQUESTS_PER_STREAM):
+            requests.put(compiled.create_infer_request())
+        return requests
+
+
+def _check_size(height: int, width: int) -> None:
+    multiple = contract.SIZE_MULTIPLE_PX
+    if height % multiple or width % multiple or not height or not width:
+        raise ChunkError(
+            f"frames are {height} x {width} pixels; expected multiples of {multiple}: pad them"
+        )
+
+
+def _settings(streams: int, *, bf16: bool) -> dict[str, object]:
+    """Throughput: as many streams as threads, which the system may move between CPUs."""
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams,
+        "ENABLE_HYPER_THREADING": True,
+        "ENABLE_CPU_PINNING": False,
+        "CPU_RUNTIME_CACHE_CAPACITY": str(CACHED_KERNELS),
+    }
+
+
+def _answer(model: openvino.Model) -> contract.Answer:
+    """Find the kind of the answer by the names and channels of the network's tensors."""
+    tensors = [(port.get_any_name(), port.get_partial_shape()) for port in model.inputs]
+    tensors += [(port.get_any_name(), port.get_partial_shape()) for port in model.outputs]
+    return answer_of([(name, _channels(shape)) for name, shape in tensors])
+
+
+def _channels(shape: openvino.PartialShape) -> object:
+    """Length of the second axis; None where it has none that is fixed."""
+    if shape.rank.is_dynamic or len(shape) < 2 or shape[1].is_dynamic:
+        return None
+    return shape[1].get_length()

@@ -1,0 +1,232 @@
+"""OpenVINO against ONNX Runtime, and the choice between them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from smlm_pipeline import contract
+from smlm_pipeline.compute import network_choice, openvino_network, processor
+from smlm_pipeline.compute.network import NetworkEngine
+from smlm_pipeline.compute.network_choice import open_network
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.openvino_network import OpenvinoNetwork
+from smlm_pipeline.errors import ChunkError, ContractError, SettingError
+from smlm_pipeline.model_repository import cpu_precision, network_file
+
+SHAPES = [(16, 16), (20, 36), (64, 64), (100, 28), (132, 68), (256, 256), (512, 512)]
+
+
+@pytest.fixture(scope="module")
+def path(model_repository: Path) -> Path:
+    return network_file(model_repository, contract.UNET.name)
+
+
+@pytest.fixture(scope="module", params=["f32", "bf16"])
+def network(request: pytest.FixtureRequest, path: Path) -> OpenvinoNetwork:
+    """In bfloat16 also where the processor has none: then twice the same."""
+    return OpenvinoNetwork(path, bf16=request.param == "bf16", threads=2)
+
+
+def _normalized(count: int, height: int, width: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(count)
+    return rng.normal(0, 2, (count, 1, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_no_cutting_changes_a_bit(
+    network: OpenvinoNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+    height: int,
+    width: int,
+) -> None:
+    """Chunks of 1, 2, 3, 8 and 32 frames, and runs of one frame, of two, and of all."""
+    count = 32 if height * width < 150 * 150 else 3
+    frames = _normalized(count, height, width)
+    whole = network.detect(frames)
+    assert whole.dtype == np.float32
+    for chunk in (1, 2, 3, 8):
+        cut = [network.detect(frames[first : first + chunk]) for first in range(0, count, chunk)]
+        np.testing.assert_array_equal(np.concatenate(cut), whole)
+    for run in (1, 2, count):
+        monkeypatch.setattr(openvino_network, "RUN_PIXELS", run * height * width)
+        np.testing.assert_array_equal(network.detect(frames), whole)
+
+
+def test_threads_and_calls_at_once_change_no_bit(path: Path) -> None:
+    frames = [_normalized(count, 32, 48) for count in range(1, 9)]
+    two, three = (OpenvinoNetwork(path, bf16=True, threads=threads) for threads in (2, 3))
+    expected = [two.detect(each) for each in frames]
+    with ThreadPoolExecutor(8) as callers:
+        found = list(callers.map(three.detect, frames))
+    for each, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(each, other)
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_fast", "unet_map"])
+def test_float32_is_the_reference_within_rounding(model_repository: Path, name: str) -> None:
+    file = network_file(model_repository, name)
+    network = open_network(file, precision="f32")
+    reference = OnnxNetwork(file, intra_op_threads=0)
+    assert (network.engine.name, network.engine.precision) == ("OpenVINO", "f32")
+    assert (reference.engine.name, reference.engine.precision) == ("ONNX Runtime", "f32")
+    assert network.answer == reference.answer
+    frames = _normalized(3, 40, 64)
+    np.testing.assert_allclose(
+        network.detect(frames), reference.detect(frames), rtol=1e-3, atol=3e-4
+    )
+
+
+def test_arrays_in_another_order_in_memory(network: OpenvinoNetwork) -> None:
+    frames = _normalized(3, 20, 24)
+    turned = np.asfortranarray(frames)
+    np.testing.assert_array_equal(network.detect(turned), network.detect(frames))
+
+
+@pytest.mark.parametrize("size", [(17, 16), (16, 18), (0, 16)])
+def test_a_size_that_does_not_fit_is_refused(
+    network: OpenvinoNetwork, size: tuple[int, int]
+) -> None:
+    with pytest.raises(ChunkError, match="expected multiples of 4"):
+        network.detect(np.zeros((1, 1, *size), np.float32))
+
+
+def test_after_a_failure_no_answer_is_an_old_one(
+    network: OpenvinoNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO's streams answer with old values after a size that does not fit."""
+    frames = {size: _normalized(5, size, size) for size in (16, 20, 32)}
+    expected = {size: network.detect(each) for size, each in frames.items()}
+    monkeypatch.setattr(openvino_network, "_check_size", lambda *_: None)
+    for size in (16, 20, 32):
+        with pytest.raises(RuntimeError):
+            network.detect(_normalized(4, 17, 18))
+        np.testing.assert_array_equal(network.detect(frames[size]), expected[size])
+
+
+def test_a_call_beside_one_that_fails_fails_too(
+    network: OpenvinoNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = OpenvinoNetwork._run
+
+    def beside(self: Any, idle: Any, *arrays: NDArray[np.float32]) -> None:
+        run(self, idle, *arrays)
+        with pytest.raises(RuntimeError):
+            run(self, idle, _normalized(1, 17, 18), arrays[1])
+
+    monkeypatch.setattr(OpenvinoNetwork, "_run", beside)
+    with pytest.raises(RuntimeError, match="failed in another call"):
+        network.detect(_normalized(1, 16, 16))
+
+
+# --- the choice ------------------------------------------------------------------------------
+
+
+def test_the_card_decides_where_nobody_asks(path: Path, tmp_path: Path) -> None:
+    for name in ("model.onnx", "model.json"):
+        shutil.copy(path.with_name(name), tmp_path / name)
+    copy, card = tmp_path / "model.onnx", tmp_path / "model.json"
+    assert cpu_precision(copy) == "bf16"
+    stated = json.loads(card.read_text())
+    others: list[Any] = [{**stated, "sha256": "0"}, {**stated, "cpu_precision": "f32"}, {}, []]
+    for other in others:
+        card.write_text(json.dumps(other))
+        assert cpu_precision(copy) == "f32"
+    card.write_text("{")
+    assert cpu_precision(copy) == "f32"
+    card.unlink()
+    assert open_network(copy).engine.precision == "f32"
+
+
+def test_bfloat16_where_the_processor_has_it(path: Path) -> None:
+    engine = open_network(path).engine
+    if processor.has_bf16():
+        assert (engine.name, engine.precision, engine.note) == ("OpenVINO", "bf16", "")
+    assert engine.processor
+    assert str(engine).startswith(f"OpenVINO {engine.version}, ")
+
+
+def test_float32_where_the_processor_has_no_bfloat16(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_network, "has_bf16", lambda: False)
+    engine = open_network(path, precision="bf16").engine
+    assert (engine.name, engine.precision) == ("OpenVINO", "f32")
+    assert engine.note == openvino_network.NO_BF16
+    assert open_network(path, precision="f32").engine.note == ""
+
+
+def test_onnx_runtime_on_other_processors(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    _is_reference(path, "OpenVINO is used on x86-64 only, this is arm64; ONNX Runtime computes")
+
+
+def test_onnx_runtime_where_openvino_is_missing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "smlm_pipeline.compute.openvino_network", None)
+    _is_reference(path, "OpenVINO is not installed (smlm-recon[local]); ONNX Runtime computes")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no\nkernel"), OSError("no lib"), ImportError("x")])
+def test_onnx_runtime_where_openvino_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(openvino_network, "OpenvinoNetwork", fail)
+    told = " ".join(str(error).split())
+    _is_reference(path, f"OpenVINO failed ({told}); ONNX Runtime computes the network, in float32")
+
+
+def _is_reference(path: Path, note: str) -> None:
+    network = open_network(path, precision="bf16")
+    assert (network.engine.name, network.engine.precision) == ("ONNX Runtime", "f32")
+    assert network.engine.note.startswith(note)
+    frames = _normalized(2, 16, 16)
+    reference = OnnxNetwork(path, intra_op_threads=0)
+    np.testing.assert_array_equal(network.detect(frames), reference.detect(frames))
+
+
+def test_no_other_precision(path: Path) -> None:
+    with pytest.raises(SettingError, match="precision is 'fp16'; expected bf16 or f32"):
+        network_choice.open_network(path, precision="fp16")
+
+
+def test_a_network_of_another_contract_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "ANSWERS", ())
+    with pytest.raises(ContractError, match="tensors are NORMALIZED of 1 channels, DETECTIONS of"):
+        open_network(path)
+
+
+def test_what_an_engine_states_is_read_again(tmp_path: Path) -> None:
+    engine = NetworkEngine("OpenVINO", "2026.4.1", "bf16", "a processor", "a note")
+    engine.write(tmp_path / "unet.json")
+    assert NetworkEngine.read(tmp_path / "unet.json") == engine
+    assert NetworkEngine.read(tmp_path / "other.json") == NetworkEngine()
+    assert str(NetworkEngine()) == "not stated"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx512_bf16", True), ("amx_bf16 fpu", True), ("fpu avx512f", False), (None, True)],
+)
+def test_instructions_for_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, flags: str | None, expected: bool
+) -> None:
+    text = "" if flags is None else f"processor : 0\nmodel name : X 1\nflags\t\t: {flags}\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+    assert processor.has_bf16() is expected
+    assert flags is None or processor.processor_name() == "X 1"
