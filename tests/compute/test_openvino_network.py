@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -230,3 +231,25 @@ def test_instructions_for_bfloat16(
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
     assert processor.has_bf16() is expected
     assert flags is None or processor.processor_name() == "X 1"
+
+
+SIGNAL_AFTER_TWO_NETWORKS = """
+import gc, os, signal, sys, time
+from pathlib import Path
+from smlm_pipeline.compute.network_choice import open_network
+first = open_network(Path(sys.argv[1]), precision="f32")
+second = open_network(Path(sys.argv[1]), precision="f32")
+for network in ("first", "second"):
+    del globals()[network]
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(10)
+"""
+
+
+def test_a_signal_after_networks_have_been_closed(model_repository: Path) -> None:
+    """OpenVINO changes the stack for signals; a core that ends must not leave a freed one."""
+    file = network_file(model_repository, contract.UNET.name)
+    command = [sys.executable, "-c", SIGNAL_AFTER_TWO_NETWORKS, str(file)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -32,6 +33,17 @@ NO_BF16 = "this processor has no bfloat16, so the network is computed in float32
 _Requests: TypeAlias = "queue.SimpleQueue[openvino.InferRequest]"
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """The core of this process, which is never let go.
+
+    A core gives the thread another stack for signals. When the first of two cores ends before the
+    second, the second puts back the stack that the first has freed, and the next signal ends the
+    process (seen in 2026.4.1).
+    """
+    return openvino.Core()
+
+
 class OpenvinoNetwork:
     """``model.onnx`` with one stream for each CPU; a `smlm_pipeline.compute.network.Network`.
 
@@ -58,7 +70,7 @@ class OpenvinoNetwork:
 
     def __init__(self, path: Path, *, bf16: bool, threads: int) -> None:
         streams = threads or available_cpus()
-        core = openvino.Core()
+        core = _core()
         possible = has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         model = core.read_model(path.read_bytes())
         self.answer = _answer(model)
