@@ -149,7 +149,7 @@ def _engine(case: Case, frames: int) -> Iterator[Engine]:
 def sparse_film(path: Path, frames: int, edge_px: int) -> Path:
     """Write a BigTIFF film of zeros with noise in its first and last frames, sparse on disk."""
     noise = np.random.default_rng(0).poisson(100, (edge_px, edge_px)).astype("<u2")
-    offset_bytes, size_bytes = tifffile.imwrite(  # type: ignore[misc]  # None only if not asked for
+    offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only if not asked for
         path,
         shape=(frames, edge_px, edge_px),
         dtype=np.uint16,
@@ -159,7 +159,7 @@ def sparse_film(path: Path, frames: int, edge_px: int) -> Path:
         returnoffset=True,
     )
     with path.open("r+b") as file:
-        for start in (offset_bytes, offset_bytes + size_bytes - noise.nbytes):
+        for start in (offset_bytes, offset_bytes + (frames - 1) * noise.nbytes):
             file.seek(start)
             file.write(noise.tobytes())
     return path
