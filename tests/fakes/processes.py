@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -22,9 +23,11 @@ _END_WITH_PARENT = """
 import ctypes, os, signal, sys
 set_parent_death_signal = 1
 ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):  # it was killed before the signal was asked for
+    sys.exit(128 + signal.SIGTERM)
 for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):  # ignored under nohup; by Python
     signal.signal(number, signal.SIG_DFL)
-os.execvp(sys.argv[1], sys.argv[1:])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -37,7 +40,7 @@ def end_with_parent(command: Sequence[str | Path]) -> list[str]:
     words = [str(word) for word in command]
     if sys.platform != "linux":
         return words
-    return [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, *words]
+    return [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *words]
 
 
 @contextlib.contextmanager
