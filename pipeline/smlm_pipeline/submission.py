@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smlm_pipeline.atomic_files import remove_unfinished
 from smlm_pipeline.engines.opening import EngineChoice
-from smlm_pipeline.film.film import open_film
+from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
@@ -93,12 +93,7 @@ def dry_run(job: Job) -> DryRun:
     """
     settings = job.settings
     memory_bytes = memory_limit_bytes(settings)
-    with open_film(
-        job.film,
-        job.selection,
-        allow_partial=settings.allow_partial,
-        memory_bytes=memory_bytes,
-    ) as film:
+    with _opened(job, memory_bytes) as film:
         job.check()
         plan = plan_run(film, settings, memory_bytes)
         return DryRun(
@@ -111,6 +106,16 @@ def dry_run(job: Job) -> DryRun:
             warnings=job.warnings(film),
             notes=job.notes(film),
         )
+
+
+def _opened(job: Job, memory_bytes: int) -> Film:
+    """Open the film of a job, under its settings and the memory that it may use."""
+    return open_film(
+        job.film,
+        job.selection,
+        allow_partial=job.settings.allow_partial,
+        memory_bytes=memory_bytes,
+    )
 
 
 def run_job(
@@ -126,12 +131,7 @@ def run_job(
     """
     settings = job.settings
     memory_bytes = memory_limit_bytes(settings)
-    with open_film(
-        job.film,
-        job.selection,
-        allow_partial=settings.allow_partial,
-        memory_bytes=memory_bytes,
-    ) as film:
+    with _opened(job, memory_bytes) as film:
         job.check()
         if job.resume:  # so the earlier run has ended
             for path in (job.image, job.picture, job.checkpoint):

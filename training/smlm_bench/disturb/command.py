@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, note
+from smlm_bench.console import bench_console, bench_door, grid, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.model_repository import find_model_repository, network_file
 
@@ -53,12 +53,9 @@ def _as_markdown(found: Sequence[measure.Outcome]) -> str:
     """A row for each disturbance; sum over truth and NMSE in percent for each film."""
     films = list(dict.fromkeys(one.film for one in found))
     by_name = {(one.disturbance, one.film): one for one in found}
-    lines = [
-        "| disturbance | " + " | ".join(f"{film}: sum, NMSE" for film in films) + " |",
-        "|---|" + "---|" * len(films),
-    ]
+    rows = []
     for kind in dict.fromkeys(one.disturbance for one in found):
         cells = [by_name[kind, film] for film in films]
         numbers = (f"{one.sum_ratio:.3f}, {one.nmse_percent:.1f}" for one in cells)
-        lines.append(f"| {kind} | " + " | ".join(numbers) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([kind, *numbers])
+    return grid(["disturbance", *(f"{film}: sum, NMSE" for film in films)], rows) + "\n"
