@@ -94,7 +94,7 @@ class BackgroundShape:
     def _places(self) -> list[NDArray[np.intp]]:
         """Pixels that give the background of bright and of dark parts."""
         excess, largest = self.excess_adu.ravel(), self.largest_adu
-        kinds = excess > HIGH_SHARE * largest, excess < LOW_SHARE * largest
+        kinds = excess > HIGH_SHARE * largest, excess <= LOW_SHARE * largest
         places = [np.flatnonzero(kind) for kind in kinds]
         return [each[:: len(each) // AMPLITUDE_PIXELS + 1] for each in places]
 
@@ -190,6 +190,8 @@ def even_background(
     shape = background_shape(sample_adu, backgrounds_adu, usable, whole, scale_adu)
     if shape is None:
         return None
+    lit = frames_with_structure(sample_adu, backgrounds_adu, usable)
+    frames = np.flatnonzero(whole & lit)  # a closed shutter hides the shape
     places = np.flatnonzero(usable)
     places = places[:: len(places) // AMPLITUDE_PIXELS + 1]
     for _ in range(SHAPE_PASSES):
@@ -201,7 +203,8 @@ def even_background(
         if rest is None:
             break
         excess_adu = shape.excess_adu + rest.excess_adu
-        shape = BackgroundShape.of(excess_adu, sample_adu, np.flatnonzero(whole))
+        excess_adu -= np.quantile(excess_adu[usable], LOW_QUANTILE)  # where both are low
+        shape = BackgroundShape.of(np.maximum(excess_adu, 0), sample_adu, frames)
     return shape, segments
 
 

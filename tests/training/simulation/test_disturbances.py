@@ -15,7 +15,7 @@ from smlm_pipeline.compute.pixel_faults import PixelFaults, grown
 from smlm_pipeline.film.sample import sample_of
 from smlm_pipeline.film.survey import conditioning_of
 from smlm_training.simulation.camera import Emccd
-from smlm_training.simulation.disturbances import DISTURBANCES, Disturbed
+from smlm_training.simulation.disturbances import DISTURBANCES, Disturbed, closed_shutter
 from smlm_training.simulation.presets import PRESETS
 from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.simulate import joined
@@ -228,3 +228,23 @@ def test_truth_leaves_out_what_is_hidden(name: str, case: _Case) -> None:
     assert shown[y_px.astype(int), x_px.astype(int)].all()
     share = shown.mean() * case.film.shown_frames.mean()
     assert len(y_px) == pytest.approx(share * whole, rel=0.1 if share < 1 else 0)
+
+
+def test_a_cell_that_flickers_behind_a_shutter_that_is_closed_for_half_of_the_film() -> None:
+    """Dark frames do not count for the usual amplitude, nor does any frame lose its levels."""
+    scene = replace(PRESETS["filaments-1"], seed=5, frames=300, height_px=48, width_px=48)
+    film, rng = Disturbed.of(joined(list(scene.blocks()))), np.random.default_rng(3)
+    y, x = np.mgrid[:48, :48] - 23.5
+    cell_photons = 150 / (1 + np.exp((np.hypot(y, x) - 16) / 1.5))
+    amplitudes = np.clip(rng.normal(1, 0.5, (300, 1, 1)), 0, None)
+    light_adu = rng.standard_gamma(rng.poisson(amplitudes * cell_photons) + 1e-10) * 2.0
+    lit = film.with_frames(film.frames_adu + light_adu)
+    disturbed = closed_shutter("half")(rng, lit, CAMERA)
+    conditioning = conditioning_of(disturbed.frames_adu)
+    assert np.isfinite(conditioning.apply(disturbed.frames_adu, 0)[1]).all()
+    assert conditioning.shape is not None
+    largest_adu = conditioning.shape.amplitudes(lit.frames_adu).mean()
+    largest_adu *= conditioning.shape.largest_adu
+    assert largest_adu == pytest.approx(300 * amplitudes.mean(), rel=0.1)
+    undisturbed = conditioning_of(film.frames_adu).segments[0].scale_adu
+    assert conditioning.segments[0].scale_adu == pytest.approx(undisturbed, rel=0.08)
