@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -61,9 +62,10 @@ class KeptFile:
         """Replace the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(f".{self.path.name}")
+        archive = io.BytesIO()  # NumPy leaves it open at a signal: a closed file would complain
+        np.savez_compressed(archive, key=np.array(self.key), **arrays)
         try:
-            with beside.open("wb") as stream:
-                np.savez_compressed(stream, key=np.array(self.key), **arrays)
+            beside.write_bytes(archive.getbuffer())
             beside.replace(self.path)
         finally:
             beside.unlink(missing_ok=True)
