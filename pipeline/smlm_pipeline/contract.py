@@ -30,11 +30,17 @@ MIN_FRAME_PX = 16
 HALO_PX = 24
 """Context around the core of a tile: the receptive field's radius, rounded up."""
 
-MAX_FRAMES_PER_CHUNK = 64
-"""Most frames of a request: ``max_batch_size`` of ``unet``, checked by ``normalize``."""
+MAX_FRAMES = 1024
+"""Most frames of a request."""
 
 MAX_ZOOM = 64
-"""Most SR pixels along the edge of a camera pixel: bounds the memory of a request."""
+"""Most SR pixels along the edge of a camera pixel."""
+
+MAX_CLASSES = 4
+"""Most precision classes of a request."""
+
+MAX_IMAGE_PIXELS = 1 << 27
+"""Most SR pixels of a request's image, margin and all classes included: 512 MiB."""
 
 MARGIN_PX = 1
 """Camera pixels drawn around a core, for detections that point out of it."""
@@ -44,6 +50,12 @@ MAX_OFFSET_PX = 1.0
 
 MAP_ZOOM = 8
 """SR pixels along the edge of a camera pixel in a map network's answer: fixed by training."""
+
+REQUEST_PIXELS_PARAMETER = "request_pixels"
+"""Key of the camera pixels that a network's configuration asks clients to send at once."""
+
+CLASS_BORDERS_PARAMETER = "class_borders_px"
+"""Key of a network's class borders in its configuration; see `class_borders_of`."""
 
 WEIGHT_ONE = 1 << 16
 """The integer that stands for one emitter: images count units of 2^-16 emitters."""
@@ -58,9 +70,14 @@ DETECTION_CHANNELS = (
 """Channels of ``DETECTIONS``; offsets are from the centre of the camera pixel."""
 
 
+MOLECULE_COLUMNS = ("frame", "y_px", "x_px", "sigma_y_px", "sigma_x_px", "probability")
+"""Columns of ``MOLECULES``: the frame in its request, from 0; the place from the corner of the
+tile's first pixel; the predicted standard deviations of its errors; the probability."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor as Triton names it: ``dims`` without the batch axis."""
+    """A tensor as Triton names it: all axes, -1 for those of any length."""
 
     name: str
     dtype: str
@@ -69,52 +86,58 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model of the repository and the tensors that go in and out."""
+    """A model of the repository and the tensors that go in and out; none has a batch axis."""
 
     name: str
-    max_batch_size: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-FRAMES = TensorSpec("FRAMES", "UINT16", (-1, -1))
-"""Camera frames of one tile, N,H,W, in ADU."""
+FRAMES = TensorSpec("FRAMES", "UINT8", (-1, -1, -1, 2))
+"""Camera frames of one tile, N,H,W, in ADU: each value's low byte, then its high byte."""
 
-LEVELS = TensorSpec("LEVELS", "FP32", (2,))
+LEVELS = TensorSpec("LEVELS", "FP32", (-1, 2))
 """Background and scale of each frame, N,2, in ADU."""
 
-NORMALIZED = TensorSpec("NORMALIZED", "FP32", (1, -1, -1))
-"""(frame - background) / scale, N,1,H,W, dimensionless."""
+NORMALIZED = TensorSpec("NORMALIZED", "FP32", (-1, 1, -1, -1))
+"""(frame - background) / scale, N,1,H,W, dimensionless: a tensor inside of every network."""
 
-DETECTIONS = TensorSpec("DETECTIONS", "FP32", (len(DETECTION_CHANNELS), -1, -1))
+DETECTIONS = TensorSpec("DETECTIONS", "FP32", (-1, len(DETECTION_CHANNELS), -1, -1))
 """One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
 
-MAP = TensorSpec("MAP", "FP32", (1, -1, -1))
+MAP = TensorSpec("MAP", "FP32", (-1, 1, -1, -1))
 """Expected emitters per SR pixel, N,1,``MAP_ZOOM`` H,``MAP_ZOOM`` W."""
 
-WINDOW = TensorSpec("WINDOW", "INT32", (5,))
-"""zoom, then the core of the tile: y, x, height, width, in camera pixels."""
+WINDOW = TensorSpec("WINDOW", "INT32", (7,))
+"""zoom; the core of the tile: y, x, height, width, in camera pixels; the number S of precision
+classes; 1 if the molecules are asked for, else 0."""
 
-IMAGE = TensorSpec("IMAGE", "INT32", (-1, -1))
-"""The core and its margin on the SR grid, summed over N frames."""
+CLASS_BORDERS = TensorSpec("CLASS_BORDERS", "FP32", (MAX_CLASSES - 1,))
+"""Of S precision classes the S - 1 ascending borders, in camera pixels; the rest is ignored.
+
+A detection is in the class with as many borders below its sigma, which is the root mean square
+of its sigmas along y and x."""
+
+INDEX = TensorSpec("INDEX", "INT32", (-1,))
+"""Places of the SR pixels that are not zero, K, ascending: in the core with its margin on the SR
+grid, row by row and class by class."""
+
+WEIGHT = TensorSpec("WEIGHT", "INT32", (-1,))
+"""The sums of N frames in these SR pixels, K, in units of 1 / ``WEIGHT_ONE`` emitters."""
 
 FRAME_COUNT = TensorSpec("FRAME_COUNT", "INT32", (1,))
-"""N, the number of frames in IMAGE."""
+"""N, the number of frames in WEIGHT."""
 
+MOLECULES = TensorSpec("MOLECULES", "FP32", (-1, len(MOLECULE_COLUMNS)))
+"""Molecules in the core, M,k; see ``MOLECULE_COLUMNS``. Empty unless they are asked for."""
 
-def _explicit(spec: TensorSpec) -> TensorSpec:
-    """The same tensor in a model without a batch axis: frames first."""
-    return TensorSpec(spec.name, spec.dtype, (-1, *spec.dims))
-
-
-NORMALIZE = ModelSpec(
-    "normalize", 0, (_explicit(FRAMES), _explicit(LEVELS)), (_explicit(NORMALIZED),)
+UNET = ModelSpec("unet", (FRAMES, LEVELS), (DETECTIONS,))
+UNET_FAST = ModelSpec("unet_fast", (FRAMES, LEVELS), (DETECTIONS,))
+UNET_MAP = ModelSpec("unet_map", (FRAMES, LEVELS), (MAP,))
+SUMMATION = ModelSpec(
+    "summation", (DETECTIONS, WINDOW, CLASS_BORDERS), (INDEX, WEIGHT, FRAME_COUNT, MOLECULES)
 )
-UNET = ModelSpec("unet", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
-UNET_FAST = ModelSpec("unet_fast", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (DETECTIONS,))
-UNET_MAP = ModelSpec("unet_map", MAX_FRAMES_PER_CHUNK, (NORMALIZED,), (MAP,))
-SUMMATION = ModelSpec("summation", 0, (_explicit(DETECTIONS), WINDOW), (IMAGE, FRAME_COUNT))
-SUMMATION_MAP = ModelSpec("summation_map", 0, (_explicit(MAP), WINDOW), (IMAGE, FRAME_COUNT))
+SUMMATION_MAP = ModelSpec("summation_map", (MAP, WINDOW), (INDEX, WEIGHT, FRAME_COUNT))
 
 
 @dataclass(frozen=True)
@@ -122,13 +145,15 @@ class Answer:
     """The kind of a network's answer to a frame, and the model that sums it.
 
     ``zoom`` is the number of the answer's pixels along the edge of a camera pixel. A map has a
-    fixed zoom and is summed as it is; detections are drawn at any zoom.
+    fixed zoom and is summed as it is; detections are drawn at any zoom. ``pixels_most`` is the
+    most camera pixels of a request, over its frames: what a TensorRT plan has memory for.
     """
 
     tensor: TensorSpec
     summation: ModelSpec
     zoom: int
     makes_maps: bool
+    pixels_most: int
 
     @property
     def name(self) -> str:
@@ -138,32 +163,36 @@ class Answer:
     @property
     def channels(self) -> int:
         """Channels of the answer's tensor."""
-        return self.tensor.dims[0]
+        return self.tensor.dims[1]
+
+    def frames_most(self, height_px: int, width_px: int) -> int:
+        """Most frames of a request whose tile has this size; at least 1."""
+        return max(min(self.pixels_most // (height_px * width_px), MAX_FRAMES), 1)
 
 
-DETECTION_ANSWER = Answer(DETECTIONS, SUMMATION, zoom=1, makes_maps=False)
-MAP_ANSWER = Answer(MAP, SUMMATION_MAP, zoom=MAP_ZOOM, makes_maps=True)
+DETECTION_ANSWER = Answer(DETECTIONS, SUMMATION, zoom=1, makes_maps=False, pixels_most=1 << 22)
+MAP_ANSWER = Answer(MAP, SUMMATION_MAP, zoom=MAP_ZOOM, makes_maps=True, pixels_most=1 << 19)
 ANSWERS = (DETECTION_ANSWER, MAP_ANSWER)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The model that clients use: ``normalize``, a network, and the summation of its answers."""
+    """The model that clients use: a network, and the summation of its answers."""
 
     name: str
     network: ModelSpec
     answer: Answer
 
     @property
-    def steps(self) -> tuple[ModelSpec, ModelSpec, ModelSpec]:
+    def steps(self) -> tuple[ModelSpec, ModelSpec]:
         """The models in the order of the data path."""
-        return (NORMALIZE, self.network, self.answer.summation)
+        return (self.network, self.answer.summation)
 
     @property
     def spec(self) -> ModelSpec:
-        """The ensemble as a model: all ensembles look the same from outside."""
-        inputs = (_explicit(FRAMES), _explicit(LEVELS), WINDOW)
-        return ModelSpec(self.name, 0, inputs, (IMAGE, FRAME_COUNT))
+        """The ensemble as a model: what goes into its steps from outside, and what comes out."""
+        inputs = (*self.network.inputs, *self.answer.summation.inputs[1:])
+        return ModelSpec(self.name, inputs, self.answer.summation.outputs)
 
     @property
     def fixed_zoom(self) -> int | None:
@@ -213,3 +242,20 @@ def ensemble_of(network: str) -> Ensemble:
 def networks_that_answer(answer: Answer) -> dict[str, ModelSpec]:
     """Select the networks with such an answer; the default comes first."""
     return {item.network.name: item.network for item in ENSEMBLES.values() if item.answer == answer}
+
+
+def class_borders_of(text: str) -> dict[int, tuple[float, ...]]:
+    """Read class borders as configurations state them: ``"0.12; 0.10 0.15; 0.09 0.12 0.18"``.
+
+    Returns
+    -------
+    dict
+        For each number of classes from 2 its ascending borders, in camera pixels.
+    """
+    lists = [tuple(float(number) for number in part.split()) for part in text.split(";")]
+    return {len(borders) + 1: borders for borders in lists if borders}
+
+
+def class_borders_text(borders_px: dict[int, tuple[float, ...]]) -> str:
+    """Write class borders as `class_borders_of` reads them."""
+    return "; ".join(" ".join(f"{each:g}" for each in borders_px[count]) for count in borders_px)
