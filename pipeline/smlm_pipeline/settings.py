@@ -160,8 +160,10 @@ def frames_per_chunk(
     if settings.chunk_frames is not None:
         return settings.chunk_frames
     usual = MAP_REQUEST_PIXELS if settings.makes_maps else REQUEST_PIXELS
-    multiple = contract.SIZE_MULTIPLE_PX
-    tile = [
-        min(-(-size // multiple) * multiple, settings.tile_px) for size in (height_px, width_px)
-    ]
-    return max(min((request_pixels or usual) // (tile[0] * tile[1]), contract.MAX_FRAMES), 1)
+    tile_y_px, tile_x_px = (min(_padded(size), settings.tile_px) for size in (height_px, width_px))
+    frames = (request_pixels or usual) // (tile_y_px * tile_x_px)
+    return max(min(frames, contract.MAX_FRAMES), 1)
+
+
+def _padded(size_px: int) -> int:
+    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX

@@ -28,8 +28,8 @@ class Engine:
     ``server_count`` is the number of servers that share the requests; ``notes`` are for the
     user. ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is
     None without servers. ``request_pixels`` are the camera pixels, over all frames, that a request
-    should have, if the engine states it. ``network_engine`` states what computes the network; it is empty for
-    running servers, which do not state that.
+    should have, if the engine states it. ``network_engine`` states what computes the network; it
+    is empty for running servers, which do not state that.
     """
 
     transport: Transport
