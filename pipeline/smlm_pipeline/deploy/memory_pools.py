@@ -215,7 +215,7 @@ def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
     image = image_shape(zoom, tile_px, tile_px)
     return {
         contract.FRAMES.name: 2 * pixels,
-        contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES_PER_CHUNK,
+        contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES,
         contract.NORMALIZED.name: 4 * contract.NORMALIZED.dims[0] * pixels,
         contract.DETECTIONS.name: 4 * len(contract.DETECTION_CHANNELS) * pixels,
         contract.MAP.name: 4 * contract.MAP_ZOOM**2 * pixels,
