@@ -68,7 +68,7 @@ _Frames = tuple[NDArray[np.uint16], NDArray[np.float32]]
 def _frames(count: int, height_px: int, width_px: int) -> _Frames:
     """Frames in ADU and their levels: normalised, a mean of 0 and a standard deviation of 1."""
     frames_adu = np.random.default_rng(1).normal(1000, 100, (count, height_px, width_px))
-    return frames_adu.astype(np.uint16), np.tile(np.float32([1000, 100]), (count, 1))
+    return frames_adu.astype(np.uint16), np.tile(np.array([1000, 100], np.float32), (count, 1))
 
 
 def _untrained(name: str) -> Any:

@@ -96,7 +96,9 @@ def test_half_precision_takes_nothing_from_a_bright_background(
     frames_adu = np.random.default_rng(1).integers(100, 800, (2, 32, 28)).astype(np.uint16)
     levels_adu = np.array([[140, 170], [145, 291]], np.float32)
     expected = network.detect(frames_adu, levels_adu)
-    raised = network.detect(frames_adu + np.uint16(60_000), levels_adu + np.float32([60_000, 0]))
+    raised = network.detect(
+        frames_adu + np.uint16(60_000), levels_adu + np.array([60_000, 0], np.float32)
+    )
     np.testing.assert_array_equal(raised, expected)
     assert expected.std() > 0
 
