@@ -26,9 +26,10 @@ ZOOM = 8
 
 def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int64]:
     """The image of a small film with its margin, in units of 2^-16 emitters."""
-    window = Window(ZOOM, 0, 0, *frames_adu.shape[1:])
+    _, height_px, width_px = frames_adu.shape
+    window = Window(ZOOM, 0, 0, height_px, width_px)
     answer = transport.sum_chunk(Request("film", *prepared(frames_adu), window))
-    (image,) = answer.sums.dense(window.shape)
+    image: NDArray[np.int64] = answer.sums.dense(window.shape)[0]
     return image
 
 
