@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +20,20 @@ from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import REFERENCE_FILE, network_sha256
 
 PRECISIONS = ("fp32", "fp16")
-"""Precisions inside a network's file; its inputs and outputs are always float32."""
+"""Precisions inside a network's file; its answers are always float32."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Frames (N, 1, H, W) and the network's answers (N, C, H', W'), float32.
+    """Frames (N, H, W), their levels (N, 2), and the network's answers (N, C, H', W').
 
-    The frames are numbers that float16 holds exactly, which is how they are kept.
+    Frames are uint16 in ADU, levels float32 in ADU, answers float32.
     """
 
     network_sha256: str
     precision: str
-    normalized: NDArray[np.float32]
+    frames_adu: NDArray[np.uint16]
+    levels_adu: NDArray[np.float32]
     answers: NDArray[np.float32]
 
 
@@ -42,7 +44,8 @@ def write_reference(file: Path, reference: Reference) -> None:
             stream,
             network_sha256=np.array(reference.network_sha256),
             precision=np.array(reference.precision),
-            normalized=reference.normalized.astype(np.float16),
+            frames_adu=reference.frames_adu,
+            levels_adu=reference.levels_adu,
             answers=reference.answers,
         )
 
@@ -73,9 +76,9 @@ def read_reference(network_file: Path, spec: contract.ModelSpec) -> Reference:
         )
     if not _fits(reference, spec):
         raise ContractError(
-            f"{file} holds frames {reference.normalized.shape} and answers "
-            f"{reference.answers.shape} {reference.answers.dtype} in {reference.precision}, which "
-            f"{spec.name} does not take or give; {remedy}"
+            f"{file} holds frames {_kind(reference.frames_adu)}, levels "
+            f"{_kind(reference.levels_adu)} and answers {_kind(reference.answers)} in "
+            f"{reference.precision}, which {spec.name} does not take or give; {remedy}"
         )
     return reference
 
@@ -89,7 +92,8 @@ def _stored(file: Path, remedy: str) -> Reference:
             return Reference(
                 str(stored["network_sha256"]),
                 str(stored["precision"]),
-                stored["normalized"].astype(np.float32),
+                stored["frames_adu"],
+                stored["levels_adu"],
                 stored["answers"],
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
@@ -97,13 +101,24 @@ def _stored(file: Path, remedy: str) -> Reference:
 
 
 def _fits(reference: Reference, spec: contract.ModelSpec) -> bool:
-    count, channels = reference.normalized.shape[:2] if reference.normalized.ndim == 4 else (0, 0)
-    answers = reference.answers
+    frames_adu = reference.frames_adu
+    if frames_adu.dtype != np.uint16 or frames_adu.ndim != 3 or not frames_adu.size:
+        return False
+    count, height, width = frames_adu.shape
+    answer = contract.ensemble_of(spec.name).answer
+    answered = (count, answer.channels, answer.zoom * height, answer.zoom * width)
     return (
         reference.precision in PRECISIONS
-        and 1 <= count <= spec.max_batch_size
-        and channels == spec.inputs[0].dims[0]
-        and answers.dtype == np.float32
-        and answers.ndim == 4
-        and answers.shape[:2] == (count, spec.outputs[0].dims[0])
+        and count <= answer.frames_most(height, width)
+        and _is_float32(reference.levels_adu, (count, 2))
+        and _is_float32(reference.answers, answered)
     )
+
+
+def _is_float32(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return bool(array.dtype == np.float32) and array.shape == shape
+
+
+def _kind(array: NDArray[Any]) -> str:
+    """Shape and type of an array, for messages."""
+    return f"{array.shape} {array.dtype}"

@@ -99,8 +99,7 @@ def _checked_spec(network_file: Path, model: str | None, named: str) -> contract
     try:
         network = OnnxNetwork(network_file, intra_op_threads=1)
         for probe in _PROBES:
-            count, height, width = probe
-            network.detect(np.zeros((count, *contract.NORMALIZED.dims[:1], height, width), "f4"))
+            network.detect(np.zeros(probe, np.uint16), np.ones((probe[0], 2), np.float32))
     except (*RUNTIME_ERRORS, ValueError) as error:
         raise ContractError(
             f"{network_file} does not answer frames of any number and size ({error}); expected a "

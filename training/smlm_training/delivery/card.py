@@ -27,6 +27,7 @@ from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.model_repository import CPU_PRECISION
 from smlm_training.scoring import robustness
+from smlm_training.scoring.class_borders import class_borders_px
 from smlm_training.scoring.film_scores import score_scene
 from smlm_training.simulation import presets
 from smlm_training.simulation.bounds import check_one_of
@@ -97,6 +98,13 @@ def _cpu_precision(network_file: Path, scores: Mapping[str, Any]) -> str:
     return "bf16" if max(changes) < BF16_POINTS_MOST else "f32"
 
 
+def _class_borders(network: OnnxNetwork) -> dict[str, Any]:
+    """Class borders from all films of a card, for a network that answers with detections."""
+    if network.answer.makes_maps:
+        return {}
+    return {contract.CLASS_BORDERS_PARAMETER: class_borders_px(network, SCORED.values())}
+
+
 def write_card(
     network_file: Path,
     manifest: Mapping[str, Any],
@@ -118,6 +126,7 @@ def write_card(
         "contract_version": contract.CONTRACT_VERSION,
         "sha256": hashlib.sha256(network_file.read_bytes()).hexdigest(),
         CPU_PRECISION: _cpu_precision(network_file, scores),
+        **_class_borders(network),
         "parameters": parameters,
         "onnx_against_keras_max_difference": parity,
         "made_by": f"recon-train fit, recon-train export; smlm-recon {smlm_pipeline.__version__}",

@@ -1,4 +1,4 @@
-"""Keras network -> ONNX file with the contract's tensor names and axes."""
+"""Keras network -> ONNX file with the contract's tensors, which normalises camera frames itself."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.film.survey import prepared
 from smlm_training import networks  # noqa: F401 - registers the layers of a run's file
 from smlm_training.delivery.card import write_card
+from smlm_training.delivery.normalizing_graph import with_normalization
 from smlm_training.delivery.onnx_graph import tidy
 from smlm_training.delivery.reference import make_reference
 from smlm_training.fitting import runs
-from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
 
 OPSET = 17
@@ -58,18 +60,25 @@ class Export:
     parity_relative: float
 
 
-def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]) -> Export:
+def export(
+    model: keras.Model,
+    path: Path,
+    frames_adu: NDArray[np.uint16],
+    levels_adu: NDArray[np.float32],
+) -> Export:
     """Write ``model`` to ``path`` and check it against Keras.
 
     Parameters
     ----------
     model : keras.Model
-        (N, H, W, 1) -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
+        (N, H, W, 1) normalised frames -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
         computing in float32.
     path : Path
         The ONNX file; replaced as a whole.
-    reference_frames : ndarray, shape (N, 1, H, W), float32
-        Normalised frames on which both runtimes must agree.
+    frames_adu : ndarray, shape (N, H, W), uint16
+        Frames on which both runtimes must agree.
+    levels_adu : ndarray, shape (N, 2), float32
+        Background and scale of each frame.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def export(model: keras.Model, path: Path, reference_frames: NDArray[np.float32]
     beside = path.with_suffix(".partial.onnx")
     try:
         onnx.save(graph, beside)
-        difference, relative = _parity(model, beside, answer, reference_frames)
+        difference, relative = _parity(model, beside, frames_adu, levels_adu)
         if not relative <= PARITY_TOLERANCE:
             raise ContractError(
                 f"the exported network differs from Keras by {relative:.2g} of a channel's "
@@ -119,7 +128,7 @@ def export_run(run: Path, output: Path, *, films: Collection[str] = ()) -> Expor
     film = presets.preset_film("microtubules", seed=2, frames=16, height_px=64, width_px=64)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".exporting-") as folder:
-        done = export(model, Path(folder) / output.name, normalized(film.frames_adu))
+        done = export(model, Path(folder) / output.name, *prepared(film.frames_adu))
         card = write_card(
             done.path,
             manifest,
@@ -144,24 +153,24 @@ def answer_of(model: keras.Model) -> contract.Answer:
     """
     reads, channels = model.input_shape[-1], model.output_shape[-1]
     for answer in contract.ANSWERS:
-        if channels == answer.channels and reads == contract.NORMALIZED.dims[0]:
+        if channels == answer.channels and reads == contract.NORMALIZED.dims[1]:
             return answer
     raise ContractError(
         f"the network {model.name!r} reads {reads} channels and answers with {channels}; "
-        f"expected {contract.NORMALIZED.dims[0]}, and {contract.DETECTIONS.dims[0]} for "
-        f"detections or {contract.MAP.dims[0]} for a map"
+        f"expected {contract.NORMALIZED.dims[1]}, and {contract.DETECTIONS.dims[1]} for "
+        f"detections or {contract.MAP.dims[1]} for a map"
     )
 
 
 def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
-    """ONNX graph of a network, with channels first and the contract's names.
+    """ONNX graph of a network and its normalisation, with the contract's tensors.
 
     N, H and W are left open.
 
     Inference makes a batch normalisation a multiplication and an addition, which
     TensorFlow's own optimiser and the converter's fold into the convolution before it.
     """
-    name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[0]
+    name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[1]
     signature = [tf.TensorSpec((None, None, None, channels), tf.float32, name=name)]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -176,19 +185,23 @@ def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
         outputs_as_nchw=[answer.name],
     )
     tidy(graph, answer)
-    return graph
+    return with_normalization(graph)
 
 
 def _parity(
-    model: keras.Model, path: Path, answer: contract.Answer, frames: NDArray[np.float32]
+    model: keras.Model,
+    path: Path,
+    frames_adu: NDArray[np.uint16],
+    levels_adu: NDArray[np.float32],
 ) -> tuple[float, float]:
     """Largest difference of two values, and the largest as a share of its channel's largest."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    largest = np.zeros((2, answer.channels))
-    for first in range(0, len(frames), _FRAMES_AT_ONCE):
-        part = frames[first : first + _FRAMES_AT_ONCE]
-        (found,) = session.run([answer.name], {contract.NORMALIZED.name: part})
-        expected = np.asarray(model(part.transpose(0, 2, 3, 1), training=False))
+    network = OnnxNetwork(path, intra_op_threads=0)
+    largest = np.zeros((2, network.answer.channels))
+    for first in range(0, len(frames_adu), _FRAMES_AT_ONCE):
+        part = slice(first, first + _FRAMES_AT_ONCE)
+        found = network.detect(frames_adu[part], levels_adu[part])
+        normalized = normalize(frames_adu[part], levels_adu[part])
+        expected = np.asarray(model(normalized.transpose(0, 2, 3, 1), training=False))
         expected = expected.transpose(0, 3, 1, 2)
         each = [np.abs(found - expected), np.abs(expected)]
         largest = np.maximum(largest, [values.max(axis=(0, 2, 3)) for values in each])

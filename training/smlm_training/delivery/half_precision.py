@@ -8,7 +8,9 @@ brings PyTorch and a GPU's libraries with it, and chooses layers by a network's
 values, which here a rule does as well).
 
 The last convolution on each path to the output and all nodes after it stay in FP32: the
-sigmoid, the offsets and the unit of the sum, from which the image is made.
+sigmoid, the offsets and the unit of the sum, from which the image is made. So does the
+normalisation, since FP16 ends below the largest value of a camera and has too few digits for the
+difference of a frame and its background.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from onnxruntime.transformers import float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from smlm_pipeline.errors import ContractError
+from smlm_training.delivery.normalizing_graph import with_normalization, without_normalization
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -34,9 +37,24 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     ContractError
-        If it is in FP16 already, or has a weight that FP16 cannot hold.
+        If it is in FP16 already, has a weight that FP16 cannot hold, or does not normalise.
     """
-    for constant in network.graph.initializer:
+    inner = without_normalization(network)
+    _check_weights(inner.graph)
+    sensitive = sensitive_nodes(inner.graph)
+    converted = OnnxModel(
+        float16.convert_float_to_float16(inner, keep_io_types=True, node_block_list=sensitive)
+    )
+    _keep_full_precision(converted.model.graph)
+    converted.prune_graph()
+    converted.topological_sort()
+    model = with_normalization(converted.model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _check_weights(graph: onnx.GraphProto) -> None:
+    for constant in graph.initializer:
         values = onnx.numpy_helper.to_array(constant)
         if values.dtype == np.float16:
             raise ContractError(
@@ -47,19 +65,6 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
                 f"the network's {constant.name} holds {np.abs(values).max():.3g}; FP16 ends at "
                 f"{LARGEST:.0f}: serve this network in FP32"
             )
-    copied = onnx.ModelProto()
-    copied.CopyFrom(network)
-    converted = OnnxModel(
-        float16.convert_float_to_float16(
-            copied, keep_io_types=True, node_block_list=sensitive_nodes(network.graph)
-        )
-    )
-    _keep_full_precision(converted.model.graph)
-    converted.prune_graph()
-    converted.topological_sort()
-    model: onnx.ModelProto = converted.model
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def sensitive_nodes(graph: onnx.GraphProto) -> list[str]:

@@ -60,7 +60,7 @@ def _measured(model: onnx.ModelProto) -> Shapes:
         spied.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     count, height, width = _PROBE
-    frames = np.zeros((count, contract.NORMALIZED.dims[0], height, width), np.float32)
+    frames = np.zeros((count, contract.NORMALIZED.dims[1], height, width), np.float32)
     (tensor_in,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
     found = session.run(names, {tensor_in.name: frames})
@@ -165,7 +165,7 @@ def _name_axes(graph: onnx.GraphProto, answer: contract.Answer, zoom: int) -> No
     """Name the open axes N, H and W instead of the converter's names."""
     fine = "" if zoom == 1 else f"{zoom}*"
     for tensor, channels, scale in (
-        (graph.input[0], contract.NORMALIZED.dims[0], ""),
+        (graph.input[0], contract.NORMALIZED.dims[1], ""),
         (graph.output[0], answer.channels, fine),
     ):
         axes = tensor.type.tensor_type.shape

@@ -4,6 +4,9 @@ A version is written under a name that Triton ignores, beside the versions and s
 on their file system, synchronised with the disk, and renamed as a whole. A server
 that polls or reloads sees the version with all its files, or does not see it.
 
+The model's configurations then state what the newest version's card does: its class borders, and
+the pixels of a request.
+
 A version published here serves on a CPU at once. On a GPU the model is a TensorRT
 plan, compiled from ``model.onnx`` on a GPU of the same compute capability: the plan of
 the new version has to be built before a server there can load it, and is checked against
@@ -26,6 +29,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.model_repository import PLAN_FILE, find_model_repository
 from smlm_training.delivery.candidate import CARD_FILE, read_candidate
+from smlm_training.delivery.configuration import class_borders_of, configure
 from smlm_training.delivery.half_card import check_stated
 from smlm_training.delivery.reference import make_reference, precision_of
 
@@ -81,7 +85,8 @@ def writable_repository(given: Path | None) -> Path:
 def publish(network_file: Path, repository: Path, *, model: str | None = None) -> Published:
     """Put a network, its card and its ``model.py`` into ``repository`` as the next version.
 
-    Several programs may publish at once: each gets another version.
+    Several programs may publish at once: each gets another version, and the configurations are
+    those of the newest.
 
     Parameters
     ----------
@@ -98,9 +103,13 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
         If a file or the model is missing, or the card cannot be read.
     ContractError
         If the network is not the one of its card, does not fit the contract, or computes in
-        FP16 and its card does not state the NMSE of both.
+        FP16 and its card does not state the NMSE of both; or if the card states no class borders
+        of a network that answers with detections.
     """
     candidate = read_candidate(network_file, model)
+    answer = contract.ensemble_of(candidate.spec.name).answer
+    if not answer.makes_maps:
+        class_borders_of(candidate.card)
     if precision_of(candidate.network) == "fp16":
         check_stated(candidate.card)
     folder = repository / candidate.spec.name
@@ -119,7 +128,16 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
         _synchronise(staged)
         version = _rename_to_next(staged, folder)
     _synchronise(folder)
+    _configure_for_newest(folder, answer)
     return _published(folder, version, candidate.card)
+
+
+def _configure_for_newest(folder: Path, answer: contract.Answer) -> None:
+    """Configure the model for its newest version, also if that appears meanwhile."""
+    configured = None
+    while (newest := max(_versions(folder))) != configured:
+        configure(folder, answer, _card_if_any(folder / str(newest) / CARD_FILE))
+        configured = newest
 
 
 def _versions(folder: Path) -> list[int]:

@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.reference import Reference, write_reference
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import REFERENCE_FILE, network_sha256
 from smlm_training.delivery.candidate import RUNTIME_ERRORS
-from smlm_training.scoring.inference import normalized
 from smlm_training.simulation import presets
 
 _FRAMES, _HEIGHT_PX, _WIDTH_PX = 4, 48, 40
 """Number and size of the reference frames: not square, so that no two axes are confused."""
+
+_PEDESTAL_ADU = 60_000
+"""Added to every other frame and its background: a plan that normalises in FP16 fails by it."""
 
 _ANSWER_VALUES_MAX = 1 << 17
 """Most numbers kept of a network's answers: half a megabyte before compression."""
@@ -47,14 +50,16 @@ def make_reference(network_file: Path) -> Path:
             f"{network_file} is not a network that ONNX Runtime can read ({error}); expected one "
             "of 'recon-train export'"
         ) from error
-    frames = _frames()
-    values = network.detect(frames[:1]).size
-    count = min(max(_ANSWER_VALUES_MAX // values, 1), len(frames))
+    values = network.answer.channels * network.answer.zoom**2 * _HEIGHT_PX * _WIDTH_PX
+    count = min(max(_ANSWER_VALUES_MAX // values, 1), _FRAMES)
+    frames_adu, levels_adu = _frames()
+    frames_adu, levels_adu = frames_adu[:count], levels_adu[:count]
     reference = Reference(
         network_sha256(network_file),
         precision_of(network_file.read_bytes()),
-        frames[:count],
-        network.detect(frames[:count]),
+        frames_adu,
+        levels_adu,
+        network.detect(frames_adu, levels_adu),
     )
     file = network_file.with_name(REFERENCE_FILE)
     write_reference(file, reference)
@@ -69,10 +74,14 @@ def precision_of(network: bytes) -> str:
 
 
 @cache
-def _frames() -> NDArray[np.float32]:
-    """Normalised frames of filaments, in numbers that float16 holds exactly."""
+def _frames() -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Frames of filaments in ADU, and their levels."""
     film = presets.preset_film(
         "microtubules", seed=2, frames=16, height_px=_HEIGHT_PX, width_px=_WIDTH_PX
     )
-    chosen = normalized(film.frames_adu)[:: 16 // _FRAMES]
-    return chosen.astype(np.float16).astype(np.float32)
+    every = 16 // _FRAMES
+    shown_adu, levels_adu = prepared(film.frames_adu)
+    frames_adu, levels_adu = shown_adu[::every].copy(), levels_adu[::every].copy()
+    frames_adu[::2] += np.uint16(_PEDESTAL_ADU)
+    levels_adu[::2, 0] += _PEDESTAL_ADU
+    return frames_adu, levels_adu

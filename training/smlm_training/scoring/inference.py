@@ -14,7 +14,7 @@ from smlm_pipeline.compute.draw import emitters, sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.tiles import padded_px
+from smlm_pipeline.compute.tiles import pad, padded_px
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import THRESHOLD, localise
@@ -37,35 +37,17 @@ _NO_NETWORK = (
 
 
 def normalized(frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """A whole film (N, Y, X) as the network reads it: (N, 1, H, W), padded as its blocks are."""
-    return np.concatenate(list(normalized_blocks(frames_adu, contract.MAX_FRAMES_PER_CHUNK)))
-
-
-def normalized_blocks(
-    frames_adu: NDArray[np.uint16], block_frames: int
-) -> Iterator[NDArray[np.float32]]:
-    """A film as the network reads it, at most ``block_frames`` frames at a time.
-
-    Parameters
-    ----------
-    frames_adu : ndarray, shape (N, Y, X), uint16
-        A whole film of any size.
-    block_frames : int
-        Frames of a block, no more than ``contract.MAX_FRAMES_PER_CHUNK``.
-
-    Yields
-    ------
-    ndarray, shape (n, 1, H, W), float32
-        Under the film's own levels, padded by `smlm_pipeline.compute.tiles.pad`.
-    """
+    """A whole film (N, Y, X) as Keras' networks read it: (N, 1, H, W), padded."""
     shown_adu, levels_adu = prepared(frames_adu)
-    for first in range(0, len(frames_adu), block_frames):
-        block = slice(first, first + block_frames)
-        yield normalize_whole(shown_adu[block], levels_adu[block])
+    blocks = (
+        slice(first, first + contract.MAX_FRAMES)
+        for first in range(0, len(frames_adu), contract.MAX_FRAMES)
+    )
+    return np.concatenate([normalize_whole(shown_adu[each], levels_adu[each]) for each in blocks])
 
 
 def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The network's answer to all frames of a film.
+    """The network's answer to all frames of a film, under the film's own levels.
 
     Parameters
     ----------
@@ -79,7 +61,7 @@ def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float
     ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
         Detections or maps, see `smlm_pipeline.contract`.
     """
-    return network.detect(normalized(frames_adu))
+    return network.detect(*prepared(frames_adu))
 
 
 def draw(
@@ -167,8 +149,10 @@ def _detections(
     network: Network, frames_adu: NDArray[np.uint16]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Index of the first frame and detections of each block, without the padding."""
+    shown_adu, levels_adu = prepared(frames_adu)
     height, width = frames_adu.shape[1:]
-    frames_held = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
-    block_frames = min(frames_held, contract.MAX_FRAMES_PER_CHUNK)
-    for index, block in enumerate(normalized_blocks(frames_adu, block_frames)):
-        yield index * block_frames, network.detect(block)[:, :, :height, :width]
+    block_frames = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
+    for first in range(0, len(frames_adu), block_frames):
+        block = slice(first, first + block_frames)
+        detections = network.detect(pad(shown_adu[block]), levels_adu[block])
+        yield first, detections[:, :, :height, :width]
