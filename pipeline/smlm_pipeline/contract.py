@@ -118,15 +118,18 @@ CLASS_BORDERS = TensorSpec("CLASS_BORDERS", "FP32", (MAX_CLASSES - 1,))
 A detection is in the class with as many borders below its sigma, which is the root mean square
 of its sigmas along y and x."""
 
-INDEX = TensorSpec("INDEX", "INT32", (-1,))
-"""Places of the SR pixels that are not zero, K, ascending: in the core with its margin on the SR
-grid, row by row and class by class."""
+STEP = TensorSpec("STEP", "UINT16", (-1,))
+"""Distances of the entries of WEIGHT, K, in SR pixels: the first entry's from the start of the
+image, the others' from the entry before; the image is the core with its margin on the SR grid,
+row by row and class by class."""
 
-WEIGHT = TensorSpec("WEIGHT", "INT32", (-1,))
-"""The sums of N frames in these SR pixels, K, in units of 1 / ``WEIGHT_ONE`` emitters."""
+WEIGHT = TensorSpec("WEIGHT", "UINT16", (-1,))
+"""The sums of N frames in the SR pixels that are not zero, K, in units of 1 / ``WEIGHT_ONE``
+emitters. A sum that does not fit takes several entries of one place, a distance that does not
+fit takes entries of weight 0."""
 
 FRAME_COUNT = TensorSpec("FRAME_COUNT", "INT32", (1,))
-"""N, the number of frames in WEIGHT."""
+"""N, the number of frames in the sums."""
 
 MOLECULES = TensorSpec("MOLECULES", "FP32", (-1, len(MOLECULE_COLUMNS)))
 """Molecules in the core, M,k; see ``MOLECULE_COLUMNS``. Empty unless they are asked for."""
@@ -135,9 +138,9 @@ UNET = ModelSpec("unet", (FRAMES, LEVELS), (DETECTIONS,))
 UNET_FAST = ModelSpec("unet_fast", (FRAMES, LEVELS), (DETECTIONS,))
 UNET_MAP = ModelSpec("unet_map", (FRAMES, LEVELS), (MAP,))
 SUMMATION = ModelSpec(
-    "summation", (DETECTIONS, WINDOW, CLASS_BORDERS), (INDEX, WEIGHT, FRAME_COUNT, MOLECULES)
+    "summation", (DETECTIONS, WINDOW, CLASS_BORDERS), (STEP, WEIGHT, FRAME_COUNT, MOLECULES)
 )
-SUMMATION_MAP = ModelSpec("summation_map", (MAP, WINDOW), (INDEX, WEIGHT, FRAME_COUNT))
+SUMMATION_MAP = ModelSpec("summation_map", (MAP, WINDOW), (STEP, WEIGHT, FRAME_COUNT))
 
 
 @dataclass(frozen=True)

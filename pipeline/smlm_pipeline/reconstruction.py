@@ -24,7 +24,7 @@ from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.identity import identity_of
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.missing import Missing
-from smlm_pipeline.run.plan import RunPlan, plan_run
+from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.run.sinks import Sinks
 from smlm_pipeline.settings import DEFAULTS, Settings
@@ -107,6 +107,8 @@ def reconstruct(
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
+        if opened.request_pixels is not None:
+            plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started = time.perf_counter()
         seen = _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)

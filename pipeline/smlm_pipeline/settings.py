@@ -18,11 +18,9 @@ IN_FLIGHT_FIRST, IN_FLIGHT_MOST = 2, 8
 
 The pools of a server are sized for four such clients (`smlm_pipeline.deploy.memory_pools`)."""
 
-CHUNK_PIXELS, CHUNK_FRAMES_MOST = 2 << 20, 32
-"""Camera pixels and frames of a request by default."""
-
-MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST = 1 << 18, 16
-"""The same for a map network, whose answer is 64 values per camera pixel: 64 MiB."""
+REQUEST_PIXELS, MAP_REQUEST_PIXELS = 1 << 20, 1 << 18
+"""Camera pixels, over all frames, of a request to a server that states no number; and to one with
+a map network, whose answer is 64 values per camera pixel: 64 MiB."""
 
 
 PRECISIONS = ("bf16", "f32")
@@ -67,8 +65,8 @@ class Settings:
     """SR pixels along the edge of a camera pixel."""
 
     chunk_frames: int | None = None
-    """Frames of one request; by default as many as make about two megapixels, at most 32;
-    an eighth of that, at most 16, of a map network."""
+    """Frames of one request; by default as many as make the pixels that the server asks for: about
+    a megapixel on a CPU, four on a GPU, a quarter of a megapixel of a map network on a CPU."""
 
     tile_px: int = contract.TILE_SIZES_PX[-1]
     """Largest edge of a tile; larger fields of view are cut into tiles."""
@@ -107,7 +105,7 @@ class Settings:
                 f"leave out --zoom, or take --model {contract.RECONSTRUCTION.name}"
             )
         if self.chunk_frames is not None:
-            _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES_PER_CHUNK)
+            _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
         if self.in_flight is not None:
             _within("in-flight", self.in_flight, 1, 64)
@@ -142,18 +140,30 @@ DEFAULTS = Settings()
 """The settings of a reconstruction that names none."""
 
 
-def frames_per_chunk(settings: Settings, height_px: int, width_px: int) -> int:
+def frames_per_chunk(
+    settings: Settings, height_px: int, width_px: int, *, request_pixels: int | None = None
+) -> int:
     """Frames of one request, for a field of view of this size.
 
     Few enough to keep two requests in memory on both sides and the progress bar
-    moving, enough that the one image that comes back is a small part of the work.
+    moving, enough that the sums that come back are a small part of the work.
+
+    Parameters
+    ----------
+    settings : Settings
+        How the film is cut.
+    height_px, width_px : int
+        The field of view.
+    request_pixels : int, optional
+        Camera pixels of a request, as the server asks for; see ``REQUEST_PIXELS``.
     """
     if settings.chunk_frames is not None:
         return settings.chunk_frames
-    tile_pixels = min(height_px, settings.tile_px) * min(width_px, settings.tile_px)
-    pixels, frames_most = (
-        (MAP_CHUNK_PIXELS, MAP_CHUNK_FRAMES_MOST)
-        if settings.makes_maps
-        else (CHUNK_PIXELS, CHUNK_FRAMES_MOST)
-    )
-    return max(min(pixels // tile_pixels, frames_most), 1)
+    usual = MAP_REQUEST_PIXELS if settings.makes_maps else REQUEST_PIXELS
+    tile_y_px, tile_x_px = (min(_padded(size), settings.tile_px) for size in (height_px, width_px))
+    frames = (request_pixels or usual) // (tile_y_px * tile_x_px)
+    return max(min(frames, contract.MAX_FRAMES), 1)
+
+
+def _padded(size_px: int) -> int:
+    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX

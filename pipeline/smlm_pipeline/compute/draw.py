@@ -8,76 +8,147 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import check_map_window, check_window, image_shape, without_margin
+from smlm_pipeline.compute.sparse import SparseSums, sparse
+from smlm_pipeline.compute.tiles import without_margin
+from smlm_pipeline.compute.window import (
+    Window,
+    check_class_borders,
+    check_map_window,
+    check_window,
+)
 from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
-    "the network answered with a probability that is not within 0 and 1, or an offset that is not "
-    "a number"
+    "the network answered with a probability that is not within 0 and 1, with an offset beyond "
+    f"{contract.MAX_OFFSET_PX:g} px, or with a sigma that is not positive"
 )
 """Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
+DRAWN_FROM = np.float32(0.5 / contract.WEIGHT_ONE)
+"""Probabilities up to this one are rounded to a weight of 0."""
 
-def sum_answers(
-    answers: NDArray[np.float32], window: NDArray[np.int32], kind: contract.Answer
-) -> NDArray[np.int32]:
-    """Sum a network's answers to N frames over a tile's core: `sum_map` or `draw`."""
-    return sum_map(answers, window) if kind.makes_maps else draw(answers, window)
+_BLOCK_PIXELS = 1 << 16
+"""Camera pixels that are drawn at a time: their numbers stay in the cache."""
 
 
-def draw(detections: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+def draw(
+    detections: NDArray[np.float32],
+    window: NDArray[np.int32],
+    class_borders_px: NDArray[np.float32],
+) -> SparseSums:
     """Draw the detections of a tile's core on the SR grid and sum the frames.
 
     A detection adds its probability, rounded to 2^-16, to the one SR pixel
-    ``floor(position * zoom)``. Weights are integers, so the sum does not depend
-    on the order of frames, and partial sums add up exactly.
+    ``floor(position * zoom)`` in the image of its precision class. Weights are integers, so the
+    sum does not depend on the order of frames, and partial sums add up exactly.
 
     Parameters
     ----------
     detections : ndarray, shape (N, 5, H, W), float32
         Channels of ``contract.DETECTION_CHANNELS``.
-    window : ndarray, shape (5,), int32
-        zoom, core y, core x, core height, core width, in camera pixels.
+    window : ndarray, shape (7,), int32
+        ``contract.WINDOW``.
+    class_borders_px : ndarray, shape (3,), float32
+        ``contract.CLASS_BORDERS``.
 
     Returns
     -------
-    ndarray, shape ((height + 2) * zoom, (width + 2) * zoom), int32
-        Core and margin, in units of 2^-16 emitters.
+    SparseSums
+        Of the image (S, (height + 2) * zoom, (width + 2) * zoom): core and margin, class by
+        class, in units of 2^-16 emitters.
 
     Raises
     ------
     ChunkError
-        If the core is not within the tile, or a detection is invalid.
+        If the window or the borders are not within the contract, or a detection is invalid.
     """
-    zoom, top, left, height, width = check_window(window, *detections.shape[2:])
-    core = detections[:, :, top : top + height, left : left + width]
-    finite = np.isfinite(core[:, 1:3].sum(dtype=np.float64))  # one that is not spoils the sum
-    if not (core[:, 0].min() >= 0 and core[:, 0].max() <= 1 and finite):
+    asked = check_window(window, *detections.shape[2:])
+    check_class_borders(class_borders_px, asked.classes)
+    borders_px2 = class_limits_px2(class_borders_px, asked.classes)
+    rows = slice(asked.top_px, asked.top_px + asked.height_px)
+    columns = slice(asked.left_px, asked.left_px + asked.width_px)
+    core = detections[:, :, rows, columns]
+    image = np.zeros(asked.size, np.int32)
+    step = max(_BLOCK_PIXELS // (asked.height_px * asked.width_px), 1)
+    corners = np.tile(_corners(asked), min(step, len(core)))
+    for first in range(0, len(core), step):
+        _draw_block(image, core[first : first + step], asked, corners, borders_px2)
+    return sparse(image)
+
+
+def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Borders (S - 1,) in the terms that are compared: sigma y ** 2 + sigma x ** 2."""
+    borders = class_borders_px[: classes - 1]
+    limits: NDArray[np.float32] = np.float32(2) * borders * borders
+    return limits
+
+
+def _corners(asked: Window) -> NDArray[np.int32]:
+    """Place of the first SR pixel of each camera pixel of the core, (height * width,)."""
+    row_px = np.arange(asked.height_px, dtype=np.int32) + contract.MARGIN_PX
+    column_px = np.arange(asked.width_px, dtype=np.int32) + contract.MARGIN_PX
+    corners = asked.zoom * (asked.shape[2] * row_px[:, None] + column_px)
+    return corners.ravel().astype(np.int32)
+
+
+def _draw_block(
+    image: NDArray[np.int32],
+    block: NDArray[np.float32],
+    asked: Window,
+    corners: NDArray[np.int32],
+    limits_px2: NDArray[np.float32],
+) -> None:
+    """Add the detections (n, 5, height, width) of some frames to the flat image."""
+    probability = block[:, 0].reshape(-1)
+    if not (probability.min() >= 0 and probability.max() <= 1):
         raise ChunkError(NOT_DETECTIONS)
-    shape = image_shape(zoom, height, width)
-    image = np.zeros(shape, np.int32)
-    for probability, offset_y_px, offset_x_px in core[:, :3]:  # frame by frame stays in the cache
-        weights = np.rint(probability * np.float32(contract.WEIGHT_ONE)).astype(np.int32)
-        index = _sr_index(offset_y_px, zoom, shape[0], axis=0)
-        index *= shape[1]
-        index += _sr_index(offset_x_px, zoom, shape[1], axis=1)
-        np.add.at(image.ravel(), index.ravel(), weights.ravel())
-    return image
+    drawn = np.flatnonzero(probability > DRAWN_FROM)
+    weight = probability[drawn]
+    weight *= contract.WEIGHT_ONE
+    index = corners[drawn]
+    index += asked.shape[2] * _within_pixel(block[:, 1].reshape(-1)[drawn], asked.zoom)
+    index += _within_pixel(block[:, 2].reshape(-1)[drawn], asked.zoom)
+    if asked.classes > 1:
+        sigma_y_px, sigma_x_px = (block[:, channel].reshape(-1)[drawn] for channel in (3, 4))
+        index += asked.size // asked.classes * _classes(sigma_y_px, sigma_x_px, limits_px2)
+    np.add.at(image, index.astype(np.intp), np.rint(weight, out=weight).astype(np.int32))
 
 
-def _sr_index(
-    offset_px: NDArray[np.float32], zoom: int, size: int, *, axis: int
-) -> NDArray[np.intp]:
-    """Return the index of each detection on the SR grid, margin included, along one axis."""
-    pixel = np.arange(offset_px.shape[axis]) + contract.MARGIN_PX
-    near = np.clip(offset_px, np.float32(-size), np.float32(size))  # beyond is outside anyway
-    within = np.floor((near + np.float32(0.5)) * np.float32(zoom)).astype(np.intp)
-    within += np.expand_dims(pixel * zoom, 1 - axis)
-    clipped: NDArray[np.intp] = np.clip(within, 0, size - 1, out=within)
-    return clipped
+def _within_pixel(offset_px: NDArray[np.float32], zoom: int) -> NDArray[np.int32]:
+    """SR pixels from the first one of the detection's camera pixel, along one axis."""
+    if not np.abs(offset_px).max(initial=0) <= contract.MAX_OFFSET_PX:
+        raise ChunkError(NOT_DETECTIONS)
+    offset_px += np.float32(0.5)
+    offset_px *= np.float32(zoom)
+    return np.floor(offset_px, out=offset_px).astype(np.int32)
 
 
-def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.int32]:
+def _classes(
+    sigma_y_px: NDArray[np.float32],
+    sigma_x_px: NDArray[np.float32],
+    limits_px2: NDArray[np.float32],
+) -> NDArray[np.int32]:
+    """The precision class of each detection: the number of borders below its sigma."""
+    if not min(sigma_y_px.min(initial=1), sigma_x_px.min(initial=1)) > 0:
+        raise ChunkError(NOT_DETECTIONS)
+    spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
+    found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
+    return found
+
+
+def sum_answers(
+    answers: NDArray[np.float32],
+    window: NDArray[np.int32],
+    class_borders_px: NDArray[np.float32],
+    kind: contract.Answer,
+) -> SparseSums:
+    """Sum a network's answers to N frames over a tile's core: `sum_map` or `draw`."""
+    if kind.makes_maps:
+        return sum_map(answers, window)
+    return draw(answers, window, class_borders_px)
+
+
+def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> SparseSums:
     """Sum the maps of N frames over a tile's core.
 
     Each value is rounded to 2^-16 emitters, and negative values are taken as zero, so
@@ -87,26 +158,28 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
     ----------
     maps : ndarray, shape (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
         Expected emitters per SR pixel.
-    window : ndarray, shape (5,), int32
-        zoom, core y, core x, core height, core width, in camera pixels.
+    window : ndarray, shape (7,), int32
+        ``contract.WINDOW``, of one class and without molecules.
 
     Returns
     -------
-    ndarray, shape ((height + 2) * MAP_ZOOM, (width + 2) * MAP_ZOOM), int32
-        Core and margin, in units of 2^-16 emitters.
+    SparseSums
+        Of the image (1, (height + 2) * MAP_ZOOM, (width + 2) * MAP_ZOOM): core and margin, in
+        units of 2^-16 emitters.
 
     Raises
     ------
     ChunkError
-        If the zoom is not the map's, the core is not within the tile, or a value is
+        If the zoom is not the map's, the window is not within the contract, or a value is
         invalid.
     """
-    core_px = check_map_window(window, *maps.shape[2:])
+    asked = check_map_window(window, *maps.shape[2:])
     fine = contract.MAP_ZOOM
+    core_px = (asked.top_px, asked.left_px, asked.height_px, asked.width_px)
     top, left, height, width = (fine * size_px for size_px in core_px)
     core = maps[:, 0, top : top + height, left : left + width]
     most = most_in_map(len(maps))
-    image = np.zeros(image_shape(fine, *core_px[2:]), np.int32)
+    image = np.zeros(asked.shape[1:], np.int32)
     summed = without_margin(image, fine)
     for frame in core:  # frame by frame stays in the cache
         if not (np.isfinite(frame.min()) and float(frame.max()) < most):
@@ -114,7 +187,7 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> NDArray[np.
         units = np.maximum(frame, 0)
         units *= contract.WEIGHT_ONE
         summed += np.rint(units, out=units).astype(np.int32)
-    return image
+    return sparse(image)
 
 
 def most_in_map(frame_count: int) -> float:

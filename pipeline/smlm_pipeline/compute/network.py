@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import ContractError
+from smlm_pipeline.errors import ChunkError, ContractError
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Network(Protocol):
     answer: contract.Answer
     engine: NetworkEngine
 
-    def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+    def detect(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Run the network on each frame.
 
         The answer to a frame does not depend on the frames it is run with, nor on the threads.
@@ -59,24 +61,60 @@ class Network(Protocol):
 
         Parameters
         ----------
-        normalized : ndarray, shape (N, 1, H, W), float32
-            Frames as `smlm_pipeline.compute.normalize.normalize` makes them.
+        frames_adu : ndarray, shape (N, H, W), uint16
+            Frames whose edges are multiples of ``SIZE_MULTIPLE_PX``.
+        levels_adu : ndarray, shape (N, 2), float32
+            Background and scale of each frame.
 
         Returns
         -------
         ndarray, shape (N, 5, H, W) or (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
             Channels of ``contract.DETECTION_CHANNELS``, or emitters per SR pixel.
+
+        Raises
+        ------
+        ChunkError
+            If an edge is no such multiple, a level is not finite, or a scale is not positive.
         """
         ...
 
 
-def answer_of(tensors: Sequence[tuple[str, object]]) -> contract.Answer:
+def check_tile(frames_adu: NDArray[np.uint16]) -> None:
+    """Refuse frames (N, H, W) whose edges are not multiples of ``SIZE_MULTIPLE_PX``.
+
+    Raises
+    ------
+    ChunkError
+        If they are not, or there is none.
+    """
+    multiple = contract.SIZE_MULTIPLE_PX
+    count, height, width = frames_adu.shape
+    if height % multiple or width % multiple or not (count and height and width):
+        raise ChunkError(
+            f"{count} frames are {height} x {width} pixels; expected some, with edges in multiples "
+            f"of {multiple}: pad them"
+        )
+
+
+def byte_pairs(frames_adu: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """The contract's FRAMES, (N, H, W, 2) uint8, of frames (N, H, W): a view where possible."""
+    low_first = np.ascontiguousarray(frames_adu, "<u2")
+    return low_first.view(np.uint8).reshape(*low_first.shape, 2)
+
+
+def frames_of(pairs: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The frames (N, H, W) of the contract's FRAMES (N, H, W, 2): a view where possible."""
+    frames_adu = np.ascontiguousarray(pairs).view("<u2")[..., 0]
+    return frames_adu.astype(np.uint16, copy=False)
+
+
+def answer_of(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> contract.Answer:
     """Find the kind of a network's answer by its tensors.
 
     Parameters
     ----------
-    tensors : sequence of (str, int)
-        Name and channels of each input, then of each output.
+    tensors : sequence of (str, tuple of int)
+        Name and axes of each input, then of each output; -1 for an axis of any length.
 
     Raises
     ------
@@ -84,14 +122,19 @@ def answer_of(tensors: Sequence[tuple[str, object]]) -> contract.Answer:
         If they are not those of the contract.
     """
     for answer in contract.ANSWERS:
-        if list(tensors) == [
-            (spec.name, spec.dims[0]) for spec in (contract.NORMALIZED, answer.tensor)
-        ]:
+        if list(tensors) == _expected(answer):
             return answer
-    listed = ", ".join(f"{name} of {channels} channels" for name, channels in tensors)
+    ends = " or ".join(_listed(_expected(answer)[-1:]) for answer in contract.ANSWERS)
     raise ContractError(
-        f"the network's tensors are {listed}; expected {contract.NORMALIZED.name} of "
-        f"{contract.NORMALIZED.dims[0]}, then {contract.DETECTIONS.name} of "
-        f"{contract.DETECTIONS.dims[0]} or {contract.MAP.name} of {contract.MAP.dims[0]}: "
+        f"the network's tensors are {_listed(tensors)}; expected "
+        f"{_listed(_expected(contract.ANSWERS[0])[:-1])}, then {ends}: "
         "train it with this release and export it"
     )
+
+
+def _expected(answer: contract.Answer) -> list[tuple[str, tuple[int, ...]]]:
+    return [(spec.name, spec.dims) for spec in (contract.FRAMES, contract.LEVELS, answer.tensor)]
+
+
+def _listed(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{name} {list(axes)}" for name, axes in tensors)

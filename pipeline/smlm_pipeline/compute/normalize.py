@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.errors import ChunkError
 
@@ -36,9 +35,8 @@ def normalize(
     Raises
     ------
     ChunkError
-        If shapes do not fit the contract, a level is not finite, or a scale is not positive.
+        If a level is not finite, or a scale is not positive.
     """
-    check_frames(frames_adu.shape, levels_adu.shape)
     check_levels(levels_adu)
     background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
     normalized = frames_adu.astype(np.float32)
@@ -73,34 +71,8 @@ def normalize_whole(
     return normalize(pad(frames_adu), levels_adu)
 
 
-def check_frames(frames_shape: tuple[int, ...], levels_shape: tuple[int, ...]) -> None:
-    """Check the shapes of a chunk before memory is spent on it.
-
-    Raises
-    ------
-    ChunkError
-        If FRAMES is not (N, H, W) with edges in multiples of the contract's and no more
-        frames than it allows, or LEVELS is not (N, 2).
-    """
-    multiple = contract.SIZE_MULTIPLE_PX
-    if len(frames_shape) != 3 or min(frames_shape) < 1:
-        raise ChunkError(f"FRAMES has shape {frames_shape}; expected frames, height, width")
-    if frames_shape[1] % multiple or frames_shape[2] % multiple:
-        raise ChunkError(
-            f"FRAMES is {frames_shape[1]} x {frames_shape[2]} pixels; "
-            f"expected multiples of {multiple}: pad the tile"
-        )
-    if frames_shape[0] > contract.MAX_FRAMES_PER_CHUNK:
-        raise ChunkError(
-            f"FRAMES holds {frames_shape[0]} frames; expected at most "
-            f"{contract.MAX_FRAMES_PER_CHUNK}: send smaller chunks"
-        )
-    if levels_shape != (frames_shape[0], 2):
-        raise ChunkError(f"LEVELS has shape {levels_shape}; expected {(frames_shape[0], 2)}")
-
-
 def check_levels(levels_adu: NDArray[np.float32]) -> None:
-    """Check the levels that frames are to be normalised by.
+    """Check the levels, (N, 2) float32, that frames are to be normalised by.
 
     Raises
     ------

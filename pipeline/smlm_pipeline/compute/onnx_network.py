@@ -11,7 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.network import NetworkEngine, answer_of
+from smlm_pipeline.compute.network import NetworkEngine, answer_of, byte_pairs, check_tile
+from smlm_pipeline.compute.normalize import check_levels
 from smlm_pipeline.compute.processor import available_cpus, processor_name
 
 RUN_PIXELS = 64 * 64
@@ -53,16 +54,20 @@ class OnnxNetwork:
             "ONNX Runtime", onnxruntime.__version__, "f32", processor_name(), note
         )
 
-    def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+    def detect(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Run the network on each frame; one call at a time, with all threads."""
-        count, _, height, width = normalized.shape
+        check_tile(frames_adu)
+        check_levels(levels_adu)
+        frames = byte_pairs(frames_adu)
+        count, height, width = frames_adu.shape
         zoom, channels = self.answer.zoom, self.answer.channels
         answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)
 
         def run(session: onnxruntime.InferenceSession, part: slice) -> None:
-            (answers[part],) = session.run(
-                [self.answer.name], {contract.NORMALIZED.name: normalized[part]}
-            )
+            inputs = {contract.FRAMES.name: frames[part], contract.LEVELS.name: levels_adu[part]}
+            (answers[part],) = session.run([self.answer.name], inputs)
 
         step = max(RUN_PIXELS // (height * width), 1)
         in_parallel = count // (step * self._threads) * step * self._threads
@@ -82,6 +87,11 @@ def _session(network: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _answer(session: onnxruntime.InferenceSession) -> contract.Answer:
-    """Find the kind of the answer by the names and channels of the network's tensors."""
+    """Find the kind of the answer by the names and axes of the network's tensors."""
     tensors = (*session.get_inputs(), *session.get_outputs())
-    return answer_of([(tensor.name, tensor.shape[1]) for tensor in tensors])
+    return answer_of(
+        [
+            (tensor.name, tuple(axis if isinstance(axis, int) else -1 for axis in tensor.shape))
+            for tensor in tensors
+        ]
+    )

@@ -14,9 +14,10 @@ import openvino
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.network import NetworkEngine, answer_of
+from smlm_pipeline.compute.network import NetworkEngine, answer_of, check_tile
+from smlm_pipeline.compute.normalize import check_levels, normalize
 from smlm_pipeline.compute.processor import available_cpus, has_bf16, processor_name
-from smlm_pipeline.errors import ChunkError
+from smlm_pipeline.errors import ContractError
 
 RUN_PIXELS = 4 * 64 * 64
 """Pixels that a stream computes at a time: small frames run by fours, which costs a tenth less."""
@@ -50,6 +51,7 @@ class OpenvinoNetwork:
     A frame is computed by one stream of one thread. Frames of several calls share the streams,
     so that none is idle at the end of a chunk. The network is compiled once, for every size:
     networks that are compiled for one size give the same bits and are 2 to 5 % faster only.
+    Frames are normalised before: inside of the network bfloat16 would round their values.
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ class OpenvinoNetwork:
         possible = has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         model = core.read_model(path.read_bytes())
         self.answer = _answer(model)
+        model = _without_normalisation(model)
         settings = _settings(streams, bf16=bf16 and possible)
         self._compile: Callable[[], openvino.CompiledModel] = lambda: core.compile_model(
             model, "CPU", settings
@@ -91,28 +94,33 @@ class OpenvinoNetwork:
             NO_BF16 if bf16 and not possible else "",
         )
         smallest = contract.MIN_FRAME_PX
-        self.detect(np.zeros((1, 1, smallest, smallest), np.float32))  # or it fails now
+        blank_adu = np.zeros((1, smallest, smallest), np.uint16)
+        self.detect(blank_adu, np.array([[0, 1]], np.float32))  # or it fails now
 
-    def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+    def detect(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Run the network on each frame; calls of several threads share the streams.
 
         Raises
         ------
         ChunkError
-            If the height or width is not a multiple of ``SIZE_MULTIPLE_PX``.
+            If an edge is not a multiple of ``SIZE_MULTIPLE_PX``, a level is not finite, or a
+            scale is not positive.
         RuntimeError
             If OpenVINO fails, in this call or in one beside it; another call may succeed.
         """
-        normalized = np.ascontiguousarray(normalized, np.float32)
-        count, _, height, width = normalized.shape
-        _check_size(height, width)
+        check_tile(frames_adu)
+        check_levels(levels_adu)
+        count, height, width = frames_adu.shape
         zoom, channels = self.answer.zoom, self.answer.channels
         answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)
         step = max(min(RUN_PIXELS // (height * width), count // self._streams), 1)
         parts = [slice(first, first + step) for first in range(0, count, step)]
         idle = self._idle
         runs = [
-            self._pool.submit(self._run, idle, normalized[part], answers[part]) for part in parts
+            self._pool.submit(self._run, idle, frames_adu[part], levels_adu[part], answers[part])
+            for part in parts
         ]
         wait(runs)
         for run in runs:
@@ -122,7 +130,11 @@ class OpenvinoNetwork:
         return answers
 
     def _run(
-        self, idle: _Requests, normalized: NDArray[np.float32], answers: NDArray[np.float32]
+        self,
+        idle: _Requests,
+        frames_adu: NDArray[np.uint16],
+        levels_adu: NDArray[np.float32],
+        answers: NDArray[np.float32],
     ) -> None:
         """Answer a part of a call; after a failure the streams are not trusted any more.
 
@@ -132,6 +144,7 @@ class OpenvinoNetwork:
         """
         request = idle.get()
         try:
+            normalized = normalize(frames_adu, levels_adu)
             (found,) = request.infer([normalized], share_inputs=True, share_outputs=True).values()
             if found.shape != answers.shape:  # NumPy would repeat one answer for several frames
                 raise RuntimeError(f"OpenVINO answered {found.shape}; expected {answers.shape}")
@@ -150,14 +163,6 @@ class OpenvinoNetwork:
         return requests
 
 
-def _check_size(height: int, width: int) -> None:
-    multiple = contract.SIZE_MULTIPLE_PX
-    if height % multiple or width % multiple or not height or not width:
-        raise ChunkError(
-            f"frames are {height} x {width} pixels; expected multiples of {multiple}: pad them"
-        )
-
-
 def _settings(streams: int, *, bf16: bool) -> dict[str, object]:
     """Throughput: as many streams as threads, which the system may move between CPUs."""
     return {
@@ -171,14 +176,34 @@ def _settings(streams: int, *, bf16: bool) -> dict[str, object]:
 
 
 def _answer(model: openvino.Model) -> contract.Answer:
-    """Find the kind of the answer by the names and channels of the network's tensors."""
-    tensors = [(port.get_any_name(), port.get_partial_shape()) for port in model.inputs]
-    tensors += [(port.get_any_name(), port.get_partial_shape()) for port in model.outputs]
-    return answer_of([(name, _channels(shape)) for name, shape in tensors])
+    """Find the kind of the answer by the names and axes of the network's tensors."""
+    ports = (*model.inputs, *model.outputs)
+    return answer_of([(port.get_any_name(), _axes(port.get_partial_shape())) for port in ports])
 
 
-def _channels(shape: openvino.PartialShape) -> object:
-    """Length of the second axis; None where it has none that is fixed."""
-    if shape.rank.is_dynamic or len(shape) < 2 or shape[1].is_dynamic:
-        return None
-    return shape[1].get_length()
+def _axes(shape: openvino.PartialShape) -> tuple[int, ...]:
+    """Lengths of the axes, -1 for any; none where their number is open."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(-1 if axis.is_dynamic else axis.get_length() for axis in shape)
+
+
+def _without_normalisation(model: openvino.Model) -> openvino.Model:
+    """The part of the network behind its inner tensor NORMALIZED, which becomes the input.
+
+    Raises
+    ------
+    ContractError
+        If there is no such tensor.
+    """
+    name = contract.NORMALIZED.name
+    ports = (port for node in model.get_ordered_ops() for port in node.outputs())
+    inner = next((port for port in ports if name in port.get_names()), None)
+    if inner is None:
+        raise ContractError(
+            f"the network has no inner tensor {name}: train it with this release and export it"
+        )
+    given = openvino.opset13.parameter(list(contract.NORMALIZED.dims), np.float32, name)
+    for reader in inner.get_target_inputs():
+        reader.replace_source_output(given.output(0))
+    return openvino.Model(model.get_results(), [given], "network")

@@ -8,56 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import ChunkError
 
 Reading = TypeVar("Reading", np.uint16, np.float32)
 Pixel = TypeVar("Pixel", bound=np.generic)
-
-
-def check_map_window(
-    window: NDArray[np.int32], map_height: int, map_width: int
-) -> tuple[int, int, int, int]:
-    """Read the core, in camera pixels, from the window of a map of so many SR pixels.
-
-    Raises
-    ------
-    ChunkError
-        If the zoom is not the map's, or the core is not within the tile.
-    """
-    fine = contract.MAP_ZOOM
-    zoom, *core_px = check_window(window, map_height // fine, map_width // fine)
-    if zoom != fine:
-        raise ChunkError(
-            f"WINDOW asks for zoom {zoom}; expected {fine}, the zoom of the network's map: ask "
-            f"for that, or ask {contract.RECONSTRUCTION.name!r}, which draws at any zoom"
-        )
-    top, left, height, width = core_px
-    return top, left, height, width
-
-
-def check_window(
-    window: NDArray[np.int32], tile_height_px: int, tile_width_px: int
-) -> tuple[int, int, int, int, int]:
-    """Read the zoom and the core from the window of a tile of so many camera pixels.
-
-    Raises
-    ------
-    ChunkError
-        If the zoom is out of range or the core is not within the tile.
-    """
-    if window.shape != contract.WINDOW.dims:
-        raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
-    zoom, top, left, height, width = (int(value) for value in window)
-    ends = top + height <= tile_height_px and left + width <= tile_width_px
-    inside = top >= 0 and left >= 0 and ends
-    if not 1 <= zoom <= contract.MAX_ZOOM:
-        raise ChunkError(f"WINDOW asks for zoom {zoom}; expected 1 to {contract.MAX_ZOOM}")
-    if height < 1 or width < 1 or not inside:
-        raise ChunkError(
-            f"WINDOW {window.tolist()} (zoom, y, x, height, width) does not lie in a tile of "
-            f"{tile_height_px} x {tile_width_px} pixels"
-        )
-    return zoom, top, left, height, width
 
 
 def image_shape(zoom: int, height_px: int, width_px: int) -> tuple[int, int]:

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import InferenceError
 
 SIZE_PX = contract.TILE_SIZES_PX[0]
 """Edge of the frame: the smallest tile, so that the test costs little."""
+
+_WINDOW = Window(contract.MAP_ZOOM, 0, 0, SIZE_PX, SIZE_PX)
 
 SIGMA_PX, BACKGROUND_ADU, SCALE_ADU, PEAK_ADU = 1.2, 100.0, 200.0, 400.0
 """A molecule as in training: its peak is about twice the scale above the background."""
@@ -75,18 +77,17 @@ def _request() -> Request:
     light_adu = BACKGROUND_ADU + spot_adu + noise_adu
     frames_adu: NDArray[np.uint16] = light_adu.round().astype(np.uint16)
     levels_adu = np.array([[BACKGROUND_ADU, SCALE_ADU]], np.float32)
-    window = np.array([contract.MAP_ZOOM, 0, 0, SIZE_PX, SIZE_PX], np.int32)
-    return Request("canary", frames_adu[None], levels_adu, window)
+    return Request("canary", frames_adu[None], levels_adu, _WINDOW)
 
 
 def _emitters(answer: ChunkAnswer) -> float:
-    expected = image_shape(contract.MAP_ZOOM, SIZE_PX, SIZE_PX)
-    if answer.image.shape != expected or answer.frame_count != 1:
+    if answer.sums.end > _WINDOW.size or answer.frame_count != 1:
         raise InferenceError(
-            f"canary: the server answered with {answer.image.shape} over {answer.frame_count} "
-            f"frames; expected {expected} over 1: start it on this project's model_repository"
+            f"canary: the server answered with {answer.sums.end} SR pixels or more over "
+            f"{answer.frame_count} frames; expected {_WINDOW.size} over 1: start it on this "
+            "project's model_repository"
         )
-    emitters, elsewhere = _near_and_elsewhere(answer.image)
+    emitters, elsewhere = _near_and_elsewhere(answer.sums.dense(_WINDOW.shape[1:]))
     if not FOUND_MIN <= emitters <= FOUND_MAX:
         raise InferenceError(
             f"canary: the server found {emitters:.2f} emitters where one is; expected "
@@ -100,7 +101,7 @@ def _emitters(answer: ChunkAnswer) -> float:
     return emitters
 
 
-def _near_and_elsewhere(image: NDArray[np.int32]) -> tuple[float, float]:
+def _near_and_elsewhere(image: NDArray[np.int64]) -> tuple[float, float]:
     """Sum the emitters around the molecule and, by their absolute values, in the rest."""
     centre_px = contract.MARGIN_PX + SIZE_PX / 2 + 0.5
     first, last = (round(contract.MAP_ZOOM * (centre_px + by)) for by in (-NEAR_PX, NEAR_PX))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from smlm_pipeline.engines.triton.addresses import Address, Servers
-from smlm_pipeline.engines.triton.status import ServerStatus
+from smlm_pipeline.engines.triton.status import ServedNetwork, ServerStatus
 from smlm_pipeline.errors import ContractError, ServerError
 from smlm_pipeline.settings import Settings
 
@@ -25,13 +25,15 @@ _Answer = TypeVar("_Answer")
 class Fleet:
     """Servers that serve the same version of the network of a model.
 
-    ``left_out`` are those that did not answer at the start.
+    ``left_out`` are those that did not answer at the start. ``request_pixels`` is the number that
+    suits all of them; see `ServedNetwork`.
     """
 
     servers: Servers
     model: str
     version: str
     left_out: tuple[Address, ...] = ()
+    request_pixels: int | None = None
 
     @classmethod
     def of(cls, servers: Servers, model: str) -> Fleet:
@@ -44,12 +46,16 @@ class Fleet:
         ContractError
             If one serves another contract, or they serve several versions.
         """
-        versions, errors = _ask_each(servers.endpoints(), lambda address: _version(address, model))
+        networks, errors = _ask_each(servers.endpoints(), lambda address: _network(address, model))
+        versions = {address: network.version for address, network in networks.items()}
         if unlike := unlike_networks(versions, model):
             raise unlike
         answering = tuple(address for address in servers.addresses if address not in errors)
         left_out = tuple(address for address in servers.addresses if address in errors)
-        return cls(Servers(answering), model, next(iter(versions.values())), left_out)
+        budgets = [network.request_pixels for network in networks.values()]
+        smallest = min((each for each in budgets if each is not None), default=None)
+        version = next(iter(versions.values()))
+        return cls(Servers(answering), model, version, left_out, smallest)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,15 +76,15 @@ class Fleet:
             If one has.
         """
         try:
-            versions, _ = _ask_each(
-                self.servers.endpoints(), lambda address: _version(address, self.model)
+            networks, _ = _ask_each(
+                self.servers.endpoints(), lambda address: _network(address, self.model)
             )
         except ServerError:
             return  # all have ended since; their answers are whole
         changed = [
-            f"{address} has version {version}"
-            for address, version in versions.items()
-            if version != self.version
+            f"{address} has version {network.version}"
+            for address, network in networks.items()
+            if network.version != self.version
         ]
         if changed:
             raise ContractError(
@@ -146,9 +152,9 @@ def _ask_each(
     return answers, errors
 
 
-def _version(address: Address, model: str) -> str:
+def _network(address: Address, model: str) -> ServedNetwork:
     with connect(Servers((address,)), model) as transport:
-        return transport.model_version()
+        return transport.served_network()
 
 
 def _status(address: Address, model: str) -> ServerStatus:

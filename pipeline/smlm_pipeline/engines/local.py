@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from smlm_pipeline.compute.bounds import check_frames
+from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.network_choice import open_network
-from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
@@ -34,7 +35,15 @@ class LocalTransport:
         self.network: Network = network
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
-        """Normalise one chunk, run the network and sum its answers."""
-        answers = self.network.detect(normalize(request.frames_adu, request.levels_adu))
-        image = sum_answers(answers, request.window, self.network.answer)
-        return ChunkAnswer(image, len(request.frames_adu))
+        """Run the network on one chunk and sum its answers."""
+        frames_adu, levels_adu, asked = request.frames_adu, request.levels_adu, request.window
+        kind = self.network.answer
+        check_frames(frames_adu.shape, levels_adu.shape, kind)
+        answers = self.network.detect(frames_adu, levels_adu)
+        sums = sum_answers(answers, asked.as_tensor(), request.class_borders_px, kind)
+        if not asked.molecules:
+            return ChunkAnswer(sums, len(frames_adu))
+        # Needs SciPy, which is installed with this engine but not with clients of a server.
+        from smlm_pipeline.localise.chunk import molecules
+
+        return ChunkAnswer(sums, len(frames_adu), molecules(candidates(answers), asked))

@@ -27,8 +27,9 @@ class Engine:
 
     ``server_count`` is the number of servers that share the requests; ``notes`` are for the
     user. ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is
-    None without servers. ``network_engine`` states what computes the network; it is empty for
-    running servers, which do not state that.
+    None without servers. ``request_pixels`` are the camera pixels, over all frames, that a request
+    should have, if the engine states it. ``network_engine`` states what computes the network; it
+    is empty for running servers, which do not state that.
     """
 
     transport: Transport
@@ -38,6 +39,7 @@ class Engine:
     notes: tuple[str, ...] = ()
     network_sha256: str = ""
     fleet: Fleet | None = None
+    request_pixels: int | None = None
     network_engine: NetworkEngine = field(default_factory=NetworkEngine)
 
     def check(self) -> None:
@@ -182,6 +184,7 @@ def server_engine(
             transport.server_count,
             running.notes,
             fleet=running,
+            request_pixels=running.request_pixels,
         )
         yield engine
     engine.check()

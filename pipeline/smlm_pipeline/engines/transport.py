@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums
+from smlm_pipeline.compute.window import Window
+
+_NO_BORDERS = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+
 
 @dataclass(frozen=True)
 class Request:
-    """The tensors of one chunk, as ``contract.py`` defines them.
+    """One chunk, and what to answer.
 
-    ``frames_adu`` (N, H, W) uint16, ``levels_adu`` (N, 2) float32 and ``window`` (5,) int32.
-    ``label`` names the chunk in logs and errors.
+    ``frames_adu`` (N, H, W) uint16 and ``levels_adu`` (N, 2) float32; ``class_borders_px`` (3,)
+    float32 as ``contract.CLASS_BORDERS``. ``label`` names the chunk in logs and errors.
     """
 
     label: str
     frames_adu: NDArray[np.uint16]
     levels_adu: NDArray[np.float32]
-    window: NDArray[np.int32]
+    window: Window
+    class_borders_px: NDArray[np.float32] = field(default_factory=lambda: _NO_BORDERS)
 
 
 @dataclass(frozen=True)
 class ChunkAnswer:
     """The answer to one request.
 
-    ``image`` (Y, X) int32 is the chunk's sum in units of 2^-16 emitters, ``frame_count`` the
-    number of frames in it. ``molecules`` has a row for each molecule that was found; it is
-    None where the engine returns none.
+    ``sums`` are those of the request's window, in units of 2^-16 emitters; ``frame_count`` is the
+    number of frames in them. ``molecules`` (M, 6) has a row for each molecule, as
+    ``contract.MOLECULES``; it is None where the request did not ask for them.
     """
 
-    image: NDArray[np.int32]
+    sums: SparseSums
     frame_count: int
     molecules: NDArray[np.float32] | None = None
 

@@ -10,18 +10,18 @@ dense, since neighbouring pixels then point to different molecules.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.candidates import Candidates, candidates
 from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.localise.merging import Places, merge, share_surplus
 from smlm_pipeline.localise.table import Localisations, in_field
 
 THRESHOLD = 0.5
 """Summed probability from which a place counts as a localisation."""
-
-CANDIDATE_PROBABILITY_MIN = 0.01
-"""Pixels below it are ignored; together they hold about 1 % of all molecules."""
 
 
 def localise(
@@ -61,7 +61,7 @@ def localise(
         If a detection is not a number, or a sigma not positive.
     """
     _, _, height, width = detections.shape
-    places = share_surplus(merge(_candidates(detections)))
+    places = molecule_places(candidates(detections))
     y_nm, x_nm = places.mean_px * pixel_size_nm
     sigma_y_nm, sigma_x_nm = np.sqrt(places.variance_px2) * pixel_size_nm
     table = Localisations(
@@ -70,20 +70,27 @@ def localise(
         x_nm,
         sigma_y_nm,
         sigma_x_nm,
-        np.minimum(places.probability, 1),
+        places.probability,
     )
     field = in_field(table, height_nm=height * pixel_size_nm, width_nm=width * pixel_size_nm)
     return table.take(field & (table.probability >= threshold))
 
 
-def _candidates(detections: NDArray[np.float32]) -> Places:
-    """The pixels that may hold a molecule, row by row."""
-    frame, row, column = np.nonzero(~(detections[:, 0] < CANDIDATE_PROBABILITY_MIN))
-    channels = np.moveaxis(detections, 1, 0)[:, frame, row, column].astype(np.float64)
+def molecule_places(found: Candidates) -> Places:
+    """Merge the pixels that may hold a molecule to molecules, as `localise` does.
+
+    Raises
+    ------
+    ChunkError
+        If a detection is not a number, or a sigma not positive.
+    """
+    channels = found.channels.astype(np.float64)
     if not (np.isfinite(channels).all() and (channels[3:5] > 0).all()):
         raise ChunkError(
             "the network answered with a value that is not a number, or with a sigma that is not "
             "positive; expected detections as contract.py states them: export it again"
         )
-    centre_px = np.stack([row, column]) + 0.5
-    return Places(frame, channels[0], centre_px + channels[1:3], channels[3:5] ** 2)
+    centre_px = np.stack([found.row, found.column]) + 0.5
+    places = Places(found.frame, channels[0], centre_px + channels[1:3], channels[3:5] ** 2)
+    molecules = share_surplus(merge(places))
+    return replace(molecules, probability=np.minimum(molecules.probability, 1))

@@ -100,26 +100,25 @@ class Accumulator:
         self.canvas = canvas or Canvas(image_shape(zoom, height_px, width_px))
 
     def check(self, chunk: Chunk, answer: ChunkAnswer) -> None:
-        """Refuse the sum of another region or of other frames.
+        """Refuse the sums of another region or of other frames.
 
         Raises
         ------
         InferenceError
-            If the image has another shape, or covers another number of frames, than
-            the chunk.
+            If a sum lies outside of the chunk's image, or the sums are of another number of
+            frames than the chunk.
         """
-        core_y, core_x = chunk.tile.y, chunk.tile.x
-        expected = image_shape(self._zoom, core_y.core_size, core_x.core_size)
-        if answer.image.shape != expected or answer.frame_count != chunk.frame_count:
+        size = chunk.tile.window(self._zoom).size
+        if answer.sums.end > size or answer.frame_count != chunk.frame_count:
             raise InferenceError(
-                f"chunk {chunk.index} came back as {answer.image.shape} over "
-                f"{answer.frame_count} frames; expected {expected} over {chunk.frame_count}"
+                f"chunk {chunk.index} came back with {answer.sums.end} SR pixels or more over "
+                f"{answer.frame_count} frames; expected {size} over {chunk.frame_count}"
             )
 
     def add(self, chunk: Chunk, answer: ChunkAnswer) -> None:
-        """Add the image of a chunk at its place."""
+        """Add the sums of a chunk at their places."""
         top, left = (span.core_start * self._zoom for span in (chunk.tile.y, chunk.tile.x))
-        self.canvas.add(top, left, answer.image)
+        self.canvas.add(top, left, chunk.tile.window(self._zoom).shape[2], answer.sums)
 
     def write_to(self, file: IO[bytes]) -> None:
         """Write the sum as ``.npy``, a band of rows at a time."""

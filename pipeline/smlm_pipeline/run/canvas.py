@@ -13,6 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.errors import OutputError
 from smlm_pipeline.run.plan import RunPlan
 
@@ -35,9 +36,12 @@ class Canvas(AbstractContextManager["Canvas"]):
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
-    def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
-        """Add an image of shape (Y, X), int32, whose first pixel is at ``top``, ``left``."""
-        self._sums[top : top + image.shape[0], left : left + image.shape[1]] += image
+    def add(self, top: int, left: int, width: int, sums: SparseSums) -> None:
+        """Add the sums of an image of this width whose first pixel is at ``top``, ``left``."""
+        starts = _row_starts(sums, width)
+        skipped = top * self.shape[1] + left + (self.shape[1] - width) * np.arange(len(starts) - 1)
+        place = sums.index + np.repeat(skipped, np.diff(starts))
+        np.add.at(self._sums.ravel(), place, sums.weight)
 
     def put(self, first: int, sums: NDArray[np.int64]) -> None:
         """Replace the rows from ``first`` on by others, shape (rows, width)."""
@@ -85,13 +89,16 @@ class FileCanvas(Canvas):
         """Remove the file."""
         self._close()
 
-    def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
-        """Add an image; see `Canvas.add`."""
+    def add(self, top: int, left: int, width: int, sums: SparseSums) -> None:
+        """Add the sums of an image; see `Canvas.add`."""
+        starts = _row_starts(sums, width)
         rows = max(_MAPPED_BYTES // (self.shape[1] * _ITEM_BYTES), 1)
-        for first in range(0, len(image), rows):
-            part = image[first : first + rows]
-            mapped = self._mapped(top + first, top + first + len(part), "r+")
-            mapped[:, left : left + image.shape[1]] += part
+        for first in range(0, len(starts) - 1, rows):
+            last = min(first + rows, len(starts) - 1)
+            part = slice(starts[first], starts[last])
+            row, column = np.divmod(sums.index[part], width)
+            mapped = self._mapped(top + first, top + last, "r+")
+            np.add.at(mapped, (row - first, left + column), sums.weight[part])
 
     def put(self, first: int, sums: NDArray[np.int64]) -> None:
         """Replace rows; see `Canvas.put`."""
@@ -118,6 +125,13 @@ def open_canvas(plan: RunPlan, folder: Path) -> Canvas:
     if plan.canvas_in_memory:
         return Canvas(plan.canvas_shape)
     return FileCanvas(plan.canvas_shape, folder)
+
+
+def _row_starts(sums: SparseSums, width: int) -> NDArray[np.int64]:
+    """Where the sums of each row begin, and those of the last one end, (rows + 1,)."""
+    rows = -(-sums.end // width)
+    starts: NDArray[np.int64] = np.searchsorted(sums.index, width * np.arange(rows + 1))
+    return starts
 
 
 def _reserve(file: IO[bytes], size_bytes: int) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import padded_px
+from smlm_pipeline.compute.window import Window
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Tile:
     y: Span
     x: Span
 
-    def window(self, zoom: int) -> tuple[int, int, int, int, int]:
-        """The contract's WINDOW: zoom, then the core within the read region."""
-        return (
+    def window(self, zoom: int) -> Window:
+        """What to answer: the core within the read region."""
+        return Window(
             zoom,
             self.y.core_start - self.y.read_start,
             self.x.core_start - self.x.read_start,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
 from smlm_pipeline.run.memory_budget import memory_budget
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
-
-BYTES_MAX = 1 << 31
-"""A message of gRPC is smaller than this; so is the memory that a request's maps may take."""
 
 
 class FilmSize(Protocol):
@@ -71,7 +69,9 @@ class RunPlan:
         return pixels / frame_pixels
 
 
-def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
+def plan_run(
+    film: FilmSize, settings: Settings, memory_bytes: int, *, request_pixels: int | None = None
+) -> RunPlan:
     """Plan a run: no file, no server and no clock is read.
 
     Parameters
@@ -82,6 +82,8 @@ def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
         How to cut, send and draw; its ``memory_bytes`` does not count here.
     memory_bytes : int
         The most memory of the client (`memory_budget.memory_limit_bytes`).
+    request_pixels : int, optional
+        Camera pixels of a request, as the server asks for.
 
     Returns
     -------
@@ -91,26 +93,29 @@ def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
     Raises
     ------
     SettingError
-        If the film needs more memory than the limit, the sum of one chunk could not travel in
-        one message, or its maps take too much.
+        If the film needs more memory than the limit, or a chunk is out of the contract's range.
     """
     size = film.frame_count, film.height_px, film.width_px
-    chunk_frames = frames_per_chunk(settings, film.height_px, film.width_px)
+    tile_px = _tile_px(settings)
+    settings = replace(settings, tile_px=tile_px)
+    chunk_frames = frames_per_chunk(
+        settings, film.height_px, film.width_px, request_pixels=request_pixels
+    )
     budget = memory_budget(
         *size,
         chunk_frames=chunk_frames,
-        tile_px=settings.tile_px,
+        tile_px=tile_px,
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
         decoded_bytes=film.decoded_bytes,
     )
-    chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=settings.tile_px)
+    chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
     _check_size(chunks[0], settings)
     return RunPlan(
         *size,
         chunks=tuple(chunks),
         chunk_frames=chunk_frames,
-        tile_px=settings.tile_px,
+        tile_px=tile_px,
         zoom=settings.zoom,
         memory_bytes=memory_bytes,
         canvas_in_memory=budget.sum_in_memory,
@@ -120,18 +125,45 @@ def plan_run(film: FilmSize, settings: Settings, memory_bytes: int) -> RunPlan:
     )
 
 
+def fitted_plan(plan: RunPlan, film: FilmSize, settings: Settings, request_pixels: int) -> RunPlan:
+    """Plan the run again for the requests that a server asks for, if the memory allows them.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The plan with the usual requests.
+    film, settings : FilmSize and Settings
+        What it was made of.
+    request_pixels : int
+        Camera pixels of a request, as the server asks for.
+    """
+    try:
+        fitted = plan_run(film, settings, plan.memory_bytes, request_pixels=request_pixels)
+    except SettingError:
+        return plan
+    # The sum is kept where the first plan put it, which is open already.
+    return fitted if fitted.canvas_in_memory == plan.canvas_in_memory else plan
+
+
 def _check_size(chunk: Chunk, settings: Settings) -> None:
-    """Refuse an answer that no message, or maps that no memory, would hold."""
+    """Refuse a chunk that the server would refuse, before it is sent."""
     y, x = chunk.tile.y, chunk.tile.x
-    values = chunk.frame_count * y.read_size * x.read_size * contract.MAP_ZOOM**2
-    if settings.makes_maps and 4 * values >= BYTES_MAX:
+    answer = contract.MAP_ANSWER if settings.makes_maps else contract.DETECTION_ANSWER
+    frames_most = answer.frames_most(y.read_size, x.read_size)
+    if chunk.frame_count > frames_most:
         raise SettingError(
-            f"{settings.model} makes maps of {4 * values / 2**30:.1f} GiB of one request; expected "
-            "less than 2 GiB: choose a smaller --chunk-frames or --tile-px"
+            f"a request has {chunk.frame_count} frames of {y.read_size} x {x.read_size} pixels; "
+            f"expected at most {frames_most}: choose a smaller --chunk-frames or --tile-px"
         )
-    height, width = image_shape(settings.zoom, y.core_size, x.core_size)
-    if 4 * height * width >= BYTES_MAX:
-        raise SettingError(
-            f"zoom {settings.zoom} makes an image of {height} x {width} pixels from one request; "
-            "expected less than 2 GiB: choose a smaller --zoom or --tile-px"
-        )
+
+
+def _tile_px(settings: Settings) -> int:
+    """The largest edge of a tile, up to the settings', whose image a request may have."""
+    smaller = (edge for edge in reversed(contract.TILE_SIZES_PX) if edge < settings.tile_px)
+    edges_px = (settings.tile_px, *smaller)
+    fitting = (
+        edge
+        for edge in edges_px
+        if Window(settings.zoom, 0, 0, edge, edge).size <= contract.MAX_IMAGE_PIXELS
+    )
+    return next(fitting)

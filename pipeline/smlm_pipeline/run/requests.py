@@ -55,5 +55,5 @@ def request_of(
         label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
         levels_adu=levels_adu,
-        window=np.array(chunk.tile.window(zoom), np.int32),
+        window=chunk.tile.window(zoom),
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.bounds import check_frames
+from smlm_pipeline.compute.network import frames_of
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import NETWORK_FILE
@@ -50,5 +52,7 @@ class TritonPythonModel:
         """Run the network on the frames of each request."""
         return respond(self._backend, self._spec, requests, self._detect)
 
-    def _detect(self, normalized: Any) -> list[Any]:
-        return [self._network.detect(normalized.as_numpy())]
+    def _detect(self, frames: Any, levels: Any) -> list[Any]:
+        pairs, levels_adu = frames.as_numpy(), levels.as_numpy()
+        check_frames(pairs.shape[:-1], levels_adu.shape, self._network.answer)
+        return [self._network.detect(frames_of(pairs), levels_adu)]

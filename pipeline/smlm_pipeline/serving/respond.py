@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import ContractError, ReconError
+from smlm_pipeline.errors import ChunkError, ContractError, ReconError
 
 
 def triton_backend() -> Any:
@@ -41,8 +41,6 @@ def respond(
     spec: contract.ModelSpec,
     requests: Sequence[Any],
     compute: Callable[..., Sequence[Any]],
-    *,
-    write: Callable[[str, Any], Any] | None = None,
 ) -> list[Any]:
     """Answer each request; one that does not fit gets an error, and the others their response.
 
@@ -55,18 +53,15 @@ def respond(
     requests : sequence of InferenceRequest
         Requests that Triton batched.
     compute : callable
-        Takes the tensors of a request and returns the arrays of its response, in the
-        contract's order.
-    write : callable, optional
-        Makes a tensor from a name and an array; by default one in host memory.
+        Takes the tensors of a request and returns the arrays of its response, in host memory and
+        in the contract's order.
 
     Returns
     -------
     list of InferenceResponse
         In the order of the requests.
     """
-    tensor_of = write or backend.Tensor
-    return [_answer(backend, spec, request, compute, tensor_of) for request in requests]
+    return [_answer(backend, spec, request, compute) for request in requests]
 
 
 def message(error: Exception) -> str:
@@ -76,19 +71,25 @@ def message(error: Exception) -> str:
     return f"the model failed with {type(error).__name__}; the server's log tells more"
 
 
+def _error(backend: Any, error: Exception) -> Any:
+    """Triton's error: INVALID_ARGUMENT for a request that is at fault, else INTERNAL."""
+    refused = isinstance(error, ChunkError)
+    kind = backend.TritonError.INVALID_ARG if refused else backend.TritonError.INTERNAL
+    return backend.TritonError(message(error), kind)
+
+
 def _answer(
     backend: Any,
     spec: contract.ModelSpec,
     request: Any,
     compute: Callable[..., Sequence[Any]],
-    tensor_of: Callable[[str, Any], Any],
 ) -> Any:
     inputs = [backend.get_input_tensor_by_name(request, tensor.name) for tensor in spec.inputs]
     try:
         outputs = zip(spec.outputs, compute(*inputs), strict=True)
-        tensors = [tensor_of(tensor.name, array) for tensor, array in outputs]
+        tensors = [backend.Tensor(tensor.name, array) for tensor, array in outputs]
     except Exception as error:  # noqa: BLE001 - a door: the server must live on
         if not isinstance(error, ReconError):  # a fault of this package, not of the client
             backend.Logger.log_error(f"{spec.name}: {traceback.format_exc()}")
-        return backend.InferenceResponse(error=backend.TritonError(message(error)))
+        return backend.InferenceResponse(error=_error(backend, error))
     return backend.InferenceResponse(tensors)

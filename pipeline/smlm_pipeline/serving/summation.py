@@ -1,4 +1,4 @@
-"""The models ``summation`` and ``summation_map``: a network's answers to N frames to one image."""
+"""The models ``summation`` and ``summation_map``: a network's answers to N frames to one sum."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import numpy as np
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute import draw
+from smlm_pipeline.compute.bounds import check_answers
+from smlm_pipeline.compute.candidates import candidates
+from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.window import check_window
 from smlm_pipeline.errors import DeviceError
+from smlm_pipeline.localise.chunk import molecules
 from smlm_pipeline.serving.device import VARIABLE, Device, gpu_kernels
 from smlm_pipeline.serving.metrics import DeviceMetrics
 from smlm_pipeline.serving.respond import check_configuration, respond, triton_backend
 
+_NO_MOLECULES = np.zeros((0, len(contract.MOLECULE_COLUMNS)), np.float32)
+
 
 class TritonPythonModel:
-    """The last step, which sums the answers where they are; the image is in host memory."""
+    """The last step, which sums the answers where they are; the sums are in host memory."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Check the configuration and the device, and register the metrics.
@@ -39,21 +46,50 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Sum the answers of each request."""
-        return respond(self._backend, self._spec, requests, self._sum, write=self._device.write)
+        summed = self._sum_map if self._answer.makes_maps else self._sum_detections
+        return respond(self._backend, self._spec, requests, summed)
 
-    def _sum(self, tensor: Any, window: Any) -> list[Any]:
+    def _sum_map(self, tensor: Any, window: Any) -> list[Any]:
+        maps = self._answers(tensor)
+        kernels = draw if isinstance(maps, np.ndarray) else gpu_kernels()
+        return self._response(kernels.sum_map(maps, self._device.read_on_host(window)), maps)
+
+    def _sum_detections(self, tensor: Any, window: Any, class_borders: Any) -> list[Any]:
+        detections = self._answers(tensor)
+        window, borders_px = map(self._device.read_on_host, (window, class_borders))
+        asked = check_window(window, *detections.shape[2:])
+        on_host = isinstance(detections, np.ndarray)
+        kernels = draw if on_host else gpu_kernels()
+        sums = kernels.draw(detections, window, borders_px)
+        table = _NO_MOLECULES
+        if asked.molecules:
+            find = candidates if on_host else gpu_kernels().candidates
+            table = molecules(find(detections), asked)
+        return [*self._response(sums, detections), table]
+
+    def _answers(self, tensor: Any) -> Any:
+        """The network's answers, in the memory that they are in.
+
+        Raises
+        ------
+        ChunkError
+            If they are out of the contract's range.
+        DeviceError
+            If they are in host memory where everything has to be on the GPU.
+        """
         answers = self._device.read(tensor)
-        window = self._device.read_on_host(window)
-        on_host = isinstance(answers, np.ndarray)
-        if on_host and self._device.requires_gpu:
+        check_answers(answers.shape, self._answer)
+        if isinstance(answers, np.ndarray) and self._device.requires_gpu:
             self._metrics.host_inputs.increment(1)
             raise DeviceError(
                 f"{tensor.name()} reached {self._spec.name!r} in host memory, but {VARIABLE} is "
                 "'gpu': the server's CUDA pool was full, or the network ran on a CPU; start it "
                 "with a larger --cuda-memory-pool-byte-size, or send fewer requests at once"
             )
-        kernels = draw if on_host else gpu_kernels()
-        image = kernels.sum_answers(answers, window, self._answer)
-        if not on_host:
-            self._metrics.bytes_to_host.increment(image.nbytes + kernels.FLAG_BYTES)
-        return [image, np.array([len(answers)], np.int32)]
+        return answers
+
+    def _response(self, sums: SparseSums, answers: Any) -> list[Any]:
+        """STEP, WEIGHT and FRAME_COUNT."""
+        if not isinstance(answers, np.ndarray):
+            self._metrics.bytes_to_host.increment(gpu_kernels().bytes_to_host(sums))
+        return [*encode(sums), np.array([len(answers)], np.int32)]

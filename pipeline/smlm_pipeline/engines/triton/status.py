@@ -9,13 +9,29 @@ from smlm_pipeline import contract
 
 
 @dataclass(frozen=True)
+class ServedNetwork:
+    """The network of an ensemble as its server states it.
+
+    ``version`` is the one that answers; ``request_pixels`` are the camera pixels, over all
+    frames, that a request should have, or None where the server states no number.
+    """
+
+    version: str
+    request_pixels: int | None
+
+
+@dataclass(frozen=True)
 class ModelStatus:
-    """The state of one model; ``versions`` are in ascending order."""
+    """The state of one model; ``versions`` are in ascending order.
+
+    ``request_pixels`` is stated by networks alone; see `ServedNetwork`.
+    """
 
     name: str
     ready: bool
-    versions: tuple[str, ...]
-    contract_version: str | None
+    versions: tuple[str, ...] = ()
+    contract_version: str | None = None
+    request_pixels: int | None = None
 
     @property
     def fits(self) -> bool:

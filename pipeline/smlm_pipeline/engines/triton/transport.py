@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.network import byte_pairs
+from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.errors import error_of
-from smlm_pipeline.engines.triton.status import ModelStatus, ServerStatus, network_of
+from smlm_pipeline.engines.triton.status import (
+    ModelStatus,
+    ServedNetwork,
+    ServerStatus,
+    network_of,
+)
 from smlm_pipeline.engines.triton.wire_format import encoded
-from smlm_pipeline.errors import ContractError, InferenceError, ServerError
+from smlm_pipeline.errors import ChunkError, ContractError, InferenceError, ServerError
 from smlm_pipeline.settings import Settings
 
 QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer about the state of a server."""
-
-_INPUTS = (contract.FRAMES, contract.LEVELS, contract.WINDOW)
 
 _log = logging.getLogger(__name__)
 
@@ -85,13 +90,13 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         InferenceError
             If a model refused the chunk.
         """
-        tensors: tuple[NDArray[Any], ...] = (
-            request.frames_adu,
-            request.levels_adu,
-            request.window,
-        )
+        specs = contract.ENSEMBLES.get(self.model, contract.RECONSTRUCTION).spec
         header = service_pb2.ModelInferRequest(model_name=self.model)
-        for spec, tensor in zip(_INPUTS, tensors, strict=True):
+        for spec in specs.outputs:
+            if spec is not contract.MOLECULES or request.window.molecules:
+                header.outputs.add(name=spec.name)
+        tensors = [_tensor(request, spec) for spec in specs.inputs]
+        for spec, tensor in zip(specs.inputs, tensors, strict=True):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
         try:
             response = self._infer_encoded(
@@ -102,15 +107,24 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
             several = self.server_count > 1
             raise error_of(code, text, self.address, request.label, several=several) from error
-        answer = InferResult(response)
-        image = answer.as_numpy(contract.IMAGE.name)
-        count = answer.as_numpy(contract.FRAME_COUNT.name)
-        if image is None or count is None:
-            raise InferenceError(f"{request.label}: {self.address} answered without an image")
-        return ChunkAnswer(image, int(count[0]))
+        return self._read(InferResult(response), request)
 
-    def model_version(self) -> str:
-        """Check that the server serves this client's contract, and return its network's version.
+    def _read(self, answer: InferResult, request: Request) -> ChunkAnswer:
+        """Read the tensors of an answer."""
+        step, weight = answer.as_numpy(contract.STEP.name), answer.as_numpy(contract.WEIGHT.name)
+        count = answer.as_numpy(contract.FRAME_COUNT.name)
+        molecules = answer.as_numpy(contract.MOLECULES.name)
+        lacks = step is None or weight is None or count is None
+        if lacks or (molecules is None and request.window.molecules):
+            raise InferenceError(f"{request.label}: {self.address} answered without its sums")
+        try:
+            sums = decode(step, weight)
+        except ChunkError as error:
+            raise InferenceError(f"{request.label}: {self.address} answered: {error}") from error
+        return ChunkAnswer(sums, int(count[0]), molecules)
+
+    def served_network(self) -> ServedNetwork:
+        """Check that the server serves this client's contract, and return what it states of it.
 
         Raises
         ------
@@ -132,7 +146,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
                 "install the client and the model repository of one release"
             )
         network = self._model_status(network_of(self.model))
-        return (network.versions or state.versions)[-1]
+        return ServedNetwork((network.versions or state.versions)[-1], network.request_pixels)
 
     def status(self) -> ServerStatus:
         """Ask for the state of the server and of this client's models.
@@ -150,12 +164,17 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
 
     def _model_status(self, name: str) -> ModelStatus:
         if not self._ask("ModelReady", name=name).ready:
-            return ModelStatus(name, ready=False, versions=(), contract_version=None)
+            return ModelStatus(name, ready=False)
         versions = tuple(sorted(self._ask("ModelMetadata", name=name).versions, key=int))
         parameters = self._ask("ModelConfig", name=name).config.parameters
-        stated = contract.CONTRACT_PARAMETER in parameters
-        contract_version = parameters[contract.CONTRACT_PARAMETER].string_value if stated else None
-        return ModelStatus(name, ready=True, versions=versions, contract_version=contract_version)
+        stated = {key: value.string_value for key, value in parameters.items()}
+        return ModelStatus(
+            name,
+            ready=True,
+            versions=versions,
+            contract_version=stated.get(contract.CONTRACT_PARAMETER),
+            request_pixels=_whole_number(stated.get(contract.REQUEST_PIXELS_PARAMETER)),
+        )
 
     def _ask(self, question: str, **fields: str) -> Any:
         """Call a method of Triton's service that asks about its state."""
@@ -168,6 +187,19 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
                 f"no Triton server answers at {self.address} ({reason}); start one with "
                 "'recon-client serve', or leave out --server to use the embedded one"
             ) from error
+
+
+def _tensor(request: Request, spec: contract.TensorSpec) -> NDArray[Any]:
+    """The values of an input of the ensemble."""
+    if spec is contract.FRAMES:
+        return byte_pairs(request.frames_adu)
+    if spec is contract.LEVELS:
+        return request.levels_adu
+    return request.window.as_tensor() if spec is contract.WINDOW else request.class_borders_px
+
+
+def _whole_number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and text.isascii() else None
 
 
 def _first_line(text: str | None) -> str:

@@ -1,3 +1,0 @@
-"""Triton's model ``normalize``."""
-
-from smlm_pipeline.serving.normalization import TritonPythonModel as TritonPythonModel

@@ -1,0 +1,100 @@
+"""The sums of a chunk without its zeros, in memory and as they travel.
+
+Of the SR pixels of a chunk a tenth or less is not zero. On the wire an entry takes four bytes:
+the step from the entry before and the sum, 16 bits each (``contract.STEP``, ``contract.WEIGHT``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.errors import ChunkError
+
+_ENTRY_MOST = (1 << 16) - 1
+"""Largest step and largest sum of one entry."""
+
+
+@dataclass(frozen=True)
+class SparseSums:
+    """Places ``index`` (K,) int64, ascending, and sums ``weight`` (K,) int64 of SR pixels.
+
+    A place may occur several times; its sums add up.
+    """
+
+    index: NDArray[np.int64]
+    weight: NDArray[np.int64]
+
+    def dense(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """All SR pixels, zeros included, int64, for an image of this shape."""
+        sums = np.zeros(shape, np.int64)
+        np.add.at(sums.ravel(), self.index, self.weight)
+        return sums
+
+    @property
+    def end(self) -> int:
+        """The last place and one: the fewest SR pixels of the image."""
+        return int(self.index[-1]) + 1 if len(self.index) else 0
+
+
+def sparse(sums: NDArray[np.int32]) -> SparseSums:
+    """Leave out the zeros of an image, int32, of any shape."""
+    flat = sums.ravel()
+    index = np.flatnonzero(flat != 0)  # of bool, which NumPy searches three times as fast
+    return SparseSums(index, flat[index].astype(np.int64))
+
+
+def encode(sums: SparseSums) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Return the tensors STEP and WEIGHT of positive sums, (K,) uint16 each."""
+    index, weight = sums.index, sums.weight
+    if weight.max(initial=0) > _ENTRY_MOST:
+        index, weight = _split_sums(index, weight)
+    step = np.diff(index, prepend=0)
+    if step.max(initial=0) > _ENTRY_MOST:
+        step, weight = _split_steps(step, weight)
+    return step.astype(np.uint16), weight.astype(np.uint16)
+
+
+def decode(step: NDArray[np.uint16], weight: NDArray[np.uint16]) -> SparseSums:
+    """Read the tensors STEP and WEIGHT.
+
+    Raises
+    ------
+    ChunkError
+        If they are not two lists of 16-bit numbers of one length.
+    """
+    if step.shape != weight.shape or step.ndim != 1 or {step.dtype, weight.dtype} != {_UINT16}:
+        raise ChunkError(
+            f"STEP is {step.dtype} {step.shape} and WEIGHT {weight.dtype} {weight.shape}; expected "
+            "two lists of 16-bit numbers of one length"
+        )
+    return SparseSums(np.cumsum(step, dtype=np.int64), weight.astype(np.int64))
+
+
+_UINT16 = np.dtype(np.uint16)
+
+
+def _split_sums(
+    index: NDArray[np.int64], weight: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Repeat the places of large sums: all entries but the last of a place are full."""
+    entries = -(-weight // _ENTRY_MOST)
+    split = np.full(int(entries.sum()), _ENTRY_MOST, np.int64)
+    split[np.cumsum(entries) - 1] = weight - (entries - 1) * _ENTRY_MOST
+    return np.repeat(index, entries), split
+
+
+def _split_steps(
+    step: NDArray[np.int64], weight: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Put entries of weight 0 into large steps, each with the largest step."""
+    entries = np.maximum(-(-step // _ENTRY_MOST), 1)
+    last = np.cumsum(entries) - 1
+    steps = np.full(int(entries.sum()), _ENTRY_MOST, np.int64)
+    steps[last] = step - (entries - 1) * _ENTRY_MOST
+    weights: NDArray[Any] = np.zeros(len(steps), np.int64)
+    weights[last] = weight
+    return steps, weights

@@ -1,0 +1,46 @@
+"""The molecules of one request: the contract's MOLECULES."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.candidates import Candidates
+from smlm_pipeline.compute.window import Window
+from smlm_pipeline.localise.localise import molecule_places
+
+PROBABILITY_MIN = 0.1
+"""Molecules that are less probable are left out; a table may leave out more."""
+
+
+def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
+    """Merge the candidates of a tile, and select the molecules in its core.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Of the whole tile: the halo decides what belongs together at the edge of the core.
+    asked : Window
+        The core.
+
+    Returns
+    -------
+    ndarray, shape (M, 6), float32
+        Columns of ``contract.MOLECULE_COLUMNS``, frame by frame.
+
+    Raises
+    ------
+    ChunkError
+        If a detection is not a number, or a sigma not positive.
+    """
+    places = molecule_places(candidates)
+    y_px, x_px = places.mean_px
+    columns = (places.frame, y_px, x_px, *np.sqrt(places.variance_px2), places.probability)
+    table = np.column_stack(columns).astype(np.float32)
+    bottom_px, right_px = asked.top_px + asked.height_px, asked.left_px + asked.width_px
+    # Of the rounded places, so that each molecule is in one core only.
+    within_y = (table[:, 1] >= asked.top_px) & (table[:, 1] < bottom_px)
+    within_x = (table[:, 2] >= asked.left_px) & (table[:, 2] < right_px)
+    kept = table[within_y & within_x & (table[:, 5] >= PROBABILITY_MIN)]
+    found: NDArray[np.float32] = kept[np.argsort(kept[:, 0], kind="stable")]
+    return found
