@@ -78,4 +78,3 @@ def check(difference: float, allowed: float, *, model: str) -> None:
             f"channel's largest value away from its network; expected at most {allowed:.0e}. It "
             "is not put into the repository; report it with the GPU and the version of TensorRT"
         )
-

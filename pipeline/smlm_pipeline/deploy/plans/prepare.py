@@ -214,7 +214,9 @@ class _Preparation:
         except GpuMemoryError:
             raise
         except PlanError as error:
-            self.bench.note(f"the plan of {self.model} that was kept can no longer be used: {error}")
+            self.bench.note(
+                f"the plan of {self.model} that was kept can no longer be used: {error}"
+            )
             self.bench.cache.drop(self.key)
             withdraw(self.file.parent, right=None)  # it may be there too
             return None
