@@ -15,6 +15,7 @@ from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import pad, padded_px
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import THRESHOLD, localise
@@ -78,8 +79,10 @@ def draw(
     """
     kind = contract.answer_with(channels=answers.shape[1])
     height, width = shape_px or (size // kind.zoom for size in answers.shape[2:])
-    window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    return emitters(sum_answers(answers, window, kind), ZOOM)
+    window = Window(ZOOM, 0, 0, height, width)
+    no_borders = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+    sums = sum_answers(answers, window.as_tensor(), no_borders, kind)
+    return emitters(sums.dense(window.shape[1:]), ZOOM)
 
 
 def localise_by_file(
