@@ -27,7 +27,6 @@ Array = NDArray[Any]
 Tensors = dict[str, Array]
 
 CONFIGURATIONS = {
-    "normalize": MODEL_REPOSITORY / "normalize" / "config.pbtxt",
     "unet": MODEL_REPOSITORY / "unet" / "configs" / "cpu.pbtxt",
     "summation": MODEL_REPOSITORY / "summation" / "config.pbtxt",
     "unet_fast": MODEL_REPOSITORY / "unet_fast" / "configs" / "cpu.pbtxt",
@@ -37,7 +36,7 @@ CONFIGURATIONS = {
 """Of the Python models, as a server without a GPU reads them."""
 
 _serial = itertools.count()
-_NUMPY_TYPES = {"TYPE_UINT16": "uint16", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
+_NUMPY_TYPES = {"TYPE_UINT8": "uint8", "TYPE_UINT16": "uint16", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
 
 
 def configuration(name: str) -> dict[str, Any]:
@@ -112,8 +111,7 @@ class ServedModel:
             raise AssertionError(f"{side}s are {sorted(tensors)}; expected {sorted(expected)}")
         for name, array in tensors.items():
             stated = expected[name]
-            batch = [-1] if self._configuration["max_batch_size"] else []
-            dims = [*batch, *stated["dims"]]
+            dims = stated["dims"]
             fits = len(array.shape) == len(dims) and all(
                 wanted in (-1, size) for wanted, size in zip(dims, array.shape, strict=True)
             )

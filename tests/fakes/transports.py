@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
+from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
@@ -39,8 +40,9 @@ class ComputingTransport:
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         self.requests[request.label] = request
         normalized = normalize(request.frames_adu, request.levels_adu)
-        image = draw(neighbour_detections(normalized), request.window)
-        return ChunkAnswer(image, len(request.frames_adu))
+        detections = neighbour_detections(normalized)
+        sums = draw(detections, request.window.as_tensor(), request.class_borders_px)
+        return ChunkAnswer(sums, len(request.frames_adu))
 
 
 class ScriptedTransport:
@@ -76,4 +78,4 @@ class ScriptedTransport:
             raise script[attempt]
         with self._lock:
             self.answered += 1
-        return ChunkAnswer(np.zeros((1, 1), np.int32), len(request.frames_adu))
+        return ChunkAnswer(sparse(np.zeros((1, 1), np.int32)), len(request.frames_adu))

@@ -131,10 +131,17 @@ class InferenceRequest:
 class TritonError:
     """What a client gets to read in place of tensors."""
 
-    def __init__(self, message: str) -> None:
+    INTERNAL, INVALID_ARG = "INTERNAL", "INVALID_ARG"
+
+    def __init__(self, message: str, code: str) -> None:
         if not isinstance(message, str) or not message:
             raise TypeError(f"an error's message is a string, not {message!r}")
-        self._message = message
+        if code not in (TritonError.INTERNAL, TritonError.INVALID_ARG):
+            raise ValueError(f"an error's code is one of TritonError, not {code!r}")
+        self._message, self._code = message, code
+
+    def code(self) -> str:
+        return self._code
 
     def message(self) -> str:
         return self._message

@@ -12,12 +12,15 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.network import frames_of
+from smlm_pipeline.compute.sparse import encode
+from smlm_pipeline.compute.window import check_window
 from smlm_pipeline.engines.transport import Request, Transport
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 
 MODELS = tuple(model.name for model in contract.MODELS)
 
-_NUMPY_TYPES = {"UINT16": np.uint16, "FP32": np.float32, "INT32": np.int32}
+_NUMPY_TYPES = {"UINT8": np.uint8, "FP32": np.float32, "INT32": np.int32}
 
 
 class FakeTriton:
@@ -44,7 +47,8 @@ class FakeTriton:
         versions: tuple[str, ...] = ("10", "9"),
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
-        self.outputs: tuple[str, ...] = (contract.IMAGE.name, contract.FRAME_COUNT.name)
+        self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
+        self.request_pixels: int | None = None
         self.answered = 0
         self._lock = threading.Lock()
         self._transport = transport
@@ -100,6 +104,9 @@ class FakeTriton:
         if self._contract_version is not None:
             stated = answer.config.parameters[contract.CONTRACT_PARAMETER]
             stated.string_value = self._contract_version
+        if self.request_pixels is not None:
+            budget = answer.config.parameters[contract.REQUEST_PIXELS_PARAMETER]
+            budget.string_value = str(self.request_pixels)
         return answer
 
     def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:
@@ -109,13 +116,21 @@ class FakeTriton:
             tensor.name: np.frombuffer(raw, _NUMPY_TYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(question.inputs, question.raw_input_contents, strict=True)
         }
-        names = ("FRAMES", "LEVELS", "WINDOW")
-        found = self._transport.sum_chunk(Request("served", *(arrays[name] for name in names)))
+        frames_adu = frames_of(arrays["FRAMES"])
+        window = check_window(arrays["WINDOW"], *frames_adu.shape[1:])
+        request = Request("served", frames_adu, arrays["LEVELS"], window, arrays["CLASS_BORDERS"])
+        found = self._transport.sum_chunk(request)
+        step, weight = encode(found.sums)
         count = np.array([found.frame_count], np.int32)
+        computed = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
+        if found.molecules is not None:
+            computed["MOLECULES"] = found.molecules
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)
-        for name, array in {"IMAGE": found.image, "FRAME_COUNT": count}.items():
-            if name in self.outputs:
-                answer.outputs.add(name=name, datatype="INT32", shape=array.shape)
+        for spec in contract.RECONSTRUCTION.spec.outputs:
+            asked = spec.name in (output.name for output in question.outputs)
+            if asked and spec.name in self.outputs and spec.name in computed:
+                array = computed[spec.name]
+                answer.outputs.add(name=spec.name, datatype=spec.dtype, shape=array.shape)
                 answer.raw_output_contents.append(array.tobytes())
         with self._lock:
             self.answered += 1
