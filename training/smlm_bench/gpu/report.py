@@ -49,8 +49,8 @@ class Findings:
             if each.wrong
         ]
         return failures + [
-            f"{each.model}: {each.refused} requests were refused, for which the CUDA pool should have "
-            "room"
+            f"{each.model}: {each.refused} requests were refused, for which the CUDA pool should "
+            "have room"
             for each in self.loads
             if each.refused and each.pool == AS_SIZED
         ]
