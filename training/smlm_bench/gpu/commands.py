@@ -53,7 +53,8 @@ def gpu_expected(
 ) -> None:
     """Print the frames per second that GPUs are expected to compute, by calculation.
 
-    The tables of docs/gpu/expected.md, in Markdown. Each layer takes as long as its arithmetic or its memory at a share of the vendor's peaks.
+    The tables of docs/gpu/expected.md, in Markdown. Each layer takes as long as its arithmetic or
+    its memory at a share of the vendor's peaks.
     """
     with bench_door():
         typer.echo(expected.tables(model_repository), nl=False)
