@@ -129,7 +129,7 @@ def _classes(
     limits_px2: NDArray[np.float32],
 ) -> NDArray[np.int32]:
     """The precision class of each detection: the number of borders below its sigma."""
-    if not min(sigma_y_px.min(initial=1), sigma_x_px.min(initial=1)) > 0:
+    if not (sigma_y_px.min(initial=1) > 0 and sigma_x_px.min(initial=1) > 0):
         raise ChunkError(NOT_DETECTIONS)
     spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
     found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
