@@ -25,7 +25,7 @@ from smlm_pipeline.compute.candidates import PROBABILITY_MIN, Candidates, candid
 from smlm_pipeline.compute.draw import DRAWN_FROM, draw, sum_map
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
-from smlm_pipeline.errors import ChunkError
+from smlm_pipeline.errors import ChunkError, DeviceError
 
 BORDERS_PX = np.array([0.1, 0.15, 0.25], np.float32)
 CORES_PX = [(0, 0, 12, 16), (3, 2, 7, 9), (11, 15, 1, 1), (0, 4, 12, 1)]
@@ -73,6 +73,12 @@ def _draw(
     gpu, on_device = _there(device, detections)
     sums: SparseSums = gpu.draw(on_device, _tensor(window), borders_px)
     return sums
+
+
+def _drawn(detections: NDArray[np.float32], window: Window) -> SparseSums:
+    """What the host draws; some of the sigmas are extreme."""
+    with np.errstate(over="ignore", under="ignore"):
+        return draw(detections, window.as_tensor(), BORDERS_PX)
 
 
 def _sum_map(
@@ -156,8 +162,7 @@ def test_drawing_gives_the_bits_of_the_host(
 ) -> None:
     tile_px, window = asked
     found = _detections(frames, *tile_px, seed=seed, share=share)
-    with np.errstate(over="ignore", under="ignore"):
-        expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     _same(_draw(device, found, window), expected)
 
 
@@ -170,7 +175,7 @@ def test_offsets_at_the_edges_of_sr_pixels(device: ModuleType, zoom: int) -> Non
     found[:, 0, 1, 2] = 1
     found[:, 1, 1, 2], found[:, 2, 1, 2] = offsets_px, offsets_px[::-1]
     window = Window(zoom, 1, 1, 2, 3)
-    expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     assert expected.weight.sum() == len(offsets_px) * contract.WEIGHT_ONE
     _same(_draw(device, found, window), expected)
 
@@ -184,7 +189,7 @@ def test_sigmas_at_the_borders_of_classes(device: ModuleType, classes: int) -> N
     found[:, 0, 1, 1] = 1
     found[:, 3:, 1, 1] = sigmas_px[:, None]
     window = Window(2, 0, 0, 4, 4, classes)
-    expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     assert len(expected.index) == classes
     _same(_draw(device, found, window), expected)
 
@@ -194,7 +199,7 @@ def test_weights_are_rounded_to_even(device: ModuleType) -> None:
     found = _zeros(1, 4, 4)
     found[0, 0] = half_units.reshape(4, 4) / (2 * contract.WEIGHT_ONE)
     window = Window(1, 0, 0, 4, 4)
-    expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     assert expected.weight[:4].tolist() == [1, 2, 2, 2]  # of 1, 1.5, 2 and 2.5 units
     assert len(expected.weight) == 14
     _same(_draw(device, found, window), expected)
@@ -207,7 +212,7 @@ def test_every_sr_pixel_may_be_non_zero(device: ModuleType) -> None:
     found[:, 1:3] = np.array([shift[:2] for shift in shifts])[:, :, None, None]
     found[:, 3:] = np.array([shift[2] for shift in shifts])[:, None, None, None]
     window = Window(1, 0, 0, 12, 16, classes=4)
-    expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     assert len(expected.index) == window.size
     _same(_draw(device, found, window), expected)
 
@@ -234,8 +239,7 @@ def test_draw_of_a_whole_chunk(on_gpu: ModuleType) -> None:
     found = _detections(64, 256, 256, seed=0)
     found[:, 1:3] = np.nan_to_num(np.round(found[:, 1:3]))
     window = Window(8, 0, 0, 256, 256, classes=2)
-    with np.errstate(over="ignore", under="ignore"):
-        expected = draw(found, window.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, window)
     _same(_draw(on_gpu, found, window), expected)
 
 
@@ -319,10 +323,10 @@ def test_an_invalid_detection_is_refused_where_the_host_refuses_it(
     window = Window(8, 0, 0, 4, 4, classes)
     drawn = channel == 0 or probability > DRAWN_FROM
     if drawn and (channel < 3 or classes > 1):
-        told = _refused(lambda: draw(found, window.as_tensor(), BORDERS_PX))
+        told = _refused(lambda: _drawn(found, window))
         assert _refused(lambda: _draw(device, found, window)) == told
     else:
-        _same(_draw(device, found, window), draw(found, window.as_tensor(), BORDERS_PX))
+        _same(_draw(device, found, window), _drawn(found, window))
     beside = Window(8, 0, 0, 2, 4, classes)
     assert not len(_draw(device, found, beside).index)
 
@@ -378,12 +382,10 @@ def test_requests_of_all_kinds_and_sizes_do_not_disturb_each_other(device: Modul
     kept: list[tuple[Any, Any]] = []
     for _ in range(2):
         corner = Window(9, 0, 0, 4, 3)
-        kept.append((_draw(device, small, corner), draw(small, corner.as_tensor(), BORDERS_PX)))
+        kept.append((_draw(device, small, corner), _drawn(small, corner)))
         kept.append((_candidates(device, large), candidates(large)))
         _refused(lambda: _draw(device, invalid, WHOLE))
-        with np.errstate(over="ignore", under="ignore"):
-            expected = draw(large, whole.as_tensor(), BORDERS_PX)
-        kept.append((_draw(device, large, whole), expected))
+        kept.append((_draw(device, large, whole), _drawn(large, whole)))
         kept.append((_sum_map(device, maps, WHOLE), sum_map(maps, WHOLE.as_tensor())))
         kept.append((_candidates(device, small), candidates(small)))
     for found, expected in kept:
@@ -394,8 +396,7 @@ def test_memory_that_is_not_contiguous(device: ModuleType) -> None:
     found = _detections(3, 12, 16, seed=4)
     gpu, twice = _there(device, np.repeat(found, 2, axis=-1))
     every_second = twice[..., ::2]
-    with np.errstate(over="ignore", under="ignore"):
-        expected = draw(found, WHOLE.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, WHOLE)
     _same(gpu.draw(every_second, WHOLE.as_tensor(), BORDERS_PX), expected)
     _same(gpu.candidates(every_second), candidates(found))
 
@@ -438,6 +439,17 @@ def test_memory_is_taken_once(on_host: ModuleType) -> None:
     assert (sum(cupy_on_host.allocated), len(cupy_on_host.pinned)) == taken
 
 
+def test_a_gpu_that_is_full_refuses_one_request(
+    on_host: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy_on_host, "MEMORY_BYTES", 4 << 20)
+    found = _detections(2, 12, 16, seed=9)
+    with pytest.raises(DeviceError, match=r"has no 19 MiB left .* ask for a smaller zoom"):
+        _draw(on_host, found, Window(64, 0, 0, 12, 16, classes=4))
+    expected = _drawn(found, WHOLE)
+    _same(_draw(on_host, found, WHOLE), expected)
+
+
 def test_the_grid_strides_over_what_it_does_not_cover(
     on_host: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,8 +457,7 @@ def test_the_grid_strides_over_what_it_does_not_cover(
     monkeypatch.setattr(on_host, "THREADS", 7)
     monkeypatch.setattr(on_host, "PART", 5)
     found = _detections(3, 12, 16, seed=2)
-    with np.errstate(over="ignore", under="ignore"):
-        expected = draw(found, WHOLE.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, WHOLE)
     _same(_draw(on_host, found, WHOLE), expected)
     _same(_candidates(on_host, found), candidates(found))
     maps = np.random.default_rng(3).random((2, 1, 96, 128), np.float32)
@@ -460,7 +471,6 @@ def test_each_gpu_has_its_own_stream_and_memory(on_host: ModuleType) -> None:
         second, on_second = _there(on_host, found)
     assert first is not second
     assert _there(on_host, found)[0] is first
-    with np.errstate(over="ignore", under="ignore"):
-        expected = draw(found, WHOLE.as_tensor(), BORDERS_PX)
+    expected = _drawn(found, WHOLE)
     _same(_draw(on_host, found, WHOLE), expected)
     _same(second.draw(on_second, WHOLE.as_tensor(), BORDERS_PX), expected)

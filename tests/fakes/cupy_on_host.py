@@ -31,6 +31,9 @@ COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 DEVICES = 2
 """This machine pretends to have two GPUs, so that the wrong one can be told from the right one."""
 
+MEMORY_BYTES = 1 << 30
+"""Memory of each GPU."""
+
 _CUDA_IN_CPP = """
 #include <cmath>
 struct Dim { unsigned x; };
@@ -43,6 +46,10 @@ static int atomicAdd(int *to, int value) { int before = *to; *to += value; retur
 
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises where there is no such GPU."""
+
+
+class OutOfMemoryError(MemoryError):
+    """What CuPy raises where a GPU's memory is full."""
 
 
 class Device:
@@ -194,7 +201,9 @@ pinned: list[NDArray[np.uint8]] = []
 def empty(shape: int | tuple[int, ...], dtype: type) -> DeviceArray:
     """Filled with what no kernel would leave there."""
     values: NDArray[Any] = np.empty(shape, dtype)
-    values.view(np.uint8).fill(0xFF)
+    if values.nbytes > MEMORY_BYTES:
+        raise OutOfMemoryError(f"Out of memory allocating {values.nbytes} bytes")
+    ctypes.memset(values.ctypes.data, 0xFF, values.nbytes)
     allocated.append(values.nbytes)
     return DeviceArray(values)
 
@@ -321,6 +330,7 @@ def _module() -> types.ModuleType:
             Stream=Stream,
             alloc_pinned_memory=alloc_pinned_memory,
             get_current_stream=get_current_stream,
+            memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError),
         ),
     )

@@ -27,7 +27,7 @@ from smlm_pipeline.compute.window import (
     check_map_window,
     check_window,
 )
-from smlm_pipeline.errors import ChunkError
+from smlm_pipeline.errors import ChunkError, DeviceError
 
 OPTIONS = ("--fmad=false", "--ftz=false")
 """Options of the compiler: every sum and product rounds as in IEEE 754, and so as in NumPy."""
@@ -40,6 +40,8 @@ THREADS, BLOCKS_MOST = 256, 65_535
 
 PART = 1024
 """SR pixels that one thread searches for those that are not zero."""
+
+_WORD_BYTES = np.dtype(np.int32).itemsize
 
 
 def source() -> str:
@@ -113,6 +115,8 @@ class Gpu:
         ------
         ChunkError
             As `compute.draw.draw`.
+        DeviceError
+            If the GPU's memory is full.
         """
         count, channels, *tile_px = detections.shape
         asked = check_window(window, *tile_px)
@@ -152,6 +156,8 @@ class Gpu:
         ------
         ChunkError
             As `compute.draw.sum_map`.
+        DeviceError
+            If the GPU's memory is full.
         """
         count, _, *map_size = maps.shape
         asked = check_map_window(window, *map_size)
@@ -176,6 +182,11 @@ class Gpu:
         -------
         Candidates
             On the host.
+
+        Raises
+        ------
+        DeviceError
+            If the GPU's memory is full.
         """
         count, channels, height_px, width_px = detections.shape
         plane = height_px * width_px
@@ -271,11 +282,18 @@ class _Kept:
 
 def _on_device(count: int) -> cupy.ndarray:
     cupy.get_default_memory_pool().free_all_blocks()
-    return cupy.empty(count, np.int32)
+    try:
+        return cupy.empty(count, np.int32)
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the GPU has no {count * _WORD_BYTES >> 20} MiB left for the sums of this request; "
+            "ask for a smaller zoom, fewer precision classes or smaller tiles, or start the server "
+            "with fewer networks or a smaller --cuda-memory-pool-byte-size"
+        ) from error
 
 
 def _pinned(count: int) -> NDArray[np.int32]:
-    memory = cupy.cuda.alloc_pinned_memory(count * np.dtype(np.int32).itemsize)
+    memory = cupy.cuda.alloc_pinned_memory(count * _WORD_BYTES)
     return np.frombuffer(memory, np.int32, count)
 
 
