@@ -17,7 +17,7 @@ import pytest
 
 from fakes import cupy_on_host
 
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 103, 110, 120, 121)
 """Turing to Blackwell: what Triton's images of 2026 run on."""
 
 
@@ -62,7 +62,7 @@ def _text(nvrtc: ctypes.CDLL, what: str, program: ctypes.c_void_p) -> str:
 def test_it_compiles_to_the_kernels_that_are_called(
     nvrtc: ctypes.CDLL, gpu: ModuleType, architecture: int
 ) -> None:
-    ptx = _ptx(nvrtc, gpu.source(), [*gpu.OPTIONS, f"--gpu-architecture=compute_{architecture}"])
+    ptx = _ptx(nvrtc, gpu.source(), [*gpu.OPTIONS, f"--gpu-architecture=sm_{architecture}"])
     assert set(re.findall(r"\.entry (\w+)\(", ptx)) == set(gpu.KERNELS)
 
 

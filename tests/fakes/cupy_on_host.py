@@ -324,6 +324,7 @@ def _module() -> types.ModuleType:
         ascontiguousarray=ascontiguousarray,
         from_dlpack=from_dlpack,
         get_default_memory_pool=lambda: pool,
+        get_default_pinned_memory_pool=lambda: pool,
         RawModule=RawModule,
         cuda=types.SimpleNamespace(
             Device=Device,

@@ -293,6 +293,7 @@ def _on_device(count: int) -> cupy.ndarray:
 
 
 def _pinned(count: int) -> NDArray[np.int32]:
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
     memory = cupy.cuda.alloc_pinned_memory(count * _WORD_BYTES)
     return np.frombuffer(memory, np.int32, count)
 
