@@ -114,7 +114,7 @@ def _detections(
     shape = (frames, height_px, width_px)
     found = rng.uniform(-1, 1, (frames, 5, *shape[1:])).astype(np.float32)
     found[:, 0] = np.where(rng.random(shape) < share, rng.random(shape), DRAWN_FROM)
-    found[:, 3:] = rng.choice([*BORDERS_PX, 0.05, 1e-30, 1e30, np.inf], (frames, 2, *shape[1:]))
+    found[:, 3:] = rng.choice([*BORDERS_PX, 0.05, 1e-30, 1e18], (frames, 2, *shape[1:]))
     nothing = np.broadcast_to((found[:, :1] <= DRAWN_FROM), found.shape) & (rng.random() < 0.5)
     nothing[:, 0] = False
     found[nothing] = np.nan
@@ -296,7 +296,7 @@ def test_a_candidate_has_the_least_probability_or_no_number(device: ModuleType) 
 
 NOT_PROBABILITIES = [math.nan, math.inf, -math.inf, -0.01, 1.0000001, 3e38]
 NOT_OFFSETS = [math.nan, math.inf, -math.inf, 1.0000001, -1.0000001, 3e38]
-NOT_SIGMAS = [math.nan, -math.inf, 0.0, -0.0, -1e-40]
+NOT_SIGMAS = [math.nan, math.inf, -math.inf, 0.0, -0.0, -1e-40, 3e38]
 INVALID = [
     *product([0], NOT_PROBABILITIES),
     *product([1, 2], NOT_OFFSETS),
@@ -358,6 +358,13 @@ def test_what_is_out_of_the_contract_is_refused_before_memory_is_spent(
     found = _zeros(1, 4, 4)
     told = _refused(lambda: draw(found, _tensor(window), borders_px))
     assert _refused(lambda: _draw(device, found, window, borders_px)) == told
+    assert not cupy_on_host.allocated
+
+
+def test_an_image_beyond_the_largest_is_refused(device: ModuleType) -> None:
+    window = Window(64, 0, 0, 63, 126, classes=4)
+    told = _refused(lambda: _draw(device, _zeros(1, 64, 128), window))
+    assert f"expected at most {contract.MAX_IMAGE_PIXELS}: choose a smaller zoom" in told
     assert not cupy_on_host.allocated
 
 

@@ -50,7 +50,7 @@ extern "C" __global__ void draw(const float *detections, int *image, int *refuse
     if (classes > 1) {
       float sigma_y_px = found[3 * plane], sigma_x_px = found[4 * plane];
       float spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px;
-      sound = sound && sigma_y_px > 0.0f && sigma_x_px > 0.0f;
+      sound = sound && sigma_y_px > 0.0f && sigma_x_px > 0.0f && is_number(spread_px2);
       borders_below = (spread_px2 > border_1_px2) + (spread_px2 > border_2_px2) +
                       (spread_px2 > border_3_px2);
     }

@@ -24,6 +24,7 @@ from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import (
     Window,
     check_class_borders,
+    check_image_size,
     check_map_window,
     check_window,
 )
@@ -114,12 +115,13 @@ class Gpu:
         Raises
         ------
         ChunkError
-            As `compute.draw.draw`.
+            As `compute.draw.draw`, or if the image has more SR pixels than the contract allows.
         DeviceError
             If the GPU's memory is full.
         """
         count, channels, *tile_px = detections.shape
         asked = check_window(window, *tile_px)
+        check_image_size(asked)  # the kernels count SR pixels in 32 bits
         check_class_borders(class_borders_px, asked.classes)
         sizes = (count, channels, *tile_px, *_core_px(asked), asked.zoom, asked.classes)
         borders_px2 = np.full(contract.MAX_CLASSES - 1, np.inf, np.float32)
