@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 from smlm_bench.speed.films import FILMS, simulated
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import sum_answers
-from smlm_pipeline.compute.network import byte_pairs
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.compute.window import Window
@@ -45,7 +46,7 @@ class MessageSize:
 
 
 def message_sizes(networks: Sequence[str], sizes_px: Sequence[int]) -> Iterator[MessageSize]:
-    """Answer one request of each network, film, size of frames and number of classes.
+    """Answer a request of each network, film and size of frames, in float32.
 
     Parameters
     ----------
@@ -57,37 +58,41 @@ def message_sizes(networks: Sequence[str], sizes_px: Sequence[int]) -> Iterator[
     Yields
     ------
     MessageSize
-        In float32; one class, and as many as possible where the network has them.
+        With one precision class, and with the most where the network has borders for them.
     """
     for name in networks:
         file = network_file(find_model_repository(), name)
         network = open_network(file, precision="f32")
         borders_px = _class_borders(json.loads(file.with_name(CARD_FILE).read_text("utf-8")))
-        settings = Settings(model=contract.ensemble_of(name).name)
-        for size_px in sizes_px:
-            frames = frames_per_chunk(settings, size_px, size_px)
-            for film, preset in FILMS.items():
-                shown_adu, levels_adu = prepared(simulated(preset, frames, size_px))
-                request = byte_pairs(shown_adu[:frames]), levels_adu[:frames]
-                answers = network.detect(shown_adu[:frames], levels_adu[:frames])
-                for classes, borders in borders_px.items():
-                    window = Window(DEFAULTS.zoom, 0, 0, size_px, size_px, classes).as_tensor()
-                    sums = sum_answers(answers, window, borders, network.answer)
-                    sent = (*request, window, *([] if network.answer.makes_maps else [borders]))
-                    received = (*encode(sums), np.array([frames], np.int32))
-                    yield MessageSize(
-                        *(name, film, size_px, classes, frames, request[0].nbytes),
-                        request_bytes=sum(tensor.nbytes for tensor in sent),
-                        answer_bytes=sum(tensor.nbytes for tensor in received),
-                    )
+        model = contract.ensemble_of(name).name
+        for size_px, (film, preset) in itertools.product(sizes_px, FILMS.items()):
+            frames = frames_per_chunk(Settings(model=model), size_px, size_px)
+            film_adu, film_levels_adu = prepared(simulated(preset, frames, size_px))
+            frames_adu, levels_adu = film_adu[:frames], film_levels_adu[:frames]
+            answers = network.detect(frames_adu, levels_adu)
+            for classes, borders in borders_px.items():
+                window = Window(DEFAULTS.zoom, 0, 0, size_px, size_px, classes).as_tensor()
+                sums = encode(sum_answers(answers, window, borders, network.answer))
+                sent: list[NDArray[Any]] = [frames_adu, levels_adu, window]
+                sent += [] if network.answer.makes_maps else [borders]
+                yield MessageSize(
+                    *(name, film, size_px, classes, frames),
+                    frames_bytes=frames_adu.nbytes,
+                    request_bytes=sum(tensor.nbytes for tensor in sent),
+                    answer_bytes=sum(tensor.nbytes for tensor in sums) + _COUNT_BYTES,
+                )
+
+
+_COUNT_BYTES = 4
+"""Size of FRAME_COUNT."""
 
 
 def _class_borders(card: dict[str, dict[str, list[float]]]) -> dict[int, NDArray[np.float32]]:
     """The tensor CLASS_BORDERS for one class, and for the most where a card states borders."""
     borders_px = {1: np.zeros(contract.CLASS_BORDERS.dims, np.float32)}
-    most = str(contract.MAX_CLASSES)
+    most = contract.MAX_CLASSES
     if stated := card.get(contract.CLASS_BORDERS_PARAMETER):
-        borders_px[contract.MAX_CLASSES] = np.array(stated[most], np.float32)
+        borders_px[most] = np.array(stated[str(most)], np.float32)
     return borders_px
 
 

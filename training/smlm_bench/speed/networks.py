@@ -76,7 +76,7 @@ def _timed(folder: Path, frames: Prepared, rounds: int) -> list[NetworkSpeed]:
     for name, build in NETWORKS.items():
         keras.utils.set_random_seed(1)
         file = folder / f"{name}.onnx"
-        parameters[name] = export(build(), file, *(part[:1] for part in frames)).parameters
+        parameters[name] = export(build(), file, frames[0][:1], frames[1][:1]).parameters
         sessions[name] = OnnxNetwork(file, intra_op_threads=0)
     times_ms = timed_in_turn(sessions, frames, rounds)
     medians = {name: float(np.median(each)) for name, each in times_ms.items()}

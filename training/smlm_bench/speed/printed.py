@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +31,7 @@ def print_figures(console: Console, figures: Figures) -> None:
         console.print(networks_table(figures.networks))
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(heads: tuple[str, ...], rows: Sequence[Sequence[str]]) -> Table:
     table = Table()
     for head in heads:
         named = head in ("network", "engine", "film")

@@ -172,7 +172,8 @@ def _frames(plan: Plan, size_px: int) -> int:
 def _write_peer(folder: Path) -> tuple[keras.Model, Path]:
     """Deep-STORM, untrained: speed does not depend on the weights."""
     peer = NETWORKS[PEER]()
-    few = (part[:1, :16, :16] for part in reference_frames())
+    frames_adu, levels_adu = reference_frames()
+    few = frames_adu[:1, :16, :16], levels_adu[:1]
     return peer, export(peer, folder / "peer.onnx", *few).path
 
 
@@ -195,6 +196,6 @@ def _peaks(plan: Plan, folder: Path) -> list[Peak]:
             peaks.append(server_peak(server.pid, size_px, frames))
     for size_px in filter(peer_frames, plan.sizes_px):
         write_film(film, 1, size_px)
-        for engine in (ONNX, KERAS):
-            peaks.append(peak_of(titled(PEER, engine), film, size_px, 1, str(peer)))
+        names = (titled(PEER, engine) for engine in (ONNX, KERAS))
+        peaks += [peak_of(name, film, size_px, 1, str(peer)) for name in names]
     return peaks
