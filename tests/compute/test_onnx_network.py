@@ -109,9 +109,14 @@ def test_levels_that_cannot_be_divided_by_are_refused(
         network.detect(np.zeros((1, 16, 16), np.uint16), np.array([levels], np.float32))
 
 
-_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
+OTHER_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
 (uint8[N,H,W,2] FRAMES, float[N,{levels}] LEVELS) => (float[N,{channels},H,W] {answer})
-{{ {answer} = RandomNormal<shape = [1, {channels}, 4, 4]>() }}"""
+<float[{channels},2,1,1] weights = {{{zeros}}}>
+{{
+  numbers = Cast<to = 1>(FRAMES)
+  turned = Transpose<perm = [0, 3, 1, 2]>(numbers)
+  {answer} = Conv(turned, weights)
+}}"""
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,8 @@ _NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
 def test_a_network_of_another_contract_is_refused(
     tmp_path: Path, levels: int, answer: str, channels: int, listed: str
 ) -> None:
-    text = _NETWORK.format(levels=levels, answer=answer, channels=channels)
+    zeros = ", ".join("0" * 2 * channels)
+    text = OTHER_NETWORK.format(levels=levels, answer=answer, channels=channels, zeros=zeros)
     onnx.save(onnx.parser.parse_model(text), tmp_path / "other.onnx")
     expected = r"expected FRAMES \[-1, -1, -1, 2\], LEVELS \[-1, 2\], then DETECTIONS .* or MAP"
     with pytest.raises(ContractError, match=rf"tensors are FRAMES .*, {listed}; {expected}"):
