@@ -218,7 +218,7 @@ def _borders(classes: int) -> NDArray[np.float32]:
         (0.4, 0.4, 2),
         (0.41, 0.4, 3),
         (9, 0.01, 3),
-        (3e38, 3e38, 3),
+        (1e19, 1e18, 3),
     ],
 )
 def test_a_class_by_hand(sigma_y_px: float, sigma_x_px: float, expected: int) -> None:
@@ -258,13 +258,13 @@ def test_the_classes_add_up_to_the_image_of_one_class(
 
 
 @pytest.mark.parametrize("channel", [3, 4])
-@pytest.mark.parametrize("sigma_px", [0, -0.1, math.nan, -math.inf])
-def test_a_sigma_that_is_not_positive_has_no_class(channel: int, sigma_px: float) -> None:
+@pytest.mark.parametrize("sigma_px", [0, -0.1, math.nan, math.inf, -math.inf, 3e38])
+def test_a_sigma_that_is_no_positive_number_has_no_class(channel: int, sigma_px: float) -> None:
     detections = _detections(4, 4, (1, 2, 0.5, 0, 0))
     detections[:, 3:] = 0.1
     detections[:, channel] = sigma_px
     window = Window(2, 0, 0, 4, 4, classes=2)
-    with pytest.raises(ChunkError, match="with a sigma that is not positive"):
+    with pytest.raises(ChunkError, match="with a sigma that is not a positive number"):
         draw(detections, window.as_tensor(), _borders(2))
 
 
@@ -273,10 +273,3 @@ def test_borders_that_do_not_ascend_are_refused() -> None:
     borders_px = np.array([0.3, 0.1, 0], np.float32)
     with pytest.raises(ChunkError, match=r"CLASS_BORDERS are \[0.3.*; expected ascending positive"):
         draw(_detections(4, 4), window.as_tensor(), borders_px)
-
-
-def test_an_image_of_too_many_pixels_is_refused_before_it_is_made() -> None:
-    """Of 64 x 514 by 64 x 514 SR pixels, which is 4 GiB."""
-    detections = np.broadcast_to(np.float32(0), (1, 5, 512, 512))
-    with pytest.raises(ChunkError, match="SR pixels; expected at most 134217728"):
-        _draw(detections, Window(64, 0, 0, 512, 512))

@@ -15,6 +15,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.window import (
     Window,
     check_class_borders,
+    check_image_size,
     check_map_window,
     check_window,
 )
@@ -107,7 +108,7 @@ def test_an_image_of_too_many_pixels_is_refused(zoom: int, edge_px: int, classes
     assert classes * sr_px**2 > contract.MAX_IMAGE_PIXELS
     words = f"asks for {classes} x {sr_px} x {sr_px} SR pixels; expected at most 134217728: choose"
     with pytest.raises(ChunkError, match=words):
-        check_window(_tensor(Window(zoom, 0, 0, edge_px, edge_px, classes)), 512, 512)
+        check_image_size(Window(zoom, 0, 0, edge_px, edge_px, classes))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_an_image_of_too_many_pixels_is_refused(zoom: int, edge_px: int, classes
 def test_the_largest_images_are_read(zoom: int, edge_px: int, classes: int) -> None:
     window = Window(zoom, 0, 0, edge_px, edge_px, classes)
     assert window.size <= contract.MAX_IMAGE_PIXELS
+    check_image_size(window)
     assert check_window(window.as_tensor(), 512, 512) == window
 
 
