@@ -76,9 +76,8 @@ def _draw(
 
 
 def _drawn(detections: NDArray[np.float32], window: Window) -> SparseSums:
-    """What the host draws; some of the sigmas are extreme."""
-    with np.errstate(over="ignore", under="ignore"):
-        return draw(detections, window.as_tensor(), BORDERS_PX)
+    """What the host draws."""
+    return draw(detections, window.as_tensor(), BORDERS_PX)
 
 
 def _sum_map(
