@@ -27,7 +27,7 @@ from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.configuration import configure
 from smlm_training.delivery.publish import publish, writable_repository
 
-FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]
+FILES = ["model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"]
 
 
 def _names(folder: Path) -> list[str]:
@@ -285,7 +285,7 @@ def test_a_full_disk_leaves_nothing(
 def test_files_are_on_the_disk_before_the_version_is_seen(
     network: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four files and their folder; after the rename the model's folder and its configurations."""
+    """Five files and their folder; after the rename the model's folder and its configurations."""
     seen: list[bool] = []
     fsync = os.fsync
 
@@ -295,7 +295,7 @@ def test_files_are_on_the_disk_before_the_version_is_seen(
 
     monkeypatch.setattr(os, "fsync", watched)
     publish(network, repository)
-    assert seen == [False] * 5 + [True] * 3
+    assert seen == [False] * 6 + [True] * 3
 
 
 def test_a_server_that_polls_never_sees_half_a_version(network: Path, repository: Path) -> None:

@@ -55,6 +55,11 @@ def _print(published: publishing.Published) -> None:
     typer.echo(f"{published.model} version {published.version}: {published.folder}")
     before = "" if published.version_before is None else f"version {published.version_before}"
     Console().print(card.card_table(published.card, published.card_before, before=before))
+    if published.half.path is None:
+        typer.echo(
+            f"recon-train: note: no variant in FP16 for GPUs: {published.half.reason}",
+            err=True,
+        )
     for warning in published.card.get("warnings", ()):
         typer.echo(f"recon-train: warning: {warning}", err=True)
     if published.plan_missing:
