@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fakes import cupy_on_host
 from smlm_bench import cli
 from smlm_bench.gpu import check, containers, kernels, load
-from smlm_bench.gpu.kernels import KernelSpeed, measure
+from smlm_bench.gpu.kernels import KernelSpeed
 from smlm_bench.gpu.load import LoadResult
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
@@ -113,29 +112,6 @@ def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 # --- kernels --------------------------------------------------------------------------------
-
-
-class _Event:
-    def record(self) -> None:
-        """Time stands still here."""
-
-    def synchronize(self) -> None:
-        """Nothing runs on."""
-
-
-def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with cupy_on_host.installed() as gpu:
-        cuda = gpu.cupy.cuda
-        cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
-        monkeypatch.setattr(kernels, "REPEATS", 2)
-        speeds = measure([16], [1, 3], zoom=4)
-    assert [(each.kernel, each.frames) for each in speeds] == [
-        (kernel, frames) for frames in (1, 3) for kernel in ("normalize", "draw", "sum_map")
-    ]
-    assert all(each.same_bits for each in speeds)
-    assert speeds[3].frames_per_s == pytest.approx(2 * 3 / 0.02)
-    assert speeds[0].bytes_to_host_per_frame == 0
-    assert speeds[4].bytes_to_host_per_frame == (4 * (18 * 4) ** 2 + 4) / 3
 
 
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:

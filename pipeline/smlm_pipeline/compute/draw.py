@@ -129,7 +129,8 @@ def _classes(
     limits_px2: NDArray[np.float32],
 ) -> NDArray[np.int32]:
     """The precision class of each detection: the number of borders below its sigma."""
-    spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
+    with np.errstate(over="ignore"):  # infinity is refused
+        spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
     smallest_px = np.minimum(sigma_y_px, sigma_x_px).min(initial=1)
     if not (smallest_px > 0 and spread_px2.max(initial=0) < np.inf):
         raise ChunkError(NOT_DETECTIONS)
@@ -192,8 +193,11 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> SparseSums:
 
 
 def most_in_map(frame_count: int) -> float:
-    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum."""
-    return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
+    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum.
+
+    It is a whole number of units, so that no value below is rounded to more.
+    """
+    return (2**31 - 1) // frame_count / contract.WEIGHT_ONE
 
 
 def not_a_map(most: float) -> str:

@@ -85,6 +85,23 @@ def test_configurations_state_what_the_card_does(network: Path, repository: Path
     assert borders in changed
 
 
+def test_the_newest_version_rules_the_configurations(
+    network: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program publishes before this one has written what its card states."""
+    newer = write_network(tmp_path / "newer", class_borders_px={**CLASS_BORDERS_PX, "2": [0.2]})
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(publishing, "configure", configure)
+        assert publish(newer, repository).version == 3
+        configure(*arguments)
+
+    monkeypatch.setattr(publishing, "configure", late)
+    assert publish(network, repository).version == 2
+    for name in ("config.pbtxt", "configs/cpu.pbtxt"):
+        assert _stated(repository / "unet" / name)["class_borders_px"].startswith("0.2; ")
+
+
 @pytest.mark.parametrize("name", contract.NETWORKS)
 def test_configurations_that_ship_are_as_published(
     name: str, model_repository: Path, tmp_path: Path

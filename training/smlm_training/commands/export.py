@@ -65,7 +65,7 @@ def print_export(export: exporting.Export) -> None:
 def halve(network: _Network, output: _Output) -> None:
     """Write a network's FP16 variant, with its scores beside the FP32 ones in its card.
 
-    Inputs, outputs and the layers of the answer stay FP32. Scores the films of the FP32 card,
+    The normalisation and the layers of the answer stay FP32. Scores the films of the FP32 card,
     which takes minutes, and refuses the variant if its images are worse.
     """
     with train_door():

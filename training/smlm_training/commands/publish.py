@@ -37,8 +37,9 @@ def publish(
 ) -> None:
     """Put a network into a model repository, as the next version of its model.
 
-    A server sees the version whole or not at all, and serves it at its next start or poll. On a
-    GPU, build the TensorRT plan of the new version first.
+    A server sees the version whole or not at all, and serves it at its next start or poll. The
+    model's configurations then state the class borders of its card. On a GPU, build the TensorRT
+    plan of the new version first.
     """
     with train_door(), tempfile.TemporaryDirectory() as scratch:
         repository = publishing.writable_repository(model_repository)
