@@ -205,7 +205,7 @@ def test_wrong_and_refused_answers_are_counted_and_full_queues_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(load, "TritonTransport", _Loaded)
-    monkeypatch.setattr(load, "REFUSAL_PAUSE_S", 0)
+    monkeypatch.setattr(load, "PAUSE_S", 0)
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
     found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
     assert found == LoadResult(MODEL, "64 MiB", 3, wrong=0, refused=0)
