@@ -266,7 +266,7 @@ def test_chunks_of_maps_are_smaller(film: Path) -> None:
     tifffile.imwrite(film, spots_adu(600, 32, 32), photometric="minisblack")
     for model, told in (
         ("reconstruction", "1 requests of up to 600 frames"),
-        ("reconstruction_map", "3 requests of up to 256 frames"),
+        ("reconstruction_map", "5 requests of up to 128 frames"),
     ):
         assert told in submit(film, "--dry-run", "--model", model).stdout
 

@@ -47,10 +47,10 @@ def test_a_plan_reads_no_machine_and_does_not_change(monkeypatch: pytest.MonkeyP
 
 
 def test_a_plan_holds_all_that_a_run_needs() -> None:
-    plan = _plan(_Size(100, 300, 200), Settings(chunk_frames=30, zoom=4), 2 << 30)
+    plan = _plan(_Size(50, 300, 200), Settings(chunk_frames=15, zoom=4), 2 << 30)
     assert len(plan.chunks) == 4
-    assert plan.whole_frames(plan.chunks) == pytest.approx(100)
-    assert (plan.chunk_frames, plan.tile_px, plan.zoom) == (30, 512, 4)
+    assert plan.whole_frames(plan.chunks) == pytest.approx(50)
+    assert (plan.chunk_frames, plan.tile_px, plan.zoom) == (15, 512, 4)
     assert plan.memory_bytes == 2 << 30
     assert plan.canvas_in_memory
     assert plan.canvas_shape == (4 * 302, 4 * 202)

@@ -190,6 +190,21 @@ def test_a_bad_chunk_gets_its_own_error_on_a_gpu(on_gpu: None) -> None:
     _same(third, _expected(ensemble))
 
 
+def test_a_full_gpu_refuses_one_chunk_and_says_what_to_do(
+    on_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = contract.RECONSTRUCTION
+    inputs = _inputs(ensemble, cupy_on_host.asarray(_answers(ensemble)))
+    summation = _served("summation")
+    with monkeypatch.context() as full:
+        full.setattr(cupy_on_host, "MEMORY_BYTES", 1 << 16)
+        (refused,) = summation.execute(inputs)
+    assert isinstance(refused, str)
+    assert "the GPU has no 1 MiB left for the sums of this request; ask for a smaller" in refused
+    (summed,) = summation.execute(inputs)
+    _same(summed, _expected(ensemble))
+
+
 # --- starting -------------------------------------------------------------------------------
 
 

@@ -287,10 +287,11 @@ def _on_device(count: int) -> cupy.ndarray:
     try:
         return cupy.empty(count, np.int32)
     except cupy.cuda.memory.OutOfMemoryError as error:
+        needed_mib = math.ceil(count * _WORD_BYTES / 2**20)
         raise DeviceError(
-            f"the GPU has no {count * _WORD_BYTES >> 20} MiB left for the sums of this request; "
-            "ask for a smaller zoom, fewer precision classes or smaller tiles, or start the server "
-            "with fewer networks or a smaller --cuda-memory-pool-byte-size"
+            f"the GPU has no {needed_mib} MiB left for the sums of this request; ask for a smaller "
+            "zoom, fewer precision classes or smaller tiles, or start the server with fewer "
+            "networks or a smaller --cuda-memory-pool-byte-size"
         ) from error
 
 
