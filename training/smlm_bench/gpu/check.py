@@ -128,7 +128,9 @@ def without_docker(findings: Findings) -> None:
     """
     try:
         speeds = kernels.measure(contract.TILE_SIZES_PX, kernels.BATCHES, Settings.zoom)
-    except ImportError as error:
+    except DeviceError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         raise DeviceError(
             f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
             ".venv/bin/pip install -e '.[gpu]' to check the kernels (it brings NumPy 2, for which "
