@@ -89,7 +89,7 @@ def serve(frames: int) -> None:
     @functools.cache
     def answer(window: bytes) -> bytes:
         *numbers, molecules = np.frombuffer(window, "<i4").tolist()
-        return _encoded(stub_sums(Window(*numbers, molecules=bool(molecules))), frames)
+        return _encoded(stub_sums(Window(*numbers, bool(molecules))), frames)
 
     def infer(request: bytes, _context: Any) -> bytes:
         return answer(request[-_BORDERS_BYTES - _WINDOW_BYTES : -_BORDERS_BYTES])
