@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -165,13 +166,17 @@ def test_each_molecule_is_in_one_tile(
     assert _matched(whole, found, doubtful) > 0.99 * len(found)
 
 
-def _matched(molecules: NDArray[np.float32], among: NDArray[np.float32], doubtful: object) -> int:
+def _matched(
+    molecules: NDArray[np.float32],
+    among: NDArray[np.float32],
+    doubtful: Callable[[NDArray[np.float32]], bool],
+) -> int:
     """How many have exactly one like them, of all that are not doubtful."""
     matched = 0
     for molecule in molecules:
         near = np.abs(among[:, :3] - molecule[:3]).max(axis=1) < TOLERANCE_PX
         alike = near & (np.abs(among[:, 3:] - molecule[3:]).max(axis=1) < TOLERANCE_PX)
-        if not doubtful(molecule):  # type: ignore[operator]
+        if not doubtful(molecule):
             assert alike.sum() == 1, molecule
             matched += 1
     return matched
