@@ -163,7 +163,9 @@ def _classes(
     if not min(sigma_y_px.min(initial=1), sigma_x_px.min(initial=1)) > 0:
         raise ChunkError(NOT_DETECTIONS)
     spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
-    found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
+    found = np.zeros(len(spread_px2), np.int32)
+    for limit_px2 in limits_px2:
+        found += spread_px2 > limit_px2
     return found
 
 
