@@ -33,8 +33,7 @@ def test_what_is_made_can_be_read(network: Path) -> None:
     found = read_reference(network, contract.UNET)
     assert file == network.with_name("reference.npz")
     assert found.precision == "fp32"
-    assert (found.frames_adu.shape, found.frames_adu.dtype) == ((4, 48, 40), np.uint16)
-    assert (found.levels_adu.shape, found.levels_adu.dtype) == ((4, 2), np.float32)
+    assert (found.frames_adu.shape, found.levels_adu.shape) == ((4, 48, 40), (4, 2))
     expected = OnnxNetwork(network, intra_op_threads=1).detect(found.frames_adu, found.levels_adu)
     np.testing.assert_array_equal(found.answers, expected)
 

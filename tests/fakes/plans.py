@@ -45,13 +45,16 @@ class RuntimeExecutor:
         return found + self._error if profile == 2 else found
 
 
+A10 = Gpu("NVIDIA A10", "8.6", 72)
+
+
 @dataclass
 class RuntimeCompiler:
     """Its plan is the network with a word in front; it counts what it did."""
 
     folder: Path
     version: str = "10.13.3"
-    gpu: Gpu = Gpu("NVIDIA A10", "8.6", 72)
+    gpu: Gpu = A10
     error: float = 0.0
     builds: int = 0
     loads: int = 0

@@ -68,7 +68,7 @@ _Frames = tuple[NDArray[np.uint16], NDArray[np.float32]]
 def _frames(count: int, height_px: int, width_px: int) -> _Frames:
     """Frames in ADU and their levels: normalised, a mean of 0 and a standard deviation of 1."""
     frames_adu = np.random.default_rng(1).normal(1000, 100, (count, height_px, width_px))
-    return frames_adu.astype(np.uint16), np.tile(np.float32([1000, 100]), (count, 1))
+    return frames_adu.astype(np.uint16), np.tile(np.array([1000, 100], np.float32), (count, 1))
 
 
 def _untrained(name: str) -> Any:
@@ -337,7 +337,9 @@ def test_publish_command_exports_a_run_first(finished_run: Path, tmp_path: Path)
         '"class_borders_px" value { string_value: "0.12; 0.1 0.15; 0.09 0.12 0.18"' in configuration
     )
     names = sorted(path.name for path in (repository / "unet" / "5").iterdir())
-    assert names == ["model.json", "model.onnx", "model.py", "reference.npz"]
+    assert names == [
+        *("model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"),
+    ]
     assert sorted(path.name for path in finished_run.iterdir()) == [
         "manifest.json",
         "network.keras",

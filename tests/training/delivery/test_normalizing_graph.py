@@ -66,7 +66,7 @@ def _run(
 def _normalized(
     frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    inputs = {"FRAMES": _bytes(frames_adu), "LEVELS": levels_adu}
+    inputs: dict[str, NDArray[Any]] = {"FRAMES": _bytes(frames_adu), "LEVELS": levels_adu}
     return _run(parsed(DETECTIONS), contract.NORMALIZED.name, inputs)
 
 

@@ -27,6 +27,9 @@ ZOOM = contract.MAP_ZOOM
 _BLOCK_PIXELS = 1 << 20
 """Pixels that one call of the network takes: detections are ten times the size of their frames."""
 
+_NO_BORDERS = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+"""Of a single precision class."""
+
 _NO_NETWORK = (
     onnx_errors.Fail,
     onnx_errors.InvalidArgument,
@@ -80,9 +83,9 @@ def draw(
     kind = contract.answer_with(channels=answers.shape[1])
     height, width = shape_px or (size // kind.zoom for size in answers.shape[2:])
     window = Window(ZOOM, 0, 0, height, width)
-    no_borders = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
-    sums = sum_answers(answers, window.as_tensor(), no_borders, kind)
-    return emitters(sums.dense(window.shape[1:]), ZOOM)
+    sums = sum_answers(answers, window.as_tensor(), _NO_BORDERS, kind)
+    (image,) = sums.dense(window.shape)
+    return emitters(image, ZOOM)
 
 
 def localise_by_file(

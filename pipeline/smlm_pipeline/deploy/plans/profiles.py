@@ -36,7 +36,9 @@ class Profile:
         """Return the smallest, usual and largest shape of each input of a network, by name."""
         requests = (self.smallest, self.usual, self.largest)
         return {
-            contract.FRAMES.name: tuple((*request, contract.FRAMES.dims[-1]) for request in requests),
+            contract.FRAMES.name: tuple(
+                (*request, contract.FRAMES.dims[-1]) for request in requests
+            ),
             contract.LEVELS.name: tuple(
                 (request[0], contract.LEVELS.dims[-1]) for request in requests
             ),
