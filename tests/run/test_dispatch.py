@@ -160,7 +160,7 @@ def test_a_server_that_stays_full_is_given_up(
 ) -> None:
     monkeypatch.setattr(dispatch, "FULL_PATIENCE_S", 0.0)
     transport = ScriptedTransport({"0": [ServerFullError("full")] * 20})
-    with pytest.raises(TransientServerError, match="full \(sent 3 times"):
+    with pytest.raises(TransientServerError, match=r"full \(sent 3 times"):
         list(_run(transport, attempts=3))
     assert len(pauses_s) == 2
 
