@@ -16,6 +16,7 @@ CODES = {
     errors.FilmError: 3,
     errors.ServerError: 4,
     errors.TransientServerError: 4,
+    errors.ServerFullError: 4,
     errors.DeviceError: 4,
     errors.ContractError: 5,
     errors.ChunkError: 6,
