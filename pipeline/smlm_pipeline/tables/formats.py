@@ -1,0 +1,154 @@
+"""Formats of tables, chosen by the ending of a file's name, and the writing of a table."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from smlm_pipeline.atomic_files import check_writable, written_whole
+from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.tables.rows import Rows, TableFacts
+
+
+class TableWriter(Protocol):
+    """Writes the rows of a table, a block at a time."""
+
+    def add(self, rows: Rows) -> None:
+        """Write the next rows."""
+        ...
+
+    def close(self) -> None:
+        """Write what follows the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """A format: its name, the ending of its files, and the module and function that write it.
+
+    ``extra`` is the extra of this package that installs what the module needs; ``companion`` is
+    the ending of a second file, which states the facts of the table.
+    """
+
+    name: str
+    ending: str
+    module: str
+    writer: str
+    extra: str | None = None
+    companion: str | None = None
+
+    def companion_of(self, path: Path) -> Path | None:
+        """The file beside a table that states its facts, if the format has one."""
+        if self.companion is None:
+            return None
+        return path.with_name(path.name[: -len(self.ending)] + self.companion)
+
+    def files_of(self, path: Path) -> tuple[Path, ...]:
+        """All files of a table of this format."""
+        companion = self.companion_of(path)
+        return (path,) if companion is None else (path, companion)
+
+    def load(self) -> Any:
+        """The format's module.
+
+        Raises
+        ------
+        SettingError
+            If a package is not installed.
+        """
+        try:
+            return importlib.import_module(f"smlm_pipeline.tables.{self.module}")
+        except ModuleNotFoundError as error:
+            raise SettingError(
+                f"a table in {self.name}'s format ({self.ending}) needs the package {error.name}, "
+                f"which is not installed; expected that package: pip install "
+                f"'smlm-recon[{self.extra}]', or choose a name in .csv"
+            ) from error
+
+
+FORMATS = (
+    TableFormat("the SMLM challenge", ".smlm.csv", "csv_files", "challenge_writer"),
+    TableFormat("ThunderSTORM", ".csv", "csv_files", "thunderstorm_writer"),
+)
+"""The formats; the first one whose ending a name has is taken."""
+
+
+def format_of(path: Path) -> TableFormat:
+    """The format of a table to be written, by its name.
+
+    Raises
+    ------
+    SettingError
+        If no format has the ending.
+    """
+    for each in FORMATS:
+        if path.name.lower().endswith(each.ending):
+            return each
+    listed = ", ".join(f"{each.ending} ({each.name})" for each in reversed(FORMATS))
+    raise SettingError(f"the table is {path}; expected a name in one of {listed}")
+
+
+def check_target(path: Path, *, replaced: bool) -> None:
+    """Refuse a table that could not be written, before the work that makes it.
+
+    Raises
+    ------
+    SettingError
+        If no format has the ending, or a package is missing.
+    OutputError
+        If a file exists and is not to be replaced, or the folder cannot be written to.
+    """
+    kind = format_of(path)
+    kind.load()
+    for file in kind.files_of(path):
+        if file.is_file() and not replaced:
+            raise OutputError(
+                f"{file} exists; expected a new name: choose one, or replace the file with "
+                "--overwrite"
+            )
+        check_writable(file)
+
+
+def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts) -> int:
+    """Write a table, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Target, whose ending chooses the format; replaced if it exists.
+    blocks : iterable of Rows
+        The rows in the order of frames, each block with all columns of the facts.
+    facts : TableFacts
+        What is known of the table.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; no part of it is left.
+    SettingError
+        If the format needs what the table does not have.
+    """
+    kind = format_of(path)
+    module = kind.load()
+    row_count = 0
+    with ExitStack() as files:
+        file: BinaryIO = files.enter_context(written_whole(path))
+        companion = kind.companion_of(path)
+        beside = files.enter_context(written_whole(companion)) if companion is not None else None
+        writer: TableWriter = getattr(module, kind.writer)(file, facts)
+        for rows in blocks:
+            writer.add(rows)
+            row_count += len(rows)
+        writer.close()
+        if beside is not None:
+            beside.write(module.companion_text(facts).encode())
+    return row_count
