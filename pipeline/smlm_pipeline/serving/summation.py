@@ -13,7 +13,7 @@ from smlm_pipeline.compute import draw
 from smlm_pipeline.compute.bounds import check_answers
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.sparse import SparseSums, encode
-from smlm_pipeline.compute.window import check_window
+from smlm_pipeline.compute.window import check_image_size, check_window
 from smlm_pipeline.errors import DeviceError
 from smlm_pipeline.localise.chunk import molecules
 from smlm_pipeline.serving.device import VARIABLE, Device, gpu_kernels
@@ -58,6 +58,7 @@ class TritonPythonModel:
         detections = self._answers(tensor)
         window, borders_px = map(self._device.read_on_host, (window, class_borders))
         asked = check_window(window, *detections.shape[2:])
+        check_image_size(asked)
         on_host = isinstance(detections, np.ndarray)
         kernels = draw if on_host else gpu_kernels()
         sums = kernels.draw(detections, window, borders_px)
