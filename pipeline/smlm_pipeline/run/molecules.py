@@ -55,6 +55,7 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         self.probability_min = probability_min
         self._checkpoint, self._corner = checkpoint, corner
         self._opened: RowFile | None = None
+        self._blank: NDArray[np.bool_] | None = None
         self._close = contextlib.ExitStack()
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +64,10 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         if not self._checkpoint.is_file():
             with contextlib.suppress(OSError):  # a file that is left does no harm
                 self.path.unlink()
+
+    def leave_out(self, blank: NDArray[np.bool_]) -> None:
+        """Leave out molecules in the camera pixels (Y, X) of the film that are true."""
+        self._blank = blank if blank.any() else None
 
     @property
     def row_count(self) -> int:
@@ -112,7 +117,11 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         rows["x_px"] = x_px.astype(np.float64) + (self._corner.x_px + chunk.tile.x.read_start)
         rows["sigma_y_px"], rows["sigma_x_px"] = sigma_y_px, sigma_x_px
         rows["probability"] = probability
-        rows = rows[probability >= np.float32(self.probability_min)]
+        kept = probability >= np.float32(self.probability_min)
+        if self._blank is not None:
+            row, column = (np.floor(rows[axis]).astype(np.int64) for axis in ("y_px", "x_px"))
+            kept &= ~self._blank[row - self._corner.y_px, column - self._corner.x_px]
+        rows = rows[kept]
         with self._writing():
             self._rows.add(rows[np.argsort(rows["frame"], kind="stable")])
 
