@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from smlm_pipeline.atomic_files import check_writable, written_whole
-from smlm_pipeline.errors import OutputError, SettingError
-from smlm_pipeline.tables.rows import Rows, TableFacts
+from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
+from smlm_pipeline.tables.rows import Rows, Table, TableFacts
 
 
 class TableWriter(Protocol):
@@ -21,14 +22,14 @@ class TableWriter(Protocol):
         """Write the next rows."""
         ...
 
-    def close(self) -> None:
-        """Write what follows the rows."""
+    def close(self) -> str | None:
+        """Write what follows the rows; the text of the file beside, where the format has one."""
         ...
 
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format: its name, the ending of its files, and the module and function that write it.
+    """A format: its name, the ending of its files, and the module and functions that serve it.
 
     ``extra`` is the extra of this package that installs what the module needs; ``companion`` is
     the ending of a second file, which states the facts of the table.
@@ -38,6 +39,7 @@ class TableFormat:
     ending: str
     module: str
     writer: str
+    reader: str
     extra: str | None = None
     companion: str | None = None
 
@@ -62,17 +64,20 @@ class TableFormat:
         """
         try:
             return importlib.import_module(f"smlm_pipeline.tables.{self.module}")
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise SettingError(
-                f"a table in {self.name}'s format ({self.ending}) needs the package {error.name}, "
-                f"which is not installed; expected that package: pip install "
-                f"'smlm-recon[{self.extra}]', or choose a name in .csv"
+                f"a table in {self.name}'s format ({self.ending}) needs a package that cannot be "
+                f"used here ({error}); expected that package: pip install "
+                f"'smlm-recon[{self.extra}]', or choose a table in .csv"
             ) from error
 
 
 FORMATS = (
-    TableFormat("the SMLM challenge", ".smlm.csv", "csv_files", "challenge_writer"),
-    TableFormat("ThunderSTORM", ".csv", "csv_files", "thunderstorm_writer"),
+    TableFormat("the SMLM challenge", ".smlm.csv", "csv_files", "challenge_writer", "open_csv"),
+    TableFormat("ThunderSTORM", ".csv", "csv_files", "thunderstorm_writer", "open_csv"),
+    TableFormat("Picasso", ".hdf5", "hdf5_files", "PicassoWriter", "open_hdf5", "hdf5", ".yaml"),
+    TableFormat("DECODE", ".h5", "hdf5_files", "DecodeWriter", "open_hdf5", "hdf5"),
+    TableFormat("Parquet", ".parquet", "parquet_files", "ParquetWriter", "open_parquet", "parquet"),
 )
 """The formats; the first one whose ending a name has is taken."""
 
@@ -90,6 +95,41 @@ def format_of(path: Path) -> TableFormat:
             return each
     listed = ", ".join(f"{each.ending} ({each.name})" for each in reversed(FORMATS))
     raise SettingError(f"the table is {path}; expected a name in one of {listed}")
+
+
+@contextlib.contextmanager
+def open_table(path: Path, pixel_size_nm: float | None = None) -> Iterator[Table]:
+    """Open a table to read its rows, within the ``with`` block.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any of ``FORMATS``; CSV and HDF5 are told apart by their contents.
+    pixel_size_nm : float, optional
+        Edge of a camera pixel, in place of what the file states.
+
+    Raises
+    ------
+    FilmError
+        If it cannot be read, here or while its rows are read.
+    SettingError
+        If its ending is not known, or a package is missing.
+    """
+    kind = format_of(path)
+    module = kind.load()
+    try:
+        with getattr(module, kind.reader)(path, pixel_size_nm) as table:
+            yield table
+    except ReconError:
+        raise
+    except FileNotFoundError as error:
+        raise FilmError(f"there is no table {path}; expected an existing file") from error
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "it is cut short, damaged or of another kind"
+        raise FilmError(
+            f"{path} cannot be read as a table of molecules ({reason}); expected one in "
+            f"{kind.name}'s format: copy or export it again"
+        ) from error
 
 
 def check_target(path: Path, *, replaced: bool) -> None:
@@ -148,7 +188,7 @@ def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts) -> int:
         for rows in blocks:
             writer.add(rows)
             row_count += len(rows)
-        writer.close()
+        text = writer.close()
         if beside is not None:
-            beside.write(module.companion_text(facts).encode())
+            beside.write((text or "").encode())
     return row_count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,9 @@ the place. ``photons`` are those of the spot, ``background_photons`` those of a 
 ``probability`` is that of the molecule's existence, ``detections`` the number of frames that were
 joined to one row.
 """
+
+READ_ROWS = 1 << 17
+"""Rows of a table that are read at once."""
 
 PLACE = ("frame", "x_nm", "y_nm")
 """The columns that every table has."""
@@ -99,3 +102,17 @@ class TableFacts:
     height_px: int | None = None
     frame_count: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """An open table: its facts, and a function that reads its rows in blocks, in any order.
+
+    ``row_count`` is None where only reading counts them; ``ignored`` are columns that are not
+    read.
+    """
+
+    facts: TableFacts
+    blocks: Callable[[], Iterator[Rows]]
+    row_count: int | None = None
+    ignored: tuple[str, ...] = ()
