@@ -188,10 +188,12 @@ def molecules(
         conversion = Conversion(tuple(tables), pixel_size_nm, filters, link, consecutive)
         target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm))
         target.check(conversion, replaced=overwrite)
-        with TerminalEvents(_PROGRAM, quiet=quiet or as_json, unit="rows") as events:
-            with converted(conversion, output.resolve().parent, events) as found:
-                events.stage("writing")
-                facts = target.write(found)
+        with (
+            TerminalEvents(_PROGRAM, quiet=quiet or as_json, unit="rows") as events,
+            converted(conversion, output.resolve().parent, events) as found,
+        ):
+            events.stage("writing")
+            facts = target.write(found)
         if as_json:
             typer.echo(json.dumps(facts, indent=2))
         elif not quiet:

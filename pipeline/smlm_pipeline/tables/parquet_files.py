@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-from pyarrow import parquet
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.tables.rows import COLUMNS, PLACE, READ_ROWS, Rows, Table, TableFacts
