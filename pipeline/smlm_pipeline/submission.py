@@ -200,7 +200,7 @@ def _write_table(path: Path, molecules: MoleculeSink, facts: Report) -> None:
         frame_count=facts.selection["frames"][1],
         provenance=facts.provenance(),
     )
-    write_table(path, molecules.blocks(facts.pixel_size_nm), table)
+    write_table(path, molecules.blocks(facts.pixel_size_nm), table, molecules.row_count)
 
 
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:

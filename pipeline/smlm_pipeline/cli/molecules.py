@@ -25,7 +25,7 @@ from smlm_pipeline.tables.conversion import Conversion, Converted, converted
 from smlm_pipeline.tables.filters import Filters
 from smlm_pipeline.tables.formats import check_target, format_of, write_table
 from smlm_pipeline.tables.linking import LinkRule
-from smlm_pipeline.tables.rendering import Grid, TableImage, region_of
+from smlm_pipeline.tables.rendering import Grid, TableImage
 
 SR_PIXEL_NM = 12.5
 """Pixel of a drawn image, where the camera's pixel is not known; else an eighth of that."""
@@ -258,7 +258,8 @@ class Target:
         }
         if self.is_image:
             return {**facts, **self._draw(found, provenance)}
-        write_table(self.path, found.rows.blocks(), replace(found.facts, provenance=provenance))
+        stated = replace(found.facts, provenance=provenance)
+        write_table(self.path, found.rows.blocks(), stated, found.rows.row_count)
         return facts
 
     def _draw(self, found: Converted, provenance: dict[str, Any]) -> dict[str, Any]:
@@ -297,12 +298,12 @@ def _drawn_region(found: Converted) -> tuple[float, float, float, float]:
         return asked
     if facts.pixel_size_nm and facts.width_px and facts.height_px:
         return 0, 0, facts.width_px * facts.pixel_size_nm, facts.height_px * facts.pixel_size_nm
-    region = region_of(found.rows.blocks())
-    if region is None:
+    right_nm, bottom_nm = found.extent_nm
+    if not (right_nm > 0 and bottom_nm > 0):
         raise FilmError(
             "there is no molecule to draw; expected a row that meets all conditions: relax them"
         )
-    return region
+    return 0, 0, right_nm, bottom_nm
 
 
 def _text(facts: dict[str, Any]) -> str:

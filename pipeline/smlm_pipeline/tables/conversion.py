@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,12 +53,17 @@ class Conversion:
 
 @dataclass(frozen=True)
 class Converted:
-    """The rows of a conversion, in order, and their facts; ``rows_read`` counts those before."""
+    """The rows of a conversion, in order, and their facts.
+
+    ``rows_read`` counts all rows of the tables, ``rows_kept`` those that met all conditions, and
+    ``extent_nm`` is the largest x and y among them all.
+    """
 
     facts: TableFacts
     rows: SortedRows
     rows_read: int
     rows_kept: int
+    extent_nm: tuple[float, float]
 
 
 @contextlib.contextmanager
@@ -97,34 +103,50 @@ def converted(conversion: Conversion, folder: Path, progress: Progress) -> Itera
         counts = [table.row_count for table in tables]
         total = None if None in counts else sum(count or 0 for count in counts)
         progress.stage("reading", total)
-        rows_read, frame_count = _read(conversion, tables, rows, progress)
+        seen = _read(conversion, tables, rows, progress)
         rows_kept = rows.row_count
-        facts = _facts(conversion, tables, frame_count)
+        known = _facts(conversion, tables, seen)
         if conversion.link is not None:
             progress.stage("linking")
             unlinked = rows
             rows = opened.enter_context(SortedRows(folder, linked_columns(unlinked.columns)))
             for block in linked(unlinked.blocks(), conversion.link):
                 rows.add(block)
-        facts = TableFacts(rows.columns, *facts)
-        yield Converted(facts, rows, rows_read, rows_kept)
+        facts = TableFacts(rows.columns, *known)
+        yield Converted(facts, rows, seen.rows, rows_kept, (seen.right_nm, seen.bottom_nm))
+
+
+@dataclass
+class _Seen:
+    """What reading the rows shows: their number, the frames, and the largest x and y."""
+
+    rows: int = 0
+    frame_count: int = 0
+    right_nm: float = 0.0
+    bottom_nm: float = 0.0
+
+    def see(self, rows: Rows) -> None:
+        """Take note of rows."""
+        self.rows += len(rows)
+        self.frame_count = max(self.frame_count, int(rows["frame"].max(initial=-1)) + 1)
+        self.right_nm = max(self.right_nm, float(rows["x_nm"].max(initial=0)))
+        self.bottom_nm = max(self.bottom_nm, float(rows["y_nm"].max(initial=0)))
 
 
 def _read(
     conversion: Conversion, tables: Sequence[Table], rows: SortedRows, progress: Progress
-) -> tuple[int, int]:
-    """Add the rows that are kept; the number of rows read, and of frames."""
-    rows_read = offset = frame_count = 0
+) -> _Seen:
+    """Add the rows that are kept."""
+    seen, offset = _Seen(), 0
     for table in tables:
         for block in table.blocks():
             shifted = _shifted(block, offset)
-            frame_count = max(frame_count, int(shifted["frame"].max(initial=-1)) + 1)
+            seen.see(shifted)
             rows.add(_completed(conversion.filters.keep(shifted), rows.all_columns))
-            rows_read += len(block)
             progress.progress(len(block))
-        frame_count = max(frame_count, offset + (table.facts.frame_count or 0))
-        offset = frame_count if conversion.consecutive else 0
-    return rows_read, frame_count
+        seen.frame_count = max(seen.frame_count, offset + (table.facts.frame_count or 0))
+        offset = seen.frame_count if conversion.consecutive else 0
+    return seen
 
 
 def _shifted(rows: Rows, frames: int) -> Rows:
@@ -143,9 +165,9 @@ def _completed(rows: Rows, columns: tuple[str, ...]) -> Rows:
 
 
 def _facts(
-    conversion: Conversion, tables: Sequence[Table], frame_count: int
+    conversion: Conversion, tables: Sequence[Table], seen: _Seen
 ) -> tuple[float | None, int | None, int | None, int, dict[str, Any]]:
-    """The fields of `TableFacts` after the columns."""
+    """The fields of `TableFacts` after the columns; a field that no table states is that of the rows."""
     sizes = {table.facts.pixel_size_nm for table in tables} - {None}
     if len(sizes) > 1:
         listed = ", ".join(f"{nm:g}" for nm in sorted(sizes))  # type: ignore[type-var]
@@ -154,10 +176,19 @@ def _facts(
             "--pixel-size-nm, or convert the tables one by one"
         )
     edges = [[getattr(table.facts, name) for table in tables] for name in ("width_px", "height_px")]
-    width_px, height_px = (None if None in each else max(each) for each in edges)
+    pixel_nm = next(iter(sizes), None)
+    width_px, height_px = (
+        (_pixels(extent_nm, pixel_nm) if None in each else max(each))
+        for each, extent_nm in zip(edges, (seen.right_nm, seen.bottom_nm), strict=True)
+    )
     provenance: dict[str, Any] = {
         "made_from": [path.name for path in conversion.inputs],
         "filters": {name: value for name, value in asdict(conversion.filters).items() if value},
         "link": None if conversion.link is None else asdict(conversion.link),
     }
-    return next(iter(sizes), None), width_px, height_px, frame_count, provenance
+    return pixel_nm, width_px, height_px, seen.frame_count, provenance
+
+
+def _pixels(extent_nm: float, pixel_nm: float | None) -> int | None:
+    """Camera pixels up to a place."""
+    return None if pixel_nm is None else max(math.ceil(extent_nm / pixel_nm), 1)

@@ -46,11 +46,14 @@ class CsvWriter:
         self._file.write(text.encode("ascii"))
         self._row_count += len(rows)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Nothing is left to write."""
 
+    def release(self) -> None:
+        """Nothing is open."""
 
-def thunderstorm_writer(file: BinaryIO, facts: TableFacts) -> CsvWriter:
+
+def thunderstorm_writer(file: BinaryIO, facts: TableFacts, _row_count: int) -> CsvWriter:
     """Write as ThunderSTORM does: nm from the corner of the first pixel, frames from 1."""
     columns = [
         (heading, conversion, value)
@@ -61,7 +64,7 @@ def thunderstorm_writer(file: BinaryIO, facts: TableFacts) -> CsvWriter:
     return CsvWriter(file, header, [(conversion, value) for _, conversion, value in columns])
 
 
-def challenge_writer(file: BinaryIO, facts: TableFacts) -> CsvWriter:
+def challenge_writer(file: BinaryIO, facts: TableFacts, _row_count: int) -> CsvWriter:
     """Write as the SMLM challenges do: nm from the corner of the first pixel, frames from 1.
 
     The format has a place and an intensity for each row and nothing else; a z or an intensity

@@ -22,8 +22,12 @@ class TableWriter(Protocol):
         """Write the next rows."""
         ...
 
-    def close(self) -> str | None:
+    def finish(self) -> str | None:
         """Write what follows the rows; the text of the file beside, where the format has one."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the file, finished or not."""
         ...
 
 
@@ -153,7 +157,7 @@ def check_target(path: Path, *, replaced: bool) -> None:
         check_writable(file)
 
 
-def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts) -> int:
+def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts, row_count: int) -> None:
     """Write a table, whole or not at all.
 
     Parameters
@@ -164,11 +168,8 @@ def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts) -> int:
         The rows in the order of frames, each block with all columns of the facts.
     facts : TableFacts
         What is known of the table.
-
-    Returns
-    -------
-    int
-        The number of rows.
+    row_count : int
+        Rows of all blocks.
 
     Raises
     ------
@@ -179,16 +180,18 @@ def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts) -> int:
     """
     kind = format_of(path)
     module = kind.load()
-    row_count = 0
+    written = 0
     with ExitStack() as files:
-        file: BinaryIO = files.enter_context(written_whole(path))
         companion = kind.companion_of(path)
-        beside = files.enter_context(written_whole(companion)) if companion is not None else None
-        writer: TableWriter = getattr(module, kind.writer)(file, facts)
+        beside = None if companion is None else files.enter_context(written_whole(companion))
+        file: BinaryIO = files.enter_context(written_whole(path))  # the first to get its name
+        writer: TableWriter = getattr(module, kind.writer)(file, facts, row_count)
+        files.callback(writer.release)
         for rows in blocks:
             writer.add(rows)
-            row_count += len(rows)
-        text = writer.close()
+            written += len(rows)
+        if written != row_count:
+            raise OutputError(f"{path} got {written} rows; expected {row_count}")
+        text = writer.finish()
         if beside is not None:
             beside.write((text or "").encode())
-    return row_count

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,8 +20,6 @@ _LOCS, _METADATA = "locs", "metadata"
 
 _HALF_PX = 0.5
 """Both programs count from the centre of the first pixel, we from its corner."""
-
-_CHUNK_ROWS = 1 << 14
 
 _PICASSO: tuple[tuple[str, str, str], ...] = (
     ("frame", "frame", "<u4"),
@@ -43,6 +40,56 @@ _PICASSO: tuple[tuple[str, str, str], ...] = (
 _IN_PIXELS = {"x", "y", "sx", "sy", "lpx", "lpy"}
 
 
+class _Arrays:
+    """Data sets of known lengths in a new HDF5 file, whose values follow.
+
+    HDF5 lays out the file and is closed before the first value is written: with a full disk the
+    library cannot be closed any more, and may end the process.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing, and empty.
+    arrays : Mapping of str to shape of a row and type
+        The data sets, by their paths.
+    row_count : int
+        Rows of each.
+    """
+
+    def __init__(
+        self, file: BinaryIO, arrays: Mapping[str, tuple[tuple[int, ...], Any]], row_count: int
+    ) -> None:
+        self._file, self._offsets = file, {}
+        self._types = {name: np.dtype(kind) for name, (_, kind) in arrays.items()}
+        with self.opened("w") as new:
+            for name, (shape, kind) in arrays.items():
+                self._offsets[name] = _laid_out(new, name, (row_count, *shape), np.dtype(kind))
+
+    def opened(self, mode: str) -> Any:
+        """The file in the library, for what is no long array; it must be closed again."""
+        return h5py.File(self._file.name, mode, locking=False)
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Write the next rows of a data set."""
+        data = np.ascontiguousarray(values, self._types[name])
+        self._file.seek(self._offsets[name])
+        self._file.write(data.view(np.uint8).data if data.size else b"")
+        self._offsets[name] += data.nbytes
+
+
+def _laid_out(new: Any, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> int:
+    """Make a data set with room for all values; their place in the file, in bytes."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    folder, _, own_name = name.rpartition("/")
+    group = new.require_group(folder) if folder else new
+    space = h5py.h5s.create_simple(shape)
+    record = h5py.h5t.py_create(kind, logical=True)
+    made = h5py.h5d.create(group.id, own_name.encode(), record, space, properties)
+    return made.get_offset() or 0  # none of a data set without rows
+
+
 class PicassoWriter:
     """Writes Picasso's ``locs``, and its metadata, into an HDF5 file.
 
@@ -52,7 +99,7 @@ class PicassoWriter:
         If the pixel size or the uncertainties, which the format needs, are not known.
     """
 
-    def __init__(self, file: BinaryIO, facts: TableFacts) -> None:
+    def __init__(self, file: BinaryIO, facts: TableFacts, row_count: int) -> None:
         self._pixel_nm = _pixel_size(facts, "Picasso")
         if not {"uncertainty_x_nm", "uncertainty_y_nm"} <= set(facts.columns):
             raise SettingError(
@@ -61,16 +108,15 @@ class PicassoWriter:
             )
         fields = [field for field in _PICASSO if field[1] in facts.columns]
         self._names = {name: source for name, source, _ in fields}
-        record = np.dtype([(name, kind) for name, _, kind in fields])
-        self._file = h5py.File(file, "w")
-        self._locs = self._file.create_dataset(
-            _LOCS, (0,), record, maxshape=(None,), chunks=(_CHUNK_ROWS,)
-        )
-        self._facts, self._seen = facts, np.zeros(3)
+        self._record = np.dtype([(name, kind) for name, _, kind in fields])
+        self._arrays = _Arrays(file, {_LOCS: ((), self._record)}, row_count)
+        self._documents = json.loads(json.dumps(_picasso_documents(facts), default=str))
+        with self._arrays.opened("r+") as opened:
+            opened.create_dataset(_METADATA, data=json.dumps(self._documents))
 
     def add(self, rows: Rows) -> None:
         """Write the next rows."""
-        records = np.empty(len(rows), self._locs.dtype)
+        records = np.empty(len(rows), self._record)
         for name, source in self._names.items():
             values = rows[source]
             if np.isnan(values).any():
@@ -81,27 +127,14 @@ class PicassoWriter:
             if name in _IN_PIXELS:
                 values = values / self._pixel_nm
             records[name] = values - _HALF_PX if name in ("x", "y") else values
-        _append(self._locs, records)
-        ends = (rows["frame"] + 1, rows["x_nm"] / self._pixel_nm, rows["y_nm"] / self._pixel_nm)
-        for place, values in enumerate(ends):
-            self._seen[place] = max(self._seen[place], values.max(initial=0))
+        self._arrays.write(_LOCS, records)
 
-    def close(self) -> str:
-        """Write the metadata; the text of the YAML file beside the table.
+    def finish(self) -> str:
+        """The text of the YAML file beside the table."""
+        return str(yaml.safe_dump_all(self._documents, sort_keys=False, allow_unicode=True))
 
-        The format needs the size of the film, which is that of the rows where it is not known.
-        """
-        frames, width_px, height_px = (int(end) for end in np.maximum(np.ceil(self._seen), 1))
-        facts = replace(
-            self._facts,
-            frame_count=self._facts.frame_count or frames,
-            width_px=self._facts.width_px or width_px,
-            height_px=self._facts.height_px or height_px,
-        )
-        documents = json.loads(json.dumps(_picasso_documents(facts), default=str))
-        self._file.create_dataset(_METADATA, data=json.dumps(documents))
-        self._file.close()
-        return str(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True))
+    def release(self) -> None:
+        """Nothing is open."""
 
 
 def _picasso_documents(facts: TableFacts) -> list[dict[str, Any]]:
@@ -128,25 +161,22 @@ class DecodeWriter:
     where the format has that.
     """
 
-    def __init__(self, file: BinaryIO, facts: TableFacts) -> None:
+    def __init__(self, file: BinaryIO, facts: TableFacts, row_count: int) -> None:
         self._pixel_nm = _pixel_size(facts, "DECODE")
-        self._file = h5py.File(file, "w")
         self._row_count = 0
-        meta, decode = self._file.create_group("meta"), self._file.create_group("decode")
-        meta.attrs.update(xy_unit="px", px_size=np.full(2, self._pixel_nm, np.float32))
-        decode.attrs["version"] = "none: written by smlm-recon"
-        meta.attrs["smlm_recon"] = json.dumps(dict(facts.provenance), default=str)
-        data = self._file.create_group("data")
-        self._datasets = {
-            name: data.create_dataset(
-                name, (0, *shape), kind, maxshape=(None, *shape), chunks=(_CHUNK_ROWS, *shape)
-            )
-            for name, (shape, kind) in _DECODE.items()
-            if name != "xyz_sig" or "uncertainty_x_nm" in facts.columns
-        }
-        for name in ("xyz_sig", "xyz_cr", "phot_cr", "phot_sig", "bg_cr", "bg_sig"):
-            if name not in data:
-                data.create_dataset(name, data=h5py.Empty("f"))
+        self._names = [
+            name for name in _DECODE if name != "xyz_sig" or "uncertainty_x_nm" in facts.columns
+        ]
+        arrays = {f"data/{name}": _DECODE[name] for name in self._names}
+        self._arrays = _Arrays(file, arrays, row_count)
+        with self._arrays.opened("r+") as opened:
+            meta, decode = opened.create_group("meta"), opened.create_group("decode")
+            meta.attrs.update(xy_unit="px", px_size=np.full(2, self._pixel_nm, np.float32))
+            meta.attrs["smlm_recon"] = json.dumps(dict(facts.provenance), default=str)
+            decode.attrs["version"] = "none: written by smlm-recon"
+            for name in ("xyz_sig", "xyz_cr", "phot_cr", "phot_sig", "bg_cr", "bg_sig"):
+                if name not in self._names:
+                    opened.create_dataset(f"data/{name}", data=h5py.Empty("f"))
 
     def add(self, rows: Rows) -> None:
         """Write the next rows."""
@@ -164,13 +194,15 @@ class DecodeWriter:
             "prob": lambda: _or(rows, "probability", np.ones(count)),
             "bg": lambda: _or(rows, "background_photons", unknown),
         }
-        for name, dataset in self._datasets.items():
-            _append(dataset, values[name]())
+        for name in self._names:
+            self._arrays.write(f"data/{name}", values[name]())
         self._row_count += count
 
-    def close(self) -> None:
-        """Complete the file."""
-        self._file.close()
+    def finish(self) -> None:
+        """Nothing is left to write."""
+
+    def release(self) -> None:
+        """Nothing is open."""
 
 
 _DECODE: Mapping[str, tuple[tuple[int, ...], str]] = {
@@ -299,12 +331,6 @@ def _any(dataset: Any, holds: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> bo
     """Whether a condition holds for any row of a data set."""
     parts = (dataset[first : first + READ_ROWS] for first in range(0, len(dataset), READ_ROWS))
     return any(holds(part).any() for part in parts)
-
-
-def _append(dataset: Any, values: NDArray[Any]) -> None:
-    count = len(dataset)
-    dataset.resize(count + len(values), axis=0)
-    dataset[count:] = values
 
 
 def _or(rows: Rows, name: str, otherwise: NDArray[Any]) -> NDArray[Any]:

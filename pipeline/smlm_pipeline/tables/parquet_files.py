@@ -23,7 +23,7 @@ _KEY = b"smlm-recon"
 class ParquetWriter:
     """Writes rows as groups of a Parquet file, compressed by zstd."""
 
-    def __init__(self, file: BinaryIO, facts: TableFacts) -> None:
+    def __init__(self, file: BinaryIO, facts: TableFacts, _row_count: int) -> None:
         self._names = [name for name in COLUMNS if name in facts.columns]
         kinds = {"<i8": pa.int64(), "<f8": pa.float64()}
         fields = [pa.field(name, kinds[COLUMNS[name]], nullable=False) for name in self._names]
@@ -36,9 +36,14 @@ class ParquetWriter:
         arrays: list[NDArray[Any]] = [rows[name] for name in self._names]
         self._writer.write_table(pa.table(arrays, schema=self._schema))
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Write the file's footer."""
         self._writer.close()
+
+    def release(self) -> None:
+        """Close the writer, which would else complain when it is collected."""
+        with contextlib.suppress(OSError):  # the disk is full, which has been reported
+            self._writer.close()
 
 
 @contextlib.contextmanager

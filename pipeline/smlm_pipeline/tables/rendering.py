@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,15 +123,6 @@ class TableImage:
         index = row[:, :, None] * width + column[:, None, :]
         values = profiles[0][:, :, None] * profiles[1][:, None, :]
         np.add.at(self.pixels.ravel(), index.ravel(), values.ravel().astype(np.float32))
-
-
-def region_of(blocks: Iterator[Rows]) -> tuple[float, float, float, float] | None:
-    """The region from the corner of the first pixel to the farthest molecule; None if empty."""
-    right = bottom = 0.0
-    for rows in blocks:
-        right = max(right, float(rows["x_nm"].max(initial=0)))
-        bottom = max(bottom, float(rows["y_nm"].max(initial=0)))
-    return (0.0, 0.0, right, bottom) if right > 0 and bottom > 0 else None
 
 
 def _normal_cdf(z: NDArray[np.float64]) -> NDArray[np.float64]:
