@@ -186,7 +186,7 @@ def test_damaged_files_are_refused(tmp_path: Path, ending: str) -> None:
 def test_other_hdf5_files_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["frames"] = np.zeros((3, 4, 4))
-    with pytest.raises(FilmError, match="expected Picasso's .'locs'. or DECODE's"):
+    with pytest.raises(FilmError, match=r"expected Picasso's .'locs'. or DECODE's"):
         read_back(tmp_path / "a.h5")
 
 
@@ -237,7 +237,7 @@ def test_thunderstorms_own_csv_is_read(tmp_path: Path) -> None:
     """As Python's reader reads it, empty cells and quotes included."""
     rows = random_rows(300, FULL)
     path = write(tmp_path / "a.csv", rows)
-    quoted = [list(csv.reader([line]))[0] for line in path.read_text().splitlines()]
+    quoted = [next(csv.reader([line])) for line in path.read_text().splitlines()]
     with path.open("w", newline="") as stream:
         csv.writer(stream, quoting=csv.QUOTE_ALL).writerows(quoted)
     found, _ = read_back(path)

@@ -270,6 +270,10 @@ class Target:
                 "--draw gaussian needs the uncertainty of each place, which the table does not "
                 "have; expected --draw histogram"
             )
+        if not found.rows.row_count:
+            raise FilmError(
+                "there is no molecule to draw; expected a row that meets all conditions: relax them"
+            )
         pixel_nm = found.facts.pixel_size_nm
         edge_nm = self.sr_pixel_nm or (pixel_nm / 8 if pixel_nm else SR_PIXEL_NM)
         grid = Grid(edge_nm, _drawn_region(found))
@@ -298,12 +302,7 @@ def _drawn_region(found: Converted) -> tuple[float, float, float, float]:
         return asked
     if facts.pixel_size_nm and facts.width_px and facts.height_px:
         return 0, 0, facts.width_px * facts.pixel_size_nm, facts.height_px * facts.pixel_size_nm
-    right_nm, bottom_nm = found.extent_nm
-    if not (right_nm > 0 and bottom_nm > 0):
-        raise FilmError(
-            "there is no molecule to draw; expected a row that meets all conditions: relax them"
-        )
-    return 0, 0, right_nm, bottom_nm
+    return 0, 0, *found.extent_nm
 
 
 def _text(facts: dict[str, Any]) -> str:
