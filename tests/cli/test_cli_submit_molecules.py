@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from fakes.image_files import described
 from fakes.tables import read_back
 from fakes.transports import ComputingTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.errors import InferenceError
-from smlm_pipeline.tables import formats
+from smlm_pipeline.errors import InferenceError, OutputError
 
 IN_TURN = ("--chunk-frames", "2", "--in-flight", "1")
 
@@ -161,14 +161,14 @@ def test_what_cannot_be_written_is_refused_before_the_run(
 def test_a_missing_package_is_named_before_the_run(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = formats.importlib.import_module
+    load = importlib.import_module
 
     def missing(name: str) -> object:
         if name.endswith("hdf5_files"):
             raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
         return load(name)
 
-    monkeypatch.setattr(formats.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     refused = submit(film, "--quiet", "--molecules", film.with_name("table.h5"))
     assert refused.exit_code == 2
     assert "pip install 'smlm-recon[hdf5]'" in one_line(refused)
@@ -178,7 +178,7 @@ def test_without_room_for_the_table_the_image_is_kept(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise formats.OutputError("table.csv cannot be written: the disk is full")
+        raise OutputError("table.csv cannot be written: the disk is full")
 
     monkeypatch.setattr("smlm_pipeline.submission.write_table", full)
     result = submit(film, "--quiet", "--molecules", film.with_name("table.csv"))

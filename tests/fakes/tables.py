@@ -43,7 +43,7 @@ def rows_at(*places: tuple[float, ...], names: tuple[str, ...] = ("frame", "x_nm
     values = np.array(places, np.float64).reshape(-1, len(names)).T
     columns = dict(zip(names, values, strict=True))
     for name in {"frame", "detections"} & set(names):
-        columns[name] = columns[name].astype(np.int64)  # type: ignore[assignment]
+        columns[name] = columns[name].astype(np.int64)
     return Rows(columns)
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fakes.tables import OURS, random_rows, rows_at
 from smlm_pipeline.errors import SettingError
@@ -40,7 +41,7 @@ def test_a_gaussian_is_the_normal_distribution() -> None:
     image.add(rows_at((0, 203, 198, 40, 15), names=UNCERTAIN))
     edges = np.arange(0, 401, 10)
 
-    def share(place: float, sigma: float) -> np.ndarray:
+    def share(place: float, sigma: float) -> NDArray[np.float64]:
         cdf = [0.5 + math.erf((edge - place) / sigma / math.sqrt(2)) / 2 for edge in edges]
         return np.diff(cdf)
 

@@ -31,7 +31,7 @@ def _run(rng: np.random.Generator, rows: int, first_frame: int, frames: int) -> 
 
 def _sorted(runs: list[NDArray[Any]]) -> NDArray[Any]:
     rows = np.concatenate(runs)
-    return rows[np.lexsort([rows["x_nm"], rows["y_nm"], rows["frame"]])]
+    return np.asarray(rows[np.lexsort([rows["x_nm"], rows["y_nm"], rows["frame"]])])
 
 
 def _all(file: RowFile) -> NDArray[Any]:

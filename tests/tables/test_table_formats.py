@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -13,7 +15,6 @@ import yaml
 
 from fakes.tables import FACTS, FULL, OURS, random_rows, read_back, rows_at, write
 from smlm_pipeline.errors import FilmError, OutputError, SettingError
-from smlm_pipeline.tables import formats
 from smlm_pipeline.tables.formats import check_target, format_of, open_table, write_table
 from smlm_pipeline.tables.rows import COLUMNS, Rows, TableFacts
 
@@ -206,7 +207,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     def missing(_name: str) -> None:
         raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
 
-    monkeypatch.setattr(formats.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(SettingError, match=r"pip install 'smlm-recon\[parquet\]'"):
         check_target(tmp_path / "a.parquet", replaced=False)
 
@@ -224,7 +225,7 @@ def test_existing_files_are_kept(tmp_path: Path) -> None:
 def test_a_table_that_breaks_off_leaves_nothing(tmp_path: Path, ending: str) -> None:
     _parquet_or_skip(ending)
 
-    def blocks():  # type: ignore[no-untyped-def]
+    def blocks() -> Iterator[Rows]:
         yield ONE
         raise OutputError("the rows broke off")
 

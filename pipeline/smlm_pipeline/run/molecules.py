@@ -187,7 +187,7 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
 
 def _in_nm(rows: NDArray[Any], pixel_size_nm: float) -> Rows:
     """Records of `_RECORD` as rows of a table."""
-    columns = {"frame": rows["frame"].astype(np.int64)}
+    columns: dict[str, NDArray[Any]] = {"frame": rows["frame"].astype(np.int64)}
     for name, source in (
         ("x_nm", "x_px"),
         ("y_nm", "y_px"),

@@ -131,7 +131,8 @@ class RowFile:
 
     def _sorted(self, parts: list[NDArray[Any]]) -> NDArray[Any]:
         rows = np.concatenate(parts)
-        return rows[np.lexsort([rows[name] for name in (*self._order[::-1], "frame")])]
+        order = np.lexsort([rows[name] for name in (*self._order[::-1], "frame")])
+        return np.asarray(rows[order])
 
 
 @dataclass
