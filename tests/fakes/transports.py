@@ -43,9 +43,9 @@ class ComputingTransport:
         self.requests[request.label] = request
         normalized = normalize(request.frames_adu, request.levels_adu)
         detections = neighbour_detections(normalized)
-        asked = request.window
-        sums = draw(detections, asked.as_tensor(), request.class_borders_px)
-        found = molecules(candidates(detections), asked) if asked.molecules else None
+        sums = draw(detections, request.window.as_tensor(), request.class_borders_px)
+        asked = request.window.molecules
+        found = molecules(candidates(detections), request.window) if asked else None
         return ChunkAnswer(sums, len(request.frames_adu), found)
 
 

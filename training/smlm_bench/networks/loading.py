@@ -93,7 +93,8 @@ def onnx_network(network: str, source: Path, folder: Path) -> Path:
     if source.is_file():
         return source
     film = preset_film("microtubules", seed=2, frames=16, height_px=32, width_px=32)
-    reference = (part[:_REFERENCE_FRAMES] for part in prepared(film.frames_adu))
+    frames_adu, levels_adu = prepared(film.frames_adu)
+    reference = frames_adu[:_REFERENCE_FRAMES], levels_adu[:_REFERENCE_FRAMES]
     return export(keras_network(network, source), folder / f"{network}.onnx", *reference).path
 
 
