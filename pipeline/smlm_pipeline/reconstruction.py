@@ -94,10 +94,8 @@ def reconstruct(
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, events
+    plan, canvas, checkpoint, molecules, events
         Given by `submit`; by default made for the film, in memory or a file, and silent.
-    molecules : MoleculeSink, optional
-        Keeps the molecules; by default they are not asked for.
 
     Raises
     ------
@@ -111,8 +109,7 @@ def reconstruct(
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
-        if opened.request_pixels is not None:
-            plan = fitted_plan(plan, film, settings, opened.request_pixels)
+        plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started = time.perf_counter()
         seen = _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)

@@ -26,7 +26,18 @@ FUNCTION_LINES_MAX, MODEL_LINES_MAX = 40, 50
 SHORT_SHARE_MIN = 0.95
 
 ROOMS = {
-    *("cli", "film", "run", "engines", "compute", "serving", "deploy", "localise", "output", "tables"),
+    *(
+        "cli",
+        "film",
+        "run",
+        "engines",
+        "compute",
+        "serving",
+        "deploy",
+        "localise",
+        "output",
+        "tables",
+    ),
 }
 TOP_MODULES_MAX = 10
 

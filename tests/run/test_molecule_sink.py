@@ -1,4 +1,4 @@
-"""The sink of molecules: each once, in the film's own numbers, through checkpoints and full disks."""
+"""The sink of molecules: each once, in the file's numbers, through checkpoints and full disks."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_without_its_molecules_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is damaged"):
         _run(tmp_path, [0, 1, 2], resume=True)
     rows.unlink()
-    with pytest.raises(CheckpointError, match="a.checkpoint.molecules is missing"):
+    with pytest.raises(CheckpointError, match=r"a\.checkpoint\.molecules is missing"):
         _run(tmp_path, [0, 1, 2], resume=True)
     rows.write_bytes(kept)
     other = _sink(tmp_path, probability_min=0.7)

@@ -10,6 +10,9 @@ from smlm_pipeline.compute.candidates import Candidates
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.localise import molecule_places
 
+PROBABILITY_MIN = contract.MOLECULE_PROBABILITY_MIN
+"""Molecules that are less probable are left out; a table may leave out more."""
+
 
 def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
     """Merge the candidates of a tile, and select the molecules in its core.
@@ -39,6 +42,6 @@ def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
     # Of the rounded places, so that each molecule is in one core only.
     within_y = (table[:, 1] >= asked.top_px) & (table[:, 1] < bottom_px)
     within_x = (table[:, 2] >= asked.left_px) & (table[:, 2] < right_px)
-    kept = table[within_y & within_x & (table[:, 5] >= contract.MOLECULE_PROBABILITY_MIN)]
+    kept = table[within_y & within_x & (table[:, 5] >= PROBABILITY_MIN)]
     found: NDArray[np.float32] = kept[np.argsort(kept[:, 0], kind="stable")]
     return found

@@ -167,7 +167,7 @@ def _completed(rows: Rows, columns: tuple[str, ...]) -> Rows:
 def _facts(
     conversion: Conversion, tables: Sequence[Table], seen: _Seen
 ) -> tuple[float | None, int | None, int | None, int, dict[str, Any]]:
-    """The fields of `TableFacts` after the columns; a field that no table states is that of the rows."""
+    """The fields of `TableFacts` after the columns, of the rows where no table states them."""
     sizes = {table.facts.pixel_size_nm for table in tables} - {None}
     if len(sizes) > 1:
         listed = ", ".join(f"{nm:g}" for nm in sorted(sizes))  # type: ignore[type-var]

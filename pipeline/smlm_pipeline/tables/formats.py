@@ -108,7 +108,7 @@ def open_table(path: Path, pixel_size_nm: float | None = None) -> Iterator[Table
     Parameters
     ----------
     path : Path
-        A file of any of ``FORMATS``; CSV and HDF5 are told apart by their contents.
+        A file of any of ``FORMATS``; the contents of CSV and HDF5 files decide between two.
     pixel_size_nm : float, optional
         Edge of a camera pixel, in place of what the file states.
 
