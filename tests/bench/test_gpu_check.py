@@ -205,7 +205,7 @@ def test_wrong_and_refused_answers_are_counted_and_full_queues_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(load, "TritonTransport", _Loaded)
-    monkeypatch.setattr(load, "REFUSAL_PAUSE_S", 0)
+    monkeypatch.setattr(load, "PAUSE_S", 0)
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
     found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
     assert found == LoadResult(MODEL, "64 MiB", 3, wrong=0, refused=0)
@@ -264,6 +264,11 @@ if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
     sys.exit("could not select device driver with capabilities: gpu")
 answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
 answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
+if sys.argv[1] == "exec":
+    with open({asked!r}) as stream:
+        runs = [each for each in map(json.loads, stream) if each[0] == "run"]
+    if "RECON_PRECISION=f32" in runs[-1] or os.environ.get("DOCKER_HALVES") == "0":
+        answers["exec"] = answers["exec"].replace("fp16", "fp32")
 if "gpu-kernels" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
@@ -361,19 +366,35 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
     assert code == 0
     assert "GPU: NVIDIA X; CuPy 14" in report
     assert "Nothing that was checked failed." in report
-    assert "| unet | fp16 | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
+    for precision in ("fp16", "fp32"):
+        assert f"| unet | {precision} | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
     for model in check.ENSEMBLES:
-        assert f"| {model}, FP16 | 0.0000 | 1.0000 |" in report
-        assert f"| {model}, FP16 | 12.50 |" in report
+        for precision in ("FP16", "FP32"):
+            assert f"| {model}, {precision} | 0.0000 | 1.0000 |" in report
+            assert f"| {model}, {precision} | 12.50 |" in report
         assert f"| {model} | as sized | 384 | 0 | 0 |" in report
         assert f"| {model} | 64 MiB | 384 | 0 | 7 |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
     assert verbs.count("rm") == 4 * len(check.ENSEMBLES)
+    small_pool = "--cuda-memory-pool-byte-size=0:67108864"
+    assert sum(small_pool in asked for asked in measured()) == len(check.ENSEMBLES)
     assert any(
         "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
     )
+
+
+def test_a_server_that_does_not_compute_in_fp16_is_measured_once(
+    measured: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HALVES", "0")
+    code, _ = _check("-o", str(tmp_path / "report.md"))
+    report = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert f"- left out: {MODEL} in FP16: the server chose FP32, see its log" in report
+    assert report.count(f"| {MODEL}, FP32 | 0.0000 |") == 1
+    assert [asked[0] for asked in measured()].count("rm") == 3 * len(check.ENSEMBLES)
 
 
 @pytest.mark.parametrize(

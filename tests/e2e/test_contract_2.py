@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
@@ -84,7 +86,7 @@ def test_an_old_repository_is_refused_before_anything_starts(
 
 def test_the_request_of_an_old_client_is_refused_and_harms_nobody(triton: EmbeddedServer) -> None:
     """Of one that does not ask first, as the clients of this project do."""
-    tensors = {
+    tensors: dict[str, tuple[str, NDArray[Any]]] = {
         "FRAMES": ("UINT16", np.zeros((2, 16, 16), np.uint16)),
         "LEVELS": ("FP32", np.ones((2, 2), np.float32)),
         "FILM_MEAN": ("FP32", np.zeros((16, 16), np.float32)),

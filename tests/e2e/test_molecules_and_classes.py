@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def whole(
 
 def _sorted(table: NDArray[np.float32]) -> NDArray[np.float32]:
     """By frame and place."""
-    return table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))]
+    rows: NDArray[np.float32] = table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))]
+    return rows
 
 
 def _together(
@@ -201,7 +203,7 @@ def test_a_map_network_has_neither(
     film: tuple[NDArray[np.uint16], NDArray[np.float32]],
     map_transport: LocalTransport,
     triton: EmbeddedServer,
-    asked: dict[str, int],
+    asked: dict[str, Any],
 ) -> None:
     window = dataclasses.replace(WHOLE, **asked)
     request = Request("whole", *film, window, BORDERS_PX)

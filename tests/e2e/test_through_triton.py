@@ -117,7 +117,7 @@ def test_a_map_of_another_zoom_is_told_what_to_do(triton: EmbeddedServer) -> Non
 def test_concurrent_submissions_do_not_mix(
     tmp_path: Path, triton: EmbeddedServer, local_transport: LocalTransport
 ) -> None:
-    """Four films of different sizes and samples, all at once, twice each."""
+    """Four films of different sizes and samples, all at once, twice each; no queue is full."""
     paths = []
     for index, size_px in enumerate((32, 32, 48, 64)):
         paths.append(tmp_path / f"{index}.tif")
@@ -126,7 +126,7 @@ def test_concurrent_submissions_do_not_mix(
 
     def through_triton(path: Path) -> NDArray[np.float32]:
         with open_film(path) as film, TritonTransport(triton.servers) as transport:
-            return reconstruct(film, transport, Settings(chunk_frames=4, in_flight=4)).image
+            return reconstruct(film, transport, Settings(chunk_frames=4, in_flight=3)).image
 
     with ThreadPoolExecutor(8) as pool:
         images = list(pool.map(through_triton, paths * 2))
@@ -177,8 +177,8 @@ def test_a_queue_that_is_full_refuses_before_any_work_is_done(
     tmp_path: Path,
 ) -> None:
     """The bound is on the first step; what it refuses may be sent again."""
-    copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path / "models")
-    configuration = tmp_path / "models" / "unet" / "configs" / "cpu.pbtxt"
+    models = copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path)
+    configuration = models / "unet" / "configs" / "cpu.pbtxt"
     text = configuration.read_text()
     assert text.count("max_queue_size: 24") == 1
     configuration.write_text(text.replace("max_queue_size: 24", "max_queue_size: 1"))
@@ -195,7 +195,7 @@ def test_a_queue_that_is_full_refuses_before_any_work_is_done(
             return False
 
     with (
-        short_lived(EmbeddedServer(tmp_path / "models")) as server,
+        short_lived(EmbeddedServer(models)) as server,
         TritonTransport(server.servers) as transport,
         ThreadPoolExecutor(count) as pool,
     ):

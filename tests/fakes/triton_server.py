@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
@@ -126,7 +127,7 @@ class FakeTriton:
         found = self._transport.sum_chunk(request)
         step, weight = encode(found.sums)
         count = np.array([found.frame_count], np.int32)
-        computed = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
+        computed: dict[str, NDArray[Any]] = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
         if found.molecules is not None:
             computed["MOLECULES"] = found.molecules
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)

@@ -22,6 +22,7 @@ CODES = {
     errors.InferenceError: 6,
     errors.OutputError: 7,
     errors.PlanError: 8,
+    errors.GpuMemoryError: 8,
     errors.CheckpointError: 9,
 }
 

@@ -165,7 +165,9 @@ def _classes(
     smallest_px = np.minimum(sigma_y_px, sigma_x_px).min(initial=1)
     if not (smallest_px > 0 and spread_px2.max(initial=0) < np.inf):
         raise ChunkError(NOT_DETECTIONS)
-    found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
+    found = np.zeros(len(spread_px2), np.int32)
+    for limit_px2 in limits_px2:
+        found += spread_px2 > limit_px2
     return found
 
 

@@ -17,9 +17,9 @@ Jaccard and errors stay the same within 0.3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 REACH_PX = 1.0
@@ -109,7 +109,7 @@ def share_surplus(places: Places) -> Places:
     count = len(probability)
     full = np.flatnonzero(places.probability > 1)
     points = _apart(places)
-    _, nearest = scipy.spatial.KDTree(points).query(
+    _, nearest = _search_tree(points).query(
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
     for place, neighbours in zip(full.tolist(), np.asarray(nearest).tolist(), strict=True):
@@ -124,6 +124,14 @@ def share_surplus(places: Places) -> Places:
 def _apart(places: Places) -> NDArray[np.float64]:
     """Points (M, 3), with frames so far apart along the first axis that they never mix."""
     return np.column_stack([places.frame * _FRAMES_APART_PX, *places.mean_px])
+
+
+def _search_tree(points: NDArray[np.float64]) -> Any:
+    """SciPy's tree of points (M, 3), which finds neighbours."""
+    # Clients of a server do not have SciPy, and servers load it when they are asked for molecules.
+    import scipy
+
+    return scipy.spatial.KDTree(points)
 
 
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

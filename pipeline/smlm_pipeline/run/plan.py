@@ -136,8 +136,8 @@ def fitted_plan(
         The plan with the usual requests.
     film, settings : FilmSize and Settings
         What it was made of.
-    request_pixels : int, optional
-        Camera pixels of a request, as the server asks for; without them the plan stays.
+    request_pixels : int or None
+        Camera pixels of a request, as the server asks for; with None the plan stays.
     """
     if request_pixels is None:
         return plan
