@@ -110,8 +110,7 @@ def reconstruct(
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
-        started = time.perf_counter()
-        seen = _surveyed(film, settings, events)
+        started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)
         sinks = Sinks(accumulator, *_begun(molecules, seen))
         checkpoint.begin(sinks, identity_of(seen, settings.model, plan, opened), opened.check)
