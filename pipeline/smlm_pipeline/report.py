@@ -209,10 +209,11 @@ def _missing_note(result: Reconstruction) -> str:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a job, and its film and image; ``warnings`` are those notes that are urgent."""
+    """The plan of a job, its film, image and table; ``warnings`` are the urgent ones of the notes."""
 
     film: str
     image: str
+    molecules: str | None
     plan: RunPlan
     pixel_size_nm: float
     selection: dict[str, Any]
@@ -235,6 +236,7 @@ class DryRun:
         return {
             "film": self.film,
             "image": self.image,
+            "molecules": self.molecules,
             "frames": self.plan.frame_count,
             "height_px": self.plan.height_px,
             "width_px": self.plan.width_px,
@@ -254,11 +256,12 @@ class DryRun:
         """A few lines for people."""
         plan, zoom = self.plan, self.plan.zoom
         image = f"{plan.height_px * zoom} x {plan.width_px * zoom}"
+        table = f" and {self.molecules}" if self.molecules else ""
         place = "in memory" if plan.canvas_in_memory else "in a file beside the image"
         return (
             f"{plan.frame_count} frames of {plan.height_px} x {plan.width_px} pixels of "
             f"{self.pixel_size_nm:g} nm -> {image} pixels of {self.pixel_size_nm / zoom:g} nm\n"
             f"at most {plan.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
             f"{len(plan.chunks)} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
-            f"once -> {self.image}"
+            f"once -> {self.image}{table}"
         )

@@ -21,7 +21,7 @@ from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import COLUMNS, MoleculeSink
 from smlm_pipeline.run.plan import plan_run
-from smlm_pipeline.settings import DEFAULTS, Settings
+from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.formats import write_table
 from smlm_pipeline.tables.rows import TableFacts
 
@@ -36,6 +36,7 @@ def submit(
     selection: Selection | None = None,
     pixel_size_nm: float | None = None,
     molecules: str | Path | None = None,
+    molecules_probability: float = MOLECULES_PROBABILITY,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -61,6 +62,8 @@ def submit(
         Edge of a camera pixel in the sample, in nm; by default the file's.
     molecules : str or Path, optional
         The table of molecules to write; its ending chooses the format (docs/tables.md).
+    molecules_probability : float
+        Least probability of a molecule in the table.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -87,7 +90,17 @@ def submit(
     image = image_path(path, None if output is None else Path(output))
     chosen = selection or Selection()
     table = None if molecules is None else Path(molecules)
-    job = Job(path, image, settings, pixel_size_nm, chosen, overwrite, resume, table)
+    job = Job(
+        path,
+        image,
+        settings,
+        pixel_size_nm,
+        chosen,
+        overwrite,
+        resume,
+        table,
+        molecules_probability,
+    )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
 
@@ -107,6 +120,7 @@ def dry_run(job: Job) -> DryRun:
         return DryRun(
             film=str(film.path),
             image=str(job.image),
+            molecules=None if job.molecules is None else str(job.molecules),
             plan=plan,
             pixel_size_nm=job.camera_pixel_nm(film),
             selection=asdict(film.selection),

@@ -67,6 +67,16 @@ def test_the_terminal_names_the_table(film: Path) -> None:
     assert json.loads(submit(film, "--overwrite", "--json").stdout)["molecules"] is None
 
 
+def test_the_plan_names_the_table(film: Path) -> None:
+    table = film.with_name("table.csv")
+    plan = submit(film, "--molecules", table, "--dry-run")
+    assert plan.stdout.endswith(f"film.sr.ome.tif and {table}\n")
+    stated = json.loads(submit(film, "--molecules", table, "--dry-run", "--json").stdout)
+    assert stated["molecules"] == str(table)
+    refused = submit(film, "--molecules", film.with_name("table.txt"), "--dry-run", "--quiet")
+    assert refused.exit_code == 2
+
+
 @pytest.mark.parametrize("cut", [(), ("--chunk-frames", "3", "--in-flight", "3")])
 def test_cutting_does_not_matter(film: Path, cut: tuple[str, ...]) -> None:
     first, second = film.with_name("a.csv"), film.with_name("b.csv")

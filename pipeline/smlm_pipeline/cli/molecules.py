@@ -46,7 +46,7 @@ def molecules(
     tables: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TABLE...",
+            metavar="TABLE",
             help="Tables of molecules: .csv (ThunderSTORM or SMLM challenge), .hdf5 (Picasso), .h5 "
             "(DECODE) or .parquet. Several are joined.",
         ),
