@@ -209,7 +209,7 @@ def _missing_note(result: Reconstruction) -> str:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a job, its film, image and table; ``warnings`` are the urgent ones of the notes."""
+    """The plan of a job, its film, image and table; ``warnings`` are the urgent notes."""
 
     film: str
     image: str
