@@ -2,7 +2,7 @@
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test check format bench memory gpu-check pin clean
+.PHONY: help demo test check format bench memory gpu-check readers pin clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,9 +40,13 @@ memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/recon-bench gpu-check -o gpu-report.md
 
+readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan and napari-storm, whose readers a test asks
+	$(BIN)/python -m venv .venv-readers
+	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(PIN) $(OURS) --extra bench --extra films --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile $(PIN) $(OURS) --extra bench --extra films --extra parquet --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile $(PIN) $(OURS) --extra server --extra evaluate -c requirements/dev.txt -o requirements/demo.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt
@@ -55,7 +59,7 @@ OURS := --python-version 3.10 --group build pyproject.toml
 IMAGE := --python-version 3.12
 
 clean:  ## Remove the environment and what demo and bench wrote
-	rm -rf .venv $(OUT) bench
+	rm -rf .venv .venv-readers $(OUT) bench
 
 .venv/bin/python:
 	@python=$$(.ci/find-python) && echo "making .venv with $$python" && "$$python" -m venv .venv

@@ -71,7 +71,7 @@ def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
     try:
         if target.exists() and not target.is_file():  # a device would be replaced by a file
             raise IsADirectoryError(errno.EISDIR, "not a file")
-        with partial.open("xb") as file:
+        with partial.open("x+b") as file:
             yield file, partial, target
     except OutputError:
         raise

@@ -74,6 +74,9 @@ MOLECULE_COLUMNS = ("frame", "y_px", "x_px", "sigma_y_px", "sigma_x_px", "probab
 """Columns of ``MOLECULES``: the frame in its request, from 0; the place from the corner of the
 tile's first pixel; the predicted standard deviations of its errors; the probability."""
 
+MOLECULE_PROBABILITY_MIN = 0.1
+"""Molecules that are less probable are not in ``MOLECULES``."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.formats import format_of
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 
@@ -26,7 +28,8 @@ class Job:
 
     ``pixel_size_nm`` is None where the film's file states it, ``selection`` is the part of the
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
-    from the checkpoint of an interrupted run.
+    from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
+    any, and ``molecules_probability`` the least probability of its molecules.
     """
 
     film: Path
@@ -36,6 +39,8 @@ class Job:
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
     resume: bool = False
+    molecules: Path | None = None
+    molecules_probability: float = MOLECULES_PROBABILITY
 
     @property
     def picture(self) -> Path:
@@ -46,6 +51,13 @@ class Job:
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """All files that the job writes."""
+        table = self.molecules
+        tables = () if table is None else format_of(table).files_of(table)
+        return (self.image, self.picture, *tables)
 
     def check(self) -> None:
         """Refuse, before the work, a job whose result could not be kept.
@@ -67,8 +79,11 @@ class Job:
                 "continue that run, or --overwrite to start over"
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
+        replaced = self.overwrite or continues
         for path in (self.image, self.picture):
-            self._check_result(path, replaced=self.overwrite or continues)
+            self._check_result(path, replaced=replaced)
+        if self.molecules is not None:
+            self._check_table(self.molecules, replaced=replaced)
         check_writable(self.checkpoint)
 
     def _check_options(self) -> None:
@@ -82,20 +97,40 @@ class Job:
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
 
-    def _check_result(self, path: Path, *, replaced: bool) -> None:
+    def _check_table(self, table: Path, *, replaced: bool) -> None:
+        """Refuse a table that could not be made or written, or would replace another result."""
+        if self.settings.makes_maps:
+            raise SettingError(
+                f"--molecules asks for molecules, which {self.settings.model} does not find; "
+                f"expected a network that answers with detections: take --model "
+                f"{contract.RECONSTRUCTION.name}, or leave out --molecules"
+            )
+        least = contract.MOLECULE_PROBABILITY_MIN
+        if not least <= self.molecules_probability <= 1:
+            raise SettingError(
+                f"molecules-probability is {self.molecules_probability:g}; expected {least:g} to 1"
+            )
+        kind = format_of(table)
+        for file in kind.files_of(table):
+            if file.resolve() in {each.resolve() for each in (self.image, self.picture)}:
+                raise SettingError(f"--molecules and -o both name {file}; expected two names")
+            self._check_result(file, replaced=replaced, option="--molecules")
+        kind.load()
+
+    def _check_result(self, path: Path, *, replaced: bool, option: str = "-o") -> None:
         """Refuse a path that holds the film or an earlier result, or cannot be written."""
         film = self.film.resolve()
         if film == path.resolve():
-            raise SettingError(f"{path} would replace the film; choose another name with -o")
+            raise SettingError(f"{path} would replace the film; choose another name with {option}")
         if film == path.resolve().parent:
             raise SettingError(
                 f"{path} would be among the files of the film and be read as one of them; "
-                "choose another folder with -o"
+                f"choose another folder with {option}"
             )
         if path.is_file() and not replaced:
             raise OutputError(
-                f"{path} exists; expected a new name: choose one with -o, or replace the file "
-                "with --overwrite"
+                f"{path} exists; expected a new name: choose one with {option}, or replace the "
+                "file with --overwrite"
             )
         check_writable(path)
 

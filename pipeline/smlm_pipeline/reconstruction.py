@@ -24,6 +24,7 @@ from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.identity import identity_of
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.missing import Missing
+from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.run.sinks import Sinks
@@ -80,6 +81,7 @@ def reconstruct(
     plan: RunPlan | None = None,
     canvas: Canvas | None = None,
     checkpoint: Checkpoint = NO_CHECKPOINT,
+    molecules: MoleculeSink | None = None,
     events: Events = SILENCE,
 ) -> Reconstruction:
     """Reconstruct one super-resolution image from a film of blinking molecules.
@@ -92,7 +94,7 @@ def reconstruct(
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, events
+    plan, canvas, checkpoint, molecules, events
         Given by `submit`; by default made for the film, in memory or a file, and silent.
 
     Raises
@@ -108,16 +110,15 @@ def reconstruct(
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
-        started = time.perf_counter()
-        seen = _surveyed(film, settings, events)
+        started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)
-        sinks = Sinks(accumulator)
+        sinks = Sinks(accumulator, *_begun(molecules, seen))
         checkpoint.begin(sinks, identity_of(seen, settings.model, plan, opened), opened.check)
         left = sinks.left(plan.chunks)
         events.progress(plan.frame_count - plan.whole_frames(left))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            prepare = ahead.requests(plan.zoom)
+            prepare = ahead.requests(plan.zoom, molecules=molecules is not None)
             answers = dispatch.run(
                 left, prepare, opened.transport, limit, settings.attempts, missing.leave_out
             )
@@ -131,6 +132,14 @@ def reconstruct(
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
         return Reconstruction(accumulator.image(seen.conditioning.blank), *facts)
+
+
+def _begun(molecules: MoleculeSink | None, seen: Survey) -> list[MoleculeSink]:
+    """The sink of molecules, if there is one: it leaves out what the image leaves out."""
+    if molecules is None:
+        return []
+    molecules.leave_out(seen.conditioning.blank)
+    return [molecules]
 
 
 def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:

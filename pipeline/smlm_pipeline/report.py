@@ -32,17 +32,19 @@ NOTHING_FOUND = (
 class Report:
     """The facts of one run; field names carry their units.
 
-    ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
-    ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent
-    again, and ``notes`` are sentences for the user. ``background_adu`` and ``scale_adu`` are the
-    usual levels, ``levels`` those of some frames over time. ``network_engine``, ``precision``
-    and ``processor`` are what computed the network; empty for running servers, which do not
-    state that.
+    ``molecules`` states the table's file, its number of rows and the least probability of a row;
+    it is None where no table was asked for. ``missing`` lists frames and regions that the image
+    lacks, as the film's file counts them; ``emitters`` is the sum of the image, ``failures`` the
+    number of requests that were sent again, and ``notes`` are sentences for the user.
+    ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
+    time. ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty
+    for running servers, which do not state that.
     """
 
     film: str
     image: str
     picture: str
+    molecules: dict[str, Any] | None
     engine: str
     network_engine: str
     precision: str
@@ -75,6 +77,8 @@ class Report:
         """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
         del kept["image"], kept["picture"]
+        if self.molecules is not None:
+            kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
         kept["film"] = Path(self.film).name
         kept["value"] = "expected number of emitters per pixel"
         return kept
@@ -82,9 +86,13 @@ class Report:
     def as_text(self) -> str:
         """A few lines for people."""
         precision = f" in {self.precision}" if self.precision else ""
+        table = ""
+        if self.molecules is not None:
+            table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"picture  {self.picture}\n"
+            f"{table}"
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
             f"speed    {self.frames_per_s:,.0f} frames/s "
             f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
@@ -92,8 +100,13 @@ class Report:
         )
 
 
-def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Report:
-    """Put the facts of a run together; an empty image or missing frames get a note."""
+def report(
+    result: Reconstruction, job: Job, film: Film, notes: list[str], molecules: int | None = None
+) -> Report:
+    """Put the facts of a run together; an empty image or missing frames get a note.
+
+    ``molecules`` is the number of rows of the table, if there is one.
+    """
     emitters = result.pixels.emitters()
     pixel_size_nm, zoom = job.camera_pixel_nm(film), result.plan.zoom
     network_engine = result.engine.network_engine
@@ -101,6 +114,7 @@ def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Re
         film=str(film.path),
         image=str(job.image),
         picture=str(job.picture),
+        molecules=_table(job, molecules),
         engine=result.engine.description,
         network_engine=f"{network_engine.name} {network_engine.version}".strip(),
         precision=network_engine.precision,
@@ -130,6 +144,17 @@ def report(result: Reconstruction, job: Job, film: Film, notes: list[str]) -> Re
             *result_notes(result),
         ],
     )
+
+
+def _table(job: Job, rows: int | None) -> dict[str, Any] | None:
+    """The table of molecules, for JSON."""
+    if rows is None:
+        return None
+    return {
+        "file": str(job.molecules),
+        "rows": rows,
+        "probability_min": job.molecules_probability,
+    }
 
 
 def _levels(survey: Survey, film: Film) -> dict[str, list[float]]:
@@ -184,10 +209,11 @@ def _missing_note(result: Reconstruction) -> str:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a job, and its film and image; ``warnings`` are those notes that are urgent."""
+    """The plan of a job, its film, image and table; ``warnings`` are the urgent notes."""
 
     film: str
     image: str
+    molecules: str | None
     plan: RunPlan
     pixel_size_nm: float
     selection: dict[str, Any]
@@ -210,6 +236,7 @@ class DryRun:
         return {
             "film": self.film,
             "image": self.image,
+            "molecules": self.molecules,
             "frames": self.plan.frame_count,
             "height_px": self.plan.height_px,
             "width_px": self.plan.width_px,
@@ -229,11 +256,12 @@ class DryRun:
         """A few lines for people."""
         plan, zoom = self.plan, self.plan.zoom
         image = f"{plan.height_px * zoom} x {plan.width_px * zoom}"
+        table = f" and {self.molecules}" if self.molecules else ""
         place = "in memory" if plan.canvas_in_memory else "in a file beside the image"
         return (
             f"{plan.frame_count} frames of {plan.height_px} x {plan.width_px} pixels of "
             f"{self.pixel_size_nm:g} nm -> {image} pixels of {self.pixel_size_nm / zoom:g} nm\n"
             f"at most {plan.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
             f"{len(plan.chunks)} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
-            f"once -> {self.image}"
+            f"once -> {self.image}{table}"
         )

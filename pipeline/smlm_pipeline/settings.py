@@ -10,6 +10,9 @@ from smlm_pipeline.errors import SettingError
 DEFAULT_PIXEL_SIZE_NM = 100.0
 """Camera pixel in the sample plane, where neither the user nor the file states it."""
 
+MOLECULES_PROBABILITY = 0.5
+"""Least probability of a molecule in a table."""
+
 LEVEL_PIXELS = 1 << 26
 """Most pixels of the sample from which levels are estimated: 128 MiB."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.molecules import COLUMNS, MoleculeSink
 from smlm_pipeline.run.plan import plan_run
-from smlm_pipeline.settings import DEFAULTS, Settings
+from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.formats import write_table
+from smlm_pipeline.tables.rows import TableFacts
 
 
 def submit(
@@ -31,6 +35,8 @@ def submit(
     settings: Settings = DEFAULTS,
     selection: Selection | None = None,
     pixel_size_nm: float | None = None,
+    molecules: str | Path | None = None,
+    molecules_probability: float = MOLECULES_PROBABILITY,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -54,6 +60,10 @@ def submit(
         The part of the file to take; by default all.
     pixel_size_nm : float, optional
         Edge of a camera pixel in the sample, in nm; by default the file's.
+    molecules : str or Path, optional
+        The table of molecules to write; its ending chooses the format (docs/tables.md).
+    molecules_probability : float
+        Least probability of a molecule in the table.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -68,7 +78,7 @@ def submit(
     ------
     ReconError
         The subclass states what failed. Nothing has been written then but the checkpoint;
-        only if the picture cannot be written, the image is kept.
+        only if the picture or the table cannot be written, the image is kept.
 
     Examples
     --------
@@ -79,7 +89,18 @@ def submit(
     path = Path(film)
     image = image_path(path, None if output is None else Path(output))
     chosen = selection or Selection()
-    job = Job(path, image, settings, pixel_size_nm, chosen, overwrite, resume)
+    table = None if molecules is None else Path(molecules)
+    job = Job(
+        path,
+        image,
+        settings,
+        pixel_size_nm,
+        chosen,
+        overwrite,
+        resume,
+        table,
+        molecules_probability,
+    )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
 
@@ -99,6 +120,7 @@ def dry_run(job: Job) -> DryRun:
         return DryRun(
             film=str(film.path),
             image=str(job.image),
+            molecules=None if job.molecules is None else str(job.molecules),
             plan=plan,
             pixel_size_nm=job.camera_pixel_nm(film),
             selection=asdict(film.selection),
@@ -134,7 +156,7 @@ def run_job(
     with _opened(job, memory_bytes) as film:
         job.check()
         if job.resume:  # so the earlier run has ended
-            for path in (job.image, job.picture, job.checkpoint):
+            for path in (*job.results, job.checkpoint):
                 remove_unfinished(path)
         notes = job.notes(film)
         urgent = job.warnings(film)
@@ -143,6 +165,7 @@ def run_job(
         plan = plan_run(film, settings, memory_bytes)
         with (
             open_canvas(plan, job.image.resolve().parent) as canvas,
+            _molecules(job, film) as molecules,
             FileCheckpoint(
                 job.checkpoint,
                 resume=job.resume,
@@ -159,15 +182,39 @@ def run_job(
                 plan=plan,
                 canvas=canvas,
                 checkpoint=checkpoint,
+                molecules=molecules,
                 events=events,
             )
             events.stage("writing")
-            facts = report(result, job, film, notes)
+            facts = report(result, job, film, notes, molecules.row_count if molecules else None)
             for note in result_notes(result):
                 (events.warning if result.missing.chunks else events.note)(note)
             _write(job, result, facts)
+            if molecules is not None and job.molecules is not None:
+                _write_table(job.molecules, molecules, facts)
             checkpoint.results_are_written()
     return facts
+
+
+def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | None]:
+    """The sink of the molecules, if a table is to be written."""
+    if job.molecules is None:
+        return nullcontext()
+    return MoleculeSink(job.checkpoint, job.molecules_probability, film.corner)
+
+
+def _write_table(path: Path, molecules: MoleculeSink, facts: Report) -> None:
+    """Write the molecules; rows count frames and pixels as the film's file does."""
+    x_px, y_px, width_px, height_px = facts.selection["roi_px"]
+    table = TableFacts(
+        columns=COLUMNS,
+        pixel_size_nm=facts.pixel_size_nm,
+        width_px=x_px + width_px,
+        height_px=y_px + height_px,
+        frame_count=facts.selection["frames"][1],
+        provenance=facts.provenance(),
+    )
+    write_table(path, molecules.blocks(facts.pixel_size_nm), table, molecules.row_count)
 
 
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:

@@ -78,6 +78,30 @@ def test_two_kills_and_the_rest(
     assert names(tmp_path) == ["image.png", "image.tif"]
 
 
+def test_a_kill_and_the_rest_of_the_table(
+    film_of_64: Path, tmp_path: Path, triton: EmbeddedServer
+) -> None:
+    """Each molecule is in the table once."""
+    whole = ["submit", str(film_of_64), "-o", str(tmp_path / "whole.tif"), *OPTIONS, "--quiet"]
+    whole += ["--pixel-size-nm", "100", "--server", triton.address]
+    done = invoke(*whole, "--molecules", tmp_path / "whole.csv")
+    assert (done.exit_code, done.stderr) == (0, "")
+    (tmp_path / "run").mkdir()
+    image, table = tmp_path / "run" / "image.tif", tmp_path / "run" / "table.csv"
+    checkpoint = tmp_path / "run" / "image.checkpoint"
+    asked = ["submit", str(film_of_64), "-o", str(image), *OPTIONS, "--molecules", str(table)]
+    asked += ["--quiet", "--checkpoint-every-s", "0", "--pixel-size-nm", "100"]
+    _kill_in_the_middle(asked, checkpoint, triton)
+    assert names(tmp_path / "run") == ["image.checkpoint", "image.checkpoint.molecules"]
+    with FaultyProxy(triton.address) as proxy:
+        done = invoke(*asked, "--server", proxy.address, "--resume")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert 0 < proxy.inferences < CHUNKS
+    assert table.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert table.read_text().count("\n") > 1000
+    assert names(tmp_path / "run") == ["image.png", "image.tif", "table.csv"]
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_and_the_rest(
     number: signal.Signals,

@@ -12,6 +12,11 @@ COMMANDS = (
         "Reconstruct one super-resolution image from FILM.",
     ),
     LazyCommand(
+        "molecules",
+        "smlm_pipeline.cli.molecules:molecules",
+        "Convert, filter, link or draw tables of molecules.",
+    ),
+    LazyCommand(
         "serve",
         "smlm_pipeline.cli.serve:serve",
         "Run the embedded Triton server on this machine until Ctrl-C.",

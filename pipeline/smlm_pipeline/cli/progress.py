@@ -19,13 +19,17 @@ from rich.text import Text
 from smlm_pipeline.cli.exit_codes import MESSAGES
 
 
-class _FramesPerSecond(ProgressColumn):
-    """Frames a second, as soon as they are measured."""
+class _Speed(ProgressColumn):
+    """Frames a second, or other units, as soon as they are measured."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """Speed of the last seconds."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} frames/s" if speed else "")
+        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
 class TerminalEvents(AbstractContextManager["TerminalEvents"]):
@@ -35,19 +39,21 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
     ----------
     program : str
         The command's name, which begins each note and warning.
+    unit : str
+        What is counted.
     quiet : bool
         Whether notes and the bar are not shown; warnings always are.
     """
 
-    def __init__(self, program: str, *, quiet: bool) -> None:
+    def __init__(self, program: str, *, quiet: bool, unit: str = "frames") -> None:
         console = Console(stderr=True)
         self._program, self._quiet = program, quiet
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("frames"),
-            _FramesPerSecond(),
+            TextColumn(unit),
+            _Speed(unit),
             TimeRemainingColumn(),
             console=console,
             disable=quiet or not console.is_terminal,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from smlm_pipeline import submission
+from smlm_pipeline import contract, submission
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.film_options import (
     FILM_PANEL,
@@ -28,11 +28,11 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
 from smlm_pipeline.run.memory_budget import parse_bytes
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
+from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
 
 _PROGRAM = "recon-client"
 
-_IMAGE = "Image"
+_IMAGE, _TABLE = "Image", "Table of molecules"
 _INTERRUPTED, _RESOURCES, _OUTPUT = "Interrupted runs", "Requests and memory", "Output"
 
 
@@ -79,10 +79,29 @@ def submit(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace an earlier image of that name.",
+            help="Replace an earlier image, and table, of that name.",
             rich_help_panel=_IMAGE,
         ),
     ] = False,
+    molecules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the table of molecules: .csv (ThunderSTORM), .smlm.csv (SMLM "
+            "challenge), .hdf5 (Picasso), .h5 (DECODE) or .parquet.",
+            show_default=False,
+            rich_help_panel=_TABLE,
+        ),
+    ] = None,
+    molecules_probability: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            help="Least probability of a molecule in the table, from "
+            f"{contract.MOLECULE_PROBABILITY_MIN:g} on.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = MOLECULES_PROBABILITY,
     zoom: Annotated[
         int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_IMAGE)
     ] = Settings.zoom,
@@ -208,7 +227,17 @@ def submit(
             channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
         )
         image = image_path(film, output)
-        job = Job(film, image, settings, pixel_size_nm, selection, overwrite, resume)
+        job = Job(
+            film,
+            image,
+            settings,
+            pixel_size_nm,
+            selection,
+            overwrite,
+            resume,
+            molecules,
+            molecules_probability,
+        )
         remote = None
         if server and engine is EngineName.TRITON and not dry_run:  # a dry run asks no server
             remote = Servers.parse(server)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import Candidates
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.localise import molecule_places
 
-PROBABILITY_MIN = 0.1
+PROBABILITY_MIN = contract.MOLECULE_PROBABILITY_MIN
 """Molecules that are less probable are left out; a table may leave out more."""
 
 

@@ -105,19 +105,20 @@ def share_surplus(places: Places) -> Places:
         The same places, with the same sum of probabilities. A probability above 1 remains
         where no neighbour within ``SURPLUS_REACH_PX`` has room.
     """
-    probability = places.probability.copy()
-    full = np.flatnonzero(probability > 1)
+    probability = places.probability.tolist()
+    count = len(probability)
+    full = np.flatnonzero(places.probability > 1)
     points = _apart(places)
     _, nearest = _search_tree(points).query(
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
-    for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
-        for neighbour in neighbours[neighbours < len(probability)]:  # others mean none
-            room = max(1 - probability[neighbour], 0.0)
-            given = min(probability[place] - 1, room) if neighbour != place else 0.0
-            probability[place] -= given
-            probability[neighbour] += given
-    return replace(places, probability=probability)
+    for place, neighbours in zip(full.tolist(), np.asarray(nearest).tolist(), strict=True):
+        for neighbour in neighbours:
+            if neighbour < count and neighbour != place:  # a larger number means none
+                given = min(probability[place] - 1, max(1 - probability[neighbour], 0.0))
+                probability[place] -= given
+                probability[neighbour] += given
+    return replace(places, probability=np.array(probability, np.float64))
 
 
 def _apart(places: Places) -> NDArray[np.float64]:
@@ -134,10 +135,32 @@ def _search_tree(points: NDArray[np.float64]) -> Any:
 
 
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of all pairs of one frame within ``REACH_PX``."""
-    tree = _search_tree(_apart(places))
-    pairs = tree.query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
-    return pairs[:, 0], pairs[:, 1]
+    """Indices of all pairs of one frame within ``REACH_PX``, each once.
+
+    Places are sorted into square cells of that edge, row by row: a pair is in one cell or in two
+    that touch, and of those the later one follows at once or is one of three in the next row.
+    """
+    row, column = np.floor(places.mean_px / REACH_PX).astype(np.int64)
+    width, height = np.ptp(column) + 3 if len(column) else 3, np.ptp(row) + 3 if len(row) else 3
+    cell = (places.frame * height + row) * width + column
+    order = np.argsort(cell, kind="stable")
+    cell = cell[order]
+    following = np.arange(1, len(cell) + 1)
+    firsts, seconds = [], []
+    for low, last in (
+        (following, cell + 1),
+        (np.searchsorted(cell, cell + width - 1), cell + width + 1),
+    ):
+        count = np.searchsorted(cell, last, side="right") - low
+        first = np.repeat(following - 1, count)
+        within = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+        firsts.append(order[first])
+        seconds.append(order[np.repeat(low, count) + within])
+    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    apart = places.mean_px[:, first] - places.mean_px[:, second]
+    near = apart[0] ** 2 + apart[1] ** 2 <= REACH_PX**2
+    first, second = first[near], second[near]
+    return np.minimum(first, second), np.maximum(first, second)
 
 
 def _mutually_nearest(

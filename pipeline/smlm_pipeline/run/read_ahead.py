@@ -52,13 +52,17 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         """Wait for the read in progress; no more are started."""
         self._pool.shutdown(cancel_futures=True)
 
-    def requests(self, zoom: int) -> Callable[[Chunk], Request]:
-        """A function that makes the request of a chunk, for `dispatch.run`."""
+    def requests(self, zoom: int, *, molecules: bool = False) -> Callable[[Chunk], Request]:
+        """A function that makes the request of a chunk, for `dispatch.run`.
+
+        ``zoom`` is the number of SR pixels along the edge of a camera pixel; ``molecules`` asks
+        for the molecules too.
+        """
         corner = self._film.corner
 
         def prepare(chunk: Chunk) -> Request:
             frames_adu, levels_adu = self.frames(chunk)
-            return request_of(frames_adu, chunk, levels_adu, zoom, corner)
+            return request_of(frames_adu, chunk, levels_adu, zoom, corner, molecules=molecules)
 
         return prepare
 

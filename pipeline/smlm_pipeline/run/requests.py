@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,8 @@ def request_of(
     levels_adu: NDArray[np.float32],
     zoom: int,
     corner: Corner = WHOLE_FILM,
+    *,
+    molecules: bool = False,
 ) -> Request:
     """Cut a chunk's tile out of its frames and put its tensors together.
 
@@ -36,6 +40,8 @@ def request_of(
         SR pixels along the edge of a camera pixel.
     corner : Corner
         Where the film begins in its file: the label counts frames and pixels as the file does.
+    molecules : bool
+        Whether to ask for the molecules too.
 
     Returns
     -------
@@ -55,5 +61,5 @@ def request_of(
         label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
         levels_adu=levels_adu,
-        window=chunk.tile.window(zoom),
+        window=replace(chunk.tile.window(zoom), molecules=molecules),
     )

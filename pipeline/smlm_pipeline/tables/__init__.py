@@ -1,0 +1,1 @@
+"""Tables of molecules on disk: formats, order, filters, links and images."""
