@@ -36,7 +36,12 @@ CONFIGURATIONS = {
 """Of the Python models, as a server without a GPU reads them."""
 
 _serial = itertools.count()
-_NUMPY_TYPES = {"TYPE_UINT8": "uint8", "TYPE_UINT16": "uint16", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
+_NUMPY_TYPES = {
+    "TYPE_UINT8": "uint8",
+    "TYPE_UINT16": "uint16",
+    "TYPE_INT32": "int32",
+    "TYPE_FP32": "float32",
+}
 
 
 def configuration(name: str) -> dict[str, Any]:

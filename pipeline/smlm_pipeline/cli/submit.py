@@ -114,7 +114,8 @@ def submit(
     chunk_frames: Annotated[
         int | None,
         typer.Option(
-            help="Frames of one request; by default as many as suit the server.", rich_help_panel=_RESOURCES
+            help="Frames of one request; by default as many as suit the server.",
+            rich_help_panel=_RESOURCES,
         ),
     ] = Settings.chunk_frames,
     tile_px: Annotated[

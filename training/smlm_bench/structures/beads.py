@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_bench.structures.shape import Shape
-
 _ACROSS = 4
 """Parts of a camera pixel across the structure whose modulations are measured apart: beads may
 lie at the middle of pixels for lines along their middle, and at their edges for others."""
@@ -29,7 +27,9 @@ class Halves:
         return self.first + self.second
 
 
-def modulation_percent(image: Halves, truth: Halves, shape: Shape, *, zoom: int) -> float:
+def modulation_percent(
+    image: Halves, truth: Halves, followed: NDArray[np.bool_], *, zoom: int
+) -> float:
     """Root mean square modulation that the image has along a structure and the truth has not.
 
     Where the structure runs along x, 2 F / S is the modulation, with F the sum of value times
@@ -42,8 +42,8 @@ def modulation_percent(image: Halves, truth: Halves, shape: Shape, *, zoom: int)
     ----------
     image, truth : Halves
         Of the same frames, on the SR grid.
-    shape : Shape
-        The structure.
+    followed : ndarray, shape (2, Y, X), bool
+        Where the image follows a structure along y, and along x; see `Shape.along`.
     zoom : int
         SR pixels along a camera pixel.
 
@@ -53,14 +53,14 @@ def modulation_percent(image: Halves, truth: Halves, shape: Shape, *, zoom: int)
         In percent; NaN if the structure is nowhere straight enough.
     """
     product, weight = 0.0, 0.0
-    for axis, followed in enumerate(shape.along(zoom)):
-        if not followed.any():
+    for axis, here in enumerate(followed):
+        if not here.any():
             continue
-        group, wave = _groups_and_wave(followed, axis, zoom)
+        group, wave = _groups_and_wave(here, axis, zoom)
         excess = []
         for drawn, true in ((image.first, truth.first), (image.second, truth.second)):
-            modulation, total = _modulations(drawn[followed], group, wave)
-            excess.append(modulation - _modulations(true[followed], group, wave)[0])
+            modulation, total = _modulations(drawn[here], group, wave)
+            excess.append(modulation - _modulations(true[here], group, wave)[0])
         product += float((total * (excess[0] * np.conj(excess[1])).real).sum())
         weight += float(total.sum())
     return 100 * float(np.sqrt(max(product, 0) / weight)) if weight else float("nan")

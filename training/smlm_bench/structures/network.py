@@ -8,6 +8,7 @@ from smlm_bench.networks.places import find_network
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import network_sha256
+from smlm_training.scoring.inference import NO_NETWORK_ERRORS
 
 
 def open_engine(
@@ -34,7 +35,7 @@ def open_engine(
     Raises
     ------
     SettingError
-        If there is no such network or precision, or no engine for it is installed.
+        If there is no such network or precision, or the file is no network.
     ContractError
         If its tensors are not those of the contract.
     """
@@ -47,8 +48,9 @@ def open_engine(
         file = onnx_network(path.name, file, folder)
     try:
         return LocalTransport(file, precision=precision), network_sha256(file)
-    except ModuleNotFoundError as error:
+    except NO_NETWORK_ERRORS as error:
+        reason = str(error).splitlines()[0]
         raise SettingError(
-            "the networks need OpenVINO or ONNX Runtime, which are not installed; install "
-            "'smlm-recon[local]'"
+            f"{file} is no network ({reason}); expected an ONNX file, as 'recon-train export' "
+            "writes it"
         ) from error

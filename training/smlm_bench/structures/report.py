@@ -23,7 +23,7 @@ HEADS = (
     "Jaccard, %",
     "RMSE, nm",
     "error / sigma",
-    "|share - p|",
+    "error of p",
     "beads, %",
     "FRC (ideal), nm",
 )
@@ -77,12 +77,12 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
     columns = {
         "times ideal": [each.excess for each in scores],
         "NMSE at blur 1, %": [each.image.nmse_percent[BLUR] for each in scores],
-        "|sum / true - 1|, %": [100 * abs(each.sum_ratio - 1) for each in scores],
+        "error of sum, %": [100 * abs(each.sum_ratio - 1) for each in scores],
         "beads, %": [each for each in beads if each is not None],
     }
     molecules = [each.molecules for each in scores if each.molecules is not None]
-    columns["|ln(error / sigma)|"] = [abs(math.log(each.error_over_sigma)) for each in molecules]
-    columns["|share - p|"] = [each.probability_error for each in molecules]
+    columns["log of error / sigma"] = [abs(math.log(each.error_over_sigma)) for each in molecules]
+    columns["error of p"] = [each.probability_error for each in molecules]
     return {
         name: {"worst": max(values), "median": median(values)}
         for name, values in columns.items()

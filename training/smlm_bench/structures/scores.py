@@ -26,7 +26,11 @@ BLUR = 1
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Scores of an image: NMSE in percent at blurs of 0, 1 and 2 SR pixels, and resolution."""
+    """Scores of an image: NMSE at blurs of 0, 1 and 2 SR pixels, resolution and beads.
+
+    ``modulation_percent`` is None where the structure is nowhere straight, and of films in which
+    molecules persist.
+    """
 
     nmse_percent: tuple[float, ...]
     frc_nm: float
@@ -80,9 +84,12 @@ def score_film(film: SuiteFilm, found: Reconstructed) -> FilmScores:
     true = film.emitters.molecules()
     truth = drawn_halves(true, found.second_half)
     ideal = drawn_halves(ideal_molecules(film), found.second_half)
+    followed = film.shape.along(ZOOM)
+    if film.line.on_frames:  # the same molecules in both halves: chance would not cancel
+        followed[:] = False
     return FilmScores(
-        _image_scores(film, found.halves, truth),
-        _image_scores(film, ideal, truth),
+        _image_scores(found.halves, truth, followed),
+        _image_scores(ideal, truth, followed),
         float(found.halves.whole.sum()) / len(true.frame),
         len(true.frame),
         None if found.molecules is None else _molecule_scores(found.molecules, true),
@@ -102,11 +109,9 @@ def _drawn(molecules: Molecules) -> Image:
     )
 
 
-def _image_scores(film: SuiteFilm, image: Halves, truth: Halves) -> ImageScores:
+def _image_scores(image: Halves, truth: Halves, followed: NDArray[np.bool_]) -> ImageScores:
     whole, true = image.whole, truth.whole
-    modulation = float("nan")
-    if not film.line.on_frames:  # the same molecules in both halves: chance would not cancel
-        modulation = modulation_percent(image, truth, film.shape, zoom=ZOOM)
+    modulation = modulation_percent(image, truth, followed, zoom=ZOOM)
     return ImageScores(
         score(whole, true).nmse_percent,
         resolution_nm(whole, true, sr_pixel_size_nm=SR_PIXEL_SIZE_NM),
