@@ -21,8 +21,8 @@ from smlm_bench.nairr.films import (
     circle_px,
     shining,
 )
-from smlm_bench.nairr.published import COLUMNS
-from smlm_bench.nairr.rmsmd import rmsmd_nm
+from smlm_bench.nairr.score import rmsmd_nm
+from smlm_bench.nairr.table import COLUMNS
 
 
 def test_emitters_are_on_a_circle_about_the_middle_at_their_distance() -> None:

@@ -120,7 +120,7 @@ def test_a_map_network_has_an_image_and_no_molecules() -> None:
     assert 0 < scores.image.nmse_percent[1] < 100
 
 
-def test_unknown_networks_and_halves_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_what_is_no_network_is_refused_in_one_line(tmp_path: Path) -> None:
     runner = CliRunner()
     missing = runner.invoke(app, ["structures", "--network", "no-such", "-o", str(tmp_path)])
     assert missing.exit_code == 2
@@ -130,6 +130,3 @@ def test_unknown_networks_and_halves_are_refused_in_one_line(tmp_path: Path) -> 
     damaged = runner.invoke(app, ["structures", "--network", str(broken), "-o", str(tmp_path)])
     assert damaged.exit_code == 2
     assert "broken.onnx is no network" in damaged.output
-    half = runner.invoke(app, ["structures", "--half", "third", "-o", str(tmp_path)])
-    assert half.exit_code == 2
-    assert "half is 'third'; expected one of choose, report, all" in half.output

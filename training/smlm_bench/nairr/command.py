@@ -10,9 +10,10 @@ import typer
 
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_pipeline.cli.options import Precision
 
 with imported_when_used():
-    from smlm_bench.nairr import films, score
+    from smlm_bench.nairr import films, score, table
     from smlm_bench.structures import network as networks
     from smlm_bench.table.results import check_output
 
@@ -23,20 +24,15 @@ def nairr(
     network: Annotated[
         str,
         typer.Option(
-            metavar="NAME|PATH",
-            help="A network of the model repository, an ONNX file or the folder of a run.",
+            metavar="NETWORK",
+            help="Name of a network of the model repository, an ONNX file, or the folder of a run.",
         ),
     ] = "unet",
     frames: Annotated[
         int, typer.Option(min=40, help="Frames of each film; the benchmark's have 1000.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all films.")] = 0,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|bf16", help="Precision of the network; by default that of its card."
-        ),
-    ] = None,
+    precision: Precision = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
         "bench/nairr"
     ),
@@ -48,16 +44,18 @@ def nairr(
     """
     with bench_door(), tempfile.TemporaryDirectory() as folder:
         check_output(output)
-        engine, sha256 = networks.open_engine(network, Path(folder), precision)
+        engine, sha256 = networks.open_engine(
+            network, Path(folder), precision.value if precision else None
+        )
         found = []
         for result in score.results(engine, frames=frames, seed=seed):
             found.append(result)
             total = len(films.PSFS) * len(films.DENSITIES)
             note(f"{len(found)} of {total} films: {result.column}, {result.rmsmd_nm:.2f} nm")
-        markdown = score.as_markdown(network, found)
+        markdown = table.as_markdown(network, found)
         output.mkdir(parents=True, exist_ok=True)
         (output / JSON_FILE).write_text(
-            score.as_json(network, sha256, str(engine.network.engine), found), encoding="utf-8"
+            table.as_json(network, sha256, str(engine.network.engine), found), encoding="utf-8"
         )
         (output / MARKDOWN_FILE).write_text(markdown, encoding="utf-8")
         bench_console().print(markdown, markup=False, soft_wrap=True)

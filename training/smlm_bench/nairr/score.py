@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import scipy
+from numpy.typing import NDArray
 
-from smlm_bench.console import grid
 from smlm_bench.nairr.films import DENSITIES, FRAMES, PSFS, benchmark_film
-from smlm_bench.nairr.published import COLUMNS, EARLIER, PROGRAMS, THEORY
-from smlm_bench.nairr.rmsmd import rmsmd_nm
 from smlm_bench.structures.reconstruction import reconstruct
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.errors import SettingError
@@ -20,7 +18,7 @@ from smlm_pipeline.localise.localise import THRESHOLD
 
 @dataclass(frozen=True)
 class Result:
-    """RMSMD of a network on one of ``COLUMNS``, and the numbers of molecules found and true.
+    """RMSMD of a network on one of ``table.COLUMNS``, and the numbers of molecules found and true.
 
     ``found`` and ``shining`` count molecules frame by frame.
     """
@@ -32,7 +30,7 @@ class Result:
 
 
 def results(engine: LocalTransport, *, frames: int = FRAMES, seed: int = 0) -> Iterator[Result]:
-    """Simulate, reconstruct and score the films in the order of ``COLUMNS``.
+    """Simulate, reconstruct and score the films in the order of ``table.COLUMNS``.
 
     Estimates are the molecules of all frames from probability 0.5 on, unlinked, as
     ``recon-train evaluate`` finds them.
@@ -61,30 +59,20 @@ def results(engine: LocalTransport, *, frames: int = FRAMES, seed: int = 0) -> I
             )
 
 
-def as_json(network: str, sha256: str, engine: str, found: Sequence[Result]) -> str:
-    """All results, with the network that they are of."""
-    content = {
-        "network": network,
-        "sha256": sha256,
-        "engine": engine,
-        "films": [asdict(each) for each in found],
-    }
-    return json.dumps(content, indent=1) + "\n"
+def rmsmd_nm(found_nm: NDArray[np.float64], true_nm: NDArray[np.float64]) -> float:
+    """Root mean square minimum distance of two sets of points.
 
+    The distance of each point of either set to the nearest point of the other, squared, averaged
+    over both sets together (doi 10.1038/s41598-018-35053-9). It is infinite if a set is empty.
 
-def as_markdown(network: str, found: Sequence[Result]) -> str:
-    """The network's row above those of programs, which are sorted, and of the theory."""
-    ours = tuple(each.rmsmd_nm for each in found)
-    programs = sorted(PROGRAMS.items(), key=lambda item: sum(each or 0 for each in item[1]))
-    rows = [
-        [f"**{network}**", *(f"**{value:.2f}**" for value in ours)],
-        *([name, *_cells(values)] for name, values in (*EARLIER.items(), *programs)),
-        *([name, *_cells(values)] for name, values in THEORY.items()),
-    ]
-    counts = [f"{each.found:,} / {each.shining:,}" for each in found]
-    rows.insert(1, [f"{network}, found / shining", *counts])
-    return grid(("RMSMD, nm", *COLUMNS), rows) + "\n"
-
-
-def _cells(values: tuple[float | None, ...]) -> list[str]:
-    return ["-" if value is None else f"{value:.2f}" for value in values]
+    Parameters
+    ----------
+    found_nm, true_nm : ndarray, shapes (K, 2) and (L, 2)
+        Estimates of all frames, and the emitters.
+    """
+    if not (len(found_nm) and len(true_nm)):
+        return float("inf")
+    to_true, _ = scipy.spatial.KDTree(true_nm).query(found_nm)
+    to_found, _ = scipy.spatial.KDTree(found_nm).query(true_nm)
+    distances_nm = np.concatenate([to_true, to_found])
+    return float(np.sqrt(np.mean(distances_nm**2)))

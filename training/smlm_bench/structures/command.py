@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import tempfile
 import time
 from pathlib import Path
@@ -11,11 +12,21 @@ import typer
 
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_pipeline.cli.options import Precision
 
 with imported_when_used():
     from smlm_bench.structures import films, report, strip, suite
     from smlm_bench.structures import network as networks
     from smlm_bench.table.results import check_output
+
+
+class Half(str, enum.Enum):
+    """Films of the suite."""
+
+    CHOOSE = "choose"
+    REPORT = "report"
+    ALL = "all"
+
 
 JSON_FILE, MARKDOWN_FILE, STRIP_FILE = "structures.json", "structures.md", "structures.png"
 
@@ -24,23 +35,17 @@ def structures(
     network: Annotated[
         str,
         typer.Option(
-            metavar="NAME|PATH",
-            help="A network of the model repository, an ONNX file or the folder of a run.",
+            metavar="NETWORK",
+            help="Name of a network of the model repository, an ONNX file, or the folder of a run.",
         ),
     ] = "unet",
     half: Annotated[
-        str,
+        Half,
         typer.Option(
-            metavar="choose|report|all",
             help="The films that networks are chosen by, those that are reported, or both.",
         ),
-    ] = "choose",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|bf16", help="Precision of the network; by default that of its card."
-        ),
-    ] = None,
+    ] = Half.CHOOSE,
+    precision: Precision = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder to write to, for one network.")
     ] = Path("bench/structures"),
@@ -54,9 +59,11 @@ def structures(
         bench_door(if_interrupted="the same command continues it"),
         tempfile.TemporaryDirectory() as folder,
     ):
-        lines = films.film_lines(half)
+        lines = films.film_lines(half.value)
         check_output(output)
-        engine, sha256 = networks.open_engine(network, Path(folder), precision)
+        engine, sha256 = networks.open_engine(
+            network, Path(folder), precision.value if precision else None
+        )
         started, found = time.monotonic(), []
         made = suite.outcomes(
             lines, engine, network_sha256=sha256, folder=output / "films", note=note
@@ -68,7 +75,7 @@ def structures(
                 f"{outcome.line.name}, NMSE {outcome.scores.image.nmse_percent[1]:.1f} %, "
                 f"{outcome.scores.excess:.1f} times the ideal"
             )
-        tested = report.Tested(network, sha256, str(engine.network.engine), half)
+        tested = report.Tested(network, sha256, str(engine.network.engine), half.value)
         markdown = report.as_markdown(tested, found)
         (output / JSON_FILE).write_text(report.as_json(tested, found), encoding="utf-8")
         (output / MARKDOWN_FILE).write_text(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from smlm_bench.networks.places import find_network
+from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import network_sha256
 from smlm_training.scoring.inference import NO_NETWORK_ERRORS
+
+with imported_when_used():  # networks in ONNX load no TensorFlow
+    from smlm_bench.networks import loading
 
 
 def open_engine(
@@ -42,10 +46,7 @@ def open_engine(
     path = Path(network)
     file = find_network(path.name, {path.name: path} if path.exists() else {})
     if file.is_dir():
-        # Loads TensorFlow, which networks in ONNX do without.
-        from smlm_bench.networks.loading import onnx_network
-
-        file = onnx_network(path.name, file, folder)
+        file = loading.onnx_network(path.name, file, folder)
     try:
         return LocalTransport(file, precision=precision), network_sha256(file)
     except NO_NETWORK_ERRORS as error:
