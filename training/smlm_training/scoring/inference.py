@@ -30,7 +30,7 @@ _BLOCK_PIXELS = 1 << 20
 _NO_BORDERS = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
 """Of a single precision class."""
 
-_NO_NETWORK = (
+NO_NETWORK_ERRORS = (
     onnx_errors.Fail,
     onnx_errors.InvalidArgument,
     onnx_errors.InvalidGraph,
@@ -110,7 +110,7 @@ def localise_by_file(
     )
     try:
         network = OnnxNetwork(network_file, intra_op_threads=0)
-    except (FileNotFoundError, IsADirectoryError, *_NO_NETWORK) as error:
+    except (FileNotFoundError, IsADirectoryError, *NO_NETWORK_ERRORS) as error:
         reason = str(error).splitlines()[0]
         raise SettingError(f"{network_file} is no network ({reason}); {expected}") from error
     if network.answer.makes_maps:
