@@ -43,6 +43,16 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
 
     @property
+    def sum_image(self) -> Path:
+        """The plain sum beside a refined image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
+
+    @property
+    def results(self) -> list[Path]:
+        """All files that the job writes."""
+        return [self.image, *([self.sum_image] if self.settings.refines else []), self.picture]
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -67,7 +77,7 @@ class Job:
                 "continue that run, or --overwrite to start over"
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
-        for path in (self.image, self.picture):
+        for path in self.results:
             self._check_result(path, replaced=self.overwrite or continues)
         check_writable(self.checkpoint)
 
