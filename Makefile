@@ -17,7 +17,7 @@ demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the p
 	  --positions $(OUT)/positions.csv --figure $(OUT)/comparison.png
 	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."
 
-test: .venv/dev  ## Run all tests, those on the real Triton server included
+test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included
 	$(BIN)/pytest
 
 check: .venv/dev  ## Lint, types and import layers
@@ -67,6 +67,16 @@ clean:  ## Remove the environment and what demo and bench wrote
 
 .venv/dev: requirements/dev.txt pyproject.toml | .venv/bin/python
 	@$(call install,dev)
+	@touch $@
+
+# NVIDIA's bindings alone, a megabyte each, for a test: versions of one package, so each in a folder.
+.venv/tensorrt: $(wildcard requirements/tensorrt-*.txt) | .venv/bin/python
+	@rm -rf $@
+	@for file in $^; do \
+	  version=$${file##*tensorrt-}; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --target "$@/$${version%.txt}" -r "$$file" || exit; \
+	done
 	@touch $@
 
 install = { echo "installing requirements/$(1).txt (some minutes the first time)" \

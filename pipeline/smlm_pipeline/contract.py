@@ -169,8 +169,14 @@ class Answer:
         return self.tensor.dims[1]
 
     def frames_most(self, height_px: int, width_px: int) -> int:
-        """Most frames of a request whose tile has this size; at least 1."""
-        return max(min(self.pixels_most // (height_px * width_px), MAX_FRAMES), 1)
+        """Most frames of a request whose tile has this size; at least 1.
+
+        They are those of the next of ``TILE_SIZES_PX``, whose profile a plan computes them with.
+        """
+        edge_px = max(height_px, width_px)
+        fitting_px = (size_px for size_px in TILE_SIZES_PX if size_px >= edge_px)
+        pixels = next(fitting_px, edge_px) ** 2
+        return max(min(self.pixels_most // pixels, MAX_FRAMES), 1)
 
 
 DETECTION_ANSWER = Answer(DETECTIONS, SUMMATION, zoom=1, makes_maps=False, pixels_most=1 << 22)

@@ -12,6 +12,7 @@
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
     ├── PlanError                         no TensorRT plan that fits this GPU
+    │   └── GpuMemoryError                it lacks free memory at the moment
     ├── CheckpointError                   the checkpoint is of another film, model or option
     └── OutputError (OSError)             the result cannot be written
 
@@ -75,6 +76,10 @@ class PlanError(ReconError):
     """A TensorRT plan cannot be built here, or its answers differ from its network's."""
 
     exit_code = 8
+
+
+class GpuMemoryError(PlanError):
+    """The GPU lacks the memory for a plan now: a fault of the moment, not of the plan."""
 
 
 class CheckpointError(ReconError):

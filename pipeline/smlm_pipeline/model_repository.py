@@ -13,6 +13,9 @@ from smlm_pipeline.errors import ContractError, SettingError
 NETWORK_FILE = "model.onnx"
 """The network of a version."""
 
+HALF_FILE = "model.fp16.onnx"
+"""The same network in half precision, beside it, where its images are as good: for GPUs."""
+
 CARD_FILE = "model.json"
 """The network's card, beside it."""
 

@@ -16,6 +16,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes import cupy
 from fakes import tensorrt as trt
 from fakes.plans import write_repository
+from smlm_pipeline import contract
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.deploy import memory_pools
 
@@ -39,11 +40,22 @@ def _build(repository: Path, *more: str) -> Any:
 def test_build_tells_what_it_did(repository: Path, gpu: None) -> None:
     result = _build(repository)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("unet version 1: built in ")
+    assert result.stdout.startswith("unet version 1: FP32, built in ")
     assert "s for NVIDIA A10, largest difference" in result.stdout
     assert "of 1e-03 allowed" in result.stdout
     assert (repository / "unet" / "1" / "model.plan").exists()
-    assert _build(repository).stdout.startswith("unet version 1: taken from the cache for NVIDIA")
+    again = _build(repository).stdout
+    assert again.startswith("unet version 1: FP32, taken from the cache for NVIDIA A10")
+
+
+def test_fp16_is_told_and_can_be_turned_off(
+    repository: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = repository / "unet" / "1"
+    (version / "model.fp16.onnx").write_bytes((version / "model.onnx").read_bytes())
+    for variable, precision in (("", "FP16"), ("fp16", "FP16"), ("f32", "FP32")):
+        monkeypatch.setenv("RECON_PRECISION", variable)
+        assert _build(repository).stdout.startswith(f"unet version 1: {precision}, ")
 
 
 def test_options_reach_the_compiler(repository: Path, gpu: None) -> None:
@@ -52,8 +64,8 @@ def test_options_reach_the_compiler(repository: Path, gpu: None) -> None:
     config = trt.Builder.last.config
     assert trt.BuilderFlag.TF32 in config.flags
     assert config.pools[trt.MemoryPoolType.WORKSPACE] == 7 << 20
-    largest = [profile.shapes["NORMALIZED"][2][2] for profile in config.profiles]
-    assert largest == [64, 128, 64, 64]
+    largest = [profile.shapes["FRAMES"][2][:2] for profile in config.profiles]
+    assert largest == [[1024, 64], [256, 128], [1, 64], [1, 64]]
 
 
 def test_a_repository_with_a_stale_reference(repository: Path, gpu: None) -> None:
@@ -67,6 +79,8 @@ def test_a_repository_with_a_stale_reference(repository: Path, gpu: None) -> Non
     ("arguments", "code", "message"),
     [
         (["--largest-tile-px", "100"], 2, "largest tile is 100 pixels"),
+        (["--precision", "bf16"], 2, "precision is 'bf16'; expected fp16 or f32 on a GPU"),
+        (["--precision", "fp16"], 5, "holds no network in FP16; expected FP32"),
         (["--model-repository", "nowhere"], 2, "nowhere has none of the networks unet"),
         (["--cache", "/dev/null/cache"], 7, "plan cache /dev/null/cache cannot be written to"),
     ],
@@ -106,7 +120,7 @@ def test_a_machine_without_tensorrt_says_how_to_get_it(
 
 def test_sizes_are_flags_that_a_shell_can_hand_on() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "smlm_pipeline.cli.plan", "sizes", "--gpus", "2"],
+        [sys.executable, "-m", "smlm_pipeline.cli.plan", "sizes"],
         capture_output=True,
         text=True,
         check=True,
@@ -114,43 +128,19 @@ def test_sizes_are_flags_that_a_shell_can_hand_on() -> None:
     )
     lines = done.stdout.splitlines()
     assert lines == done.stdout.split()
-    assert [line.split("=")[0] for line in lines] == [
-        *["--cuda-memory-pool-byte-size"] * 2,
-        "--pinned-memory-pool-byte-size",
-        *["--backend-config"] * 2,
-    ]
-    assert [line.split("=")[1].split(":")[0] for line in lines[:2]] == ["0", "1"]
+    assert lines == memory_pools.sizes(list(contract.ENSEMBLES)).flags()
 
 
 def test_sizes_of_one_model_as_json() -> None:
-    arguments = ["plan", "sizes", "--model", "reconstruction", "--tile-px", "128", "--frames", "8"]
-    result = CliRunner().invoke(app, [*arguments, "--in-flight", "2", "--zoom", "10", "--json"])
+    result = CliRunner().invoke(app, ["plan", "sizes", "--model", "reconstruction", "--json"])
     assert result.exit_code == 0, result.output
-    expected = memory_pools.sizes(["reconstruction"], tile_px=128, frames=8, zoom=10, in_flight=2)
-    assert json.loads(result.stdout) == expected.as_dict()
+    assert json.loads(result.stdout) == memory_pools.sizes(["reconstruction"]).as_dict()
 
 
-def test_sizes_for_many_clients() -> None:
-    """More requests than one client may have under way, which is 64."""
-    arguments = ["plan", "sizes", "--model", "reconstruction", "--in-flight", "200"]
-    result = CliRunner().invoke(app, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["normalized_bytes_most"] == 8 << 20
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "segmentation"], "no model 'segmentation'; expected reconstruction or"),
-        (["--tile-px", "1000"], "tile is 1000; expected a whole number from 64 to 512"),
-        (["--in-flight", "0"], "in-flight is 0; expected a whole number from 1"),
-        (["--frames", "100"], "chunk-frames is 100; expected a whole number from 1 to 64"),
-    ],
-)
-def test_sizes_of_nothing(arguments: list[str], message: str) -> None:
-    result = CliRunner().invoke(app, ["plan", "sizes", *arguments])
+def test_sizes_of_nothing() -> None:
+    result = CliRunner().invoke(app, ["plan", "sizes", "--model", "segmentation"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert message in result.stderr
+    assert "no model segmentation; expected some of reconstruction, " in result.stderr
 
 
 def test_nothing_heavy_is_loaded_for_a_plan() -> None:

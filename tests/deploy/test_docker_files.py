@@ -18,6 +18,8 @@ from ruamel.yaml import YAML
 
 from fakes.places import ROOT
 from smlm_bench.gpu import containers
+from smlm_pipeline import contract
+from smlm_pipeline.deploy.memory_pools import sizes
 from smlm_pipeline.engines.embedded import RESTRICTED
 from smlm_pipeline.serving import metrics
 
@@ -106,17 +108,35 @@ def test_engines_send_no_telemetry(name: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in (DOCKER / name / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16 "])
-def test_a_precision_that_is_none_is_refused_at_once(precision: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [
+        ("cpu", "fp16", "bf16 or f32 on a cpu"),
+        ("cpu", "bf16 ", "bf16 or f32 on a cpu"),
+        ("gpu", "bf16", "fp16 or f32 on a gpu"),
+    ],
+)
+def test_a_precision_that_is_none_is_refused_at_once(
+    device: str, precision: str, expected: str
+) -> None:
     done = subprocess.run(
         ["sh", DOCKER / "server" / "recon-server"],
-        env={**os.environ, "RECON_DEVICE": "cpu", "RECON_PRECISION": precision},
+        env={**os.environ, "RECON_DEVICE": device, "RECON_PRECISION": precision},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 2
-    assert f"RECON_PRECISION is '{precision}'; expected bf16 or f32" in done.stderr
+    assert f"RECON_PRECISION is '{precision}'; expected {expected}" in done.stderr
+
+
+def test_the_build_of_the_server_image_proves_that_its_packages_load() -> None:
+    """After all packages and with the libraries' path, as the server will have them."""
+    text = (DOCKER / "server" / "Dockerfile").read_text()
+    before, _ = text.split('RUN python3 -c "import cupy, tensorrt; ')
+    assert "install-tensorrt /opt/recon" in before
+    assert "LD_LIBRARY_PATH=/opt/recon" in before
+    assert before.rindex("-r /tmp/server-image.txt") < before.rindex("LD_LIBRARY_PATH")
 
 
 def test_server_image_is_new_enough_for_the_network() -> None:
@@ -222,6 +242,11 @@ def test_two_servers_fit_on_one_host_and_share_their_plans() -> None:
         "${RECON_BIND:-127.0.0.1}:${RECON_PORT:-8001}:8001",
     ]
     assert _compose()["volumes"]["plans"]["name"] == containers.PLANS_VOLUME
+
+
+def test_shared_memory_is_enough_for_all_ensembles_at_once() -> None:
+    (stated,) = re.findall(r":-(\d+)gb\}", _services()["server"]["shm_size"])
+    assert int(stated) << 30 >= sizes(list(contract.ENSEMBLES)).shm_total_bytes
 
 
 def test_variables_without_a_value_change_nothing(tmp_path: Path) -> None:

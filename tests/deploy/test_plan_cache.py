@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from smlm_pipeline.deploy.plans.cache import Entry, PlanCache, Record, replace_file
-from smlm_pipeline.deploy.plans.key import Choices, PlanKey, sha256
+from smlm_pipeline.deploy.plans.key import Choices, Gpu, PlanKey, sha256
 from smlm_pipeline.deploy.plans.profiles import profiles
 from smlm_pipeline.errors import OutputError, PlanError
 
-KEY = PlanKey("ab" * 32, "fp32", "10.13.3", "8.6", Choices(), profiles("unet", largest_tile_px=64))
-OTHER = replace(KEY, compute_capability="8.9")
+GPU = Gpu("NVIDIA A10", "8.6", 72)
+KEY = PlanKey("ab" * 32, "fp32", "10.13.3", GPU, Choices(), profiles("unet", largest_tile_px=64))
+OTHER = replace(KEY, gpu=Gpu("NVIDIA L4", "8.9", 58))
 PLAN = bytes(range(256)) * 40
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="plans are built on Linux")
@@ -31,7 +32,6 @@ def _entry(key: PlanKey = KEY, plan: bytes = PLAN) -> Entry:
         key=key.as_dict(),
         plan_sha256=sha256(plan),
         plan_bytes=len(plan),
-        gpu="NVIDIA A10",
         build_s=12.5,
         activation_bytes=(1, 2, 3, 4),
         largest_difference=2e-5,
@@ -65,6 +65,9 @@ def test_the_sidecar_tells_key_and_difference(cache: PlanCache, tmp_path: Path) 
     told = json.loads((tmp_path / "cache" / KEY.digest / "plan.json").read_text())
     assert told["key"] == KEY.as_dict()
     assert told["key"]["tensorrt_version"] == "10.13.3"
+    assert told["key"]["gpu"] == {
+        **{"name": "NVIDIA A10", "compute_capability": "8.6", "multiprocessors": 72},
+    }
     assert told["key"]["choices"] == {"tf32": False, "workspace_bytes": 1 << 30}
     assert (told["largest_difference"], told["tolerance"]) == (2e-5, 1e-3)
 

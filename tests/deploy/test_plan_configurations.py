@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -38,55 +39,34 @@ def test_each_context_holds_its_own_activations_only(name: str) -> None:
 
 
 @each_network
-def test_the_batcher_makes_no_batch_that_a_profile_refuses(name: str) -> None:
+def test_a_request_is_an_execution(name: str) -> None:
+    """No batch axis, so no requests are joined; and no graphs, which would be for batches."""
     found = _configuration(name)
+    assert found.max_batch_size == 0
+    assert not found.dynamic_batching.preferred_batch_size
+    assert not found.optimization.cuda.graphs
+
+
+@each_network
+def test_clients_are_asked_for_what_kernels_are_chosen_for(name: str) -> None:
+    stated = int(_configuration(name).parameters[contract.REQUEST_PIXELS_PARAMETER].string_value)
     for profile in profiles(name, largest_tile_px=LARGEST_PX):
-        assert profile.largest[0] == found.max_batch_size > 0
-    assert max(found.dynamic_batching.preferred_batch_size) <= found.max_batch_size
+        frames, height_px, width_px = profile.usual
+        assert frames * height_px * width_px == stated
 
 
 @each_network
-def test_graphs_are_exact_and_fit_every_profile(name: str) -> None:
-    """Triton captures each graph in each context, and says an error where it does not fit.
-
-    A lower bound would let a larger graph answer fewer frames, with undefined ones among them.
-    """
-    cuda = _configuration(name).optimization.cuda
-    assert cuda.graphs
-    assert len(cuda.graph_spec) > 0
-    for graph in cuda.graph_spec:
-        assert not graph.HasField("graph_lower_bound")
-        shape = (graph.batch_size, *graph.input[contract.NORMALIZED.name].dim)
-        assert set(graph.input) == {contract.NORMALIZED.name}
-        for profile in profiles(name, largest_tile_px=LARGEST_PX):
-            ends = zip(profile.smallest, shape, profile.largest, strict=True)
-            assert all(low <= size <= high for low, size, high in ends)
+def test_the_networks_queue_is_bounded(name: str) -> None:
+    queue = _configuration(name).dynamic_batching.default_queue_policy
+    assert queue.max_queue_size == memory_pools.queued(contract.NETWORKS[name])
 
 
-@each_network
-def test_graphs_are_for_whole_chunks_of_the_smallest_tile(name: str) -> None:
-    found = _configuration(name)
-    usual = profiles(name, largest_tile_px=LARGEST_PX)[0].usual
-    batches = [graph.batch_size for graph in found.optimization.cuda.graph_spec]
-    assert batches == [usual[0], 2 * usual[0]] == list(found.dynamic_batching.preferred_batch_size)
-    for graph in found.optimization.cuda.graph_spec:
-        assert tuple(graph.input[contract.NORMALIZED.name].dim) == usual[1:]
-
-
-@each_network
-def test_the_queue_and_the_executions_fit_the_cuda_pool(name: str) -> None:
-    """At the largest tile, where a request needs most; an execution takes those that waited."""
-    found, network = _configuration(name), contract.NETWORKS[name]
-    queued = found.dynamic_batching.default_queue_policy.max_queue_size
-    frames = profiles(name, largest_tile_px=LARGEST_PX)[-1].usual[0]
-    assert queued == memory_pools.queued(network) > 0
-    held = queued + 3 * min(queued, found.max_batch_size // frames)
-    assert held >= memory_pools.IN_FLIGHT
-    (answer,) = network.outputs
-    values = contract.NORMALIZED.dims[0] + answer.dims[0] * (
-        contract.MAP_ZOOM**2 if answer == contract.MAP else 1
-    )
-    pool = memory_pools.sizes(
-        [contract.ensemble_of(name).name], tile_px=LARGEST_PX, frames=None, zoom=8, in_flight=1
-    ).cuda_pool_bytes
-    assert pool >= memory_pools.HEADROOM * held * frames * LARGEST_PX**2 * 4 * values
+@pytest.mark.parametrize("answer", contract.ANSWERS, ids=lambda answer: answer.name)
+def test_the_cuda_pool_holds_what_waits_for_a_summation(answer: contract.Answer) -> None:
+    queue = _configuration(answer.summation.name).dynamic_batching.default_queue_policy
+    assert queue.max_queue_size == memory_pools.SUMMATIONS_QUEUED
+    held = memory_pools.EXECUTIONS + queue.max_queue_size + memory_pools.SUMMATIONS
+    (ensemble, *_) = (each for each in contract.ENSEMBLES.values() if each.answer == answer)
+    largest = 4 * answer.channels * answer.zoom**2 * answer.pixels_most
+    pool = memory_pools.sizes([ensemble.name]).cuda_pool_bytes
+    assert pool >= math.floor(memory_pools.HEADROOM * held * largest)

@@ -39,15 +39,24 @@ def test_the_network_itself_passes(network: Path, reference: Reference, tmp_path
     gate.check(difference, gate.tolerance("fp32", tf32=False), model="unet")
 
 
-def test_every_profile_answers_a_whole_batch(
+def test_every_profile_answers_its_usual_request(
     network: Path, reference: Reference, tmp_path: Path
 ) -> None:
     executor = RuntimeExecutor(network.read_bytes(), tmp_path, error=0)
     gate.largest_difference(executor, reference, PROFILES)
-    size = reference.normalized.shape[1:]
+    size = reference.frames_adu.shape[1:]
     assert executor.asked == [
         (index, (profile.usual[0], *size)) for index, profile in enumerate(PROFILES)
     ]
+
+
+def test_a_profile_of_one_frame_answers_one(
+    network: Path, reference: Reference, tmp_path: Path
+) -> None:
+    executor = RuntimeExecutor(network.read_bytes(), tmp_path, error=0)
+    small = profiles("unet", largest_tile_px=64)
+    assert gate.largest_difference(executor, reference, small) < 1e-6
+    assert [shape[0] for _, shape in executor.asked] == [1024, 1, 1, 1]
 
 
 @pytest.mark.parametrize("error", [-0.5, 0.5])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,21 +12,24 @@ import pytest
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.plans import key as keys
 from smlm_pipeline.deploy.plans import tensorrt
-from smlm_pipeline.deploy.plans.key import Choices, PlanKey
-from smlm_pipeline.deploy.plans.profiles import Profile, profiles
+from smlm_pipeline.deploy.plans.key import Choices, Gpu, PlanKey
+from smlm_pipeline.deploy.plans.profiles import Profile, Shape, profiles
 from smlm_pipeline.errors import PlanError, SettingError
-from smlm_pipeline.settings import Settings, frames_per_chunk
 
 LARGEST_PX = contract.TILE_SIZES_PX[-1]
+A100 = Gpu("NVIDIA A100-SXM4-40GB", "8.0", 108)
 KEY = PlanKey(
-    "ab" * 32, "fp32", "10.13.3", "8.6", Choices(), profiles("unet", largest_tile_px=LARGEST_PX)
+    "ab" * 32, "fp32", "10.13.3", A100, Choices(), profiles("unet", largest_tile_px=LARGEST_PX)
 )
 
 OTHERS = {
     "network": replace(KEY, network_sha256="cd" * 32),
     "precision": replace(KEY, precision="fp16"),
     "tensorrt": replace(KEY, tensorrt_version="10.13.4"),
-    "gpu": replace(KEY, compute_capability="8.9"),
+    "gpu": replace(KEY, gpu=Gpu("NVIDIA A30", "8.0", 56)),
+    "slice of a gpu": replace(KEY, gpu=replace(A100, name=f"{A100.name} MIG 3g.20gb")),
+    "unnamed slice": replace(KEY, gpu=replace(A100, multiprocessors=42)),
+    "compute capability": replace(KEY, gpu=replace(A100, compute_capability="8.9")),
     "tf32": replace(KEY, choices=Choices(tf32=True)),
     "workspace": replace(KEY, choices=Choices(workspace_bytes=1 << 20)),
     "profiles": replace(KEY, profiles=KEY.profiles[:-1]),
@@ -58,6 +63,12 @@ def test_rounding_is_off_unless_asked_for() -> None:
     assert not Choices().tf32
 
 
+def test_timings_are_of_a_gpu_and_a_version() -> None:
+    others = {name for name, other in OTHERS.items() if other.timings != KEY.timings}
+    assert others == {"tensorrt", "gpu", "slice of a gpu", "unnamed slice", "compute capability"}
+    assert re.fullmatch(r"10\.13\.3-sm8\.0-[0-9a-f]{16}", KEY.timings)
+
+
 # --- profiles -------------------------------------------------------------------------------
 
 each_network = pytest.mark.parametrize("name", contract.NETWORKS)
@@ -69,35 +80,74 @@ def test_every_network_of_the_contract_is_one() -> None:
 
 @each_network
 def test_a_profile_a_tile_size(name: str) -> None:
-    found = profiles(name, largest_tile_px=LARGEST_PX)
-    assert [each.largest[2:] for each in found] == [(px, px) for px in contract.TILE_SIZES_PX]
-    for each in found:
-        assert each.largest[0] == contract.MAX_FRAMES_PER_CHUNK
-        assert each.smallest == (1, 1, contract.MIN_FRAME_PX, contract.MIN_FRAME_PX)
-        assert each.usual[2:] == each.largest[2:]
+    answer = contract.ensemble_of(name).answer
+    for profile, tile_px in zip(
+        profiles(name, largest_tile_px=LARGEST_PX), contract.TILE_SIZES_PX, strict=True
+    ):
+        frames = answer.frames_most(tile_px, tile_px)
+        assert profile.largest == profile.usual == (frames, tile_px, tile_px)
+        assert profile.smallest == (1, contract.MIN_FRAME_PX, contract.MIN_FRAME_PX)
+        assert frames * tile_px**2 == answer.pixels_most, "all profiles need the same memory"
+
+
+def test_the_shapes_are_those_of_both_inputs() -> None:
+    assert profiles("unet", largest_tile_px=LARGEST_PX)[1].shapes() == {
+        "FRAMES": ((1, 16, 16, 2), (256, 128, 128, 2), (256, 128, 128, 2)),
+        "LEVELS": ((1, 2), (256, 2), (256, 2)),
+    }
+
+
+_PROFILES = {name: profiles(name, largest_tile_px=LARGEST_PX) for name in contract.NETWORKS}
+
+
+def _fits(profile: Profile, request: Shape) -> bool:
+    ends = zip(profile.smallest, request, profile.largest, strict=True)
+    return all(low <= size <= high for low, size, high in ends)
+
+
+def _taken(name: str, request: Shape) -> int:
+    """The profile that Triton takes, by its distance; it has an axis too many for batches.
+
+    ``GetMostOptimizedProfile`` of its TensorRT backend: without batching, it compares the
+    profile's first size with 1, and the others with the request's one axis before.
+    """
+
+    def distance(profile: Profile) -> int:
+        frames, height, width = profile.usual
+        return 2 * (frames - 1) + abs(height - request[0]) + abs(width - request[1])
+
+    found = _PROFILES[name]
+    fitting = [index for index, profile in enumerate(found) if _fits(profile, request)]
+    return min(fitting, key=lambda index: distance(found[index]))
 
 
 @each_network
-@pytest.mark.parametrize("tile_px", contract.TILE_SIZES_PX)
-def test_whole_chunks_are_what_a_profile_is_best_at(name: str, tile_px: int) -> None:
-    """Triton takes the profile at the least distance of all sizes, N included."""
-    frames = frames_per_chunk(Settings(model=contract.ensemble_of(name).name), tile_px, tile_px)
-    chunk = (frames, 1, tile_px, tile_px)
+def test_every_request_that_the_contract_allows_fits_a_profile(name: str) -> None:
+    answer, step = contract.ensemble_of(name).answer, contract.SIZE_MULTIPLE_PX
+    edges_px = range(contract.MIN_FRAME_PX, LARGEST_PX + 1, step)
+    for height_px, width_px in itertools.product(edges_px, edges_px):
+        request = (answer.frames_most(height_px, width_px), height_px, width_px)
+        assert any(_fits(profile, request) for profile in _PROFILES[name]), request
 
-    def distance(profile: Profile) -> float:
-        ends = zip(profile.smallest, chunk, profile.largest, strict=True)
-        if not all(low <= size <= high for low, size, high in ends):
-            return float("inf")
-        return sum(abs(a - b) for a, b in zip(profile.usual, chunk, strict=True))
 
-    found = min(profiles(name, largest_tile_px=LARGEST_PX), key=distance)
-    assert found.usual == chunk
+@each_network
+@pytest.mark.parametrize("shorter_px", [0, 4, 28])
+def test_whole_requests_are_computed_with_the_profile_of_their_tile(
+    name: str, shorter_px: int
+) -> None:
+    answer = contract.ensemble_of(name).answer
+    for index, tile_px in enumerate(contract.TILE_SIZES_PX):
+        most = answer.frames_most(tile_px - shorter_px, tile_px)
+        assert _taken(name, (most, tile_px - shorter_px, tile_px)) == index
 
 
 def test_a_small_gpu_is_spared_large_tiles() -> None:
     """The configuration names as many profiles as there are tile sizes, whatever the GPU."""
     found = profiles("unet", largest_tile_px=128)
-    assert [each.largest[2] for each in found] == [64, 128, 64, 64]
+    assert [each.largest for each in found] == [
+        *((1024, 64, 64), (256, 128, 128)),
+        *[(1, 64, 64)] * 2,
+    ]
 
 
 def test_a_tile_that_the_contract_does_not_know() -> None:

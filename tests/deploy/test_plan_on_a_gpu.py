@@ -41,11 +41,14 @@ def repository(model_repository: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def _prepare(repository: Path, compiler: TensorRT) -> list[Prepared]:
+def _prepare(
+    repository: Path, compiler: TensorRT, precision: str | None = None
+) -> list[Prepared]:
     return prepare(
         repository,
         repository.parent / "cache",
         lambda: compiler,
+        precision=precision,
         choices=Choices(),
         largest_tile_px=LARGEST_PX,
         note=lambda _: None,
@@ -70,15 +73,25 @@ def test_the_second_time_they_come_from_the_cache(
     assert all(each.from_cache for each in _prepare(repository, compiler))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 16, 16), (64, 1, 64, 64), (7, 1, 48, 128)])
+def test_every_network_passes_in_fp16(prepared: list[Prepared]) -> None:
+    """By default, without being asked."""
+    assert {each.model: each.record.key["precision"] for each in prepared} == dict.fromkeys(
+        contract.NETWORKS, "fp16"
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (1024, 64, 64), (7, 48, 128)])
 def test_frames_of_any_size_are_answered_alike(
-    shape: tuple[int, ...], prepared: list[Prepared], repository: Path, compiler: TensorRT
+    shape: tuple[int, int, int], repository: Path, compiler: TensorRT
 ) -> None:
+    _prepare(repository, compiler, precision="fp32")
     file = network_file(repository, contract.UNET.name)
     executor = compiler.load(file.with_name("model.plan").read_bytes())
-    frames = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    expected = OnnxNetwork(file, intra_op_threads=0).detect(frames)
-    found = executor.run(frames, profile=1)
+    rng = np.random.default_rng(0)
+    frames_adu = rng.integers(90, 1000, shape, np.uint16)
+    levels_adu = rng.uniform(50, 150, (shape[0], 2)).astype(np.float32)
+    expected = OnnxNetwork(file, intra_op_threads=0).detect(frames_adu, levels_adu)
+    found = executor.run(frames_adu, levels_adu, profile=0 if shape[2] <= 64 else 1)
     scale = np.abs(expected).max(axis=(0, 2, 3), keepdims=True)
     assert (np.abs(found - expected) / scale).max() < 1e-3
 

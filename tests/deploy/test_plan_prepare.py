@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import DETECTIONS, MAP, write_network
 from fakes.plans import RuntimeCompiler, write_repository
 from smlm_pipeline.deploy.plans.compiler import Compiled
-from smlm_pipeline.deploy.plans.key import Choices, sha256
+from smlm_pipeline.deploy.plans.key import Choices, Gpu, sha256
 from smlm_pipeline.deploy.plans.prepare import Prepared, prepare
-from smlm_pipeline.errors import ContractError, OutputError, PlanError, SettingError
+from smlm_pipeline.errors import ContractError, GpuMemoryError, OutputError, PlanError, SettingError
 from smlm_training.delivery.reference import make_reference
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="plans are built on Linux")
@@ -43,12 +44,14 @@ def _prepare(
     compiler: RuntimeCompiler,
     *,
     tf32: bool = False,
+    precision: str | None = None,
     lines: list[str] | None = None,
 ) -> list[Prepared]:
     return prepare(
         repository,
         repository.parent / "cache",
         lambda: compiler,
+        precision=precision,
         choices=Choices(tf32=tf32),
         largest_tile_px=512,
         note=(lines if lines is not None else []).append,
@@ -64,7 +67,7 @@ def test_a_plan_is_built_once(repository: Path, version: Path, compiler: Runtime
     (first,) = _prepare(repository, compiler, lines=lines)
     assert (first.model, first.version, first.from_cache) == ("unet", "1", False)
     assert first.difference < 1e-6
-    assert lines == ["building the plan of unet for NVIDIA A10: minutes"]
+    assert lines == ["building the plan of unet in FP32 for NVIDIA A10: minutes"]
     plan = (version / "model.plan").read_bytes()
     assert plan.endswith((version / "model.onnx").read_bytes())
     (second,) = _prepare(repository, compiler, lines=lines)
@@ -79,7 +82,7 @@ def test_the_record_lies_beside_the_plan(
 ) -> None:
     (done,) = _prepare(repository, compiler)
     told = json.loads((version / "plan.json").read_text())
-    assert told["gpu"] == "NVIDIA A10"
+    assert told["key"]["gpu"]["name"] == "NVIDIA A10"
     assert told["key"]["precision"] == "fp32"
     assert told["activation_bytes"] == [1000, 2000, 3000, 4000]
     assert told["largest_difference"] == done.difference <= told["tolerance"] == 1e-3
@@ -100,13 +103,19 @@ def test_a_new_container_takes_the_plan_from_the_cache(
 
 
 @pytest.mark.parametrize(
-    "different", [{"version": "11.0.1"}, {"compute_capability": "8.9"}], ids=["tensorrt", "gpu"]
+    "different",
+    [
+        {"version": "11.0.1"},
+        {"gpu": Gpu("NVIDIA L4", "8.9", 58)},
+        {"gpu": Gpu("NVIDIA A10 MIG 1g.6gb", "8.6", 14)},
+    ],
+    ids=["tensorrt", "gpu", "slice"],
 )
 def test_another_machine_builds_its_own(
-    different: dict[str, str], repository: Path, version: Path, compiler: RuntimeCompiler
+    different: dict[str, Any], repository: Path, version: Path, compiler: RuntimeCompiler
 ) -> None:
     _prepare(repository, compiler)
-    elsewhere = replace(compiler, **different)  # type: ignore[arg-type]
+    elsewhere = replace(compiler, **different)
     (done,) = _prepare(repository, elsewhere)
     assert not done.from_cache
     assert elsewhere.builds == compiler.builds + 1
@@ -146,6 +155,89 @@ def test_builds_learn_from_each_other(repository: Path, compiler: RuntimeCompile
     assert compiler.timing_caches == [b"", b"learnt 1"]
 
 
+# --- precision ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def half(version: Path) -> bytes:
+    """A file in FP16 beside the network, which answers nearly as it does."""
+    nearly = write_network(version.parents[2] / "half", DETECTIONS.replace("5}", "5.001}"))
+    network = nearly.read_bytes()
+    (version / "model.fp16.onnx").write_bytes(network)
+    return network
+
+
+def test_fp16_is_taken_where_it_is_there_and_passes(
+    repository: Path, version: Path, half: bytes, compiler: RuntimeCompiler
+) -> None:
+    (done,) = _prepare(repository, compiler)
+    assert (version / "model.plan").read_bytes().endswith(half)
+    assert (done.record.key["precision"], done.record.tolerance) == ("fp16", 1e-2)
+    assert done.record.key["network_sha256"] == sha256(half)
+    assert 1e-5 < done.difference < 1e-2, "it is judged by the answers of the network in FP32"
+    (again,) = _prepare(repository, compiler)
+    assert (again.from_cache, again.record) == (True, done.record)
+
+
+@pytest.mark.parametrize("failing", ["gate", "build"])
+def test_a_network_that_does_not_pass_in_fp16_is_served_in_fp32(
+    failing: str,
+    repository: Path,
+    version: Path,
+    half: bytes,
+    compiler: RuntimeCompiler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test replaces the file by another network, or the compiler refuses it."""
+    if failing == "gate":
+        other = write_network(repository.parent / "other", DETECTIONS.replace("5}", "6}"))
+        (version / "model.fp16.onnx").write_bytes(other.read_bytes())
+    else:
+        build = compiler.compile
+
+        def compile_fp32(network: bytes, *rest: Any) -> Compiled:
+            if network == half:
+                raise PlanError("no kernels in FP16")
+            return build(network, *rest)
+
+        monkeypatch.setattr(compiler, "compile", compile_fp32)
+    lines: list[str] = []
+    (done,) = _prepare(repository, compiler, lines=lines)
+    assert done.record.key["precision"] == "fp32"
+    assert (version / "model.plan").read_bytes().endswith((version / "model.onnx").read_bytes())
+    (told,) = (line for line in lines if "served in FP32 instead" in line)
+    assert told.endswith("unet is served in FP32 instead: set RECON_PRECISION=f32 to save this "
+                         "attempt at the next start")  # fmt: skip
+
+
+def test_who_asks_for_fp16_gets_that_or_an_error(
+    repository: Path, version: Path, half: bytes, compiler: RuntimeCompiler
+) -> None:
+    (done,) = _prepare(repository, compiler, precision="fp16")
+    assert done.record.key["precision"] == "fp16"
+    compiler.error = 100.0
+    with pytest.raises(PlanError, match="answers the reference frames up to"):
+        _prepare(repository, compiler, precision="fp16")
+    assert "model.plan" not in _names(version)
+
+
+def test_who_asks_for_fp32_gets_that(
+    repository: Path, version: Path, half: bytes, compiler: RuntimeCompiler
+) -> None:
+    _prepare(repository, compiler)
+    (done,) = _prepare(repository, compiler, precision="fp32")
+    assert (done.record.key["precision"], done.from_cache) == ("fp32", False)
+    assert (version / "model.plan").read_bytes().endswith((version / "model.onnx").read_bytes())
+
+
+def test_a_network_without_fp16_cannot_be_asked_for_it(
+    repository: Path, version: Path, compiler: RuntimeCompiler
+) -> None:
+    with pytest.raises(ContractError, match=r"holds no network in FP16; expected FP32: set RECON_"):
+        _prepare(repository, compiler, precision="fp16")
+    assert compiler.builds == 0
+
+
 # --- what does not pass ---------------------------------------------------------------------
 
 
@@ -178,6 +270,32 @@ def test_a_kept_plan_is_asked_again(
     compiler.error = 0.0
     (done,) = _prepare(repository, compiler)
     assert (done.from_cache, compiler.builds) == (False, 3)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_a_gpu_without_room_keeps_what_is_kept(
+    precision: str,
+    repository: Path,
+    version: Path,
+    half: bytes,
+    compiler: RuntimeCompiler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process has its memory now. The plan is as good as it was, and FP32 needs more."""
+    chosen = None if precision == "fp16" else precision
+    _prepare(repository, compiler, precision=chosen)
+
+    def load(_: bytes) -> object:
+        raise GpuMemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiler, "load", load)
+        with pytest.raises(GpuMemoryError, match="no room"):
+            _prepare(repository, compiler, precision=chosen)
+    assert "model.plan" not in _names(version)
+    (done,) = _prepare(repository, compiler, precision=chosen)
+    assert (done.from_cache, compiler.builds) == (True, 1)
+    assert done.record.key["precision"] == precision
 
 
 def test_what_is_built_anew_takes_the_place_of_what_was_kept(

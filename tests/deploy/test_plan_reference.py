@@ -13,8 +13,9 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 
 from fakes.networks import DETECTIONS, MAP, write_network
 from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.reference import Reference, read_reference, write_reference
+from smlm_pipeline.compute.reference import read_reference, write_reference
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import network_file
 from smlm_training.delivery.reference import make_reference
@@ -32,10 +33,18 @@ def test_what_is_made_can_be_read(network: Path) -> None:
     found = read_reference(network, contract.UNET)
     assert file == network.with_name("reference.npz")
     assert found.precision == "fp32"
-    assert found.normalized.shape == (4, 1, 48, 40)
-    np.testing.assert_array_equal(found.normalized, found.normalized.astype(np.float16))
-    expected = OnnxNetwork(network, intra_op_threads=1).detect(found.normalized)
+    assert (found.frames_adu.shape, found.levels_adu.shape) == ((4, 48, 40), (4, 2))
+    expected = OnnxNetwork(network, intra_op_threads=1).detect(found.frames_adu, found.levels_adu)
     np.testing.assert_array_equal(found.answers, expected)
+
+
+def test_some_frames_are_beyond_half_precision(network: Path) -> None:
+    """A plan that normalises in FP16 would fail by them; a map network has the first alone."""
+    make_reference(network)
+    found = read_reference(network, contract.UNET)
+    assert (found.levels_adu[:, 0] > 60_000).tolist() == [True, False, True, False]
+    assert found.frames_adu.max() < 65_535
+    assert normalize(found.frames_adu, found.levels_adu).max(axis=(1, 2, 3)).min() > 0.5
 
 
 def test_a_map_has_fewer_frames(tmp_path: Path) -> None:
@@ -55,7 +64,7 @@ def test_the_networks_that_ship_have_theirs(name: str, model_repository: Path) -
     file = network_file(model_repository, name)
     found = read_reference(file, contract.NETWORKS[name])
     assert file.with_name("reference.npz").stat().st_size < SIZE_BYTES_MAX
-    again = OnnxNetwork(file, intra_op_threads=1).detect(found.normalized)
+    again = OnnxNetwork(file, intra_op_threads=1).detect(found.frames_adu, found.levels_adu)
     largest = np.abs(found.answers).max(axis=(0, 2, 3), keepdims=True)
     assert (np.abs(again - found.answers) / largest).max() < 1e-4
     assert largest.min() > 0
@@ -88,7 +97,15 @@ def _in_eighths(network: Path) -> None:
 
 
 def _without_frames(network: Path) -> None:
-    _rewrite(network, normalized=np.zeros((0, 1, 16, 16), np.float32))
+    _rewrite(network, frames_adu=np.zeros((0, 16, 16), np.uint16))
+
+
+def _with_normalised_frames(network: Path) -> None:
+    _rewrite(network, frames_adu=np.zeros((4, 48, 40), np.float32))
+
+
+def _without_a_level(network: Path) -> None:
+    _rewrite(network, levels_adu=np.ones((3, 2), np.float32))
 
 
 def _of_a_map(network: Path) -> None:
@@ -103,7 +120,9 @@ def _of_a_map(network: Path) -> None:
         (_torn, "cannot be read"),
         (_of_another_kind, "cannot be read"),
         (_in_eighths, "in fp8, which unet does not take"),
-        (_without_frames, r"holds frames \(0, 1, 16, 16\)"),
+        (_without_frames, r"holds frames \(0, 16, 16\) uint16"),
+        (_with_normalised_frames, r"holds frames \(4, 48, 40\) float32"),
+        (_without_a_level, r"levels \(3, 2\) float32"),
         (_of_a_map, r"answers \(4, 1, 384, 320\) float32"),
     ],
 )
@@ -119,12 +138,7 @@ def test_what_does_not_fit_is_refused(
 def test_answers_of_another_type_are_refused(network: Path) -> None:
     make_reference(network)
     found = read_reference(network, contract.UNET)
-    halves = Reference(
-        found.network_sha256,
-        "fp32",
-        found.normalized,
-        found.answers.astype(np.float16),
-    )
+    halves = replace(found, answers=found.answers.astype(np.float16))
     write_reference(network.with_name("reference.npz"), halves)
     with pytest.raises(ContractError, match=r"float16 in fp32, which unet does not take"):
         read_reference(network, contract.UNET)

@@ -49,7 +49,7 @@ def test_a_configuration_that_makes_no_sense_would_be_told(
     repository: Path, tmp_path: Path
 ) -> None:
     file = repository / contract.UNET.name / "config.pbtxt"
-    file.write_text(file.read_text().replace("[ 32, 64 ]", "[ 32, 65 ]"))
+    file.write_text(file.read_text().replace("[ -1, -1, -1, 2 ]", "[ -1, -1, 0, 2 ]"))
     server = _GpuServer(repository, log_file=tmp_path / "server.log")
-    with pytest.raises(ServerError, match="preferred size must be <= max batch size"), server:
-        pytest.fail("it took a batch that it cannot make")
+    with pytest.raises(ServerError, match="dimension must be integer >= 1, or -1"), server:
+        pytest.fail("it took frames without width")

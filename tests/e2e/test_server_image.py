@@ -233,7 +233,7 @@ def test_every_ensemble_that_is_asked_for_is_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "code", "words"),
     [
-        ({"RECON_DEVICE": "tpu"}, 2, "RECON_DEVICE is 'tpu'; expected gpu, auto or cpu"),
+        ({"RECON_DEVICE": "tpu"}, 2, "RECON_DEVICE is 'tpu'; expected gpu or cpu"),
         (
             {"RECON_DEVICE": "cpu", "RECON_ENSEMBLES": "unet"},
             2,
@@ -276,8 +276,7 @@ def test_without_a_plan_that_fits_no_server_starts(tmp_path: Path) -> None:
     assert not done.stdout
 
 
-@pytest.mark.parametrize("device", ["gpu", "auto"])
-def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, device: str) -> None:
+def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path) -> None:
     """As it goes where there is a plan: the builder alone is replaced, by one that says yes."""
     asked = tmp_path / "asked"
     (tmp_path / "gpu").mkdir()
@@ -289,13 +288,26 @@ def test_on_a_gpu_the_server_gets_its_plans_and_its_memory(tmp_path: Path, devic
     )
     python.chmod(0o755)
     path = os.pathsep.join([str(tmp_path / "gpu"), str(tmp_path / "bin"), os.environ["PATH"]])
-    flags = _flags(_start(tmp_path, RECON_DEVICE=device, RECON_IN_FLIGHT="5", PATH=path))
+    flags = _flags(_start(tmp_path, RECON_DEVICE="gpu", PATH=path))
     models, cache = tmp_path / "run" / "models", tmp_path / "plans"
     assert asked.read_text().split() == [
         *("-m", "smlm_pipeline.cli.plan", "build"),
         *("--model-repository", str(models), "--cache", str(cache)),
     ]
-    need = sizes([contract.RECONSTRUCTION.name], tile_px=512, frames=None, zoom=8, in_flight=5)
-    assert f"--cuda-memory-pool-byte-size=0:{need.cuda_pool_bytes}" in flags
-    assert f"--pinned-memory-pool-byte-size={need.pinned_pool_bytes}" in flags
+    assert set(sizes([contract.RECONSTRUCTION.name]).flags()) <= set(flags)
     assert not any(flag.startswith("--model-config-name") for flag in flags)
+
+
+def test_with_two_gpus_no_server_starts(tmp_path: Path) -> None:
+    """The real builder, over modules that stand for TensorRT's and CuPy's, with two GPUs."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "tensorrt.py").write_text("from fakes.tensorrt import *\n")
+    (modules / "cupy.py").write_text(
+        "from fakes import cupy\ncuda = cupy.cuda\ncupy.GPUS = cupy.GPUS * 2\n"
+    )
+    path = os.pathsep.join([str(modules), str(ROOT / "tests")])
+    done = _start(tmp_path, RECON_DEVICE="gpu", PYTHONPATH=path)
+    assert done.returncode == 4, done.stderr
+    assert "2 GPUs are visible; expected one" in done.stderr
+    assert not done.stdout

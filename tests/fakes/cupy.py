@@ -51,7 +51,16 @@ class _Stream:
     def synchronize(self) -> None: ...
 
 
-GPUS: list[dict[str, Any]] = [{"name": b"NVIDIA A10", "major": 8, "minor": 6}]
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+GPUS: list[dict[str, Any]] = [
+    {"name": b"NVIDIA A10", "major": 8, "minor": 6, "multiProcessorCount": 72}
+]
+
+FREE_BYTES, TOTAL_BYTES = 23 << 30, 24 << 30
+"""What the GPU says of its memory."""
 
 
 def _device_count() -> int:
@@ -63,9 +72,11 @@ def _device_count() -> int:
 cuda = SimpleNamespace(
     Device=_Device,
     Stream=_Stream,
+    memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=_device_count,
         getDeviceProperties=lambda index: GPUS[index],
+        memGetInfo=lambda: (FREE_BYTES, TOTAL_BYTES),
     ),
 )

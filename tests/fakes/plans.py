@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fakes.networks import DETECTIONS, write_network
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.deploy.plans.compiler import Compiled, Executor
-from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.key import Choices, Gpu
 from smlm_pipeline.deploy.plans.profiles import Profile
 from smlm_pipeline.errors import PlanError
 from smlm_training.delivery.reference import make_reference
@@ -37,10 +37,15 @@ class RuntimeExecutor:
         self.activation_bytes: tuple[int, ...] = (1000, 2000, 3000, 4000)
         self.asked: list[tuple[int, tuple[int, ...]]] = []
 
-    def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        self.asked.append((profile, normalized.shape))
-        found = self._network.detect(normalized)
+    def run(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32], *, profile: int
+    ) -> NDArray[np.float32]:
+        self.asked.append((profile, frames_adu.shape))
+        found = self._network.detect(frames_adu, levels_adu)
         return found + self._error if profile == 2 else found
+
+
+A10 = Gpu("NVIDIA A10", "8.6", 72)
 
 
 @dataclass
@@ -49,8 +54,7 @@ class RuntimeCompiler:
 
     folder: Path
     version: str = "10.13.3"
-    compute_capability: str = "8.6"
-    gpu: str = "NVIDIA A10"
+    gpu: Gpu = A10
     error: float = 0.0
     builds: int = 0
     loads: int = 0
@@ -77,4 +81,4 @@ class RuntimeCompiler:
 
     @property
     def _header(self) -> bytes:
-        return f"{self.version} {self.compute_capability}:".encode()
+        return f"{self.version} {self.gpu}:".encode()

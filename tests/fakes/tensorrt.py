@@ -9,7 +9,6 @@ shapes out of a profile, addresses that were not given, a plan of another versio
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import json
 from typing import Any
@@ -24,6 +23,9 @@ __version__ = "10.13.3.9"
 
 _MEMORY = 1 << 40
 """What the GPU has for an engine's contexts."""
+
+_TYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+"""Types of a network's inputs, as ONNX Runtime names them."""
 
 
 class ILogger:
@@ -242,7 +244,7 @@ class IExecutionContext:
     def __init__(self, engine: ICudaEngine) -> None:
         self._engine = engine
         self._profile = 0
-        self._shape: tuple[int, ...] | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
@@ -255,14 +257,15 @@ class IExecutionContext:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         smallest, _, largest = self._engine.profiles[self._profile][name]
-        self._shape = tuple(shape)
+        self._shapes[name] = tuple(shape)
         within = zip(smallest, shape, largest, strict=True)
         return all(low <= size <= high for low, size, high in within)
 
     def get_tensor_shape(self, name: str) -> list[int]:
-        if name != self._engine.names[1]:
+        if name in self._engine.types:
             raise AssertionError(f"the shape of {name} is no question")
-        return [*self._answer(np.zeros(self._specified, np.float32)).shape]
+        inputs = {each: np.zeros(*self._input(each)) for each in self._engine.types}
+        return [*self._answers(inputs).shape]
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         _check(memory, int)
@@ -271,19 +274,22 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         _check(stream_handle, int)
-        given, answer = (self._addresses[name] for name in self._engine.names)
-        found = self._answer(_at(given, self._specified))
-        _at(answer, found.shape)[:] = found
+        inputs = {
+            each: _at(self._addresses[each], *self._input(each)) for each in self._engine.types
+        }
+        found = self._answers(inputs)
+        (answer,) = set(self._engine.names) - set(inputs)
+        _at(self._addresses[answer], found.shape, np.dtype(np.float32))[:] = found
         return True
 
-    @property
-    def _specified(self) -> tuple[int, ...]:
-        if self._shape is None:
-            raise AssertionError("no input shape was set")
-        return self._shape
+    def _input(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type of an input."""
+        if name not in self._shapes:
+            raise AssertionError(f"no shape was set for {name}")
+        return self._shapes[name], self._engine.types[name]
 
-    def _answer(self, frames: Any) -> Any:
-        (found,) = self._engine.session.run(None, {self._engine.names[0]: frames})
+    def _answers(self, inputs: dict[str, Any]) -> Any:
+        (found,) = self._engine.session.run(None, inputs)
         return found
 
 
@@ -294,8 +300,9 @@ class ICudaEngine:
         self.session = onnxruntime.InferenceSession(
             bytes.fromhex(told["network"]), providers=["CPUExecutionProvider"]
         )
-        ends = (*self.session.get_inputs(), *self.session.get_outputs())
-        self.names: list[str] = [each.name for each in ends]
+        inputs = self.session.get_inputs()
+        self.types = {each.name: _TYPES[each.type] for each in inputs}
+        self.names: list[str] = [*self.types, *(each.name for each in self.session.get_outputs())]
 
     def _take(self, profile_index: int) -> bool:
         """Whether a context finds room for its activations."""
@@ -310,12 +317,15 @@ class ICudaEngine:
     def num_optimization_profiles(self) -> int:
         return len(self.profiles)
 
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self.names)
+
     def get_tensor_name(self, index: int) -> str:
         return self.names[index]
 
     def get_device_memory_size_for_profile_v2(self, profile_index: int) -> int:
-        ((_, _, largest),) = self.profiles[profile_index].values()
-        return int(np.prod(largest))
+        return sum(int(np.prod(largest)) for _, _, largest in self.profiles[profile_index].values())
 
     def create_execution_context(
         self, strategy: ExecutionContextAllocationStrategy
@@ -344,12 +354,12 @@ class Runtime:
         return ICudaEngine(told, self._logger)
 
 
-def _at(address: int, shape: tuple[int, ...]) -> Any:
-    """The float32 array at an address of the fake device."""
+def _at(address: int, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
+    """The array at an address of the fake device."""
     if address not in cupy.allocated:
         raise AssertionError("the address is not on the device")
-    kind = ctypes.c_float * int(np.prod(shape))
-    return np.ctypeslib.as_array(kind.from_address(address)).reshape(shape)
+    values = np.ctypeslib.as_ctypes_type(kind) * int(np.prod(shape))
+    return np.ctypeslib.as_array(values.from_address(address)).reshape(shape)
 
 
 def _check(value: object, kind: type) -> None:

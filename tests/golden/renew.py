@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.survey import prepared
@@ -23,10 +24,13 @@ FILE = Path(__file__).with_name("film.npz")
 ZOOM = 8
 
 
-def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
-    """The image of a small film, in units of 2^-16 emitters."""
-    window = np.array([ZOOM, 0, 0, *frames_adu.shape[1:]], np.int32)
-    return transport.sum_chunk(Request("film", *prepared(frames_adu), window)).image
+def summed(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int64]:
+    """The image of a small film with its margin, in units of 2^-16 emitters."""
+    _, height_px, width_px = frames_adu.shape
+    window = Window(ZOOM, 0, 0, height_px, width_px)
+    answer = transport.sum_chunk(Request("film", *prepared(frames_adu), window))
+    image: NDArray[np.int64] = answer.sums.dense(window.shape)[0]
+    return image
 
 
 if __name__ == "__main__":

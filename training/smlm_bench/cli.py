@@ -44,6 +44,16 @@ COMMANDS = (
         "Disturb three films as instruments do, and compare the images with what is to be found.",
     ),
     LazyCommand(
+        "structures",
+        "smlm_bench.structures.command:structures",
+        "Score a network on films of structures that training cannot make, the worst film first.",
+    ),
+    LazyCommand(
+        "nairr",
+        "smlm_bench.nairr.command:nairr",
+        "Score a network on the public benchmark NAIRR-SMLM, beside the published rows.",
+    ),
+    LazyCommand(
         "gpu-check",
         "smlm_bench.gpu.commands:gpu_check",
         "Check and measure everything that needs an NVIDIA GPU, and write one report.",

@@ -14,11 +14,14 @@ from smlm_pipeline.deploy import memory_pools, staging
 from smlm_pipeline.deploy.plans.devices import open_tensorrt
 from smlm_pipeline.deploy.plans.key import Choices
 from smlm_pipeline.deploy.plans.prepare import Prepared, prepare
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import find_model_repository
-from smlm_pipeline.settings import Settings
 
 _MIB = 1 << 20
 
+
+_PRECISIONS = {"fp16": "fp16", "f32": "fp32"}
+"""Precisions of plans as options name them, and as a network's file does."""
 
 _MODELS, _PLANS, _MEMORY = "Models", "Plans", "Memory"
 """Panels of the help."""
@@ -79,19 +82,14 @@ Ensembles = Annotated[
         rich_help_panel=_MODELS,
     ),
 ]
-RequestFrames = Annotated[
-    int | None,
+Precision = Annotated[
+    str | None,
     typer.Option(
-        help="Frames of a request; by default the client's default.", rich_help_panel=_MEMORY
+        envvar="RECON_PRECISION",
+        metavar="|".join(_PRECISIONS),
+        help="Precision of the plans; by default FP16 where a network has it and its plan passes.",
+        rich_help_panel=_PLANS,
     ),
-]
-Zoom = Annotated[int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_MEMORY)]
-InFlight = Annotated[
-    int,
-    typer.Option(help="Requests for one network at once, of all clients.", rich_help_panel=_MEMORY),
-]
-Gpus = Annotated[
-    int, typer.Option(min=1, help="Number of GPUs of the server.", rich_help_panel=_MEMORY)
 ]
 
 
@@ -99,6 +97,7 @@ Gpus = Annotated[
 def build(
     model_repository: Repository = None,
     cache: Cache = Path("plans"),
+    precision: Precision = None,
     tf32: Tf32 = Choices.tf32,
     workspace_mib: WorkspaceMib = Choices.workspace_bytes // _MIB,
     largest_tile_px: LargestTilePx = contract.TILE_SIZES_PX[-1],
@@ -114,6 +113,7 @@ def build(
             model_repository or find_model_repository(),
             cache,
             open_tensorrt,
+            precision=_precision(precision),
             choices=Choices(tf32=tf32, workspace_bytes=workspace_mib * _MIB),
             largest_tile_px=largest_tile_px,
             note=lambda line: typer.echo(line, err=True),
@@ -122,40 +122,36 @@ def build(
             typer.echo(_line(plan))
 
 
+def _precision(option: str | None) -> str | None:
+    """Read the option; empty is as if it were not given."""
+    if not option:
+        return None
+    if option not in _PRECISIONS:
+        raise SettingError(f"precision is {option!r}; expected {' or '.join(_PRECISIONS)} on a GPU")
+    return _PRECISIONS[option]
+
+
 def _line(plan: Prepared) -> str:
     """Describe a prepared plan in one line."""
     record = plan.record
     origin = "taken from the cache" if plan.from_cache else f"built in {record.build_s:.0f} s"
     return (
-        f"{plan.model} version {plan.version}: {origin} for {record.gpu}, largest difference "
-        f"{plan.difference:.1e} of {record.tolerance:.0e} allowed, "
-        f"{sum(record.activation_bytes) / 1e9:.1f} GB of activations"
+        f"{plan.model} version {plan.version}: {record.key['precision'].upper()}, {origin} for "
+        f"{record.key['gpu']['name']}, largest difference {plan.difference:.1e} of "
+        f"{record.tolerance:.0e} allowed, {sum(record.activation_bytes) / 1e9:.1f} GB of "
+        "activations"
     )
 
 
 @app.command()
 def sizes(
-    tile_px: LargestTilePx = Settings.tile_px,
-    frames: RequestFrames = None,
-    zoom: Zoom = Settings.zoom,
-    in_flight: InFlight = memory_pools.IN_FLIGHT,
-    gpus: Gpus = 1,
     model: Ensembles = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
     with door():
-        need = memory_pools.sizes(
-            model or list(contract.ENSEMBLES),
-            tile_px=tile_px,
-            frames=frames,
-            zoom=zoom,
-            in_flight=in_flight,
-        )
-        if as_json:
-            typer.echo(json.dumps(need.as_dict(), indent=2))
-        else:
-            typer.echo("\n".join(need.flags(gpus)))
+        need = memory_pools.sizes(model or list(contract.ENSEMBLES))
+        typer.echo(json.dumps(need.as_dict(), indent=2) if as_json else "\n".join(need.flags()))
 
 
 @app.command()

@@ -1,47 +1,48 @@
-"""Size a server's memory pools from tile, frames, zoom and requests in flight.
+"""Size a GPU server's memory pools by the contract's bounds.
 
-Triton passes tensors between the steps of an ensemble in three memories, whose sizes
-are fixed at its start:
+Triton passes tensors between the steps of an ensemble in three memories, whose sizes are fixed at
+its start:
 
-- the CUDA pool, for tensors on the GPU. When it is full, tensors fall back to the
-  host, and the Python backend has then been seen to pass on wrong data as success
-  (triton-inference-server/server #8177, #7148), so it must never be full;
-- the pinned pool, for the output of ``normalize`` on the host;
-- shared memory, for tensors between Triton and the process of each Python model,
-  one region a model. A region grows by itself, and never shrinks; the container's
-  ``/dev/shm`` limits it.
+- the CUDA pool, for the networks' answers on the GPU. When it is full, answers fall back to the
+  host, and ``summation`` refuses them there. The pool holds as many as can be under way, since
+  every queue has a bound;
+- the pinned pool, which has no size on a GPU server. Where the CUDA pool is full and a pinned pool
+  is there, an answer falls back to pinned memory, and the Python backend has been seen to pass on
+  wrong data as success (triton-inference-server/server #8177, #7148). Without one it falls back to
+  common memory, of which that backend is aware. TensorRT then copies frames from common memory,
+  which is slower;
+- shared memory, for tensors between Triton and the process of each Python model, one region a
+  model. A region grows by itself, and never shrinks; the container's ``/dev/shm`` limits it.
 
-The sizes hold for requests up to those of a client with default options, or with the
-stated frames: ``Sizes.normalized_bytes_most`` is the limit. Larger requests are not refused
-yet.
+No client's option changes a size: a request of any client is within the contract's bounds, or is
+refused.
 
-The embedded server does not use these sizes. Its regions are allocated at once, for
-every model, used or not; larger ones made no request faster, and regions grow by
-themselves.
+The embedded server does not use these sizes. It has no GPU, and its regions grow as needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import Settings, frames_per_chunk
-
-IN_FLIGHT = 32
-"""Requests for one network at once: four clients' (``settings.IN_FLIGHT_MOST``)."""
 
 QUEUED, QUEUED_MAPS = 24, 8
-"""Most requests that wait for a network, as in its configuration: few for a map network, whose
-executions take all that wait, one frame each at the largest tile."""
+"""Most requests that wait for a network, as in its configuration; they have no answer yet."""
 
 EXECUTIONS = 3
-"""Batches that the TensorRT backend holds at once: one is computed, one waits behind it on the
+"""Answers that the TensorRT backend fills at once: one is computed, one waits behind it on the
 stream, and the next is formed as soon as the first has read its input (its ``tensorrt.cc`` blocks
-at the end of an execution, ``instance_state.cc`` returns before the answers are there). With a
-bound on the queue Triton prepares no more. Read in its source, not measured on a GPU."""
+at the end of an execution, ``instance_state.cc`` returns before the answers are there). Read in
+its source, not measured on a GPU."""
+
+SUMMATIONS_QUEUED = 8
+"""Most answers that wait for a summation, as in its configuration; more are refused."""
+
+SUMMATIONS = 2
+"""Answers that a summation holds: one is summed, and the next has left the queue."""
 
 HEADROOM = 1.3
 """Factor for fragmentation: as tensors come and go, not all of a pool can be used."""
@@ -49,36 +50,36 @@ HEADROOM = 1.3
 REGION_PARTS = 2
 """Requests in a region at once: one is written while the one before is still being read."""
 
+USUAL_SHARE = 0.25
+"""Share of the largest answer with which a region begins, and by which it grows: of dense films a
+fifth of the detections has a weight."""
+
+_ENTRY_BYTES = 4
+"""Bytes of an SR pixel that is not zero, in an answer to a client."""
+
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Memory in bytes, each but the last a whole number of MiB.
+    """Memory in bytes, each a whole number of MiB.
 
-    ``shm_default_bytes`` and ``shm_growth_bytes`` are of the region of one Python
-    model; ``shm_total_bytes`` is what ``/dev/shm`` has to hold when all have grown,
-    with the networks' regions of a server without a GPU.
-    ``normalized_bytes_most`` is the largest ``NORMALIZED`` of a request that the pools
-    can hold.
+    ``shm_default_bytes`` and ``shm_growth_bytes`` are of the region of one Python model;
+    ``shm_total_bytes`` is what ``/dev/shm`` has to hold when all have grown to the most that the
+    contract allows, with the networks' regions of a server without a GPU.
     """
 
     cuda_pool_bytes: int
-    pinned_pool_bytes: int
     shm_default_bytes: int
     shm_growth_bytes: int
     shm_total_bytes: int
-    normalized_bytes_most: int
 
-    def flags(self, gpu_count: int) -> list[str]:
-        """List the server's flags; the CUDA pool is stated for each GPU by its number."""
+    def flags(self) -> list[str]:
+        """List the flags of a server with one GPU."""
         shared = "--backend-config=python,shm"
         return [
-            *(
-                f"--cuda-memory-pool-byte-size={gpu}:{self.cuda_pool_bytes}"
-                for gpu in range(gpu_count)
-            ),
-            f"--pinned-memory-pool-byte-size={self.pinned_pool_bytes}",
+            f"--cuda-memory-pool-byte-size=0:{self.cuda_pool_bytes}",
+            "--pinned-memory-pool-byte-size=0",
             f"{shared}-default-byte-size={self.shm_default_bytes}",
             f"{shared}-growth-byte-size={self.shm_growth_bytes}",
         ]
@@ -88,59 +89,40 @@ class Sizes:
         return asdict(self)
 
 
-def sizes(
-    models: Sequence[str], *, tile_px: int, frames: int | None, zoom: int, in_flight: int
-) -> Sizes:
-    """Size the memory of a server whose ensembles all get as many requests as they admit.
+def sizes(models: Sequence[str]) -> Sizes:
+    """Size the memory of a server for all requests that its queues and executions hold.
 
     Parameters
     ----------
     models : sequence of str
         Some of ``contract.ENSEMBLES``, at least one.
-    tile_px : int
-        Edge of the largest tile, in camera pixels.
-    frames : int, optional
-        Most frames of a request; by default those of a client with default options.
-    zoom : int
-        SR pixels per camera pixel of the image; a map network has its own.
-    in_flight : int
-        Requests for one network at once; at least as many as its queue and executions
-        hold are counted, since nothing prevents so many.
-
-    Returns
-    -------
-    Sizes
-        Pools for all ensembles at once, since each network has its own queue; shared
-        memory for all models, since regions never shrink. Where a map network is
-        served beside others, ``normalized_bytes_most`` is theirs, and does not limit
-        requests for maps to their smaller size.
 
     Raises
     ------
     SettingError
-        If there is no such model, or a number is out of the contract's range.
+        If there is no such model.
     """
-    if in_flight < 1:
-        raise SettingError(f"in-flight is {in_flight}; expected a whole number from 1")
-    needs = [_need(model, tile_px, frames, zoom, in_flight) for model in dict.fromkeys(models)]
-    exchanged = _most([need.exchanged_bytes for need in needs])
-    usual = max(need.usual_region_bytes for need in needs)
+    unknown = [model for model in models if model not in contract.ENSEMBLES]
+    if unknown or not models:
+        raise SettingError(
+            f"no model {', '.join(unknown) or 'is named'}; expected some of "
+            f"{', '.join(contract.ENSEMBLES)}"
+        )
+    ensembles = {contract.ENSEMBLES[model] for model in models}
+    answers = {ensemble.answer for ensemble in ensembles}
+    executed = sum(EXECUTIONS * answer_bytes(ensemble.answer) for ensemble in ensembles)
+    summed = sum((SUMMATIONS_QUEUED + SUMMATIONS) * answer_bytes(answer) for answer in answers)
+    usual = max(_whole(USUAL_SHARE * sums_bytes(answer)) for answer in answers)
+    exchanged = [
+        *(_frames_bytes(ensemble.answer) + answer_bytes(ensemble.answer) for ensemble in ensembles),
+        *(answer_bytes(answer) + sums_bytes(answer) for answer in answers),
+    ]
     return Sizes(
-        cuda_pool_bytes=_whole(HEADROOM * sum(need.gpu_bytes for need in needs)),
-        pinned_pool_bytes=_whole(
-            HEADROOM * sum(need.requests * need.normalized_bytes for need in needs)
-        ),
-        shm_default_bytes=_whole(usual),
-        shm_growth_bytes=_whole(usual),
-        shm_total_bytes=sum(REGION_PARTS * _whole(max(usual, most)) for most in exchanged.values()),
-        normalized_bytes_most=max(need.normalized_bytes for need in needs),
+        cuda_pool_bytes=_whole(HEADROOM * (executed + summed)),
+        shm_default_bytes=usual,
+        shm_growth_bytes=usual,
+        shm_total_bytes=sum(REGION_PARTS * _whole(max(each, usual)) for each in exchanged),
     )
-
-
-def _most(sizes_bytes: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Find the largest size of each name."""
-    names = {name for model in sizes_bytes for name in model}
-    return {name: max(model.get(name, 0) for model in sizes_bytes) for name in names}
 
 
 def queued(network: contract.ModelSpec) -> int:
@@ -148,81 +130,28 @@ def queued(network: contract.ModelSpec) -> int:
     return QUEUED_MAPS if contract.ensemble_of(network.name).answer.makes_maps else QUEUED
 
 
-def admitted(network: contract.ModelSpec, *, request_pixels: int, tile_px: int) -> float:
-    """Return the most requests of a size that a network's queue and its executions hold.
+def answer_bytes(answer: contract.Answer) -> int:
+    """Return the size of a network's largest answer."""
+    return 4 * answer.channels * answer.zoom**2 * answer.pixels_most
 
-    Of smaller requests there may be more, which need no more memory.
+
+def sums_bytes(answer: contract.Answer) -> int:
+    """Return the size of the largest sums that such answers give.
+
+    Of detections each adds to one SR pixel, and may be a molecule of its own; of maps no more
+    SR pixels than those of the largest tile have a sum.
     """
-    largest_batch = network.max_batch_size * tile_px**2 / request_pixels
-    return queued(network) + EXECUTIONS * min(queued(network), largest_batch)
+    if answer.makes_maps:
+        edge_px = contract.TILE_SIZES_PX[-1]
+        height, width = image_shape(answer.zoom, edge_px, edge_px)
+        return _ENTRY_BYTES * height * width
+    return (_ENTRY_BYTES + 4 * len(contract.MOLECULE_COLUMNS)) * answer.pixels_most
 
 
-@dataclass(frozen=True)
-class _Need:
-    """The memory of one ensemble's requests: the bytes of one, and the number of requests.
-
-    ``exchanged_bytes`` pass between Triton and each step; ``usual_region_bytes`` are enough
-    for ``normalize`` and for the image.
-    """
-
-    requests: float
-    normalized_bytes: int
-    answer_bytes: int
-    exchanged_bytes: dict[str, int]
-    usual_region_bytes: int
-
-    @property
-    def gpu_bytes(self) -> float:
-        """Bytes of all requests between the steps.
-
-        Requests that wait for the network have no answer yet: as many answers may wait
-        for the summation.
-        """
-        return self.requests * (self.normalized_bytes + self.answer_bytes)
-
-
-def _need(model: str, tile_px: int, frames: int | None, zoom: int, in_flight: int) -> _Need:
-    if model not in contract.ENSEMBLES:
-        raise SettingError(f"no model {model!r}; expected {' or '.join(contract.ENSEMBLES)}")
-    ensemble = contract.ENSEMBLES[model]
-    network = ensemble.network
-    zoom = ensemble.fixed_zoom or zoom
-    settings = Settings(model=model, tile_px=tile_px, chunk_frames=frames, zoom=zoom)
-    pixels = _request_pixels(settings)
-    tensors = _tensors_bytes(pixels, tile_px, zoom)
-    exchanged = {
-        step.name: sum(tensors[tensor.name] for tensor in (*step.inputs, *step.outputs))
-        for step in ensemble.steps
-    }
-    return _Need(
-        max(in_flight, admitted(network, request_pixels=pixels, tile_px=tile_px)),
-        tensors[contract.NORMALIZED.name],
-        tensors[ensemble.answer.name],
-        exchanged,
-        max(exchanged[contract.NORMALIZE.name], tensors[contract.IMAGE.name]),
-    )
-
-
-def _request_pixels(settings: Settings) -> int:
-    """Return the most camera pixels of a request, over its frames: a smaller tile may have more."""
-    smaller = (edge_px for edge_px in contract.TILE_SIZES_PX if edge_px < settings.tile_px)
-    edges_px = (*smaller, settings.tile_px)
-    return max(frames_per_chunk(settings, edge, edge) * edge**2 for edge in edges_px)
-
-
-def _tensors_bytes(pixels: int, tile_px: int, zoom: int) -> dict[str, int]:
-    """Return the size of every tensor of one request."""
-    image = image_shape(zoom, tile_px, tile_px)
-    return {
-        contract.FRAMES.name: 2 * pixels,
-        contract.LEVELS.name: 4 * 2 * contract.MAX_FRAMES,
-        contract.NORMALIZED.name: 4 * contract.NORMALIZED.dims[0] * pixels,
-        contract.DETECTIONS.name: 4 * len(contract.DETECTION_CHANNELS) * pixels,
-        contract.MAP.name: 4 * contract.MAP_ZOOM**2 * pixels,
-        contract.WINDOW.name: 4 * contract.WINDOW.dims[0],
-        contract.IMAGE.name: 4 * image[0] * image[1],
-        contract.FRAME_COUNT.name: 4,
-    }
+def _frames_bytes(answer: contract.Answer) -> int:
+    """Return the size of the frames of the largest request, and of their levels."""
+    levels = 4 * contract.LEVELS.dims[1] * contract.MAX_FRAMES
+    return contract.FRAMES.dims[-1] * answer.pixels_most + levels
 
 
 def _whole(need_bytes: float) -> int:

@@ -20,16 +20,19 @@ pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[t
 import keras
 import onnx
 
+from fakes.networks import CLASS_BORDERS_PX
 from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.film.survey import prepared
 from smlm_training.cli import app
 from smlm_training.delivery import card
 from smlm_training.delivery import export as exporting
 from smlm_training.delivery.export import Export, answer_of, export
+from smlm_training.delivery.normalizing_graph import PREFIX
 from smlm_training.networks import NETWORKS, kind_of
 from smlm_training.scoring import robustness
-from smlm_training.scoring.inference import normalized
 
 pytestmark = pytest.mark.training
 
@@ -53,10 +56,19 @@ class _Exported:
     def graph(self) -> Any:
         return onnx.load(self.done.path).graph
 
+    @property
+    def nodes(self) -> list[Any]:
+        """Nodes after the normalisation."""
+        return [node for node in self.graph.node if not node.name.startswith(PREFIX)]
 
-def _frames(count: int, height_px: int, width_px: int) -> NDArray[np.float32]:
-    shape = (count, 1, height_px, width_px)
-    return np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+
+_Frames = tuple[NDArray[np.uint16], NDArray[np.float32]]
+
+
+def _frames(count: int, height_px: int, width_px: int) -> _Frames:
+    """Frames in ADU and their levels: normalised, a mean of 0 and a standard deviation of 1."""
+    frames_adu = np.random.default_rng(1).normal(1000, 100, (count, height_px, width_px))
+    return frames_adu.astype(np.uint16), np.tile(np.array([1000, 100], np.float32), (count, 1))
 
 
 def _untrained(name: str) -> Any:
@@ -74,7 +86,7 @@ def _untrained(name: str) -> Any:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Exported:
     model = _untrained(request.param)
     path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    return _Exported(request.param, model, export(model, path, _frames(2, 8, 12)))
+    return _Exported(request.param, model, export(model, path, *_frames(2, 8, 12)))
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +119,14 @@ def _is_map(name: str) -> bool:
 
 
 def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:
-    (tensor_in,), (tensor_out,) = exported.graph.input, exported.graph.output
-    assert tensor_in.name == contract.NORMALIZED.name
+    (frames, levels), (tensor_out,) = exported.graph.input, exported.graph.output
+    assert [tensor.name for tensor in (frames, levels)] == ["FRAMES", "LEVELS"]
     assert tensor_out.name == exported.done.answer.name
-    assert _axes(tensor_in) == ["N", 1, "H", "W"]
+    assert (_axes(frames), _axes(levels)) == (["N", "H", "W", 2], ["N", 2])
     map_axes: list[str | int] = ["N", 1, "8*H", "8*W"]
     assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 5, "H", "W"])
-    for tensor in (tensor_in, tensor_out):
-        assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    kinds = [each.type.tensor_type.elem_type for each in (frames, levels, tensor_out)]
+    assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT]]
 
 
 def test_opset(exported: _Exported) -> None:
@@ -125,7 +137,7 @@ def test_opset(exported: _Exported) -> None:
 
 def test_operators_are_plain(exported: _Exported) -> None:
     """Nothing that computes a shape or branches, which TensorRT takes badly."""
-    nodes = exported.graph.node
+    nodes = exported.nodes
     assert {node.op_type for node in nodes} <= OPERATORS
     constants = _constants(exported.graph)
     scales = [constants[node.input[2]] for node in nodes if node.op_type == "Resize"]
@@ -141,11 +153,11 @@ def test_batch_normalisation_is_part_of_the_convolutions(exported: _Exported) ->
     kinds = [type(layer).__name__ for layer in exported.model.layers]
     normalised = kinds.count("BatchNormalization")
     assert bool(normalised) == (exported.name in NORMALISED)
-    convolutions = [node for node in exported.graph.node if node.op_type == "Conv"]
+    convolutions = [node for node in exported.nodes if node.op_type == "Conv"]
     assert len(convolutions) == kinds.count("Conv2D")
     if normalised:
         assert sum(len(node.input) == 3 for node in convolutions) == normalised
-        added = [node for node in exported.graph.node if node.op_type in {"Add", "Mul"}]
+        added = [node for node in exported.nodes if node.op_type in {"Add", "Mul"}]
         assert len(added) <= 2  # the residual of fid-storm, and a map's unit
 
 
@@ -153,7 +165,7 @@ def test_names_say_what_a_node_does(exported: _Exported) -> None:
     graph = exported.graph
     names = [node.name for node in graph.node]
     assert len(set(names)) == len(names)
-    for node in graph.node:
+    for node in exported.nodes:
         assert node.name.rsplit("_", 1)[0] == node.op_type.lower()
     used = {name for node in graph.node for name in node.input}
     assert {constant.name for constant in graph.initializer} <= used
@@ -161,29 +173,38 @@ def test_names_say_what_a_node_does(exported: _Exported) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 20, 12)])
 def test_onnx_answers_as_keras(exported: _Exported, shape: tuple[int, int, int]) -> None:
-    assert _difference(exported, _frames(*shape)) < PARITY
+    assert _difference(exported, *_frames(*shape)) < PARITY
 
 
-def _difference(exported: _Exported, frames: NDArray[np.float32]) -> float:
+def _difference(
+    exported: _Exported, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+) -> float:
     """Largest difference of ONNX Runtime and Keras, as a share of its channel's largest value."""
-    found = OnnxNetwork(exported.done.path, intra_op_threads=1).detect(frames)
-    expected = np.asarray(exported.model(frames.transpose(0, 2, 3, 1)))
+    found = OnnxNetwork(exported.done.path, intra_op_threads=1).detect(frames_adu, levels_adu)
+    expected = _in_keras(exported.model, frames_adu, levels_adu)
     assert expected.std() > 0
-    scale = np.abs(expected).max(axis=(0, 1, 2))[:, None, None]
-    return float((np.abs(found - expected.transpose(0, 3, 1, 2)) / scale).max())
+    scale = np.abs(expected).max(axis=(0, 2, 3))[:, None, None]
+    return float((np.abs(found - expected) / scale).max())
+
+
+def _in_keras(
+    model: Any, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    normalized = normalize(frames_adu, levels_adu)
+    return np.asarray(model(normalized.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
 
 
 def test_onnx_answers_a_frame_alike_in_any_company(exported: _Exported) -> None:
-    frames = _frames(3, 12, 16)
+    frames, levels = _frames(3, 12, 16)
     network = OnnxNetwork(exported.done.path, intra_op_threads=1)
-    together = network.detect(frames)
-    alone = np.concatenate([network.detect(frames[index : index + 1]) for index in range(3)])
+    together = network.detect(frames, levels)
+    alone = np.concatenate([network.detect(frames[[each]], levels[[each]]) for each in range(3)])
     np.testing.assert_array_equal(together, alone)
 
 
 def test_parity_on_a_film_of_others(exported: _Exported, thunderstorm: ThunderStorm) -> None:
-    frames = normalized(thunderstorm.frames_adu[:100, :16, :20])[::50]
-    assert _difference(exported, frames) < PARITY
+    frames, levels = prepared(thunderstorm.frames_adu[:100, :16, :20])
+    assert _difference(exported, frames[::50], levels[::50]) < PARITY
 
 
 def test_the_same_weights_give_the_same_file(small: Any, tmp_path: Path) -> None:
@@ -191,7 +212,7 @@ def test_the_same_weights_give_the_same_file(small: Any, tmp_path: Path) -> None
     twin = keras.models.clone_model(small)
     twin.set_weights(small.get_weights())
     files = [
-        export(model, tmp_path / f"{index}.onnx", _frames(1, 8, 8)).path.read_bytes()
+        export(model, tmp_path / f"{index}.onnx", *_frames(1, 8, 8)).path.read_bytes()
         for index, model in enumerate((small, twin))
     ]
     assert files[0] == files[1]
@@ -204,15 +225,16 @@ def test_a_network_that_differs_is_refused(
     path.write_bytes(b"the last good one")
     monkeypatch.setattr(exporting, "PARITY_TOLERANCE", -1.0)
     with pytest.raises(ContractError, match=r"differs from Keras by .*expected at most -1e\+00"):
-        export(small, path, _frames(1, 16, 16))
+        export(small, path, *_frames(1, 16, 16))
     assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
     assert path.read_bytes() == b"the last good one"
 
 
 def test_a_network_that_answers_nonsense_is_refused(small: Any, tmp_path: Path) -> None:
-    frames = np.full((1, 1, 16, 16), np.nan, np.float32)
+    broken = keras.models.clone_model(small)
+    broken.set_weights([np.full_like(weight, np.nan) for weight in small.get_weights()])
     with pytest.raises(ContractError, match="differs from Keras by nan"):
-        export(small, tmp_path / "model.onnx", frames)
+        export(broken, tmp_path / "model.onnx", *_frames(1, 16, 16))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,8 +248,9 @@ def test_channels_of_no_contract_are_refused(reads: int, answers: int) -> None:
 
 @pytest.fixture
 def finished_run(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Its card says nothing of films, which would take minutes."""
+    """Its card says nothing that takes minutes to measure."""
     monkeypatch.setattr(card, "held_out_scores", lambda _, films: {each: {} for each in films})
+    monkeypatch.setattr(card, "class_borders_px", lambda *_: CLASS_BORDERS_PX)
     monkeypatch.setattr(robustness, "changes", lambda _: [])
     folder = tmp_path / "run"
     folder.mkdir()
@@ -270,10 +293,10 @@ def test_export_command_writes_network_and_card(finished_run: Path, small: Any) 
     assert stated["parameters"] == 50
     assert stated["training"] == {"recipe": {"seed": 1}}
     assert 0 <= stated["onnx_against_keras_max_difference"] < PARITY
+    assert stated["class_borders_px"] == CLASS_BORDERS_PX
     frames = _frames(1, 16, 16)
-    found = OnnxNetwork(output, intra_op_threads=1).detect(frames)
-    expected = np.asarray(small(frames.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=PARITY)
+    found = OnnxNetwork(output, intra_op_threads=1).detect(*frames)
+    np.testing.assert_allclose(found, _in_keras(small, *frames), rtol=0, atol=PARITY)
 
 
 def test_a_large_file_is_reported(finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +332,10 @@ def test_publish_command_exports_a_run_first(finished_run: Path, tmp_path: Path)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert f"unet version 5: {repository / 'unet' / '5'}" in result.stdout
+    configuration = (repository / "unet" / "config.pbtxt").read_text()
+    assert (
+        '"class_borders_px" value { string_value: "0.12; 0.1 0.15; 0.09 0.12 0.18"' in configuration
+    )
     names = sorted(path.name for path in (repository / "unet" / "5").iterdir())
     assert names == ["model.json", "model.onnx", "model.py", "reference.npz"]
     assert sorted(path.name for path in finished_run.iterdir()) == [

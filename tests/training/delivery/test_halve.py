@@ -26,10 +26,14 @@ from smlm_training.delivery import half_card
 from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.half_card import halve_network
 from smlm_training.delivery.half_precision import halved, sensitive_nodes
+from smlm_training.delivery.normalizing_graph import PREFIX, without_normalization
 from smlm_training.delivery.publish import publish
 from smlm_training.delivery.reference import precision_of
 
-FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+FLOAT, FLOAT16, UINT8 = (
+    *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16),
+    onnx.TensorProto.UINT8,
+)
 
 TWO_LAYERS = """
 (float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
@@ -42,19 +46,10 @@ TWO_LAYERS = """
 WHOLE = {"film": {"nmse_percent_at_blur_0_1_2_px": [25.0, 5.0, 1.5], "jaccard": 0.75}}
 
 
-def _named(model: onnx.ModelProto) -> onnx.ModelProto:
-    for index, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type.lower()}_{index}"
-    return model
-
-
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """As an export leaves it: with names of nodes, and a card."""
-    file = write_network(tmp_path / "exported", TWO_LAYERS)
-    onnx.save(_named(onnx.load(file)), file)
-    write_card(file, **{SCORES: WHOLE, "robustness": ["of FP32"], "warnings": ["dim films"]})
-    return file
+    card = {SCORES: WHOLE, "robustness": ["of FP32"], "warnings": ["dim films"]}
+    return write_network(tmp_path / "exported", TWO_LAYERS, **card)
 
 
 @pytest.fixture
@@ -79,32 +74,56 @@ def _kinds(model: onnx.ModelProto) -> dict[str, int]:
 def test_inside_is_half_and_the_ends_are_whole(network: Path) -> None:
     found = halved(onnx.load(network))
     kinds = _kinds(found)
-    by_kind = {node.op_type: [kinds[name] for name in node.output] for node in found.graph.node}
-    assert kinds["NORMALIZED"] == kinds["DETECTIONS"] == FLOAT
+    before = [node for node in found.graph.node if node.name.startswith(PREFIX)]
+    inside = list(found.graph.node)[len(before) :]
+    by_kind = {node.op_type: [kinds[name] for name in node.output] for node in inside}
+    assert (kinds["FRAMES"], kinds["LEVELS"], kinds["DETECTIONS"]) == (UINT8, FLOAT, FLOAT)
+    assert {kinds[name] for node in before for name in node.output} == {FLOAT}
     assert (kinds["inner"], kinds["last"]) == (FLOAT16, FLOAT)
     assert (by_kind["Relu"], by_kind["Sigmoid"]) == ([FLOAT16], [FLOAT])
-    assert [node.op_type for node in found.graph.node] == [
-        *("Cast", "Conv", "Relu", "Cast", "Conv", "Sigmoid"),
+    assert [node.op_type for node in inside] == [
+        *("Cast", "Conv", "Relu", "Cast", "Conv", "Sigmoid")
     ]
 
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
+def test_half_precision_takes_nothing_from_a_bright_background(
+    name: str, model_repository: Path
+) -> None:
+    """At 60000 ADU, where FP16 counts in steps of 32: the same bits as without."""
+    found = halved(onnx.load(network_file(model_repository, name)))
+    network = OnnxNetwork(file_in(found, name), intra_op_threads=1)
+    frames_adu = np.random.default_rng(1).integers(100, 800, (2, 32, 28)).astype(np.uint16)
+    levels_adu = np.array([[140, 170], [145, 291]], np.float32)
+    expected = network.detect(frames_adu, levels_adu)
+    raised = network.detect(
+        frames_adu + np.uint16(60_000), levels_adu + np.array([60_000, 0], np.float32)
+    )
+    np.testing.assert_array_equal(raised, expected)
+    assert expected.std() > 0
+
+
+@pytest.mark.parametrize("name", contract.NETWORKS)
 def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path) -> None:
-    """Two casts, none between layers of one precision; answers moved by rounding alone."""
+    """Two casts of values, none between layers of one precision; rounding alone moves answers."""
     file = network_file(model_repository, name)
     if precision_of(file.read_bytes()) == "fp16":
         pytest.skip("it ships in FP16")
     whole = onnx.load(file)
     found = halved(whole)
-    assert [node.op_type for node in found.graph.node].count("Cast") == 2
+    casts = [node.name for node in found.graph.node if node.op_type == "Cast"]
+    assert len([name for name in casts if not name.startswith(PREFIX)]) == 2
     kinds, outputs = _kinds(found), {each.name: each.output[0] for each in found.graph.node}
-    assert {kinds[outputs[node]] for node in sensitive_nodes(whole.graph)} == {FLOAT}
+    sensitive = sensitive_nodes(without_normalization(whole).graph)
+    assert {kinds[outputs[node]] for node in sensitive} == {FLOAT}
     halves = [name for name, kind in kinds.items() if kind == FLOAT16]
     assert len(halves) > len(kinds) / 2
     reference = read_reference(file, contract.NETWORKS[name])
     path = file_in(found, name)
     largest = np.abs(reference.answers).max(axis=(0, 2, 3), keepdims=True)
-    answers = OnnxNetwork(path, intra_op_threads=1).detect(reference.normalized)
+    answers = OnnxNetwork(path, intra_op_threads=1).detect(
+        reference.frames_adu, reference.levels_adu
+    )
     assert 0 < (np.abs(answers - reference.answers) / largest).max() < 5e-3
     assert path.stat().st_size < 0.6 * file.stat().st_size
 
@@ -128,7 +147,7 @@ def test_what_is_half_already_is_refused(network: Path) -> None:
 def test_a_weight_that_fp16_cannot_hold(tmp_path: Path) -> None:
     large = write_network(tmp_path, TWO_LAYERS.replace("1.001", "70000"))
     with pytest.raises(ContractError, match=r"inner holds 7e\+04; FP16 ends at 65504"):
-        halved(_named(onnx.load(large)))
+        halved(onnx.load(large))
 
 
 # --- its card -------------------------------------------------------------------------------

@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 
 pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]")
 
-from fakes.networks import DETECTIONS, MAP, write_card, write_network
+from fakes.networks import CLASS_BORDERS_PX, DETECTIONS, MAP, write_card, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, OutputError, SettingError
 from smlm_training.cli import app
 from smlm_training.delivery import publish as publishing
 from smlm_training.delivery.card import SCORES
+from smlm_training.delivery.configuration import configure
 from smlm_training.delivery.publish import publish, writable_repository
 
 FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]
@@ -60,6 +61,41 @@ def test_the_next_version_has_everything(network: Path, repository: Path) -> Non
     assert done.card_before == json.loads((folder / "1" / "model.json").read_text())
     assert (folder / "2" / "model.py").read_bytes() == (folder / "1" / "model.py").read_bytes()
     assert _names(folder) == ["1", "2", "config.pbtxt", "configs"]
+
+
+def _stated(file: Path) -> dict[str, str]:
+    stated = re.findall(r'key: "(\w+)" value \{ string_value: "([^"]*)"', file.read_text())
+    parameters = dict(stated)
+    assert len(parameters) == len(stated)
+    return parameters
+
+
+def test_configurations_state_what_the_card_does(network: Path, repository: Path) -> None:
+    """In the lines of before; all else stays, and an empty file gets them too."""
+    folder = repository / "unet"
+    on_gpu, on_cpu = folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"
+    before = on_gpu.read_text().splitlines()
+    on_cpu.write_text("")
+    publish(network, repository)
+    borders = "0.12; 0.1 0.15; 0.09 0.12 0.18"
+    assert _stated(on_gpu)["class_borders_px"] == borders
+    assert _stated(on_cpu) == {"request_pixels": "1048576", "class_borders_px": borders}
+    after = on_gpu.read_text().splitlines()
+    (changed,) = (new for new, old in zip(after, before, strict=True) if new != old)
+    assert borders in changed
+
+
+@pytest.mark.parametrize("name", contract.NETWORKS)
+def test_configurations_that_ship_are_as_published(
+    name: str, model_repository: Path, tmp_path: Path
+) -> None:
+    """If this fails: publish the network, or write its card's borders into them."""
+    folder = Path(shutil.copytree(model_repository / name, tmp_path / name))
+    files = [folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"]
+    before = [file.read_text() for file in files]
+    card = json.loads((folder / "1" / "model.json").read_text())
+    configure(folder, contract.ensemble_of(name).answer, card)
+    assert [file.read_text() for file in files] == before
 
 
 def test_others_may_read_a_version(network: Path, repository: Path) -> None:
@@ -113,13 +149,13 @@ def test_the_small_network_is_published_as_its_model(tmp_path: Path, repository:
 
 
 REFUSED_NETWORKS = {
-    DETECTIONS.replace("NORMALIZED", "frames"): "frames of 1 channels",
-    DETECTIONS.replace("DETECTIONS", "found"): "found of 5 channels",
-    DETECTIONS.replace("N,1,", "N,2,")
-    .replace("5,1,1,1", "5,2,1,1")
-    .replace("5}", "5, 6, 7, 8, 9, 10}"): "NORMALIZED of 2 channels",
-    DETECTIONS.replace("H,W", "64,64"): "does not answer frames of any number and size",
-    DETECTIONS.replace("[N,", "[1,"): "does not answer frames of any number and size",
+    DETECTIONS.replace("NORMALIZED", "frames"): r"tensors are frames \[-1, 1, -1, -1\]",
+    DETECTIONS.replace("DETECTIONS", "found"): r"found \[-1, 5, -1, -1\]; expected FRAMES",
+    DETECTIONS.replace("[5,1,1,1]", "[6,1,1,1]")
+    .replace("5}", "5, 6}")
+    .replace("N,5", "N,6"): r"DETECTIONS \[-1, 6, -1, -1\]; expected FRAMES",
+    DETECTIONS.replace("N,5,H,W", "N,5,64,64"): r"DETECTIONS \[-1, 5, 64, 64\]; expected",
+    DETECTIONS.replace("N,5", "1,5"): r"DETECTIONS \[1, 5, -1, -1\]; expected",
     MAP.replace("8, 8}", "4, 4}"): "does not answer frames of any number and size",
 }
 
@@ -157,6 +193,18 @@ def _older_card(network: Path) -> None:
     write_card(network, contract_version=contract.CONTRACT_VERSION - 1)
 
 
+def _card_without_borders(network: Path) -> None:
+    write_card(network, class_borders_px=None)
+
+
+def _card_of_two_classes(network: Path) -> None:
+    write_card(network, class_borders_px={"2": [0.12]})
+
+
+def _descending_borders(network: Path) -> None:
+    write_card(network, class_borders_px={**CLASS_BORDERS_PX, "3": [0.15, 0.1]})
+
+
 def _torn_card(network: Path) -> None:
     network.with_name("model.json").write_text('{"sha256": ')
 
@@ -170,6 +218,9 @@ def _list_for_card(network: Path) -> None:
     [
         (_other_network, ContractError, "they are not of one export"),
         (_older_card, ContractError, "was made for contract version 2; expected 3"),
+        (_card_without_borders, ContractError, "class_borders_px is None; expected the ascending"),
+        (_card_of_two_classes, ContractError, "of 2 to 4 precision classes: export the run again"),
+        (_descending_borders, ContractError, r"0\.15, 0\.1\].*; expected the ascending borders"),
         (_no_card, SettingError, r"no .*model\.json; expected a network of"),
         (_no_network, SettingError, r"no .*model\.onnx; expected a network of"),
         (_torn_card, SettingError, "is no model card"),
@@ -217,7 +268,7 @@ def test_a_full_disk_leaves_nothing(
 def test_files_are_on_the_disk_before_the_version_is_seen(
     network: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four files and their folder; after the rename the model's folder."""
+    """Four files and their folder; after the rename the model's folder and its configurations."""
     seen: list[bool] = []
     fsync = os.fsync
 
@@ -227,7 +278,7 @@ def test_files_are_on_the_disk_before_the_version_is_seen(
 
     monkeypatch.setattr(os, "fsync", watched)
     publish(network, repository)
-    assert seen == [False] * 5 + [True]
+    assert seen == [False] * 5 + [True] * 3
 
 
 def test_a_server_that_polls_never_sees_half_a_version(network: Path, repository: Path) -> None:

@@ -17,6 +17,7 @@ pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[t
 import keras
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError, SettingError
 from smlm_pipeline.model_repository import find_model_repository, network_file
@@ -27,7 +28,8 @@ from smlm_training.networks import NETWORKS
 
 pytestmark = pytest.mark.training
 
-FRAMES = np.random.default_rng(1).normal(0, 1, (2, 1, 16, 24)).astype(np.float32)
+FRAMES_ADU = np.random.default_rng(1).normal(1000, 100, (2, 16, 24)).astype(np.uint16)
+LEVELS_ADU = np.array([[1000, 100], [990, 110]], np.float32)
 
 
 def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:
@@ -39,7 +41,7 @@ def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:
         if len(weight.shape) == 1:
             weight.assign(weight + rng.uniform(0, 0.3, weight.shape))
     file = folder / "model.onnx"
-    export(model, file, FRAMES)
+    export(model, file, FRAMES_ADU, LEVELS_ADU)
     card = {
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "contract_version": contract.CONTRACT_VERSION,
@@ -62,8 +64,9 @@ def test_the_network_that_ships_answers_alike_in_keras() -> None:
     file = network_file(find_model_repository(), contract.UNET.name)
     model = NETWORKS["unet"]()
     model.set_weights(start_from(Path("unet")).weights)
-    expected = np.asarray(model(FRAMES.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
-    found = OnnxNetwork(file, intra_op_threads=1).detect(FRAMES)
+    normalized = normalize(FRAMES_ADU, LEVELS_ADU)
+    expected = np.asarray(model(normalized.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
+    found = OnnxNetwork(file, intra_op_threads=1).detect(FRAMES_ADU, LEVELS_ADU)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

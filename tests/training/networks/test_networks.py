@@ -25,7 +25,7 @@ RADIUS_PX = {"unet": 24, "unet-fast": 23}
 
 PARAMETERS = {"unet": 427_333, "unet-fast": 125_157}
 
-CHANNELS = contract.NORMALIZED.dims[0]
+CHANNELS = contract.NORMALIZED.dims[1]
 
 
 @pytest.fixture(scope="module", params=RADIUS_PX)

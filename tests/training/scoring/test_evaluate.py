@@ -11,6 +11,8 @@ from PIL import Image
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.tiles import without_margin
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_training.scoring.evaluate import (
     BLURS_PX,
@@ -96,9 +98,9 @@ def test_truth_and_drawing_share_one_grid(zoom: int) -> None:
     detections = np.zeros((1, len(contract.DETECTION_CHANNELS), height_px, width_px), np.float32)
     detections[0, 0] = 1
     detections[0, 1:3] = offset_px
-    window = np.array([zoom, 0, 0, height_px, width_px], np.int32)
-    drawn = draw(detections, window)
-    margin = contract.MARGIN_PX * zoom
+    window = Window(zoom, 0, 0, height_px, width_px)
+    borders_px = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+    (drawn,) = draw(detections, window.as_tensor(), borders_px).dense(window.shape)
     rows, columns = np.mgrid[:height_px, :width_px] + 0.5
     truth = truth_image(
         100 * (rows + offset_px[0]).ravel(),
@@ -106,8 +108,7 @@ def test_truth_and_drawing_share_one_grid(zoom: int) -> None:
         shape=(height_px * zoom, width_px * zoom),
         sr_pixel_size_nm=100 / zoom,
     )
-    inner = drawn[margin:-margin, margin:-margin]
-    np.testing.assert_array_equal(inner, truth * contract.WEIGHT_ONE)
+    np.testing.assert_array_equal(without_margin(drawn, zoom), truth * contract.WEIGHT_ONE)
 
 
 def test_widefield_is_the_mean_above_background() -> None:

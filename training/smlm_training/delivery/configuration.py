@@ -12,10 +12,9 @@ from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.contract import CLASS_BORDERS_PARAMETER, REQUEST_PIXELS_PARAMETER
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.settings import MAP_REQUEST_PIXELS, REQUEST_PIXELS
 
-CONFIGURATIONS = {"config.pbtxt": 1, "configs/cpu.pbtxt": 2}
-"""Configurations for a GPU and for a CPU; the part of the contract's largest request that each
-asks for. On a CPU larger requests are no faster and take memory."""
+_FOR_A_GPU, _FOR_A_CPU = "config.pbtxt", "configs/cpu.pbtxt"
 
 ClassBorders = dict[int, tuple[float, ...]]
 
@@ -66,13 +65,13 @@ def configure(folder: Path, answer: contract.Answer, card: Mapping[str, Any]) ->
     OutputError
         If a file cannot be written.
     """
-    stated = {} if answer.makes_maps else {CLASS_BORDERS_PARAMETER: _borders_text(card)}
-    for name, part in CONFIGURATIONS.items():
+    borders = {} if answer.makes_maps else {CLASS_BORDERS_PARAMETER: _borders_text(card)}
+    for name, request_pixels in _request_pixels(answer).items():
         file = folder / name
         if not file.exists():
             continue
-        stated[REQUEST_PIXELS_PARAMETER] = str(answer.pixels_most // part)
         text = file.read_text(encoding="utf-8")
+        stated = {REQUEST_PIXELS_PARAMETER: str(request_pixels), **borders}
         for parameter, value in stated.items():
             text = _with_parameter(text, parameter, value)
         with written_whole(file) as stream:
@@ -83,10 +82,16 @@ def _borders_text(card: Mapping[str, Any]) -> str:
     return contract.class_borders_text(class_borders_of(card))
 
 
+def _request_pixels(answer: contract.Answer) -> dict[str, int]:
+    """What each configuration asks for: on a GPU all that a plan takes, on a CPU the default."""
+    usual = MAP_REQUEST_PIXELS if answer.makes_maps else REQUEST_PIXELS
+    return {_FOR_A_GPU: answer.pixels_most, _FOR_A_CPU: usual}
+
+
 def _with_parameter(text: str, parameter: str, value: str) -> str:
     """A configuration with this value of a parameter, in its old line or in a new one."""
-    line = f'parameters {{ key: "{parameter}" value {{ string_value: "{value}" }} }}\n'
-    stated = re.compile(rf'^parameters *{{ *key: *"{parameter}".*\n', re.MULTILINE)
+    line = f'parameters {{ key: "{parameter}" value {{ string_value: "{value}" }} }}'
+    stated = re.compile(rf'^parameters *{{ *key: *"{parameter}".*$', re.MULTILINE)
     if stated.search(text):
         return stated.sub(line, text, count=1)
-    return text + line
+    return f"{text.rstrip()}\n{line}\n".lstrip()

@@ -15,6 +15,7 @@ from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.tiles import pad, padded_px
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.localise import THRESHOLD, localise
@@ -25,6 +26,9 @@ ZOOM = contract.MAP_ZOOM
 
 _BLOCK_PIXELS = 1 << 20
 """Pixels that one call of the network takes: detections are ten times the size of their frames."""
+
+_NO_BORDERS = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+"""Of a single precision class."""
 
 _NO_NETWORK = (
     onnx_errors.Fail,
@@ -78,8 +82,10 @@ def draw(
     """
     kind = contract.answer_with(channels=answers.shape[1])
     height, width = shape_px or (size // kind.zoom for size in answers.shape[2:])
-    window = np.array([ZOOM, 0, 0, height, width], np.int32)
-    return emitters(sum_answers(answers, window, kind), ZOOM)
+    window = Window(ZOOM, 0, 0, height, width)
+    sums = sum_answers(answers, window.as_tensor(), _NO_BORDERS, kind)
+    (image,) = sums.dense(window.shape)
+    return emitters(image, ZOOM)
 
 
 def localise_by_file(

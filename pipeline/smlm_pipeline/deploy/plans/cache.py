@@ -5,7 +5,7 @@
     CACHE/<sha256 of the key>/model.plan    and plan.json, renamed into place together
     CACHE/<sha256 of the key>.lock          held by the process that builds this plan
     CACHE/.building-<sha256 of the key>-*   not yet whole; the next builder removes a dead one's
-    CACHE/timing-<TensorRT>-sm<GPU>.cache   timings of kernels, for the next build
+    CACHE/timing-<TensorRT and GPU>.cache   timings of kernels, for the next build
 
 An entry is only read if its record is of this very plan, to the last byte. A lock ends
 with the process that holds it, so none is ever stale.
@@ -47,7 +47,6 @@ class Record:
     key: dict[str, Any]
     plan_sha256: str
     plan_bytes: int
-    gpu: str
     build_s: float
     activation_bytes: tuple[int, ...]
     largest_difference: float
@@ -215,8 +214,7 @@ class PlanCache:
             ) from error
 
     def _timing_file(self, key: PlanKey) -> Path:
-        name = f"timing-{key.tensorrt_version}-sm{key.compute_capability}.cache"
-        return self._folder / name
+        return self._folder / f"timing-{key.timings}.cache"
 
 
 def _locks() -> Any:

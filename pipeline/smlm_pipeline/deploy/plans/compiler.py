@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.key import Choices, Gpu
 from smlm_pipeline.deploy.plans.profiles import Profile
 
 
@@ -30,8 +30,10 @@ class Executor(Protocol):
 
     activation_bytes: tuple[int, ...]
 
-    def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """Answer frames (N, 1, H, W) with (N, C, H', W'), both float32."""
+    def run(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32], *, profile: int
+    ) -> NDArray[np.float32]:
+        """Answer frames (N, H, W), with their levels (N, 2), by (N, C, H', W')."""
         ...
 
 
@@ -39,8 +41,7 @@ class Compiler(Protocol):
     """TensorRT on one kind of GPU."""
 
     version: str
-    compute_capability: str
-    gpu: str
+    gpu: Gpu
 
     def compile(
         self,
@@ -53,5 +54,9 @@ class Compiler(Protocol):
         ...
 
     def load(self, plan: bytes) -> Executor:
-        """Load a plan on the GPU; a ``PlanError`` if it does not fit it."""
+        """Load a plan on the GPU.
+
+        A ``GpuMemoryError`` if its memory does not suffice now; another ``PlanError`` if the
+        plan does not fit this GPU or TensorRT.
+        """
         ...

@@ -1,12 +1,13 @@
-"""Find the GPUs of this machine and open TensorRT, which is imported only then."""
+"""Find the GPU of this process and open TensorRT, which is imported only then."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
+from smlm_pipeline.deploy.plans.key import Gpu
 from smlm_pipeline.deploy.plans.tensorrt import TensorRT
-from smlm_pipeline.errors import PlanError
+from smlm_pipeline.errors import DeviceError, PlanError
 
 _REMEDY = (
     "run it in the server's container (docker/, on a machine with an NVIDIA GPU), or install the "
@@ -16,34 +17,37 @@ _REMEDY = (
 
 
 def open_tensorrt() -> TensorRT:
-    """Open the compiler for the GPUs that are visible to this process.
+    """Open the compiler for the GPU that is visible to this process.
 
     Raises
     ------
     PlanError
-        If TensorRT, CuPy or a GPU is missing, or the GPUs are of several kinds.
+        If TensorRT, CuPy or a GPU is missing.
+    DeviceError
+        If several GPUs are visible.
     """
     trt, cupy = _module("tensorrt"), _module("cupy")
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise PlanError(f"no GPU to build a plan on ({error}); {_REMEDY}") from error
-    kinds = {_kind(cupy, index) for index in range(count)}
-    capabilities = sorted({capability for _, capability in kinds})
-    if len(capabilities) != 1:
-        raise PlanError(
-            f"{count} GPUs of compute capability {' and '.join(capabilities) or '-'} are visible; "
-            "a plan fits one kind, so expected GPUs of one: start a server for each kind, with "
-            "CUDA_VISIBLE_DEVICES"
+    if count != 1:
+        raise DeviceError(
+            f"{count} GPUs are visible; expected one, since Triton does not keep the steps of an "
+            "ensemble on one GPU: start a server for each, with docker's --gpus device=0 or with "
+            "CUDA_VISIBLE_DEVICES=0"
         )
-    names = ", ".join(sorted({name for name, _ in kinds}))
-    return TensorRT(trt, cupy, gpu=names, compute_capability=capabilities[0])
+    return TensorRT(trt, cupy, _gpu(cupy))
 
 
-def _kind(cupy: Any, index: int) -> tuple[str, str]:
-    """Return the name and the compute capability of a GPU."""
-    properties = cupy.cuda.runtime.getDeviceProperties(index)
-    return properties["name"].decode(), f"{properties['major']}.{properties['minor']}"
+def _gpu(cupy: Any) -> Gpu:
+    """Describe the visible GPU, or the visible slice of one."""
+    properties = cupy.cuda.runtime.getDeviceProperties(0)
+    return Gpu(
+        name=properties["name"].decode(),
+        compute_capability=f"{properties['major']}.{properties['minor']}",
+        multiprocessors=int(properties["multiProcessorCount"]),
+    )
 
 
 def _module(name: str) -> Any:

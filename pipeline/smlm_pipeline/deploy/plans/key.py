@@ -9,8 +9,21 @@ from typing import Any
 
 from smlm_pipeline.deploy.plans.profiles import Profile
 
-RECIPE = 1
+RECIPE = 2
 """Incremented whenever the compiler's options change, so that older plans are not found."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A kind of GPU, for which a plan's kernels are chosen.
+
+    ``name`` is the driver's; that of a MIG instance ends with its profile, so a slice has
+    plans of its own. ``multiprocessors`` is their number in the GPU or slice.
+    """
+
+    name: str
+    compute_capability: str
+    multiprocessors: int
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,13 @@ class Choices:
 class PlanKey:
     """Plans of one key are interchangeable; those of different keys are not.
 
-    ``precision`` is that of the network's file, "fp32" or "fp16".
+    ``precision`` is that of the compiled file, "fp32" or "fp16".
     """
 
     network_sha256: str
     precision: str
     tensorrt_version: str
-    compute_capability: str
+    gpu: Gpu
     choices: Choices
     profiles: tuple[Profile, ...]
 
@@ -48,10 +61,19 @@ class PlanKey:
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, in hexadecimal: the plan's name in the cache."""
-        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
-        return sha256(text.encode())
+        return _digest(self.as_dict())
+
+    @property
+    def timings(self) -> str:
+        """A name for what kernels' timings depend on: the version of TensorRT and the GPU."""
+        kind = _digest(asdict(self.gpu))[:16]
+        return f"{self.tensorrt_version}-sm{self.gpu.compute_capability}-{kind}"
 
 
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())

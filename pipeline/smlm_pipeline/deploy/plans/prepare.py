@@ -1,6 +1,11 @@
 """Prepare plans for all networks of a repository: all get one that passed the gate, or none does.
 
-Read this first: ``_Preparation.run`` prepares the plan of one network.
+Read this first: ``_Preparation.run`` prepares the plan of one network from one file.
+
+TensorRT computes in the types of the file: version 11 has no flags for a precision, and version
+10 is asked to keep to the types as well. FP16 therefore needs a file of its own beside the
+network, which is made where the network is exported, with its scores; a server's image has
+nothing that could make it. Both plans of a network are compared with its answers in FP32.
 """
 
 from __future__ import annotations
@@ -19,8 +24,8 @@ from smlm_pipeline.deploy.plans.compiler import Compiler, Executor
 from smlm_pipeline.deploy.plans.key import Choices, PlanKey, sha256
 from smlm_pipeline.deploy.plans.placing import nothing_left_by_failure, put, withdraw
 from smlm_pipeline.deploy.plans.profiles import Profile, profiles
-from smlm_pipeline.errors import PlanError, SettingError
-from smlm_pipeline.model_repository import network_file
+from smlm_pipeline.errors import ContractError, GpuMemoryError, PlanError, SettingError
+from smlm_pipeline.model_repository import HALF_FILE, network_file, network_sha256
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ def prepare(
     cache_folder: Path,
     open_compiler: Callable[[], Compiler],
     *,
+    precision: str | None,
     choices: Choices,
     largest_tile_px: int,
     note: Callable[[str], None],
@@ -57,6 +63,9 @@ def prepare(
         Cache of plans between starts.
     open_compiler : callable
         Returns TensorRT on the GPU that will serve, or raises.
+    precision : str, optional
+        "fp16" or "fp32"; by default FP16 for each network that has ``model.fp16.onnx`` and
+        whose plan of it passes the gate, FP32 for the others.
     choices : Choices
         Options of the build.
     largest_tile_px : int
@@ -69,7 +78,7 @@ def prepare(
     SettingError
         If the repository has no network, or a network's folder has none.
     ContractError
-        If a network lacks its reference, or does not fit this release.
+        If a network lacks its reference or the precision, or does not fit this release.
     PlanError
         If a plan cannot be built, or its answers differ from its network's.
     OutputError
@@ -79,13 +88,34 @@ def prepare(
     names = _networks(model_repository)
     with nothing_left_by_failure(model_repository, names):
         files = {name: network_file(model_repository, name) for name in names}
-        compiler, cache = open_compiler(), PlanCache(cache_folder, note)
-        prepared = []
-        for name, file in files.items():
-            reference = read_reference(file, contract.NETWORKS[name])
-            key = _key(reference, compiler, choices, wanted[name])
-            prepared.append(_Preparation(name, file, reference, key, cache, compiler, note).run())
-        return prepared
+        bench = _Bench(open_compiler(), PlanCache(cache_folder, note), choices, note)
+        return [
+            bench.prepared(name, file, wanted[name], precision=precision)
+            for name, file in files.items()
+        ]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file that a network's plan can be compiled from, and the precision inside."""
+
+    file: Path
+    precision: str
+
+
+def _sources(file: Path, reference: Reference, precision: str | None) -> list[_Source]:
+    """List the files of a network in this precision, or in the order of preference."""
+    half = file.with_name(HALF_FILE)
+    sources = [_Source(half, "fp16")] if half.exists() else []
+    sources.append(_Source(file, reference.precision))
+    chosen = [source for source in sources if precision in (None, source.precision)]
+    if not chosen:
+        raise ContractError(
+            f"{file.parent} holds no network in {str(precision).upper()}; expected "
+            f"{' or '.join(source.precision.upper() for source in sources)}: set RECON_PRECISION, "
+            "or make one in FP16 with 'recon-train halve'"
+        )
+    return chosen
 
 
 def _networks(model_repository: Path) -> list[str]:
@@ -101,40 +131,72 @@ def _networks(model_repository: Path) -> list[str]:
     return names
 
 
-def _key(
-    reference: Reference, compiler: Compiler, choices: Choices, wanted: tuple[Profile, ...]
-) -> PlanKey:
-    return PlanKey(
-        reference.network_sha256,
-        reference.precision,
-        compiler.version,
-        compiler.compute_capability,
-        choices,
-        wanted,
-    )
+@dataclass(frozen=True)
+class _Bench:
+    """What the plans of all networks are prepared with."""
+
+    compiler: Compiler
+    cache: PlanCache
+    choices: Choices
+    note: Callable[[str], None]
+
+    def prepared(
+        self, model: str, file: Path, wanted: tuple[Profile, ...], *, precision: str | None
+    ) -> Prepared:
+        """Prepare the first plan of a network that can be built and passes the gate.
+
+        One that only lacks memory is not replaced by one in FP32, which needs more.
+        """
+        reference = read_reference(file, contract.NETWORKS[model])
+        *preferred, last = (
+            _Preparation(self, model, source.file, reference, self._key(source, wanted))
+            for source in _sources(file, reference, precision)
+        )
+        for preparation in preferred:
+            try:
+                return preparation.run()
+            except GpuMemoryError:
+                raise
+            except PlanError as error:
+                self.note(
+                    f"{error}; {model} is served in FP32 instead: set RECON_PRECISION=f32 to save "
+                    "this attempt at the next start"
+                )
+        return last.run()
+
+    def _key(self, source: _Source, wanted: tuple[Profile, ...]) -> PlanKey:
+        return PlanKey(
+            network_sha256(source.file),
+            source.precision,
+            self.compiler.version,
+            self.compiler.gpu,
+            self.choices,
+            wanted,
+        )
 
 
 @dataclass(frozen=True)
 class _Preparation:
-    """The preparation of one network's plan."""
+    """The preparation of one network's plan from one of its files."""
 
+    bench: _Bench
     model: str
     file: Path
     reference: Reference
     key: PlanKey
-    cache: PlanCache
-    compiler: Compiler
-    note: Callable[[str], None]
 
     def run(self) -> Prepared:
         """Find the plan in the cache or build it, and put it in place."""
         version = self.file.parent
-        with self.cache.locked(self.key):
-            kept = self.cache.find(self.key)
+        with self.bench.cache.locked(self.key):
+            kept = self.bench.cache.find(self.key)
             withdraw(version, right=kept)
             difference = None if kept is None else self._passing(kept)
             if kept is None or difference is None:
-                self.note(f"building the plan of {self.model} for {self.compiler.gpu}: minutes")
+                self.bench.note(
+                    f"building the plan of {self.model} in {self.key.precision.upper()} for "
+                    f"{self.key.gpu.name}: minutes"
+                )
                 entry = self._built()
                 difference = entry.record.largest_difference
             else:
@@ -143,12 +205,19 @@ class _Preparation:
         return Prepared(self.model, version.name, entry.record, difference, entry is kept)
 
     def _passing(self, kept: Entry) -> float | None:
-        """Judge a kept plan again, since the driver may have changed; None if it fails now."""
+        """Judge a kept plan again, since the driver may have changed; None if it fails now.
+
+        A GPU that lacks memory says nothing about the plan, which stays in the cache.
+        """
         try:
             difference, _ = self._judged(kept.plan)
+        except GpuMemoryError:
+            raise
         except PlanError as error:
-            self.note(f"the plan of {self.model} that was kept can no longer be used: {error}")
-            self.cache.drop(self.key)
+            self.bench.note(
+                f"the plan of {self.model} that was kept can no longer be used: {error}"
+            )
+            self.bench.cache.drop(self.key)
             withdraw(self.file.parent, right=None)  # it may be there too
             return None
         return difference
@@ -156,22 +225,21 @@ class _Preparation:
     def _built(self) -> Entry:
         """Build the plan, judge it, and keep it in the cache."""
         begin_s = time.monotonic()
-        compiled = self.compiler.compile(
+        compiled = self.bench.compiler.compile(
             self.file.read_bytes(),
             self.key.profiles,
             self.key.choices,
-            self.cache.timing_cache(self.key),
+            self.bench.cache.timing_cache(self.key),
         )
         build_s = time.monotonic() - begin_s
         if compiled.timing_cache:
-            self.cache.keep_timing_cache(self.key, compiled.timing_cache)
+            self.bench.cache.keep_timing_cache(self.key, compiled.timing_cache)
         difference, executor = self._judged(compiled.plan)
         record = Record(
             model=self.model,
             key=self.key.as_dict(),
             plan_sha256=sha256(compiled.plan),
             plan_bytes=len(compiled.plan),
-            gpu=self.compiler.gpu,
             build_s=round(build_s, 1),
             activation_bytes=executor.activation_bytes,
             largest_difference=difference,
@@ -179,12 +247,12 @@ class _Preparation:
             made_by=f"smlm-recon {smlm_pipeline.__version__}",
         )
         entry = Entry(compiled.plan, record)
-        self.cache.store(self.key, entry)
+        self.bench.cache.store(self.key, entry)
         return entry
 
     def _judged(self, plan: bytes) -> tuple[float, Executor]:
         """Return the difference of a plan from its network, if allowed, and the loaded plan."""
-        executor = self.compiler.load(plan)
+        executor = self.bench.compiler.load(plan)
         difference = gate.largest_difference(executor, self.reference, self.key.profiles)
         gate.check(difference, self._allowed, model=self.model)
         return difference, executor

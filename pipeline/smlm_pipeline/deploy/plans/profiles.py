@@ -1,41 +1,56 @@
-"""The optimisation profiles of a plan: the shapes of its batches, one profile for each tile size.
+"""The optimisation profiles of a plan: the shapes of its requests, one profile for each tile size.
 
-A client sends tiles of any multiple of ``SIZE_MULTIPLE_PX`` up to one of
-``TILE_SIZES_PX``, so every profile begins at the smallest frame. Triton uses the
-profile that fits and whose usual shape is nearest, which is that of the next tile
-size; kernels are chosen, and memory is reserved, for the largest shape of each.
+A client sends tiles of any multiple of ``SIZE_MULTIPLE_PX`` up to one of ``TILE_SIZES_PX``, so
+every profile begins at one frame of the smallest size. It ends at the most frames that the
+contract allows for its tile (``Answer.frames_most``): profiles differ in the shape of their
+largest request, not in its pixels, so that all need about the same memory.
 
-The batcher joins requests of any size up to ``max_batch_size`` frames, so every profile has
-to accept as many.
+Kernels are chosen for the largest request, since a server on a GPU asks clients for requests of
+that size. Triton takes the profile that fits and whose usual shape is nearest; whole requests fit
+that of their tile size, and no other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.settings import Settings, frames_per_chunk
 
-Shape = tuple[int, int, int, int]
-"""N, C, H, W."""
+Shape: TypeAlias = tuple[int, int, int]
+"""Frames of a request, their height and their width, in pixels: N, H, W."""
+
+_SMALLEST: Shape = (1, contract.MIN_FRAME_PX, contract.MIN_FRAME_PX)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The shapes that one profile accepts; its kernels are chosen for the usual one."""
+    """The requests that one profile accepts; its kernels are chosen for the usual one."""
 
     smallest: Shape
     usual: Shape
     largest: Shape
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """Return the smallest, usual and largest shape of each input of a network, by name."""
+        requests = (self.smallest, self.usual, self.largest)
+        return {
+            contract.FRAMES.name: tuple(
+                (*request, contract.FRAMES.dims[-1]) for request in requests
+            ),
+            contract.LEVELS.name: tuple(
+                (request[0], contract.LEVELS.dims[-1]) for request in requests
+            ),
+        }
 
 
 def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
     """List the profiles of a network's plan, in the order of ``contract.TILE_SIZES_PX``.
 
     There is one for each tile size, since the configuration names them all. Above
-    ``largest_tile_px`` a profile repeats the first: Triton then refuses larger tiles, and a
-    small GPU saves the memory that they would need.
+    ``largest_tile_px`` a profile accepts a single frame of the smallest tile: Triton then refuses
+    larger tiles, and a small GPU saves the memory that they would need.
 
     Parameters
     ----------
@@ -55,17 +70,16 @@ def profiles(model: str, *, largest_tile_px: int) -> tuple[Profile, ...]:
             f"largest tile is {largest_tile_px} pixels; expected one of "
             f"{', '.join(map(str, sizes_px))}"
         )
-    served_px = (size if size <= largest_tile_px else sizes_px[0] for size in sizes_px)
-    return tuple(_profile(contract.NETWORKS[model], tile_px) for tile_px in served_px)
-
-
-def _profile(spec: contract.ModelSpec, tile_px: int) -> Profile:
-    """Return the profile of a tile size; its usual shape is the client's default chunk."""
-    channels, smallest_px = spec.inputs[0].dims[0], contract.MIN_FRAME_PX
-    settings = Settings(model=contract.ensemble_of(spec.name).name)
-    usual_frames = frames_per_chunk(settings, tile_px, tile_px)
-    return Profile(
-        smallest=(1, channels, smallest_px, smallest_px),
-        usual=(usual_frames, channels, tile_px, tile_px),
-        largest=(spec.max_batch_size, channels, tile_px, tile_px),
+    answer = contract.ensemble_of(model).answer
+    return tuple(
+        _up_to(answer.frames_most(tile_px, tile_px), tile_px)
+        if tile_px <= largest_tile_px
+        else _up_to(1, sizes_px[0])
+        for tile_px in sizes_px
     )
+
+
+def _up_to(frames: int, tile_px: int) -> Profile:
+    """Return the profile whose largest and usual request has so many frames of such a tile."""
+    largest = (frames, tile_px, tile_px)
+    return Profile(_SMALLEST, largest, largest)

@@ -7,16 +7,17 @@ exist on machines with a GPU only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.network import byte_pairs
 from smlm_pipeline.deploy.plans.compiler import Compiled
-from smlm_pipeline.deploy.plans.key import Choices
+from smlm_pipeline.deploy.plans.key import Choices, Gpu
 from smlm_pipeline.deploy.plans.profiles import Profile
-from smlm_pipeline.errors import PlanError
+from smlm_pipeline.errors import GpuMemoryError, PlanError
 
 SUPPORTED = (10, 11)
 """Major versions of TensorRT that can build plans."""
@@ -47,21 +48,19 @@ def creation_flags(trt: Any, tensorrt_major: int) -> int:
 
 
 class TensorRT:
-    """A ``Compiler`` for one kind of GPU.
+    """A ``Compiler`` for the visible GPU.
 
     Parameters
     ----------
     trt, cupy : module
         ``tensorrt``, 10 or 11, and ``cupy``.
-    gpu : str
-        Name of the GPU.
-    compute_capability : str
-        For example "8.6".
+    gpu : Gpu
+        The GPU.
     """
 
-    def __init__(self, trt: Any, cupy: Any, *, gpu: str, compute_capability: str) -> None:
+    def __init__(self, trt: Any, cupy: Any, gpu: Gpu) -> None:
         self.version: str = trt.__version__
-        self.gpu, self.compute_capability = gpu, compute_capability
+        self.gpu = gpu
         self._trt, self._cupy = trt, cupy
         self._major = major(self.version)
 
@@ -98,8 +97,9 @@ class TensorRT:
         Raises
         ------
         PlanError
-            If it was built for another GPU or TensorRT, or the GPU lacks memory for its
-            activations.
+            If it was built for another GPU or TensorRT.
+        GpuMemoryError
+            If the GPU lacks memory for its activations.
         """
         return LoadedPlan(self._trt, self._cupy, plan)
 
@@ -117,47 +117,61 @@ class LoadedPlan:
 
     def __init__(self, trt: Any, cupy: Any, plan: bytes) -> None:
         self._cupy, self._log = cupy, complaints(trt)
+        self.activation_bytes: tuple[int, ...] = ()
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._runtime = trt.Runtime(self._log)  # the engine needs it
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise PlanError(f"TensorRT does not take the plan: {self._log.summary()}")
+            self._fail("TensorRT does not take the plan", needed_bytes=len(plan))
         count = self._engine.num_optimization_profiles
         self.activation_bytes = tuple(
             int(self._engine.get_device_memory_size_for_profile_v2(index)) for index in range(count)
         )
         strategy = trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
         self._contexts = [self._context(strategy, index) for index in range(count)]
+        names = (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors))
+        (self._answer,) = set(names) - {contract.FRAMES.name, contract.LEVELS.name}
 
-    def run(self, normalized: NDArray[np.float32], *, profile: int) -> NDArray[np.float32]:
-        """Answer frames (N, 1, H, W) with (N, C, H', W') in the context of a profile.
+    def run(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32], *, profile: int
+    ) -> NDArray[np.float32]:
+        """Answer frames (N, H, W), with their levels (N, 2), by (N, C, H', W').
 
         Raises
         ------
         PlanError
             If the frames do not fit the profile, or the GPU fails.
+        GpuMemoryError
+            If the GPU lacks memory for the frames or the answers.
         """
         context = self._contexts[profile]
-        input_name, output_name = (self._engine.get_tensor_name(index) for index in range(2))
-        self._succeed(context.set_input_shape(input_name, normalized.shape))
-        frames = self._cupy.asarray(np.ascontiguousarray(normalized))
-        on_gpu = self._cupy.empty(tuple(context.get_tensor_shape(output_name)), np.float32)
-        self._cupy.cuda.Device().synchronize()  # the copy was on another stream
-        for name, array in ((input_name, frames), (output_name, on_gpu)):
+        inputs = {
+            contract.FRAMES.name: byte_pairs(frames_adu),
+            contract.LEVELS.name: np.ascontiguousarray(levels_adu),
+        }
+        for name, array in inputs.items():
+            self._succeed(context.set_input_shape(name, array.shape))
+        try:
+            on_gpu = {name: self._cupy.asarray(array) for name, array in inputs.items()}
+            shape = tuple(context.get_tensor_shape(self._answer))
+            on_gpu[self._answer] = self._cupy.empty(shape, np.float32)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            raise self._no_room(str(error)) from error
+        self._cupy.cuda.Device().synchronize()  # the copies were on another stream
+        for name, array in on_gpu.items():
             self._succeed(context.set_tensor_address(name, array.data.ptr))
         self._succeed(context.execute_async_v3(self._stream.ptr))
         self._stream.synchronize()
-        answers: NDArray[np.float32] = self._cupy.asnumpy(on_gpu)
+        answers: NDArray[np.float32] = self._cupy.asnumpy(on_gpu[self._answer])
         return answers
 
     def _context(self, strategy: Any, profile: int) -> Any:
         context = self._engine.create_execution_context(strategy)
         # with this strategy memory is allocated when the profile is selected
         if context is None or not context.set_optimization_profile_async(profile, self._stream.ptr):
-            raise PlanError(
-                f"TensorRT makes no context for profile {profile}: {self._log.summary()}; its "
-                f"profiles hold {sum(self.activation_bytes) / 1e9:.1f} GB of activations at once: "
-                "where the GPU has less, build with a smaller --largest-tile-px"
+            self._fail(
+                f"TensorRT makes no context for profile {profile}",
+                needed_bytes=self.activation_bytes[profile],
             )
         self._stream.synchronize()
         return context
@@ -165,6 +179,23 @@ class LoadedPlan:
     def _succeed(self, succeeded: bool) -> None:
         if not succeeded:
             raise PlanError(f"TensorRT cannot run the plan: {self._log.summary()}")
+
+    def _fail(self, what: str, *, needed_bytes: int) -> NoReturn:
+        """Raise the error of a step that needs memory; it is the memory's where it is short."""
+        free_bytes, _ = self._cupy.cuda.runtime.memGetInfo()
+        reason = self._log.summary()
+        if free_bytes < needed_bytes or "out of memory" in reason or "OutOfMemory" in reason:
+            raise self._no_room(f"{what}: {reason}")
+        raise PlanError(f"{what}: {reason}")
+
+    def _no_room(self, reason: str) -> GpuMemoryError:
+        free_bytes, total_bytes = self._cupy.cuda.runtime.memGetInfo()
+        return GpuMemoryError(
+            f"{reason}; {free_bytes / 1e9:.1f} of the GPU's {total_bytes / 1e9:.1f} GB are free, "
+            f"and the plan's profiles hold {sum(self.activation_bytes) / 1e9:.1f} GB of "
+            "activations at once: end what else uses the GPU, serve in FP16, or build with a "
+            "smaller --largest-tile-px"
+        )
 
 
 def complaints(trt: Any) -> Any:
@@ -187,7 +218,7 @@ def complaints(trt: Any) -> Any:
 
 
 def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
-    """Parse an ONNX file, and check that its tensors are the contract's.
+    """Parse an ONNX file, and check that its inputs are the contract's.
 
     Raises
     ------
@@ -200,11 +231,12 @@ def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
         found = (parser.get_error(index) for index in range(parser.num_errors))
         errors = "; ".join(f"{error.node_name()}: {error.desc()}" for error in found)
         raise PlanError(f"TensorRT cannot read the network: {errors or log.summary()}")
-    ends = (definition.num_inputs, definition.num_outputs)
-    if ends != (1, 1) or definition.get_input(0).name != contract.NORMALIZED.name:
+    inputs = [definition.get_input(index).name for index in range(definition.num_inputs)]
+    expected = [contract.FRAMES.name, contract.LEVELS.name]
+    if inputs != expected or definition.num_outputs != 1:
         raise PlanError(
-            f"the network has {ends[0]} inputs and {ends[1]} outputs; expected one of each, the "
-            f"first called {contract.NORMALIZED.name}: export it again with this release"
+            f"the network has the inputs {', '.join(inputs)} and {definition.num_outputs} outputs; "
+            f"expected {' and '.join(expected)}, and one output: export it again with this release"
         )
     return definition
 
@@ -233,7 +265,8 @@ def configured(trt: Any, builder: Any, profiles: Sequence[Profile], choices: Cho
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, choices.workspace_bytes)
     for each in profiles:
         profile = builder.create_optimization_profile()
-        profile.set_shape(contract.NORMALIZED.name, each.smallest, each.usual, each.largest)
+        for name, (smallest, usual, largest) in each.shapes().items():
+            profile.set_shape(name, smallest, usual, largest)
         if config.add_optimization_profile(profile) < 0:
             raise PlanError(f"TensorRT refuses the profile {each}")
     return config

@@ -1,0 +1,1 @@
+"""The public benchmark NAIRR-SMLM: circles of emitters, simulated by its parameters."""

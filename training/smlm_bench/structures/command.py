@@ -1,0 +1,79 @@
+"""``recon-bench structures``."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smlm_bench.console import bench_console, bench_door, note
+from smlm_pipeline.cli.lazy_commands import imported_when_used
+
+with imported_when_used():
+    from smlm_bench.structures import films, report, strip, suite
+    from smlm_bench.structures import network as networks
+    from smlm_bench.table.results import check_output
+
+JSON_FILE, MARKDOWN_FILE, STRIP_FILE = "structures.json", "structures.md", "structures.png"
+
+
+def structures(
+    network: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="A network of the model repository, an ONNX file or the folder of a run.",
+        ),
+    ] = "unet",
+    half: Annotated[
+        str,
+        typer.Option(
+            metavar="choose|report|all",
+            help="The films that networks are chosen by, those that are reported, or both.",
+        ),
+    ] = "choose",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|bf16", help="Precision of the network; by default that of its card."
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder to write to, for one network.")
+    ] = Path("bench/structures"),
+) -> None:
+    """Score a network on films of structures that training cannot make.
+
+    Networks are chosen by the half "choose" and reported by the half "report",
+    never by the same films. Run the same command to continue an interrupted run.
+    """
+    with (
+        bench_door(if_interrupted="the same command continues it"),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        lines = films.film_lines(half)
+        check_output(output)
+        engine, sha256 = networks.open_engine(network, Path(folder), precision)
+        started, found = time.monotonic(), []
+        made = suite.outcomes(
+            lines, engine, network_sha256=sha256, folder=output / "films", note=note
+        )
+        for outcome in made:
+            found.append(outcome)
+            note(
+                f"{len(found)} of {len(lines)} films, {time.monotonic() - started:.0f} s: "
+                f"{outcome.line.name}, NMSE {outcome.scores.image.nmse_percent[1]:.1f} %, "
+                f"{outcome.scores.excess:.1f} times the ideal"
+            )
+        tested = report.Tested(network, sha256, str(engine.network.engine), half)
+        markdown = report.as_markdown(tested, found)
+        (output / JSON_FILE).write_text(report.as_json(tested, found), encoding="utf-8")
+        (output / MARKDOWN_FILE).write_text(
+            f"{markdown}\n{report.films_as_markdown(lines)}", encoding="utf-8"
+        )
+        strip.write_strip(output / STRIP_FILE, found)
+        bench_console().print(markdown, markup=False, soft_wrap=True)
+        typer.echo(f"{output / JSON_FILE}, {MARKDOWN_FILE} and {STRIP_FILE} are written")
