@@ -194,7 +194,8 @@ def frames_per_chunk(
     usual = MAP_REQUEST_PIXELS if settings.makes_maps else REQUEST_PIXELS
     tile_y_px, tile_x_px = (min(_padded(size), settings.tile_px) for size in (height_px, width_px))
     frames = (request_pixels or usual) // (tile_y_px * tile_x_px)
-    return max(min(frames, contract.MAX_FRAMES), 1)
+    answer = contract.MAP_ANSWER if settings.makes_maps else contract.DETECTION_ANSWER
+    return max(min(frames, answer.frames_most(tile_y_px, tile_x_px)), 1)
 
 
 def _padded(size_px: int) -> int:

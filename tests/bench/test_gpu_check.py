@@ -12,20 +12,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fakes import cupy_on_host
 from smlm_bench import cli
-from smlm_bench.gpu import check, containers, kernels
-from smlm_bench.gpu.kernels import KernelSpeed, measure
+from smlm_bench.gpu import check, containers, kernels, load
+from smlm_bench.gpu.kernels import KernelSpeed
+from smlm_bench.gpu.load import LoadResult
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
 from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums
+from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.errors import DeviceError, ServerError
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.errors import DeviceError, InferenceError, ServerError, TransientServerError
 
 MODEL = contract.RECONSTRUCTION.name
-SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
+SPEED = ServerSpeed(MODEL, "FP16", 64, 16, 3000.4, 2000, 1000.6, 17424.25)
 
 
 def _check(*arguments: str) -> tuple[int, str]:
@@ -111,29 +114,6 @@ def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # --- kernels --------------------------------------------------------------------------------
 
 
-class _Event:
-    def record(self) -> None:
-        """Time stands still here."""
-
-    def synchronize(self) -> None:
-        """Nothing runs on."""
-
-
-def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with cupy_on_host.installed() as gpu:
-        cuda = gpu.cupy.cuda
-        cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
-        monkeypatch.setattr(kernels, "REPEATS", 2)
-        speeds = measure([16], [1, 3], zoom=4)
-    assert [(each.kernel, each.frames) for each in speeds] == [
-        (kernel, frames) for frames in (1, 3) for kernel in ("normalize", "draw", "sum_map")
-    ]
-    assert all(each.same_bits for each in speeds)
-    assert speeds[3].frames_per_s == pytest.approx(2 * 3 / 0.02)
-    assert speeds[0].bytes_to_host_per_frame == 0
-    assert speeds[4].bytes_to_host_per_frame == (4 * (18 * 4) ** 2 + 4) / 3
-
-
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     """They run inside of the image."""
     code = (
@@ -158,21 +138,18 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
 
 @pytest.mark.triton
 @pytest.mark.parametrize("model", check.ENSEMBLES)
-def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
+def test_a_server_is_loaded_and_measured(
+    triton: EmbeddedServer, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, told = Findings("a machine"), list[str]()
     server = Server(triton.address, triton.metrics_url)
+    check.under_load(found, server, model, (2, 64), under_way=2)
+    assert found.loads == [LoadResult(model, "as sized", 6, wrong=0, refused=0)]
+    monkeypatch.setattr(contract.Answer, "frames_most", lambda *_: 4)
     check.measure_all(
-        found,
-        server,
-        model,
-        told.append,
-        sizes_px=(64,),
-        batches=(2, 4),
-        megapixels=0.03,
-        under_load=2,
+        found, server, model, "FP32", told.append, sizes_px=(64,), batches=(2, 4), megapixels=0.03
     )
-    assert found.wrong_under_load == {model: 0}
-    assert [(each.model, each.batch) for each in found.speeds] == [(model, 2), (model, 4)]
+    assert [(each.precision, each.batch) for each in found.speeds] == [("FP32", 2), ("FP32", 4)]
     for speed in found.speeds:
         assert speed.server_per_s > 0
         assert speed.end_to_end_per_s > 0
@@ -182,14 +159,81 @@ def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
     assert len(told) == 2
 
 
-def test_maps_that_no_message_holds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_measured_up_to_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[int, int, int]]()
+
+    def measure(*_: object, size_px: int, batch: int, frames: int, **__: object) -> ServerSpeed:
+        asked.append((size_px, batch, frames))
+        return SPEED
+
+    monkeypatch.setattr(check, "measure", measure)
     found, model = Findings("a machine"), contract.RECONSTRUCTION_MAP.name
-    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
-    monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
-    check.measure_all(found, server, model, lambda _: None, sizes_px=(64, 512))
-    assert f"{model} at 512 px, 64 frames: maps too large" in found.left_out
-    assert 0 < len(found.speeds) < 8
+    check.measure_all(found, server, model, "FP16", lambda _: None, sizes_px=(64, 512))
+    assert asked == [
+        *((64, 1, 256), (64, 16, 16 * 256), (64, 128, 128 * 256)),
+        *((512, 1, 256), (512, 2, 2 * 256)),
+    ]
+    assert len(found.speeds) == 5
+
+
+# --- load -----------------------------------------------------------------------------------
+
+
+class _Loaded:
+    """A server whose answers are those of the frames that it is asked for, but for some."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.asked = 0
+
+    def __enter__(self) -> _Loaded:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        self.asked += 1
+        if self.asked == 12:
+            raise TransientServerError("the queue is full")
+        if self.asked == 14:
+            raise InferenceError("DETECTIONS reached 'summation' in host memory")
+        place = int(request.frames_adu[0].argmax()) if self.asked != 16 else 0
+        return ChunkAnswer(SparseSums(np.array([place]), np.array([1 << 16])), 1)
+
+
+def test_wrong_and_refused_answers_are_counted_and_full_queues_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load, "TritonTransport", _Loaded)
+    monkeypatch.setattr(load, "REFUSAL_PAUSE_S", 0)
+    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
+    found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
+    assert found == LoadResult(MODEL, "64 MiB", 3, wrong=0, refused=0)
+    monkeypatch.setattr(load, "ROUNDS", 10)
+    found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
+    assert found == LoadResult(MODEL, "64 MiB", 10, wrong=1, refused=1)
+
+
+@pytest.mark.parametrize("model", check.ENSEMBLES)
+def test_a_small_pool_holds_some_answers_and_not_those_under_way(model: str) -> None:
+    answer = contract.ENSEMBLES[model].answer
+    frames, size_px = load.small_request(model)
+    answer_bytes = 4 * answer.channels * frames * (answer.zoom * size_px) ** 2
+    assert 1 <= frames <= answer.frames_most(size_px, size_px)
+    assert answer_bytes <= load.SMALL_POOL_BYTES / 3
+    held = memory_pools.EXECUTIONS + memory_pools.SUMMATIONS_QUEUED + memory_pools.SUMMATIONS
+    assert held * answer_bytes > 2 * load.SMALL_POOL_BYTES
+    assert memory_pools.QUEUED + held < load.REQUESTS
+
+
+def test_a_pool_that_was_never_full_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Findings("a machine")
+    monkeypatch.setattr(
+        check, "answers_under_load", lambda *_, **__: LoadResult(MODEL, "64 MiB", 384, 0, 0)
+    )
+    check.under_load(found, Server("", ""), MODEL, (1, 64), pool="64 MiB")
+    assert found.left_out == [f"{MODEL}: a CUDA pool of 64 MiB was never full"]
+    assert found.failures() == []
 
 
 def test_images_are_compared_by_error_and_sum() -> None:
@@ -204,6 +248,7 @@ def test_images_are_compared_by_error_and_sum() -> None:
 
 PLAN = {
     "model": "unet",
+    "key": {"precision": "fp16"},
     "build_s": 35.2,
     "largest_difference": 2.1e-5,
     "tolerance": 1e-3,
@@ -243,13 +288,20 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
 def test_a_container_has_its_gpu_and_is_removed(docker: Asked, device: str) -> None:
     kept = list[str]()
     with containers.running(
-        check.ENSEMBLES, device=device, keep_log=kept.append, largest_tile_px=256
+        check.ENSEMBLES,
+        device=device,
+        precision="f32",
+        keep_log=kept.append,
+        largest_tile_px=256,
+        flags=["--log-verbose=1"],
     ) as container:
         assert container.server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
         assert kept == []
     run, *_, logged, removed = docker()
     assert ("--gpus" in run) is (device == "gpu")
     assert {"--read-only", f"RECON_DEVICE={device}", "RECON_LARGEST_TILE_PX=256"} <= set(run)
+    assert "RECON_PRECISION=f32" in run
+    assert run[-3:] == [containers.IMAGE, "recon-server", "--log-verbose=1"]
     assert f"RECON_ENSEMBLES={' '.join(check.ENSEMBLES)}" in run
     assert logged[0] == "logs"
     assert kept == ["E1 out of memory"]
@@ -268,7 +320,7 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
     monkeypatch.setattr(containers, "POLL_S", 0.1)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
-        containers.running([MODEL], device="gpu", keep_log=kept.append),
+        containers.running([MODEL], device="gpu", precision="", keep_log=kept.append),
     ):
         pytest.fail("it is not ready")
     assert docker()[-1] == ["rm", "--force", "c0ffee"]
@@ -293,7 +345,11 @@ def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
     image = np.ones((8, 8), np.float32)
     monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X")
     monkeypatch.setattr(check, "image_of", lambda *_: image)
-    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(
+        check,
+        "answers_under_load",
+        lambda _, model, *, pool, **__: LoadResult(model, pool, 384, 0, 7 * (pool != "as sized")),
+    )
     monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
     return docker
@@ -305,14 +361,16 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
     assert code == 0
     assert "GPU: NVIDIA X; CuPy 14" in report
     assert "Nothing that was checked failed." in report
-    assert "| unet | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
+    assert "| unet | fp16 | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
     for model in check.ENSEMBLES:
-        assert f"| {model} | 0.0000 | 1.0000 |" in report
-        assert f"| {model} | 12.50 |" in report
+        assert f"| {model}, FP16 | 0.0000 | 1.0000 |" in report
+        assert f"| {model}, FP16 | 12.50 |" in report
+        assert f"| {model} | as sized | 384 | 0 | 0 |" in report
+        assert f"| {model} | 64 MiB | 384 | 0 | 7 |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
-    assert verbs.count("rm") == 2 * len(check.ENSEMBLES)
+    assert verbs.count("rm") == 4 * len(check.ENSEMBLES)
     assert any(
         "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
     )
@@ -353,13 +411,16 @@ def test_the_report_says_first_what_failed() -> None:
         "GPU: NVIDIA X",
         against_cpu={MODEL: (2.5, 0.99)},
         speeds=[SPEED],
-        wrong_under_load={MODEL: 3},
+        loads=[LoadResult(MODEL, "as sized", 384, 3, 1), LoadResult(MODEL, "64 MiB", 384, 2, 9)],
     )
     report = as_markdown(found)
     assert report.startswith("# GPU check\n\nGPU: NVIDIA X\n\n## Result\n\n- FAILED: ")
     assert f"{MODEL}: 2.50 % NMSE between the GPU's image and the CPU's" in report
-    assert f"{MODEL}: 3 images under load differ" in report
-    assert f"| {MODEL} | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
+    assert f"{MODEL}, CUDA pool as sized: 3 answers under load differ" in report
+    assert f"{MODEL}, CUDA pool 64 MiB: 2 answers under load differ" in report
+    assert f"{MODEL}: 1 requests were refused, for which the CUDA pool should have room" in report
+    assert "9 requests were refused" not in report
+    assert f"| {MODEL} | FP16 | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
     assert "Nothing was left out." in report
 
 

@@ -66,7 +66,9 @@ def test_the_sidecar_tells_key_and_difference(cache: PlanCache, tmp_path: Path) 
     assert told["key"] == KEY.as_dict()
     assert told["key"]["tensorrt_version"] == "10.13.3"
     assert told["key"]["gpu"] == {
-        **{"name": "NVIDIA A10", "compute_capability": "8.6", "multiprocessors": 72},
+        "name": "NVIDIA A10",
+        "compute_capability": "8.6",
+        "multiprocessors": 72,
     }
     assert told["key"]["choices"] == {"tf32": False, "workspace_bytes": 1 << 30}
     assert (told["largest_difference"], told["tolerance"]) == (2e-5, 1e-3)

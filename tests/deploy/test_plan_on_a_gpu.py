@@ -41,9 +41,7 @@ def repository(model_repository: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def _prepare(
-    repository: Path, compiler: TensorRT, precision: str | None = None
-) -> list[Prepared]:
+def _prepare(repository: Path, compiler: TensorRT, precision: str | None = None) -> list[Prepared]:
     return prepare(
         repository,
         repository.parent / "cache",

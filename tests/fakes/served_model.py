@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from google.protobuf import json_format, text_format
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 
 from fakes import triton_python_backend as backend
-from fakes.cupy_on_host import from_dlpack
 from fakes.places import MODEL_REPOSITORY
 
 Array = NDArray[Any]
@@ -36,7 +35,12 @@ CONFIGURATIONS = {
 """Of the Python models, as a server without a GPU reads them."""
 
 _serial = itertools.count()
-_NUMPY_TYPES = {"TYPE_UINT8": "uint8", "TYPE_UINT16": "uint16", "TYPE_INT32": "int32", "TYPE_FP32": "float32"}
+_NUMPY_TYPES = {
+    "TYPE_UINT8": "uint8",
+    "TYPE_UINT16": "uint16",
+    "TYPE_INT32": "int32",
+    "TYPE_FP32": "float32",
+}
 
 
 def configuration(name: str) -> dict[str, Any]:
@@ -98,10 +102,7 @@ class ServedModel:
         error = response.error()
         if error is not None:
             return error.message()
-        tensors = {
-            each.name(): cast(Array, each.as_numpy() if each.is_cpu() else from_dlpack(each))
-            for each in response.output_tensors()
-        }
+        tensors = {each.name(): each.as_numpy() for each in response.output_tensors()}
         self._check(tensors, "output")
         return tensors
 

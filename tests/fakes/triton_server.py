@@ -48,7 +48,7 @@ class FakeTriton:
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
-        self.request_pixels: int | None = None
+        self.request_pixels: int | str | None = None
         self.answered = 0
         self._lock = threading.Lock()
         self._transport = transport

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fakes.transports import ScriptedTransport
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import FilmError, InferenceError, ReconError, TransientServerError
 from smlm_pipeline.run import chunking, dispatch
@@ -52,7 +53,7 @@ def _request(chunk: Chunk) -> Request:
         label=str(chunk.index),
         frames_adu=np.zeros((chunk.frame_count, 16, 16), np.uint16),
         levels_adu=np.ones((chunk.frame_count, 2), np.float32),
-        window=np.array([1, 0, 0, 16, 16], np.int32),
+        window=Window(1, 0, 0, 16, 16),
     )
 
 

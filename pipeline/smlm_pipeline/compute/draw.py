@@ -20,7 +20,7 @@ from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
     "the network answered with a probability that is not within 0 and 1, with an offset beyond "
-    f"{contract.MAX_OFFSET_PX:g} px, or with a sigma that is not positive"
+    f"{contract.MAX_OFFSET_PX:g} px, or with a sigma that is not a positive number"
 )
 """Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
@@ -129,9 +129,11 @@ def _classes(
     limits_px2: NDArray[np.float32],
 ) -> NDArray[np.int32]:
     """The precision class of each detection: the number of borders below its sigma."""
-    if not min(sigma_y_px.min(initial=1), sigma_x_px.min(initial=1)) > 0:
+    with np.errstate(over="ignore"):  # infinity is refused
+        spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
+    smallest_px = np.minimum(sigma_y_px, sigma_x_px).min(initial=1)
+    if not (smallest_px > 0 and spread_px2.max(initial=0) < np.inf):
         raise ChunkError(NOT_DETECTIONS)
-    spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
     found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
     return found
 
@@ -191,8 +193,11 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> SparseSums:
 
 
 def most_in_map(frame_count: int) -> float:
-    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum."""
-    return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
+    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum.
+
+    It is a whole number of units, so that no value below is rounded to more.
+    """
+    return (2**31 - 1) // frame_count / contract.WEIGHT_ONE
 
 
 def not_a_map(most: float) -> str:

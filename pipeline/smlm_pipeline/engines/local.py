@@ -9,6 +9,7 @@ from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.network_choice import open_network
+from smlm_pipeline.compute.window import check_image_size
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 
 
@@ -39,6 +40,7 @@ class LocalTransport:
         frames_adu, levels_adu, asked = request.frames_adu, request.levels_adu, request.window
         kind = self.network.answer
         check_frames(frames_adu.shape, levels_adu.shape, kind)
+        check_image_size(asked)
         answers = self.network.detect(frames_adu, levels_adu)
         sums = sum_answers(answers, asked.as_tensor(), request.class_borders_px, kind)
         if not asked.molecules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 BYTES_TO_HOST = "recon_device_to_host_bytes_total"
-"""Bytes that a summation copied from the GPU to the host: one image a request."""
+"""Bytes that a summation copied from the GPU to the host: what is not zero, place and value."""
 
 HOST_INPUTS = "recon_host_inputs_total"
 """Requests refused because detections were in host memory where ``RECON_DEVICE`` is ``gpu``."""

@@ -27,7 +27,7 @@ from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.configuration import configure
 from smlm_training.delivery.publish import publish, writable_repository
 
-FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]
+FILES = ["model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"]
 
 
 def _names(folder: Path) -> list[str]:
@@ -83,6 +83,23 @@ def test_configurations_state_what_the_card_does(network: Path, repository: Path
     after = on_gpu.read_text().splitlines()
     (changed,) = (new for new, old in zip(after, before, strict=True) if new != old)
     assert borders in changed
+
+
+def test_the_newest_version_rules_the_configurations(
+    network: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program publishes before this one has written what its card states."""
+    newer = write_network(tmp_path / "newer", class_borders_px={**CLASS_BORDERS_PX, "2": [0.2]})
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(publishing, "configure", configure)
+        assert publish(newer, repository).version == 3
+        configure(*arguments)
+
+    monkeypatch.setattr(publishing, "configure", late)
+    assert publish(network, repository).version == 2
+    for name in ("config.pbtxt", "configs/cpu.pbtxt"):
+        assert _stated(repository / "unet" / name)["class_borders_px"].startswith("0.2; ")
 
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
@@ -268,7 +285,7 @@ def test_a_full_disk_leaves_nothing(
 def test_files_are_on_the_disk_before_the_version_is_seen(
     network: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four files and their folder; after the rename the model's folder and its configurations."""
+    """Five files and their folder; after the rename the model's folder and its configurations."""
     seen: list[bool] = []
     fsync = os.fsync
 
@@ -278,7 +295,7 @@ def test_files_are_on_the_disk_before_the_version_is_seen(
 
     monkeypatch.setattr(os, "fsync", watched)
     publish(network, repository)
-    assert seen == [False] * 5 + [True] * 3
+    assert seen == [False] * 6 + [True] * 3
 
 
 def test_a_server_that_polls_never_sees_half_a_version(network: Path, repository: Path) -> None:
