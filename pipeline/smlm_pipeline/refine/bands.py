@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smlm_pipeline.refine.em import log_likelihoods, spread, step
 from smlm_pipeline.refine.gaussian import mirrored
 
-BAND_PIXELS = 1 << 18
+BAND_PIXELS = 1 << 17
 """SR pixels of a band: the arrays of a step take some 40 times as many bytes."""
 
 

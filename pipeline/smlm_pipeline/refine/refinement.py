@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,7 +61,11 @@ class Blur:
 
 
 def choose_steps(
-    halves: Halves, blur: Blur, open_density: Callable[[], Density], asked: int | None
+    halves: Halves,
+    shown: Image,
+    blur: Blur,
+    open_density: Callable[[], Density],
+    asked: int | None,
 ) -> Steps:
     """Find out how many steps the film supports.
 
@@ -71,6 +76,8 @@ def choose_steps(
     ----------
     halves : sequence of sequence of Image
         Detections per SR pixel.
+    shown : Image
+        1 where molecules may be, 0 where there is no picture.
     blur : Blur
         The errors of each class.
     open_density : callable
@@ -82,39 +89,36 @@ def choose_steps(
     if min(sums) <= 0 or (asked is None and sum(sums) < MOLECULES_LEAST):
         stop: Stop = "few molecules" if asked is None else "as asked"
         return Steps(asked or 0, (), stop)
-    densities = [_flat(open_density(), total) for total in sums]
+    densities = [_flat(open_density(), shown, total) for total in sums]
 
-    def foretold() -> float:
-        """Take a step with each half; the likelihood before it, in nats a molecule."""
-        return sum(
-            advance(
-                densities[own],
-                halves[own],
-                blur.kernels,
-                held_out=halves[1 - own],
-                molecules=sums[own],
-            )
-            for own in (0, 1)
-        ) / sum(sums)
+    def advanced(own: int) -> float:
+        """Take a step with one half; the likelihood of the other half before it, in nats."""
+        density, held_out = densities[own], halves[1 - own]
+        return advance(density, halves[own], blur.kernels, held_out=held_out, molecules=sums[own])
 
     gains: list[float] = []
-    before = foretold()
-    for _ in range(asked or ITERATIONS_MOST):
-        now = foretold()
-        gains.append(now - before)
-        before = now
-        if asked is None and gains[-1] < GAIN_MIN:
-            return _stopped(gains)
+    with ThreadPoolExecutor(2, thread_name_prefix="refine") as pool:
+        before = sum(pool.map(advanced, (0, 1))) / sum(sums)
+        for _ in range(asked or ITERATIONS_MOST):
+            now = sum(pool.map(advanced, (0, 1))) / sum(sums)
+            gains.append(now - before)
+            before = now
+            if asked is None and gains[-1] < GAIN_MIN:
+                return _stopped(gains)
     return Steps(len(gains), tuple(gains), "limit" if asked is None else "as asked")
 
 
-def refine(classes: Sequence[Image], blur: Blur, density: Density, steps: int) -> float:
+def refine(
+    classes: Sequence[Image], shown: Image, blur: Blur, density: Density, steps: int
+) -> float:
     """Refine the detections of a whole film into a density of molecules.
 
     Parameters
     ----------
     classes : sequence of Image
         Detections per SR pixel, of each precision class.
+    shown : Image
+        1 where molecules may be, 0 where there is no picture.
     blur : Blur
         The errors of each class.
     density : Density
@@ -127,7 +131,7 @@ def refine(classes: Sequence[Image], blur: Blur, density: Density, steps: int) -
     float
         The sum of the density: that of the detections, but for rounding to float32.
     """
-    _flat(density, sum(_sum(image) for image in classes))
+    _flat(density, shown, sum(_sum(image) for image in classes))
     for _ in range(steps):
         advance(density, classes, blur.kernels)
     rows = (density.rows(first, last) for first, last in bands(density.shape))
@@ -142,12 +146,11 @@ def _stopped(gains: Sequence[float]) -> Steps:
     return Steps(taken, tuple(gains), "likelihood")
 
 
-def _flat(density: Density, total: float) -> Density:
-    """Fill a density with one value; any that is not 0 leads to the same image."""
-    height, width = density.shape
+def _flat(density: Density, shown: Image, total: float) -> Density:
+    """Spread molecules evenly where there is a picture."""
+    value = np.float32(total / max(_sum(shown), 1.0))
     for first, last in bands(density.shape):
-        value = max(total, 1.0) / (height * width)
-        density.put(first, np.full((last - first, width), value, np.float32))
+        density.put(first, value * shown[first:last])
     return density
 
 

@@ -31,6 +31,32 @@ from smlm_pipeline.settings import REFINE_AUTO, Settings
 _NOT_STATED = "the engine does not state the borders of its network's precision classes"
 
 
+class Shown:
+    """1 where there is a picture and 0 elsewhere, per SR pixel, read by rows.
+
+    Parameters
+    ----------
+    blank : ndarray, shape (Y, X), bool
+        Camera pixels that show no picture.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    """
+
+    def __init__(self, blank: NDArray[np.bool_], zoom: int) -> None:
+        self._shown, self._zoom = (~blank).astype(np.float32), zoom
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, in SR pixels."""
+        height_px, width_px = self._shown.shape
+        return height_px * self._zoom, width_px * self._zoom
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """Rows, shape (rows, width), float32."""
+        row_px = np.arange(*rows.indices(self.shape[0])) // self._zoom
+        return self._shown[row_px].repeat(self._zoom, axis=1)
+
+
 class RefinedImage:
     """Molecules per SR pixel, read by rows out of a density.
 
@@ -163,11 +189,12 @@ def refined(
     plain = accumulator.image(blank)
     open_density = functools.partial(accumulator.canvas.beside, plain.shape, np.float32)
     asked = None if isinstance(settings.refine, str) else settings.refine
-    steps = choose_steps(accumulator.class_images(blank), blur, open_density, asked)
+    shown = Shown(blank, plan.zoom)
+    steps = choose_steps(accumulator.class_images(blank), shown, blur, open_density, asked)
     image, emitters = None, plain.emitters()
     if steps.taken and emitters:
         density = open_density()
-        total = refine(accumulator.both_halves(blank), blur, density, steps.taken)
+        total = refine(accumulator.both_halves(blank), shown, blur, density, steps.taken)
         image = RefinedImage(density, emitters / total)
     elapsed_s = time.perf_counter() - started
     classes = tuple(borders_px), tuple(sigmas_px)
