@@ -25,7 +25,18 @@ FILE_LINES_MAX, FILE_LINES_MEDIAN_MAX, SMALL_FILE_LINES = 400, 150, 40
 FUNCTION_LINES_MAX, MODEL_LINES_MAX = 40, 50
 SHORT_SHARE_MIN = 0.95
 
-ROOMS = {"cli", "film", "run", "engines", "compute", "serving", "deploy", "localise", "output"}
+ROOMS = {
+    "cli",
+    "film",
+    "run",
+    "engines",
+    "compute",
+    "serving",
+    "deploy",
+    "localise",
+    "output",
+    "refine",
+}
 TOP_MODULES_MAX = 10
 
 RECONSTRUCT_LINES_MAX = 60
