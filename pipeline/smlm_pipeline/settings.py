@@ -91,7 +91,8 @@ class Settings:
 
     attempts: int = 8
     """How often a chunk is sent before the run fails, where another attempt may help: with pauses
-    that add up to 13 s on average, longer than a server takes to stop or a small one to start."""
+    that add up to 13 s on average, longer than a server takes to stop or a small one to start. A
+    server that refuses it because its queue is full is asked for ten minutes."""
 
     timeout_s: int = 600
     """Longest wait for the answer to one request before it is sent again: a slow laptop answers

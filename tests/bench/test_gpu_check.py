@@ -13,19 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 from smlm_bench import cli
-from smlm_bench.gpu import check, containers, kernels, load
+from smlm_bench.gpu import check, containers, kernels
 from smlm_bench.gpu.kernels import KernelSpeed
 from smlm_bench.gpu.load import LoadResult
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
 from smlm_pipeline import contract
-from smlm_pipeline.compute.sparse import SparseSums
-from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.errors import DeviceError, InferenceError, ServerError, TransientServerError
+from smlm_pipeline.errors import DeviceError, ServerError
 
 MODEL = contract.RECONSTRUCTION.name
 SPEED = ServerSpeed(MODEL, "FP16", 64, 16, 3000.4, 2000, 1000.6, 17424.25)
@@ -177,65 +174,6 @@ def test_requests_are_measured_up_to_the_largest(monkeypatch: pytest.MonkeyPatch
     assert len(found.speeds) == 5
 
 
-# --- load -----------------------------------------------------------------------------------
-
-
-class _Loaded:
-    """A server whose answers are those of the frames that it is asked for, but for some."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.asked = 0
-
-    def __enter__(self) -> _Loaded:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def sum_chunk(self, request: Request) -> ChunkAnswer:
-        self.asked += 1
-        if self.asked == 12:
-            raise TransientServerError("the queue is full")
-        if self.asked == 14:
-            raise InferenceError("DETECTIONS reached 'summation' in host memory")
-        place = int(request.frames_adu[0].argmax()) if self.asked != 16 else 0
-        return ChunkAnswer(SparseSums(np.array([place]), np.array([1 << 16])), 1)
-
-
-def test_wrong_and_refused_answers_are_counted_and_full_queues_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(load, "TritonTransport", _Loaded)
-    monkeypatch.setattr(load, "REFUSAL_PAUSE_S", 0)
-    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
-    found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
-    assert found == LoadResult(MODEL, "64 MiB", 3, wrong=0, refused=0)
-    monkeypatch.setattr(load, "ROUNDS", 10)
-    found = load.answers_under_load(server, MODEL, request=(1, 64), under_way=1, pool="64 MiB")
-    assert found == LoadResult(MODEL, "64 MiB", 10, wrong=1, refused=1)
-
-
-@pytest.mark.parametrize("model", check.ENSEMBLES)
-def test_a_small_pool_holds_some_answers_and_not_those_under_way(model: str) -> None:
-    answer = contract.ENSEMBLES[model].answer
-    frames, size_px = load.small_request(model)
-    answer_bytes = 4 * answer.channels * frames * (answer.zoom * size_px) ** 2
-    assert 1 <= frames <= answer.frames_most(size_px, size_px)
-    assert answer_bytes <= load.SMALL_POOL_BYTES / 3
-    held = memory_pools.EXECUTIONS + memory_pools.SUMMATIONS_QUEUED + memory_pools.SUMMATIONS
-    assert held * answer_bytes > 2 * load.SMALL_POOL_BYTES
-    assert memory_pools.QUEUED + held < load.REQUESTS
-
-
-def test_a_pool_that_was_never_full_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Findings("a machine")
-    monkeypatch.setattr(
-        check, "answers_under_load", lambda *_, **__: LoadResult(MODEL, "64 MiB", 384, 0, 0)
-    )
-    check.under_load(found, Server("", ""), MODEL, (1, 64), pool="64 MiB")
-    assert found.left_out == [f"{MODEL}: a CUDA pool of 64 MiB was never full"]
-    assert found.failures() == []
-
-
 def test_images_are_compared_by_error_and_sum() -> None:
     expected = np.ones((8, 8), np.float32)
     assert check.compare(expected, expected) == (0, 1)
@@ -264,6 +202,11 @@ if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
     sys.exit("could not select device driver with capabilities: gpu")
 answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
 answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
+if sys.argv[1] == "exec":
+    with open({asked!r}) as stream:
+        runs = [each for each in map(json.loads, stream) if each[0] == "run"]
+    if "RECON_PRECISION=f32" in runs[-1] or os.environ.get("DOCKER_HALVES") == "0":
+        answers["exec"] = answers["exec"].replace("fp16", "fp32")
 if "gpu-kernels" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
@@ -361,19 +304,35 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
     assert code == 0
     assert "GPU: NVIDIA X; CuPy 14" in report
     assert "Nothing that was checked failed." in report
-    assert "| unet | fp16 | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
+    for precision in ("fp16", "fp32"):
+        assert f"| unet | {precision} | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
     for model in check.ENSEMBLES:
-        assert f"| {model}, FP16 | 0.0000 | 1.0000 |" in report
-        assert f"| {model}, FP16 | 12.50 |" in report
+        for precision in ("FP16", "FP32"):
+            assert f"| {model}, {precision} | 0.0000 | 1.0000 |" in report
+            assert f"| {model}, {precision} | 12.50 |" in report
         assert f"| {model} | as sized | 384 | 0 | 0 |" in report
         assert f"| {model} | 64 MiB | 384 | 0 | 7 |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
     assert verbs.count("rm") == 4 * len(check.ENSEMBLES)
+    small_pool = "--cuda-memory-pool-byte-size=0:67108864"
+    assert sum(small_pool in asked for asked in measured()) == len(check.ENSEMBLES)
     assert any(
         "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
     )
+
+
+def test_a_server_that_does_not_compute_in_fp16_is_measured_once(
+    measured: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HALVES", "0")
+    code, _ = _check("-o", str(tmp_path / "report.md"))
+    report = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert f"- left out: {MODEL} in FP16: the server chose FP32, see its log" in report
+    assert report.count(f"| {MODEL}, FP32 | 0.0000 |") == 1
+    assert [asked[0] for asked in measured()].count("rm") == 3 * len(check.ENSEMBLES)
 
 
 @pytest.mark.parametrize(

@@ -157,16 +157,15 @@ def test_a_full_chunk_at_one_place_does_not_overflow() -> None:
     assert drawn == {(2, 2): contract.MAX_FRAMES * 9 * ONE}
 
 
-@pytest.mark.parametrize("block_pixels", [1, 100, 12 * 8, 1 << 16])
-def test_frames_drawn_together_do_not_show(
-    monkeypatch: pytest.MonkeyPatch, block_pixels: int
-) -> None:
+@pytest.mark.parametrize("band_px", [1, 2, 5, 12, 100])
+def test_bands_drawn_one_by_one_do_not_show(monkeypatch: pytest.MonkeyPatch, band_px: int) -> None:
     rng = np.random.default_rng(7)
     detections = rng.uniform(0, 1, (5, 5, 12, 8)).astype(np.float32)
+    detections[:, 1:3] *= rng.choice([-1, 1], (5, 2, 12, 8))
     window = Window(3, 0, 0, 12, 8, classes=2)
     borders_px = np.array([0.5, 0, 0], np.float32)
     whole = draw(detections, window.as_tensor(), borders_px)
-    monkeypatch.setattr(drawing, "_BLOCK_PIXELS", block_pixels)
+    monkeypatch.setattr(drawing, "_BAND_PX", band_px)
     again = draw(detections, window.as_tensor(), borders_px)
     np.testing.assert_array_equal(image(again, window), image(whole, window))
 

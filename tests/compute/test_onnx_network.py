@@ -146,12 +146,10 @@ OLD_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
 def test_a_network_without_normalisation_is_refused(tmp_path: Path) -> None:
     """As of contract 2, which took NORMALIZED."""
     onnx.save(onnx.parser.parse_model(OLD_NETWORK), tmp_path / "old.onnx")
-    for opened in (
-        lambda: OnnxNetwork(tmp_path / "old.onnx", intra_op_threads=1),
-        lambda: open_network(tmp_path / "old.onnx"),
-    ):
-        with pytest.raises(ContractError, match=r"are NORMALIZED .*: train it with this release"):
-            opened()
+    with pytest.raises(ContractError, match=r"are NORMALIZED .*: train it with this release"):
+        OnnxNetwork(tmp_path / "old.onnx", intra_op_threads=1)
+    with pytest.raises(ContractError, match=r"are NORMALIZED .*: train it with this release"):
+        open_network(tmp_path / "old.onnx")
 
 
 def test_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

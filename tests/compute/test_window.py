@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,8 @@ def test_a_tensor_is_read_as_it_was_written(
 ) -> None:
     window = Window(zoom, *top_left, *size, classes, molecules)
     tensor = window.as_tensor()
-    assert (tensor.dtype, tensor.shape) == (np.int32, contract.WINDOW.dims)
+    assert tensor.dtype == np.int32
+    assert tensor.shape == contract.WINDOW.dims
     assert check_window(tensor, 40, 40) == window
 
 
@@ -133,7 +135,7 @@ def test_a_map_window_counts_camera_pixels() -> None:
 @pytest.mark.parametrize(
     "asked", [{"classes": 2}, {"molecules": 1}, {"classes": 4, "molecules": 1}]
 )
-def test_maps_have_neither_classes_nor_molecules(asked: dict[str, int]) -> None:
+def test_maps_have_neither_classes_nor_molecules(asked: dict[str, Any]) -> None:
     words = "makes maps for precision classes or molecules; expected neither: ask 'reconstruction'"
     with pytest.raises(ChunkError, match=words):
         check_map_window(_tensor(**asked), 64, 96)

@@ -11,7 +11,6 @@ ADDRESS = "a:1 and b:1"
 
 PASSING = [
     ("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused"),
-    ("UNAVAILABLE", "in ensemble 'reconstruction', Exceeds maximum queue size"),
     ("UNAVAILABLE", "Request timeout expired"),
     ("CANCELLED", "request was cancelled"),
     ("DEADLINE_EXCEEDED", "Deadline Exceeded"),

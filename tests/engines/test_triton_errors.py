@@ -27,12 +27,13 @@ from smlm_pipeline.errors import (
     InferenceError,
     ReconError,
     ServerError,
+    ServerFullError,
     TransientServerError,
 )
 
 FAILURES = [
     ("UNAVAILABLE", "Socket closed", TransientServerError, "did not answer: Socket closed"),
-    ("UNAVAILABLE", "Exceeds maximum queue size", TransientServerError, "did not answer: Exceeds"),
+    ("UNAVAILABLE", "Exceeds maximum queue size", ServerFullError, "too many requests: Exceeds"),
     ("CANCELLED", "by peer", TransientServerError, "did not answer: by peer"),
     ("DEADLINE_EXCEEDED", "Deadline Exceeded", TransientServerError, "; --timeout-s allows"),
     (

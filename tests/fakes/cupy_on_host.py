@@ -20,7 +20,6 @@ import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -307,9 +306,11 @@ def _compiled(code: str) -> ctypes.CDLL:
 def installed() -> Iterator[types.ModuleType]:
     """``compute.gpu`` over this CuPy, which every import of ``cupy`` gets meanwhile."""
     name = "smlm_pipeline.compute.gpu"
-    with mock.patch.dict(sys.modules, {"cupy": _module()}):
-        sys.modules.pop(name, None)
+    with pytest.MonkeyPatch.context() as patch:  # what else is imported meanwhile stays so
+        patch.setitem(sys.modules, "cupy", _module())
+        patch.delitem(sys.modules, name, raising=False)
         yield importlib.import_module(name)
+    sys.modules.pop(name, None)
     for each in (copies, allocated, pinned):
         each.clear()
 

@@ -58,6 +58,13 @@ def read_configuration(pbtxt: Path) -> dict[str, Any]:
     return values
 
 
+class Refusal(str):
+    """The message of an error; ``code`` is its code, one of ``TritonError``'s."""
+
+    __slots__ = ("code",)
+    code: str
+
+
 class ServedModel:
     """One instance of a Python model, initialised; ``configuration`` stands in for its file's."""
 
@@ -83,8 +90,8 @@ class ServedModel:
             self._model = _load(folder / version / "model.py")
             self._model.initialize(args)
 
-    def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | str]:
-        """The tensors of each request's response, or the message of its error."""
+    def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | Refusal]:
+        """The tensors of each request's response, or its error."""
         for inputs in batch:
             self._check(inputs, "input")
         requests = [
@@ -96,12 +103,14 @@ class ServedModel:
             raise AssertionError(f"{len(requests)} requests, but the responses are {responses}")
         return [self._read(response) for response in responses]
 
-    def _read(self, response: backend.InferenceResponse) -> Tensors | str:
+    def _read(self, response: backend.InferenceResponse) -> Tensors | Refusal:
         if not isinstance(response, backend.InferenceResponse):
             raise TypeError(f"expected a response, not {response!r}")
         error = response.error()
         if error is not None:
-            return error.message()
+            refusal = Refusal(error.message())
+            refusal.code = error.code()
+            return refusal
         tensors = {each.name(): each.as_numpy() for each in response.output_tensors()}
         self._check(tensors, "output")
         return tensors

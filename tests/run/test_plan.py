@@ -146,6 +146,7 @@ def test_the_user_decides_before_the_server() -> None:
 def test_a_plan_is_fitted_to_the_server() -> None:
     size = _Size(5000, 64, 64)
     first = _plan(size, Settings())
+    assert fitted_plan(first, size, Settings(), None) == first
     fitted = fitted_plan(first, size, Settings(), 1 << 22)
     assert (first.chunk_frames, fitted.chunk_frames) == (256, 1024)
     assert fitted == plan_run(size, Settings(), MUCH, request_pixels=1 << 22)

@@ -32,7 +32,7 @@ from smlm_pipeline.errors import DeviceError, SettingError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import network_file
 from smlm_pipeline.serving.device import VARIABLE
-from smlm_pipeline.serving.metrics import BYTES_TO_HOST, HOST_INPUTS
+from smlm_pipeline.serving.metrics import BYTES_TO_HOST, FRAMES, HOST_INPUTS
 
 SUMMATIONS = [answer.summation.name for answer in contract.ANSWERS]
 
@@ -124,6 +124,7 @@ def test_a_gpu_gives_the_answer_of_the_host_and_counts_its_copies(
     assert 0 < copied < 2 * on_device.nbytes
     assert _counted(BYTES_TO_HOST, name) == copied
     assert _counted(HOST_INPUTS, name) == 0
+    assert _counted(FRAMES, name) == 2 * len(_answers(ensemble))
 
 
 @each_ensemble

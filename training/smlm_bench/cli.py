@@ -79,6 +79,11 @@ COMMANDS = (
         "Compare the CuPy kernels with NumPy's, time them, and print JSON.",
     ),
     LazyCommand(
+        "gpu-expected",
+        "smlm_bench.gpu.commands:gpu_expected",
+        "Print the frames per second that GPUs are expected to compute, by calculation.",
+    ),
+    LazyCommand(
         "ship",
         "smlm_bench.networks.command:ship",
         "Add the network of a finished run to those that the checkout's comparison brings.",

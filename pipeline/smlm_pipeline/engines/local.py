@@ -11,6 +11,7 @@ from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.window import check_image_size
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.localise.chunk import molecules
 
 
 class LocalTransport:
@@ -45,7 +46,4 @@ class LocalTransport:
         sums = sum_answers(answers, asked.as_tensor(), request.class_borders_px, kind)
         if not asked.molecules:
             return ChunkAnswer(sums, len(frames_adu))
-        # Needs SciPy, which is installed with this engine but not with clients of a server.
-        from smlm_pipeline.localise.chunk import molecules
-
         return ChunkAnswer(sums, len(frames_adu), molecules(candidates(answers), asked))

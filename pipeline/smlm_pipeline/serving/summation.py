@@ -57,7 +57,7 @@ class TritonPythonModel:
         maps = self._answers(tensor)
         device = _device_of(maps)
         sums = device.sum_map(maps, self._device.read_on_host(window))
-        self._count_copies(device)
+        self._count(device, len(maps))
         return _response(sums, len(maps))
 
     def _sum_detections(self, tensor: Any, window: Any, class_borders: Any) -> list[Any]:
@@ -70,7 +70,7 @@ class TritonPythonModel:
         table = _NO_MOLECULES
         if asked.molecules:
             table = molecules(device.candidates(detections), asked)
-        self._count_copies(device)
+        self._count(device, len(detections))
         return [*_response(sums, len(detections)), table]
 
     def _answers(self, tensor: Any) -> Any:
@@ -94,7 +94,8 @@ class TritonPythonModel:
             )
         return answers
 
-    def _count_copies(self, device: Any) -> None:
+    def _count(self, device: Any, frame_count: int) -> None:
+        self._metrics.frames.increment(frame_count)
         if device is not _HOST:
             self._metrics.bytes_to_host.increment(device.take_bytes_to_host())
 

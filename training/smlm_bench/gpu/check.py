@@ -128,7 +128,9 @@ def without_docker(findings: Findings) -> None:
     """
     try:
         speeds = kernels.measure(contract.TILE_SIZES_PX, kernels.BATCHES, Settings.zoom)
-    except ImportError as error:
+    except DeviceError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         raise DeviceError(
             f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
             ".venv/bin/pip install -e '.[gpu]' to check the kernels (it brings NumPy 2, for which "
@@ -178,28 +180,40 @@ def with_ensemble(
             flags=flags,
         )
 
-    sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
     with served("cpu", "f32") as container:
         on_cpu = image_of(film, container.server, model)
-    precisions = []
-    for asked in ("", "f32"):
-        with served("gpu", asked) as container:
-            plan = container.plan(contract.ENSEMBLES[model].network.name)
-            precision = precision_of(plan)
-            if precision in precisions:  # the server has chosen FP32 already
-                continue
-            precisions.append(precision)
-            findings.plans.append(plan)
-            on_gpu = image_of(film, container.server, model)
-            findings.against_cpu[f"{model}, {precision}"] = compare(on_gpu, on_cpu)
-            under_load(findings, container.server, model, whole_request(model, sizes_px[-1]))
-            measure_all(findings, container.server, model, precision, tell, sizes_px=sizes_px)
-            used_bytes = container.server.counted(GPU_MEMORY)
-            findings.gpu_memory_bytes[f"{model}, {precision}"] = used_bytes
-    small_pool = (f"--cuda-memory-pool-byte-size=0:{SMALL_POOL_BYTES}",)
-    with served("gpu", flags=small_pool) as container:
+    with served("gpu") as container:
+        chosen = precision_of(container.plan(contract.ENSEMBLES[model].network.name))
+        on_gpu(findings, container, film, model, on_cpu, tell, largest_tile_px=largest_tile_px)
+    if chosen == "FP16":
+        with served("gpu", "f32") as container:
+            on_gpu(findings, container, film, model, on_cpu, tell, largest_tile_px=largest_tile_px)
+    else:
+        findings.left_out.append(f"{model} in FP16: the server chose {chosen}, see its log")
+    with served("gpu", flags=[f"--cuda-memory-pool-byte-size=0:{SMALL_POOL_BYTES}"]) as container:
         pool = f"{SMALL_POOL_BYTES >> 20} MiB"
         under_load(findings, container.server, model, small_request(model), pool=pool)
+
+
+def on_gpu(
+    findings: Findings,
+    container: containers.Container,
+    film: Path,
+    model: str,
+    on_cpu: NDArray[np.float32],
+    tell: Callable[[str], None],
+    *,
+    largest_tile_px: int,
+) -> None:
+    """Compare, load and measure one ensemble of a server on the GPU, in its precision."""
+    server, plan = container.server, container.plan(contract.ENSEMBLES[model].network.name)
+    name = f"{model}, {precision_of(plan)}"
+    sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
+    findings.plans.append(plan)
+    findings.against_cpu[name] = compare(image_of(film, server, model), on_cpu)
+    under_load(findings, server, model, whole_request(model, sizes_px[-1]))
+    measure_all(findings, server, model, precision_of(plan), tell, sizes_px=sizes_px)
+    findings.gpu_memory_bytes[name] = server.counted(GPU_MEMORY)
 
 
 def precision_of(plan: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ turn, so an answer that belongs to another request is noticed as well.
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,9 @@ ROUNDS = 3
 MOVED_SHARE = 0.05
 """Share of an image's sum that rounding may move under load; wrong memory moves all of it."""
 
-REFUSALS_MOST, REFUSAL_PAUSE_S = 600, 0.1
-"""Most repetitions of a request that meets a full queue, and the pause before each."""
+PATIENCE_S, PAUSE_S, PAUSE_MOST_S = 600.0, 0.1, 4.0
+"""Longest time for which a request that meets a full queue is repeated; the first pause, which
+doubles each time, and the longest: refused requests are read whole, and should not be the load."""
 
 AS_SIZED = "as sized"
 """The CUDA pool that the start script asks for."""
@@ -129,8 +131,10 @@ def _image(answer: ChunkAnswer, request: Request) -> NDArray[np.int64]:
 
 def _repeatedly(ask: Callable[[], ChunkAnswer]) -> ChunkAnswer:
     """The answer of a server whose queue may be full, which then is asked again."""
-    for _ in range(REFUSALS_MOST):
+    pause_s, end_s = PAUSE_S, time.monotonic() + PATIENCE_S
+    while time.monotonic() < end_s:
         with contextlib.suppress(TransientServerError):
             return ask()
-        time.sleep(REFUSAL_PAUSE_S)
+        time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        pause_s = min(2 * pause_s, PAUSE_MOST_S)
     return ask()

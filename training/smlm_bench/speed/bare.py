@@ -33,7 +33,7 @@ TOGETHER, APART = "threads share a frame", "a frame for each thread"
 BATCHES = (1, 4)
 """Frames of one call."""
 
-Works = Iterator[tuple[str, str, Callable[[], object]]]
+Works = Iterator[tuple[str, str, Callable[[], list[Any]]]]
 """Engine, way and work."""
 
 

@@ -1,7 +1,7 @@
 """Where the time of a request goes besides the network: stage by stage, and by process.
 
-All times are nanoseconds of one processor for each camera pixel of each frame. A stage is called
-alone, in one thread, on one request of the usual size.
+All times are nanoseconds of processor time for each camera pixel of each frame. A stage is called
+alone, on one request of the usual size.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FILMS = {"sparse": "filaments-1", "dense": "filaments-9"}
 """Presets of the films: 1 and 9 molecules for each square micrometre and frame."""
 
 _TIMES = 5
-"""Runs of each stage alone, of which the fastest counts."""
+"""Runs of each stage alone, of which the one with the least processor time counts."""
 
 _MEMORY_BYTES = 1 << 33
 
@@ -68,7 +68,7 @@ def stage_costs(network_name: str, sizes_px: tuple[int, ...]) -> Iterator[Costs]
     Yields
     ------
     Costs
-        Of the next size and film; the network in all threads, the others in one.
+        Of the next size and film.
     """
     network = open_network(network_file(find_model_repository(), network_name))
     settings = Settings(model=contract.ensemble_of(network_name).name)
@@ -107,10 +107,9 @@ def _costs_ns(film: Film, network: Network, settings: Settings) -> dict[str, flo
         "merge": lambda: accumulator.add(chunk, answer),
     }
     pixels = frames_adu.size
-    costs = {name: 1e9 * _fastest_s(work) / pixels for name, work in stages.items()}
-    with_normalising_s = _fastest_s(lambda: network.detect(request.frames_adu, levels_adu))
-    whole = 1e9 * with_normalising_s * available_cpus() / pixels
-    return costs | {"network": whole - costs["normalise"]}
+    costs = {name: 1e9 * _least_cpu_s(work) / pixels for name, work in stages.items()}
+    detected_s = _least_cpu_s(lambda: network.detect(request.frames_adu, levels_adu))
+    return costs | {"network": 1e9 * detected_s / pixels - costs["normalise"]}
 
 
 def process_costs(
@@ -161,12 +160,13 @@ def _processes_s(server: int) -> Mapping[str, float]:
     return {"client": cpu_s("self"), **server_cpu_s(server)}
 
 
-def _fastest_s(work: Callable[[], object]) -> float:
+def _least_cpu_s(work: Callable[[], object]) -> float:
+    """Processor time of all threads, which other programs disturb less than the clock's."""
     times_s = []
     for _ in range(_TIMES):
-        started = time.perf_counter()
+        started_s = time.process_time()
         work()
-        times_s.append(time.perf_counter() - started)
+        times_s.append(time.process_time() - started_s)
     return min(times_s)
 
 

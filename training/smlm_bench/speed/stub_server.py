@@ -88,8 +88,8 @@ def serve(frames: int) -> None:
 
     @functools.cache
     def answer(window: bytes) -> bytes:
-        *numbers, molecules = np.frombuffer(window, "<i4").tolist()
-        return _encoded(stub_sums(Window(*numbers, molecules=bool(molecules))), frames)
+        zoom, top, left, height, width, classes, _ = np.frombuffer(window, "<i4").tolist()
+        return _encoded(stub_sums(Window(zoom, top, left, height, width, classes)), frames)
 
     def infer(request: bytes, _context: Any) -> bytes:
         return answer(request[-_BORDERS_BYTES - _WINDOW_BYTES : -_BORDERS_BYTES])
