@@ -48,6 +48,16 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
 
     @property
+    def sum_image(self) -> Path:
+        """The plain sum beside a refined image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
+
+    @property
+    def results(self) -> list[Path]:
+        """All files that the job writes."""
+        return [self.image, *([self.sum_image] if self.settings.refines else []), self.picture]
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -80,7 +90,7 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        for path in (self.image, self.picture):
+        for path in self.results:
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)

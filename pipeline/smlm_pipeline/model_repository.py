@@ -31,10 +31,11 @@ PLAN_FILE = "model.plan"
 PLAN_RECORD = "plan.json"
 """The record of how the plan was built, beside it."""
 
-_STATED = re.compile(
-    rf'key: *"{contract.CONTRACT_PARAMETER}" *value *\{{ *string_value: *"([^"]*)"'
+_STATED, _BORDERS = (
+    re.compile(rf'key: *"{parameter}" *value *\{{ *string_value: *"([^"]*)"')
+    for parameter in (contract.CONTRACT_PARAMETER, contract.CLASS_BORDERS_PARAMETER)
 )
-"""The contract's version in a model's configuration."""
+"""The contract's version and a network's class borders in a model's configuration."""
 
 _INSTALLED = Path(__file__).parent / "model_repository"
 _CHECKOUT = Path(__file__).parents[2] / "model_repository"
@@ -88,6 +89,18 @@ def network_file(model_repository: Path, model: str) -> Path:
             "publish one, or name another repository with --model-repository"
         )
     return versions[max(versions)]
+
+
+def class_borders_px(model_repository: Path, model: str) -> dict[int, tuple[float, ...]]:
+    """Return a network's class borders as a server states them; empty where there are none.
+
+    See `contract.class_borders_of`.
+    """
+    configuration = model_repository / model / "config.pbtxt"
+    if not configuration.exists():
+        return {}
+    stated = _BORDERS.search(configuration.read_text("utf-8"))
+    return contract.class_borders_of(stated[1]) if stated is not None else {}
 
 
 def network_sha256(file: Path) -> str:

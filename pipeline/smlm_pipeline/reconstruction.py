@@ -1,4 +1,7 @@
-"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> image. Read this first."""
+"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> refinement -> image.
+
+Read this first.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from smlm_pipeline.run.missing import Missing
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
+from smlm_pipeline.run.refining import RefinedImage, Refinement, class_borders_px, refined
 from smlm_pipeline.run.sinks import Sinks
 from smlm_pipeline.settings import DEFAULTS, Settings
 
@@ -36,7 +40,8 @@ class Reconstruction:
     """The image and the facts of its making.
 
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
-    ``pixels`` reads the same by rows, while the canvas is open. ``survey`` has
+    ``shown`` reads the same by rows, while the canvas is open. ``pixels`` are those of the plain
+    sum, and ``refinement`` states how the image was made of it, or is None. ``survey`` has
     the film's levels, ``missing`` the chunks that the image lacks, where that was
     allowed, and ``failures`` the number of failed requests that were sent again.
     ``frames_done`` were summed by this run and not by an earlier one.
@@ -50,11 +55,18 @@ class Reconstruction:
     failures: int
     elapsed_s: float
     frames_done: float
+    refinement: Refinement | None = None
+
+    @property
+    def shown(self) -> SrImage | RefinedImage:
+        """The image by rows: the refined one, or the plain sum."""
+        refined_image = self.refinement.image if self.refinement is not None else None
+        return self.pixels if refined_image is None else refined_image
 
     @property
     def image(self) -> NDArray[np.float32]:
         """All pixels at once: shape (zoom Y, zoom X), float32."""
-        return self.pixels.whole()
+        return self.shown.whole()
 
     @property
     def frame_count(self) -> int:
@@ -111,14 +123,15 @@ def reconstruct(
     with _opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
-        accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)
+        accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
         sinks = Sinks(accumulator, *_begun(molecules, seen))
-        checkpoint.begin(sinks, identity_of(seen, settings.model, plan, opened), opened.check)
+        identity = identity_of(seen, settings.model, plan, opened, borders_px)
+        checkpoint.begin(sinks, identity, opened.check)
         left = sinks.left(plan.chunks)
         events.progress(plan.frame_count - plan.whole_frames(left))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            prepare = ahead.requests(plan.zoom, molecules=molecules is not None)
+            prepare = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
             answers = dispatch.run(
                 left, prepare, opened.transport, limit, settings.attempts, missing.leave_out
             )
@@ -131,7 +144,23 @@ def reconstruct(
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
-        return Reconstruction(accumulator.image(seen.conditioning.blank), *facts)
+    blank = seen.conditioning.blank
+    if borders_px:
+        events.stage("refining")
+    refinement = refined(accumulator, blank, borders_px, settings, plan)
+    return Reconstruction(accumulator.image(blank), *facts, refinement)
+
+
+def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:
+    """An empty sum, with the planes of the plan."""
+    return Accumulator(
+        plan.height_px,
+        plan.width_px,
+        zoom=plan.zoom,
+        classes=plan.classes,
+        half_of=plan.half_of if plan.half_frames is not None else None,
+        canvas=canvas,
+    )
 
 
 def _begun(molecules: MoleculeSink | None, seen: Survey) -> list[MoleculeSink]:

@@ -37,12 +37,15 @@ class Report:
     lacks, as the film's file counts them; ``emitters`` is the sum of the image, ``failures`` the
     number of requests that were sent again, and ``notes`` are sentences for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
-    time. ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty
-    for running servers, which do not state that.
+    time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
+    ``refinement`` states how the image was refined, and is None where it was not to be.
+    ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty for
+    running servers, which do not state that.
     """
 
     film: str
     image: str
+    sum_image: str
     picture: str
     molecules: dict[str, Any] | None
     engine: str
@@ -62,6 +65,7 @@ class Report:
     scale_adu: float
     levels: dict[str, list[float]]
     emitters: float
+    refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
     elapsed_s: float
@@ -76,7 +80,7 @@ class Report:
     def provenance(self) -> dict[str, Any]:
         """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
-        del kept["image"], kept["picture"]
+        del kept["image"], kept["sum_image"], kept["picture"]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
         kept["film"] = Path(self.film).name
@@ -91,6 +95,7 @@ class Report:
             table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
+            f"{self._refinement_text()}"
             f"picture  {self.picture}\n"
             f"{table}"
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
@@ -98,6 +103,14 @@ class Report:
             f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
             f"{self.model_version})"
         )
+
+    def _refinement_text(self) -> str:
+        """A line on the refinement; none where there was none."""
+        if self.refinement is None:
+            return ""
+        steps = self.refinement["steps"]
+        done = f"{steps} steps" if steps else "not at all"
+        return f"refined  {done}; the plain sum is {self.sum_image}\n"
 
 
 def report(
@@ -113,6 +126,7 @@ def report(
     return Report(
         film=str(film.path),
         image=str(job.image),
+        sum_image=str(job.sum_image) if job.settings.refines else "",
         picture=str(job.picture),
         molecules=_table(job, molecules),
         engine=result.engine.description,
@@ -132,6 +146,7 @@ def report(
         scale_adu=result.survey.sample.scale_adu,
         levels=_levels(result.survey, film),
         emitters=emitters,
+        refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
         elapsed_s=result.elapsed_s,
@@ -178,6 +193,8 @@ def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, An
 def result_notes(result: Reconstruction) -> list[str]:
     """Notes on a finished run: an empty image, missing frames, requests that failed."""
     notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
+    if result.refinement is not None:
+        notes += result.refinement.notes
     if result.missing.chunks:
         notes.append(_missing_note(result))
     if result.failures:

@@ -36,6 +36,13 @@ ENGINE_RECORDS_VARIABLE = "RECON_ENGINE_RECORDS"
 """Environment variable of a server on a CPU: the folder where its networks state their engines."""
 
 
+REFINE_OFF, REFINE_AUTO = "off", "auto"
+"""Values of ``Settings.refine`` that are no number of steps."""
+
+REFINE_STEPS_MOST = 100
+"""Most steps of a refinement."""
+
+
 def check_precision(precision: str | None) -> None:
     """Check that there is such a precision; None leaves the choice to the network's card.
 
@@ -66,6 +73,10 @@ class Settings:
 
     zoom: int = 8
     """SR pixels along the edge of a camera pixel."""
+
+    refine: int | str = REFINE_OFF
+    """Refinement of the image: ``"off"``, ``"auto"`` (as far as one half of the film foretells the
+    other) or a number of steps."""
 
     chunk_frames: int | None = None
     """Frames of one request; by default as many as make the pixels that the server asks for: about
@@ -108,6 +119,7 @@ class Settings:
                 f"zoom is {self.zoom}; expected {self.fixed_zoom}, the zoom of {self.model}: "
                 f"leave out --zoom, or take --model {contract.RECONSTRUCTION.name}"
             )
+        self._check_refine()
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
@@ -126,6 +138,26 @@ class Settings:
             raise SettingError(
                 f"tile is {self.tile_px} pixels; expected a multiple of {contract.SIZE_MULTIPLE_PX}"
             )
+
+    def _check_refine(self) -> None:
+        if isinstance(self.refine, str):
+            if self.refine not in (REFINE_OFF, REFINE_AUTO):
+                raise SettingError(
+                    f"refine is {self.refine!r}; expected {REFINE_OFF}, {REFINE_AUTO} or a number "
+                    "of steps"
+                )
+            return
+        _within("refine", self.refine, 1, REFINE_STEPS_MOST)
+        if self.makes_maps:
+            raise SettingError(
+                f"refine is {self.refine} and {self.model} answers with maps, which state no "
+                f"precision; expected --refine {REFINE_OFF}, or another --model"
+            )
+
+    @property
+    def refines(self) -> bool:
+        """Whether the image is to be refined: maps cannot be."""
+        return self.refine != REFINE_OFF and not self.makes_maps
 
     @property
     def makes_maps(self) -> bool:

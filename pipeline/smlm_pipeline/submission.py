@@ -221,6 +221,11 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
     """Write the image first: an hour of computing is not lost for a picture."""
     pixel_nm = facts.sr_pixel_size_nm
     provenance = facts.provenance()
-    write_image(job.image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=provenance)
+    write_image(job.image, result.shown, sr_pixel_size_nm=pixel_nm, provenance=provenance)
+    if job.settings.refines:
+        plain = {**provenance, "refinement": None}
+        write_image(job.sum_image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=plain)
+    else:  # that of an earlier run is not this image's
+        job.sum_image.unlink(missing_ok=True)
     edge_max_px = result.plan.picture_edge_px
-    write_picture(job.picture, result.pixels, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)
+    write_picture(job.picture, result.shown, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)

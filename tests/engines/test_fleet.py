@@ -277,3 +277,14 @@ def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.Monk
         )
         with opening.embedded_engine(None, "mine") as engine:
             assert (engine.model_version, engine.network_sha256) == ("10", "")
+
+
+@pytest.mark.parametrize(("second", "shared"), [("0.1 0.2", {3: (0.1, 0.2)}), ("0.1 0.3", {})])
+def test_class_borders_are_those_that_all_state(
+    two: tuple[FakeTriton, FakeTriton], second: str, shared: dict[int, tuple[float, ...]]
+) -> None:
+    for server, stated in zip(two, ("0.1 0.2", second), strict=True):
+        server.class_borders_px = stated
+    servers = Servers.parse(",".join(server.address for server in two))
+    with opening.server_engine(servers, MODEL) as engine:
+        assert engine.class_borders_px == shared

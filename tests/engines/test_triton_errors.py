@@ -206,6 +206,18 @@ def test_the_pixels_of_a_request_are_read(
     assert states[contract.UNET.name] == read
 
 
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [("0.12; 0.1 0.15", {2: (0.12,), 3: (0.1, 0.15)}), ("", {}), ("narrow; wide", {}), (None, {})],
+)
+def test_the_borders_of_precision_classes_are_read(
+    server: FakeTriton, stated: str | None, read: dict[int, tuple[float, ...]]
+) -> None:
+    server.class_borders_px = stated
+    with TritonTransport(server.servers) as transport:
+        assert transport.served_network().class_borders_px == read
+
+
 def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
     """What is published anew is the network; the ensemble around it stays as it is."""
     server.network_versions = ("2", "11")
@@ -226,6 +238,7 @@ def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
         "versions": ("9", "10"),
         "contract_version": str(contract.CONTRACT_VERSION),
         "request_pixels": None,
+        "class_borders_px": {},
         "fits": True,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -43,12 +43,21 @@ def submit(*arguments: str | Path) -> Result:
     return invoke("submit", "--engine", "local", *arguments)
 
 
-def take_for_local(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
+BORDERS_PX = {4: (0.08, 0.12, 0.16)}
+"""Class borders of an engine; those of `neighbour_detections` are all in the second class."""
+
+
+def take_for_local(
+    monkeypatch: pytest.MonkeyPatch,
+    transport: Transport,
+    *,
+    class_borders_px: Mapping[int, tuple[float, ...]] = BORDERS_PX,
+) -> None:
     """Let ``--engine local`` be this transport."""
 
     @contextlib.contextmanager
     def opened(_repository: Path | None, _model: str, *, precision: str | None) -> Iterator[Engine]:
-        yield Engine(transport, "a fake", "7")
+        yield Engine(transport, "a fake", "7", class_borders_px=class_borders_px)
 
     monkeypatch.setattr(opening, "local_engine", opened)
 

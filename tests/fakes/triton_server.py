@@ -51,6 +51,7 @@ class FakeTriton:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
         self.request_pixels: int | str | None = None
+        self.class_borders_px: str | None = None
         self.answered = 0
         self._lock = threading.Lock()
         self._serial = itertools.count()
@@ -111,6 +112,9 @@ class FakeTriton:
         if self.request_pixels is not None:
             budget = answer.config.parameters[contract.REQUEST_PIXELS_PARAMETER]
             budget.string_value = str(self.request_pixels)
+        if self.class_borders_px is not None:
+            borders = answer.config.parameters[contract.CLASS_BORDERS_PARAMETER]
+            borders.string_value = self.class_borders_px
         return answer
 
     def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:

@@ -36,6 +36,7 @@ ROOMS = {
         "deploy",
         "localise",
         "output",
+        "refine",
         "tables",
     ),
 }

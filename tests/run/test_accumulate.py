@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +18,7 @@ from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.canvas import Canvas, FileCanvas
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.sinks import Sinks
 
@@ -173,3 +177,77 @@ def test_emitters_in_blank_pixels_are_not_counted() -> None:
     image = accumulator.image(blank)
     assert image.emitters() == pytest.approx(float(image.whole().sum(dtype=np.float64)), rel=1e-6)
     assert accumulator.image(np.ones_like(blank)).emitters() == 0
+
+
+CLASSES = 3
+NOTHING = SparseSums(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def _class_answer(chunk: Chunk) -> ChunkAnswer:
+    """Sums of three classes, mostly zeros."""
+    shape = image_shape(ZOOM, chunk.tile.y.core_size, chunk.tile.x.core_size)
+    rng = np.random.default_rng(chunk.index)
+    image = rng.integers(0, 2**20, (CLASSES, *shape), dtype=np.int32)
+    return ChunkAnswer(sparse(image * (rng.random(image.shape) < 0.1)), chunk.frame_count)
+
+
+def _half_of(chunk: Chunk) -> int:
+    return chunk.first_frame // 2 % 2
+
+
+def _by_classes(chunks: list[Chunk], canvas: Canvas | None = None) -> Accumulator:
+    accumulator = Accumulator(
+        HEIGHT_PX, WIDTH_PX, zoom=ZOOM, classes=CLASSES, half_of=_half_of, canvas=canvas
+    )
+    for chunk in chunks:
+        answer = _class_answer(chunk)
+        accumulator.check(chunk, answer)
+        accumulator.add(chunk, answer)
+    return accumulator
+
+
+def test_classes_and_halves_are_summed_apart(tmp_path: Path) -> None:
+    """Each is what a sum of its part of the answers alone would be."""
+    found = _by_classes(CHUNKS)
+    images = found.class_images()
+    for half, classes in enumerate(images):
+        for number, image in enumerate(classes):
+            alone = Accumulator(HEIGHT_PX, WIDTH_PX, zoom=ZOOM)
+            for chunk in CHUNKS:
+                if _half_of(chunk) == half:
+                    answer = _class_answer(chunk)
+                    size = chunk.tile.window(ZOOM).size
+                    parts = [*answer.sums.parts(size), *[NOTHING] * CLASSES]
+                    alone.add(chunk, ChunkAnswer(parts[number], chunk.frame_count))
+            np.testing.assert_array_equal(image.whole(), alone.image().whole())
+            assert image.whole().any()
+    for number, image in enumerate(found.both_halves()):
+        both = [classes[number].whole() for classes in images]
+        np.testing.assert_allclose(image.whole(), both[0] + both[1], rtol=1e-6)
+    emitters = sum(image.emitters() for image in found.both_halves())
+    assert found.image().emitters() == emitters
+    shape = found.canvas.shape
+    with FileCanvas(shape, tmp_path) as file:
+        in_file = _by_classes(CHUNKS[::-1], file)
+        np.testing.assert_array_equal(file.rows(0, shape[0]), found.canvas.rows(0, shape[0]))
+        np.testing.assert_array_equal(in_file.image().whole(), found.image().whole())
+
+
+def test_planes_are_kept_and_restored() -> None:
+    whole, begun, resumed = _by_classes(CHUNKS), _by_classes(CHUNKS[:2]), _by_classes([])
+    kept = io.BytesIO()
+    begun.write_to(kept)
+    kept.seek(0)
+    resumed.read_from(kept)
+    for chunk in CHUNKS[2:]:
+        resumed.add(chunk, _class_answer(chunk))
+    rows = whole.canvas.shape[0]
+    np.testing.assert_array_equal(resumed.canvas.rows(0, rows), whole.canvas.rows(0, rows))
+
+
+def test_more_classes_than_were_asked_for_are_refused() -> None:
+    chunk = CHUNKS[0]
+    size = CLASSES * chunk.tile.window(ZOOM).size
+    sums = SparseSums(np.array([size]), np.array([1]))
+    with pytest.raises(InferenceError, match=f"{size + 1} SR pixels or more .* expected {size} "):
+        _by_classes([]).check(chunk, ChunkAnswer(sums, chunk.frame_count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.bounds import check_frames
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.run import memory_budget
-from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
+from smlm_pipeline.run.plan import HALF_PARTS, RunPlan, fitted_plan, plan_run
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings
 
 MUCH = 1 << 40
@@ -185,3 +186,41 @@ def test_memory_bounds_what_is_under_way_for_all_servers_together() -> None:
     few = plan.concurrency(1).most
     assert few < IN_FLIGHT_MOST
     assert plan.concurrency(100).most == few
+
+
+REFINED = Settings(refine="auto")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 8, 100, 5000])
+@pytest.mark.parametrize("chunk_frames", [None, 3, 40])
+def test_both_halves_of_a_film_get_frames(frames: int, chunk_frames: int | None) -> None:
+    """In long parts by turns; a film of one frame has one half."""
+    plan = _plan(_Size(frames, 64, 64), dataclasses.replace(REFINED, chunk_frames=chunk_frames))
+    assert sum(chunk.frame_count for chunk in plan.chunks) == frames
+    halves = [plan.half_of(chunk) for chunk in plan.chunks]
+    changes = sum(half != following for half, following in itertools.pairwise(halves))
+    assert halves[0] == 0
+    assert changes <= 2 * HALF_PARTS
+    if frames >= HALF_PARTS:
+        assert changes >= HALF_PARTS - 1
+        shares = [
+            sum(chunk.frame_count for chunk in plan.chunks if plan.half_of(chunk) == half)
+            for half in (0, 1)
+        ]
+        assert min(shares) >= 0.3 * frames
+
+
+def test_a_refined_film_has_a_plane_for_each_class_and_half() -> None:
+    size = _Size(100, 300, 200)
+    plain, refined = _plan(size, Settings()), _plan(size, REFINED)
+    assert plain.canvas_shape == (8 * 302, 8 * 202)
+    assert refined.canvas_shape == (2 * contract.MAX_CLASSES * 8 * 302, 8 * 202)
+    maps = dataclasses.replace(REFINED, model="reconstruction_map")
+    assert _plan(size, maps).canvas_shape == plain.canvas_shape
+
+
+def test_planes_go_to_a_file_sooner_than_one_sum() -> None:
+    size = _Size(64, 1024, 1024)
+    assert _plan(size, Settings(), 3 << 30).canvas_in_memory
+    assert not _plan(size, REFINED, 3 << 30).canvas_in_memory
+    assert _plan(size, REFINED, 12 << 30).canvas_in_memory

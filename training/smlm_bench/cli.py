@@ -64,6 +64,11 @@ COMMANDS = (
         "Score a network on the public benchmark NAIRR-SMLM, beside the published rows.",
     ),
     LazyCommand(
+        "refinement",
+        "smlm_bench.refinement.command:refinement",
+        "Refine films of known truth, and show by how much their errors shrink or grow.",
+    ),
+    LazyCommand(
         "gpu-check",
         "smlm_bench.gpu.commands:gpu_check",
         "Check and measure everything that needs an NVIDIA GPU, and write one report.",

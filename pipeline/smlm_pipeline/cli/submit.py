@@ -105,6 +105,16 @@ def submit(
     zoom: Annotated[
         int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_IMAGE)
     ] = Settings.zoom,
+    refine: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|N",
+            help="Sharpen the image by the precision that the network states, in N steps or, with "
+            "auto, as far as one half of the film foretells the other; the plain sum is written "
+            "beside it.",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = str(Settings.refine),
     model: Model = Settings.model,
     server: Server = None,
     engine: Annotated[
@@ -214,6 +224,7 @@ def submit(
             model=model,
             precision=precision.value if precision else None,
             zoom=zoom,
+            refine=int(refine) if refine.isdecimal() else refine,
             chunk_frames=chunk_frames,
             in_flight=in_flight,
             attempts=attempts,

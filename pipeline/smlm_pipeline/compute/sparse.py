@@ -6,6 +6,7 @@ the step from the entry before and the sum, 16 bits each (``contract.STEP``, ``c
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,12 @@ class SparseSums:
         sums = np.zeros(shape, np.int64)
         np.add.at(sums.ravel(), self.index, self.weight)
         return sums
+
+    def parts(self, size: int) -> Iterator[SparseSums]:
+        """Cut an image into images of ``size`` SR pixels that follow one another."""
+        for start in range(0, self.end, size):
+            first, last = np.searchsorted(self.index, (start, start + size))
+            yield SparseSums(self.index[first:last] - start, self.weight[first:last])
 
     @property
     def end(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from smlm_pipeline.engines.triton.addresses import Address, Servers
@@ -26,7 +26,7 @@ class Fleet:
     """Servers that serve the same version of the network of a model.
 
     ``left_out`` are those that did not answer at the start. ``request_pixels`` is the number that
-    suits all of them; see `ServedNetwork`.
+    suits all of them, ``class_borders_px`` what all of them state; see `ServedNetwork`.
     """
 
     servers: Servers
@@ -34,6 +34,7 @@ class Fleet:
     version: str
     left_out: tuple[Address, ...] = ()
     request_pixels: int | None = None
+    class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, servers: Servers, model: str) -> Fleet:
@@ -55,7 +56,9 @@ class Fleet:
         budgets = [network.request_pixels for network in networks.values()]
         smallest = min((each for each in budgets if each is not None), default=None)
         version = next(iter(versions.values()))
-        return cls(Servers(answering), model, version, left_out, smallest)
+        borders_px, *others_px = (network.class_borders_px for network in networks.values())
+        shared_px = borders_px if all(each == borders_px for each in others_px) else {}
+        return cls(Servers(answering), model, version, left_out, smallest, shared_px)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +17,12 @@ from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.model_repository import find_model_repository, network_file, network_sha256
+from smlm_pipeline.model_repository import (
+    class_borders_px,
+    find_model_repository,
+    network_file,
+    network_sha256,
+)
 from smlm_pipeline.settings import PRECISION_VARIABLE, Settings
 
 
@@ -29,7 +34,8 @@ class Engine:
     user. ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is
     None without servers. ``request_pixels`` are the camera pixels, over all frames, that a request
     should have, if the engine states it. ``network_engine`` states what computes the network; it
-    is empty for running servers, which do not state that.
+    is empty for running servers, which do not state that. ``class_borders_px`` are the borders of
+    the network's precision classes, for each number of classes, where they are stated.
     """
 
     transport: Transport
@@ -41,6 +47,7 @@ class Engine:
     fleet: Fleet | None = None
     request_pixels: int | None = None
     network_engine: NetworkEngine = field(default_factory=NetworkEngine)
+    class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Check that the network is still the one that the engine was opened with.
@@ -133,7 +140,8 @@ def local_engine(
             f"{', '.join(contract.ENSEMBLES)}"
         )
     network = contract.ENSEMBLES[model].network.name
-    file = network_file(find_model_repository(model_repository), network)
+    repository = find_model_repository(model_repository)
+    file = network_file(repository, network)
     try:
         transport = LocalTransport(file, precision=precision)
     except ModuleNotFoundError as error:
@@ -149,6 +157,7 @@ def local_engine(
         notes=(network_engine.note,) if network_engine.note else (),
         network_sha256=network_sha256(file),
         network_engine=network_engine,
+        class_borders_px=class_borders_px(repository, network),
     )
 
 
@@ -185,6 +194,7 @@ def server_engine(
             running.notes,
             fleet=running,
             request_pixels=running.request_pixels,
+            class_borders_px=running.class_borders_px,
         )
         yield engine
     engine.check()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -29,22 +30,27 @@ class SrImage:
     Parameters
     ----------
     canvas : Canvas
-        The sum, margin included, in units of 2^-16 emitters.
+        The planes of a sum one below the other, each with its margin, in units of 2^-16
+        emitters.
+    planes : sequence of int
+        Those that are summed.
     zoom : int
         SR pixels along the edge of a camera pixel.
     blank : ndarray, shape (Y, X), bool
         Camera pixels that show no picture: the image is 0 there.
     """
 
-    def __init__(self, canvas: Canvas, zoom: int, blank: NDArray[np.bool_]) -> None:
-        self._canvas, self._zoom, self._margin = canvas, zoom, contract.MARGIN_PX * zoom
-        self._blank = blank
+    def __init__(
+        self, canvas: Canvas, planes: Sequence[int], zoom: int, blank: NDArray[np.bool_]
+    ) -> None:
+        self._canvas, self._planes, self._zoom = canvas, planes, zoom
+        self._margin, self._blank = contract.MARGIN_PX * zoom, blank
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width, in SR pixels."""
-        height, width = self._canvas.shape
-        return height - 2 * self._margin, width - 2 * self._margin
+        height_px, width_px = self._blank.shape
+        return height_px * self._zoom, width_px * self._zoom
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """Rows of the image, shape (rows, width), float32."""
@@ -66,7 +72,10 @@ class SrImage:
 
     def _sums(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of the sum with their margins, 0 where there is no picture."""
-        sums = self._canvas.rows(first, last + 2 * self._margin)
+        height = self.shape[0] + 2 * self._margin
+        tops = (plane * height + first for plane in self._planes)
+        parts = (self._canvas.rows(top, top + last - first + 2 * self._margin) for top in tops)
+        sums: NDArray[np.int64] = functools.reduce(np.add, parts)
         blank = self._blank[first // self._zoom : -(-last // self._zoom)]
         if not blank.any():
             return sums
@@ -79,7 +88,8 @@ class SrImage:
 class Accumulator:
     """Sums chunks in integers, so neither their order nor their number changes the image.
 
-    It is a `Sink`, whose state is the sum as an ``.npy`` file.
+    It is a `Sink`, whose state is the sum as an ``.npy`` file. Classes and halves are planes one
+    below the other: the classes of the first half of the film, then those of the second.
 
     Parameters
     ----------
@@ -87,17 +97,31 @@ class Accumulator:
         Field of view, in camera pixels.
     zoom : int
         SR pixels along the edge of a camera pixel.
+    classes : int
+        Most precision classes of an answer.
+    half_of : callable, optional
+        Half of the film, 0 or 1, that a chunk belongs to; by default the film has one part.
     canvas : Canvas, optional
-        Holds the sum, of shape `compute.tiles.image_shape`; by default in memory.
+        Holds the planes, each of shape `compute.tiles.image_shape`; by default in memory.
     """
 
     name = "sum.npy"
 
     def __init__(
-        self, height_px: int, width_px: int, *, zoom: int, canvas: Canvas | None = None
+        self,
+        height_px: int,
+        width_px: int,
+        *,
+        zoom: int,
+        classes: int = 1,
+        half_of: Callable[[Chunk], int] | None = None,
+        canvas: Canvas | None = None,
     ) -> None:
-        self._zoom = zoom
-        self.canvas = canvas or Canvas(image_shape(zoom, height_px, width_px))
+        self._field_px, self._zoom, self._classes = (height_px, width_px), zoom, classes
+        self._half_of = half_of
+        self._halves = 1 if half_of is None else 2
+        self._height, width = image_shape(zoom, height_px, width_px)
+        self.canvas = canvas or Canvas((self._halves * classes * self._height, width))
 
     def check(self, chunk: Chunk, answer: ChunkAnswer) -> None:
         """Refuse the sums of another region or of other frames.
@@ -108,7 +132,7 @@ class Accumulator:
             If a sum lies outside of the chunk's image, or the sums are of another number of
             frames than the chunk.
         """
-        size = chunk.tile.window(self._zoom).size
+        size = self._classes * chunk.tile.window(self._zoom).size
         if answer.sums.end > size or answer.frame_count != chunk.frame_count:
             raise InferenceError(
                 f"chunk {chunk.index} came back with {answer.sums.end} SR pixels or more over "
@@ -118,7 +142,11 @@ class Accumulator:
     def add(self, chunk: Chunk, answer: ChunkAnswer) -> None:
         """Add the sums of a chunk at their places."""
         top, left = (span.core_start * self._zoom for span in (chunk.tile.y, chunk.tile.x))
-        self.canvas.add(top, left, chunk.tile.window(self._zoom).shape[2], answer.sums)
+        window = chunk.tile.window(self._zoom)
+        first_plane = self._classes * (self._half_of(chunk) if self._half_of else 0)
+        for number, sums in enumerate(answer.sums.parts(window.size)):
+            plane_top = (first_plane + number) * self._height
+            self.canvas.add(plane_top + top, left, window.shape[2], sums)
 
     def write_to(self, file: IO[bytes]) -> None:
         """Write the sum as ``.npy``, a band of rows at a time."""
@@ -143,11 +171,25 @@ class Accumulator:
 
     def image(self, blank: NDArray[np.bool_] | None = None) -> SrImage:
         """The image of what has been added; 0 in the camera pixels (Y, X) that are blank."""
-        margin = 2 * contract.MARGIN_PX
-        field_px = [edge // self._zoom - margin for edge in self.canvas.shape]
-        return SrImage(
-            self.canvas, self._zoom, np.zeros(field_px, bool) if blank is None else blank
-        )
+        return self._image(range(self._halves * self._classes), blank)
+
+    def class_images(self, blank: NDArray[np.bool_] | None = None) -> list[list[SrImage]]:
+        """The images of each half of the film, and of each precision class in it; see `image`."""
+        return [
+            [self._image([half * self._classes + number], blank) for number in range(self._classes)]
+            for half in range(self._halves)
+        ]
+
+    def both_halves(self, blank: NDArray[np.bool_] | None = None) -> list[SrImage]:
+        """The image of each precision class, over the whole film; see `image`."""
+        planes = range(self._halves * self._classes)
+        return [
+            self._image(planes[first :: self._classes], blank) for first in range(self._classes)
+        ]
+
+    def _image(self, planes: Sequence[int], blank: NDArray[np.bool_] | None) -> SrImage:
+        shown = np.zeros(self._field_px, bool) if blank is None else blank
+        return SrImage(self.canvas, planes, self._zoom, shown)
 
 
 def _bands(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:

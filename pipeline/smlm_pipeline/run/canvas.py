@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,23 @@ from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.errors import OutputError
 from smlm_pipeline.run.plan import RunPlan
 
-_ITEM_BYTES, _MAPPED_BYTES = 8, 1 << 25
+_MAPPED_BYTES = 1 << 25
 
 
 class Canvas(AbstractContextManager["Canvas"]):
-    """Integer sums in memory.
+    """Numbers on the SR grid in memory, 0 at first: sums, which are integers, or a density.
 
     Parameters
     ----------
     shape : tuple of int
         Height and width, in SR pixels.
+    dtype : type
+        int64 for sums.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], dtype: type[np.generic] = np.int64) -> None:
         self.shape = shape
-        self._sums = np.zeros(shape, np.int64)
+        self._sums: NDArray[Any] = np.zeros(shape, dtype)
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
@@ -43,17 +45,27 @@ class Canvas(AbstractContextManager["Canvas"]):
         place = sums.index + np.repeat(skipped, np.diff(starts))
         np.add.at(self._sums.ravel(), place, sums.weight)
 
-    def put(self, first: int, sums: NDArray[np.int64]) -> None:
+    def put(self, first: int, sums: NDArray[Any]) -> None:
         """Replace the rows from ``first`` on by others, shape (rows, width)."""
         self._sums[first : first + len(sums)] = sums
 
-    def rows(self, first: int, last: int) -> NDArray[np.int64]:
+    def rows(self, first: int, last: int) -> NDArray[Any]:
         """Rows ``first`` to ``last - 1``: a view, shape (last - first, width)."""
         return self._sums[first:last]
 
+    def beside(self, shape: tuple[int, int], dtype: type[np.generic]) -> Canvas:
+        """Open another canvas of this kind in the same place.
+
+        Raises
+        ------
+        OutputError
+            If its folder has no room.
+        """
+        return Canvas(shape, dtype)
+
 
 class FileCanvas(Canvas):
-    """Integer sums in a nameless file, of which only the part in use is in memory.
+    """A canvas in a nameless file, of which only the part in use is in memory.
 
     Each part is mapped for its use alone: a mapping counts all that it ever touched as memory
     of the process. A canvas that is not entered closes its file when it is collected.
@@ -64,6 +76,8 @@ class FileCanvas(Canvas):
         Height and width, in SR pixels.
     folder : Path
         The file's folder; the system removes the file however this process ends.
+    dtype : type
+        int64 for sums.
 
     Raises
     ------
@@ -71,9 +85,11 @@ class FileCanvas(Canvas):
         If the disk has no room for it: writing to a mapping without would end the process.
     """
 
-    def __init__(self, shape: tuple[int, int], folder: Path) -> None:
-        self.shape = shape
-        size_bytes = _ITEM_BYTES * shape[0] * shape[1]
+    def __init__(
+        self, shape: tuple[int, int], folder: Path, dtype: type[np.generic] = np.int64
+    ) -> None:
+        self.shape, self._folder, self._dtype = shape, folder, np.dtype(dtype)
+        size_bytes = self._dtype.itemsize * shape[0] * shape[1]
         try:
             self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see __exit__
         except OSError as error:
@@ -92,7 +108,7 @@ class FileCanvas(Canvas):
     def add(self, top: int, left: int, width: int, sums: SparseSums) -> None:
         """Add the sums of an image; see `Canvas.add`."""
         starts = _row_starts(sums, width)
-        rows = max(_MAPPED_BYTES // (self.shape[1] * _ITEM_BYTES), 1)
+        rows = max(_MAPPED_BYTES // (self.shape[1] * self._dtype.itemsize), 1)
         for first in range(0, len(starts) - 1, rows):
             last = min(first + rows, len(starts) - 1)
             part = slice(starts[first], starts[last])
@@ -100,18 +116,22 @@ class FileCanvas(Canvas):
             mapped = self._mapped(top + first, top + last, "r+")
             np.add.at(mapped, (row - first, left + column), sums.weight[part])
 
-    def put(self, first: int, sums: NDArray[np.int64]) -> None:
+    def put(self, first: int, sums: NDArray[Any]) -> None:
         """Replace rows; see `Canvas.put`."""
         self._mapped(first, first + len(sums), "r+")[:] = sums
 
-    def rows(self, first: int, last: int) -> NDArray[np.int64]:
-        """Rows of the sum, as a copy; see `Canvas.rows`."""
+    def rows(self, first: int, last: int) -> NDArray[Any]:
+        """Rows, as a copy; see `Canvas.rows`."""
         return np.array(self._mapped(first, last, "r"))
 
-    def _mapped(self, first: int, last: int, mode: str) -> NDArray[np.int64]:
+    def beside(self, shape: tuple[int, int], dtype: type[np.generic]) -> FileCanvas:
+        """Open another file in the same folder; see `Canvas.beside`."""
+        return FileCanvas(shape, self._folder, dtype)
+
+    def _mapped(self, first: int, last: int, mode: str) -> NDArray[Any]:
         width = self.shape[1]
-        offset_bytes, shape = first * width * _ITEM_BYTES, (last - first, width)
-        return np.memmap(self._file, np.int64, mode, offset_bytes, shape)  # type: ignore[call-overload, no-any-return]
+        offset_bytes, shape = first * width * self._dtype.itemsize, (last - first, width)
+        return np.memmap(self._file, self._dtype, mode, offset_bytes, shape)  # type: ignore[call-overload, no-any-return]
 
 
 def open_canvas(plan: RunPlan, folder: Path) -> Canvas:

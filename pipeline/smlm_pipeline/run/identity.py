@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,13 +18,13 @@ SOFTWARE = f"smlm-recon {smlm_pipeline.__version__}"
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """All that determines the answers of a run.
+    """All that determines the answers of a run, and how they are summed.
 
     ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`); ``zoom`` to
     ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not
     state it, and then any network of that version fits. ``network_engine`` and ``precision``
     are empty for running servers; their answers are not mixed with those of an engine that
-    states them.
+    states them. ``precision_classes`` are their number and their borders.
     """
 
     film_sha256: str
@@ -39,6 +39,7 @@ class RunIdentity:
     network_sha256: str
     network_engine: str
     precision: str
+    precision_classes: str = "1"
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -52,8 +53,14 @@ class RunIdentity:
                 yield name, kept.get(name), value
 
 
-def identity_of(survey: Survey, model: str, plan: RunPlan, engine: Engine) -> RunIdentity:
-    """Identify the run of a model by its film, plan and network."""
+def identity_of(
+    survey: Survey,
+    model: str,
+    plan: RunPlan,
+    engine: Engine,
+    class_borders_px: Sequence[float] = (),
+) -> RunIdentity:
+    """Identify the run of a model by its film, plan, network and precision classes."""
     return RunIdentity(
         film_sha256=survey.film_sha256,
         model=model,
@@ -67,4 +74,5 @@ def identity_of(survey: Survey, model: str, plan: RunPlan, engine: Engine) -> Ru
         network_sha256=engine.network_sha256,
         network_engine=engine.network_engine.name,
         precision=engine.network_engine.precision,
+        precision_classes=" ".join(f"{each:g}" for each in (plan.classes, *class_borders_px)),
     )

@@ -29,6 +29,10 @@ frames of a range: in use, read ahead, being decoded and still referred to."""
 SURVEY_FRAME_BYTES, SURVEY_BYTES = 96, 24 << 20
 """Per pixel of a frame, and beside, while levels are computed and faulty pixels are found."""
 
+DENSITIES, REFINEMENT_BYTES = 3, 96 << 20
+"""Densities of float32 of a refinement: of both halves, and of the whole film; and the arrays of
+a band of rows."""
+
 PICTURE_PIXEL_BYTES = 12
 """Per pixel of the picture, while it is drawn."""
 
@@ -76,6 +80,7 @@ def memory_budget(
     zoom: int,
     limit_bytes: int,
     decoded_bytes: int = 0,
+    planes: int = 1,
 ) -> MemoryBudget:
     """Divide the memory among the parts of a run.
 
@@ -93,6 +98,8 @@ def memory_budget(
         The most memory of the client.
     decoded_bytes : int
         What the film's reader holds while it decodes a frame (`Film.decoded_bytes`).
+    planes : int
+        Images that are summed apart; with several, the sum is refined.
 
     Returns
     -------
@@ -111,15 +118,18 @@ def memory_budget(
     base = BASE_BYTES + decoded_bytes
     running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
+    refining = base + (REFINEMENT_BYTES if planes > 1 else 0)
     survey = base + SURVEY_BYTES + 2 * sample + SURVEY_FRAME_BYTES * frame_px
-    needed = max(running + request, survey)
+    needed = max(running + request, survey, refining)
     if needed > limit_bytes:
         raise SettingError(
             f"memory is {_mib(limit_bytes)}; frames of {height_px} x {width_px} pixels need at "
             f"least {_mib(needed)}: raise --memory, or choose a smaller --tile-px or --chunk-frames"
         )
-    sum_bytes = 8 * sum_y * sum_x
-    beside = sum_bytes if max(running + 2 * request, survey) + sum_bytes <= limit_bytes else 0
+    densities = DENSITIES if planes > 1 else 0
+    sum_bytes = (8 * planes + 4 * densities) * sum_y * sum_x
+    most = max(running + 2 * request, survey, refining)
+    beside = sum_bytes if most + sum_bytes <= limit_bytes else 0
     fitting = (limit_bytes - running - beside) // request
     edges = (e for e in PICTURE_EDGES_PX if _picture_bytes(e, sum_y, sum_x) + beside <= limit_bytes)
     return MemoryBudget(

@@ -16,6 +16,9 @@ from smlm_pipeline.run.concurrency import ConcurrencyLimit
 from smlm_pipeline.run.memory_budget import memory_budget
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
 
+HALF_PARTS = 8
+"""Parts of a film, at least, that go by turns to its two halves."""
+
 
 class FilmSize(Protocol):
     """The size of a film: the number of frames, their height and width, and what a reader holds."""
@@ -34,7 +37,9 @@ class RunPlan:
     ``zoom`` the number of SR pixels along the edge of a camera pixel. ``canvas_in_memory`` is
     false where the sum has to be in a file, and ``picture_edge_px`` is the longest edge of the
     picture. ``in_flight`` is the number of concurrent requests that the user fixed, if any;
-    ``in_flight_most`` is the number that fits into ``memory_bytes``.
+    ``in_flight_most`` is the number that fits into ``memory_bytes``. ``classes`` is the number of
+    precision classes that are summed apart; ``half_frames`` are the frames of a part of the film
+    that goes to one half of it, and None where the film has no halves.
     """
 
     frame_count: int
@@ -49,11 +54,19 @@ class RunPlan:
     picture_edge_px: int
     in_flight: int | None
     in_flight_most: int
+    classes: int = 1
+    half_frames: int | None = None
 
     @property
     def canvas_shape(self) -> tuple[int, int]:
-        """Height and width of the sum with its margin, in SR pixels."""
-        return image_shape(self.zoom, self.height_px, self.width_px)
+        """Height and width of the sum with its margin, in SR pixels: all planes of it."""
+        height, width = image_shape(self.zoom, self.height_px, self.width_px)
+        planes = self.classes * (1 if self.half_frames is None else 2)
+        return planes * height, width
+
+    def half_of(self, chunk: Chunk) -> int:
+        """The half of the film that a chunk belongs to: 0 or 1, by turns."""
+        return 0 if self.half_frames is None else chunk.first_frame // self.half_frames % 2
 
     def concurrency(self, servers: int = 1) -> ConcurrencyLimit:
         """A new limit for a number of servers: fixed by the user, or adapting within memory."""
@@ -101,6 +114,9 @@ def plan_run(
     chunk_frames = frames_per_chunk(
         settings, film.height_px, film.width_px, request_pixels=request_pixels
     )
+    if settings.refines:
+        chunk_frames = min(chunk_frames, max(film.frame_count // HALF_PARTS, 1))
+    classes = contract.MAX_CLASSES if settings.refines else 1
     budget = memory_budget(
         *size,
         chunk_frames=chunk_frames,
@@ -108,6 +124,7 @@ def plan_run(
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
         decoded_bytes=film.decoded_bytes,
+        planes=2 * classes if settings.refines else 1,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
     _check_size(chunks[0], settings)
@@ -122,6 +139,8 @@ def plan_run(
         picture_edge_px=budget.picture_edge_px,
         in_flight=settings.in_flight,
         in_flight_most=budget.in_flight_most,
+        classes=classes,
+        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.refines else None,
     )
 
 
@@ -147,6 +166,16 @@ def fitted_plan(
         return plan
     # The sum is kept where the first plan put it, which is open already.
     return fitted if fitted.canvas_in_memory == plan.canvas_in_memory else plan
+
+
+def _half_frames(frame_count: int, chunk_frames: int) -> int:
+    """Frames of a part of a half, in whole ranges of chunks.
+
+    Parts are long, so that few molecules shine in both halves, and they alternate, so that
+    bleaching and drift change both halves alike.
+    """
+    ranges = -(-frame_count // chunk_frames)
+    return chunk_frames * max(ranges // HALF_PARTS, 1)
 
 
 def _check_size(chunk: Chunk, settings: Settings) -> None:

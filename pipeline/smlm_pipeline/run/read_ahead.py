@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import TypeAlias
@@ -52,17 +52,23 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         """Wait for the read in progress; no more are started."""
         self._pool.shutdown(cancel_futures=True)
 
-    def requests(self, zoom: int, *, molecules: bool = False) -> Callable[[Chunk], Request]:
-        """A function that makes the request of a chunk, for `dispatch.run`.
-
-        ``zoom`` is the number of SR pixels along the edge of a camera pixel; ``molecules`` asks
-        for the molecules too.
-        """
+    def requests(
+        self, zoom: int, class_borders_px: Sequence[float] = (), *, molecules: bool = False
+    ) -> Callable[[Chunk], Request]:
+        """A function that makes the request of a chunk, for `dispatch.run`; see `request_of`."""
         corner = self._film.corner
 
         def prepare(chunk: Chunk) -> Request:
             frames_adu, levels_adu = self.frames(chunk)
-            return request_of(frames_adu, chunk, levels_adu, zoom, corner, molecules=molecules)
+            return request_of(
+                frames_adu,
+                chunk,
+                levels_adu,
+                zoom,
+                corner,
+                class_borders_px=class_borders_px,
+                molecules=molecules,
+            )
 
         return prepare
 

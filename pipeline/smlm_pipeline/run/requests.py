@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import cut
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.frame_numbers import in_words
@@ -24,6 +26,7 @@ def request_of(
     zoom: int,
     corner: Corner = WHOLE_FILM,
     *,
+    class_borders_px: Sequence[float] = (),
     molecules: bool = False,
 ) -> Request:
     """Cut a chunk's tile out of its frames and put its tensors together.
@@ -40,6 +43,8 @@ def request_of(
         SR pixels along the edge of a camera pixel.
     corner : Corner
         Where the film begins in its file: the label counts frames and pixels as the file does.
+    class_borders_px : sequence of float
+        Borders between the precision classes to ask for; by default there is one class.
     molecules : bool
         Whether to ask for the molecules too.
 
@@ -57,9 +62,14 @@ def request_of(
     }
     frames = in_words(corner.numbers(chunk.first_frame, chunk.last_frame))
     top_px, left_px = corner.y_px + y.core_start, corner.x_px + x.core_start
+    borders = np.zeros(contract.CLASS_BORDERS.dims, np.float32)
+    borders[: len(class_borders_px)] = class_borders_px
     return Request(
         label=f"{frames}, tile at y {top_px}, x {left_px}",
         frames_adu=cut(frames_adu, **region),
         levels_adu=levels_adu,
-        window=replace(chunk.tile.window(zoom), molecules=molecules),
+        window=replace(
+            chunk.tile.window(zoom), classes=len(class_borders_px) + 1, molecules=molecules
+        ),
+        class_borders_px=borders,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from smlm_pipeline import contract
@@ -14,17 +15,20 @@ class ServedNetwork:
 
     ``version`` is the one that answers; ``request_pixels`` are the camera pixels, over all
     frames, that a request should have, or None where the server states no number.
+    ``class_borders_px`` are the borders of its precision classes, for each number of classes
+    (`contract.class_borders_of`); empty where the server states none.
     """
 
     version: str
     request_pixels: int | None
+    class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelStatus:
     """The state of one model; ``versions`` are in ascending order.
 
-    ``request_pixels`` is stated by networks alone; see `ServedNetwork`.
+    ``request_pixels`` and ``class_borders_px`` are stated by networks alone; see `ServedNetwork`.
     """
 
     name: str
@@ -32,6 +36,7 @@ class ModelStatus:
     versions: tuple[str, ...] = ()
     contract_version: str | None = None
     request_pixels: int | None = None
+    class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:

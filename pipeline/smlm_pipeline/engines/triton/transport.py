@@ -146,7 +146,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
                 "install the client and the model repository of one release"
             )
         network = self._model_status(network_of(self.model))
-        return ServedNetwork((network.versions or state.versions)[-1], network.request_pixels)
+        version = (network.versions or state.versions)[-1]
+        return ServedNetwork(version, network.request_pixels, network.class_borders_px)
 
     def status(self) -> ServerStatus:
         """Ask for the state of the server and of this client's models.
@@ -174,6 +175,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             versions=versions,
             contract_version=stated.get(contract.CONTRACT_PARAMETER),
             request_pixels=_whole_number(stated.get(contract.REQUEST_PIXELS_PARAMETER)),
+            class_borders_px=_class_borders(stated.get(contract.CLASS_BORDERS_PARAMETER, "")),
         )
 
     def _ask(self, question: str, **fields: str) -> Any:
@@ -200,6 +202,13 @@ def _tensor(request: Request, spec: contract.TensorSpec) -> NDArray[Any]:
 
 def _whole_number(text: str | None) -> int | None:
     return (int(text) or None) if text and text.isdecimal() and text.isascii() else None
+
+
+def _class_borders(text: str) -> dict[int, tuple[float, ...]]:
+    try:
+        return contract.class_borders_of(text)
+    except ValueError:  # not this project's configuration
+        return {}
 
 
 def _first_line(text: str | None) -> str:

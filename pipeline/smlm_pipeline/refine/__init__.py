@@ -1,0 +1,1 @@
+"""Refinement: the density of molecules behind the summed detections, which learns no shape."""

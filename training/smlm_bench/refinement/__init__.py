@@ -1,0 +1,1 @@
+"""What refinement does to films of structures that training cannot make, and to hard films."""
