@@ -53,11 +53,6 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
 
     @property
-    def results(self) -> list[Path]:
-        """All files that the job writes."""
-        return [self.image, *([self.sum_image] if self.settings.refines else []), self.picture]
-
-    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -67,7 +62,13 @@ class Job:
         """All files that the job writes."""
         table = self.molecules
         tables = () if table is None else format_of(table).files_of(table)
-        return (self.image, self.picture, *tables)
+        return (*self.images, *tables)
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The image, the plain sum beside it if it is to be refined, and the picture."""
+        sums = (self.sum_image,) if self.settings.refines else ()
+        return (self.image, *sums, self.picture)
 
     def check(self) -> None:
         """Refuse, before the work, a job whose result could not be kept.
@@ -90,7 +91,7 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        for path in self.results:
+        for path in self.images:
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)
@@ -122,7 +123,7 @@ class Job:
             )
         kind = format_of(table)
         for file in kind.files_of(table):
-            if file.resolve() in {each.resolve() for each in (self.image, self.picture)}:
+            if file.resolve() in {each.resolve() for each in self.images}:
                 raise SettingError(f"--molecules and -o both name {file}; expected two names")
             self._check_result(file, replaced=replaced, option="--molecules")
         kind.load()
