@@ -78,10 +78,12 @@ def _maps(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
 
 def _summation_inputs(answers: Array, window: Window = WHOLE) -> Tensors:
     """Of the summation of such answers."""
+    levels_adu = np.ones((len(answers), 2), np.float32)
     if answers.shape[1] == contract.MAP_ANSWER.channels:
-        return {"MAP": answers, "WINDOW": window.as_tensor()}
+        return {"MAP": answers, "LEVELS": levels_adu, "WINDOW": window.as_tensor()}
     return {
         "DETECTIONS": answers,
+        "LEVELS": levels_adu,
         "WINDOW": window.as_tensor(),
         "CLASS_BORDERS": BORDERS_PX,
     }
@@ -275,7 +277,7 @@ def _no_map() -> Tensors:
         ("unet_map", _bad_levels, "LEVELS must be finite"),
         ("summation", _no_probability, "with a probability that is not within 0 and 1"),
         ("summation", _far_away, "with an offset beyond 1 px"),
-        ("summation", _no_sigma, "with a sigma that is not positive"),
+        ("summation", _no_sigma, "a sigma that is not positive"),
         ("summation_map", _no_map, "a number of emitters that is not a number"),
     ],
 )
