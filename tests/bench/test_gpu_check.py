@@ -16,7 +16,7 @@ from smlm_bench import cli
 from smlm_bench.gpu import check, containers, kernels
 from smlm_bench.gpu.films import FILMS
 from smlm_bench.gpu.kernels import KernelSpeed
-from smlm_bench.gpu.load import LoadResult
+from smlm_bench.gpu.load import LoadResult, answers_alone
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
 from smlm_bench.gpu.wrapping import (
@@ -166,7 +166,7 @@ def test_a_server_is_loaded_and_measured(
 @pytest.mark.triton
 def test_a_small_pool_is_judged_by_the_answers_of_another_server(triton: EmbeddedServer) -> None:
     found, server = Findings("a machine"), Server(triton.address, triton.metrics_url)
-    alone = check.answers_alone(server, MODEL, (2, 64))
+    alone = answers_alone(server, MODEL, (2, 64))
     assert len(alone) == FILMS
     check.under_load(found, server, MODEL, (2, 64), alone=alone, pool="64 MiB", under_way=2)
     others = [2 * each for each in alone]

@@ -90,8 +90,7 @@ def _sections(findings: Findings) -> list[str]:
         parts += ["## Under load, against the same requests alone", _loads(findings.loads)]
     if findings.wrapping:
         title = "## Shapes that wrap in 64 bits, a fault of Triton 2.51"
-        rows = [(each.model, each.tensor, each.outcome, each.said) for each in findings.wrapping]
-        parts += [title, grid(("model", "shape", "server", "answer"), rows)]
+        parts += [title, _wrapping(findings.wrapping)]
     if findings.gpu_memory_bytes:
         used = [
             (model, f"{used_bytes / 1e9:.2f}")
@@ -121,6 +120,11 @@ def _loads(loads: Sequence[LoadResult]) -> str:
         for each in loads
     ]
     return grid(heads, rows)
+
+
+def _wrapping(wrapping: Sequence[WrappingShape]) -> str:
+    rows = [(each.model, each.tensor, each.outcome, each.said) for each in wrapping]
+    return grid(("model", "shape", "server", "answer"), rows)
 
 
 def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
