@@ -68,6 +68,8 @@ SIZES = [
     ((1, 516, 64), "expected edges of at most 512: cut smaller tiles"),
     ((1, 64, 516), "expected edges of at most 512: cut smaller tiles"),
     ((1, 4, 2**20), "expected edges of at most 512: cut smaller tiles"),
+    ((1, 12, 512), "expected edges of at least 16"),
+    ((1, 512, 12), "expected edges of at least 16"),
     ((1, 62, 64), "expected multiples of 4: pad the tile"),
     ((1, 64, 63), "expected multiples of 4: pad the tile"),
     ((0, 64, 64), "expected at least one of each"),
@@ -126,7 +128,7 @@ def test_a_network_refuses_too_many_frames(
 
 
 @pytest.mark.parametrize("name", SUMMATIONS)
-@pytest.mark.parametrize("edge_px", [4, 100])
+@pytest.mark.parametrize("edge_px", [16, 100])
 def test_a_summation_refuses_too_many_frames(
     served: dict[str, ServedModel], name: str, edge_px: int
 ) -> None:

@@ -40,7 +40,7 @@ from smlm_pipeline.serving import summation as serving_summation
 
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 BORDERS_PX = np.array([0.1, 0.3, 0], np.float32)
-WHOLE = Window(8, 0, 0, 12, 16)
+WHOLE = Window(8, 0, 0, 16, 20)
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +65,15 @@ def _network_inputs(request: Request) -> Tensors:
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    detections = rng.uniform(-1, 1, (frames, 5, 12, 16)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 5, 16, 20)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
-    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 2, 12, 16))
+    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 2, 16, 20))
     return detections
 
 
 def _maps(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    return rng.uniform(-0.1, 1, (frames, 1, 96, 128)).astype(np.float32)
+    return rng.uniform(-0.1, 1, (frames, 1, 128, 160)).astype(np.float32)
 
 
 def _summation_inputs(answers: Array, window: Window = WHOLE) -> Tensors:
@@ -140,7 +140,7 @@ def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> Non
 @pytest.mark.parametrize("asks_molecules", [False, True])
 def test_summation(served: dict[str, ServedModel], classes: int, asks_molecules: bool) -> None:
     windows = [
-        Window(8, 0, 0, 12, 16, classes, asks_molecules),
+        Window(8, 0, 0, 16, 20, classes, asks_molecules),
         Window(3, 2, 4, 5, 6, classes, asks_molecules),
     ]
     answers = [_detections(), _detections(frames=7, seed=1)]
@@ -330,7 +330,7 @@ def test_what_a_client_did_wrong_is_not_logged(served: dict[str, ServedModel]) -
     backend.Logger.errors.clear()
     outside = dataclasses.replace(WHOLE, height_px=999)
     (response,) = served["summation"].execute(_summation_inputs(_detections(), outside))
-    assert "does not lie in a tile of 12 x 16" in _error(response)
+    assert "does not lie in a tile of 16 x 20" in _error(response)
     assert backend.Logger.errors == []
 
 
