@@ -100,7 +100,8 @@ FRAMES = TensorSpec("FRAMES", "UINT8", (-1, -1, -1, 2))
 """Camera frames of one tile, N,H,W, in ADU: each value's low byte, then its high byte."""
 
 LEVELS = TensorSpec("LEVELS", "FP32", (-1, 2))
-"""Background and scale of each frame, N,2, in ADU."""
+"""Background and scale of each frame, N,2, in ADU: read by a network, and checked by a summation,
+since a network on a GPU is a plan, which takes any numbers."""
 
 NORMALIZED = TensorSpec("NORMALIZED", "FP32", (-1, 1, -1, -1))
 """(frame - background) / scale, N,1,H,W, dimensionless: a tensor inside of every network."""
@@ -141,9 +142,9 @@ UNET = ModelSpec("unet", (FRAMES, LEVELS), (DETECTIONS,))
 UNET_FAST = ModelSpec("unet_fast", (FRAMES, LEVELS), (DETECTIONS,))
 UNET_MAP = ModelSpec("unet_map", (FRAMES, LEVELS), (MAP,))
 SUMMATION = ModelSpec(
-    "summation", (DETECTIONS, WINDOW, CLASS_BORDERS), (STEP, WEIGHT, FRAME_COUNT, MOLECULES)
+    "summation", (DETECTIONS, LEVELS, WINDOW, CLASS_BORDERS), (STEP, WEIGHT, FRAME_COUNT, MOLECULES)
 )
-SUMMATION_MAP = ModelSpec("summation_map", (MAP, WINDOW), (STEP, WEIGHT, FRAME_COUNT))
+SUMMATION_MAP = ModelSpec("summation_map", (MAP, LEVELS, WINDOW), (STEP, WEIGHT, FRAME_COUNT))
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,8 @@ class Ensemble:
     @property
     def spec(self) -> ModelSpec:
         """The ensemble as a model: what goes into its steps from outside, and what comes out."""
-        inputs = (*self.network.inputs, *self.answer.summation.inputs[1:])
-        return ModelSpec(self.name, inputs, self.answer.summation.outputs)
+        inputs = dict.fromkeys((*self.network.inputs, *self.answer.summation.inputs[1:]))
+        return ModelSpec(self.name, tuple(inputs), self.answer.summation.outputs)
 
     @property
     def fixed_zoom(self) -> int | None:

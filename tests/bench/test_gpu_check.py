@@ -14,15 +14,22 @@ from typer.testing import CliRunner
 
 from smlm_bench import cli
 from smlm_bench.gpu import check, containers, kernels
+from smlm_bench.gpu.films import FILMS
 from smlm_bench.gpu.kernels import KernelSpeed
-from smlm_bench.gpu.load import LoadResult
+from smlm_bench.gpu.load import LoadResult, answers_alone
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
+from smlm_bench.gpu.wrapping import (
+    STUB_DEAD,
+    SURVIVED,
+    WrappingShape,
+    answers_to_wrapping_shapes,
+)
 from smlm_pipeline import contract
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.errors import DeviceError, ServerError
+from smlm_pipeline.errors import DeviceError, ReconError, ServerError
 
 MODEL = contract.RECONSTRUCTION.name
 SPEED = ServerSpeed(MODEL, "FP16", 64, 16, 3000.4, 2000, 1000.6, 17424.25)
@@ -154,6 +161,32 @@ def test_a_server_is_loaded_and_measured(
         assert speed.bytes_to_host_per_frame == 0, "nothing is copied from a GPU here"
     assert found.failures() == []
     assert len(told) == 2
+
+
+@pytest.mark.triton
+def test_a_small_pool_is_judged_by_the_answers_of_another_server(triton: EmbeddedServer) -> None:
+    found, server = Findings("a machine"), Server(triton.address, triton.metrics_url)
+    alone = answers_alone(server, MODEL, (2, 64))
+    assert len(alone) == FILMS
+    check.under_load(found, server, MODEL, (2, 64), alone=alone, pool="64 MiB", under_way=2)
+    others = [2 * each for each in alone]
+    check.under_load(found, server, MODEL, (2, 64), alone=others, pool="64 MiB", under_way=2)
+    assert [each.wrong for each in found.loads] == [0, 6]
+
+
+@pytest.mark.triton
+def test_shapes_that_wrap_are_survived_or_end_a_process(mortal: EmbeddedServer) -> None:
+    """Triton 2.51 dies of them; whichever it is, the check's word is the canary's."""
+    server = Server(mortal.address, mortal.metrics_url)
+    results = answers_to_wrapping_shapes(server, MODEL)
+    assert results[0].tensor == f"FRAMES {(2**62, 0, 64, 2)}"
+    assert all(each.said.startswith("StatusCode.") for each in results)
+    assert [each.outcome for each in results[:-1]] == [SURVIVED] * (len(results) - 1)
+    if results[-1].outcome == STUB_DEAD:
+        with pytest.raises(ReconError):
+            opening.server_canary(mortal.servers, MODEL)
+    else:
+        assert opening.server_canary(mortal.servers, MODEL).emitters > 0
 
 
 def test_requests_are_measured_up_to_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,10 +321,16 @@ def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
     image = np.ones((8, 8), np.float32)
     monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X")
     monkeypatch.setattr(check, "image_of", lambda *_: image)
+    monkeypatch.setattr(check, "answers_alone", lambda *_: [])
     monkeypatch.setattr(
         check,
         "answers_under_load",
         lambda _, model, *, pool, **__: LoadResult(model, pool, 384, 0, 7 * (pool != "as sized")),
+    )
+    monkeypatch.setattr(
+        check,
+        "answers_to_wrapping_shapes",
+        lambda _, model: [WrappingShape(model, "FRAMES (4, 0)", STUB_DEAD, "INTERNAL: no stub")],
     )
     monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
@@ -312,6 +351,7 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
             assert f"| {model}, {precision} | 12.50 |" in report
         assert f"| {model} | as sized | 384 | 0 | 0 |" in report
         assert f"| {model} | 64 MiB | 384 | 0 | 7 |" in report
+        assert f"| {model} | FRAMES (4, 0) | stub dead | INTERNAL: no stub |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
@@ -379,8 +419,23 @@ def test_the_report_says_first_what_failed() -> None:
     assert f"{MODEL}, CUDA pool 64 MiB: 2 answers under load differ" in report
     assert f"{MODEL}: 1 requests were refused, for which the CUDA pool should have room" in report
     assert "9 requests were refused" not in report
+    assert "was never full" not in report
     assert f"| {MODEL} | FP16 | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
     assert "Nothing was left out." in report
+
+
+def test_a_small_pool_that_was_never_full_proves_nothing() -> None:
+    found = Findings("GPU: NVIDIA X", loads=[LoadResult(MODEL, "64 MiB", 384, 0, 0)])
+    (failure,) = found.failures()
+    assert failure.startswith(f"{MODEL}: a CUDA pool of 64 MiB was never full")
+
+
+def test_a_process_that_ends_by_tritons_fault_is_no_failure() -> None:
+    dead = WrappingShape("summation", "DETECTIONS (4,)", STUB_DEAD, "StatusCode.INTERNAL: no stub")
+    found = Findings("GPU: NVIDIA X", wrapping=[dead])
+    assert found.failures() == []
+    report = as_markdown(found)
+    assert "| summation | DETECTIONS (4,) | stub dead | StatusCode.INTERNAL: no stub |" in report
 
 
 def test_make_runs_it_on_the_checkout() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fakes.transports import ComputingTransport
 from smlm_bench.gpu import load, server
 from smlm_bench.gpu.films import FILMS
-from smlm_bench.gpu.load import ROUNDS, answers_under_load
+from smlm_bench.gpu.load import ROUNDS, LoadResult, answers_alone, answers_under_load
 from smlm_bench.gpu.server import Server, measure
 from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
@@ -95,10 +95,16 @@ class _RefusesFirst(ComputingTransport):
         return super().sum_chunk(request)
 
 
+def _under_load(server: Server) -> LoadResult:
+    """Whoever answers is asked alone, then with all requests at once."""
+    alone = answers_alone(server, MODEL, (4, 64))
+    return answers_under_load(server, MODEL, request=(4, 64), alone=alone, under_way=FILMS)
+
+
 def test_a_full_queue_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     server, transport = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), _RefusesFirst()
     _answering(monkeypatch, transport)
-    found = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
+    found = _under_load(server)
     assert (found.requests, found.wrong, found.refused) == (ROUNDS * FILMS, 0, 0)
     assert len(transport.asked) == FILMS
     assert set(transport.asked.values()) == {1 + ROUNDS + 1}
@@ -107,9 +113,9 @@ def test_a_full_queue_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_answers_to_other_requests_show_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
     _answering(monkeypatch, ComputingTransport())
-    right = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
+    right = _under_load(server)
     _answering(monkeypatch, _MixesUp())
-    mixed = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
+    mixed = _under_load(server)
     assert right.wrong == 0
     assert mixed.wrong == ROUNDS * (FILMS - 1)
 

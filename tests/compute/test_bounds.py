@@ -40,7 +40,7 @@ def _refused(count: int, height_px: int, width_px: int, answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("answer", contract.ANSWERS)
-@pytest.mark.parametrize("size_px", [(4, 4), (16, 24), (64, 64), (256, 128), (512, 512)])
+@pytest.mark.parametrize("size_px", [(16, 16), (16, 24), (64, 64), (256, 128), (512, 512)])
 def test_as_many_frames_as_the_contract_allows(answer: Answer, size_px: tuple[int, int]) -> None:
     most = answer.frames_most(*size_px)
     assert not _refused(most, *size_px, answer)
@@ -75,7 +75,7 @@ def test_edges_that_the_network_cannot_halve_are_refused(
 
 
 @pytest.mark.parametrize("answer", contract.ANSWERS)
-@pytest.mark.parametrize("size_px", [(516, 4), (4, 516), (HUGE, 4), (HUGE, HUGE)])
+@pytest.mark.parametrize("size_px", [(516, 16), (16, 516), (HUGE, 16), (HUGE, HUGE)])
 def test_edges_beyond_the_largest_tile_are_refused(
     answer: Answer, size_px: tuple[int, int]
 ) -> None:
@@ -83,11 +83,21 @@ def test_edges_beyond_the_largest_tile_are_refused(
 
 
 @pytest.mark.parametrize("answer", contract.ANSWERS)
+@pytest.mark.parametrize("size_px", [(12, 16), (16, 12), (4, 4), (4, 512)])
+def test_edges_below_the_smallest_frame_are_refused(
+    answer: Answer, size_px: tuple[int, int]
+) -> None:
+    height_px, width_px = size_px
+    words = f"is of {height_px} x {width_px} camera pixels; expected edges of at least 16"
+    assert words in _refused(1, *size_px, answer)
+
+
+@pytest.mark.parametrize("answer", contract.ANSWERS)
 @pytest.mark.parametrize("count", [1025, HUGE, 2**62, 2**64])
 def test_no_number_of_frames_wraps_round(answer: Answer, count: int) -> None:
-    """2^64 frames of 16 pixels would be none in integers of the machine."""
-    most = answer.frames_most(4, 4)
-    assert f"{count} frames; expected at most {most} frames of" in _refused(count, 4, 4, answer)
+    """2^64 frames of 256 pixels would be none in integers of the machine."""
+    most = answer.frames_most(16, 16)
+    assert f"{count} frames; expected at most {most} frames of" in _refused(count, 16, 16, answer)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (4, 4), (1, 1, 4, 4), (1, 4, 4, 2, 1)])
@@ -99,7 +109,7 @@ def test_frames_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (3, 2), (2, 1), (2, 2, 1)])
 def test_levels_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ChunkError, match=r"LEVELS has shape .*; expected \(2, 2\)"):
-        check_frames((2, 4, 4), shape, DETECTION_ANSWER)
+        check_frames((2, 16, 16), shape, DETECTION_ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,19 @@ def test_grafana_reads_prometheus() -> None:
             assert panel["description"]
 
 
+def test_grafana_calls_nobody() -> None:
+    """By default it reports its use, looks for updates and news, and installs plugins."""
+    set_to = _services()["grafana"]["environment"]
+    assert set_to["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    for name in (
+        "GF_ANALYTICS_REPORTING_ENABLED",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+        "GF_NEWS_NEWS_FEED_ENABLED",
+    ):
+        assert set_to[name] == "false"
+
+
 @pytest.mark.parametrize("expression", _expressions())
 def test_every_query_is_promql(expression: str) -> None:
     assert promql_parser.parse(expression) is not None

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -172,8 +173,10 @@ def test_submit_through_the_embedded_server(
 
 
 @pytest.mark.triton
-def test_serve(library: Path, tmp_path: Path, small_repository: Path) -> None:
-    names = tmp_path / "names"
+def test_serve(library: Path, tmp_path: Path, film_file: Path, small_repository: Path) -> None:
+    """It answers a film and lives on for a while: a library may look a name up later."""
+    names, image = tmp_path / "names", tmp_path / "image.ome.tif"
+    submit = (*RECON_CLIENT, "submit", film_file, "-o", image, "--server", "127.0.0.1:18941")
     serve = (*RECON_CLIENT, "serve", "--port", "18941", "--model-repository", small_repository)
     with subprocess.Popen(
         [sys.executable, *map(str, serve)],
@@ -185,6 +188,10 @@ def test_serve(library: Path, tmp_path: Path, small_repository: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.readline().startswith("serving reconstruction at ")
             assert process.stdout.readline().startswith("unet in ")
+            assert _run(library, tmp_path / "by client", *submit) == set()
+            assert image.exists()
+            time.sleep(10)
+            assert process.poll() is None
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)

@@ -112,9 +112,12 @@ def test_they_are_those_of_localise(seed: int) -> None:
 _TABLE_COLUMNS = ("frame", "y_nm", "x_nm", "sigma_y_nm", "sigma_x_nm", "probability")
 
 
-@pytest.mark.parametrize(("channel", "value"), [(0, np.nan), (1, np.inf), (4, np.nan), (3, 0.0)])
+@pytest.mark.parametrize(
+    ("channel", "value"),
+    [(0, np.nan), (0, 2.0), (1, np.inf), (2, -1.5), (4, np.nan), (3, 0.0)],
+)
 def test_an_answer_that_makes_no_sense_is_refused(channel: int, value: float) -> None:
     detections = _detections((0, 3, 3, 0.9, 0, 0, 0.1, 0.1))
     detections[0, channel, 3, 3] = value
-    with pytest.raises(ChunkError, match="not a number, or with a sigma that is not positive"):
+    with pytest.raises(ChunkError, match="not a number, or a sigma that is not positive"):
         _molecules(detections)

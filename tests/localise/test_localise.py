@@ -118,7 +118,7 @@ def test_an_empty_film_has_no_molecules() -> None:
 def test_an_answer_that_makes_no_sense_is_refused(channel: int, value: float) -> None:
     detections = _detections((0, 3, 3, 0.9, 3.5, 3.5, 0.1))
     detections[0, channel, 3, 3] = value
-    with pytest.raises(ChunkError, match="not a number, or with a sigma that is not positive"):
+    with pytest.raises(ChunkError, match="not a number, or a sigma that is not positive"):
         localise(detections, pixel_size_nm=100)
 
 

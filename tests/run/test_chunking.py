@@ -61,6 +61,7 @@ def test_cores_are_read_with_their_surroundings(
         assert span.read_start % multiple == span.read_size % multiple == 0
         assert 0 <= span.read_start <= span.core_start < core_end <= min(read_end, size_px)
         assert span.read_size <= tile_px
+        assert size_px < contract.MIN_FRAME_PX or span.read_size >= contract.MIN_FRAME_PX
         assert read_end < size_px + multiple  # no more is filled up than has to be
         assert span.core_start == 0 or span.core_start - span.read_start >= contract.HALO_PX
         assert core_end == size_px or read_end - core_end >= contract.HALO_PX

@@ -57,6 +57,7 @@ def _answers(name: str, count: int, height_px: int, width_px: int, *window: int)
     shape = (count, answer.channels, height_px * answer.zoom, width_px * answer.zoom)
     inputs: dict[str, NDArray[Any]] = {
         answer.name: np.zeros(shape, np.float32),
+        "LEVELS": np.ones((count, 2), np.float32),
         "WINDOW": np.array(window or (8, 0, 0, 4, 4, 1, 0), np.int32),
         "CLASS_BORDERS": np.array([0.1, 0.2, 0.3], np.float32),
     }
@@ -67,6 +68,8 @@ SIZES = [
     ((1, 516, 64), "expected edges of at most 512: cut smaller tiles"),
     ((1, 64, 516), "expected edges of at most 512: cut smaller tiles"),
     ((1, 4, 2**20), "expected edges of at most 512: cut smaller tiles"),
+    ((1, 12, 512), "expected edges of at least 16"),
+    ((1, 512, 12), "expected edges of at least 16"),
     ((1, 62, 64), "expected multiples of 4: pad the tile"),
     ((1, 64, 63), "expected multiples of 4: pad the tile"),
     ((0, 64, 64), "expected at least one of each"),
@@ -93,6 +96,26 @@ def test_a_summation_refuses_tiles_out_of_range(
     assert words in _refusal(served[name], _answers(name, *size))
 
 
+LEVELS = [
+    ([[100, -200]], "finite with a positive scale"),
+    ([[100, 0]], "finite with a positive scale"),
+    ([[-np.inf, 200]], "finite with a positive scale"),
+    ([[np.nan, 200]], "finite with a positive scale"),
+    ([[100, 200], [100, 200]], "LEVELS has shape (2, 2); expected (1, 2)"),
+]
+
+
+@pytest.mark.parametrize("name", SUMMATIONS)
+@pytest.mark.parametrize(("levels", "words"), LEVELS)
+def test_a_summation_refuses_answers_to_frames_without_sound_levels(
+    served: dict[str, ServedModel], name: str, levels: list[list[float]], words: str
+) -> None:
+    """A network on a GPU is a plan, which would take them."""
+    inputs = _answers(name, 1, 16, 16)
+    inputs["LEVELS"] = np.array(levels, np.float32)
+    assert words in _refusal(served[name], inputs)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("edge_px", [64, 100, 512])
 def test_a_network_refuses_too_many_frames(
@@ -105,7 +128,7 @@ def test_a_network_refuses_too_many_frames(
 
 
 @pytest.mark.parametrize("name", SUMMATIONS)
-@pytest.mark.parametrize("edge_px", [4, 100])
+@pytest.mark.parametrize("edge_px", [16, 100])
 def test_a_summation_refuses_too_many_frames(
     served: dict[str, ServedModel], name: str, edge_px: int
 ) -> None:
@@ -174,4 +197,4 @@ def test_borders_that_do_not_ascend_are_refused(served: dict[str, ServedModel]) 
     inputs = _answers("summation", 1, 128, 192, 8, 0, 0, 128, 192, 3, 0)
     inputs["CLASS_BORDERS"][:2] = 0.2, 0.1
     said = _refusal(served["summation"], inputs)
-    assert "expected ascending positive numbers" in said
+    assert "expected ascending numbers" in said

@@ -40,7 +40,7 @@ from smlm_pipeline.serving import summation as serving_summation
 
 CHAINS = {"unet": "summation", "unet_fast": "summation", "unet_map": "summation_map"}
 BORDERS_PX = np.array([0.1, 0.3, 0], np.float32)
-WHOLE = Window(8, 0, 0, 12, 16)
+WHOLE = Window(8, 0, 0, 16, 20)
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +65,25 @@ def _network_inputs(request: Request) -> Tensors:
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    detections = rng.uniform(-1, 1, (frames, 5, 12, 16)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 5, 16, 20)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
-    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 2, 12, 16))
+    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 2, 16, 20))
     return detections
 
 
 def _maps(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    return rng.uniform(-0.1, 1, (frames, 1, 96, 128)).astype(np.float32)
+    return rng.uniform(-0.1, 1, (frames, 1, 128, 160)).astype(np.float32)
 
 
 def _summation_inputs(answers: Array, window: Window = WHOLE) -> Tensors:
     """Of the summation of such answers."""
+    levels_adu = np.ones((len(answers), 2), np.float32)
     if answers.shape[1] == contract.MAP_ANSWER.channels:
-        return {"MAP": answers, "WINDOW": window.as_tensor()}
+        return {"MAP": answers, "LEVELS": levels_adu, "WINDOW": window.as_tensor()}
     return {
         "DETECTIONS": answers,
+        "LEVELS": levels_adu,
         "WINDOW": window.as_tensor(),
         "CLASS_BORDERS": BORDERS_PX,
     }
@@ -138,7 +140,7 @@ def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> Non
 @pytest.mark.parametrize("asks_molecules", [False, True])
 def test_summation(served: dict[str, ServedModel], classes: int, asks_molecules: bool) -> None:
     windows = [
-        Window(8, 0, 0, 12, 16, classes, asks_molecules),
+        Window(8, 0, 0, 16, 20, classes, asks_molecules),
         Window(3, 2, 4, 5, 6, classes, asks_molecules),
     ]
     answers = [_detections(), _detections(frames=7, seed=1)]
@@ -275,7 +277,7 @@ def _no_map() -> Tensors:
         ("unet_map", _bad_levels, "LEVELS must be finite"),
         ("summation", _no_probability, "with a probability that is not within 0 and 1"),
         ("summation", _far_away, "with an offset beyond 1 px"),
-        ("summation", _no_sigma, "with a sigma that is not positive"),
+        ("summation", _no_sigma, "a sigma that is not positive"),
         ("summation_map", _no_map, "a number of emitters that is not a number"),
     ],
 )
@@ -328,7 +330,7 @@ def test_what_a_client_did_wrong_is_not_logged(served: dict[str, ServedModel]) -
     backend.Logger.errors.clear()
     outside = dataclasses.replace(WHOLE, height_px=999)
     (response,) = served["summation"].execute(_summation_inputs(_detections(), outside))
-    assert "does not lie in a tile of 12 x 16" in _error(response)
+    assert "does not lie in a tile of 16 x 20" in _error(response)
     assert backend.Logger.errors == []
 
 

@@ -79,6 +79,7 @@ def _inputs(ensemble: contract.Ensemble, answers: Any) -> dict[str, Any]:
     """Those of its summation."""
     tensors = {
         ensemble.answer.name: answers,
+        contract.LEVELS.name: _request(ensemble).levels_adu,
         contract.WINDOW.name: _request(ensemble).window.as_tensor(),
         contract.CLASS_BORDERS.name: _BORDERS_PX,
     }

@@ -63,6 +63,7 @@ def _check_size(
     name: str, count: int, height_px: int, width_px: int, answer: contract.Answer
 ) -> None:
     multiple, most_px = contract.SIZE_MULTIPLE_PX, contract.TILE_SIZES_PX[-1]
+    least_px = contract.MIN_FRAME_PX
     size = f"{name} is of {height_px} x {width_px} camera pixels"
     if min(count, height_px, width_px) < 1:
         raise ChunkError(f"{size} and {count} frames; expected at least one of each")
@@ -70,6 +71,8 @@ def _check_size(
         raise ChunkError(f"{size}; expected multiples of {multiple}: pad the tile")
     if max(height_px, width_px) > most_px:
         raise ChunkError(f"{size}; expected edges of at most {most_px}: cut smaller tiles")
+    if min(height_px, width_px) < least_px:
+        raise ChunkError(f"{size}; expected edges of at least {least_px}")
     frames_most = answer.frames_most(height_px, width_px)
     if count > frames_most:
         raise ChunkError(

@@ -35,9 +35,9 @@ def normalize(
     Raises
     ------
     ChunkError
-        If a level is not finite, or a scale is not positive.
+        If there are not as many levels as frames, one is not finite, or a scale is not positive.
     """
-    check_levels(levels_adu)
+    check_levels(levels_adu, len(frames_adu))
     background, scale = levels_adu[:, 0, None, None], levels_adu[:, 1, None, None]
     normalized = frames_adu.astype(np.float32)
     normalized -= background
@@ -71,13 +71,15 @@ def normalize_whole(
     return normalize(pad(frames_adu), levels_adu)
 
 
-def check_levels(levels_adu: NDArray[np.float32]) -> None:
-    """Check the levels, (N, 2) float32, that frames are to be normalised by.
+def check_levels(levels_adu: NDArray[np.float32], frame_count: int) -> None:
+    """Check the levels that so many frames are to be normalised by.
 
     Raises
     ------
     ChunkError
-        If a level is not finite, or a scale is not positive.
+        If they are not (N, 2), a level is not finite, or a scale is not positive.
     """
+    if levels_adu.shape != (frame_count, 2):
+        raise ChunkError(f"LEVELS has shape {levels_adu.shape}; expected {(frame_count, 2)}")
     if not np.isfinite(levels_adu).all() or (levels_adu[:, 1] <= 0).any():
         raise ChunkError("LEVELS must be finite with a positive scale; compute them from the film")

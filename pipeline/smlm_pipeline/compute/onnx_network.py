@@ -59,7 +59,7 @@ class OnnxNetwork:
     ) -> NDArray[np.float32]:
         """Run the network on each frame; one call at a time, with all threads."""
         check_tile(frames_adu)
-        check_levels(levels_adu)
+        check_levels(levels_adu, len(frames_adu))
         frames = byte_pairs(frames_adu)
         count, height, width = frames_adu.shape
         zoom, channels = self.answer.zoom, self.answer.channels

@@ -111,7 +111,7 @@ class OpenvinoNetwork:
             If OpenVINO fails, in this call or in one beside it; another call may succeed.
         """
         check_tile(frames_adu)
-        check_levels(levels_adu)
+        check_levels(levels_adu, len(frames_adu))
         count, height, width = frames_adu.shape
         zoom, channels = self.answer.zoom, self.answer.channels
         answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)

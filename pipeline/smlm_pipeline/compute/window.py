@@ -11,6 +11,9 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import ChunkError
 
+_BORDER_LEAST_PX, _BORDER_MOST_PX = 1e-3, 100.0
+"""Borders of classes: their squares are far from the ends of float32."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -130,7 +133,7 @@ def check_class_borders(class_borders_px: NDArray[np.float32], classes: int) -> 
     Raises
     ------
     ChunkError
-        If it has another shape, or its borders are not positive and ascending.
+        If it has another shape, or its borders are not ascending within 0.001 to 100 px.
     """
     if class_borders_px.shape != contract.CLASS_BORDERS.dims:
         raise ChunkError(
@@ -138,9 +141,11 @@ def check_class_borders(class_borders_px: NDArray[np.float32], classes: int) -> 
             f"{contract.CLASS_BORDERS.dims}"
         )
     borders = class_borders_px[: classes - 1]
-    if not (np.isfinite(borders).all() and (np.diff(borders, prepend=0) > 0).all()):
+    within = ((borders >= _BORDER_LEAST_PX) & (borders <= _BORDER_MOST_PX)).all()
+    if not (within and (np.diff(borders) > 0).all()):
         raise ChunkError(
-            f"CLASS_BORDERS are {borders.tolist()} px; expected ascending positive numbers"
+            f"CLASS_BORDERS are {borders.tolist()} px; expected ascending numbers from "
+            f"{_BORDER_LEAST_PX:g} to {_BORDER_MOST_PX:g}"
         )
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import Candidates, candidates
 from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.localise.merging import Places, merge, share_surplus
@@ -82,12 +83,14 @@ def molecule_places(found: Candidates) -> Places:
     Raises
     ------
     ChunkError
-        If a detection is not a number, or a sigma not positive.
+        If a detection is not within the contract.
     """
     channels = found.channels.astype(np.float64)
-    if not (np.isfinite(channels).all() and (channels[3:5] > 0).all()):
+    likely = (channels[0] <= 1).all() and (np.abs(channels[1:3]) <= contract.MAX_OFFSET_PX).all()
+    if not (likely and np.isfinite(channels).all() and (channels[3:5] > 0).all()):
         raise ChunkError(
-            "the network answered with a value that is not a number, or with a sigma that is not "
+            "the network answered with a probability above 1, an offset beyond "
+            f"{contract.MAX_OFFSET_PX:g} px, a value that is not a number, or a sigma that is not "
             "positive; expected detections as the contract has them: export it again"
         )
     centre_px = np.stack([found.row, found.column]) + 0.5

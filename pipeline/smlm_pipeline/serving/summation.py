@@ -13,6 +13,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.bounds import check_answers
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.normalize import check_levels
 from smlm_pipeline.compute.sparse import SparseSums, encode
 from smlm_pipeline.compute.window import check_image_size, check_window
 from smlm_pipeline.errors import DeviceError
@@ -53,15 +54,17 @@ class TritonPythonModel:
         summed = self._sum_map if self._answer.makes_maps else self._sum_detections
         return respond(self._backend, self._spec, requests, summed)
 
-    def _sum_map(self, tensor: Any, window: Any) -> list[Any]:
-        maps = self._answers(tensor)
+    def _sum_map(self, tensor: Any, levels: Any, window: Any) -> list[Any]:
+        maps = self._answers(tensor, levels)
         device = _device_of(maps)
         sums = device.sum_map(maps, self._device.read_on_host(window))
         self._count(device, len(maps))
         return _response(sums, len(maps))
 
-    def _sum_detections(self, tensor: Any, window: Any, class_borders: Any) -> list[Any]:
-        detections = self._answers(tensor)
+    def _sum_detections(
+        self, tensor: Any, levels: Any, window: Any, class_borders: Any
+    ) -> list[Any]:
+        detections = self._answers(tensor, levels)
         window, borders_px = map(self._device.read_on_host, (window, class_borders))
         asked = check_window(window, *detections.shape[2:])
         check_image_size(asked)
@@ -73,18 +76,19 @@ class TritonPythonModel:
         self._count(device, len(detections))
         return [*_response(sums, len(detections)), table]
 
-    def _answers(self, tensor: Any) -> Any:
+    def _answers(self, tensor: Any, levels: Any) -> Any:
         """The network's answers, in the memory that they are in.
 
         Raises
         ------
         ChunkError
-            If they are out of the contract's range.
+            If they are out of the contract's range, or their frames had no sound levels.
         DeviceError
             If they are in host memory where everything has to be on the GPU.
         """
         answers = self._device.read(tensor)
         check_answers(answers.shape, self._answer)
+        check_levels(self._device.read_on_host(levels), len(answers))
         if isinstance(answers, np.ndarray) and self._device.requires_gpu:
             self._metrics.host_inputs.increment(1)
             raise DeviceError(

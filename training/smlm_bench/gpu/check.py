@@ -26,12 +26,14 @@ from smlm_bench.gpu.load import (
     AS_SIZED,
     REQUESTS,
     SMALL_POOL_BYTES,
+    answers_alone,
     answers_under_load,
     small_request,
     whole_request,
 )
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed, measure
+from smlm_bench.gpu.wrapping import answers_to_wrapping_shapes
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
@@ -166,7 +168,7 @@ def with_ensemble(
     """Check one ensemble, alone in its servers: on the CPU for reference, then on the GPU.
 
     On the GPU it is served in the precision that the server chooses, in FP32, and with a CUDA
-    pool that is far too small.
+    pool that is far too small. That last server then gets shapes that wrap, which may end it.
     """
 
     def served(device: str, precision: str = "", flags: Sequence[str] = ()) -> Served:
@@ -184,6 +186,7 @@ def with_ensemble(
         on_cpu = image_of(film, container.server, model)
     with served("gpu") as container:
         chosen = precision_of(container.plan(contract.ENSEMBLES[model].network.name))
+        alone = answers_alone(container.server, model, small_request(model))
         on_gpu(findings, container, film, model, on_cpu, tell, largest_tile_px=largest_tile_px)
     if chosen == "FP16":
         with served("gpu", "f32") as container:
@@ -192,7 +195,9 @@ def with_ensemble(
         findings.left_out.append(f"{model} in FP16: the server chose {chosen}, see its log")
     with served("gpu", flags=[f"--cuda-memory-pool-byte-size=0:{SMALL_POOL_BYTES}"]) as container:
         pool = f"{SMALL_POOL_BYTES >> 20} MiB"
-        under_load(findings, container.server, model, small_request(model), pool=pool)
+        request = small_request(model)
+        under_load(findings, container.server, model, request, alone=alone, pool=pool)
+        findings.wrapping += answers_to_wrapping_shapes(container.server, model)
 
 
 def on_gpu(
@@ -227,14 +232,21 @@ def under_load(
     model: str,
     request: tuple[int, int],
     *,
+    alone: Sequence[NDArray[np.int64]] | None = None,
     pool: str = AS_SIZED,
     under_way: int = REQUESTS,
 ) -> None:
-    """Load one ensemble of a running server, and add the result to what was found."""
-    result = answers_under_load(server, model, request=request, under_way=under_way, pool=pool)
-    findings.loads.append(result)
-    if pool != AS_SIZED and not result.refused:
-        findings.left_out.append(f"{model}: a CUDA pool of {pool} was never full")
+    """Load one ensemble of a running server, and add the result to what was found.
+
+    Without expected images, ``alone``, the server's own to single requests are expected.
+    """
+    if alone is None:
+        alone = answers_alone(server, model, request)
+    findings.loads.append(
+        answers_under_load(
+            server, model, request=request, alone=alone, under_way=under_way, pool=pool
+        )
+    )
 
 
 def measure_all(

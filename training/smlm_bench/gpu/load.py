@@ -75,11 +75,18 @@ def small_request(model: str) -> tuple[int, int]:
     return SMALL_POOL_BYTES // (SMALL_POOL_ANSWERS * frame_bytes), size_px
 
 
+def answers_alone(server: Server, model: str, request: tuple[int, int]) -> list[NDArray[np.int64]]:
+    """Images of the requests that `answers_under_load` sends, one request after the other."""
+    with TritonTransport(Servers.parse(server.address), model=model) as transport:
+        return [_image(transport.sum_chunk(each), each) for each in different_films(*request)]
+
+
 def answers_under_load(
     server: Server,
     model: str,
     *,
     request: tuple[int, int],
+    alone: Sequence[NDArray[np.int64]],
     under_way: int = REQUESTS,
     pool: str = AS_SIZED,
 ) -> LoadResult:
@@ -96,6 +103,9 @@ def answers_under_load(
         The ensemble.
     request : tuple of int
         Frames of each request, and their edge in pixels: one tile.
+    alone : sequence of ndarray
+        The expected images, by `answers_alone`: of a server in the same precision whose CUDA pool
+        is as sized, since one with a small pool may be wrong about a single request too.
     under_way : int
         Requests at once; ``ROUNDS`` times as many are sent.
     pool : str
@@ -103,7 +113,6 @@ def answers_under_load(
     """
     requests = different_films(*request)
     with TritonTransport(Servers.parse(server.address), model=model) as transport:
-        alone = [_image(transport.sum_chunk(each), each) for each in requests]
         verdict = partial(_verdict, transport, requests, alone)
         with ThreadPoolExecutor(under_way) as threads:
             verdicts = list(threads.map(verdict, range(ROUNDS * under_way)))

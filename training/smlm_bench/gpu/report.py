@@ -9,6 +9,7 @@ from typing import Any
 from smlm_bench.console import grid
 from smlm_bench.gpu.load import AS_SIZED, LoadResult
 from smlm_bench.gpu.server import ServerSpeed
+from smlm_bench.gpu.wrapping import WrappingShape
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Findings:
     gpu_memory_bytes: dict[str, float] = field(default_factory=dict)
     speeds: list[ServerSpeed] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
+    wrapping: list[WrappingShape] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
 
@@ -47,6 +49,12 @@ class Findings:
             "ones alone"
             for each in self.loads
             if each.wrong
+        ]
+        failures += [
+            f"{each.model}: a CUDA pool of {each.pool} was never full, so nothing is proven about "
+            "full pools"
+            for each in self.loads
+            if not each.refused and each.pool != AS_SIZED
         ]
         return failures + [
             f"{each.model}: {each.refused} requests were refused, for which the CUDA pool should "
@@ -80,6 +88,9 @@ def _sections(findings: Findings) -> list[str]:
         parts += [title, grid(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
     if findings.loads:
         parts += ["## Under load, against the same requests alone", _loads(findings.loads)]
+    if findings.wrapping:
+        title = "## Shapes that wrap in 64 bits, a fault of Triton 2.51"
+        parts += [title, _wrapping(findings.wrapping)]
     if findings.gpu_memory_bytes:
         used = [
             (model, f"{used_bytes / 1e9:.2f}")
@@ -109,6 +120,11 @@ def _loads(loads: Sequence[LoadResult]) -> str:
         for each in loads
     ]
     return grid(heads, rows)
+
+
+def _wrapping(wrapping: Sequence[WrappingShape]) -> str:
+    rows = [(each.model, each.tensor, each.outcome, each.said) for each in wrapping]
+    return grid(("model", "shape", "server", "answer"), rows)
 
 
 def _plans(plans: Sequence[Mapping[str, Any]]) -> str:

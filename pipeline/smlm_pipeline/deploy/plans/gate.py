@@ -21,7 +21,8 @@ def largest_difference(
     """Measure the largest difference of a plan from its network, over all of its profiles.
 
     Each profile has its own kernels, so each answers the reference frames, repeated to as many
-    as its usual request has.
+    as its usual request has. Tiles stay as small as the reference frames, which are smaller than
+    two halos: in a larger field no part of their answers would be the same.
 
     Parameters
     ----------

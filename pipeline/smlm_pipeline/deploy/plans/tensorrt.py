@@ -77,6 +77,8 @@ class TensorRT:
         ------
         PlanError
             If TensorRT cannot read the file, refuses a profile or finds no kernels.
+        GpuMemoryError
+            If TensorRT says that the GPU's memory did not suffice to time kernels.
         """
         log = complaints(self._trt)
         builder = self._trt.Builder(log)
@@ -87,7 +89,7 @@ class TensorRT:
         take_timings(config, timing_cache)
         plan = builder.build_serialized_network(definition, config)
         if plan is None:
-            raise PlanError(f"TensorRT {self.version} built no plan: {log.summary()}")
+            raise self._not_built(log)
         timings = config.get_timing_cache()
         return Compiled(bytes(plan), b"" if timings is None else bytes(timings.serialize()))
 
@@ -102,6 +104,18 @@ class TensorRT:
             If the GPU lacks memory for its activations.
         """
         return LoadedPlan(self._trt, self._cupy, plan)
+
+    def _not_built(self, log: Any) -> PlanError:
+        """The error of a build; one for want of memory says nothing about the network."""
+        reason = f"TensorRT {self.version} built no plan: {log.summary()}"
+        if not log.of_memory():
+            return PlanError(reason)
+        free_bytes, total_bytes = self._cupy.cuda.runtime.memGetInfo()
+        return GpuMemoryError(
+            f"{reason}; {free_bytes / 1e9:.1f} of the GPU's {total_bytes / 1e9:.1f} GB are free: "
+            "end what else uses the GPU, or build with a smaller --largest-tile-px or "
+            "--workspace-mib"
+        )
 
 
 class LoadedPlan:
@@ -184,7 +198,7 @@ class LoadedPlan:
         """Raise the error of a step that needs memory; it is the memory's where it is short."""
         free_bytes, _ = self._cupy.cuda.runtime.memGetInfo()
         reason = self._log.summary()
-        if free_bytes < needed_bytes or "out of memory" in reason or "OutOfMemory" in reason:
+        if free_bytes < needed_bytes or self._log.of_memory():
             raise self._no_room(f"{what}: {reason}")
         raise PlanError(f"{what}: {reason}")
 
@@ -213,6 +227,11 @@ def complaints(trt: Any) -> Any:
         def summary(self) -> str:
             """Return the last warnings and errors, in one line."""
             return "; ".join(self._lines[-3:]) or "it gave no reason"
+
+        def of_memory(self) -> bool:
+            """Whether the GPU's memory did not suffice, by the quoted lines."""
+            quoted = self.summary().lower().replace(" ", "")
+            return any(words in quoted for words in ("outofmemory", "insufficientmemory"))
 
     return Complaints()
 
