@@ -71,7 +71,8 @@ def merge(places: Places) -> Places:
     mean, variance = places.mean_px.copy(), places.variance_px2.copy()
     first, second = _near(places)
     while True:
-        distance2 = np.sum((mean[:, first] - mean[:, second]) ** 2, axis=0)
+        y, x = (place[first] - place[second] for place in mean)
+        distance2 = y**2 + x**2
         one = probability[first] + probability[second] <= ONE_MOLECULE_MAX
         one &= distance2 <= REACH_PX**2
         if not one.any():
@@ -175,9 +176,10 @@ def _mutually_nearest(
     np.minimum.at(nearest, second, distance2)
     mutual = np.nonzero((distance2 <= nearest[first]) & (distance2 <= nearest[second]))[0]
     ends = np.column_stack([first[mutual], second[mutual]])
-    foremost = np.zeros(ends.size, bool)
-    foremost[np.unique(ends, return_index=True)[1]] = True  # decides between equal distances
-    chosen: NDArray[np.int64] = mutual[foremost.reshape(-1, 2).all(axis=1)]
+    foremost = np.full(count, len(mutual))
+    for side in ends.T:  # the first pair decides between equal distances
+        np.minimum.at(foremost, side, np.arange(len(mutual)))
+    chosen: NDArray[np.int64] = mutual[(foremost[ends] == np.arange(len(mutual))[:, None]).all(1)]
     return chosen
 
 
@@ -189,10 +191,10 @@ def _reindexed(
     gone: NDArray[np.int64],
     count: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The remaining pairs, each once, with the indices of the merged places."""
+    """The remaining pairs with the indices of the merged places; a pair may be there twice."""
     merged = np.arange(count)
     merged[gone] = kept
     first, second = merged[first], merged[second]
     low, high = np.minimum(first, second), np.maximum(first, second)
-    key = np.unique(low[low < high] * count + high[low < high])
-    return key // count, key % count
+    apart = low < high
+    return low[apart], high[apart]
