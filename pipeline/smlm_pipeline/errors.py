@@ -56,6 +56,10 @@ class TransientServerError(ServerError):
     """The server did not answer this time; the same request may pass later."""
 
 
+class ServerFullError(TransientServerError):
+    """The server works, and its queue is full; the same request may pass later."""
+
+
 class DeviceError(ServerError):
     """A server that should compute on a GPU lacks it, or its data is in other memory."""
 

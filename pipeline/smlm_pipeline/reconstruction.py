@@ -107,8 +107,7 @@ def reconstruct(
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
     with _opened(engine, settings, model_repository, events) as opened:
-        if opened.request_pixels is not None:
-            plan = fitted_plan(plan, film, settings, opened.request_pixels)
+        plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started = time.perf_counter()
         seen = _surveyed(film, settings, events)
         accumulator = Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom, canvas=canvas)

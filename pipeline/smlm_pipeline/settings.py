@@ -80,7 +80,8 @@ class Settings:
 
     attempts: int = 8
     """How often a chunk is sent before the run fails, where another attempt may help: with pauses
-    that add up to 13 s on average, longer than a server takes to stop or a small one to start."""
+    that add up to 13 s on average, longer than a server takes to stop or a small one to start. A
+    server that refuses it because its queue is full is asked for ten minutes."""
 
     timeout_s: int = 600
     """Longest wait for the answer to one request before it is sent again: a slow laptop answers
@@ -162,7 +163,8 @@ def frames_per_chunk(
     usual = MAP_REQUEST_PIXELS if settings.makes_maps else REQUEST_PIXELS
     tile_y_px, tile_x_px = (min(_padded(size), settings.tile_px) for size in (height_px, width_px))
     frames = (request_pixels or usual) // (tile_y_px * tile_x_px)
-    return max(min(frames, contract.MAX_FRAMES), 1)
+    answer = contract.MAP_ANSWER if settings.makes_maps else contract.DETECTION_ANSWER
+    return max(min(frames, answer.frames_most(tile_y_px, tile_x_px)), 1)
 
 
 def _padded(size_px: int) -> int:

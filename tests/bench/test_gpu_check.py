@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fakes import cupy_on_host
 from smlm_bench import cli
 from smlm_bench.gpu import check, containers, kernels
-from smlm_bench.gpu.kernels import KernelSpeed, measure
+from smlm_bench.gpu.kernels import KernelSpeed
+from smlm_bench.gpu.load import LoadResult
 from smlm_bench.gpu.report import Findings, as_markdown
 from smlm_bench.gpu.server import Server, ServerSpeed
 from smlm_pipeline import contract
@@ -25,7 +25,7 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.errors import DeviceError, ServerError
 
 MODEL = contract.RECONSTRUCTION.name
-SPEED = ServerSpeed(MODEL, 64, 16, 3000.4, 2000, 1000.6, 17424.25)
+SPEED = ServerSpeed(MODEL, "FP16", 64, 16, 3000.4, 2000, 1000.6, 17424.25)
 
 
 def _check(*arguments: str) -> tuple[int, str]:
@@ -111,29 +111,6 @@ def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # --- kernels --------------------------------------------------------------------------------
 
 
-class _Event:
-    def record(self) -> None:
-        """Time stands still here."""
-
-    def synchronize(self) -> None:
-        """Nothing runs on."""
-
-
-def test_kernels_are_compared_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with cupy_on_host.installed() as gpu:
-        cuda = gpu.cupy.cuda
-        cuda.Event, cuda.get_elapsed_time = _Event, lambda _start, _end: 20.0
-        monkeypatch.setattr(kernels, "REPEATS", 2)
-        speeds = measure([16], [1, 3], zoom=4)
-    assert [(each.kernel, each.frames) for each in speeds] == [
-        (kernel, frames) for frames in (1, 3) for kernel in ("normalize", "draw", "sum_map")
-    ]
-    assert all(each.same_bits for each in speeds)
-    assert speeds[3].frames_per_s == pytest.approx(2 * 3 / 0.02)
-    assert speeds[0].bytes_to_host_per_frame == 0
-    assert speeds[4].bytes_to_host_per_frame == (4 * (18 * 4) ** 2 + 4) / 3
-
-
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     """They run inside of the image."""
     code = (
@@ -158,21 +135,18 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
 
 @pytest.mark.triton
 @pytest.mark.parametrize("model", check.ENSEMBLES)
-def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
+def test_a_server_is_loaded_and_measured(
+    triton: EmbeddedServer, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, told = Findings("a machine"), list[str]()
     server = Server(triton.address, triton.metrics_url)
+    check.under_load(found, server, model, (2, 64), under_way=2)
+    assert found.loads == [LoadResult(model, "as sized", 6, wrong=0, refused=0)]
+    monkeypatch.setattr(contract.Answer, "frames_most", lambda *_: 4)
     check.measure_all(
-        found,
-        server,
-        model,
-        told.append,
-        sizes_px=(64,),
-        batches=(2, 4),
-        megapixels=0.03,
-        under_load=2,
+        found, server, model, "FP32", told.append, sizes_px=(64,), batches=(2, 4), megapixels=0.03
     )
-    assert found.wrong_under_load == {model: 0}
-    assert [(each.model, each.batch) for each in found.speeds] == [(model, 2), (model, 4)]
+    assert [(each.precision, each.batch) for each in found.speeds] == [("FP32", 2), ("FP32", 4)]
     for speed in found.speeds:
         assert speed.server_per_s > 0
         assert speed.end_to_end_per_s > 0
@@ -182,14 +156,22 @@ def test_a_server_is_measured(triton: EmbeddedServer, model: str) -> None:
     assert len(told) == 2
 
 
-def test_maps_that_no_message_holds_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_measured_up_to_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[int, int, int]]()
+
+    def measure(*_: object, size_px: int, batch: int, frames: int, **__: object) -> ServerSpeed:
+        asked.append((size_px, batch, frames))
+        return SPEED
+
+    monkeypatch.setattr(check, "measure", measure)
     found, model = Findings("a machine"), contract.RECONSTRUCTION_MAP.name
-    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
-    monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
-    check.measure_all(found, server, model, lambda _: None, sizes_px=(64, 512))
-    assert f"{model} at 512 px, 64 frames: maps too large" in found.left_out
-    assert 0 < len(found.speeds) < 8
+    check.measure_all(found, server, model, "FP16", lambda _: None, sizes_px=(64, 512))
+    assert asked == [
+        *((64, 1, 256), (64, 16, 16 * 256), (64, 128, 128 * 256)),
+        *((512, 1, 256), (512, 2, 2 * 256)),
+    ]
+    assert len(found.speeds) == 5
 
 
 def test_images_are_compared_by_error_and_sum() -> None:
@@ -204,6 +186,7 @@ def test_images_are_compared_by_error_and_sum() -> None:
 
 PLAN = {
     "model": "unet",
+    "key": {"precision": "fp16"},
     "build_s": 35.2,
     "largest_difference": 2.1e-5,
     "tolerance": 1e-3,
@@ -219,6 +202,11 @@ if sys.argv[1] == os.environ.get("DOCKER_FAILS"):
     sys.exit("could not select device driver with capabilities: gpu")
 answers = {{"run": "c0ffee", "port": "127.0.0.1:49153", "exec": {plan!r}}}
 answers |= {{"inspect": os.environ.get("DOCKER_RUNS", "true"), "logs": "E1 out of memory"}}
+if sys.argv[1] == "exec":
+    with open({asked!r}) as stream:
+        runs = [each for each in map(json.loads, stream) if each[0] == "run"]
+    if "RECON_PRECISION=f32" in runs[-1] or os.environ.get("DOCKER_HALVES") == "0":
+        answers["exec"] = answers["exec"].replace("fp16", "fp32")
 if "gpu-kernels" in sys.argv:
     answers["run"] = json.dumps({{"cupy": "14", "kernels": []}})
 print(answers.get(sys.argv[1], ""))
@@ -243,13 +231,20 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
 def test_a_container_has_its_gpu_and_is_removed(docker: Asked, device: str) -> None:
     kept = list[str]()
     with containers.running(
-        check.ENSEMBLES, device=device, keep_log=kept.append, largest_tile_px=256
+        check.ENSEMBLES,
+        device=device,
+        precision="f32",
+        keep_log=kept.append,
+        largest_tile_px=256,
+        flags=["--log-verbose=1"],
     ) as container:
         assert container.server == Server("127.0.0.1:49153", "http://127.0.0.1:49153/metrics")
         assert kept == []
     run, *_, logged, removed = docker()
     assert ("--gpus" in run) is (device == "gpu")
     assert {"--read-only", f"RECON_DEVICE={device}", "RECON_LARGEST_TILE_PX=256"} <= set(run)
+    assert "RECON_PRECISION=f32" in run
+    assert run[-3:] == [containers.IMAGE, "recon-server", "--log-verbose=1"]
     assert f"RECON_ENSEMBLES={' '.join(check.ENSEMBLES)}" in run
     assert logged[0] == "logs"
     assert kept == ["E1 out of memory"]
@@ -268,7 +263,7 @@ def test_a_container_that_is_never_ready_is_removed_and_its_log_kept(
     monkeypatch.setattr(containers, "POLL_S", 0.1)
     with (
         pytest.raises(ServerError, match="not ready after 0 s: no Triton server answers"),
-        containers.running([MODEL], device="gpu", keep_log=kept.append),
+        containers.running([MODEL], device="gpu", precision="", keep_log=kept.append),
     ):
         pytest.fail("it is not ready")
     assert docker()[-1] == ["rm", "--force", "c0ffee"]
@@ -293,7 +288,11 @@ def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
     image = np.ones((8, 8), np.float32)
     monkeypatch.setattr(check, "_gpus", lambda: "NVIDIA X")
     monkeypatch.setattr(check, "image_of", lambda *_: image)
-    monkeypatch.setattr(check, "answers_that_differ_under_load", lambda *_, **__: 0)
+    monkeypatch.setattr(
+        check,
+        "answers_under_load",
+        lambda _, model, *, pool, **__: LoadResult(model, pool, 384, 0, 7 * (pool != "as sized")),
+    )
     monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
     return docker
@@ -305,17 +304,35 @@ def test_the_whole_check_builds_compares_and_measures(measured: Asked, tmp_path:
     assert code == 0
     assert "GPU: NVIDIA X; CuPy 14" in report
     assert "Nothing that was checked failed." in report
-    assert "| unet | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
+    for precision in ("fp16", "fp32"):
+        assert f"| unet | {precision} | 35 | 2.1e-05 | 1e-03 | 2.0 | 0.20 / 0.76 |" in report
     for model in check.ENSEMBLES:
-        assert f"| {model} | 0.0000 | 1.0000 |" in report
-        assert f"| {model} | 12.50 |" in report
+        for precision in ("FP16", "FP32"):
+            assert f"| {model}, {precision} | 0.0000 | 1.0000 |" in report
+            assert f"| {model}, {precision} | 12.50 |" in report
+        assert f"| {model} | as sized | 384 | 0 | 0 |" in report
+        assert f"| {model} | 64 MiB | 384 | 0 | 7 |" in report
         assert f"## End of the log of {model} on gpu\n\n```\nE1 out of memory\n```" in report
     verbs = [asked[0] for asked in measured()]
     assert verbs[:2] == ["info", "build"]
-    assert verbs.count("rm") == 2 * len(check.ENSEMBLES)
+    assert verbs.count("rm") == 4 * len(check.ENSEMBLES)
+    small_pool = "--cuda-memory-pool-byte-size=0:67108864"
+    assert sum(small_pool in asked for asked in measured()) == len(check.ENSEMBLES)
     assert any(
         "RECON_LARGEST_TILE_PX=256" in asked and "RECON_DEVICE=gpu" in asked for asked in measured()
     )
+
+
+def test_a_server_that_does_not_compute_in_fp16_is_measured_once(
+    measured: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HALVES", "0")
+    code, _ = _check("-o", str(tmp_path / "report.md"))
+    report = (tmp_path / "report.md").read_text()
+    assert code == 0
+    assert f"- left out: {MODEL} in FP16: the server chose FP32, see its log" in report
+    assert report.count(f"| {MODEL}, FP32 | 0.0000 |") == 1
+    assert [asked[0] for asked in measured()].count("rm") == 3 * len(check.ENSEMBLES)
 
 
 @pytest.mark.parametrize(
@@ -353,13 +370,16 @@ def test_the_report_says_first_what_failed() -> None:
         "GPU: NVIDIA X",
         against_cpu={MODEL: (2.5, 0.99)},
         speeds=[SPEED],
-        wrong_under_load={MODEL: 3},
+        loads=[LoadResult(MODEL, "as sized", 384, 3, 1), LoadResult(MODEL, "64 MiB", 384, 2, 9)],
     )
     report = as_markdown(found)
     assert report.startswith("# GPU check\n\nGPU: NVIDIA X\n\n## Result\n\n- FAILED: ")
     assert f"{MODEL}: 2.50 % NMSE between the GPU's image and the CPU's" in report
-    assert f"{MODEL}: 3 images under load differ" in report
-    assert f"| {MODEL} | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
+    assert f"{MODEL}, CUDA pool as sized: 3 answers under load differ" in report
+    assert f"{MODEL}, CUDA pool 64 MiB: 2 answers under load differ" in report
+    assert f"{MODEL}: 1 requests were refused, for which the CUDA pool should have room" in report
+    assert "9 requests were refused" not in report
+    assert f"| {MODEL} | FP16 | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
     assert "Nothing was left out." in report
 
 

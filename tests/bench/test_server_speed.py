@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 from fakes.transports import ComputingTransport
-from smlm_bench.gpu import server
-from smlm_bench.gpu.server import (
-    LOAD_FILMS,
-    LOAD_ROUNDS,
-    Server,
-    answers_that_differ_under_load,
-    measure,
-)
+from smlm_bench.gpu import load, server
+from smlm_bench.gpu.films import FILMS
+from smlm_bench.gpu.load import ROUNDS, answers_under_load
+from smlm_bench.gpu.server import Server, measure
 from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import ServerError, TransientServerError
@@ -26,7 +22,7 @@ MODEL = contract.RECONSTRUCTION.name
 METRICS = """\
 # HELP nv_inference_count Number of inferences performed (does not include cached requests)
 nv_inference_count{gpu_uuid="GPU-1d2c",model="unet",version="1"} 96
-nv_inference_count{gpu_uuid="GPU-1d2c",model="normalize",version="1"} 7
+nv_inference_count{gpu_uuid="GPU-1d2c",model="summation",version="1"} 7
 nv_inference_count{gpu_uuid="GPU-9f00",model="unet",version="1"} 4
 recon_device_to_host_bytes_total{model="summation"} 1.5e+06
 nv_gpu_memory_used_bytes{gpu_uuid="GPU-1d2c"} 2147483648
@@ -44,7 +40,7 @@ def _telling(tmp_path: Path, text: str) -> Server:
     ("metric", "models", "value"),
     [
         ("nv_inference_count", ["unet"], 100),
-        ("nv_inference_count", ["unet", "normalize"], 107),
+        ("nv_inference_count", ["unet", "summation"], 107),
         ("nv_inference_count", ["un"], 0),
         ("recon_device_to_host_bytes_total", ["summation"], 1.5e6),
         ("nv_gpu_memory_used_bytes", [], 1 << 31),
@@ -59,7 +55,8 @@ def test_metrics_are_read_whatever_labels_a_gpu_adds(
 
 def _answering(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
     """Have a transport answer in the server's place."""
-    monkeypatch.setattr(server, "TritonTransport", lambda *_, **__: nullcontext(transport))
+    for module in (server, load):
+        monkeypatch.setattr(module, "TritonTransport", lambda *_, **__: nullcontext(transport))
 
 
 def test_a_server_that_tells_no_time_is_an_error(
@@ -68,7 +65,7 @@ def test_a_server_that_tells_no_time_is_an_error(
     _answering(monkeypatch, ComputingTransport())
     server = _telling(tmp_path, METRICS)
     with pytest.raises(ServerError, match="states no time of 'unet' for 4 frames"):
-        measure(server, MODEL, size_px=64, batch=2, frames=4, in_flight=2)
+        measure(server, MODEL, precision="f32", size_px=64, batch=2, frames=4, in_flight=2)
 
 
 class _MixesUp(ComputingTransport):
@@ -80,7 +77,7 @@ class _MixesUp(ComputingTransport):
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         self._answers.append(super().sum_chunk(request))
-        return self._answers[0 if len(self._answers) > LOAD_FILMS else -1]
+        return self._answers[0 if len(self._answers) > FILMS else -1]
 
 
 class _RefusesFirst(ComputingTransport):
@@ -101,23 +98,20 @@ class _RefusesFirst(ComputingTransport):
 def test_a_full_queue_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     server, transport = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), _RefusesFirst()
     _answering(monkeypatch, transport)
-    films = LOAD_FILMS
-    assert answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=films) == 0
-    assert len(transport.asked) == films
-    assert set(transport.asked.values()) == {1 + LOAD_ROUNDS + 1}
+    found = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
+    assert (found.requests, found.wrong, found.refused) == (ROUNDS * FILMS, 0, 0)
+    assert len(transport.asked) == FILMS
+    assert set(transport.asked.values()) == {1 + ROUNDS + 1}
 
 
 def test_answers_to_other_requests_show_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    films, in_flight = LOAD_FILMS, LOAD_FILMS
-    server, asked = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics"), ComputingTransport()
-    _answering(monkeypatch, asked)
-    right = answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=in_flight)
+    server = Server("127.0.0.1:1", "http://127.0.0.1:1/metrics")
+    _answering(monkeypatch, ComputingTransport())
+    right = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
     _answering(monkeypatch, _MixesUp())
-    wrong = answers_that_differ_under_load(server, MODEL, size_px=64, in_flight=in_flight)
-    assert right == 0
-    assert wrong == LOAD_ROUNDS * in_flight * (films - 1) // films
-    (request,) = asked.requests.values()
-    assert len(request.frames_adu) == 32, "a chunk as the client sends it"
+    mixed = answers_under_load(server, MODEL, request=(4, 64), under_way=FILMS)
+    assert right.wrong == 0
+    assert mixed.wrong == ROUNDS * (FILMS - 1)
 
 
 def test_metrics_that_do_not_answer_are_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ def test_absurd_pixel_size(film: Path, size: str) -> None:
     ("option", "value", "words"),
     [
         ("--zoom", "0", "zoom is 0; expected a whole number from 1 to 64"),
-        ("--chunk-frames", "65", "chunk-frames is 65; expected a whole number from 1 to 64"),
+        ("--chunk-frames", "1025", "chunk-frames is 1025; expected a whole number from 1 to 1024"),
         ("--in-flight", "0", "in-flight is 0; expected"),
         ("--tile-px", "66", "tile is 66 pixels; expected a multiple of 4"),
         (
@@ -196,7 +197,7 @@ class _Failing(ComputingTransport):
 
 
 class _Wrong(ComputingTransport):
-    """Answers with a sum of another shape, or over one frame less."""
+    """Answers with a sum of a larger image, or over one frame less."""
 
     def __init__(self, change: str) -> None:
         super().__init__()
@@ -205,8 +206,9 @@ class _Wrong(ComputingTransport):
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         answer = super().sum_chunk(request)
         if self._change == "zoom":
-            return ChunkAnswer(answer.image[::2, ::2], answer.frame_count)
-        return ChunkAnswer(answer.image, answer.frame_count - 1)
+            larger = dataclasses.replace(request.window, zoom=2 * request.window.zoom)
+            return super().sum_chunk(dataclasses.replace(request, window=larger))
+        return ChunkAnswer(answer.sums, answer.frame_count - 1)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_a_wrong_sum_leaves_nothing(
     take_for_local(monkeypatch, _Wrong(change))
     result = submit(film, "--quiet")
     assert result.exit_code == 6
-    assert "chunk 0 came back as" in one_line(result)
+    assert "chunk 0 came back with" in one_line(result)
     assert names(film.parent) == ["film.tif"]
 
 

@@ -109,7 +109,7 @@ def test_status() -> None:
 
 def test_a_server_with_one_of_the_ensembles() -> None:
     """What is missing is shown, and only matters to those who ask for it."""
-    drawing = ("normalize", "unet", "summation", "reconstruction")
+    drawing = ("unet", "summation", "reconstruction")
     with FakeTriton(ComputingTransport(), models=drawing) as server:
         asked = {
             model: invoke("status", "--server", server.address, "--model", model, "--json")
@@ -131,7 +131,7 @@ def test_a_server_with_one_of_the_ensembles() -> None:
 
 
 def test_submitting_to_a_server_without_the_ensemble(film: Path) -> None:
-    drawing = ("normalize", "unet", "summation", "reconstruction")
+    drawing = ("unet", "summation", "reconstruction")
     with FakeTriton(ComputingTransport(), models=drawing) as server:
         options = ("--server", server.address, "--quiet")
         lacking = invoke("submit", film, "--model", "reconstruction_map", *options)

@@ -13,6 +13,7 @@ from smlm_pipeline.compute.levels import (
     Segment,
     frame_backgrounds,
     scale_segments,
+    spread_evenly,
 )
 
 
@@ -142,3 +143,11 @@ def test_levels_do_not_change_the_film() -> None:
     before = film_adu.copy()
     _segments(film_adu)
     np.testing.assert_array_equal(film_adu, before)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "chosen"),
+    [(5, 9, [0, 1, 2, 3, 4]), (10, 4, [0, 3, 6, 9]), (1, 8, [0]), (100, 2, [0, 99])],
+)
+def test_a_sample_is_spread_evenly(count: int, most: int, chosen: list[int]) -> None:
+    assert spread_evenly(count, most) == chosen

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from fakes.network_inputs import frames_and_levels, tensors
 from smlm_pipeline import contract
 from smlm_pipeline.compute import onnx_network, processor
+from smlm_pipeline.compute.network_choice import open_network
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.errors import ContractError
+from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.model_repository import network_file
 
 
@@ -24,16 +29,14 @@ def path(model_repository: Path) -> Path:
     return network_file(model_repository, contract.UNET.name)
 
 
-def _directly(path: Path, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+def _directly(
+    path: Path, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Frame by frame, with ONNX Runtime's own settings."""
     session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    answers = [session.run(None, {"NORMALIZED": frame[None]}) for frame in normalized]
-    return np.concatenate([found for (found,) in answers])
-
-
-def _normalized(count: int, height: int, width: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng(count)
-    return rng.normal(0, 2, (count, 1, height, width)).astype(np.float32)
+    ends = range(1, len(frames_adu) + 1)
+    alone = [tensors(frames_adu[end - 1 : end], levels_adu[end - 1 : end]) for end in ends]
+    return np.concatenate([session.run(None, frame)[0] for frame in alone])
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8])
@@ -43,20 +46,20 @@ def test_detections_are_those_of_the_frame_alone(
 ) -> None:
     """However many frames are run together: here four at a time."""
     monkeypatch.setattr(onnx_network, "RUN_PIXELS", 4 * 24 * 32)
-    normalized = _normalized(count, 24, 32)
-    found = OnnxNetwork(path, intra_op_threads=threads).detect(normalized)
+    frames = frames_and_levels(count, 24, 32)
+    found = OnnxNetwork(path, intra_op_threads=threads).detect(*frames)
     assert found.dtype == np.float32
     assert found.shape == (count, 5, 24, 32)
-    np.testing.assert_array_equal(found, _directly(path, normalized))
+    np.testing.assert_array_equal(found, _directly(path, *frames))
 
 
 def test_a_frame_larger_than_a_run_is_run_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_network, "RUN_PIXELS", 100)
-    normalized = _normalized(2, 16, 16)
-    found = OnnxNetwork(path, intra_op_threads=1).detect(normalized)
-    np.testing.assert_array_equal(found, _directly(path, normalized))
+    frames = frames_and_levels(2, 16, 16)
+    found = OnnxNetwork(path, intra_op_threads=1).detect(*frames)
+    np.testing.assert_array_equal(found, _directly(path, *frames))
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -67,45 +70,86 @@ def test_a_map_network_answers_with_maps(
     path = network_file(model_repository, contract.UNET_MAP.name)
     served = OnnxNetwork(path, intra_op_threads=1)
     assert served.answer == contract.MAP_ANSWER
-    normalized = _normalized(count, 16, 20)
-    found = served.detect(normalized)
+    frames = frames_and_levels(count, 16, 20)
+    found = served.detect(*frames)
     assert found.dtype == np.float32
     assert found.shape == (count, 1, 128, 160)
-    np.testing.assert_array_equal(found, _directly(path, normalized))
+    np.testing.assert_array_equal(found, _directly(path, *frames))
 
 
 def test_a_network_says_what_it_answers(path: Path) -> None:
     assert OnnxNetwork(path, intra_op_threads=1).answer == contract.DETECTION_ANSWER
 
 
-def _identity(path: Path, tensor: tuple[str, int], answer: str) -> Path:
-    """A network that answers with what it reads."""
-    name, channels = tensor
-    spec, other = (
-        onnx.helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, ["N", channels, "H", "W"])
-        for each in (name, answer)
+@pytest.mark.parametrize("name", ["unet", "unet_fast", "unet_map"])
+def test_the_graph_normalises_as_we_do(model_repository: Path, name: str) -> None:
+    """The inner tensor NORMALIZED has the bits of `normalize`, for every value of a pixel."""
+    model = onnx.load(network_file(model_repository, name))
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info(
+            contract.NORMALIZED.name, onnx.TensorProto.FLOAT, ["N", 1, "H", "W"]
+        )
     )
-    node = onnx.helper.make_node("Identity", [name], [answer])
-    opset = [onnx.helper.make_opsetid("", 17)]
-    graph = onnx.helper.make_graph([node], "identity", [spec], [other])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
-    return path
+    session: Any = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    every_value = np.arange(1 << 16, dtype=np.uint16).reshape(1, 256, 256)
+    frames_adu = np.concatenate([every_value, every_value[:, ::-1], every_value])
+    levels_adu = np.array([[100, 37], [1234.5, 1 / 3], [-7.25, 60000]], np.float32)
+    (found,) = session.run([contract.NORMALIZED.name], tensors(frames_adu, levels_adu))
+    np.testing.assert_array_equal(found, normalize(frames_adu, levels_adu))
+
+
+@pytest.mark.parametrize("levels", [(math.nan, 1), (0, math.inf), (0, 0), (0, -1)])
+def test_levels_that_cannot_be_divided_by_are_refused(
+    path: Path, levels: tuple[float, float]
+) -> None:
+    network = OnnxNetwork(path, intra_op_threads=1)
+    with pytest.raises(ChunkError, match="LEVELS must be finite with a positive scale"):
+        network.detect(np.zeros((1, 16, 16), np.uint16), np.array([levels], np.float32))
+
+
+OTHER_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
+(uint8[N,H,W,2] FRAMES, float[N,{levels}] LEVELS) => (float[N,{channels},H,W] {answer})
+<float[{channels},2,1,1] weights = {{{zeros}}}>
+{{
+  numbers = Cast<to = 1>(FRAMES)
+  turned = Transpose<perm = [0, 3, 1, 2]>(numbers)
+  {answer} = Conv(turned, weights)
+}}"""
 
 
 @pytest.mark.parametrize(
-    ("tensor", "answer", "told"),
+    ("levels", "answer", "channels", "listed"),
     [
-        (("NORMALIZED", 2), "PIXELS", "NORMALIZED of 2 channels, PIXELS of 2 channels"),
-        (("FRAMES", 5), "DETECTIONS", "FRAMES of 5 channels, DETECTIONS of 5 channels"),
-        (("NORMALIZED", 2), "MAP", "NORMALIZED of 2 channels, MAP of 2 channels"),
+        (2, "PIXELS", 5, r"LEVELS \[-1, 2\], PIXELS \[-1, 5, -1, -1\]"),
+        (3, "DETECTIONS", 5, r"LEVELS \[-1, 3\], DETECTIONS \[-1, 5, -1, -1\]"),
+        (2, "DETECTIONS", 3, r"LEVELS \[-1, 2\], DETECTIONS \[-1, 3, -1, -1\]"),
+        (2, "MAP", 2, r"LEVELS \[-1, 2\], MAP \[-1, 2, -1, -1\]"),
     ],
 )
 def test_a_network_of_another_contract_is_refused(
-    tmp_path: Path, tensor: tuple[str, int], answer: str, told: str
+    tmp_path: Path, levels: int, answer: str, channels: int, listed: str
 ) -> None:
-    path = _identity(tmp_path / "other.onnx", tensor, answer)
-    with pytest.raises(ContractError, match=f"tensors are {told}; expected NORMALIZED of 1, then"):
-        OnnxNetwork(path, intra_op_threads=1)
+    zeros = ", ".join("0" * 2 * channels)
+    text = OTHER_NETWORK.format(levels=levels, answer=answer, channels=channels, zeros=zeros)
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "other.onnx")
+    expected = r"expected FRAMES \[-1, -1, -1, 2\], LEVELS \[-1, 2\], then DETECTIONS .* or MAP"
+    with pytest.raises(ContractError, match=rf"tensors are FRAMES .*, {listed}; {expected}"):
+        OnnxNetwork(tmp_path / "other.onnx", intra_op_threads=1)
+
+
+OLD_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
+(float[N,1,H,W] NORMALIZED) => (float[N,1,H,W] DETECTIONS) { DETECTIONS = Identity(NORMALIZED) }"""
+
+
+def test_a_network_without_normalisation_is_refused(tmp_path: Path) -> None:
+    """As of contract 2, which took NORMALIZED."""
+    onnx.save(onnx.parser.parse_model(OLD_NETWORK), tmp_path / "old.onnx")
+    with pytest.raises(ContractError, match=r"are NORMALIZED .*: train it with this release"):
+        OnnxNetwork(tmp_path / "old.onnx", intra_op_threads=1)
+    with pytest.raises(ContractError, match=r"are NORMALIZED .*: train it with this release"):
+        open_network(tmp_path / "old.onnx")
 
 
 def test_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

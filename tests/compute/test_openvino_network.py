@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
+from fakes.network_inputs import frames_and_levels
 from smlm_pipeline import contract
 from smlm_pipeline.compute import network_choice, openvino_network, processor
 from smlm_pipeline.compute.network import NetworkEngine
@@ -38,11 +41,6 @@ def network(request: pytest.FixtureRequest, path: Path) -> OpenvinoNetwork:
     return OpenvinoNetwork(path, bf16=request.param == "bf16", threads=2)
 
 
-def _normalized(count: int, height: int, width: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng(count)
-    return rng.normal(0, 2, (count, 1, height, width)).astype(np.float32)
-
-
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_no_cutting_changes_a_bit(
     network: OpenvinoNetwork,
@@ -52,23 +50,24 @@ def test_no_cutting_changes_a_bit(
 ) -> None:
     """Chunks of 1, 2, 3, 8 and 32 frames, and runs of one frame, of two, and of all."""
     count = 32 if height * width < 150 * 150 else 3
-    frames = _normalized(count, height, width)
-    whole = network.detect(frames)
+    frames_adu, levels_adu = frames_and_levels(count, height, width)
+    whole = network.detect(frames_adu, levels_adu)
     assert whole.dtype == np.float32
     for chunk in (1, 2, 3, 8):
-        cut = [network.detect(frames[first : first + chunk]) for first in range(0, count, chunk)]
+        parts = [slice(first, first + chunk) for first in range(0, count, chunk)]
+        cut = [network.detect(frames_adu[part], levels_adu[part]) for part in parts]
         np.testing.assert_array_equal(np.concatenate(cut), whole)
     for run in (1, 2, count):
         monkeypatch.setattr(openvino_network, "RUN_PIXELS", run * height * width)
-        np.testing.assert_array_equal(network.detect(frames), whole)
+        np.testing.assert_array_equal(network.detect(frames_adu, levels_adu), whole)
 
 
 def test_threads_and_calls_at_once_change_no_bit(path: Path) -> None:
-    frames = [_normalized(count, 32, 48) for count in range(1, 9)]
+    frames = [frames_and_levels(count, 32, 48) for count in range(1, 9)]
     two, three = (OpenvinoNetwork(path, bf16=True, threads=threads) for threads in (2, 3))
-    expected = [two.detect(each) for each in frames]
+    expected = [two.detect(*each) for each in frames]
     with ThreadPoolExecutor(8) as callers:
-        found = list(callers.map(three.detect, frames))
+        found = list(callers.map(three.detect, *zip(*frames, strict=True)))
     for each, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(each, other)
 
@@ -81,37 +80,67 @@ def test_float32_is_the_reference_within_rounding(model_repository: Path, name: 
     assert (network.engine.name, network.engine.precision) == ("OpenVINO", "f32")
     assert (reference.engine.name, reference.engine.precision) == ("ONNX Runtime", "f32")
     assert network.answer == reference.answer
-    frames = _normalized(3, 40, 64)
+    frames = frames_and_levels(3, 40, 64)
     np.testing.assert_allclose(
-        network.detect(frames), reference.detect(frames), rtol=1e-3, atol=3e-4
+        network.detect(*frames), reference.detect(*frames), rtol=1e-3, atol=3e-4
     )
 
 
 def test_arrays_in_another_order_in_memory(network: OpenvinoNetwork) -> None:
-    frames = _normalized(3, 20, 24)
-    turned = np.asfortranarray(frames)
-    np.testing.assert_array_equal(network.detect(turned), network.detect(frames))
+    frames_adu, levels_adu = frames_and_levels(3, 20, 24)
+    expected = network.detect(frames_adu, levels_adu)
+    turned = np.asfortranarray(frames_adu), np.asfortranarray(levels_adu)
+    np.testing.assert_array_equal(network.detect(*turned), expected)
 
 
 @pytest.mark.parametrize("size", [(17, 16), (16, 18), (0, 16)])
 def test_a_size_that_does_not_fit_is_refused(
     network: OpenvinoNetwork, size: tuple[int, int]
 ) -> None:
-    with pytest.raises(ChunkError, match="expected multiples of 4"):
-        network.detect(np.zeros((1, 1, *size), np.float32))
+    with pytest.raises(ChunkError, match="expected some, with edges in multiples of 4: pad them"):
+        network.detect(np.zeros((1, *size), np.uint16), np.ones((1, 2), np.float32))
+
+
+@pytest.mark.parametrize("levels", [(math.nan, 1), (0, math.inf), (0, 0), (0, -1)])
+def test_levels_that_cannot_be_divided_by_are_refused(
+    network: OpenvinoNetwork, levels: tuple[float, float]
+) -> None:
+    frames_adu, levels_adu = frames_and_levels(3, 16, 16)
+    levels_adu[1] = levels
+    with pytest.raises(ChunkError, match="LEVELS must be finite with a positive scale"):
+        network.detect(frames_adu, levels_adu)
+
+
+def test_saturated_and_dark_pixels_are_normalised_as_in_the_reference(path: Path) -> None:
+    """In float32, whatever precision the network behind has."""
+    frames_adu, levels_adu = frames_and_levels(3, 32, 32)
+    frames_adu[1, 8:12, 8:12], frames_adu[2] = 65535, 0
+    found = OpenvinoNetwork(path, bf16=False, threads=2).detect(frames_adu, levels_adu)
+    reference = OnnxNetwork(path, intra_op_threads=2).detect(frames_adu, levels_adu)
+    np.testing.assert_allclose(found, reference, rtol=1e-3, atol=3e-4)
+
+
+def test_a_network_without_the_inner_tensor_is_refused(path: Path, tmp_path: Path) -> None:
+    model = onnx.load(path)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["renamed" if name == "NORMALIZED" else name for name in names]
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ContractError, match="has no inner tensor NORMALIZED: train it with this"):
+        open_network(tmp_path / "model.onnx")
 
 
 def test_after_a_failure_no_answer_is_an_old_one(
     network: OpenvinoNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenVINO's streams answer with old values after a size that does not fit."""
-    frames = {size: _normalized(5, size, size) for size in (16, 20, 32)}
-    expected = {size: network.detect(each) for size, each in frames.items()}
-    monkeypatch.setattr(openvino_network, "_check_size", lambda *_: None)
+    frames = {size: frames_and_levels(5, size, size) for size in (16, 20, 32)}
+    expected = {size: network.detect(*each) for size, each in frames.items()}
+    monkeypatch.setattr(openvino_network, "check_tile", lambda *_: None)
     for size in (16, 20, 32):
         with pytest.raises(RuntimeError):
-            network.detect(_normalized(4, 17, 18))
-        np.testing.assert_array_equal(network.detect(frames[size]), expected[size])
+            network.detect(*frames_and_levels(4, 17, 18))
+        np.testing.assert_array_equal(network.detect(*frames[size]), expected[size])
 
 
 def test_a_call_beside_one_that_fails_fails_too(
@@ -119,14 +148,14 @@ def test_a_call_beside_one_that_fails_fails_too(
 ) -> None:
     run = OpenvinoNetwork._run
 
-    def beside(self: Any, idle: Any, *arrays: NDArray[np.float32]) -> None:
+    def beside(self: Any, idle: Any, *arrays: NDArray[Any]) -> None:
         run(self, idle, *arrays)
         with pytest.raises(RuntimeError):
-            run(self, idle, _normalized(1, 17, 18), arrays[1])
+            run(self, idle, *frames_and_levels(1, 17, 18), arrays[2])
 
     monkeypatch.setattr(OpenvinoNetwork, "_run", beside)
     with pytest.raises(RuntimeError, match="failed in another call"):
-        network.detect(_normalized(1, 16, 16))
+        network.detect(*frames_and_levels(1, 16, 16))
 
 
 # --- the choice ------------------------------------------------------------------------------
@@ -194,9 +223,9 @@ def _is_reference(path: Path, note: str) -> None:
     network = open_network(path, precision="bf16")
     assert (network.engine.name, network.engine.precision) == ("ONNX Runtime", "f32")
     assert network.engine.note.startswith(note)
-    frames = _normalized(2, 16, 16)
+    frames = frames_and_levels(2, 16, 16)
     reference = OnnxNetwork(path, intra_op_threads=0)
-    np.testing.assert_array_equal(network.detect(frames), reference.detect(frames))
+    np.testing.assert_array_equal(network.detect(*frames), reference.detect(*frames))
 
 
 def test_no_other_precision(path: Path) -> None:
@@ -207,8 +236,8 @@ def test_no_other_precision(path: Path) -> None:
 def test_a_network_of_another_contract_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contract, "ANSWERS", ())
-    with pytest.raises(ContractError, match="tensors are NORMALIZED of 1 channels, DETECTIONS of"):
+    monkeypatch.setattr(contract, "ANSWERS", (contract.MAP_ANSWER,))
+    with pytest.raises(ContractError, match=r"tensors are FRAMES .*, DETECTIONS"):
         open_network(path)
 
 

@@ -206,8 +206,7 @@ def test_a_network_that_does_not_pass_in_fp16_is_served_in_fp32(
     assert done.record.key["precision"] == "fp32"
     assert (version / "model.plan").read_bytes().endswith((version / "model.onnx").read_bytes())
     (told,) = (line for line in lines if "served in FP32 instead" in line)
-    assert told.endswith("unet is served in FP32 instead: set RECON_PRECISION=f32 to save this "
-                         "attempt at the next start")  # fmt: skip
+    assert told.endswith("set RECON_PRECISION=f32 to save this attempt at the next start")
 
 
 def test_who_asks_for_fp16_gets_that_or_an_error(

@@ -39,7 +39,7 @@ from smlm_pipeline.deploy.plans.key import Choices, Gpu
 from smlm_pipeline.deploy.plans.profiles import Profile, profiles
 from smlm_pipeline.deploy.plans.tensorrt import TensorRT, complaints, configured, parsed
 from smlm_pipeline.errors import PlanError
-from smlm_pipeline.model_repository import network_file
+from smlm_pipeline.model_repository import HALF_FILE, network_file
 from smlm_training.delivery.half_precision import halved
 from smlm_training.delivery.reference import precision_of
 
@@ -140,10 +140,9 @@ def test_a_network_that_ships(name: str) -> None:
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
 def test_a_network_that_ships_in_fp16(name: str) -> None:
-    network = network_file(MODEL_REPOSITORY, name).read_bytes()
-    if precision_of(network) == "fp16":
-        pytest.skip("it ships in FP16: the test before is about it")
-    _check(_halved(network), _profiles(name), on_camera_grid=True)
+    half = network_file(MODEL_REPOSITORY, name).with_name(HALF_FILE).read_bytes()
+    assert precision_of(half) == "fp16"
+    _check(half, _profiles(name), on_camera_grid=True)
 
 
 @pytest.mark.training

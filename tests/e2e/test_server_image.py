@@ -87,6 +87,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
         *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}"),
+        *sizes(list(contract.ENSEMBLES)).flags(),  # those of a GPU server: it knows them all
     ]
     path = os.pathsep.join([str(tools), environment["PATH"]])
     told = {"PATH": path, "RECON_DEVICE": "cpu", "RECON_RUN": str(folder / "run")}

@@ -29,7 +29,7 @@ def _submit(film: Path, output: Path, server: EmbeddedServer, *options: str) -> 
 def test_a_server_without_the_model(
     film_file: Path, tmp_path: Path, model_repository: Path
 ) -> None:
-    shutil.copytree(model_repository / "normalize", tmp_path / "models" / "normalize")
+    shutil.copytree(model_repository / "summation", tmp_path / "models" / "summation")
     output = tmp_path / "image.tif"
     with short_lived(EmbeddedServer(tmp_path / "models")) as server:
         code, complaint = _submit(film_file, output, server)
@@ -39,14 +39,14 @@ def test_a_server_without_the_model(
     assert not output.exists()
     assert status.exit_code == 5
     told = {model["name"]: model["ready"] for model in json.loads(status.stdout)["models"]}
-    assert told == {model.name: model.name == "normalize" for model in contract.MODELS}
+    assert told == {model.name: model.name == "summation" for model in contract.MODELS}
 
 
 def test_a_server_that_serves_only_one_ensemble(
     film_file: Path, tmp_path: Path, model_repository: Path
 ) -> None:
     """A repository of before the map network is as good as ever for the image drawn."""
-    for name in ("normalize", "unet", "summation", "reconstruction"):
+    for name in ("unet", "summation", "reconstruction"):
         shutil.copytree(model_repository / name, tmp_path / "models" / name)
     output = tmp_path / "image.tif"
     with short_lived(EmbeddedServer(tmp_path / "models")) as server:
@@ -57,7 +57,7 @@ def test_a_server_that_serves_only_one_ensemble(
     assert code == 5
     assert "has no model 'reconstruction_map' that is ready" in complaint
     assert status.exit_code == 0
-    assert status.stdout.count("yes") == 8
+    assert status.stdout.count("yes") == 6
     assert output.exists()
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_refuses_its_configuration_is_quoted(
     tmp_path: Path, model_repository: Path
 ) -> None:
     shutil.copytree(model_repository, tmp_path / "models")
-    configuration = tmp_path / "models" / "normalize" / "config.pbtxt"
+    configuration = tmp_path / "models" / "summation" / "config.pbtxt"
     stated = f'string_value: "{contract.CONTRACT_VERSION}"'
     configuration.write_text(configuration.read_text().replace(stated, 'string_value: "7"'))
     with (
@@ -113,11 +113,11 @@ def test_a_fault_of_a_model_is_in_the_servers_log_and_not_in_the_answer(
     film_file: Path, tmp_path: Path
 ) -> None:
     repository = copy_of_ensemble(contract.RECONSTRUCTION.name, tmp_path)
-    with (repository / "normalize" / "1" / "model.py").open("a") as model:
+    with (repository / "unet" / "1" / "model.py").open("a") as model:
         model.write(
-            "from smlm_pipeline.serving import normalization\n"
+            "from smlm_pipeline.serving import network\n"
             "def _fail(*_): raise OSError('secret.py is gone')\n"
-            "normalization.normalize = _fail\n"
+            "network.check_frames = _fail\n"
         )
     log = tmp_path / "log"
     with short_lived(EmbeddedServer(repository, log_file=log)) as server:
@@ -125,5 +125,5 @@ def test_a_fault_of_a_model_is_in_the_servers_log_and_not_in_the_answer(
     assert code == 6
     assert "failed with OSError; the server's log tells more" in " ".join(complaint.split())
     assert "secret" not in complaint
-    assert "normalize: Traceback (most recent call last):" in log.read_text()
+    assert "unet: Traceback (most recent call last):" in log.read_text()
     assert "OSError: secret.py is gone" in log.read_text()

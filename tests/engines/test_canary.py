@@ -13,7 +13,8 @@ from fakes.command_line import invoke, one_line
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
 from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.compute.tiles import check_window, image_shape
+from smlm_pipeline.compute.sparse import SparseSums, sparse
+from smlm_pipeline.compute.window import check_map_window, check_window
 from smlm_pipeline.engines import canary
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
@@ -27,26 +28,31 @@ class Answering:
         self._change = change
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
-        zoom, _, _, height, width = request.window.tolist()
-        image = np.zeros(image_shape(zoom, height, width), np.int32)
-        image[zoom * 33, zoom * 33] = contract.WEIGHT_ONE
-        return self._change(ChunkAnswer(image, len(request.frames_adu)))
+        window = request.window
+        image = np.zeros(window.shape, np.int32)
+        image[0, window.zoom * 33, window.zoom * 33] = contract.WEIGHT_ONE
+        return self._change(ChunkAnswer(sparse(image), len(request.frames_adu)))
 
 
 def _scaled(answer: ChunkAnswer, factor: float) -> ChunkAnswer:
-    return dataclasses.replace(answer, image=(answer.image * factor).astype(np.int32))
+    weight = (answer.sums.weight * factor).astype(np.int64)
+    return dataclasses.replace(answer, sums=SparseSums(answer.sums.index, weight))
 
 
 def _moved(answer: ChunkAnswer, by_px: int) -> ChunkAnswer:
-    return dataclasses.replace(
-        answer, image=np.roll(answer.image, by_px * contract.MAP_ZOOM, axis=1)
-    )
+    index = answer.sums.index + by_px * contract.MAP_ZOOM
+    return dataclasses.replace(answer, sums=SparseSums(index, answer.sums.weight))
 
 
 def _and_in_a_corner(answer: ChunkAnswer, emitters: int) -> ChunkAnswer:
-    image = answer.image.copy()
-    image[9, 9] = emitters * contract.WEIGHT_ONE
-    return dataclasses.replace(answer, image=image)
+    index = np.array([9 * 528 + 9, *answer.sums.index])
+    weight = np.array([emitters * contract.WEIGHT_ONE, *answer.sums.weight])
+    return dataclasses.replace(answer, sums=SparseSums(index, weight))
+
+
+def _beyond_the_image(answer: ChunkAnswer) -> ChunkAnswer:
+    sums = SparseSums(np.array([528 * 528]), np.array([1]))
+    return dataclasses.replace(answer, sums=sums)
 
 
 def test_the_networks_find_the_molecule(
@@ -66,7 +72,8 @@ def test_the_frame_is_within_the_contract() -> None:
     noise = normalized[0, 0, :16, :16]
     assert noise.mean() == pytest.approx(0, abs=0.01)
     assert noise.std() == pytest.approx(canary.NOISE_ADU / canary.SCALE_ADU, rel=0.1)
-    assert check_window(request.window, 64, 64)[0] == contract.MAP_ZOOM
+    assert check_window(request.window.as_tensor(), 64, 64) == request.window
+    assert check_map_window(request.window.as_tensor(), 512, 512) == request.window
 
 
 @pytest.mark.parametrize(
@@ -82,10 +89,10 @@ def test_the_frame_is_within_the_contract() -> None:
         (lambda right: _and_in_a_corner(right, -1), r"found 1.00 emitters where none is"),
         (lambda right: _scaled(right, -1), r"found -1.00 emitters"),
         (
-            lambda right: ChunkAnswer(right.image[1:], 1),
-            r"answered with \(527, 528\) over 1 frames",
+            _beyond_the_image,
+            r"answered with 278785 SR pixels or more over 1 frames; expected 278784 over 1",
         ),
-        (lambda right: ChunkAnswer(right.image, 2), r"over 2 frames; expected \(528, 528\) over 1"),
+        (lambda right: ChunkAnswer(right.sums, 2), r"over 2 frames; expected 278784 over 1"),
     ],
 )
 def test_any_other_answer_is_an_error(

@@ -118,7 +118,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_lists_and_numbers(
     monkeypatch.setenv("http_proxy", f"http://{closed}")
     for address in (two[0].address, ",".join(server.address for server in two)):
         with TritonTransport(Servers.parse(address)) as transport:
-            assert transport.model_version() == "10"
+            assert transport.served_network().version == "10"
 
 
 def test_a_model_that_died_is_final_on_a_single_server(

@@ -11,7 +11,6 @@ ADDRESS = "a:1 and b:1"
 
 PASSING = [
     ("UNAVAILABLE", "failed to connect to all addresses; last error: Connection refused"),
-    ("UNAVAILABLE", "in ensemble 'reconstruction', Exceeds maximum queue size"),
     ("UNAVAILABLE", "Request timeout expired"),
     ("CANCELLED", "request was cancelled"),
     ("DEADLINE_EXCEEDED", "Deadline Exceeded"),
@@ -23,8 +22,8 @@ PASSING = [
 
 FINAL = [
     ("RESOURCE_EXHAUSTED", "CLIENT: Sent message larger than max (5 vs. 4)", InferenceError),
-    ("INVALID_ARGUMENT", "FRAMES holds 65 frames; expected at most 64", InferenceError),
-    ("INTERNAL", "normalize failed with OSError; the server's log tells more", InferenceError),
+    ("INVALID_ARGUMENT", "FRAMES is of 6 x 8 camera pixels; pad the tile", InferenceError),
+    ("INTERNAL", "the model failed with OSError; the server's log tells more", InferenceError),
     ("UNAVAILABLE", "This protocol is restricted, expecting header 'key'", ServerError),
     ("UNAVAILABLE", "a:1: Failed parsing HTTP/2 (Expected SETTINGS frame)", ServerError),
 ]

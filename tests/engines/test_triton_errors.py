@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import Iterator
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from fakes import triton_server
+from fakes.sums import image
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.engines.triton.status import ServedNetwork
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import (
     ContractError,
     InferenceError,
     ReconError,
     ServerError,
+    ServerFullError,
     TransientServerError,
 )
 
 FAILURES = [
     ("UNAVAILABLE", "Socket closed", TransientServerError, "did not answer: Socket closed"),
-    ("UNAVAILABLE", "Exceeds maximum queue size", TransientServerError, "did not answer: Exceeds"),
+    ("UNAVAILABLE", "Exceeds maximum queue size", ServerFullError, "too many requests: Exceeds"),
     ("CANCELLED", "by peer", TransientServerError, "did not answer: by peer"),
     ("DEADLINE_EXCEEDED", "Deadline Exceeded", TransientServerError, "; --timeout-s allows"),
     (
@@ -58,12 +66,17 @@ failures = pytest.mark.parametrize(("status", "text", "kind", "message"), FAILUR
 def request_() -> Request:
     frames = np.arange(2 * 16 * 20, dtype=np.uint16).reshape(2, 16, 20)
     levels = np.broadcast_to(np.array([100, 50], np.float32), (2, 2))
-    return Request("frames 0 to 1", frames, levels, np.array([4, 0, 0, 15, 18], np.int32))
+    return Request("frames 0 to 1", frames, levels, Window(4, 0, 0, 15, 18))
 
 
 @pytest.fixture
-def server() -> Iterator[FakeTriton]:
-    with FakeTriton(ComputingTransport()) as server:
+def computing() -> ComputingTransport:
+    return ComputingTransport()
+
+
+@pytest.fixture
+def server(computing: ComputingTransport) -> Iterator[FakeTriton]:
+    with FakeTriton(computing) as server:
         yield server
 
 
@@ -109,34 +122,95 @@ def test_error_without_words(server: FakeTriton, request_: Request, text: str) -
 
 def test_sum_comes_back_as_it_was_computed(server: FakeTriton, request_: Request) -> None:
     expected = ComputingTransport().sum_chunk(request_)
-    assert expected.image.any()
+    assert len(expected.sums.weight)
     with TritonTransport(server.servers) as transport:
         found = transport.sum_chunk(request_)
     assert found.frame_count == 2
-    assert found.image.dtype == np.int32
-    np.testing.assert_array_equal(found.image, expected.image)
+    assert found.molecules is None
+    window = request_.window
+    np.testing.assert_array_equal(image(found.sums, window), image(expected.sums, window))
 
 
-@pytest.mark.parametrize("kept", [contract.IMAGE.name, contract.FRAME_COUNT.name])
-def test_half_an_answer_is_refused(server: FakeTriton, request_: Request, kept: str) -> None:
-    server.outputs = (kept,)
+def test_all_that_is_asked_reaches_the_server(
+    computing: ComputingTransport, server: FakeTriton, request_: Request
+) -> None:
+    """Views, classes with their borders, and a window with all its parts."""
+    asked = dataclasses.replace(
+        request_,
+        frames_adu=request_.frames_adu[:, ::-1],
+        window=Window(4, 1, 2, 13, 16, classes=3),
+        class_borders_px=np.array([0.1, 0.2, 0.3], np.float32),
+    )
+    with TritonTransport(server.servers) as transport:
+        transport.sum_chunk(asked)
+    (found,) = computing.requests.values()
+    assert found.window == asked.window
+    for name in ("frames_adu", "levels_adu", "class_borders_px"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(asked, name))
+
+
+NAMES = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
+
+
+@pytest.mark.parametrize("lacks", NAMES)
+def test_a_part_of_an_answer_is_refused(server: FakeTriton, request_: Request, lacks: str) -> None:
+    server.outputs = tuple(name for name in NAMES if name != lacks)
+    asked = dataclasses.replace(request_, window=Window(4, 0, 0, 15, 18, molecules=True))
     with (
         TritonTransport(server.servers) as transport,
-        pytest.raises(InferenceError, match=f"{server.address} answered without an image"),
+        pytest.raises(InferenceError, match=f"{server.address} answered without its sums"),
+    ):
+        transport.sum_chunk(asked)
+
+
+def test_molecules_may_lack_where_none_were_asked_for(
+    server: FakeTriton, request_: Request
+) -> None:
+    server.outputs = NAMES[:-1]
+    with TritonTransport(server.servers) as transport:
+        assert transport.sum_chunk(request_).molecules is None
+
+
+def test_steps_without_weights_are_refused(
+    server: FakeTriton, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(sums: SparseSums) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        step, weight = encode(sums)
+        return step, weight[1:]
+
+    monkeypatch.setattr(triton_server, "encode", cut_short)
+    words = f"frames 0 to 1: {server.address} answered: STEP is .* expected two lists of 16-bit"
+    with (
+        TritonTransport(server.servers) as transport,
+        pytest.raises(InferenceError, match=words),
     ):
         transport.sum_chunk(request_)
 
 
 def test_the_latest_version_is_told(server: FakeTriton) -> None:
     with TritonTransport(server.servers) as transport:
-        assert transport.model_version() == "10"
+        assert transport.served_network() == ServedNetwork("10", None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [("4194304", 4194304), ("", None), ("many", None), ("-1", None), ("\u0663", None)],
+)
+def test_the_pixels_of_a_request_are_read(
+    server: FakeTriton, stated: str, read: int | None
+) -> None:
+    server.request_pixels = stated
+    with TritonTransport(server.servers) as transport:
+        assert transport.served_network().request_pixels == read
+        states = {model.name: model.request_pixels for model in transport.status().models}
+    assert states[contract.UNET.name] == read
 
 
 def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
     """What is published anew is the network; the ensemble around it stays as it is."""
     server.network_versions = ("2", "11")
     with TritonTransport(server.servers) as transport:
-        assert transport.model_version() == transport.status().network_version == "11"
+        assert transport.served_network().version == transport.status().network_version == "11"
 
 
 def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
@@ -147,10 +221,11 @@ def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
     assert told["fits"] is True
     assert [model["name"] for model in told["models"]] == [m.name for m in contract.MODELS]
     assert told["models"][0] == {
-        "name": "normalize",
+        "name": "unet",
         "ready": True,
         "versions": ("9", "10"),
         "contract_version": str(contract.CONTRACT_VERSION),
+        "request_pixels": None,
         "fits": True,
     }
 
@@ -163,7 +238,7 @@ def test_another_contract_is_refused(stated: str | None) -> None:
     ):
         assert not transport.status().fits
         with pytest.raises(ContractError, match=f"{server.address} serves 'reconstruction' under"):
-            transport.model_version()
+            transport.served_network()
 
 
 def test_a_server_without_the_model() -> None:
@@ -173,7 +248,7 @@ def test_a_server_without_the_model() -> None:
     ):
         status = transport.status()
         with pytest.raises(ContractError, match=f"{server.address} has no model 'reconstruction'"):
-            transport.model_version()
+            transport.served_network()
     assert [model.name for model in status.models if model.fits] == ["unet"]
     assert not status.fits
 
@@ -194,7 +269,7 @@ def test_only_what_is_asked_has_to_be_there(asked: str) -> None:
 
 
 def test_a_step_that_does_not_fit_counts() -> None:
-    models = ("normalize", "summation", "reconstruction")
+    models = ("summation", "reconstruction")
     with (
         FakeTriton(ComputingTransport(), models=models) as server,
         TritonTransport(server.servers) as transport,
@@ -210,7 +285,7 @@ def test_a_model_of_another_name_is_asked_for_itself() -> None:
         status = transport.status()
         assert status.fits
         assert status.models[-1].name == "mine"
-        assert transport.model_version() == "10"
+        assert transport.served_network() == ServedNetwork("10", None)
 
 
 def test_no_server_to_ask(closed_address: str) -> None:
@@ -219,7 +294,7 @@ def test_no_server_to_ask(closed_address: str) -> None:
         with pytest.raises(ServerError, match=expected):
             transport.status()
         with pytest.raises(ServerError, match=expected):
-            transport.model_version()
+            transport.served_network()
 
 
 def test_no_server_to_sum(closed_address: str, request_: Request) -> None:

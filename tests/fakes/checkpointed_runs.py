@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.events import RecordedEvents
+from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
@@ -51,7 +52,7 @@ def image(index: int) -> NDArray[np.int32]:
 
 def add(sinks: Sinks, *indices: int) -> None:
     for index in indices:
-        sinks.add(CHUNKS[index], ChunkAnswer(image(index), CHUNKS[index].frame_count))
+        sinks.add(CHUNKS[index], ChunkAnswer(sparse(image(index)), CHUNKS[index].frame_count))
 
 
 class SumAlone(Sinks):

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from google.protobuf import json_format, text_format
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2
 
 from fakes import triton_python_backend as backend
-from fakes.cupy_on_host import from_dlpack
 from fakes.places import MODEL_REPOSITORY
 
 Array = NDArray[Any]
@@ -59,6 +58,13 @@ def read_configuration(pbtxt: Path) -> dict[str, Any]:
     return values
 
 
+class Refusal(str):
+    """The message of an error; ``code`` is its code, one of ``TritonError``'s."""
+
+    __slots__ = ("code",)
+    code: str
+
+
 class ServedModel:
     """One instance of a Python model, initialised; ``configuration`` stands in for its file's."""
 
@@ -84,8 +90,8 @@ class ServedModel:
             self._model = _load(folder / version / "model.py")
             self._model.initialize(args)
 
-    def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | str]:
-        """The tensors of each request's response, or the message of its error."""
+    def execute(self, *batch: Mapping[str, Any]) -> list[Tensors | Refusal]:
+        """The tensors of each request's response, or its error."""
         for inputs in batch:
             self._check(inputs, "input")
         requests = [
@@ -97,16 +103,15 @@ class ServedModel:
             raise AssertionError(f"{len(requests)} requests, but the responses are {responses}")
         return [self._read(response) for response in responses]
 
-    def _read(self, response: backend.InferenceResponse) -> Tensors | str:
+    def _read(self, response: backend.InferenceResponse) -> Tensors | Refusal:
         if not isinstance(response, backend.InferenceResponse):
             raise TypeError(f"expected a response, not {response!r}")
         error = response.error()
         if error is not None:
-            return error.message()
-        tensors = {
-            each.name(): cast(Array, each.as_numpy() if each.is_cpu() else from_dlpack(each))
-            for each in response.output_tensors()
-        }
+            refusal = Refusal(error.message())
+            refusal.code = error.code()
+            return refusal
+        tensors = {each.name(): each.as_numpy() for each in response.output_tensors()}
         self._check(tensors, "output")
         return tensors
 

@@ -24,7 +24,10 @@ __version__ = "10.13.3.9"
 _MEMORY = 1 << 40
 """What the GPU has for an engine's contexts."""
 
-_TYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+_TYPES: dict[str, np.dtype[Any]] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(float)": np.dtype(np.float32),
+}
 """Types of a network's inputs, as ONNX Runtime names them."""
 
 
@@ -301,7 +304,7 @@ class ICudaEngine:
             bytes.fromhex(told["network"]), providers=["CPUExecutionProvider"]
         )
         inputs = self.session.get_inputs()
-        self.types = {each.name: _TYPES[each.type] for each in inputs}
+        self.types: dict[str, np.dtype[Any]] = {each.name: _TYPES[each.type] for each in inputs}
         self.names: list[str] = [*self.types, *(each.name for each in self.session.get_outputs())]
 
     def _take(self, profile_index: int) -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.localise.chunk import molecules
 
 
 def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -42,7 +44,9 @@ class ComputingTransport:
         normalized = normalize(request.frames_adu, request.levels_adu)
         detections = neighbour_detections(normalized)
         sums = draw(detections, request.window.as_tensor(), request.class_borders_px)
-        return ChunkAnswer(sums, len(request.frames_adu))
+        asked = request.window.molecules
+        found = molecules(candidates(detections), request.window) if asked else None
+        return ChunkAnswer(sums, len(request.frames_adu), found)
 
 
 class ScriptedTransport:

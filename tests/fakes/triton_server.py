@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
@@ -48,16 +50,18 @@ class FakeTriton:
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
-        self.request_pixels: int | None = None
+        self.request_pixels: int | str | None = None
         self.answered = 0
         self._lock = threading.Lock()
+        self._serial = itertools.count()
         self._transport = transport
         self._contract_version = contract_version
         self._models = models
         self.versions = versions
         self.network_versions = versions
         self._pool = ThreadPoolExecutor(4)
-        self._server = grpc.server(self._pool)
+        unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
+        self._server = grpc.server(self._pool, options=unbounded)
         self._server.add_generic_rpc_handlers((self._handlers(),))
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.servers = Servers((Address("127.0.0.1", port),))
@@ -118,11 +122,12 @@ class FakeTriton:
         }
         frames_adu = frames_of(arrays["FRAMES"])
         window = check_window(arrays["WINDOW"], *frames_adu.shape[1:])
-        request = Request("served", frames_adu, arrays["LEVELS"], window, arrays["CLASS_BORDERS"])
+        label = f"request {next(self._serial)}"
+        request = Request(label, frames_adu, arrays["LEVELS"], window, arrays["CLASS_BORDERS"])
         found = self._transport.sum_chunk(request)
         step, weight = encode(found.sums)
         count = np.array([found.frame_count], np.int32)
-        computed = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
+        computed: dict[str, NDArray[Any]] = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
         if found.molecules is not None:
             computed["MOLECULES"] = found.molecules
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)

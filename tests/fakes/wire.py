@@ -67,21 +67,24 @@ class Wire:
     def _back(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
-                target.sendall(data)
-                if self._used_up(len(data)):
+                passed_bytes = self._passed(len(data))
+                target.sendall(data[:passed_bytes])
+                if passed_bytes < len(data):
                     self._hang_up()
         _end(source, target)
 
-    def _used_up(self, size_bytes: int) -> bool:
+    def _passed(self, size_bytes: int) -> int:
+        """How many of so many bytes pass; fewer than all where the wire is cut."""
         with self._lock:
-            if self._bytes_left is None:
-                return False
-            self._bytes_left -= size_bytes
-            if self._bytes_left > 0:
-                return False
+            left_bytes = self._bytes_left
+            if left_bytes is None:
+                return size_bytes
+            if left_bytes >= size_bytes:
+                self._bytes_left = left_bytes - size_bytes
+                return size_bytes
             self._bytes_left = None
             self.cuts += 1
-            return True
+            return left_bytes
 
     def _hang_up(self) -> None:
         for each in list(self._ends):

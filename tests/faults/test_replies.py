@@ -69,7 +69,7 @@ def test_every_third_answer_spoilt_in_some_way(
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
 
 
-@pytest.mark.parametrize("bytes_left", [1, 100_000], ids=["before", "within"])
+@pytest.mark.parametrize("bytes_left", [1, 400], ids=["before", "within"])
 def test_a_wire_that_is_cut_in_an_answer(
     bytes_left: int,
     film_of_64: Path,

@@ -21,7 +21,7 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 pytestmark = pytest.mark.triton
 
 CHUNKS, IN_FLIGHT = 32, 4
-MODELS = ("normalize", "unet", "summation")
+MODELS = ("unet", "summation")
 OPTIONS = ["--chunk-frames", "2", "--in-flight", str(IN_FLIGHT)]
 
 FAULTS: dict[str, Callable[[EmbeddedServer], None]] = {

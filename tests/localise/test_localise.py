@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.errors import ChunkError, SettingError
 from smlm_pipeline.localise.localise import localise
 from smlm_pipeline.localise.merging import Places, merge, share_surplus
@@ -176,7 +177,10 @@ class _BrightPixels:
         self.answer = answer
         self.frames: list[int] = []
 
-    def detect(self, normalized: NDArray[np.float32]) -> NDArray[np.float32]:
+    def detect(
+        self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        normalized = normalize(frames_adu, levels_adu)
         count, _, height, width = normalized.shape
         assert height % contract.SIZE_MULTIPLE_PX == width % contract.SIZE_MULTIPLE_PX == 0
         self.frames.append(count)
@@ -199,8 +203,9 @@ def _blinking(frames: int) -> NDArray[np.uint16]:
     return noise
 
 
-def test_a_long_film_of_odd_size_is_localised_in_blocks() -> None:
-    """What is repeated beyond the right edge holds no molecules of its own."""
+def test_a_long_film_of_odd_size_is_localised_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is repeated beyond the right edge holds no molecules."""
+    monkeypatch.setattr(inference, "_BLOCK_PIXELS", 64 * 24 * 20)
     network: Any = _BrightPixels()
     table = localise_film(network, _blinking(150), pixel_size_nm=100)
     assert network.frames == [64, 64, 22]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
@@ -15,7 +16,8 @@ from tritonclient.grpc import model_config_pb2
 
 from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import read_configuration
-from smlm_pipeline import contract
+from smlm_pipeline import contract, settings
+from smlm_pipeline.compute.window import check_class_borders
 from smlm_pipeline.contract import ModelSpec, TensorSpec
 from smlm_pipeline.model_repository import network_file
 
@@ -23,6 +25,7 @@ MODELS = {model.name: model for model in contract.MODELS}
 NETWORKS = tuple(contract.NETWORKS)
 FILES = sorted(MODEL_REPOSITORY.rglob("*.pbtxt"))
 NETWORK_BYTES_MAX = 5_000_000
+ELEMENT_TYPES = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8}
 
 each_file = pytest.mark.parametrize(
     "path", FILES, ids=lambda path: str(path.relative_to(MODEL_REPOSITORY))
@@ -44,9 +47,7 @@ def _tensors(stated: Any) -> tuple[TensorSpec, ...]:
 
 def _spec(path: Path) -> ModelSpec:
     found = _parsed(path)
-    return ModelSpec(
-        found.name, found.max_batch_size, _tensors(found.input), _tensors(found.output)
-    )
+    return ModelSpec(found.name, _tensors(found.input), _tensors(found.output))
 
 
 def _cpu(network: str) -> Path:
@@ -56,10 +57,6 @@ def _cpu(network: str) -> Path:
 def _steps(ensemble: str) -> list[Any]:
     stated = _parsed(MODEL_REPOSITORY / ensemble / "config.pbtxt")
     return list(stated.ensemble_scheduling.step)
-
-
-def _with_batch_axis(spec: TensorSpec, model: ModelSpec) -> tuple[int, ...]:
-    return (-1, *spec.dims) if model.max_batch_size else spec.dims
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -112,7 +109,7 @@ def test_configuration_is_plain_enough_for_old_servers(path: Path) -> None:
 def test_configuration_as_the_models_get_it(path: Path) -> None:
     """The dictionary that the tests of the models are given has what the file has."""
     found, spec = read_configuration(path), _spec(path)
-    assert (found["name"], found["max_batch_size"]) == (spec.name, spec.max_batch_size)
+    assert (found["name"], found["max_batch_size"]) == (spec.name, 0)
     for side, tensors in (("input", spec.inputs), ("output", spec.outputs)):
         assert [(each["name"], tuple(each["dims"])) for each in found[side]] == [
             (tensor.name, tensor.dims) for tensor in tensors
@@ -138,10 +135,40 @@ def test_network_is_a_plan_on_a_gpu_and_python_without(name: str) -> None:
     assert int(cpu.parameters["intra_op_threads"].string_value) >= 0
 
 
-@pytest.mark.parametrize(
-    "name", sorted({each.steps[end].name for each in contract.ENSEMBLES.values() for end in (0, 2)})
-)
-def test_steps_around_a_network_compute_where_their_input_lies(name: str) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_asks_for_requests_within_the_bounds(name: str) -> None:
+    """On a GPU for the largest, on a CPU for those that a client sends by itself."""
+    answer = contract.ensemble_of(name).answer
+    usual = settings.MAP_REQUEST_PIXELS if answer.makes_maps else settings.REQUEST_PIXELS
+    stated = [
+        int(_parsed(path).parameters[contract.REQUEST_PIXELS_PARAMETER].string_value)
+        for path in (MODEL_REPOSITORY / name / "config.pbtxt", _cpu(name))
+    ]
+    assert stated == [answer.pixels_most, usual]
+    assert usual <= answer.pixels_most
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_states_the_class_borders_of_its_card(name: str) -> None:
+    """Where it has classes; each list has one border less than classes, and they ascend."""
+    card = json.loads(network_file(MODEL_REPOSITORY, name).with_name("model.json").read_text())
+    drawn = not contract.ensemble_of(name).answer.makes_maps
+    for path in (MODEL_REPOSITORY / name / "config.pbtxt", _cpu(name)):
+        parameters = _parsed(path).parameters
+        assert (contract.CLASS_BORDERS_PARAMETER in parameters) is drawn
+        if drawn:
+            text = parameters[contract.CLASS_BORDERS_PARAMETER].string_value
+            borders_px = contract.class_borders_of(text)
+            assert list(borders_px) == list(range(2, contract.MAX_CLASSES + 1))
+            stated = {int(count): tuple(each) for count, each in card["class_borders_px"].items()}
+            assert borders_px == stated
+            for each in borders_px.values():
+                padded = np.array([*each, 0, 0], np.float32)[: contract.MAX_CLASSES - 1]
+                check_class_borders(padded, len(each) + 1)
+
+
+@pytest.mark.parametrize("name", [answer.summation.name for answer in contract.ANSWERS])
+def test_summations_compute_where_their_input_lies(name: str) -> None:
     """On a GPU and without one from the same file: an instance a GPU, else one on the CPU."""
     kinds = model_config_pb2.ModelInstanceGroup.Kind
     found = _parsed(MODEL_REPOSITORY / name / "config.pbtxt")
@@ -150,18 +177,25 @@ def test_steps_around_a_network_compute_where_their_input_lies(name: str) -> Non
 
 
 @each_file
-def test_requests_share_executions_where_there_is_a_batch_axis(path: Path) -> None:
-    """The scheduler of ``normalize`` batches nothing: it is there for its bounded queue."""
+def test_a_request_is_an_execution(path: Path) -> None:
+    """No batch axis: the scheduler of a step joins nothing, it is there for its bounded queue."""
     found = _parsed(path)
-    asked = found.max_batch_size > 0 or found.name == "normalize"
-    assert found.HasField("dynamic_batching") is asked
+    assert found.max_batch_size == 0
+    assert found.HasField("dynamic_batching") is (found.name not in contract.ENSEMBLES)
+    assert not found.dynamic_batching.preferred_batch_size
+    assert found.dynamic_batching.max_queue_delay_microseconds == 0
 
 
 @pytest.mark.parametrize("ensemble", contract.ENSEMBLES)
-def test_the_queue_is_bounded_at_the_first_step(ensemble: str) -> None:
-    """A refusal later would come after work was done."""
-    first = _parsed(MODEL_REPOSITORY / _steps(ensemble)[0].model_name / "config.pbtxt")
-    assert first.dynamic_batching.default_queue_policy.max_queue_size > 0
+def test_every_queue_is_bounded(ensemble: str) -> None:
+    """The first the most: a refusal later comes after work was done."""
+    bounds = [
+        _parsed(path).dynamic_batching.default_queue_policy.max_queue_size
+        for step in _steps(ensemble)
+        for path in (MODEL_REPOSITORY / step.model_name).rglob("*.pbtxt")
+    ]
+    assert min(bounds) > 0
+    assert max(bounds) < 100
 
 
 # --- the ensembles --------------------------------------------------------------------------
@@ -188,23 +222,20 @@ def test_every_tensor_of_every_step_is_wired(name: str) -> None:
 
 @each_ensemble
 def test_every_wire_carries_one_kind_of_tensor(name: str) -> None:
-    """Dims agree as they are, or with the batch axis of whichever end has one."""
     ensemble = MODELS[name]
-    sources = {tensor.name: (tensor, ensemble) for tensor in ensemble.inputs}
+    sources = {tensor.name: tensor for tensor in ensemble.inputs}
     for step in _steps(name):
         model = MODELS[step.model_name]
         for tensor in model.inputs:
-            source, giver = sources[step.input_map[tensor.name]]
-            assert source.dtype == tensor.dtype
-            assert _with_batch_axis(source, giver) == _with_batch_axis(tensor, model)
+            source = sources[step.input_map[tensor.name]]
+            assert (source.dtype, source.dims) == (tensor.dtype, tensor.dims)
         for tensor in model.outputs:
             wire = step.output_map[tensor.name]
             assert wire not in sources, "a wire has one source"
-            sources[wire] = (tensor, model)
+            sources[wire] = tensor
     for tensor in ensemble.outputs:
-        source, giver = sources[tensor.name]
-        assert source.dtype == tensor.dtype
-        assert _with_batch_axis(source, giver) == _with_batch_axis(tensor, ensemble)
+        source = sources[tensor.name]
+        assert (source.dtype, source.dims) == (tensor.dtype, tensor.dims)
 
 
 # --- the networks ---------------------------------------------------------------------------
@@ -230,15 +261,16 @@ def test_network_has_the_tensors_of_the_contract(name: str) -> None:
     ):
         assert [tensor.name for tensor in found] == [spec.name for spec in expected]
         for tensor, spec in zip(found, expected, strict=True):
-            assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            assert tensor.type.tensor_type.elem_type == ELEMENT_TYPES[spec.dtype]
             fixed = tuple(-1 if isinstance(axis, str) else axis for axis in _axes(tensor))
-            assert fixed == (-1, *spec.dims)
+            assert fixed == spec.dims
 
 
 @each_network
 def test_network_leaves_frames_and_size_open(name: str) -> None:
     graph = _network(name).graph
-    assert _axes(graph.input[0]) == ("N", 1, "H", "W")
+    assert _axes(graph.input[0]) == ("N", "H", "W", 2)
+    assert _axes(graph.input[1]) == ("N", 2)
     assert _axes(graph.output[0])[0] == "N"
 
 

@@ -16,12 +16,14 @@ CODES = {
     errors.FilmError: 3,
     errors.ServerError: 4,
     errors.TransientServerError: 4,
+    errors.ServerFullError: 4,
     errors.DeviceError: 4,
     errors.ContractError: 5,
     errors.ChunkError: 6,
     errors.InferenceError: 6,
     errors.OutputError: 7,
     errors.PlanError: 8,
+    errors.GpuMemoryError: 8,
     errors.CheckpointError: 9,
 }
 

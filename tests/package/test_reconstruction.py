@@ -13,6 +13,7 @@ from fakes.events import RecordedEvents
 from fakes.films import ArrayFilm, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, reconstruction
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.settings import Settings
@@ -88,7 +89,7 @@ def test_requests_say_what_they_hold() -> None:
         "frames 0 to 3, tile at y 28, x 0",
     ]
     last = transport.requests["frame 4, tile at y 28, x 0"]
-    assert last.window.tolist() == [3, 24, 0, 40, 16]
+    assert last.window == Window(3, 24, 0, 40, 16)
     sample = result.survey.sample
     assert last.levels_adu.tolist() == [[sample.backgrounds_adu[4], sample.scales_adu[4]]]
     np.testing.assert_array_equal(last.frames_adu, stack.read(4, 5)[:, 4:68])

@@ -23,12 +23,13 @@ def test_defaults_make_sense() -> None:
 @pytest.mark.parametrize(
     ("height_px", "width_px", "tile_px", "frames"),
     [
-        (64, 64, 512, 32),  # the most
-        (256, 256, 512, 32),
-        (256, 512, 512, 16),
-        (512, 512, 512, 8),
-        (2048, 2048, 512, 8),  # tiles are what is sent
-        (2048, 64, 256, 32),
+        (16, 16, 512, 1024),  # the most
+        (64, 64, 512, 256),
+        (256, 256, 512, 16),
+        (256, 512, 512, 8),
+        (512, 512, 512, 4),
+        (2048, 2048, 512, 4),  # tiles are what is sent
+        (2048, 64, 256, 64),
     ],
 )
 def test_frames_per_chunk_by_default(
@@ -40,13 +41,22 @@ def test_frames_per_chunk_by_default(
 
 def test_frames_per_chunk_as_given() -> None:
     assert frames_per_chunk(Settings(chunk_frames=5), 2048, 2048) == 5
+    assert frames_per_chunk(Settings(chunk_frames=5), 64, 64, request_pixels=1 << 22) == 5
+
+
+@pytest.mark.parametrize(("model", "most"), [("reconstruction", 1024), ("reconstruction_map", 128)])
+def test_frames_per_chunk_as_the_server_asks(model: str, most: int) -> None:
+    """Up to the contract's bound."""
+    settings = Settings(model=model)
+    for pixels, frames in ((1 << 24, most), (1 << 18, 64), (64 * 64 * 3 - 1, 2), (1, 1)):
+        assert frames_per_chunk(settings, 64, 64, request_pixels=pixels) == frames
 
 
 @pytest.mark.parametrize(
     ("field", "name", "low", "high"),
     [
         ("zoom", "zoom", 1, 64),
-        ("chunk_frames", "chunk-frames", 1, contract.MAX_FRAMES_PER_CHUNK),
+        ("chunk_frames", "chunk-frames", 1, contract.MAX_FRAMES),
         ("tile_px", "tile", contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1]),
         ("in_flight", "in-flight", 1, 64),
         ("memory_bytes", "memory", 64 << 20, 1 << 50),
@@ -70,7 +80,7 @@ def test_range_of_each_setting(field: str, name: str, low: int, high: int) -> No
 
 @pytest.mark.parametrize(
     ("height_px", "width_px", "frames"),
-    [(64, 64, 16), (128, 128, 16), (256, 256, 4), (512, 512, 1)],
+    [(64, 64, 64), (128, 128, 16), (256, 256, 4), (512, 512, 1)],
 )
 def test_maps_are_large_so_their_chunks_are_small(
     height_px: int, width_px: int, frames: int

@@ -8,16 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fakes.sums import image
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.survey import prepared
 
-_WINDOW = np.array([8, 0, 0, 48, 56], np.int32)
+_WINDOW = Window(8, 0, 0, 48, 56)
 
 
-def _image(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int32]:
+def _image(frames_adu: NDArray[np.uint16], transport: LocalTransport) -> NDArray[np.int64]:
     request = Request("film", *prepared(frames_adu), _WINDOW)
-    return transport.sum_chunk(request).image
+    return image(transport.sum_chunk(request).sums, _WINDOW)
 
 
 @pytest.mark.parametrize("gain", [2, 4, 8])
@@ -36,7 +38,7 @@ def test_doubling_the_gain_changes_no_bit(
 def test_any_gain_and_offset_give_the_same_picture(
     film_adu: NDArray[np.uint16], local_transport: LocalTransport, gain: int, offset_adu: int
 ) -> None:
-    """Rounding moves a detection across the border of a fine pixel now and then."""
+    """Rounding moves a detection across the border of a SR pixel now and then."""
     assert int(film_adu.max()) * gain + offset_adu < 1 << 16
     expected = _image(film_adu, local_transport)
     found = _image(film_adu * np.uint16(gain) + np.uint16(offset_adu), local_transport)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums, sparse
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
@@ -29,7 +30,7 @@ def _image(chunk: Chunk) -> NDArray[np.int32]:
 
 
 def _answer(chunk: Chunk) -> ChunkAnswer:
-    return ChunkAnswer(_image(chunk), chunk.frame_count)
+    return ChunkAnswer(sparse(_image(chunk)), chunk.frame_count)
 
 
 class _Sum(Sinks):
@@ -74,7 +75,7 @@ def test_cores_and_their_margins_lie_where_they_belong() -> None:
     for chunk, row in ((upper, seam), (lower, 0)):
         core = np.zeros_like(_image(chunk))
         core[row + contract.MARGIN_PX * ZOOM, 9] = contract.WEIGHT_ONE
-        accumulator.add(chunk, ChunkAnswer(core, 1))
+        accumulator.add(chunk, ChunkAnswer(sparse(core), 1))
     image = accumulator.image().whole()
     assert image.shape == (68 * ZOOM, 16 * ZOOM)
     assert image[seam, 9 - contract.MARGIN_PX * ZOOM] == image.sum() == 2
@@ -86,7 +87,7 @@ def test_what_points_out_of_the_field_is_left_out() -> None:
     image[ZOOM:-ZOOM, ZOOM:-ZOOM] = 0
     image[ZOOM, ZOOM] = image[-ZOOM - 1, -ZOOM - 1] = contract.WEIGHT_ONE // 4
     accumulator = Accumulator(16, 20, zoom=ZOOM)
-    accumulator.add(chunk, ChunkAnswer(image, 1))
+    accumulator.add(chunk, ChunkAnswer(sparse(image), 1))
     found = accumulator.image().whole()
     assert found.dtype == np.float32
     assert found.shape == (16 * ZOOM, 20 * ZOOM)
@@ -98,20 +99,41 @@ def test_sums_go_beyond_the_range_of_a_chunk() -> None:
     chunks = chunking.plan(4, 16, 16, chunk_frames=1, tile_px=64)
     accumulator = Accumulator(16, 16, zoom=1)
     for chunk in chunks:
-        accumulator.add(chunk, ChunkAnswer(np.full((18, 18), 2**31 - 1, np.int32), 1))
+        full = sparse(np.full((18, 18), 2**31 - 1, np.int32))
+        accumulator.add(chunk, ChunkAnswer(full, 1))
     assert (accumulator.image().whole() == np.float32(4 * (2**31 - 1) / 2**16)).all()
 
 
-@pytest.mark.parametrize("change", [(1, 0), (0, 1), (-1, -1)])
-def test_sum_of_another_shape_is_refused(change: tuple[int, int]) -> None:
+@pytest.mark.parametrize("beyond", [1, 2, 2**31])
+def test_a_sum_outside_of_the_image_is_refused(beyond: int) -> None:
+    """As of a larger tile, or of several precision classes."""
     chunk = CHUNKS[0]
-    height, width = (size + by for size, by in zip(_image(chunk).shape, change, strict=True))
+    size = _image(chunk).size
+    sums = SparseSums(np.array([3, size - 1 + beyond]), np.array([1, 1]))
     sinks = _Sum()
-    with pytest.raises(InferenceError, match=rf"chunk 0 came back as \({height}, {width}\)"):
-        sinks.add(chunk, ChunkAnswer(np.zeros((height, width), np.int32), chunk.frame_count))
+    words = f"chunk 0 came back with {size + beyond} SR pixels or more over .* expected {size} over"
+    with pytest.raises(InferenceError, match=words):
+        sinks.add(chunk, ChunkAnswer(sums, chunk.frame_count))
     assert len(sinks.merged) == 0
     assert sinks.whole
     assert not sinks.image().any()
+
+
+def test_the_last_pixel_and_an_empty_sum_are_taken() -> None:
+    sinks = _Sum()
+    for chunk, places in zip(CHUNKS, ([_image(CHUNKS[0]).size - 1], []), strict=False):
+        sums = SparseSums(np.array(places, np.int64), np.ones(len(places), np.int64))
+        assert sinks.add(chunk, ChunkAnswer(sums, chunk.frame_count))
+    assert len(sinks.merged) == 2
+
+
+def test_a_place_may_come_in_several_entries() -> None:
+    (chunk,) = chunking.plan(1, 16, 16, chunk_frames=1, tile_px=64)
+    accumulator = Accumulator(16, 16, zoom=1)
+    sums = SparseSums(np.array([19, 19, 19, 20]), np.array([1, 2, 4, 8]) << 16)
+    accumulator.add(chunk, ChunkAnswer(sums, 1))
+    assert accumulator.image().whole()[0, :2].tolist() == [7, 8]
+    assert accumulator.image().emitters() == 15
 
 
 @pytest.mark.parametrize("frames", [0, 1, 3])
@@ -119,7 +141,7 @@ def test_sum_over_other_frames_is_refused(frames: int) -> None:
     chunk = CHUNKS[0]
     sinks = _Sum()
     with pytest.raises(InferenceError, match=f"over {frames} frames; expected .* over 2"):
-        sinks.add(chunk, ChunkAnswer(_image(chunk), frames))
+        sinks.add(chunk, ChunkAnswer(sparse(_image(chunk)), frames))
     assert sinks.add(chunk, _answer(chunk))
     np.testing.assert_array_equal(sinks.image(), _merged([chunk]).image())
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from fakes.checkpointed_runs import (
     CHUNKS,
@@ -28,6 +27,7 @@ from fakes.checkpointed_runs import (
     sums,
 )
 from fakes.command_line import names
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.errors import CheckpointError, ContractError
 from smlm_pipeline.run import accumulate, checkpoint
 from smlm_pipeline.run.canvas import Canvas, FileCanvas
@@ -228,11 +228,12 @@ class _Interrupted(Canvas):
 
     armed = False
 
-    def add(self, top: int, left: int, image: NDArray[np.int32]) -> None:
-        super().add(top, left, image[:20])
+    def add(self, top: int, left: int, width: int, sums: SparseSums) -> None:
+        half = len(sums.index) // 2
+        super().add(top, left, width, SparseSums(sums.index[:half], sums.weight[:half]))
         if self.armed:
             raise KeyboardInterrupt
-        super().add(top + 20, left, image[20:])
+        super().add(top, left, width, SparseSums(sums.index[half:], sums.weight[half:]))
 
 
 def test_half_a_chunk_is_not_kept(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.chunking import Chunk, Span
 
@@ -101,7 +102,7 @@ def test_chunks_go_frame_range_by_frame_range() -> None:
 
 def test_window_is_the_core_within_the_read_region() -> None:
     tile = chunking.plan(1, 68, 286, chunk_frames=1, tile_px=128)[1].tile
-    assert tile.window(8) == (8, 0, 24, 68, 80)
+    assert tile.window(8) == Window(8, 0, 24, 68, 80)
 
 
 def test_no_frames_make_no_chunks() -> None:

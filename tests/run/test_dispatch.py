@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 
 from fakes.transports import ScriptedTransport
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.errors import FilmError, InferenceError, ReconError, TransientServerError
+from smlm_pipeline.errors import (
+    FilmError,
+    InferenceError,
+    ReconError,
+    ServerFullError,
+    TransientServerError,
+)
 from smlm_pipeline.run import chunking, dispatch
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
@@ -52,7 +59,7 @@ def _request(chunk: Chunk) -> Request:
         label=str(chunk.index),
         frames_adu=np.zeros((chunk.frame_count, 16, 16), np.uint16),
         levels_adu=np.ones((chunk.frame_count, 2), np.float32),
-        window=np.array([1, 0, 0, 16, 16], np.int32),
+        window=Window(1, 0, 0, 16, 16),
     )
 
 
@@ -138,6 +145,24 @@ def test_a_chunk_is_given_up_after_its_attempts(attempts: int, told: str) -> Non
     with pytest.raises(TransientServerError, match=said):
         list(_run(transport, attempts=attempts))
     assert transport.attempts["0"] == attempts
+
+
+def test_refusals_of_a_full_server_are_no_attempts(pauses_s: list[float]) -> None:
+    full = [ServerFullError("full")] * 20
+    transport = ScriptedTransport({"0": full})
+    assert len(list(_run(transport, attempts=1))) == 1
+    assert transport.attempts["0"] == 21
+    assert len(pauses_s) == 20
+
+
+def test_a_server_that_stays_full_is_given_up(
+    pauses_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "FULL_PATIENCE_S", 0.0)
+    transport = ScriptedTransport({"0": [ServerFullError("full")] * 20})
+    with pytest.raises(TransientServerError, match=r"full \(sent 3 times"):
+        list(_run(transport, attempts=3))
+    assert len(pauses_s) == 2
 
 
 def test_no_attempt_at_all_is_refused() -> None:

@@ -66,7 +66,7 @@ def test_more_memory_is_never_less_budget() -> None:
 
 def test_a_field_whose_image_is_larger_than_the_bound() -> None:
     """16384 x 16384 SR pixels of float32 are 1 GiB, and their sum 2 GiB."""
-    budget = _budget(10_000, 2048, 1000 * MIB)
+    budget = _budget(10_000, 2048, 925 * MIB)
     assert not budget.sum_in_memory
     assert budget.in_flight_most == 1
 

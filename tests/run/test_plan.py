@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from smlm_pipeline import contract
+from smlm_pipeline.compute.bounds import check_frames
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.run import memory_budget
-from smlm_pipeline.run.plan import RunPlan, plan_run
+from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings
 
 MUCH = 1 << 40
@@ -45,10 +47,10 @@ def test_a_plan_reads_no_machine_and_does_not_change(monkeypatch: pytest.MonkeyP
 
 
 def test_a_plan_holds_all_that_a_run_needs() -> None:
-    plan = _plan(_Size(100, 300, 200), Settings(chunk_frames=30, zoom=4), 2 << 30)
+    plan = _plan(_Size(50, 300, 200), Settings(chunk_frames=15, zoom=4), 2 << 30)
     assert len(plan.chunks) == 4
-    assert plan.whole_frames(plan.chunks) == pytest.approx(100)
-    assert (plan.chunk_frames, plan.tile_px, plan.zoom) == (30, 512, 4)
+    assert plan.whole_frames(plan.chunks) == pytest.approx(50)
+    assert (plan.chunk_frames, plan.tile_px, plan.zoom) == (15, 512, 4)
     assert plan.memory_bytes == 2 << 30
     assert plan.canvas_in_memory
     assert plan.canvas_shape == (4 * 302, 4 * 202)
@@ -67,11 +69,32 @@ def test_too_little_memory_is_refused() -> None:
         _plan(_Size(16, 32, 32), Settings(), 100 << 20)
 
 
-def test_a_sum_that_cannot_travel_is_refused() -> None:
-    size = _Size(2, 512, 512)
-    with pytest.raises(SettingError, match="choose a smaller --zoom or --tile-px"):
-        _plan(size, Settings(zoom=64))
-    assert len(_plan(size, Settings(zoom=64, tile_px=128)).chunks) > 1
+@pytest.mark.parametrize(
+    ("zoom", "asked_px", "taken_px"),
+    [(8, 512, 512), (22, 512, 512), (23, 512, 256), (64, 512, 128), (64, 180, 128), (64, 176, 176)],
+)
+def test_tiles_whose_image_would_be_too_large_are_cut_smaller(
+    zoom: int, asked_px: int, taken_px: int
+) -> None:
+    plan = _plan(_Size(2, 600, 600), Settings(zoom=zoom, tile_px=asked_px))
+    assert plan.tile_px == taken_px
+    edges_px = {edge for c in plan.chunks for edge in (c.tile.y.read_size, c.tile.x.read_size)}
+    assert max(edges_px) <= taken_px
+    assert max(c.tile.window(zoom).size for c in plan.chunks) <= contract.MAX_IMAGE_PIXELS
+    assert plan.whole_frames(plan.chunks) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("model", contract.ENSEMBLES)
+@pytest.mark.parametrize("edge_px", [16, 64, 200, 600])
+def test_every_chunk_of_a_plan_is_within_the_bounds_of_a_server(model: str, edge_px: int) -> None:
+    """Also where the server asks for more than the contract allows."""
+    answer = contract.ENSEMBLES[model].answer
+    size, planned = _Size(3000, edge_px, edge_px), Settings(model=model)
+    for request_pixels in (None, 1, answer.pixels_most):
+        plan = plan_run(size, planned, MUCH, request_pixels=request_pixels)
+        for chunk in plan.chunks[:50]:
+            frames = (chunk.frame_count, chunk.tile.y.read_size, chunk.tile.x.read_size)
+            check_frames(frames, (chunk.frame_count, 2), answer)
 
 
 def test_maps_that_no_memory_would_hold_are_refused() -> None:
@@ -79,12 +102,72 @@ def test_maps_that_no_memory_would_hold_are_refused() -> None:
     size = _Size(64, 512, 512)
     maps = Settings(model="reconstruction_map")
     assert len(_plan(size, maps).chunks) == 64
-    larger = dataclasses.replace(maps, chunk_frames=64)
-    said = "reconstruction_map makes maps of 4.0 GiB of one request; .* a smaller --chunk-frames or"
+    larger = dataclasses.replace(maps, chunk_frames=8)
+    said = "8 frames of 512 x 512 pixels; expected at most 2: choose a smaller --chunk-frames or"
     with pytest.raises(SettingError, match=said):
         _plan(size, larger)
     assert _plan(size, dataclasses.replace(larger, tile_px=256)).chunks
-    assert _plan(size, Settings(chunk_frames=64)).chunks
+    assert _plan(size, Settings(chunk_frames=8)).chunks
+    with pytest.raises(SettingError, match="17 frames of 512 x 512 pixels; expected at most 16:"):
+        _plan(size, Settings(chunk_frames=17))
+
+
+# --- requests as the server asks for them -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edge_px", "request_pixels", "frames"),
+    [
+        (64, None, 256),
+        (64, 1 << 22, 1024),
+        (64, 64 * 64 * 10 + 1, 10),
+        (64, 1, 1),
+        (62, 64 * 64 * 10, 10),  # tiles are padded
+        (512, 1 << 22, 16),
+        (2048, 1 << 22, 16),
+        (16, 1 << 22, 1024),
+    ],
+)
+def test_a_server_decides_the_frames_of_a_request(
+    edge_px: int, request_pixels: int | None, frames: int
+) -> None:
+    size = _Size(5000, edge_px, edge_px)
+    assert plan_run(size, Settings(), MUCH, request_pixels=request_pixels).chunk_frames == frames
+
+
+def test_the_user_decides_before_the_server() -> None:
+    size, asked = _Size(5000, 64, 64), Settings(chunk_frames=7)
+    assert plan_run(size, asked, MUCH, request_pixels=1 << 22).chunk_frames == 7
+    first = _plan(size, asked)
+    assert fitted_plan(first, size, asked, 1 << 22) == first
+
+
+def test_a_plan_is_fitted_to_the_server() -> None:
+    size = _Size(5000, 64, 64)
+    first = _plan(size, Settings())
+    assert fitted_plan(first, size, Settings(), None) == first
+    fitted = fitted_plan(first, size, Settings(), 1 << 22)
+    assert (first.chunk_frames, fitted.chunk_frames) == (256, 1024)
+    assert fitted == plan_run(size, Settings(), MUCH, request_pixels=1 << 22)
+
+
+def test_a_server_cannot_ask_for_more_than_the_memory_holds() -> None:
+    """Neither so that the run would not fit at all, nor so that the sum would have to move."""
+    size, settings = _Size(1000, 2048, 2048), Settings()
+    kept, moved = 0, 0
+    for mib in range(700, 6000, 50):
+        try:
+            first = _plan(size, settings, mib << 20)
+        except SettingError:
+            continue
+        fitted = fitted_plan(first, size, settings, 1 << 22)
+        assert fitted.canvas_in_memory == first.canvas_in_memory
+        assert fitted.memory_bytes == mib << 20
+        assert fitted.chunk_frames in (4, 16)
+        kept += fitted == first
+        moved += fitted != first
+    assert kept
+    assert moved
 
 
 @pytest.mark.parametrize("servers", [1, 3])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from fakes.network_inputs import frames_and_levels, tensors
 from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import CONFIGURATIONS, ServedModel, configuration
 from smlm_pipeline import contract
@@ -45,7 +45,7 @@ def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
     """Version 2 of the model beside version 1 has a file of its own."""
     shutil.copytree(MODEL_REPOSITORY / "unet" / "1", tmp_path / "unet" / "2")
     model = ServedModel(tmp_path / "unet", configuration("unet"), version="2")
-    (found,) = model.execute({"NORMALIZED": np.ones((1, 1, 16, 16), np.float32)})
+    (found,) = model.execute(tensors(*frames_and_levels(1, 16, 16)))
     assert not isinstance(found, str), found
     assert found["DETECTIONS"].shape == (1, 5, 16, 16)
 

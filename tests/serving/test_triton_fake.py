@@ -21,11 +21,12 @@ def _array() -> NDArray[np.float32]:
         (lambda: backend.Tensor(_array(), "A"), "name is a string"),  # type: ignore[arg-type]
         (lambda: backend.Tensor("A", [0.0]), "takes an ndarray, not list"),  # type: ignore[arg-type]
         (lambda: backend.Tensor("A", np.array(["a"])), "cannot hold <U1"),
-        (lambda: backend.TritonError(ValueError("no")), "message is a string"),  # type: ignore[arg-type]
+        (lambda: backend.TritonError(ValueError("no"), "INTERNAL"), "message is a string"),  # type: ignore[arg-type]
+        (lambda: backend.TritonError("no", "PERHAPS"), "one of TritonError, not 'PERHAPS'"),
         (lambda: backend.InferenceResponse(), "either tensors or an error"),
         (
             lambda: backend.InferenceResponse(
-                [backend.Tensor("A", _array())], error=backend.TritonError("no")
+                [backend.Tensor("A", _array())], error=backend.TritonError("no", "INTERNAL")
             ),
             "either tensors or an error",
         ),

@@ -146,7 +146,7 @@ def _open(name: str, sources: Sources) -> None:
     if runtime == "server" and sources.server is not None:
         ensemble = places.ensemble_of(network)
         with TritonTransport(Servers.parse(sources.server), model=ensemble) as transport:
-            transport.model_version()
+            transport.served_network()
         return
     source = places.find_network(network, sources.networks)
     try:

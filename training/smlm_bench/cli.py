@@ -15,7 +15,17 @@ COMMANDS = (
     LazyCommand(
         "speed",
         "smlm_bench.speed.commands:speed",
-        "Time engines and networks side by side: ONNX Runtime, Triton, Keras, Deep-STORM.",
+        "Time engines side by side: ONNX Runtime, OpenVINO, Triton; Deep-STORM's layers, Keras.",
+    ),
+    LazyCommand(
+        "stages",
+        "smlm_bench.speed.commands:stages",
+        "Profile what is left besides the network: each stage alone, and each process of a run.",
+    ),
+    LazyCommand(
+        "messages",
+        "smlm_bench.speed.commands:messages",
+        "Compare the bytes of answers with those of the frames, for requests of the usual size.",
     ),
     LazyCommand(
         "load",
@@ -62,6 +72,11 @@ COMMANDS = (
         "gpu-kernels",
         "smlm_bench.gpu.commands:gpu_kernels",
         "Compare the CuPy kernels with NumPy's, time them, and print JSON.",
+    ),
+    LazyCommand(
+        "gpu-expected",
+        "smlm_bench.gpu.commands:gpu_expected",
+        "Print the frames per second that GPUs are expected to compute, by calculation.",
     ),
     LazyCommand(
         "ship",

@@ -36,7 +36,7 @@ COMMANDS = (
     LazyCommand(
         "reference",
         f"{_COMMANDS}.export:reference",
-        "Write reference.npz beside a network: frames and answers to check a TensorRT plan by.",
+        "Write what TensorRT plans are checked by and made of beside a network.",
     ),
     LazyCommand(
         "publish",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,15 +23,15 @@ from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
     "the network answered with a probability that is not within 0 and 1, with an offset beyond "
-    f"{contract.MAX_OFFSET_PX:g} px, or with a sigma that is not positive"
+    f"{contract.MAX_OFFSET_PX:g} px, or with a sigma that is not a positive number"
 )
 """Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
 DRAWN_FROM = np.float32(0.5 / contract.WEIGHT_ONE)
 """Probabilities up to this one are rounded to a weight of 0."""
 
-_BLOCK_PIXELS = 1 << 16
-"""Camera pixels that are drawn at a time: their numbers stay in the cache."""
+_BAND_PX = 16
+"""Rows of camera pixels that are drawn at a time, of all frames: their image stays in the cache."""
 
 
 def draw(
@@ -68,12 +71,40 @@ def draw(
     rows = slice(asked.top_px, asked.top_px + asked.height_px)
     columns = slice(asked.left_px, asked.left_px + asked.width_px)
     core = detections[:, :, rows, columns]
-    image = np.zeros(asked.size, np.int32)
-    step = max(_BLOCK_PIXELS // (asked.height_px * asked.width_px), 1)
-    corners = np.tile(_corners(asked), min(step, len(core)))
-    for first in range(0, len(core), step):
-        _draw_block(image, core[first : first + step], asked, corners, borders_px2)
-    return sparse(image)
+    by_class: list[list[SparseSums]] = [[] for _ in range(asked.classes)]
+    for top, image in _drawn_bands(core, asked, borders_px2):
+        for number, sums in enumerate(map(sparse, image)):
+            first = (number * asked.shape[1] + top) * asked.shape[2]
+            by_class[number].append(SparseSums(sums.index + first, sums.weight))
+    bands = list(itertools.chain.from_iterable(by_class))
+    return SparseSums(
+        np.concatenate([band.index for band in bands]),
+        np.concatenate([band.weight for band in bands]),
+    )
+
+
+def _drawn_bands(
+    core: NDArray[np.float32], asked: Window, limits_px2: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """First row and image (S, rows, width) of each band of the window's image, from the top.
+
+    A detection points up to ``MARGIN_PX`` out of the band of its camera pixel, so the rows that
+    two bands share are drawn by both. An image is valid until the next one is asked for.
+    """
+    zoom, shared = asked.zoom, 2 * contract.MARGIN_PX * asked.zoom
+    band = replace(asked, height_px=min(_BAND_PX, asked.height_px))
+    image = np.zeros(band.shape, np.int32)
+    corners = _corners(band)
+    for top_px in range(0, asked.height_px, _BAND_PX):
+        block = core[:, :, top_px : top_px + _BAND_PX]
+        count, _, height_px, width_px = block.shape
+        places = np.tile(corners[: height_px * width_px], count)
+        _draw_block(image.reshape(-1), block, band, places, limits_px2)
+        end = height_px * zoom
+        last = top_px + height_px == asked.height_px
+        yield top_px * zoom, image[:, : end + shared if last else end]
+        image[:, :shared] = image[:, end : end + shared].copy()
+        image[:, shared:] = 0
 
 
 def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
@@ -98,7 +129,7 @@ def _draw_block(
     corners: NDArray[np.int32],
     limits_px2: NDArray[np.float32],
 ) -> None:
-    """Add the detections (n, 5, height, width) of some frames to the flat image."""
+    """Add the detections (N, 5, height, width) of a band to its flat image."""
     probability = block[:, 0].reshape(-1)
     if not (probability.min() >= 0 and probability.max() <= 1):
         raise ChunkError(NOT_DETECTIONS)
@@ -129,10 +160,14 @@ def _classes(
     limits_px2: NDArray[np.float32],
 ) -> NDArray[np.int32]:
     """The precision class of each detection: the number of borders below its sigma."""
-    if not min(sigma_y_px.min(initial=1), sigma_x_px.min(initial=1)) > 0:
+    with np.errstate(over="ignore"):  # infinity is refused
+        spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
+    smallest_px = np.minimum(sigma_y_px, sigma_x_px).min(initial=1)
+    if not (smallest_px > 0 and spread_px2.max(initial=0) < np.inf):
         raise ChunkError(NOT_DETECTIONS)
-    spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
-    found: NDArray[np.int32] = (spread_px2[:, None] > limits_px2).sum(axis=1, dtype=np.int32)
+    found = np.zeros(len(spread_px2), np.int32)
+    for limit_px2 in limits_px2:
+        found += spread_px2 > limit_px2
     return found
 
 
@@ -191,8 +226,11 @@ def sum_map(maps: NDArray[np.float32], window: NDArray[np.int32]) -> SparseSums:
 
 
 def most_in_map(frame_count: int) -> float:
-    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum."""
-    return (2**31 - 1) / (contract.WEIGHT_ONE * frame_count)
+    """Return the limit of a value of one frame, in emitters: N frames must not overflow the sum.
+
+    It is a whole number of units, so that no value below is rounded to more.
+    """
+    return (2**31 - 1) // frame_count / contract.WEIGHT_ONE
 
 
 def not_a_map(most: float) -> str:

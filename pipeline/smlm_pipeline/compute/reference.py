@@ -22,6 +22,16 @@ from smlm_pipeline.model_repository import REFERENCE_FILE, network_sha256
 PRECISIONS = ("fp32", "fp16")
 """Precisions inside a network's file; its answers are always float32."""
 
+TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2}
+"""Largest accepted `difference` of other arithmetic from the network in FP32.
+
+Estimates, not yet measured on a GPU. That of FP32 is the accepted difference of an export from
+Keras. Factors in TF32 and all values in FP16 have 11 significant bits; in ONNX Runtime the
+networks that ship differ by 2e-3 in FP16, and a GPU adds up in another order."""
+
+_SMALLEST_SCALE = 1e-6
+"""Divisor for a channel that is zero everywhere."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -35,6 +45,22 @@ class Reference:
     frames_adu: NDArray[np.uint16]
     levels_adu: NDArray[np.float32]
     answers: NDArray[np.float32]
+
+
+def difference(answers: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Compare answers (N, C, H, W) with the expected ones.
+
+    Returns
+    -------
+    float
+        The largest difference, as a share of the largest expected value of the same channel;
+        infinite if the shapes differ, and not a number if an answer is none.
+    """
+    if answers.shape != expected.shape:
+        return float("inf")
+    scale = np.abs(expected).max(axis=(0, 2, 3), keepdims=True)
+    shares = np.abs(answers - expected) / np.maximum(scale, np.float32(_SMALLEST_SCALE))
+    return float(shares.max())
 
 
 def write_reference(file: Path, reference: Reference) -> None:

@@ -45,7 +45,7 @@ class Window:
 
 
 def check_window(window: NDArray[np.int32], tile_height_px: int, tile_width_px: int) -> Window:
-    """Read the window of a tile, before memory is spent on its image.
+    """Read the window of a tile.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def check_window(window: NDArray[np.int32], tile_height_px: int, tile_width_px: 
     Raises
     ------
     ChunkError
-        If it has another shape, a number is out of the contract's range, the core is not within
-        the tile or the image has too many pixels.
+        If it has another shape, a number is out of the contract's range, or the core is not
+        within the tile.
     """
     if window.shape != contract.WINDOW.dims:
         raise ChunkError(f"WINDOW has shape {window.shape}; expected {contract.WINDOW.dims}")
@@ -75,17 +75,27 @@ def check_window(window: NDArray[np.int32], tile_height_px: int, tile_width_px: 
             f"WINDOW {window.tolist()} (zoom, y, x, height, width, ...) does not lie in a tile of "
             f"{tile_height_px} x {tile_width_px} pixels"
         )
+    return asked
+
+
+def check_image_size(asked: Window) -> None:
+    """Check the size of the image of a request, before memory is spent on it.
+
+    Raises
+    ------
+    ChunkError
+        If it has more SR pixels than the contract allows.
+    """
     if asked.size > contract.MAX_IMAGE_PIXELS:
         classes, height, width = asked.shape
         raise ChunkError(
             f"WINDOW asks for {classes} x {height} x {width} SR pixels; expected at most "
             f"{contract.MAX_IMAGE_PIXELS}: choose a smaller zoom or smaller tiles"
         )
-    return asked
 
 
 def check_map_window(window: NDArray[np.int32], map_height: int, map_width: int) -> Window:
-    """Read the window of a map of so many SR pixels, before memory is spent on its image.
+    """Read the window of a map of so many SR pixels.
 
     Raises
     ------

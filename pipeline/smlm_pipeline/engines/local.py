@@ -9,7 +9,9 @@ from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.network_choice import open_network
+from smlm_pipeline.compute.window import check_image_size
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.localise.chunk import molecules
 
 
 class LocalTransport:
@@ -39,11 +41,9 @@ class LocalTransport:
         frames_adu, levels_adu, asked = request.frames_adu, request.levels_adu, request.window
         kind = self.network.answer
         check_frames(frames_adu.shape, levels_adu.shape, kind)
+        check_image_size(asked)
         answers = self.network.detect(frames_adu, levels_adu)
         sums = sum_answers(answers, asked.as_tensor(), request.class_borders_px, kind)
         if not asked.molecules:
             return ChunkAnswer(sums, len(frames_adu))
-        # Needs SciPy, which is installed with this engine but not with clients of a server.
-        from smlm_pipeline.localise.chunk import molecules
-
         return ChunkAnswer(sums, len(frames_adu), molecules(candidates(answers), asked))

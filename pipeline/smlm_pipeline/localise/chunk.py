@@ -36,11 +36,10 @@ def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
     places = molecule_places(candidates)
     y_px, x_px = places.mean_px
     columns = (places.frame, y_px, x_px, *np.sqrt(places.variance_px2), places.probability)
-    table = np.column_stack(columns).astype(np.float32)
+    table = np.column_stack(columns)
     bottom_px, right_px = asked.top_px + asked.height_px, asked.left_px + asked.width_px
-    # Of the rounded places, so that each molecule is in one core only.
+    # Before the places are rounded, so that neighbouring tiles draw one border.
     within_y = (table[:, 1] >= asked.top_px) & (table[:, 1] < bottom_px)
     within_x = (table[:, 2] >= asked.left_px) & (table[:, 2] < right_px)
     kept = table[within_y & within_x & (table[:, 5] >= PROBABILITY_MIN)]
-    found: NDArray[np.float32] = kept[np.argsort(kept[:, 0], kind="stable")]
-    return found
+    return kept[np.argsort(kept[:, 0], kind="stable")].astype(np.float32)

@@ -88,7 +88,7 @@ def molecule_places(found: Candidates) -> Places:
     if not (np.isfinite(channels).all() and (channels[3:5] > 0).all()):
         raise ChunkError(
             "the network answered with a value that is not a number, or with a sigma that is not "
-            "positive; expected detections as contract.py states them: export it again"
+            "positive; expected detections as the contract has them: export it again"
         )
     centre_px = np.stack([found.row, found.column]) + 0.5
     places = Places(found.frame, channels[0], centre_px + channels[1:3], channels[3:5] ** 2)

@@ -17,9 +17,9 @@ Jaccard and errors stay the same within 0.3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 REACH_PX = 1.0
@@ -108,7 +108,7 @@ def share_surplus(places: Places) -> Places:
     probability = places.probability.copy()
     full = np.flatnonzero(probability > 1)
     points = _apart(places)
-    _, nearest = scipy.spatial.KDTree(points).query(
+    _, nearest = _search_tree(points).query(
         points[full], k=_SURPLUS_NEIGHBOURS + 1, distance_upper_bound=SURPLUS_REACH_PX
     )
     for place, neighbours in zip(full.tolist(), np.asarray(nearest), strict=True):
@@ -125,9 +125,17 @@ def _apart(places: Places) -> NDArray[np.float64]:
     return np.column_stack([places.frame * _FRAMES_APART_PX, *places.mean_px])
 
 
+def _search_tree(points: NDArray[np.float64]) -> Any:
+    """SciPy's tree of points (M, 3), which finds neighbours."""
+    # Clients of a server do not have SciPy, and servers load it when they are asked for molecules.
+    import scipy
+
+    return scipy.spatial.KDTree(points)
+
+
 def _near(places: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of all pairs of one frame within ``REACH_PX``."""
-    tree = scipy.spatial.KDTree(_apart(places))
+    tree = _search_tree(_apart(places))
     pairs = tree.query_pairs(REACH_PX, output_type="ndarray").astype(np.int64)
     return pairs[:, 0], pairs[:, 1]
 

@@ -9,12 +9,15 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
-from smlm_pipeline.errors import ReconError, TransientServerError
+from smlm_pipeline.errors import ReconError, ServerFullError, TransientServerError
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
 
 FIRST_PAUSE_S = 0.2
 """Longest pause before the second attempt; it doubles with each further one."""
+
+FULL_PATIENCE_S = 600.0
+"""Longest time for which a server that is full is asked again without counting attempts."""
 
 LONGEST_PAUSE_S = 20.0
 """Longest pause of all: the doubling ends here."""
@@ -44,7 +47,8 @@ def run(
     limit : ConcurrencyLimit
         The number of concurrent requests; it learns from each answer and failure.
     attempts : int
-        How often a request is sent before it has failed for good.
+        How often a request is sent before it has failed for good; refusals of a full server do
+        not count.
     failed : callable
         Gets each chunk that failed for good, with its error; it raises to end the run, and
         then no request in progress is waited for.
@@ -103,23 +107,33 @@ def _attempt(
     attempts: int,
     stopped: threading.Event,
 ) -> ChunkAnswer:
-    """Send up to ``attempts`` times, with growing pauses of random length."""
-    for attempt in range(1, attempts + 1):
-        longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
+    """Send up to ``attempts`` times, with growing pauses of random length.
+
+    A full server works: it is asked for up to ``FULL_PATIENCE_S``, whatever the attempts.
+    """
+    if attempts < 1:
+        raise ReconError(f"attempts is {attempts}; expected at least one")
+    failures = refusals = 0
+    first_sent = time.perf_counter()
+    while True:
         started = time.perf_counter()
         try:
             answer = transport.sum_chunk(request)
         except TransientServerError as error:
             limit.failed()
-            if attempt == attempts:
-                raise _given_up(error, attempts) from error
+            if isinstance(error, ServerFullError) and started - first_sent < FULL_PATIENCE_S:
+                refusals += 1
+            else:
+                failures += 1
+            if failures >= attempts:
+                raise _given_up(error, failures + refusals) from error
+            longest_s = min(FIRST_PAUSE_S * 2 ** (failures + refusals - 1), LONGEST_PAUSE_S)
             pause_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, keeps no secret
             if stopped.wait(pause_s):
                 raise
         else:
             limit.answered(time.perf_counter() - started)
             return answer
-    raise ReconError(f"attempts is {attempts}; expected at least one")
 
 
 def _given_up(error: TransientServerError, attempts: int) -> TransientServerError:

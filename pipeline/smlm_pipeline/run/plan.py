@@ -125,7 +125,9 @@ def plan_run(
     )
 
 
-def fitted_plan(plan: RunPlan, film: FilmSize, settings: Settings, request_pixels: int) -> RunPlan:
+def fitted_plan(
+    plan: RunPlan, film: FilmSize, settings: Settings, request_pixels: int | None
+) -> RunPlan:
     """Plan the run again for the requests that a server asks for, if the memory allows them.
 
     Parameters
@@ -134,9 +136,11 @@ def fitted_plan(plan: RunPlan, film: FilmSize, settings: Settings, request_pixel
         The plan with the usual requests.
     film, settings : FilmSize and Settings
         What it was made of.
-    request_pixels : int
-        Camera pixels of a request, as the server asks for.
+    request_pixels : int or None
+        Camera pixels of a request, as the server asks for; with None the plan stays.
     """
+    if request_pixels is None:
+        return plan
     try:
         fitted = plan_run(film, settings, plan.memory_bytes, request_pixels=request_pixels)
     except SettingError:

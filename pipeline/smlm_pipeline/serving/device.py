@@ -1,19 +1,20 @@
-"""The device that ``normalize`` and the summations compute on: the host, or a GPU.
+"""The device that the summations compute on: the host, or a GPU.
 
 One repository serves both. The environment variable ``RECON_DEVICE`` selects the device:
 
 ``auto``
-    Each step computes where its input is. The default.
+    A summation computes where the network's answers are. The default.
 ``gpu``
-    All steps compute on the GPU. Detections that reach a summation in host memory
-    are an error and a metric: they show that the server's CUDA pool is too small.
+    It computes on the GPU. Answers that reach it in host memory are an error and a metric: they
+    show that the server's CUDA pool is too small.
 ``cpu``
-    All steps compute on the host.
+    It computes on the host.
+
+Its own answers are in host memory on every device.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 from collections.abc import Mapping
@@ -31,14 +32,12 @@ KINDS = ("auto", "gpu", "cpu")
 
 
 class Device:
-    """Reads and writes the backend's tensors in the memory that they are in.
+    """Reads the backend's tensors in the memory that they are in.
 
-    ``requires_gpu`` states whether everything has to be on the GPU.
+    ``requires_gpu`` states whether the network's answers have to be on the GPU.
 
     Parameters
     ----------
-    backend : module
-        Triton's ``triton_python_backend_utils``.
     args : mapping
         The arguments of ``initialize``.
     environment : mapping
@@ -53,40 +52,28 @@ class Device:
     """
 
     def __init__(
-        self, backend: Any, args: Mapping[str, str], environment: Mapping[str, str] = os.environ
+        self, args: Mapping[str, str], environment: Mapping[str, str] = os.environ
     ) -> None:
         kind = environment.get(VARIABLE, KINDS[0])
         if kind not in KINDS:
             raise SettingError(f"{VARIABLE} is {kind!r}; expected one of {', '.join(KINDS)}")
-        self._backend = backend
         self._kind = kind
         self.requires_gpu = kind == "gpu"
         self._gpu_id = int(args["model_instance_device_id"])
         if self.requires_gpu:
-            self.warm_up()
+            self._warm_up()
 
-    def warm_up(self) -> None:
-        """Compile the kernels now rather than while a client waits.
-
-        Raises
-        ------
-        DeviceError
-            If CuPy or the GPU is missing.
-        """
+    def _warm_up(self) -> None:
+        """Compile the kernels now rather than while a client waits."""
         cupy, kernels = _cupy(), gpu_kernels()
         try:
-            with self.selected():
+            with cupy.cuda.Device(self._gpu_id):
                 kernels.compile_kernels()
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise DeviceError(
                 f"{VARIABLE} is 'gpu', but GPU {self._gpu_id} cannot be used ({error}); give "
                 f"the server a GPU, or start it with {VARIABLE}=cpu and --model-config-name=cpu"
             ) from error
-
-    def selected(self) -> contextlib.AbstractContextManager[Any]:
-        """Make the GPU of this instance the current one within a ``with`` block."""
-        gpu: contextlib.AbstractContextManager[Any] = _cupy().cuda.Device(self._gpu_id)
-        return gpu
 
     def read(self, tensor: Any) -> Any:
         """Return a tensor's values without a copy: an array of NumPy, or of CuPy on a GPU.
@@ -111,16 +98,6 @@ class Device:
         on_host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.get()
         return on_host
 
-    def write(self, name: str, array: Any) -> Any:
-        """Return the backend's tensor of an array, in the same memory.
-
-        The array is passed as an object, not as a capsule: only then does the backend wait for
-        pending computations.
-        """
-        if isinstance(array, np.ndarray):
-            return self._backend.Tensor(name, array)
-        return self._backend.Tensor.from_dlpack(name, array)
-
 
 def gpu_kernels() -> Any:
     """Import ``smlm_pipeline.compute.gpu``, which needs CuPy.
@@ -132,6 +109,17 @@ def gpu_kernels() -> Any:
     """
     _cupy()
     return importlib.import_module("smlm_pipeline.compute.gpu")
+
+
+def gpu_of(answers: Any) -> Any:
+    """Return the `smlm_pipeline.compute.gpu.Gpu` that the answers, an array of CuPy, are on.
+
+    Raises
+    ------
+    DeviceError
+        If CuPy is not installed.
+    """
+    return gpu_kernels().gpu_of(answers)
 
 
 def _cupy() -> Any:

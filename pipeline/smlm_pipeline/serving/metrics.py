@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 BYTES_TO_HOST = "recon_device_to_host_bytes_total"
-"""Bytes that a summation copied from the GPU to the host: one image a request."""
+"""Bytes that a summation copied from the GPU to the host: what is not zero, place and value."""
 
 HOST_INPUTS = "recon_host_inputs_total"
 """Requests refused because detections were in host memory where ``RECON_DEVICE`` is ``gpu``."""
 
+FRAMES = "recon_frames_total"
+"""Frames that a summation summed: Triton counts a request as one, however many it has."""
+
 _MEANINGS = {
     BYTES_TO_HOST: "Bytes copied from the GPU to the host by the summation",
     HOST_INPUTS: "Requests whose detections lay in host memory on a GPU deployment",
+    FRAMES: "Frames summed by the summation",
 }
 
 
@@ -40,3 +44,4 @@ class DeviceMetrics:
         }
         self.bytes_to_host = counters[BYTES_TO_HOST]
         self.host_inputs = counters[HOST_INPUTS]
+        self.frames = counters[FRAMES]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute import draw
 from smlm_pipeline.compute.bounds import check_answers
 from smlm_pipeline.compute.candidates import candidates
+from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.sparse import SparseSums, encode
-from smlm_pipeline.compute.window import check_window
+from smlm_pipeline.compute.window import check_image_size, check_window
 from smlm_pipeline.errors import DeviceError
 from smlm_pipeline.localise.chunk import molecules
-from smlm_pipeline.serving.device import VARIABLE, Device, gpu_kernels
+from smlm_pipeline.serving.device import VARIABLE, Device, gpu_of
 from smlm_pipeline.serving.metrics import DeviceMetrics
 from smlm_pipeline.serving.respond import check_configuration, respond, triton_backend
+
+_HOST = SimpleNamespace(draw=draw, sum_map=sum_map, candidates=candidates)
+"""What `smlm_pipeline.compute.gpu.Gpu` does, on the host."""
 
 _NO_MOLECULES = np.zeros((0, len(contract.MOLECULE_COLUMNS)), np.float32)
 
@@ -41,7 +45,7 @@ class TritonPythonModel:
         self._spec = self._answer.summation
         check_configuration(configuration, self._spec)
         self._backend = triton_backend()
-        self._device = Device(self._backend, args)
+        self._device = Device(args)
         self._metrics = DeviceMetrics(self._backend, self._spec.name)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -51,21 +55,23 @@ class TritonPythonModel:
 
     def _sum_map(self, tensor: Any, window: Any) -> list[Any]:
         maps = self._answers(tensor)
-        kernels = draw if isinstance(maps, np.ndarray) else gpu_kernels()
-        return self._response(kernels.sum_map(maps, self._device.read_on_host(window)), maps)
+        device = _device_of(maps)
+        sums = device.sum_map(maps, self._device.read_on_host(window))
+        self._count(device, len(maps))
+        return _response(sums, len(maps))
 
     def _sum_detections(self, tensor: Any, window: Any, class_borders: Any) -> list[Any]:
         detections = self._answers(tensor)
         window, borders_px = map(self._device.read_on_host, (window, class_borders))
         asked = check_window(window, *detections.shape[2:])
-        on_host = isinstance(detections, np.ndarray)
-        kernels = draw if on_host else gpu_kernels()
-        sums = kernels.draw(detections, window, borders_px)
+        check_image_size(asked)
+        device = _device_of(detections)
+        sums = device.draw(detections, window, borders_px)
         table = _NO_MOLECULES
         if asked.molecules:
-            find = candidates if on_host else gpu_kernels().candidates
-            table = molecules(find(detections), asked)
-        return [*self._response(sums, detections), table]
+            table = molecules(device.candidates(detections), asked)
+        self._count(device, len(detections))
+        return [*_response(sums, len(detections)), table]
 
     def _answers(self, tensor: Any) -> Any:
         """The network's answers, in the memory that they are in.
@@ -88,8 +94,17 @@ class TritonPythonModel:
             )
         return answers
 
-    def _response(self, sums: SparseSums, answers: Any) -> list[Any]:
-        """STEP, WEIGHT and FRAME_COUNT."""
-        if not isinstance(answers, np.ndarray):
-            self._metrics.bytes_to_host.increment(gpu_kernels().bytes_to_host(sums))
-        return [*encode(sums), np.array([len(answers)], np.int32)]
+    def _count(self, device: Any, frame_count: int) -> None:
+        self._metrics.frames.increment(frame_count)
+        if device is not _HOST:
+            self._metrics.bytes_to_host.increment(device.take_bytes_to_host())
+
+
+def _device_of(answers: Any) -> Any:
+    """What sums the answers in the memory that they are in."""
+    return _HOST if isinstance(answers, np.ndarray) else gpu_of(answers)
+
+
+def _response(sums: SparseSums, frame_count: int) -> list[Any]:
+    """STEP, WEIGHT and FRAME_COUNT."""
+    return [*encode(sums), np.array([frame_count], np.int32)]

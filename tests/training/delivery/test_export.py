@@ -337,7 +337,9 @@ def test_publish_command_exports_a_run_first(finished_run: Path, tmp_path: Path)
         '"class_borders_px" value { string_value: "0.12; 0.1 0.15; 0.09 0.12 0.18"' in configuration
     )
     names = sorted(path.name for path in (repository / "unet" / "5").iterdir())
-    assert names == ["model.json", "model.onnx", "model.py", "reference.npz"]
+    assert names == [
+        *("model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"),
+    ]
     assert sorted(path.name for path in finished_run.iterdir()) == [
         "manifest.json",
         "network.keras",

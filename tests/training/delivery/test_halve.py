@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 
 import onnx
 
-from fakes.networks import write_card, write_network
+from fakes.networks import CLASS_BORDERS_PX, write_card, write_network
 from smlm_pipeline import contract
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.reference import read_reference
@@ -48,7 +48,7 @@ WHOLE = {"film": {"nmse_percent_at_blur_0_1_2_px": [25.0, 5.0, 1.5], "jaccard": 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    card = {SCORES: WHOLE, "robustness": ["of FP32"], "warnings": ["dim films"]}
+    card = {SCORES: WHOLE, "robustness": ["of FP32"], "note": "FP32", "warnings": ["dim films"]}
     return write_network(tmp_path / "exported", TWO_LAYERS, **card)
 
 
@@ -164,6 +164,8 @@ def test_the_card_has_both_scores(network: Path, scores: dict[str, Any], tmp_pat
     assert card["fp32"]["sha256"] == hashlib.sha256(before).hexdigest()
     assert card["fp32"][SCORES] == WHOLE
     assert (card["fp32"]["robustness"], "robustness" in card) == (["of FP32"], False)
+    assert (card["fp32"]["note"], "note" in card) == ("FP32", False)
+    assert card["class_borders_px"] == CLASS_BORDERS_PX
     assert card["warnings"] == ["dim films"]
     assert network.read_bytes() == before
     assert sorted(path.name for path in done.path.parent.iterdir()) == [
@@ -271,7 +273,7 @@ def test_command_refuses_with_a_message(network: Path, tmp_path: Path) -> None:
 def test_reference_is_written_anew(network: Path, tmp_path: Path) -> None:
     result = _run("reference", network)
     assert result.exit_code == 0, result.output
-    assert result.stdout.strip().endswith("reference.npz")
+    assert result.stdout.splitlines()[0].endswith("reference.npz")
     assert read_reference(network, contract.UNET).precision == "fp32"
     result = _run("reference", tmp_path / "nothing.onnx")
     assert (result.exit_code, result.stdout) == (2, "")

@@ -24,29 +24,13 @@ from smlm_pipeline.errors import ContractError, OutputError, SettingError
 from smlm_training.cli import app
 from smlm_training.delivery import publish as publishing
 from smlm_training.delivery.card import SCORES
-from smlm_training.delivery.configuration import configure
 from smlm_training.delivery.publish import publish, writable_repository
 
-FILES = ["model.json", "model.onnx", "model.py", "reference.npz"]
+FILES = ["model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"]
 
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return write_network(tmp_path / "exported")
-
-
-@pytest.fixture
-def repository(model_repository: Path, tmp_path: Path) -> Path:
-    """A copy with one version of each network."""
-    for model in ("reconstruction", *contract.NETWORKS):
-        shutil.copytree(model_repository / model, tmp_path / "models" / model)
-        if model != "reconstruction":
-            write_card(tmp_path / "models" / model / "1" / "model.onnx")
-    return tmp_path / "models"
 
 
 def test_the_next_version_has_everything(network: Path, repository: Path) -> None:
@@ -61,41 +45,6 @@ def test_the_next_version_has_everything(network: Path, repository: Path) -> Non
     assert done.card_before == json.loads((folder / "1" / "model.json").read_text())
     assert (folder / "2" / "model.py").read_bytes() == (folder / "1" / "model.py").read_bytes()
     assert _names(folder) == ["1", "2", "config.pbtxt", "configs"]
-
-
-def _stated(file: Path) -> dict[str, str]:
-    stated = re.findall(r'key: "(\w+)" value \{ string_value: "([^"]*)"', file.read_text())
-    parameters = dict(stated)
-    assert len(parameters) == len(stated)
-    return parameters
-
-
-def test_configurations_state_what_the_card_does(network: Path, repository: Path) -> None:
-    """In the lines of before; all else stays, and an empty file gets them too."""
-    folder = repository / "unet"
-    on_gpu, on_cpu = folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"
-    before = on_gpu.read_text().splitlines()
-    on_cpu.write_text("")
-    publish(network, repository)
-    borders = "0.12; 0.1 0.15; 0.09 0.12 0.18"
-    assert _stated(on_gpu)["class_borders_px"] == borders
-    assert _stated(on_cpu) == {"request_pixels": "1048576", "class_borders_px": borders}
-    after = on_gpu.read_text().splitlines()
-    (changed,) = (new for new, old in zip(after, before, strict=True) if new != old)
-    assert borders in changed
-
-
-@pytest.mark.parametrize("name", contract.NETWORKS)
-def test_configurations_that_ship_are_as_published(
-    name: str, model_repository: Path, tmp_path: Path
-) -> None:
-    """If this fails: publish the network, or write its card's borders into them."""
-    folder = Path(shutil.copytree(model_repository / name, tmp_path / name))
-    files = [folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"]
-    before = [file.read_text() for file in files]
-    card = json.loads((folder / "1" / "model.json").read_text())
-    configure(folder, contract.ensemble_of(name).answer, card)
-    assert [file.read_text() for file in files] == before
 
 
 def test_others_may_read_a_version(network: Path, repository: Path) -> None:
@@ -268,7 +217,7 @@ def test_a_full_disk_leaves_nothing(
 def test_files_are_on_the_disk_before_the_version_is_seen(
     network: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four files and their folder; after the rename the model's folder and its configurations."""
+    """Five files and their folder; after the rename the model's folder and its configurations."""
     seen: list[bool] = []
     fsync = os.fsync
 
@@ -278,7 +227,7 @@ def test_files_are_on_the_disk_before_the_version_is_seen(
 
     monkeypatch.setattr(os, "fsync", watched)
     publish(network, repository)
-    assert seen == [False] * 5 + [True] * 3
+    assert seen == [False] * 6 + [True] * 3
 
 
 def test_a_server_that_polls_never_sees_half_a_version(network: Path, repository: Path) -> None:

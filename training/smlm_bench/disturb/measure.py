@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.film.survey import conditioning_of
 from smlm_training.scoring.evaluate import score, truth_image
 from smlm_training.scoring.inference import ZOOM, draw
@@ -94,8 +94,8 @@ def outcome(network: OnnxNetwork, name: str, kind: str, film: Disturbed) -> Outc
     image = np.zeros((height * ZOOM, width * ZOOM))
     for first in range(0, len(film.frames_adu), _BLOCK_FRAMES):
         block = film.frames_adu[first : first + _BLOCK_FRAMES]
-        normalized = normalize_whole(*conditioning.apply(block, first))
-        image += draw(network.detect(normalized), (height, width))
+        frames_adu, levels_adu = conditioning.apply(block, first)
+        image += draw(network.detect(pad(frames_adu), levels_adu), (height, width))
     image *= _fine(~conditioning.blank)
     y_px, x_px = film.true_yx_px()
     shape = height * ZOOM, width * ZOOM

@@ -11,20 +11,28 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from smlm_bench.gpu import containers, kernels
+from smlm_bench.gpu.load import (
+    AS_SIZED,
+    REQUESTS,
+    SMALL_POOL_BYTES,
+    answers_under_load,
+    small_request,
+    whole_request,
+)
 from smlm_bench.gpu.report import Findings, as_markdown
-from smlm_bench.gpu.server import Server, ServerSpeed, answers_that_differ_under_load, measure
+from smlm_bench.gpu.server import Server, ServerSpeed, measure
 from smlm_pipeline import contract
-from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import DeviceError, ReconError
@@ -34,10 +42,16 @@ from smlm_pipeline.settings import Settings
 from smlm_training.scoring.evaluate import nmse_percent
 from smlm_training.simulation.presets import preset_film
 
+Served: TypeAlias = AbstractContextManager[containers.Container]
+"""A server in a ``with`` block."""
+
 CHECKOUT = Path(__file__).parents[3]
 ENSEMBLES = tuple(contract.ENSEMBLES)
-MEGAPIXELS = 40
-"""Length of the film of each measurement."""
+MEGAPIXELS, REQUESTS_MOST = 160, 256
+"""Length of the film of each measurement, and the most requests that it takes."""
+
+BATCHES = (1, 16)
+"""Frames of a request that are measured, beside the most that the contract allows."""
 
 IN_FLIGHT = 8
 """Requests under way at once while speed is measured."""
@@ -114,7 +128,9 @@ def without_docker(findings: Findings) -> None:
     """
     try:
         speeds = kernels.measure(contract.TILE_SIZES_PX, kernels.BATCHES, Settings.zoom)
-    except ImportError as error:
+    except DeviceError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         raise DeviceError(
             f"there is a GPU, but neither Docker nor CuPy ({error}); install CuPy with "
             ".venv/bin/pip install -e '.[gpu]' to check the kernels (it brings NumPy 2, for which "
@@ -147,47 +163,109 @@ def with_docker(findings: Findings, tell: Callable[[str], None], *, largest_tile
 def with_ensemble(
     findings: Findings, film: Path, model: str, tell: Callable[[str], None], *, largest_tile_px: int
 ) -> None:
-    """Check one ensemble, alone in its servers, on the CPU for reference and then on the GPU."""
-    logs = {
-        each: partial(findings.logs.__setitem__, f"{model} on {each}") for each in ("cpu", "gpu")
-    }
-    with containers.running([model], device="cpu", keep_log=logs["cpu"]) as container:
+    """Check one ensemble, alone in its servers: on the CPU for reference, then on the GPU.
+
+    On the GPU it is served in the precision that the server chooses, in FP32, and with a CUDA
+    pool that is far too small.
+    """
+
+    def served(device: str, precision: str = "", flags: Sequence[str] = ()) -> Served:
+        name = " ".join([f"{model} on {device}", *filter(None, [precision, *flags])])
+        return containers.running(
+            [model],
+            device=device,
+            precision=precision,
+            keep_log=partial(findings.logs.__setitem__, name),
+            largest_tile_px=largest_tile_px,
+            flags=flags,
+        )
+
+    with served("cpu", "f32") as container:
         on_cpu = image_of(film, container.server, model)
-    with containers.running(
-        [model], device="gpu", keep_log=logs["gpu"], largest_tile_px=largest_tile_px
-    ) as container:
-        findings.plans.append(container.plan(contract.ENSEMBLES[model].network.name))
-        on_gpu = image_of(film, container.server, model)
-        findings.against_cpu[model] = compare(on_gpu, on_cpu)
-        sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
-        measure_all(findings, container.server, model, tell, sizes_px=sizes_px)
-        findings.gpu_memory_bytes[model] = container.server.counted(GPU_MEMORY)
+    with served("gpu") as container:
+        chosen = precision_of(container.plan(contract.ENSEMBLES[model].network.name))
+        on_gpu(findings, container, film, model, on_cpu, tell, largest_tile_px=largest_tile_px)
+    if chosen == "FP16":
+        with served("gpu", "f32") as container:
+            on_gpu(findings, container, film, model, on_cpu, tell, largest_tile_px=largest_tile_px)
+    else:
+        findings.left_out.append(f"{model} in FP16: the server chose {chosen}, see its log")
+    with served("gpu", flags=[f"--cuda-memory-pool-byte-size=0:{SMALL_POOL_BYTES}"]) as container:
+        pool = f"{SMALL_POOL_BYTES >> 20} MiB"
+        under_load(findings, container.server, model, small_request(model), pool=pool)
+
+
+def on_gpu(
+    findings: Findings,
+    container: containers.Container,
+    film: Path,
+    model: str,
+    on_cpu: NDArray[np.float32],
+    tell: Callable[[str], None],
+    *,
+    largest_tile_px: int,
+) -> None:
+    """Compare, load and measure one ensemble of a server on the GPU, in its precision."""
+    server, plan = container.server, container.plan(contract.ENSEMBLES[model].network.name)
+    name = f"{model}, {precision_of(plan)}"
+    sizes_px = tuple(each for each in contract.TILE_SIZES_PX if each <= largest_tile_px)
+    findings.plans.append(plan)
+    findings.against_cpu[name] = compare(image_of(film, server, model), on_cpu)
+    under_load(findings, server, model, whole_request(model, sizes_px[-1]))
+    measure_all(findings, server, model, precision_of(plan), tell, sizes_px=sizes_px)
+    findings.gpu_memory_bytes[name] = server.counted(GPU_MEMORY)
+
+
+def precision_of(plan: Mapping[str, Any]) -> str:
+    """Precision of a plan, by its record, in capitals."""
+    return str(plan["key"]["precision"]).upper()
+
+
+def under_load(
+    findings: Findings,
+    server: Server,
+    model: str,
+    request: tuple[int, int],
+    *,
+    pool: str = AS_SIZED,
+    under_way: int = REQUESTS,
+) -> None:
+    """Load one ensemble of a running server, and add the result to what was found."""
+    result = answers_under_load(server, model, request=request, under_way=under_way, pool=pool)
+    findings.loads.append(result)
+    if pool != AS_SIZED and not result.refused:
+        findings.left_out.append(f"{model}: a CUDA pool of {pool} was never full")
 
 
 def measure_all(
     findings: Findings,
     server: Server,
     model: str,
+    precision: str,
     tell: Callable[[str], None],
     *,
     sizes_px: tuple[int, ...] = contract.TILE_SIZES_PX,
-    batches: tuple[int, ...] = kernels.BATCHES,
+    batches: tuple[int, ...] = BATCHES,
     megapixels: float = MEGAPIXELS,
-    under_load: int = memory_pools.IN_FLIGHT,
 ) -> None:
-    """Load and speed of one ensemble of a running server, added to what was findings."""
-    findings.wrong_under_load[model] = answers_that_differ_under_load(
-        server, model, size_px=sizes_px[-1], in_flight=under_load
-    )
-    most = kernels.MAP_VALUES_MOST
+    """Measure the speed of one ensemble of a running server, and add it to what was found.
+
+    For each size with requests of the given frames, as far as the contract allows them, and with
+    whole requests.
+    """
+    answer = contract.ENSEMBLES[model].answer
     for size_px in sizes_px:
-        for batch in batches:
-            if contract.ENSEMBLES[model].answer.makes_maps and _map_values(size_px, batch) > most:
-                findings.left_out.append(f"{model} at {size_px} px, {batch} frames: maps too large")
-                continue
-            frames = max(int(megapixels * 1e6 / size_px**2), batch)
+        most = answer.frames_most(size_px, size_px)
+        for batch in sorted({most, *(each for each in batches if each < most)}):
+            frames = int(megapixels * 1e6 / size_px**2)
             speed = measure(
-                server, model, size_px=size_px, batch=batch, frames=frames, in_flight=IN_FLIGHT
+                server,
+                model,
+                precision=precision,
+                size_px=size_px,
+                batch=batch,
+                frames=min(max(frames, batch), REQUESTS_MOST * batch),
+                in_flight=IN_FLIGHT,
             )
             findings.speeds.append(speed)
             tell(_line(speed))
@@ -208,13 +286,9 @@ def compare(image: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:
     return error, float(image.sum(dtype=np.float64) / expected.sum(dtype=np.float64))
 
 
-def _map_values(size_px: int, batch: int) -> int:
-    return int(batch * (contract.MAP_ZOOM * size_px) ** 2)
-
-
 def _line(speed: ServerSpeed) -> str:
     return (
-        f"{speed.model} {speed.size_px} px, {speed.batch} frames a request: "
+        f"{speed.model} in {speed.precision}, {speed.size_px} px, {speed.batch} frames a request: "
         f"{speed.end_to_end_per_s:.0f} frames/s end to end"
     )
 

@@ -1,4 +1,4 @@
-"""``recon-bench gpu-check`` and ``gpu-kernels``."""
+"""``recon-bench gpu-check``, ``gpu-kernels`` and ``gpu-expected``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
 with imported_when_used():
-    from smlm_bench.gpu import check, kernels
+    from smlm_bench.gpu import check, expected, kernels
 
 
 def gpu_check(
@@ -43,3 +43,18 @@ def gpu_kernels() -> None:
     """Compare the CuPy kernels with NumPy's, time them, and print JSON."""
     with bench_door():
         typer.echo(json.dumps(kernels.report(), indent=2))
+
+
+def gpu_expected(
+    model_repository: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Repository of the networks; by default that installed."),
+    ] = None,
+) -> None:
+    """Print the frames per second that GPUs are expected to compute, by calculation.
+
+    The tables of docs/gpu/expected.md, in Markdown. Each layer takes as long as its arithmetic or
+    its memory at a share of the vendor's peaks.
+    """
+    with bench_door():
+        typer.echo(expected.tables(model_repository), nl=False)

@@ -7,13 +7,12 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smlm_bench.gpu.server import Server
 from smlm_pipeline import contract
-from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import ReconError, ServerError
@@ -83,8 +82,10 @@ def running(
     ensembles: Sequence[str],
     *,
     device: str,
+    precision: str,
     keep_log: Callable[[str], None],
     largest_tile_px: int = contract.TILE_SIZES_PX[-1],
+    flags: Sequence[str] = (),
 ) -> Iterator[Container]:
     """A server of the image, ready and with its canary found, within a ``with`` block.
 
@@ -94,17 +95,27 @@ def running(
         Ensembles that it serves.
     device : str
         ``gpu`` or ``cpu``.
+    precision : str
+        ``f32``, or empty for the server's choice.
     keep_log : callable
         Gets the end of the container's log before that is removed, whatever happened.
     largest_tile_px : int
         Largest tile that plans are made for.
+    flags : sequence of str
+        Flags of tritonserver, in the place of the start script's.
 
     Raises
     ------
     ServerError
         If it ends while it starts, or is not ready in time.
     """
-    container = _start(ensembles, device, largest_tile_px)
+    variables = {
+        "RECON_DEVICE": device,
+        "RECON_PRECISION": precision,
+        "RECON_LARGEST_TILE_PX": str(largest_tile_px),
+        "RECON_ENSEMBLES": " ".join(ensembles),
+    }
+    container = _start(variables, flags)
     with contextlib.ExitStack() as ending:
         ending.callback(_docker, "rm", "--force", container)
         ending.callback(lambda: keep_log(_log(container, LOG_LINES)))
@@ -114,18 +125,17 @@ def running(
         yield Container(container, server)
 
 
-def _start(ensembles: Sequence[str], device: str, largest_tile_px: int) -> str:
+def _start(variables: Mapping[str, str], flags: Sequence[str]) -> str:
     """Name of a new container that serves."""
-    gpus = ["--gpus", "device=0"] if device == "gpu" else []
+    gpus = ["--gpus", "device=0"] if variables["RECON_DEVICE"] == "gpu" else []
     return _docker(
         *("run", "--detach", *gpus, "--init", "--read-only", "--cap-drop", "ALL"),
-        *("--security-opt", "no-new-privileges:true", "--shm-size", "8g"),
+        *("--security-opt", "no-new-privileges:true", "--shm-size", "2g"),
         *("--tmpfs", "/tmp", "--tmpfs", "/run/recon:uid=1000,gid=1000,mode=0700"),  # noqa: S108
         *("--volume", f"{PLANS_VOLUME}:/var/cache/recon"),
         *("--publish", "127.0.0.1::8001", "--publish", "127.0.0.1::8002"),
-        *("--env", f"RECON_DEVICE={device}", "--env", f"RECON_IN_FLIGHT={memory_pools.IN_FLIGHT}"),
-        *("--env", f"RECON_LARGEST_TILE_PX={largest_tile_px}"),
-        *("--env", f"RECON_ENSEMBLES={' '.join(ensembles)}", IMAGE),
+        *(part for name, value in variables.items() for part in ("--env", f"{name}={value}")),
+        *(IMAGE, "recon-server", *flags),
     )
 
 

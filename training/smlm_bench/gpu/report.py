@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smlm_bench.console import grid
+from smlm_bench.gpu.load import AS_SIZED, LoadResult
 from smlm_bench.gpu.server import ServerSpeed
 
 
@@ -24,7 +25,7 @@ class Findings:
     plans: list[Mapping[str, Any]] = field(default_factory=list)
     gpu_memory_bytes: dict[str, float] = field(default_factory=dict)
     speeds: list[ServerSpeed] = field(default_factory=list)
-    wrong_under_load: dict[str, int] = field(default_factory=dict)
+    loads: list[LoadResult] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
 
@@ -41,10 +42,17 @@ class Findings:
             for model, (nmse, _) in self.against_cpu.items()
             if not nmse < 1
         ]
+        failures += [
+            f"{each.model}, CUDA pool {each.pool}: {each.wrong} answers under load differ from the "
+            "ones alone"
+            for each in self.loads
+            if each.wrong
+        ]
         return failures + [
-            f"{model}: {count} images under load differ from the one alone"
-            for model, count in self.wrong_under_load.items()
-            if count
+            f"{each.model}: {each.refused} requests were refused, for which the CUDA pool should "
+            "have room"
+            for each in self.loads
+            if each.refused and each.pool == AS_SIZED
         ]
 
 
@@ -70,10 +78,8 @@ def _sections(findings: Findings) -> list[str]:
         rows = [(model, f"{n:.4f}", f"{s:.4f}") for model, (n, s) in findings.against_cpu.items()]
         title = "## The demo film, against the server on the CPU"
         parts += [title, grid(("ensemble", "NMSE, %", "sum, GPU / CPU"), rows)]
-    if findings.wrong_under_load:
-        counts = [(model, str(count)) for model, count in findings.wrong_under_load.items()]
-        title = "## Images that differ under load from the one alone"
-        parts += [title, grid(("ensemble", "images"), counts)]
+    if findings.loads:
+        parts += ["## Under load, against the same requests alone", _loads(findings.loads)]
     if findings.gpu_memory_bytes:
         used = [
             (model, f"{used_bytes / 1e9:.2f}")
@@ -96,14 +102,24 @@ def _logs(findings: Findings) -> list[str]:
     ]
 
 
+def _loads(loads: Sequence[LoadResult]) -> str:
+    heads = ("ensemble", "CUDA pool", "requests", "wrong answers", "refused")
+    rows = [
+        (each.model, each.pool, str(each.requests), str(each.wrong), str(each.refused))
+        for each in loads
+    ]
+    return grid(heads, rows)
+
+
 def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
     heads = (
-        *("network", "built in, s", "largest difference", "allowed", "plan, MB"),
+        *("network", "precision", "built in, s", "largest difference", "allowed", "plan, MB"),
         "activations of each profile, GB",
     )
     rows = [
         (
-            *(str(each["model"]), f"{each['build_s']:.0f}", f"{each['largest_difference']:.1e}"),
+            *(str(each["model"]), str(each["key"]["precision"]), f"{each['build_s']:.0f}"),
+            f"{each['largest_difference']:.1e}",
             *(f"{each['tolerance']:.0e}", f"{each['plan_bytes'] / 1e6:.1f}"),
             " / ".join(f"{size / 1e9:.2f}" for size in each["activation_bytes"]),
         )
@@ -114,12 +130,20 @@ def _plans(plans: Sequence[Mapping[str, Any]]) -> str:
 
 def _speeds(speeds: Sequence[ServerSpeed]) -> str:
     heads = (
-        *("ensemble", "px", "frames of a request", "network alone, frames/s", "server, frames/s"),
+        *(
+            "ensemble",
+            "precision",
+            "px",
+            "frames of a request",
+            "network alone, frames/s",
+            "server, frames/s",
+        ),
         *("end to end, frames/s", "bytes to the host per frame"),
     )
     rows = [
         (
-            *(each.model, str(each.size_px), str(each.batch), f"{each.network_per_s:.0f}"),
+            *(each.model, each.precision, str(each.size_px), str(each.batch)),
+            f"{each.network_per_s:.0f}",
             *(f"{each.server_per_s:.0f}", f"{each.end_to_end_per_s:.0f}"),
             f"{each.bytes_to_host_per_frame:.0f}",
         )

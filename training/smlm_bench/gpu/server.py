@@ -1,4 +1,4 @@
-"""Measurements of a running server: frames per second, bytes to its host, images under load.
+"""Measurements of a running server: frames per second, and bytes to its host.
 
 It asks any Triton server of this project, so the same measurement runs against the image on a
 GPU and against the embedded server in a test.
@@ -6,7 +6,6 @@ GPU and against the embedded server in a test.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
 import time
@@ -20,35 +19,19 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from smlm_bench.gpu.films import film_of, requests_of
 from smlm_pipeline import contract
-from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
+from smlm_pipeline.engines.transport import Request, Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
-from smlm_pipeline.errors import ServerError, TransientServerError
+from smlm_pipeline.errors import ServerError
 from smlm_pipeline.film.film import open_film
-from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.serving import metrics
-from smlm_pipeline.settings import Settings, frames_per_chunk
-from smlm_training.simulation.presets import preset_film
-
-SIMULATED_FRAMES = 32
-"""Frames that are simulated; longer films repeat them."""
+from smlm_pipeline.settings import Settings
 
 REQUESTS_ALONE = 4
 """Requests, one after the other, by which the network's own time is measured."""
-
-LOAD_FILMS = 8
-"""Different films whose requests are mixed under load: an answer to another one is noticed."""
-
-LOAD_ROUNDS = 3
-"""How often as many requests as are under way at once are sent under load."""
-
-LOAD_SHARE = 0.05
-"""Share of an image's sum that rounding may move under load; wrong memory moves all of it."""
-
-REFUSALS_MOST, REFUSAL_PAUSE_S = 600, 0.1
-"""Most repetitions of a request that meets a full queue, and the pause before each."""
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -100,12 +83,13 @@ def samples(text: str, metric: str) -> list[tuple[dict[str, str], float]]:
 class ServerSpeed:
     """One ensemble on one size of frames, in requests of ``batch`` frames.
 
-    ``network_per_s`` counts the network's own time with one request under way, ``server_per_s``
-    requests prepared in the client's memory, ``end_to_end_per_s`` a film from its file
-    to the image in memory.
+    ``precision`` is that of the network's plan. ``network_per_s`` counts the network's own time
+    with one request under way, ``server_per_s`` requests prepared in the client's memory,
+    ``end_to_end_per_s`` a film from its file to the image in memory.
     """
 
     model: str
+    precision: str
     size_px: int
     batch: int
     network_per_s: float
@@ -115,7 +99,14 @@ class ServerSpeed:
 
 
 def measure(
-    server: Server, model: str, *, size_px: int, batch: int, frames: int, in_flight: int
+    server: Server,
+    model: str,
+    *,
+    precision: str,
+    size_px: int,
+    batch: int,
+    frames: int,
+    in_flight: int,
 ) -> ServerSpeed:
     """Frames a second of one kind of film.
 
@@ -125,6 +116,8 @@ def measure(
         Who is asked.
     model : str
         The ensemble.
+    precision : str
+        Precision of its network, for the report.
     size_px : int
         Edge of the frames: one tile.
     batch : int
@@ -139,9 +132,11 @@ def measure(
     ServerError
         If the server's metrics state no time of the network.
     """
-    film_adu = _film(size_px, max(-(-frames // batch), 2) * batch)
-    requests = _requests(film_adu, batch)
-    settings = Settings(model=model, chunk_frames=batch, in_flight=in_flight, tile_px=512)
+    film_adu = film_of(size_px, max(-(-frames // batch), 2) * batch)
+    requests = requests_of(film_adu, batch)
+    settings = Settings(
+        model=model, chunk_frames=batch, in_flight=in_flight, tile_px=contract.TILE_SIZES_PX[-1]
+    )
     with TritonTransport(Servers.parse(server.address), model=model) as transport:
         transport.sum_chunk(requests[0])  # the first request of a shape is slower
         network_per_s = _network_per_s(server, transport, model, requests[:REQUESTS_ALONE])
@@ -151,6 +146,7 @@ def measure(
         end_to_end_per_s = _end_to_end_per_s(film_adu, transport, settings)
     return ServerSpeed(
         model=model,
+        precision=precision,
         size_px=size_px,
         batch=batch,
         network_per_s=network_per_s,
@@ -160,61 +156,10 @@ def measure(
     )
 
 
-def answers_that_differ_under_load(
-    server: Server, model: str, *, size_px: int, in_flight: int
-) -> int:
-    """How many of many requests at once are answered otherwise than alone: 0 if all is well.
-
-    A CUDA pool that runs full has given wrong images as success; this is what would show it.
-    The requests are chunks as the client sends them, of several films in turn, so an
-    answer that belongs to another request counts as well. On a GPU another batch may round
-    otherwise, so that a detection falls into the next SR pixel; images count as different
-    where more than ``LOAD_SHARE`` of their sum moved.
-
-    Parameters
-    ----------
-    server : Server
-        Who is asked.
-    model : str
-        The ensemble.
-    size_px : int
-        Edge of the frames: one tile.
-    in_flight : int
-        Requests under way at once; ``LOAD_ROUNDS`` times as many are sent.
-    """
-    batch = frames_per_chunk(Settings(model=model), size_px, size_px)
-    films = _different_films(size_px, batch)
-    with TritonTransport(Servers.parse(server.address), model=model) as transport:
-        alone = [transport.sum_chunk(each).image for each in films]
-
-        def differs(index: int) -> bool:
-            film = index % len(films)
-            image, expected = _patiently(transport, films[film]).image, alone[film]
-            moved = np.abs(np.subtract(image, expected, dtype=np.float32))
-            share: float = LOAD_SHARE * expected.sum(dtype=np.int64)
-            return bool(moved.sum(dtype=np.float64) > share)
-
-        with ThreadPoolExecutor(in_flight) as pool:
-            return sum(pool.map(differs, range(LOAD_ROUNDS * in_flight)))
-
-
-def _patiently(transport: Transport, request: Request) -> ChunkAnswer:
-    """The answer of a server whose queue may be full, which then is asked again."""
-    for _ in range(REFUSALS_MOST):
-        with contextlib.suppress(TransientServerError):
-            return transport.sum_chunk(request)
-        time.sleep(REFUSAL_PAUSE_S)
-    return transport.sum_chunk(request)
-
-
 def _network_per_s(
     server: Server, transport: Transport, model: str, requests: Sequence[Request]
 ) -> float:
-    """Frames a second of the network alone.
-
-    One request is under way at a time: Triton counts the time of an execution once for each
-    request in it, so of requests that its batcher joins the sum would be too large.
-    """
+    """Frames a second of the network alone, with one request under way at a time."""
     metric, network = (
         "nv_inference_compute_infer_duration_us",
         contract.ENSEMBLES[model].network.name,
@@ -249,30 +194,3 @@ def _end_to_end_per_s(
         tifffile.imwrite(path, film_adu, photometric="minisblack")
         with open_film(path) as stack:
             return reconstruct(stack, transport, settings).frames_per_s
-
-
-def _film(size_px: int, frames: int) -> NDArray[np.uint16]:
-    made = preset_film(
-        "microtubules", seed=5, frames=SIMULATED_FRAMES, height_px=size_px, width_px=size_px
-    ).frames_adu
-    repeated: NDArray[np.uint16] = np.resize(made, (frames, size_px, size_px))
-    return repeated
-
-
-def _different_films(size_px: int, frames: int) -> list[Request]:
-    """A request of each of several films: one film, shifted each time by another way."""
-    film_adu = _film(size_px, frames)
-    step_px = size_px // LOAD_FILMS
-    shifted = (np.roll(film_adu, index * step_px, axis=(1, 2)) for index in range(LOAD_FILMS))
-    return [_requests(each, frames)[0] for each in shifted]
-
-
-def _requests(film_adu: NDArray[np.uint16], batch: int) -> list[Request]:
-    count, height, width = film_adu.shape
-    levels = np.resize(prepared(film_adu[:SIMULATED_FRAMES])[1], (count, 2))
-    window = np.array([Settings.zoom, 0, 0, height, width], np.int32)
-    return [
-        Request(f"frames from {first}", film_adu[part], levels[part], window)
-        for first in range(0, count, batch)
-        for part in [slice(first, first + batch)]
-    ]

@@ -17,6 +17,8 @@ from tritonclient.utils import InferenceServerException
 
 from smlm_bench.method import ZOOM
 from smlm_pipeline import contract
+from smlm_pipeline.compute.network import byte_pairs
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.film.survey import prepared
 from smlm_training.simulation.presets import preset_film
 
@@ -33,12 +35,13 @@ class Message:
     tensors: tuple[Any, ...]
 
 
-def messages(sizes_px: Sequence[int], frames: int) -> list[Message]:
-    """Make a request of ``frames`` frames of simulated microtubules for each size."""
-    return [_message(size_px, frames) for size_px in sizes_px]
+def messages(model: str, sizes_px: Sequence[int], frames: int) -> list[Message]:
+    """Make a request of an ensemble with simulated microtubules for each size of frames."""
+    inputs = contract.ENSEMBLES[model].spec.inputs
+    return [_message(inputs, size_px, frames) for size_px in sizes_px]
 
 
-def _message(size_px: int, frames: int) -> Message:
+def _message(inputs: Sequence[contract.TensorSpec], size_px: int, frames: int) -> Message:
     film = preset_film(
         "microtubules",
         seed=5,
@@ -47,11 +50,12 @@ def _message(size_px: int, frames: int) -> Message:
         width_px=size_px,
     ).frames_adu
     arrays: dict[contract.TensorSpec, NDArray[Any]] = {
-        contract.FRAMES: film[:frames],
+        contract.FRAMES: byte_pairs(film[:frames]),
         contract.LEVELS: prepared(film)[1][:frames],
-        contract.WINDOW: np.array([ZOOM, 0, 0, size_px, size_px], np.int32),
+        contract.WINDOW: Window(ZOOM, 0, 0, size_px, size_px).as_tensor(),
+        contract.CLASS_BORDERS: np.zeros(contract.CLASS_BORDERS.dims, np.float32),
     }
-    return Message(size_px, frames, tuple(_tensor(*pair) for pair in arrays.items()))
+    return Message(size_px, frames, tuple(_tensor(spec, arrays[spec]) for spec in inputs))
 
 
 def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:

@@ -55,7 +55,7 @@ def load(
         int,
         typer.Option(
             min=1,
-            max=contract.MAX_FRAMES_PER_CHUNK,
+            max=contract.MAX_FRAMES,
             help="Frames of each request.",
             rich_help_panel=_REQUESTS,
         ),

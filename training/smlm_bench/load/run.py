@@ -83,7 +83,7 @@ def targets(
             under_load = Targets(tuple(addresses), embedded=False)
         for address in under_load.addresses:
             with TritonTransport(Servers.parse(address), model=model) as transport:
-                transport.model_version()
+                transport.served_network()
         yield under_load
 
 
@@ -143,7 +143,7 @@ def put_on_servers(
     ReconError
         If a server cannot be started, reached or used.
     """
-    requests = messages(sizes_px, frames)
+    requests = messages(load.model, sizes_px, frames)
     warm_up = replace(load, seconds=_WARM_UP_S)
     with targets(addresses, servers=servers, model=load.model, remote=remote) as under_load:
         for request in requests:

@@ -10,11 +10,11 @@ import keras
 from smlm_bench.networks.places import NETWORK_FILE
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
+from smlm_pipeline.film.survey import prepared
 from smlm_training.delivery.candidate import CARD_FILE
 from smlm_training.delivery.export import export
 from smlm_training.delivery.start import start_from
 from smlm_training.networks import NETWORKS, kind_of
-from smlm_training.scoring.inference import normalized
 from smlm_training.simulation.presets import preset_film
 
 _REFERENCE_FRAMES = 2
@@ -93,8 +93,9 @@ def onnx_network(network: str, source: Path, folder: Path) -> Path:
     if source.is_file():
         return source
     film = preset_film("microtubules", seed=2, frames=16, height_px=32, width_px=32)
-    reference = normalized(film.frames_adu)[:_REFERENCE_FRAMES]
-    return export(keras_network(network, source), folder / f"{network}.onnx", reference).path
+    frames_adu, levels_adu = prepared(film.frames_adu)
+    reference = frames_adu[:_REFERENCE_FRAMES], levels_adu[:_REFERENCE_FRAMES]
+    return export(keras_network(network, source), folder / f"{network}.onnx", *reference).path
 
 
 def served_repository(network: str, source: Path, folder: Path) -> tuple[Path, str]:

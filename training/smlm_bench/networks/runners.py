@@ -14,10 +14,11 @@ from smlm_bench.method import ZOOM, BlockResult, FilmFacts
 from smlm_pipeline import contract
 from smlm_pipeline.compute.conditioning import levels_with_scale
 from smlm_pipeline.compute.draw import emitters
-from smlm_pipeline.compute.normalize import normalize_whole
+from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.compute.tiles import pad
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.localise.localise import localise
@@ -47,39 +48,37 @@ def block_result(answers: NDArray[np.float32], facts: FilmFacts) -> BlockResult:
     return BlockResult(image, localise(inside, pixel_size_nm=facts.pixel_size_nm))
 
 
-def _normalized(frames_adu: NDArray[np.uint16], facts: FilmFacts) -> NDArray[np.float32]:
-    """Normalise frames (N, Y, X) with their own background and the film's scale: (N, 1, H, W)."""
-    return normalize_whole(frames_adu, levels_with_scale(frames_adu, float(facts.levels_adu[1])))
+def _prepared(
+    frames_adu: NDArray[np.uint16], facts: FilmFacts
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Padded frames (N, H, W), and levels (N, 2): their own background and the film's scale."""
+    return pad(frames_adu), levels_with_scale(frames_adu, float(facts.levels_adu[1]))
 
 
 class TritonNetwork:
     """One ensemble of a server: frames go there, one image comes back.
 
     **Equation.** As ``KerasNetwork``; normalising, network, drawing and summing run in
-    the server, with TensorRT on a GPU and ONNX Runtime on a CPU. **Parameters.** One
+    the server, with TensorRT on a GPU and OpenVINO on a CPU. **Parameters.** One
     request after the other: the latency of a chunk, not the throughput of many.
     Molecules stay in the server, so there are none to score.
     """
 
     def __init__(self, transport: TritonTransport, facts: FilmFacts) -> None:
         self._transport = transport
-        self._scale_adu = float(facts.levels_adu[1])
-        self._window = np.array([ZOOM, 0, 0, *facts.shape_px], np.int32)
+        self._facts = facts
+        self._window = Window(ZOOM, 0, 0, *facts.shape_px)
         self.block_frames = 16 if contract.ENSEMBLES[transport.model].answer.makes_maps else 32
         self.parameters: dict[str, Any] = {
             "model": transport.model,
-            "model_version": transport.model_version(),
+            "model_version": transport.served_network().version,
         }
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Request the picture of frames (N, Y, X) from the server."""
-        request = Request(
-            label="comparison",
-            frames_adu=pad(frames_adu),
-            levels_adu=levels_with_scale(frames_adu, self._scale_adu),
-            window=self._window,
-        )
-        return BlockResult(emitters(self._transport.sum_chunk(request).image, ZOOM), None)
+        request = Request("comparison", *_prepared(frames_adu, self._facts), self._window)
+        sums = self._transport.sum_chunk(request).sums.dense(self._window.shape[1:])
+        return BlockResult(emitters(sums, ZOOM), None)
 
 
 class KerasNetwork:
@@ -108,7 +107,7 @@ class KerasNetwork:
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Run the network on a batch of frames (N, Y, X)."""
-        normalized = _normalized(frames_adu, self._facts)
+        normalized = normalize(*_prepared(frames_adu, self._facts))
         answers = self._model.predict_on_batch(normalized.transpose(0, 2, 3, 1))
         return block_result(np.ascontiguousarray(answers.transpose(0, 3, 1, 2)), self._facts)
 
@@ -131,4 +130,5 @@ class DirectOnnxNetwork:
 
     def reconstruct(self, frames_adu: NDArray[np.uint16]) -> BlockResult:
         """Run the network on frames (N, Y, X)."""
-        return block_result(self._network.detect(_normalized(frames_adu, self._facts)), self._facts)
+        answers = self._network.detect(*_prepared(frames_adu, self._facts))
+        return block_result(answers, self._facts)

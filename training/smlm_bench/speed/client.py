@@ -1,9 +1,8 @@
 """Megabytes of raw frames per second through the client alone, and the rate of each stage.
 
 A stub server in another process answers at once, and the film is in the page cache, so neither
-network nor disk is measured. An answer is an image of four bytes for each SR pixel: at zoom 8 and
-64 frames a request, twice as much as the frames. The smaller zooms show the cost of the frames
-alone.
+network nor disk is measured. An answer has sums in a tenth of the SR pixels, as of dense films: at
+zoom 8 it is 26 bytes for each camera pixel. The smaller zooms show the cost of the frames alone.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smlm_bench.speed.client_memory import sparse_film
-from smlm_bench.speed.stub_server import stub_server
-from smlm_pipeline.compute.tiles import image_shape
+from smlm_bench.speed.stub_server import stub_server, stub_sums
+from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import Film, open_film
@@ -26,10 +25,10 @@ from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import Settings, frames_per_chunk
 
-CASES = ((8, 32), (8, 64), (4, 64), (1, 64))
-"""Zoom and frames of a request, the client's defaults first."""
+ZOOMS = (8, 4, 1)
+"""The client's default first."""
 
 _TIMES = 5
 """Runs of each stage alone, of which the fastest counts."""
@@ -48,7 +47,7 @@ class Rate:
 
 
 def rates(size_px: int, megabytes: float, repeats: int) -> Iterator[Rate]:
-    """Measure the client in each of ``CASES``.
+    """Measure the client at each of ``ZOOMS``.
 
     Parameters
     ----------
@@ -64,11 +63,12 @@ def rates(size_px: int, megabytes: float, repeats: int) -> Iterator[Rate]:
     Rate
         Rates of the next case.
     """
-    frames = max(round(megabytes * 1e6 / (2 * size_px**2 * 64)), 1) * 64
+    chunk_frames = frames_per_chunk(Settings(), size_px, size_px)
+    frames = max(round(megabytes * 1e6 / (2 * size_px**2 * chunk_frames)), 1) * chunk_frames
     with tempfile.TemporaryDirectory() as folder:
         path = sparse_film(Path(folder) / "film.tif", frames, size_px)
-        for zoom, chunk_frames in CASES:
-            settings = Settings(zoom=zoom, chunk_frames=chunk_frames)
+        for zoom in ZOOMS:
+            settings = Settings(zoom=zoom)
             with (
                 open_film(path) as film,
                 stub_server(chunk_frames) as address,
@@ -81,14 +81,14 @@ def _rate(film: Film, transport: TritonTransport, settings: Settings, repeats: i
     fastest_s = min(reconstruct(film, transport, settings).elapsed_s for _ in range(repeats))
     chunks = plan_run(film, settings, memory_limit_bytes(settings)).chunks
     film_mb = 2e-6 * film.frame_count * film.height_px * film.width_px
-    zoom, core_y, core_x = settings.zoom, chunks[0].tile.y, chunks[0].tile.x
-    height, width = image_shape(zoom, core_y.core_size, core_x.core_size)
+    answered = (encode(stub_sums(chunk.tile.window(settings.zoom))) for chunk in chunks)
+    answered_mb = 1e-6 * sum(step.nbytes + weight.nbytes for step, weight in answered)
     return Rate(
         size_px=film.width_px,
-        zoom=zoom,
+        zoom=settings.zoom,
         chunk_frames=chunks[0].frame_count,
         raw_mb_per_s=film_mb / fastest_s,
-        answered_mb_per_s=4e-6 * height * width * len(chunks) / fastest_s,
+        answered_mb_per_s=answered_mb / fastest_s,
         stages_mb_per_s=_stages(film, transport, settings),
     )
 

@@ -1,9 +1,9 @@
 """Peak memory of the client on films that are made as they are read.
 
-Films are sparse files, so nothing large is stored. The engine answers at once with one emitter, so
-the client alone is measured: reading, cutting, sending, merging and writing, the checkpoint
-included. Every case runs in a process of its own, whose peak resident memory must stay below
-``--memory``.
+Films are sparse files, so nothing large is stored. The engine answers at once with sums in a tenth
+of the SR pixels, so the client alone is measured: reading, cutting, sending, merging and writing,
+the checkpoint included. Every case runs in its own process, whose peak resident memory must stay
+below ``--memory``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 
 from smlm_bench.speed.peak_memory import peak_kib
-from smlm_bench.speed.stub_server import one_emitter, stub_server
+from smlm_bench.speed.stub_server import stub_server, stub_sums
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
@@ -70,12 +70,11 @@ the bound."""
 
 
 class AnswersAtOnce:
-    """An engine whose every answer has one emitter."""
+    """An engine that answers as the stub server does."""
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
-        """One emitter at the first pixel of the core."""
-        zoom, _, _, height, width = request.window.tolist()
-        return ChunkAnswer(one_emitter(zoom, height, width), len(request.frames_adu))
+        """Sums in a tenth of the SR pixels."""
+        return ChunkAnswer(stub_sums(request.window), len(request.frames_adu))
 
 
 def in_words(peak: Peak) -> str:

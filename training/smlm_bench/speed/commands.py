@@ -1,4 +1,4 @@
-"""``recon-bench speed``, ``client``, ``memory`` and ``frontier``."""
+"""``recon-bench speed``, ``stages``, ``messages``, ``client``, ``memory`` and ``frontier``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from smlm_bench.console import bench_console, bench_door, load_tensorflow_quietly
+from smlm_bench.console import bench_console, bench_door, grid, load_tensorflow_quietly
+from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
 
@@ -20,6 +21,8 @@ with imported_when_used():
     from smlm_bench.speed import client as client_speed
     from smlm_bench.speed import client_memory, markdown, printed, run
     from smlm_bench.speed import frontier as speed_frontier
+    from smlm_bench.speed import messages as message_bytes
+    from smlm_bench.speed import stages as path_stages
     from smlm_pipeline.compute import processor
 
 _NUMBER = re.compile("[0-9]{1,9}")
@@ -31,7 +34,7 @@ def speed(
     sizes_px: Annotated[
         str, typer.Option(help="Edges of the frames, separated by commas.")
     ] = "64,128,256,512",
-    megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 3.0,
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 40.0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
     networks: Annotated[bool, typer.Option(help="Time every network, untrained, as well.")] = True,
     memory: Annotated[bool, typer.Option(help="Measure peak memory as well.")] = True,
@@ -39,7 +42,7 @@ def speed(
         "bench"
     ),
 ) -> None:
-    """Time engines and networks side by side: ONNX Runtime, Triton, Keras, Deep-STORM."""
+    """Time engines side by side: ONNX Runtime, OpenVINO, Triton; Deep-STORM's layers, Keras."""
     with bench_door(if_interrupted=f"{output} has what was measured until then"):
         sizes = _sizes(sizes_px)
         load_tensorflow_quietly()
@@ -54,6 +57,47 @@ def speed(
         typer.echo(machine.machine())
         printed.print_figures(bench_console(), figures)
         typer.echo(f"{output / 'speed.json'}, speed.md and speed.png are written")
+
+
+Networks = Annotated[
+    str, typer.Option("--networks", help="Networks that ship, separated by commas.")
+]
+
+
+def stages(
+    sizes_px: Annotated[str, typer.Option(help="Edges of the frames, separated by commas.")] = (
+        "64,256"
+    ),
+    networks: Networks = "unet,unet_fast",
+    megapixels: Annotated[float, typer.Option(min=0.01, help="Length of each film.")] = 20.0,
+    output: Report = None,
+) -> None:
+    """Profile what is left besides the network: each stage alone, and each process of a run."""
+    with bench_door():
+        sizes, names = _sizes(sizes_px), _networks(networks)
+        typer.echo(f"{machine.machine()}. Nanoseconds of a processor for each camera pixel.")
+        parts: dict[str, list[Any]] = {"stages": [], "processes": []}
+        for name in names:
+            parts["stages"] += path_stages.stage_costs(name, sizes)
+            parts["processes"] += path_stages.process_costs(name, sizes, megapixels)
+        for costs in parts.values():
+            typer.echo("\n" + path_stages.costs_markdown(costs))
+        rows = {part: [asdict(each) for each in costs] for part, costs in parts.items()}
+        _write_json(output, {"machine": machine.machine(), **rows})
+
+
+def messages(
+    sizes_px: Annotated[
+        str, typer.Option(help="Edges of the frames, separated by commas.")
+    ] = "64,128,256,512",
+    networks: Networks = "unet,unet_fast,unet_map",
+    output: Report = None,
+) -> None:
+    """Compare the bytes of answers with those of the frames, for requests of the usual size."""
+    with bench_door():
+        found = list(message_bytes.message_sizes(_networks(networks), _sizes(sizes_px)))
+        typer.echo(grid(message_bytes.MESSAGE_HEADS, message_bytes.message_rows(found)))
+        _write_json(output, [asdict(each) for each in found])
 
 
 def client(
@@ -121,6 +165,16 @@ def _sizes(sizes_px: str) -> tuple[int, ...]:
     if not all(16 <= size <= 2048 for size in sizes):
         raise SettingError(f"sizes are {sizes_px!r}; expected edges of 16 to 2048, as in 64,256")
     return sizes
+
+
+def _networks(names: str) -> tuple[str, ...]:
+    networks = tuple(dict.fromkeys(word.strip() for word in names.split(",")))
+    unknown = [name for name in networks if name not in contract.NETWORKS]
+    if unknown:
+        raise SettingError(
+            f"no network {unknown[0]!r}; expected some of {', '.join(contract.NETWORKS)}"
+        )
+    return networks
 
 
 def _case(name: str) -> client_memory.Case:

@@ -1,135 +1,72 @@
-"""The contenders on one size of frames: the bare network, the engines, Keras, and Deep-STORM."""
+"""The contenders on one size of frames: bare networks, the engines, and Deep-STORM."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import tifffile
 from numpy.typing import NDArray
 
-from smlm_bench.speed.engines import (
-    KERAS,
-    LIMIT,
-    LOCAL,
-    OPENVINO_BF16,
-    OPENVINO_F32,
-    PEER_KERAS,
-    PEER_ONNX,
-    SIDE_BY_SIDE,
-    TRITON,
-    reconstruct_film,
-)
-from smlm_pipeline import contract
-from smlm_pipeline.compute.network import Network
-from smlm_pipeline.compute.network_choice import open_network
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.processor import available_cpus
-from smlm_pipeline.engines.transport import Transport
+from smlm_bench.machine import memory_bytes
+from smlm_bench.speed.bare import keras_ways, onnx_ways, openvino_ways
+from smlm_bench.speed.engines import LOCAL, PEER, TRITON, reconstruct_film
+from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.settings import DEFAULTS, frames_per_chunk
 from smlm_training.scoring.inference import normalized
-from smlm_training.simulation.presets import preset_film
 
 if TYPE_CHECKING:
     import keras
 
+BARE_CHUNKS = 4
+"""Length of the frames in memory, in requests of the usual size."""
 
-def through_onnx(network: Path, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
-    """Call ONNX Runtime alone, on all threads, with ``batch`` frames at a time."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = available_cpus()
-    session = onnxruntime.InferenceSession(
-        str(network), options, providers=["CPUExecutionProvider"]
-    )
+PEER_FRAMES = 4
+"""Most frames for Deep-STORM, which is fifty times slower."""
 
-    def work() -> None:
-        for first in range(0, len(ready), batch):
-            session.run(None, {contract.NORMALIZED.name: ready[first : first + batch]})
+_PEER_BYTES_A_PIXEL = 45_000
+"""Memory that Deep-STORM takes for a frame's pixel: 11 GiB for a frame of 512 x 512 pixels."""
 
-    return work
-
-
-def side_by_side(network: Network, ready: NDArray[np.float32], batch: int) -> Callable[[], object]:
-    """Call a network with each frame in one thread, and ``batch`` frames at a time."""
-
-    def work() -> None:
-        for first in range(0, len(ready), batch):
-            network.detect(ready[first : first + batch])
-
-    return work
-
-
-def bare_networks(network: Path) -> dict[str, Network]:
-    """Open a network in each engine on a CPU, by the contender's name."""
-    return {
-        SIDE_BY_SIDE: OnnxNetwork(network, intra_op_threads=0),
-        OPENVINO_F32: open_network(network, precision="f32"),
-        OPENVINO_BF16: open_network(network, precision="bf16"),
-    }
-
-
-def through_keras(
-    model: keras.Model, ready: NDArray[np.float32], batch: int
-) -> Callable[[], object]:
-    """Call TensorFlow's graph with ``batch`` frames at a time."""
-    frames = np.ascontiguousarray(ready.transpose(0, 2, 3, 1))
-
-    def work() -> None:
-        for first in range(0, len(frames), batch):
-            model.predict_on_batch(frames[first : first + batch])
-
-    return work
-
-
-BATCHES = {LIMIT: (1, 4, 16), SIDE_BY_SIDE: (32,), KERAS: (1, 16), PEER_ONNX: (1, 4)}
-"""Frames at a time for contenders that take frames from memory."""
-
-
-PEER_FRAMES = {128: 4, 256: 1}
-"""Frames for Deep-STORM, which is fifty times slower, by the largest size; a frame of 512 pixels
-takes some 11 GiB, which did not fit beside the others in 24 GiB."""
-
-
-_SIMULATED_FRAMES = 32
+_PEER_SHARE = 0.25
+"""Share of the machine's memory for Deep-STORM in one engine; the others keep theirs."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Work on ``frames`` frames; ``batch`` is 0 where the engine cuts the film itself."""
+    """Work on ``frames`` frames; ``way`` is empty where the engine cuts the film itself."""
 
-    name: str
-    batch: int
+    network: str
+    engine: str
+    way: str
     frames: int
     work: Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Engines:
-    """Networks and engines, opened once for all sizes; ``bare`` is by the contender's name."""
+class OpenNetwork:
+    """A network in each form: the part without its normalisation, and engines for its ensemble."""
 
-    network: Path
-    bare: Mapping[str, Network]
+    model: str
+    bare: Path
+    local: Engine
+    triton: Engine
+
+
+@dataclass(frozen=True)
+class Opened:
+    """All that is timed, opened once for all sizes; networks are by their names."""
+
+    networks: Mapping[str, OpenNetwork]
     peer: Path
-    keras_network: keras.Model
     keras_peer: keras.Model
-    local: Transport
-    triton: Transport
 
 
-def write_film(path: Path, frames: int, size_px: int) -> Path:
-    """Write a film of microtubules whose frames repeat after ``_SIMULATED_FRAMES``."""
-    made = preset_film(
-        "microtubules", seed=5, frames=_SIMULATED_FRAMES, height_px=size_px, width_px=size_px
-    ).frames_adu
-    repeated = np.resize(made, (frames, size_px, size_px))
-    tifffile.imwrite(path, repeated, photometric="minisblack")
-    return path
-
-
-def contenders(film: Path, size_px: int, engines: Engines, times: int = 1) -> list[Contender]:
+def contenders(film: Path, size_px: int, opened: Opened) -> list[Contender]:
     """List the contenders on a film: engines read its file, the others frames in memory.
 
     Parameters
@@ -138,49 +75,52 @@ def contenders(film: Path, size_px: int, engines: Engines, times: int = 1) -> li
         The film's file.
     size_px : int
         Edge of its frames.
-    engines : Engines
+    opened : Opened
         Opened networks and engines.
-    times : int
-        Multiple of Deep-STORM's usual number of frames.
 
     Returns
     -------
     list of Contender
         In the order in which they take turns.
     """
-    ready = normalized(tifffile.imread(film))
-    count = len(ready)
-    listed = [
-        Contender(LIMIT, batch, count, through_onnx(engines.network, ready, batch))
-        for batch in BATCHES[LIMIT]
-    ]
-    listed += [
-        Contender(name, batch, count, side_by_side(network, ready, batch))
-        for name, network in engines.bare.items()
-        for batch in BATCHES[SIDE_BY_SIDE]
-    ]
-    listed += [
-        Contender(LOCAL, 0, count, lambda: reconstruct_film(film, engines.local)),
-        Contender(TRITON, 0, count, lambda: reconstruct_film(film, engines.triton)),
-    ]
-    listed += [
-        Contender(KERAS, batch, count, through_keras(engines.keras_network, ready, batch))
-        for batch in BATCHES[KERAS]
-    ]
-    return listed + _peers(ready[: times * peer_frames(size_px)], engines)
+    frames_adu = tifffile.imread(film)
+    held = BARE_CHUNKS * frames_per_chunk(DEFAULTS, size_px, size_px)
+    ready = normalized(frames_adu[:held])
+    listed: list[Contender] = []
+    for name, network in opened.networks.items():
+        works = itertools.chain(onnx_ways(network.bare, ready), openvino_ways(network.bare, ready))
+        listed += [Contender(name, engine, way, len(ready), work) for engine, way, work in works]
+        listed += film_contenders(name, network, film, len(frames_adu))
+    return listed + _peers(ready[: peer_frames(size_px)], opened)
+
+
+def film_contenders(
+    name: str, network: OpenNetwork, film: Path, frames: int
+) -> tuple[Contender, Contender]:
+    """List the two engines that reconstruct a whole film."""
+    local, triton = (
+        functools.partial(reconstruct_film, film, engine, network.model)
+        for engine in (network.local, network.triton)
+    )
+    return (
+        Contender(name, LOCAL, "", frames, local),
+        Contender(name, TRITON, "", frames, triton),
+    )
 
 
 def peer_frames(size_px: int) -> int:
-    """Number of frames of this size for Deep-STORM, 0 where they are too large."""
-    return next((count for most, count in PEER_FRAMES.items() if size_px <= most), 0)
+    """Number of frames of this size for Deep-STORM, 0 where one does not fit into the memory."""
+    fitting = _PEER_SHARE * memory_bytes() / (_PEER_BYTES_A_PIXEL * size_px**2)
+    return min(PEER_FRAMES, int(fitting))
 
 
-def _peers(few: NDArray[np.float32], engines: Engines) -> list[Contender]:
-    """List Deep-STORM on a few frames, in the batches that these fill."""
-    peers = []
-    for batch in (batch for batch in BATCHES[PEER_ONNX] if batch <= len(few)):
-        peers += [
-            Contender(PEER_ONNX, batch, len(few), through_onnx(engines.peer, few, batch)),
-            Contender(PEER_KERAS, batch, len(few), through_keras(engines.keras_peer, few, batch)),
-        ]
-    return peers
+def _peers(few: NDArray[np.float32], opened: Opened) -> list[Contender]:
+    """List Deep-STORM on a few frames."""
+    if not len(few):
+        return []
+    works = itertools.chain(
+        onnx_ways(opened.peer, few),
+        openvino_ways(opened.peer, few),
+        keras_ways(opened.keras_peer, few),
+    )
+    return [Contender(PEER, engine, way, len(few), work) for engine, way, work in works]

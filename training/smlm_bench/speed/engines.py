@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smlm_pipeline.engines.transport import Transport
+from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import Settings
 
-LIMIT, SIDE_BY_SIDE = "ONNX Runtime, direct", "ONNX Runtime, frames side by side"
+ONNX, OPENVINO_F32, OPENVINO_BF16 = "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16"
 
-OPENVINO_F32, OPENVINO_BF16 = "OpenVINO f32, direct", "OpenVINO bf16, direct"
+KERAS = "Keras"
 
-LIMITS = (LIMIT, SIDE_BY_SIDE, OPENVINO_F32, OPENVINO_BF16)
-"""The bare network: ONNX Runtime with a frame in all threads, or as many frames as threads, and
-OpenVINO, which runs it in the client and the server. The fastest is the limit of what can be
-reached."""
+BARE = (ONNX, OPENVINO_F32, OPENVINO_BF16)
+"""Engines that are called with frames in memory; the fastest is the limit of the two below."""
 
-LOCAL, TRITON, KERAS = "local engine", "Triton", "Keras"
-
-PEER_KERAS, PEER_ONNX = "Deep-STORM, Keras", "Deep-STORM, ONNX Runtime"
+LOCAL, TRITON = "local engine", "Triton"
+"""The path of ``recon-client submit``, from the opened film to the image in memory."""
 
 CLIENT, SERVER = "Triton, the client", "Triton, the server"
 
-
-def titled(name: str, batch: int) -> str:
-    """Append the size of a batch, in frames, to a name; 0 where the engine cuts the film."""
-    return f"{name}, batches of {batch}" if batch else name
+PEER = "deep-storm"
+"""The network that the others are compared with."""
 
 
-def reconstruct_film(film: Path, transport: Transport) -> None:
+def titled(network: str, engine: str, way: str = "") -> str:
+    """Put the names of a network, its engine and the way it is called into one line."""
+    return ", ".join(each for each in (network, engine, way) if each)
+
+
+def reconstruct_film(film: Path, engine: EngineChoice, model: str) -> None:
     """Reconstruct a film as ``recon-client submit`` does, and drop the image.
 
     Parameters
     ----------
     film : Path
         The film's file.
-    transport : Transport
-        The engine.
+    engine : Engine or Transport
+        The open engine.
+    model : str
+        The ensemble.
     """
     with open_film(film) as opened:
-        reconstruct(opened, transport, Settings())
+        reconstruct(opened, engine, Settings(model=model))

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 from smlm_bench.console import grid
 from smlm_bench.machine import machine as describe_machine
-from smlm_bench.speed.engines import PEER_KERAS, titled
+from smlm_bench.speed.engines import titled
 from smlm_bench.speed.figure import write_speed_figure
-from smlm_bench.speed.measure import AGAINST_PIXELS, Line, best_batches
+from smlm_bench.speed.measure import AGAINST_PIXELS, Line, Speed, Spread, best_ways
+from smlm_bench.speed.messages import MESSAGE_HEADS, message_rows
 
 if TYPE_CHECKING:
     from smlm_bench.speed.run import Figures, Plan
+
+SPEED_HEADS = (
+    *("network", "px", "engine", "frames", "frames/s", "ms a frame", "range"),
+    *("of the bare network", "times Deep-STORM"),
+)
 
 
 def write_figures(folder: Path, plan: Plan, figures: Figures) -> None:
@@ -35,51 +41,29 @@ def write_figures(folder: Path, plan: Plan, figures: Figures) -> None:
     page = speed_markdown(figures, plan, machine_name)
     (folder / "speed.md").write_text(page, encoding="utf-8")
     if figures.speeds:
-        write_speed_figure(folder / "speed.png", figures, machine_name)
+        write_speed_figure(folder / "speed.png", figures.speeds, figures.lines, machine_name)
 
 
 def speed_markdown(figures: Figures, plan: Plan, machine: str) -> str:
-    """Speeds of the best batches, fitted lines, and peaks of memory."""
+    """Speeds of the best ways, bytes, fitted lines, and peaks of memory."""
     parts = [
-        f"{machine}. Films of about {plan.megapixels:g} megapixels, of 16 frames at least, and "
-        f"Deep-STORM on their first frames; all in turn and with all threads, the median of rounds "
-        f"({plan.rounds}) and their range, of several batch sizes the fastest. The limit is the "
-        "fastest one of ONNX Runtime and OpenVINO on frames in memory.",
-        grid(
-            ("px", "engine", "frames", "ms a frame", "range", "of the limit", "times Deep-STORM"),
-            [
-                (
-                    *(str(each.size_px), titled(each.name, each.batch), str(each.frames)),
-                    f"{each.ms_per_frame:.2f}",
-                    f"{each.fastest_ms:.2f} to {each.slowest_ms:.2f}",
-                    f"{100 * each.share_of_limit:.0f} %",
-                    "-" if each.times_peer is None else f"{each.times_peer:.1f}",
-                )
-                for each in best_batches(figures.speeds)
-            ],
-        ),
-        f"Times Deep-STORM: the fastest time of {PEER_KERAS}, over this one's.",
+        f"{machine}. The local engine and Triton reconstruct a film of about {plan.megapixels:g} "
+        "megapixels, from the opened file to the image in memory. The others are bare networks: "
+        "normalised frames in memory, answers in memory, of several ways to call the engine the "
+        f"fastest. All take turns and use all threads; median and range of {plan.rounds} rounds. "
+        "Of the bare network: the speed over that of the fastest bare engine with the same "
+        "network. Times Deep-STORM: the speed over that of Deep-STORM's layers in ONNX Runtime.",
+        *figures.left_out,
+        grid(SPEED_HEADS, [speed_row(each) for each in best_ways(figures.speeds)]),
+        "Tensors of a request and of its answer, for requests of the usual size.",
+        grid(MESSAGE_HEADS, message_rows(figures.messages)),
         "Straight lines of the least relative errors: of ms a frame against its pixels, and of a "
-        "film's time "
-        f"against its frames ({min(plan.sizes_px)} x {min(plan.sizes_px)} pixels).",
+        f"film's time against its frames ({min(plan.sizes_px)} x {min(plan.sizes_px)} pixels).",
         grid(
             ("engine", "line", "R2"),
             [(each.name, as_words(each), f"{each.r2:.5f}") for each in figures.lines],
         ),
     ]
-    if figures.stages:
-        stages = list(next(iter(figures.stages.values())))
-        parts += [
-            "Stage by stage in one process, the fastest of three, on the film's first frames: ms a "
-            "frame, and of the two files ms a film.",
-            grid(
-                ("px", *stages),
-                [
-                    (str(size_px), *(f"{costs[stage]:.3g}" for stage in stages))
-                    for size_px, costs in figures.stages.items()
-                ],
-            ),
-        ]
     if figures.peaks:
         parts += [
             "Peak memory of processes that do nothing else, packages and frames included, in MiB. "
@@ -87,15 +71,30 @@ def speed_markdown(figures: Figures, plan: Plan, machine: str) -> str:
             grid(
                 ("px", "process", "frames", "MiB"),
                 [
-                    (
-                        *(str(each.size_px), titled(each.name, each.batch), str(each.frames)),
-                        f"{each.mib:,.0f}",
-                    )
+                    (str(each.size_px), each.name, str(each.frames), f"{each.mib:,.0f}")
                     for each in figures.peaks
                 ],
             ),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def speed_row(speed: Speed) -> tuple[str, ...]:
+    """A row under ``SPEED_HEADS``."""
+    ms = speed.ms_per_frame
+    return (
+        *(speed.network, str(speed.size_px), titled("", speed.engine, speed.way)),
+        *(str(speed.frames), f"{speed.frames_per_s:,.1f}", f"{ms.median:.3g}"),
+        f"{ms.low:.3g} to {ms.high:.3g}",
+        _as_share(speed.share_of_bare),
+        "-" if speed.times_peer is None else f"{speed.times_peer.median:.1f}",
+    )
+
+
+def _as_share(share: Spread | None) -> str:
+    if share is None:
+        return "-"
+    return f"{share.median:.2f} ({share.low:.2f} to {share.high:.2f})"
 
 
 def as_words(line: Line) -> str:

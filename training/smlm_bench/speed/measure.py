@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smlm_bench.speed.engines import LIMITS, PEER_KERAS
+from smlm_bench.speed.engines import BARE, ONNX, PEER, titled
 
 if TYPE_CHECKING:
     from smlm_bench.speed.contenders import Contender
@@ -19,30 +19,45 @@ AGAINST_PIXELS, AGAINST_FRAMES = "ms a frame against pixels", "seconds against f
 
 
 @dataclass(frozen=True)
-class Speed:
-    """One contender on one size: median, fastest and slowest round, in ms a frame.
+class Spread:
+    """Median and range over all rounds."""
 
-    ``share_of_limit`` is the median of the fastest one of ``LIMITS`` over this one's,
-    ``times_peer`` the fastest Keras Deep-STORM's, None where that was not timed.
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Median, smallest and largest of some values."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One contender on one size.
+
+    ``share_of_bare`` is its speed over that of the fastest of ``engines.BARE`` with the same
+    network, ``times_peer`` its speed over Deep-STORM's in ONNX Runtime, both round by round and
+    None where that was not timed.
     """
 
-    name: str
-    batch: int
+    network: str
+    engine: str
+    way: str
     size_px: int
     frames: int
-    ms_per_frame: float
-    fastest_ms: float
-    slowest_ms: float
-    share_of_limit: float
-    times_peer: float | None
+    frames_per_s: float
+    ms_per_frame: Spread
+    share_of_bare: Spread | None
+    times_peer: Spread | None
 
 
 @dataclass(frozen=True)
 class FilmTime:
-    """The median time of a film of so many frames; ``batch`` is the fastest of its size."""
+    """The median time of a film of so many frames."""
 
-    name: str
-    batch: int
+    network: str
+    engine: str
     size_px: int
     frames: int
     seconds: float
@@ -69,22 +84,20 @@ def timed(contenders: Sequence[Contender], size_px: int, rounds: int) -> list[Sp
         [1e3 * each / contender.frames for each in seconds]
         for contender, seconds in zip(contenders, times_s, strict=True)
     ]
-    medians = [statistics.median(each) for each in ms]
-    limit_ms = _fastest(contenders, medians, LIMITS)
-    peer_ms = _fastest(contenders, medians, (PEER_KERAS,))
+    peer_ms = _fastest(contenders, ms, PEER, (ONNX,))
     return [
         Speed(
-            contender.name,
-            contender.batch,
+            contender.network,
+            contender.engine,
+            contender.way,
             size_px,
             contender.frames,
-            median,
-            min(each),
-            max(each),
-            (limit_ms or median) / median,
-            None if peer_ms is None else peer_ms / median,
+            1e3 / statistics.median(each),
+            Spread.of(each),
+            _ratio(_fastest(contenders, ms, contender.network, BARE), each),
+            _ratio(peer_ms, each),
         )
-        for contender, each, median in zip(contenders, ms, medians, strict=True)
+        for contender, each in zip(contenders, ms, strict=True)
     ]
 
 
@@ -101,6 +114,27 @@ def seconds_in_turn(contenders: Sequence[Contender], rounds: int) -> list[list[f
     return times_s
 
 
+def _fastest(
+    contenders: Sequence[Contender],
+    ms: Sequence[Sequence[float]],
+    network: str,
+    engines: Sequence[str],
+) -> Sequence[float] | None:
+    """Times of the contender with this network and one of the engines whose median is least."""
+    times = [
+        each
+        for contender, each in zip(contenders, ms, strict=True)
+        if contender.network == network and contender.engine in engines
+    ]
+    return min(times, key=statistics.median, default=None)
+
+
+def _ratio(times: Sequence[float] | None, others: Sequence[float]) -> Spread | None:
+    if times is None:
+        return None
+    return Spread.of([each / other for each, other in zip(times, others, strict=True)])
+
+
 def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -> Line:
     """The line of the least relative errors through some points, at least two of them.
 
@@ -113,21 +147,22 @@ def line(name: str, against: str, x: Sequence[float], values: Sequence[float]) -
     return Line(name, against, float(slope), float(offset), r2)
 
 
-def best_batches(speeds: Sequence[Speed]) -> list[Speed]:
-    """Of each name and size the fastest batch, in the order of the first."""
-    best: dict[tuple[str, int], Speed] = {}
+def best_ways(speeds: Sequence[Speed]) -> list[Speed]:
+    """Of each network, engine and size the fastest way, in the order of the first."""
+    best: dict[tuple[str, str, int], Speed] = {}
     for each in speeds:
-        key = each.name, each.size_px
-        if key not in best or each.ms_per_frame < best[key].ms_per_frame:
+        key = each.network, each.engine, each.size_px
+        if key not in best or each.frames_per_s > best[key].frames_per_s:
             best[key] = each
     return list(best.values())
 
 
 def lines_against_pixels(speeds: Sequence[Speed]) -> list[Line]:
-    """Ms a frame against its pixels, for what was timed on three sizes or more; the best batch."""
+    """Ms a frame against its pixels, for what was timed on three sizes or more; the best way."""
     points: dict[str, list[tuple[float, float]]] = {}
-    for each in best_batches(speeds):
-        points.setdefault(each.name, []).append((each.size_px**2, each.ms_per_frame))
+    for each in best_ways(speeds):
+        point = each.size_px**2, each.ms_per_frame.median
+        points.setdefault(titled(each.network, each.engine), []).append(point)
     return _lines(AGAINST_PIXELS, points)
 
 
@@ -135,7 +170,8 @@ def lines_against_frames(films: Sequence[FilmTime]) -> list[Line]:
     """Seconds of a film against its frames."""
     points: dict[str, list[tuple[float, float]]] = {}
     for each in films:
-        points.setdefault(each.name, []).append((each.frames, each.seconds))
+        name = titled(each.network, each.engine)
+        points.setdefault(name, []).append((each.frames, each.seconds))
     return _lines(AGAINST_FRAMES, points)
 
 
@@ -145,10 +181,3 @@ def _lines(against: str, points: Mapping[str, Sequence[tuple[float, float]]]) ->
         for name, each in points.items()
         if len(each) > 2  # through two points, every line is exact
     ]
-
-
-def _fastest(
-    contenders: Sequence[Contender], medians: Sequence[float], names: Sequence[str]
-) -> float | None:
-    times = [median for each, median in zip(contenders, medians, strict=True) if each.name in names]
-    return min(times, default=None)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -21,21 +21,22 @@ import onnxruntime
 from numpy.typing import NDArray
 from rich.table import Table
 
+from smlm_bench.speed.engines import PEER
+from smlm_bench.speed.films import USUAL, simulated
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.processor import available_cpus
+from smlm_pipeline.film.survey import prepared
 from smlm_training.delivery.export import export
 from smlm_training.networks import NETWORKS
-from smlm_training.scoring.inference import normalized
-from smlm_training.simulation.presets import preset_film
 
 SIZE_PX = 64
 FRAMES = 4
 ROUND_S = 0.4
-PEER = "deep-storm"
-"""Reference of the others' speeds."""
-
 
 Key = TypeVar("Key")
+
+Prepared: TypeAlias = tuple[NDArray[np.uint16], NDArray[np.float32]]
+"""Frames (N, H, W) and their levels (N, 2), in ADU."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,18 @@ def machine() -> str:
     )
 
 
-def reference_frames() -> NDArray[np.float32]:
-    """Frames (``FRAMES``, 2, ``SIZE_PX``, ``SIZE_PX``) as networks read them."""
-    film = preset_film("microtubules", seed=5, frames=16, height_px=SIZE_PX, width_px=SIZE_PX)
-    return normalized(film.frames_adu)[:FRAMES]
+def reference_frames() -> Prepared:
+    """``FRAMES`` frames of ``SIZE_PX`` x ``SIZE_PX`` pixels, and their levels."""
+    frames_adu, levels_adu = prepared(simulated(USUAL, FRAMES, SIZE_PX))
+    return frames_adu[:FRAMES], levels_adu[:FRAMES]
 
 
-def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[NetworkSpeed]:
+def _timed(folder: Path, frames: Prepared, rounds: int) -> list[NetworkSpeed]:
     parameters, sessions = {}, {}
     for name, build in NETWORKS.items():
         keras.utils.set_random_seed(1)
         file = folder / f"{name}.onnx"
-        parameters[name] = export(build(), file, frames[:1]).parameters
+        parameters[name] = export(build(), file, frames[0][:1], frames[1][:1]).parameters
         sessions[name] = OnnxNetwork(file, intra_op_threads=0)
     times_ms = timed_in_turn(sessions, frames, rounds)
     medians = {name: float(np.median(each)) for name, each in times_ms.items()}
@@ -93,7 +94,7 @@ def _timed(folder: Path, frames: NDArray[np.float32], rounds: int) -> list[Netwo
 
 
 def timed_in_turn(
-    networks: Mapping[Key, OnnxNetwork], frames: NDArray[np.float32], rounds: int
+    networks: Mapping[Key, OnnxNetwork], frames: Prepared, rounds: int
 ) -> dict[Key, list[float]]:
     """Milliseconds a frame of each network in each round; all of them take turns."""
     times_ms: dict[Key, list[float]] = {key: [] for key in networks}
@@ -103,14 +104,14 @@ def timed_in_turn(
     return times_ms
 
 
-def _ms_per_frame(network: OnnxNetwork, frames: NDArray[np.float32]) -> float:
+def _ms_per_frame(network: OnnxNetwork, frames: Prepared) -> float:
     """Mean over ``ROUND_S`` seconds, after one run that the cache belonged to another network."""
-    network.detect(frames)
+    network.detect(*frames)
     started, runs = time.perf_counter(), 0
     while time.perf_counter() - started < ROUND_S:
-        network.detect(frames)
+        network.detect(*frames)
         runs += 1
-    return (time.perf_counter() - started) * 1e3 / (runs * len(frames))
+    return (time.perf_counter() - started) * 1e3 / (runs * FRAMES)
 
 
 def networks_table(speeds: list[NetworkSpeed]) -> Table:

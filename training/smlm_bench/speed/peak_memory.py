@@ -14,22 +14,24 @@ import tifffile
 from smlm_bench.speed.engines import (
     CLIENT,
     KERAS,
-    LIMIT,
     LOCAL,
-    PEER_KERAS,
-    PEER_ONNX,
+    ONNX,
+    PEER,
     SERVER,
     reconstruct_film,
+    titled,
 )
+from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import ReconError
 
 with imported_when_used():  # a measured process holds only the packages that it uses
     from smlm_bench.networks import loading
-    from smlm_bench.speed import contenders
+    from smlm_pipeline.compute import onnx_network
     from smlm_pipeline.engines import local
     from smlm_pipeline.engines.triton import transport as triton
+    from smlm_pipeline.film import survey
     from smlm_training.scoring import inference
 
 
@@ -93,30 +95,27 @@ _TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True)
 class Peak:
-    """Peak memory of one process, in MiB; ``batch`` is 0 where the engine cuts the film."""
+    """Peak memory of one process, in MiB."""
 
     name: str
-    batch: int
     size_px: int
     frames: int
     mib: float
 
 
-def peak_of(name: str, film: Path, size_px: int, frames: int, opened: str, batch: int = 0) -> Peak:
+def peak_of(name: str, film: Path, size_px: int, frames: int, opened: str) -> Peak:
     """Measure an engine or a network in a process that does nothing else.
 
     Parameters
     ----------
     name : str
-        A name of ``engines``.
+        ``engines.LOCAL``, ``CLIENT``, or ``PEER`` in an engine.
     film : Path
         TIFF file of the film.
     size_px, frames : int
         Of the film.
     opened : str
         A network's file, or the address of a server.
-    batch : int
-        Frames at a time, for the bare networks.
 
     Returns
     -------
@@ -129,7 +128,7 @@ def peak_of(name: str, film: Path, size_px: int, frames: int, opened: str, batch
         If that process fails.
     """
     process = subprocess.run(
-        [sys.executable, "-m", __name__, name, str(film), str(batch), opened],
+        [sys.executable, "-m", __name__, name, str(film), opened],
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,
@@ -138,40 +137,40 @@ def peak_of(name: str, film: Path, size_px: int, frames: int, opened: str, batch
     if process.returncode:
         reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ReconError(f"the process whose memory is measured failed: {reason}")
-    return Peak(name, batch, size_px, frames, int(process.stdout) / 2**20)
+    return Peak(name, size_px, frames, int(process.stdout) / 2**20)
 
 
 def server_peak(pid: int, size_px: int, frames: int) -> Peak:
     """Add up the peaks of a server's processes so far; shared pages count in each."""
-    return Peak(SERVER, 0, size_px, frames, peak_kib_of_all(pid) / 2**10)
+    return Peak(SERVER, size_px, frames, peak_kib_of_all(pid) / 2**10)
 
 
-def _work(name: str, film: Path, batch: int, opened: str) -> Callable[[], object]:
+def _work(name: str, film: Path, opened: str) -> Callable[[], object]:
     """Prepare what is measured; a name imports its own packages only, as its own program would."""
     if name in (LOCAL, CLIENT):
         return _client(name, film, opened)
-    ready = inference.normalized(tifffile.imread(film))
-    if name in (LIMIT, PEER_ONNX):
-        return contenders.through_onnx(Path(opened), ready, batch)
-    if name == KERAS:
-        network = loading.keras_network("unet", Path(opened))
-        return contenders.through_keras(network, ready, batch)
-    if name == PEER_KERAS:
-        return contenders.through_keras(loading.untrained_network("deep-storm"), ready, batch)
+    frames_adu = tifffile.imread(film)
+    if name == titled(PEER, ONNX):
+        network = onnx_network.OnnxNetwork(Path(opened), intra_op_threads=0)
+        return lambda: network.detect(*survey.prepared(frames_adu))
+    if name == titled(PEER, KERAS):
+        model, ready = loading.untrained_network(PEER), inference.normalized(frames_adu)
+        return lambda: model.predict_on_batch(ready.transpose(0, 2, 3, 1))
     raise ReconError(f"{name!r} has no process of its own")
 
 
 def _client(name: str, film: Path, opened: str) -> Callable[[], object]:
+    model = contract.RECONSTRUCTION.name
     if name == LOCAL:
-        return lambda: reconstruct_film(film, local.LocalTransport(Path(opened)))
+        return lambda: reconstruct_film(film, local.LocalTransport(Path(opened)), model)
 
     def work() -> None:
         with triton.TritonTransport(Servers.parse(opened)) as transport:
-            reconstruct_film(film, transport)
+            reconstruct_film(film, transport, model)
 
     return work
 
 
 if __name__ == "__main__":  # the process whose peak is measured
-    _work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])()
+    _work(sys.argv[1], Path(sys.argv[2]), sys.argv[3])()
     sys.stdout.write(f"{peak_kib() * 1024}\n")

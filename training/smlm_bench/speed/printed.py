@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from smlm_bench.speed.engines import titled
-from smlm_bench.speed.markdown import as_words
-from smlm_bench.speed.measure import Speed
+from smlm_bench.speed.markdown import SPEED_HEADS, as_words, speed_row
+from smlm_bench.speed.messages import MESSAGE_HEADS, message_rows
 from smlm_bench.speed.networks import networks_table
 from smlm_bench.speed.run import Figures
 
 
 def print_figures(console: Console, figures: Figures) -> None:
-    """Print speeds, lines, stages, peaks of memory, and networks.
+    """Print speeds of all ways, bytes, lines, peaks of memory, and networks.
 
     Parameters
     ----------
@@ -22,29 +23,21 @@ def print_figures(console: Console, figures: Figures) -> None:
     figures : Figures
         Everything measured.
     """
-    console.print(_speeds_table(figures.speeds))
+    console.print(_table(SPEED_HEADS, [speed_row(each) for each in figures.speeds]))
+    console.print(_table(MESSAGE_HEADS, message_rows(figures.messages)))
     for line in _lines(figures):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if figures.networks:
         console.print(networks_table(figures.networks))
 
 
-def _speeds_table(speeds: list[Speed]) -> Table:
+def _table(heads: tuple[str, ...], rows: Sequence[Sequence[str]]) -> Table:
     table = Table()
-    for heading in ("engine", "px", "frames", "ms a frame", "fastest to slowest"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right", no_wrap=True)
-    table.add_column("of the limit", justify="right")
-    table.add_column("x Deep-STORM", justify="right")
-    for speed in speeds:
-        table.add_row(
-            titled(speed.name, speed.batch),
-            str(speed.size_px),
-            str(speed.frames),
-            f"{speed.ms_per_frame:.2f}",
-            f"{speed.fastest_ms:.2f} to {speed.slowest_ms:.2f}",
-            f"{speed.share_of_limit:.1%}",
-            "-" if speed.times_peer is None else f"{speed.times_peer:.1f}",
-        )
+    for head in heads:
+        named = head in ("network", "engine", "film")
+        table.add_column(head, justify="left" if named else "right", no_wrap=named)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -52,18 +45,8 @@ def _lines(figures: Figures) -> list[str]:
     lines = [
         f"{line.name}, {line.against}: {as_words(line)}, R2 {line.r2:.4f}" for line in figures.lines
     ]
-    for size_px, stages_ms in figures.stages.items():
-        stages, served = _in_words(stages_ms), _in_words(figures.served[size_px])
-        lines += [
-            f"{size_px} px, stage by stage in one process, ms a frame: {stages}",
-            f"{size_px} px, inside the server, ms a frame, overlapping: {served}",
-        ]
-    return lines + [
-        f"peak memory, {titled(peak.name, peak.batch)}, {peak.frames} frames of {peak.size_px} "
-        f"px: {peak.mib:.0f} MiB"
+    peaks = [
+        f"peak memory, {peak.name}, {peak.frames} frames of {peak.size_px} px: {peak.mib:.0f} MiB"
         for peak in figures.peaks
     ]
-
-
-def _in_words(costs_ms: dict[str, float]) -> str:
-    return ", ".join(f"{name} {cost_ms:.3f}" for name, cost_ms in costs_ms.items())
+    return [*figures.left_out, *lines, *peaks]

@@ -1,4 +1,4 @@
-"""A server that answers every request at once with one emitter, to measure the client alone."""
+"""A server that answers every request at once, to measure the client alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import image_shape
+from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ServerError
 
-WINDOW_BYTES = 4 * contract.WINDOW.dims[0]
-"""Size of the window, the last tensor of a request: to parse all of it would be to copy it."""
+_BORDERS_BYTES = 2 + 4 * contract.CLASS_BORDERS.dims[0]
+"""Size of the last tensor of a request, with its two bytes of protobuf."""
+
+_WINDOW_BYTES = 4 * contract.WINDOW.dims[0]
+"""Size of the window, the tensor before: to parse all of a request would be to copy it."""
+
+_EVERY = 10
+"""One of so many SR pixels is not zero: as in the answers to dense films of large frames."""
 
 _END_TIMEOUT_S = 10.0
 """Longest wait for the server's end, before it is killed."""
@@ -82,11 +88,11 @@ def serve(frames: int) -> None:
 
     @functools.cache
     def answer(window: bytes) -> bytes:
-        zoom, _, _, height, width = np.frombuffer(window, "<i4").tolist()
-        return _encoded(one_emitter(zoom, height, width), frames)
+        zoom, top, left, height, width, classes, _ = np.frombuffer(window, "<i4").tolist()
+        return _encoded(stub_sums(Window(zoom, top, left, height, width, classes)), frames)
 
     def infer(request: bytes, _context: Any) -> bytes:
-        return answer(request[-WINDOW_BYTES:])
+        return answer(request[-_BORDERS_BYTES - _WINDOW_BYTES : -_BORDERS_BYTES])
 
     handler = grpc.unary_unary_rpc_method_handler(infer)  # bytes in, bytes out
     service = "inference.GRPCInferenceService"
@@ -102,30 +108,18 @@ def serve(frames: int) -> None:
     server.stop(grace=None).wait()
 
 
-def one_emitter(zoom: int, height_px: int, width_px: int) -> NDArray[np.int32]:
-    """Sum of a tile core with one emitter in its first pixel.
-
-    Parameters
-    ----------
-    zoom : int
-        SR pixels along a camera pixel.
-    height_px, width_px : int
-        Size of the core in camera pixels.
-
-    Returns
-    -------
-    ndarray, shape (zoom (Y + 2 margin), zoom (X + 2 margin)), int32
-        In the contract's weights.
-    """
-    image = np.zeros(image_shape(zoom, height_px, width_px), np.int32)
-    image[contract.MARGIN_PX * zoom, contract.MARGIN_PX * zoom] = contract.WEIGHT_ONE
-    return image
+def stub_sums(window: Window) -> SparseSums:
+    """Half an emitter in every tenth SR pixel of a window's image."""
+    index = np.arange(0, window.size, _EVERY)
+    return SparseSums(index, np.full(len(index), contract.WEIGHT_ONE // 2))
 
 
-def _encoded(image: NDArray[np.int32], frames: int) -> bytes:
+def _encoded(sums: SparseSums, frames: int) -> bytes:
     answer = service_pb2.ModelInferResponse(model_name=contract.RECONSTRUCTION.name)
+    step, weight = encode(sums)
     for spec, array in (
-        (contract.IMAGE, image),
+        (contract.STEP, step),
+        (contract.WEIGHT, weight),
         (contract.FRAME_COUNT, np.array([frames], np.int32)),
     ):
         answer.outputs.add(name=spec.name, datatype=spec.dtype, shape=array.shape)

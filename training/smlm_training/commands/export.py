@@ -10,10 +10,11 @@ from rich.console import Console
 
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.model_repository import HALF_FILE
 from smlm_training.commands import train_door
 
 with imported_when_used():
-    from smlm_training.delivery import card, half_card
+    from smlm_training.delivery import card, half_card, half_file
     from smlm_training.delivery import export as exporting
     from smlm_training.delivery import reference as references
 
@@ -64,7 +65,7 @@ def print_export(export: exporting.Export) -> None:
 def halve(network: _Network, output: _Output) -> None:
     """Write a network's FP16 variant, with its scores beside the FP32 ones in its card.
 
-    Inputs, outputs and the layers of the answer stay FP32. Scores the films of the FP32 card,
+    The normalisation and the layers of the answer stay FP32. Scores the films of the FP32 card,
     which takes minutes, and refuses the variant if its images are worse.
     """
     with train_door():
@@ -74,11 +75,17 @@ def halve(network: _Network, output: _Output) -> None:
 
 
 def reference(network: _Network) -> None:
-    """Write reference.npz beside a network: frames and answers to check a TensorRT plan by.
+    """Write what TensorRT plans are checked by and made of beside a network.
 
-    Export, halve and publish write it too.
+    These are reference.npz, frames and answers, and model.fp16.onnx, the network in FP16, if its
+    answers are close enough. Publish writes both, export and halve the reference.
     """
     with train_door():
         if not network.is_file():
             raise SettingError(f"no {network}; expected an exported network")
         typer.echo(references.make_reference(network))
+        half = half_file.write_half(network)
+        if half.path is not None:
+            typer.echo(f"{half.path}: at most {half.difference:.1e} from FP32")
+        else:
+            typer.echo(f"recon-train: note: no {HALF_FILE}: {half.reason}", err=True)

@@ -37,8 +37,9 @@ def publish(
 ) -> None:
     """Put a network into a model repository, as the next version of its model.
 
-    A server sees the version whole or not at all, and serves it at its next start or poll. On a
-    GPU, build the TensorRT plan of the new version first.
+    A server sees the version whole or not at all, and serves it at its next start or poll. The
+    model's configurations then state the class borders of its card. On a GPU, build the TensorRT
+    plan of the new version first.
     """
     with train_door(), tempfile.TemporaryDirectory() as scratch:
         repository = publishing.writable_repository(model_repository)
@@ -54,6 +55,11 @@ def _print(published: publishing.Published) -> None:
     typer.echo(f"{published.model} version {published.version}: {published.folder}")
     before = "" if published.version_before is None else f"version {published.version_before}"
     Console().print(card.card_table(published.card, published.card_before, before=before))
+    if published.half.path is None:
+        typer.echo(
+            f"recon-train: note: no variant in FP16 for GPUs: {published.half.reason}",
+            err=True,
+        )
     for warning in published.card.get("warnings", ()):
         typer.echo(f"recon-train: warning: {warning}", err=True)
     if published.plan_missing:

@@ -106,7 +106,7 @@ def check_stated(card: Mapping[str, Any]) -> None:
 
 def _card(before: Mapping[str, Any], network_file: Path) -> dict[str, Any]:
     """The FP32 network's card, with the measurements of the FP16 network in their place."""
-    moved = ("sha256", SCORES, "robustness", "onnx_against_keras_max_difference")
+    moved = ("sha256", "note", SCORES, "robustness", "onnx_against_keras_max_difference")
     kept = {name: value for name, value in before.items() if name not in moved}
     return {
         **kept,

@@ -8,7 +8,7 @@ The model's configurations then state what the newest version's card does: its c
 the pixels of a request.
 
 A version published here serves on a CPU at once. On a GPU the model is a TensorRT
-plan, compiled from ``model.onnx`` on a GPU of the same compute capability: the plan of
+plan, compiled from ``model.fp16.onnx`` or ``model.onnx`` on a GPU of the same kind: the plan of
 the new version has to be built before a server there can load it, and is checked against
 ``reference.npz``.
 """
@@ -31,6 +31,7 @@ from smlm_pipeline.model_repository import PLAN_FILE, find_model_repository
 from smlm_training.delivery.candidate import CARD_FILE, read_candidate
 from smlm_training.delivery.configuration import class_borders_of, configure
 from smlm_training.delivery.half_card import check_stated
+from smlm_training.delivery.half_file import HalfFile, write_half
 from smlm_training.delivery.reference import make_reference, precision_of
 
 NETWORK_FILE = "model.onnx"
@@ -44,14 +45,15 @@ STAGING_PREFIX = ".publishing-"
 class Published:
     """The new version and its card, and those of the version before, if there was one.
 
-    ``plan_missing`` is true if the version before has a TensorRT plan, which the new one
-    does not have yet.
+    ``half`` is its variant in FP16, or why there is none. ``plan_missing`` is true if the version
+    before has a TensorRT plan, which the new one does not have yet.
     """
 
     model: str
     version: int
     folder: Path
     card: Mapping[str, Any]
+    half: HalfFile
     version_before: int | None = None
     card_before: Mapping[str, Any] = field(default_factory=dict)
     plan_missing: bool = False
@@ -124,12 +126,15 @@ def publish(network_file: Path, repository: Path, *, model: str | None = None) -
         _write(staged / NETWORK_FILE, candidate.network)
         _write(staged / CARD_FILE, candidate.card_text)
         _flush(make_reference(staged / NETWORK_FILE))
+        half = write_half(staged / NETWORK_FILE)
+        if half.path is not None:
+            _flush(half.path)
         _write(staged / SERVING_FILE, _newest(folder, SERVING_FILE).read_bytes())
         _synchronise(staged)
         version = _rename_to_next(staged, folder)
     _synchronise(folder)
     _configure_for_newest(folder, answer)
-    return _published(folder, version, candidate.card)
+    return _published(folder, version, candidate.card, half)
 
 
 def _configure_for_newest(folder: Path, answer: contract.Answer) -> None:
@@ -193,9 +198,9 @@ def _rename_to_next(staged: Path, folder: Path) -> int:
             return version
 
 
-def _published(folder: Path, version: int, card: Mapping[str, Any]) -> Published:
+def _published(folder: Path, version: int, card: Mapping[str, Any], half: HalfFile) -> Published:
     before = max((older for older in _versions(folder) if older < version), default=None)
-    published = Published(folder.name, version, folder / str(version), card)
+    published = Published(folder.name, version, folder / str(version), card, half)
     if before is None:
         return published
     return replace(

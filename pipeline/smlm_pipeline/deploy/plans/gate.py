@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from smlm_pipeline.compute.reference import Reference
+from smlm_pipeline.compute.reference import TOLERANCE, Reference, difference
 from smlm_pipeline.deploy.plans.compiler import Executor
 from smlm_pipeline.deploy.plans.profiles import Profile
 from smlm_pipeline.errors import PlanError
-
-TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2}
-"""Largest accepted difference, as a share of the largest value of the same channel.
-
-Estimates, not yet measured on a GPU. That of FP32 is the accepted difference of an export from
-Keras. Factors in TF32 and all values in FP16 have 11 significant bits; a plan in FP16 is compared
-with its network in FP32, whose answers it has to replace."""
-
-_SMALLEST_SCALE = 1e-6
-"""Divisor for a channel that is zero everywhere."""
 
 
 def tolerance(precision: str, *, tf32: bool) -> float:
@@ -45,22 +35,14 @@ def largest_difference(
     Returns
     -------
     float
-        As a share of the largest value of the same channel; infinite if a plan's answer has
-        another shape, and not a number if it contains one that is none.
+        See `smlm_pipeline.compute.reference.difference`.
     """
-    scale = np.abs(reference.answers).max(axis=(0, 2, 3), keepdims=True)
-    scale = np.maximum(scale, np.float32(_SMALLEST_SCALE))
     worst = 0.0
     for index, profile in enumerate(profiles):
         repeated = np.arange(profile.usual[0]) % len(reference.frames_adu)
         frames_adu, levels_adu = reference.frames_adu[repeated], reference.levels_adu[repeated]
-        answers, expected = (
-            executor.run(frames_adu, levels_adu, profile=index),
-            reference.answers[repeated],
-        )
-        if answers.shape != expected.shape:
-            return float("inf")
-        worst = float(np.maximum(worst, (np.abs(answers - expected) / scale).max()))
+        answers = executor.run(frames_adu, levels_adu, profile=index)
+        worst = float(np.maximum(worst, difference(answers, reference.answers[repeated])))
     return worst
 
 

@@ -148,21 +148,22 @@ class _Bench:
         One that only lacks memory is not replaced by one in FP32, which needs more.
         """
         reference = read_reference(file, contract.NETWORKS[model])
-        *preferred, last = (
+        first, *others = (
             _Preparation(self, model, source.file, reference, self._key(source, wanted))
             for source in _sources(file, reference, precision)
         )
-        for preparation in preferred:
-            try:
-                return preparation.run()
-            except GpuMemoryError:
+        try:
+            return first.run()
+        except GpuMemoryError:
+            raise
+        except PlanError as error:
+            if not others:
                 raise
-            except PlanError as error:
-                self.note(
-                    f"{error}; {model} is served in FP32 instead: set RECON_PRECISION=f32 to save "
-                    "this attempt at the next start"
-                )
-        return last.run()
+            self.note(
+                f"{error}; {model} is served in FP32 instead: set RECON_PRECISION=f32 to save this "
+                "attempt at the next start"
+            )
+        return others[0].run()
 
     def _key(self, source: _Source, wanted: tuple[Profile, ...]) -> PlanKey:
         return PlanKey(

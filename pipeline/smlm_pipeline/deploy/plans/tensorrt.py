@@ -145,7 +145,7 @@ class LoadedPlan:
             If the GPU lacks memory for the frames or the answers.
         """
         context = self._contexts[profile]
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             contract.FRAMES.name: byte_pairs(frames_adu),
             contract.LEVELS.name: np.ascontiguousarray(levels_adu),
         }

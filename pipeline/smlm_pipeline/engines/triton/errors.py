@@ -7,6 +7,7 @@ from smlm_pipeline.errors import (
     InferenceError,
     ReconError,
     ServerError,
+    ServerFullError,
     TransientServerError,
 )
 
@@ -15,6 +16,9 @@ _TOO_SLOW = "DEADLINE_EXCEEDED"
 
 _PASSING = {"UNAVAILABLE", "CANCELLED", _TOO_SLOW}
 """Gone, full, stopping, or slow: by the names of gRPC's status codes."""
+
+_FULL = "maximum queue size"
+"""Part of UNAVAILABLE where a model's queue is full, which shows that its server works."""
 
 _TOO_LARGE = "larger than max"
 """Part of RESOURCE_EXHAUSTED for a message that is too large, for which no other try helps."""
@@ -64,6 +68,8 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
     if any(words in text for words in _DEAD_STUB):
         message = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
         return TransientServerError(message) if several else ServerError(message)
+    if code == "UNAVAILABLE" and _FULL in text:
+        return ServerFullError(f"{label}: {server} has too many requests: {text}")
     if _may_pass(code, text):
         hint = "; --timeout-s allows it more time" if code == _TOO_SLOW else ""
         return TransientServerError(f"{label}: {server} did not answer: {text}{hint}")

@@ -199,7 +199,7 @@ def _tensor(request: Request, spec: contract.TensorSpec) -> NDArray[Any]:
 
 
 def _whole_number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and text.isascii() else None
+    return (int(text) or None) if text and text.isdecimal() and text.isascii() else None
 
 
 def _first_line(text: str | None) -> str:
