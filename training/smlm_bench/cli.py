@@ -56,7 +56,7 @@ COMMANDS = (
     LazyCommand(
         "structures",
         "smlm_bench.structures.command:structures",
-        "Score a network on films of structures that training cannot make, the worst film first.",
+        "Score a network on films of structures that training cannot make.",
     ),
     LazyCommand(
         "nairr",

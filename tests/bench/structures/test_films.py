@@ -27,7 +27,7 @@ def test_the_films_cover_what_samples_and_microscopes_differ_by() -> None:
     assert {line.camera for line in lines} == {"emccd", "scmos"}
     ranges = {
         "sigma_px": (0.8, 2.2),
-        "photons": (300, 8000),
+        "photons": (200, 10_000),
         "background_photons": (1, 600),
         "density_per_um2": (0.6, 30),
         "on_frames": (0, 10),
