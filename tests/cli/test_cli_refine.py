@@ -17,8 +17,7 @@ from fakes.image_files import described
 from fakes.transports import ComputingTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
-from smlm_pipeline.refine.classes import class_sigmas_px
-from smlm_pipeline.refine.refinement import MOLECULES_LEAST
+from smlm_pipeline.refine.refinement import MOLECULES_LEAST, class_sigmas_px
 
 IN_TURN = ("--chunk-frames", "2", "--in-flight", "1")
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.refine.classes import class_sigmas_px
 from smlm_pipeline.refine.refinement import (
     MOLECULES_LEAST,
     Blur,
     Steps,
     choose_steps,
+    class_sigmas_px,
     refine,
 )
 from smlm_pipeline.run.accumulate import Accumulator
@@ -167,6 +167,7 @@ def refined(
     borders_px: Sequence[float],
     settings: Settings,
     plan: RunPlan,
+    events: Events,
 ) -> Refinement | None:
     """Refine the sum of a run; None where it has no precision classes.
 
@@ -180,9 +181,12 @@ def refined(
         Borders between the classes, in camera pixels.
     settings, plan : Settings and RunPlan
         Those of the run.
+    events : Events
+        Hears that the stage begins.
     """
     if not borders_px:
         return None
+    events.stage("refining")
     started = time.perf_counter()
     sigmas_px = class_sigmas_px(borders_px)
     blur = Blur.of([plan.zoom * sigma_px for sigma_px in sigmas_px])
