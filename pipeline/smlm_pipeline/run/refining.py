@@ -54,7 +54,8 @@ class Shown:
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """Rows, shape (rows, width), float32."""
         row_px = np.arange(*rows.indices(self.shape[0])) // self._zoom
-        return self._shown[row_px].repeat(self._zoom, axis=1)
+        rows_shown: NDArray[np.float32] = self._shown[row_px].repeat(self._zoom, axis=1)
+        return rows_shown
 
 
 class RefinedImage:
