@@ -30,7 +30,7 @@ from smlm_training.simulation.presets import preset_film
 
 THUNDERSTORM = SHARED_DATA / "thunderstorm"
 
-pytest_plugins = ["fakes.termination"]
+pytest_plugins = ["fakes.gpu_devices", "fakes.publishing", "fakes.termination"]
 
 
 @dataclass(frozen=True)

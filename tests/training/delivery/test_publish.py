@@ -24,7 +24,6 @@ from smlm_pipeline.errors import ContractError, OutputError, SettingError
 from smlm_training.cli import app
 from smlm_training.delivery import publish as publishing
 from smlm_training.delivery.card import SCORES
-from smlm_training.delivery.configuration import configure
 from smlm_training.delivery.publish import publish, writable_repository
 
 FILES = ["model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.npz"]
@@ -32,21 +31,6 @@ FILES = ["model.fp16.onnx", "model.json", "model.onnx", "model.py", "reference.n
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return write_network(tmp_path / "exported")
-
-
-@pytest.fixture
-def repository(model_repository: Path, tmp_path: Path) -> Path:
-    """A copy with one version of each network."""
-    for model in ("reconstruction", *contract.NETWORKS):
-        shutil.copytree(model_repository / model, tmp_path / "models" / model)
-        if model != "reconstruction":
-            write_card(tmp_path / "models" / model / "1" / "model.onnx")
-    return tmp_path / "models"
 
 
 def test_the_next_version_has_everything(network: Path, repository: Path) -> None:
@@ -61,58 +45,6 @@ def test_the_next_version_has_everything(network: Path, repository: Path) -> Non
     assert done.card_before == json.loads((folder / "1" / "model.json").read_text())
     assert (folder / "2" / "model.py").read_bytes() == (folder / "1" / "model.py").read_bytes()
     assert _names(folder) == ["1", "2", "config.pbtxt", "configs"]
-
-
-def _stated(file: Path) -> dict[str, str]:
-    stated = re.findall(r'key: "(\w+)" value \{ string_value: "([^"]*)"', file.read_text())
-    parameters = dict(stated)
-    assert len(parameters) == len(stated)
-    return parameters
-
-
-def test_configurations_state_what_the_card_does(network: Path, repository: Path) -> None:
-    """In the lines of before; all else stays, and an empty file gets them too."""
-    folder = repository / "unet"
-    on_gpu, on_cpu = folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"
-    before = on_gpu.read_text().splitlines()
-    on_cpu.write_text("")
-    publish(network, repository)
-    borders = "0.12; 0.1 0.15; 0.09 0.12 0.18"
-    assert _stated(on_gpu)["class_borders_px"] == borders
-    assert _stated(on_cpu) == {"request_pixels": "1048576", "class_borders_px": borders}
-    after = on_gpu.read_text().splitlines()
-    (changed,) = (new for new, old in zip(after, before, strict=True) if new != old)
-    assert borders in changed
-
-
-def test_the_newest_version_rules_the_configurations(
-    network: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another program publishes before this one has written what its card states."""
-    newer = write_network(tmp_path / "newer", class_borders_px={**CLASS_BORDERS_PX, "2": [0.2]})
-
-    def late(*arguments: Any) -> None:
-        monkeypatch.setattr(publishing, "configure", configure)
-        assert publish(newer, repository).version == 3
-        configure(*arguments)
-
-    monkeypatch.setattr(publishing, "configure", late)
-    assert publish(network, repository).version == 2
-    for name in ("config.pbtxt", "configs/cpu.pbtxt"):
-        assert _stated(repository / "unet" / name)["class_borders_px"].startswith("0.2; ")
-
-
-@pytest.mark.parametrize("name", contract.NETWORKS)
-def test_configurations_that_ship_are_as_published(
-    name: str, model_repository: Path, tmp_path: Path
-) -> None:
-    """If this fails: publish the network, or write its card's borders into them."""
-    folder = Path(shutil.copytree(model_repository / name, tmp_path / name))
-    files = [folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"]
-    before = [file.read_text() for file in files]
-    card = json.loads((folder / "1" / "model.json").read_text())
-    configure(folder, contract.ensemble_of(name).answer, card)
-    assert [file.read_text() for file in files] == before
 
 
 def test_others_may_read_a_version(network: Path, repository: Path) -> None:
