@@ -124,17 +124,16 @@ def reconstruct(
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
-        sinks = Sinks(accumulator, *_begun(molecules, seen))
+        sinks, blank = Sinks(accumulator, *_begun(molecules, seen)), seen.conditioning.blank
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
         left = sinks.left(plan.chunks)
         events.progress(plan.frame_count - plan.whole_frames(left))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            prepare = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
-            answers = dispatch.run(
-                left, prepare, opened.transport, limit, settings.attempts, missing.leave_out
-            )
+            requests = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
+            sent = left, requests, opened.transport
+            answers = dispatch.run(*sent, limit, settings.attempts, missing.leave_out)
             with contextlib.closing(answers):
                 for chunk, answer in answers:
                     sinks.add(chunk, answer)
@@ -144,10 +143,7 @@ def reconstruct(
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
-    blank = seen.conditioning.blank
-    if borders_px:
-        events.stage("refining")
-    refinement = refined(accumulator, blank, borders_px, settings, plan)
+    refinement = refined(accumulator, blank, borders_px, settings, plan, events)
     return Reconstruction(accumulator.image(blank), *facts, refinement)
 
 

@@ -60,6 +60,15 @@ def _within(name: str, value: int, low: int, high: int) -> None:
         raise SettingError(f"{name} is {value}; expected a whole number from {low} to {high}")
 
 
+def _check_refine(refine: int | str) -> None:
+    if isinstance(refine, int):
+        _within("refine", refine, 1, REFINE_STEPS_MOST)
+    elif refine not in (REFINE_OFF, REFINE_AUTO):
+        raise SettingError(
+            f"refine is {refine!r}; expected {REFINE_OFF}, {REFINE_AUTO} or a number of steps"
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a film is cut into chunks, sent and drawn."""
@@ -119,7 +128,12 @@ class Settings:
                 f"zoom is {self.zoom}; expected {self.fixed_zoom}, the zoom of {self.model}: "
                 f"leave out --zoom, or take --model {contract.RECONSTRUCTION.name}"
             )
-        self._check_refine()
+        _check_refine(self.refine)
+        if isinstance(self.refine, int) and self.makes_maps:
+            raise SettingError(
+                f"refine is {self.refine} and {self.model} answers with maps, which state no "
+                f"precision; expected --refine {REFINE_OFF}, or another --model"
+            )
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
@@ -137,21 +151,6 @@ class Settings:
         if self.tile_px % contract.SIZE_MULTIPLE_PX:
             raise SettingError(
                 f"tile is {self.tile_px} pixels; expected a multiple of {contract.SIZE_MULTIPLE_PX}"
-            )
-
-    def _check_refine(self) -> None:
-        if isinstance(self.refine, str):
-            if self.refine not in (REFINE_OFF, REFINE_AUTO):
-                raise SettingError(
-                    f"refine is {self.refine!r}; expected {REFINE_OFF}, {REFINE_AUTO} or a number "
-                    "of steps"
-                )
-            return
-        _within("refine", self.refine, 1, REFINE_STEPS_MOST)
-        if self.makes_maps:
-            raise SettingError(
-                f"refine is {self.refine} and {self.model} answers with maps, which state no "
-                f"precision; expected --refine {REFINE_OFF}, or another --model"
             )
 
     @property

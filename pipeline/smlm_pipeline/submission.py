@@ -225,7 +225,7 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
     if job.settings.refines:
         plain = {**provenance, "refinement": None}
         write_image(job.sum_image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=plain)
-    else:  # that of an earlier run is not this image's
+    elif job.overwrite:  # that of an earlier run is not this image's
         job.sum_image.unlink(missing_ok=True)
     edge_max_px = result.plan.picture_edge_px
     write_picture(job.picture, result.shown, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)

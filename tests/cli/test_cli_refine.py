@@ -17,8 +17,7 @@ from fakes.image_files import described
 from fakes.transports import ComputingTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
-from smlm_pipeline.refine.classes import class_sigmas_px
-from smlm_pipeline.refine.refinement import MOLECULES_LEAST
+from smlm_pipeline.refine.refinement import MOLECULES_LEAST, class_sigmas_px
 
 IN_TURN = ("--chunk-frames", "2", "--in-flight", "1")
 
@@ -143,8 +142,8 @@ def test_tiles_and_a_sum_in_a_file_change_no_bit(
     for name, cut in (("whole", ()), ("cut", ("--tile-px", "96", "--chunk-frames", "1"))):
         told = _report(path, "--refine", "2", "-o", str(tmp_path / f"{name}.tif"), *cut, *options)
         assert told["refinement"]["steps"] == 2
-    whole, cut = (tifffile.imread(tmp_path / f"{name}.tif") for name in ("whole", "cut"))
-    np.testing.assert_array_equal(cut, whole)
+    images = [tifffile.imread(tmp_path / f"{name}.tif") for name in ("whole", "cut")]
+    np.testing.assert_array_equal(images[1], images[0])
 
 
 class _Failing(ComputingTransport):

@@ -102,6 +102,25 @@ def test_a_kill_and_the_rest_of_the_table(
     assert names(tmp_path / "run") == ["image.png", "image.tif", "table.csv"]
 
 
+def test_a_kill_and_a_refined_image(
+    film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
+) -> None:
+    """Classes and halves are kept as the sum is."""
+    images = [tmp_path / name for name in ("whole.tif", "image.tif")]
+    asked, other = (
+        ["submit", str(film_of_64), "-o", str(image), *OPTIONS, "--refine", "3", "--quiet"]
+        for image in reversed(images)
+    )
+    usual = ["--pixel-size-nm", "100", "--checkpoint-every-s", "0"]
+    assert invoke(*other, *usual, "--server", triton.address).exit_code == 0
+    _kill_in_the_middle([*asked, *usual], tmp_path / "image.checkpoint", triton)
+    done = invoke(*asked, *usual, "--server", triton.address, "--resume")
+    assert done.exit_code == 0, done.stderr
+    whole, resumed = (tifffile.imread(image) for image in images)
+    np.testing.assert_array_equal(resumed, whole)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "image.sum.ome.tif"), undisturbed)
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_and_the_rest(
     number: signal.Signals,

@@ -68,8 +68,14 @@ def _lines() -> NDArray[np.float64]:
     return truth
 
 
+def _canvas(image: NDArray[Any]) -> Canvas:
+    """A density of an image's shape."""
+    height, width = image.shape
+    return Canvas((height, width), np.float32)
+
+
 def _refined(classes: Sequence[Image], steps: int, shown: Image | None = None) -> Image:
-    density = Canvas(classes[0].shape, np.float32)
+    density = _canvas(classes[0])
     refine(classes, _all(classes) if shown is None else shown, BLUR, density, steps)
     found: Image = density.rows(0, len(classes[0])).copy()
     return found
@@ -102,7 +108,7 @@ def test_each_step_raises_the_likelihood_and_keeps_the_sum() -> None:
 def test_a_density_that_explains_its_detections_stays() -> None:
     truth = np.random.default_rng(4).random((40, 50)).astype(np.float32)
     exact = [_blur(truth, sigma_px) for sigma_px in SIGMAS_PX]
-    density = Canvas(truth.shape, np.float32)
+    density = _canvas(truth)
     density.put(0, truth)
     advance(density, [image / np.float32(len(SIGMAS_PX)) for image in exact], BLUR.kernels)
     np.testing.assert_allclose(density.rows(0, 40), truth, rtol=1e-5)
@@ -110,7 +116,7 @@ def test_a_density_that_explains_its_detections_stays() -> None:
 
 def test_detections_without_errors_are_their_own_density() -> None:
     image = np.random.default_rng(5).poisson(0.1, (30, 30)).astype(np.float32)
-    density = Canvas(image.shape, np.float32)
+    density = _canvas(image)
     refine([image], np.ones_like(image), Blur.of([0.05]), density, 1)
     np.testing.assert_allclose(density.rows(0, 30), image, rtol=1e-6)
 
@@ -122,7 +128,7 @@ def test_many_steps_resolve_what_errors_have_blurred() -> None:
     blur = Blur.of([2.4])
     blurred = _blur(truth, 2.4)
     assert blurred[20, 20] > 0.9 * blurred[20, 18]
-    density = Canvas(truth.shape, np.float32)
+    density = _canvas(truth)
     refine([blurred], np.ones_like(truth), blur, density, 400)
     found = density.rows(0, 41)
     assert sorted(np.argsort(found.ravel())[-2:].tolist()) == [20 * 41 + 18, 20 * 41 + 23]
@@ -176,7 +182,7 @@ def test_no_cut_shows(height: int, width: int, band_pixels: int, seed: int) -> N
 
 def test_a_density_in_a_file_is_that_in_memory(tmp_path: Path) -> None:
     classes = _detections(_lines(), 8, 2000)
-    with FileCanvas(classes[0].shape, tmp_path, np.float32) as density:
+    with FileCanvas((96, 80), tmp_path, np.float32) as density:
         refine(classes, _all(classes), BLUR, density, 3)
         np.testing.assert_array_equal(density.rows(0, 96), _refined(classes, 3))
 
@@ -194,7 +200,7 @@ def test_nothing_comes_to_lie_where_there_is_no_picture() -> None:
 
 def _steps(halves: Sequence[Sequence[Image]], asked: int | None = None) -> Steps:
     def opened() -> Canvas:
-        return Canvas(halves[0][0].shape, np.float32)
+        return _canvas(halves[0][0])
 
     return choose_steps(halves, _all(halves[0]), BLUR, opened, asked)
 

@@ -224,3 +224,13 @@ def test_planes_go_to_a_file_sooner_than_one_sum() -> None:
     assert _plan(size, Settings(), 3 << 30).canvas_in_memory
     assert not _plan(size, REFINED, 3 << 30).canvas_in_memory
     assert _plan(size, REFINED, 12 << 30).canvas_in_memory
+
+
+def test_tiles_are_small_enough_for_the_images_of_all_classes() -> None:
+    size = _Size(100, 512, 512)
+    for settings in (Settings(zoom=16), Settings(zoom=16, refine=2)):
+        plan = _plan(size, settings)
+        classes = plan.classes
+        pixels = max(classes * chunk.tile.window(16).size for chunk in plan.chunks)
+        assert pixels <= contract.MAX_IMAGE_PIXELS
+    assert plan.tile_px < 512

@@ -35,10 +35,10 @@ class SparseSums:
         np.add.at(sums.ravel(), self.index, self.weight)
         return sums
 
-    def parts(self, size: int) -> Iterator[SparseSums]:
-        """Cut an image into images of ``size`` SR pixels that follow one another."""
-        for start in range(0, self.end, size):
-            first, last = np.searchsorted(self.index, (start, start + size))
+    def parts(self, pixels: int) -> Iterator[SparseSums]:
+        """Cut an image into images of ``pixels`` SR pixels that follow one another."""
+        for start in range(0, self.end, pixels):
+            first, last = np.searchsorted(self.index, (start, start + pixels))
             yield SparseSums(self.index[first:last] - start, self.weight[first:last])
 
     @property

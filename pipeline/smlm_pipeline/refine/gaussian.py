@@ -29,7 +29,7 @@ def half_kernel(sigma_px: float) -> NDArray[np.float32]:
     return kernel
 
 
-def mirrored(first: int, last: int, size: int) -> NDArray[np.intp]:
+def mirrored(first: int, last: int, count: int) -> NDArray[np.intp]:
     """Return the rows ``first`` to ``last - 1`` of an image that is continued by its mirror image.
 
     A filter that continues the image like this is symmetric as a matrix, and keeps the sum.
@@ -38,11 +38,11 @@ def mirrored(first: int, last: int, size: int) -> NDArray[np.intp]:
     ----------
     first, last : int
         A range that may reach beyond the image, on either side and by any length.
-    size : int
+    count : int
         Rows of the image.
     """
-    row = np.arange(first, last) % (2 * size)
-    return np.minimum(row, 2 * size - 1 - row)
+    row = np.arange(first, last) % (2 * count)
+    return np.minimum(row, 2 * count - 1 - row)
 
 
 def filtered_rows(image: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:

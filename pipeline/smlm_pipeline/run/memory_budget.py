@@ -14,6 +14,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.memory import machine_bytes
+from smlm_pipeline.refine.bands import BAND_PIXELS
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
 
 MACHINE_SHARE = 0.25
@@ -29,9 +30,9 @@ frames of a range: in use, read ahead, being decoded and still referred to."""
 SURVEY_FRAME_BYTES, SURVEY_BYTES = 96, 24 << 20
 """Per pixel of a frame, and beside, while levels are computed and faulty pixels are found."""
 
-DENSITIES, REFINEMENT_BYTES = 3, 96 << 20
-"""Densities of float32 of a refinement: of both halves, and of the whole film; and the arrays of
-a band of rows."""
+DENSITIES, REFINEMENT_ROW_COPIES, REFINEMENT_REACH_PX = 3, 60, 1.25
+"""Densities of float32 of a refinement: of both halves, and of the whole film. Arrays of the rows
+of a band, in both threads; and the radius of its widest filter, in camera pixels."""
 
 PICTURE_PIXEL_BYTES = 12
 """Per pixel of the picture, while it is drawn."""
@@ -118,7 +119,7 @@ def memory_budget(
     base = BASE_BYTES + decoded_bytes
     running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
-    refining = base + (REFINEMENT_BYTES if planes > 1 else 0)
+    refining = base + (_refinement_bytes(zoom, sum_x) if planes > 1 else 0)
     survey = base + SURVEY_BYTES + 2 * sample + SURVEY_FRAME_BYTES * frame_px
     needed = max(running + request, survey, refining)
     if needed > limit_bytes:
@@ -146,6 +147,13 @@ def _request_bytes(frames: int, height_px: int, width_px: int, tile_px: int, zoo
     padding_px = contract.SIZE_MULTIPLE_PX
     frame_bytes = 2 * frames * (tile_y + padding_px) * (tile_x + padding_px)
     return REQUEST_COPIES * frame_bytes + ANSWER_COPIES * 4 * answer_y * answer_x
+
+
+def _refinement_bytes(zoom: int, width: int) -> int:
+    """Memory of the bands of a refinement, beside its densities."""
+    radius = math.ceil(REFINEMENT_REACH_PX * zoom)
+    rows = max(BAND_PIXELS // width, 2 * radius) + 4 * radius
+    return REFINEMENT_ROW_COPIES * 4 * rows * width
 
 
 def _picture_bytes(edge_px: int, height: int, width: int) -> int:

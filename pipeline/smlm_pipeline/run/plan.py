@@ -194,9 +194,10 @@ def _tile_px(settings: Settings) -> int:
     """The largest edge of a tile, up to the settings', whose image a request may have."""
     smaller = (edge for edge in reversed(contract.TILE_SIZES_PX) if edge < settings.tile_px)
     edges_px = (settings.tile_px, *smaller)
+    classes = contract.MAX_CLASSES if settings.refines else 1
     fitting = (
         edge
         for edge in edges_px
-        if Window(settings.zoom, 0, 0, edge, edge).size <= contract.MAX_IMAGE_PIXELS
+        if Window(settings.zoom, 0, 0, edge, edge, classes).size <= contract.MAX_IMAGE_PIXELS
     )
     return next(fitting)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.errors import ContractError
-from smlm_pipeline.refine.classes import class_sigmas_px
 from smlm_pipeline.refine.refinement import (
     MOLECULES_LEAST,
     Blur,
     Steps,
     choose_steps,
+    class_sigmas_px,
     refine,
 )
 from smlm_pipeline.run.accumulate import Accumulator
@@ -54,7 +54,8 @@ class Shown:
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """Rows, shape (rows, width), float32."""
         row_px = np.arange(*rows.indices(self.shape[0])) // self._zoom
-        return self._shown[row_px].repeat(self._zoom, axis=1)
+        rows_shown: NDArray[np.float32] = self._shown[row_px].repeat(self._zoom, axis=1)
+        return rows_shown
 
 
 class RefinedImage:
@@ -167,6 +168,7 @@ def refined(
     borders_px: Sequence[float],
     settings: Settings,
     plan: RunPlan,
+    events: Events,
 ) -> Refinement | None:
     """Refine the sum of a run; None where it has no precision classes.
 
@@ -180,9 +182,12 @@ def refined(
         Borders between the classes, in camera pixels.
     settings, plan : Settings and RunPlan
         Those of the run.
+    events : Events
+        Hears that the stage begins.
     """
     if not borders_px:
         return None
+    events.stage("refining")
     started = time.perf_counter()
     sigmas_px = class_sigmas_px(borders_px)
     blur = Blur.of([plan.zoom * sigma_px for sigma_px in sigmas_px])

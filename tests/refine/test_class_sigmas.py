@@ -8,7 +8,7 @@ import pytest
 from fakes.places import ROOT
 from smlm_pipeline import contract
 from smlm_pipeline.model_repository import class_borders_px
-from smlm_pipeline.refine.classes import class_sigmas_px
+from smlm_pipeline.refine.refinement import class_sigmas_px
 
 
 @pytest.mark.parametrize("classes", [3, 4])
