@@ -161,7 +161,7 @@ def test_a_build_that_lacks_memory_is_not_the_networks_fault(
 
     def without_memory(builder: trt.Builder, *_: object) -> None:
         builder.logger.log(trt.ILogger.Severity.WARNING, said)
-        for _ in range(4):
+        for _repeat in range(4):
             builder.logger.log(trt.ILogger.Severity.ERROR, "Could not find any implementation for")
 
     monkeypatch.setattr(trt.Builder, "build_serialized_network", without_memory)
