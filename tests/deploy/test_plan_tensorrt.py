@@ -152,7 +152,6 @@ def test_a_build_that_fails_tells_why(compiler: TensorRT, network: Path) -> None
     [
         "[virtualMemoryBuffer.cpp::resizePhysical::140] Error Code 2: OutOfMemory (Requested size)",
         "Error Code 1: Cuda Runtime (out of memory)",
-        "Skipping tactic 7 due to insufficient memory on requested size of 9 detected",
     ],
 )
 def test_a_build_that_lacks_memory_is_not_the_networks_fault(
@@ -162,7 +161,8 @@ def test_a_build_that_lacks_memory_is_not_the_networks_fault(
 
     def without_memory(builder: trt.Builder, *_: object) -> None:
         builder.logger.log(trt.ILogger.Severity.WARNING, said)
-        builder.logger.log(trt.ILogger.Severity.ERROR, "Could not find any implementation for node")
+        for _repeat in range(4):
+            builder.logger.log(trt.ILogger.Severity.ERROR, "Could not find any implementation for")
 
     monkeypatch.setattr(trt.Builder, "build_serialized_network", without_memory)
     with pytest.raises(GpuMemoryError, match=r"built no plan: .* of the GPU's 25.8 GB are free"):

@@ -113,8 +113,7 @@ class TensorRT:
         free_bytes, total_bytes = self._cupy.cuda.runtime.memGetInfo()
         return GpuMemoryError(
             f"{reason}; {free_bytes / 1e9:.1f} of the GPU's {total_bytes / 1e9:.1f} GB are free: "
-            "end what else uses the GPU, or build with a smaller --largest-tile-px or "
-            "--workspace-mib"
+            "end what else uses the GPU, or build with a smaller --largest-tile-px"
         )
 
 
@@ -229,9 +228,8 @@ def complaints(trt: Any) -> Any:
             return "; ".join(self._lines[-3:]) or "it gave no reason"
 
         def of_memory(self) -> bool:
-            """Whether the GPU's memory did not suffice, by the quoted lines."""
-            quoted = self.summary().lower().replace(" ", "")
-            return any(words in quoted for words in ("outofmemory", "insufficientmemory"))
+            """Whether the GPU's memory did not suffice, by any line: it may not be the last."""
+            return any("outofmemory" in line.lower().replace(" ", "") for line in self._lines)
 
     return Complaints()
 
