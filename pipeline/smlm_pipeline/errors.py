@@ -8,6 +8,7 @@
     ├── ChunkError (ValueError)           a chunk does not fit the contract
     ├── ServerError                       no server, or it cannot be started
     │   ├── TransientServerError          worth another try
+    │   │   └── ServerFullError           its queue is full
     │   └── DeviceError                   its GPU is missing, or data is in other memory
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk

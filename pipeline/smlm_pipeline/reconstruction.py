@@ -127,8 +127,7 @@ def reconstruct(
         sinks, blank = Sinks(accumulator, *_begun(molecules, seen)), seen.conditioning.blank
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
-        left = sinks.left(plan.chunks)
-        events.progress(plan.frame_count - plan.whole_frames(left))
+        events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
             requests = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
@@ -142,9 +141,9 @@ def reconstruct(
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
     refinement = refined(accumulator, blank, borders_px, settings, plan, events)
-    return Reconstruction(accumulator.image(blank), *facts, refinement)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, refinement
+    return Reconstruction(accumulator.image(blank), *facts)
 
 
 def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:

@@ -13,18 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from smlm_bench import cli
-from smlm_bench.gpu import check, containers, kernels
+from smlm_bench.gpu import check, containers, kernels, wrapping
 from smlm_bench.gpu.films import FILMS
 from smlm_bench.gpu.kernels import KernelSpeed
 from smlm_bench.gpu.load import LoadResult, answers_alone
-from smlm_bench.gpu.report import Findings, as_markdown
+from smlm_bench.gpu.report import Findings
 from smlm_bench.gpu.server import Server, ServerSpeed
-from smlm_bench.gpu.wrapping import (
-    STUB_DEAD,
-    SURVIVED,
-    WrappingShape,
-    answers_to_wrapping_shapes,
-)
 from smlm_pipeline import contract
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.canary import Canary
@@ -178,11 +172,11 @@ def test_a_small_pool_is_judged_by_the_answers_of_another_server(triton: Embedde
 def test_shapes_that_wrap_are_survived_or_end_a_process(mortal: EmbeddedServer) -> None:
     """Triton 2.51 dies of them; whichever it is, the check's word is the canary's."""
     server = Server(mortal.address, mortal.metrics_url)
-    results = answers_to_wrapping_shapes(server, MODEL)
+    results = wrapping.answers_to_wrapping_shapes(server, MODEL)
     assert results[0].tensor == f"FRAMES {(2**62, 0, 64, 2)}"
     assert all(each.said.startswith("StatusCode.") for each in results)
-    assert [each.outcome for each in results[:-1]] == [SURVIVED] * (len(results) - 1)
-    if results[-1].outcome == STUB_DEAD:
+    assert [each.outcome for each in results[:-1]] == [wrapping.SURVIVED] * (len(results) - 1)
+    if results[-1].outcome == wrapping.STUB_DEAD:
         with pytest.raises(ReconError):
             opening.server_canary(mortal.servers, MODEL)
     else:
@@ -330,7 +324,9 @@ def measured(docker: Asked, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(
         check,
         "answers_to_wrapping_shapes",
-        lambda _, model: [WrappingShape(model, "FRAMES (4, 0)", STUB_DEAD, "INTERNAL: no stub")],
+        lambda _, model: [
+            wrapping.WrappingShape(model, "FRAMES (4, 0)", wrapping.STUB_DEAD, "INTERNAL: no stub")
+        ],
     )
     monkeypatch.setattr(check, "measure", lambda *_, **__: SPEED)
     monkeypatch.setattr(Server, "counted", lambda *_: 12.5e9)
@@ -393,52 +389,11 @@ def test_what_docker_cannot_do_is_in_the_report(
 ) -> None:
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    code, said = _check("-o", str(tmp_path / "report.md"))
+    report = tmp_path / "report.md"
+    code, said = _check("-o", str(report))
     assert code == ServerError.exit_code
     assert words in said
-    assert words in (tmp_path / "report.md").read_text()
-    started = [asked for asked in measured() if "--detach" in asked]
-    removed = [asked for asked in measured() if asked[0] == "rm"]
-    assert len(removed) == (0 if told.get("DOCKER_FAILS") in {"build", "run"} else len(started))
-
-
-# --- the report -----------------------------------------------------------------------------
-
-
-def test_the_report_says_first_what_failed() -> None:
-    found = Findings(
-        "GPU: NVIDIA X",
-        against_cpu={MODEL: (2.5, 0.99)},
-        speeds=[SPEED],
-        loads=[LoadResult(MODEL, "as sized", 384, 3, 1), LoadResult(MODEL, "64 MiB", 384, 2, 9)],
-    )
-    report = as_markdown(found)
-    assert report.startswith("# GPU check\n\nGPU: NVIDIA X\n\n## Result\n\n- FAILED: ")
-    assert f"{MODEL}: 2.50 % NMSE between the GPU's image and the CPU's" in report
-    assert f"{MODEL}, CUDA pool as sized: 3 answers under load differ" in report
-    assert f"{MODEL}, CUDA pool 64 MiB: 2 answers under load differ" in report
-    assert f"{MODEL}: 1 requests were refused, for which the CUDA pool should have room" in report
-    assert "9 requests were refused" not in report
-    assert "was never full" not in report
-    assert f"| {MODEL} | FP16 | 64 | 16 | 3000 | 2000 | 1001 | 17424 |" in report
-    assert "Nothing was left out." in report
-
-
-def test_a_small_pool_that_was_never_full_proves_nothing() -> None:
-    found = Findings("GPU: NVIDIA X", loads=[LoadResult(MODEL, "64 MiB", 384, 0, 0)])
-    (failure,) = found.failures()
-    assert failure.startswith(f"{MODEL}: a CUDA pool of 64 MiB was never full")
-
-
-def test_a_process_that_ends_by_tritons_fault_is_no_failure() -> None:
-    dead = WrappingShape("summation", "DETECTIONS (4,)", STUB_DEAD, "StatusCode.INTERNAL: no stub")
-    found = Findings("GPU: NVIDIA X", wrapping=[dead])
-    assert found.failures() == []
-    report = as_markdown(found)
-    assert "| summation | DETECTIONS (4,) | stub dead | StatusCode.INTERNAL: no stub |" in report
-
-
-def test_make_runs_it_on_the_checkout() -> None:
-    makefile = (check.CHECKOUT / "Makefile").read_text()
-    assert "recon-bench gpu-check -o gpu-report.md" in makefile
-    assert (check.CHECKOUT / "docker" / "server" / "Dockerfile").exists()
+    assert words in report.read_text()
+    started = sum("--detach" in asked for asked in measured())
+    removed = sum(asked[0] == "rm" for asked in measured())
+    assert removed == (0 if told.get("DOCKER_FAILS") in {"build", "run"} else started)

@@ -16,6 +16,7 @@ from fakes.command_line import invoke, names, one_line, submit, take_for_local, 
 from fakes.transports import ComputingTransport, ScriptedTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
+from smlm_pipeline.run import dispatch
 
 
 @pytest.fixture
@@ -152,8 +153,11 @@ def test_a_port_in_use_to_serve_at() -> None:
     assert "choose another with --port" in one_line(result)
 
 
-def test_how_often_and_how_long_a_request_is_tried(film: Path) -> None:
-    """A server that is full, and one that never answers."""
+def test_how_often_and_how_long_a_request_is_tried(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stays full, and one that never answers."""
+    monkeypatch.setattr(dispatch, "FULL_PATIENCE_S", 0.0)
     ended = threading.Event()
 
     def wait(_label: str) -> None:
