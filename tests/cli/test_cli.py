@@ -29,7 +29,8 @@ HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "trit
 
 
 PLANNED = [
-    *("film", "image", "frames", "height_px", "width_px", "pixel_size_nm", "zoom", "requests"),
+    *("film", "image", "molecules", "frames", "height_px", "width_px", "pixel_size_nm", "zoom"),
+    "requests",
     *("chunk_frames", "in_flight", "memory_bytes", "sum_in_memory", "selection", "missing"),
     "notes",
 ]
