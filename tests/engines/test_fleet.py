@@ -38,6 +38,12 @@ BROKEN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full server is as good as one that is gone."""
+    monkeypatch.setattr(dispatch, "FULL_PATIENCE_S", 0.0)
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
     return write_film(tmp_path / "film.tif")
