@@ -257,6 +257,11 @@ def networks_that_answer(answer: Answer) -> dict[str, ModelSpec]:
     return {item.network.name: item.network for item in ENSEMBLES.values() if item.answer == answer}
 
 
+def padded_px(size_px: int) -> int:
+    """The next multiple of ``SIZE_MULTIPLE_PX``, which is what networks take."""
+    return -(-size_px // SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX
+
+
 def class_borders_of(text: str) -> dict[int, tuple[float, ...]]:
     """Read class borders as configurations state them: ``"0.12; 0.10 0.15; 0.09 0.12 0.18"``.
 

@@ -195,11 +195,9 @@ def frames_per_chunk(
     if settings.chunk_frames is not None:
         return settings.chunk_frames
     usual = MAP_REQUEST_PIXELS if settings.makes_maps else REQUEST_PIXELS
-    tile_y_px, tile_x_px = (min(_padded(size), settings.tile_px) for size in (height_px, width_px))
+    tile_y_px, tile_x_px = (
+        min(contract.padded_px(size), settings.tile_px) for size in (height_px, width_px)
+    )
     frames = (request_pixels or usual) // (tile_y_px * tile_x_px)
     answer = contract.MAP_ANSWER if settings.makes_maps else contract.DETECTION_ANSWER
     return max(min(frames, answer.frames_most(tile_y_px, tile_x_px)), 1)
-
-
-def _padded(size_px: int) -> int:
-    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX

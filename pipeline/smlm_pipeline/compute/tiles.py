@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.contract import padded_px
 
 Reading = TypeVar("Reading", np.uint16, np.float32)
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -49,11 +50,6 @@ def cut(
     if not any(after for _, after in missing):
         return part
     return np.pad(part, missing, mode="edge")
-
-
-def padded_px(size_px: int) -> int:
-    """The next multiple of ``SIZE_MULTIPLE_PX``, which is what networks take."""
-    return -(-size_px // contract.SIZE_MULTIPLE_PX) * contract.SIZE_MULTIPLE_PX
 
 
 def pad(frames_adu: NDArray[Reading]) -> NDArray[Reading]:

@@ -22,7 +22,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.tiles import padded_px
 from smlm_pipeline.compute.window import Window
 
 
@@ -101,7 +100,7 @@ def plan(
 
 def _spans(size_px: int, tile_px: int) -> list[Span]:
     """Cut one axis into tiles; the cores are as equal as the grid of multiples allows."""
-    multiple, padded = contract.SIZE_MULTIPLE_PX, padded_px(size_px)
+    multiple, padded = contract.SIZE_MULTIPLE_PX, contract.padded_px(size_px)
     if padded <= tile_px:
         return [Span(0, padded, 0, size_px)]
     step = tile_px - 2 * contract.HALO_PX

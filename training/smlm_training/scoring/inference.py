@@ -14,7 +14,7 @@ from smlm_pipeline.compute.draw import emitters, sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.tiles import pad, padded_px
+from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.survey import prepared
@@ -157,7 +157,7 @@ def _detections(
     """Index of the first frame and detections of each block, without the padding."""
     shown_adu, levels_adu = prepared(frames_adu)
     height, width = frames_adu.shape[1:]
-    block_frames = max(_BLOCK_PIXELS // (padded_px(height) * padded_px(width)), 1)
+    block_frames = max(_BLOCK_PIXELS // (contract.padded_px(height) * contract.padded_px(width)), 1)
     for first in range(0, len(frames_adu), block_frames):
         block = slice(first, first + block_frames)
         detections = network.detect(pad(shown_adu[block]), levels_adu[block])
