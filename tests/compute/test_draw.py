@@ -270,5 +270,5 @@ def test_a_sigma_that_is_no_positive_number_has_no_class(channel: int, sigma_px:
 def test_borders_that_do_not_ascend_are_refused() -> None:
     window = Window(2, 0, 0, 4, 4, classes=3)
     borders_px = np.array([0.3, 0.1, 0], np.float32)
-    with pytest.raises(ChunkError, match=r"CLASS_BORDERS are \[0.3.*; expected ascending positive"):
+    with pytest.raises(ChunkError, match=r"CLASS_BORDERS are \[0.3.*; expected ascending numbers"):
         draw(_detections(4, 4), window.as_tensor(), borders_px)
