@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from smlm_training.simulation.curves import rings_and_arcs, waves, worm_like_chains
 from smlm_training.simulation.structures import Filaments
 
-FIELD = {"height_px": 60, "width_px": 60, "border_px": 6.0}
-LINE = {"density_per_px": 0.5, "radius_px": 0.0}
+FIELD: dict[str, Any] = {"height_px": 60, "width_px": 60, "border_px": 6.0}
+LINE: dict[str, Any] = {"density_per_px": 0.5, "radius_px": 0.0}
 
 
 @pytest.mark.parametrize("wavelength_px", [3.0, 12.0, 90.0])
@@ -82,7 +84,7 @@ def test_chains_begin_anywhere_and_stay_in_the_border() -> None:
     assert points.min() > -6
     assert points.max() < 66
     assert chains.weights_px.sum() == pytest.approx(80 * 40, rel=0.25)
-    counts = np.histogram2d(*points.T, bins=3, range=[[-6, 66]] * 2)[0]
+    counts = np.histogram2d(points[:, 0], points[:, 1], bins=3, range=((-6, 66), (-6, 66)))[0]
     assert counts.min() > counts.max() / 4
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from smlm_training.simulation.mixtures import Mixture, Thinned
 from smlm_training.simulation.regions import gradients, patches
 from smlm_training.simulation.structures import Uniform
 
-FIELD = {"height_px": 40, "width_px": 52, "border_px": 6.0}
+FIELD: dict[str, Any] = {"height_px": 40, "width_px": 52, "border_px": 6.0}
 AREA_PX2 = 52 * 64
 
 
@@ -72,4 +74,4 @@ def test_a_thinned_structure_has_a_share_of_the_molecules_at_the_same_places() -
     thinned = Thinned(structure, 0.25)
     assert thinned.expected_count() == pytest.approx(7.5)
     places = [each.sample(np.random.default_rng(6), 9) for each in (structure, thinned)]
-    np.testing.assert_array_equal(*places)
+    np.testing.assert_array_equal(places[0], places[1])

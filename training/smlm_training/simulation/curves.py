@@ -110,7 +110,8 @@ def rings_and_arcs(
 ) -> Filaments:
     """Circles about centres (K, 2), each with a radius from the range; some are arcs only."""
     count = len(centres_px)
-    ring_px = np.exp(rng.uniform(*np.log(ring_radius_px), count))
+    low, high = np.log(ring_radius_px)
+    ring_px = np.exp(rng.uniform(low, high, count))
     turn = np.where(rng.random(count) < closed_share, 1, rng.uniform(0.15, 0.9, count))
     first, extent = rng.uniform(0, 2 * np.pi, count), 2 * np.pi * turn
     points = np.maximum((extent * ring_px / _STEP_PX).astype(int), 1)

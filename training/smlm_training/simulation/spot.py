@@ -9,6 +9,7 @@ many molecules do.
 from __future__ import annotations
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -97,35 +98,42 @@ def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float
     float
         Scale in ADU.
     """
-    shape = fluorophore.shape
     second = third = 0.0
-    for weight, wider_y, wider_x in shape.depths():
-        parts = [
-            (share, *(_pair(fluorophore.sigma_px * width * wider) for wider in (wider_y, wider_x)))
-            for share, width in shape.parts
+    for weight, wider_y, wider_x in fluorophore.shape.depths():
+        spot = [
+            _Part(share, *(_pair(fluorophore.sigma_px * width * at) for at in (wider_y, wider_x)))
+            for share, width in fluorophore.shape.parts
         ]
-        second += weight * sum(
-            share * other * (_product(y, v) * _step(x, u) + _step(y, v) * _product(x, u)) / 2
-            for (share, y, x), (other, v, u) in product(parts, repeat=2)
-        )
-        third += weight * sum(
-            one * two * three * overlap(y[0], v[0], t[1]) * overlap(x[0], u[1], s[0])
-            for (one, y, x), (two, v, u), (three, t, s) in product(parts, repeat=3)
-        )
+        second += weight * sum(_second(*parts) for parts in product(spot, repeat=2))
+        third += weight * sum(_third(*parts) for parts in product(spot, repeat=3))
     return adu_per_photon * fluorophore.cube_over_square_photons * third / second
 
 
 _Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Profiles in a pixel and in the next one."""
+
+
+class _Part(NamedTuple):
+    """A Gaussian of a spot, with its share of the light and its profiles along y and x."""
+
+    share: float
+    y: _Pair
+    x: _Pair
 
 
 def _pair(sigma_px: float) -> _Pair:
-    """Profiles in a pixel and in the next one."""
     return profile(sigma_px), profile(sigma_px, 1)
 
 
-def _product(one: _Pair, other: _Pair) -> float:
-    return overlap(one[0], other[0])
+def _second(one: _Part, two: _Part) -> float:
+    """h(0, 0) (h(0, 1) + h(1, 0)) / 2, summed over all places."""
+    right = overlap(one.y[0], two.y[0]) * overlap(one.x[0], two.x[1])
+    below = overlap(one.y[0], two.y[1]) * overlap(one.x[0], two.x[0])
+    return one.share * two.share * (right + below) / 2
 
 
-def _step(one: _Pair, other: _Pair) -> float:
-    return overlap(one[0], other[1])
+def _third(one: _Part, two: _Part, three: _Part) -> float:
+    """h(0, 0) h(0, 1) h(1, 0), summed over all places."""
+    along_y = overlap(one.y[0], two.y[0], three.y[1])
+    along_x = overlap(one.x[0], two.x[1], three.x[0])
+    return one.share * two.share * three.share * along_y * along_x

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from smlm_training.simulation.bounds import check_within
@@ -63,7 +64,7 @@ class SpotShape:
 
     def depths(self) -> list[tuple[float, float, float]]:
         """Weight, and widths along y and x relative to sigma, of depths that stand for all."""
-        nodes, weights = np.polynomial.legendre.leggauss(_DEPTH_NODES if self.depth else 1)
+        nodes, weights = scipy.special.roots_legendre(_DEPTH_NODES if self.depth else 1)
         widths_y, widths_x = self._widths(self.depth * nodes)
         return list(zip((weights / 2).tolist(), widths_y.tolist(), widths_x.tolist(), strict=True))
 
