@@ -17,8 +17,8 @@ demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the p
 	  --positions $(OUT)/positions.csv --figure $(OUT)/comparison.png
 	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."
 
-test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included
-	$(BIN)/pytest
+test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included, two files at a time
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/dev  ## Lint, types and import layers
 	$(BIN)/ruff check .

@@ -87,6 +87,13 @@ def _run(line: str, folder: Path, servers: ExitStack) -> None:
         return
     if arguments[0] == "fit":
         arguments += ["--steps", "16"]  # hours otherwise
+    if arguments[0] == "publish":  # scores all films: minutes
+        _run(
+            f"recon-train export {arguments[1]} -o exported/model.onnx --film uniform-1",
+            folder,
+            servers,
+        )
+        arguments[1] = "exported/model.onnx"
     done = finished([SCRIPTS / program, *arguments], cwd=folder, env=environment)
     assert done.returncode == 0, f"{line}: {done.stderr}"
 

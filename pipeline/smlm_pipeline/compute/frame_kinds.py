@@ -41,7 +41,7 @@ def mean_light(
 
 
 def alike(
-    backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32]
+    backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32], distance: int = 1
 ) -> list[NDArray[np.intp]]:
     """Group frames that are near in time and alike in background and light.
 
@@ -51,6 +51,9 @@ def alike(
     ----------
     backgrounds_adu, light_adu : ndarray, shape (T,), float32
         Background and `mean_light` of frames in the order of time, in ADU.
+    distance : int
+        The frames of a group are at least so far apart. With more than 1, groups are half as
+        large, lest they extend over too much time.
 
     Returns
     -------
@@ -58,10 +61,12 @@ def alike(
         Places of the frames of each group.
     """
     groups: list[NDArray[np.intp]] = []
-    for first, last in windows(len(backgrounds_adu), WINDOW_FRAMES):
-        for kind in _kinds(np.arange(first, last), light_adu):
-            for part in _kinds(kind, backgrounds_adu):
-                groups += np.array_split(part, max(len(part) // BLOCK_FRAMES, 1))
+    halved = 1 if distance == 1 else 2
+    for comb in (np.arange(first, len(light_adu), distance) for first in range(distance)):
+        for first, last in windows(len(comb), WINDOW_FRAMES // halved):
+            for kind in _kinds(comb[first:last], light_adu):
+                for part in _kinds(kind, backgrounds_adu):
+                    groups += np.array_split(part, max(halved * len(part) // BLOCK_FRAMES, 1))
     return groups
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.fluctuations import STEP_RATIO, Fluctuations
 from smlm_pipeline.compute.frame_kinds import frames_with_structure
+from smlm_pipeline.compute.persistence import independent_distance
 
 BACKGROUND_RANKS = (0.02, 0.20)
 """The background of a frame is the mean of its values between these two ranks."""
@@ -92,8 +93,8 @@ def scale_segments(
 
     The scale is the ratio of the third to the second cross-cumulant of neighbouring pixels, see
     `Fluctuations`. The field as a whole must not rule it: each frame's background is subtracted
-    first; fluctuations are about the mean of a few frames that are near in time and alike; frames
-    without molecules give nothing.
+    first; fluctuations are about the mean of a few frames that are near in time and alike, but far
+    enough apart to show different molecules; frames without molecules give nothing.
 
     Parameters
     ----------
@@ -134,7 +135,8 @@ def _parts(
     film = sample_adu, backgrounds_adu, usable, frames
     if len(frames) < TEMPORAL_FRAMES_MIN:
         return [(frames, _scale_of_few(*film))]
-    whole = Fluctuations.of(*film, temporal=True)
+    distance = independent_distance(*film)
+    whole = Fluctuations.of(*film, temporal=True, distance=distance)
     if not whole.exceed(SURE):
         noise_adu = noise_of(sample_adu, usable, frames)
         likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)
