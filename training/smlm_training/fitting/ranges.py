@@ -105,9 +105,9 @@ class Ranges:
     """Share of films with a border, or the edge of a field stop."""
     scale_error: float = 0.025
     """Relative error of the film's scale, as for a client that samples a hundred whole frames."""
-    misjudged_share: float = 0.15
-    """Share of films whose scale is far from the expected one, as where molecules persist."""
-    misjudged_scale: Range = (0.6, 1.3)
+    misjudged_share: float = 0.1
+    """Share of films whose scale is far from the expected one, as where few molecules blink."""
+    misjudged_scale: Range = (0.7, 1.3)
     """That scale, relative to the expected one."""
     emitters_max: int = 480
     """Most molecules of a patch; fuller patches are thinned out."""
