@@ -21,7 +21,7 @@ from smlm_training.fitting.structures import random_structure
 from smlm_training.simulation.camera import Scmos
 from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.mixtures import Mixture, Thinned
-from smlm_training.simulation.spot_shape import ROUND, SpotShape
+from smlm_training.simulation.spot_shape import ROUND
 
 RANGES = Ranges()
 
@@ -77,7 +77,7 @@ def test_molecules_have_the_brightness_and_the_spots_of_their_ranges() -> None:
     ):
         assert np.mean(chosen) == pytest.approx(share, abs=0.08)
     ratios = [shape.ratio for shape in shapes]
-    assert 1 / 1.5 <= min(ratios) < 0.72
+    assert 0.67 <= min(ratios) < 0.72
     assert 1.4 < max(ratios) <= 1.5
     none = {"elliptic_share": 0.0, "deep_share": 0.0, "halo_share": 0.0, "blinking_share": 0.0}
     plain = random_fluorophore(np.random.default_rng(1), replace(RANGES, **none))  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ def test_scales_are_misjudged_in_a_share_of_films() -> None:
 
 
 def test_shapes_of_spots_are_stated_in_full() -> None:
-    """Ranges of one value give that shape."""
+    """Ranges of one value give that shape, in all films."""
     one = replace(
         RANGES,
         elliptic_share=1.0,
@@ -151,9 +151,6 @@ def test_shapes_of_spots_are_stated_in_full() -> None:
         halo_light=(0.1, 0.1),
         halo_width=(3.0, 3.0),
     )
-    shapes = [random_fluorophore(np.random.default_rng(seed), one).shape for seed in range(20)]
-    ratios = {round(shape.ratio, 6) for shape in shapes}
-    assert ratios == {1.3, round(1 / 1.3, 6)}
-    along_y = next(shape for shape in shapes if shape.ratio > 1)
-    assert tuple(vars(along_y).values()) == pytest.approx((1.3, 0.2, 0.5, 0.1, 3.0))
-    assert isinstance(along_y, SpotShape)
+    for seed in range(20):
+        shape = random_fluorophore(np.random.default_rng(seed), one).shape
+        assert tuple(vars(shape).values()) == pytest.approx((1.3, 0.2, 0.5, 0.1, 3.0))

@@ -41,7 +41,7 @@ def _random_shape(rng: np.random.Generator, ranges: Ranges) -> SpotShape:
     """Round Gaussians, or spots that are longer than wide, of molecules in depth, with a halo."""
     shape = {}
     if rng.random() < ranges.elliptic_share:
-        shape["ratio"] = log_uniform(rng, ranges.spot_ratio) ** rng.choice([-1, 1])
+        shape["ratio"] = log_uniform(rng, ranges.spot_ratio)
     if rng.random() < ranges.deep_share:
         shape["depth"] = rng.uniform(*ranges.depth)
         shape["astigmatism"] = rng.uniform(*ranges.astigmatism)

@@ -74,8 +74,9 @@ class Ranges:
     """Molecules with less of the mean light are not to be found, but shine."""
     sigma_px: Range = (0.8, 2.4)
     elliptic_share: float = 0.3
-    """Share of films whose spots are longer than wide, along y or x."""
-    spot_ratio: Range = (1.0, 1.5)
+    """Share of films whose spots are longer along y than along x, or the other way round."""
+    spot_ratio: Range = (0.67, 1.5)
+    """Width along y over that along x."""
     deep_share: float = 0.15
     """Share of films whose molecules lie at different depths."""
     depth: Range = (0.2, 1.0)
