@@ -45,7 +45,10 @@ def name(request: pytest.FixtureRequest) -> str:
 def network(name: str) -> Any:
     """Random weights, always the same."""
     keras.utils.set_random_seed(1)
-    return NETWORKS[name]()
+    network = NETWORKS[name]()
+    kernel, _ = network.get_layer("intensity").weights  # zero at first
+    kernel.assign(keras.random.normal(kernel.shape, seed=1))
+    return network
 
 
 def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from smlm_training.networks import NETWORKS, kind_of
 
 Constants = dict[str, NDArray[Any]]
 
-_CHANNELS_WITHOUT_INTENSITY = 5
+CHANNELS_WITHOUT_INTENSITY = 5
 """Channels of detections in the networks of 2026-11, which can be trained further."""
 
 
@@ -63,9 +63,8 @@ def _weights(path: Path, network: onnx.ModelProto, name: str) -> list[NDArray[An
     answer, channels = kind_of(name).answer, _channels(network)
     keras.mixed_precision.set_dtype_policy("float32")
     model = NETWORKS[name]()
-    if channels == _CHANNELS_WITHOUT_INTENSITY:
-        model = _without_intensity(model)
-        answer = replace(answer, tensor=replace(answer.tensor, dims=(-1, channels, -1, -1)))
+    if channels == CHANNELS_WITHOUT_INTENSITY:
+        model, answer = without_intensity(model, answer)
     rng = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(rng.standard_normal(variable.shape))
@@ -87,10 +86,14 @@ def _channels(network: onnx.ModelProto) -> int:
     return int(dims[1].dim_value)
 
 
-def _without_intensity(model: keras.Model) -> keras.Model:
-    """The same network with the channels before the intensity only."""
+def without_intensity(
+    model: keras.Model, answer: contract.Answer
+) -> tuple[keras.Model, contract.Answer]:
+    """The same network with the channels before the intensity only, and the kind of its answer."""
     *parts, _ = model.get_layer("detections").input
-    return keras.Model(model.inputs, keras.layers.Concatenate(dtype="float32")(parts))
+    cut = keras.Model(model.inputs, keras.layers.Concatenate(dtype="float32")(parts))
+    dims = (-1, CHANNELS_WITHOUT_INTENSITY, -1, -1)
+    return cut, replace(answer, tensor=replace(answer.tensor, dims=dims))
 
 
 def _constants(graph: onnx.ModelProto) -> Constants:

@@ -77,7 +77,7 @@ class Trainer:
         self._enter(self._precision())
         self.fresh: list[str] = []
         if weights is not None:
-            self.fresh = _begin_with(self._model.weights, weights)
+            self.fresh = begin_with(self._model.weights, weights)
         if state is not None:
             self.step, self._plateau, self._best = state.step, state.plateau, state.best
             self._enter(self._precision(), state.values)
@@ -210,7 +210,7 @@ def _values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> list[str]:
+def begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> list[str]:
     """Fill the first variables, as far as the values have their shapes; the others' paths.
 
     The same network takes all of them; a network with another answer takes the layers

@@ -116,9 +116,16 @@ def _intensity(features: keras.KerasTensor) -> keras.KerasTensor:
     """Intensity and its sigma, (N, H, W, 2).
 
     Its weights are the last of the network's, so that a network without it can be the start of one
-    with it.
+    with it. They are zero at first, so that it begins at what is typical behind any features.
     """
-    light = layers.Conv2D(2, 1, activation="softplus", dtype="float32", name="intensity")
+    light = layers.Conv2D(
+        2,
+        1,
+        activation="softplus",
+        kernel_initializer="zeros",
+        dtype="float32",
+        name="intensity",
+    )
     return Intensity(dtype="float32", name="light")(light(features))
 
 
