@@ -142,7 +142,7 @@ def test_fit_shows_a_preset(begun: list[Any]) -> None:
     assert result.exit_code == 0, result.output
     shown = json.loads(result.stdout)
     assert (shown["seed"], shown["steps"]) == (5, 24_000)
-    assert shown["ranges"]["photons_spread"] == [0.05, 0.35]
+    assert shown["ranges"]["photons_spread"] == [0.05, 0.5]
     assert begun == []
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.conditioning import Conditioning
+from fakes.training_ranges import only
 from smlm_training.fitting.datasets import (
     Batch,
+    TrainingFilm,
     batches,
     block_batches,
     inside_first,
@@ -34,18 +35,15 @@ def _assert_same(batch: Batch, other: Batch) -> None:
     np.testing.assert_array_equal(batch.normalized, other.normalized)
     np.testing.assert_array_equal(batch.position_px, other.position_px)
     np.testing.assert_array_equal(batch.present, other.present)
+    np.testing.assert_array_equal(batch.intensity, other.intensity)
 
 
-def _film(block: int, index: int) -> Film:
-    return _film_and_conditioning(block, index)[0]
-
-
-def _film_and_conditioning(block: int, index: int) -> tuple[Film, Conditioning]:
+def _film(block: int, index: int) -> TrainingFilm:
     return random_film(np.random.default_rng([SEED, block, index]), RANGES)
 
 
 def _films(ranges: Ranges, count: int) -> list[Film]:
-    return [random_film(np.random.default_rng([9, index]), ranges)[0] for index in range(count)]
+    return [random_film(np.random.default_rng([9, index]), ranges).film for index in range(count)]
 
 
 def _inside_per_frame(films: list[Film], size_px: int) -> NDArray[np.int64]:
@@ -79,8 +77,8 @@ def test_each_batch_of_a_block_holds_one_frame_of_each_film(block: int) -> None:
     made = list(block_batches(RANGES, seed=SEED, batch=BATCH, block=block))
     assert len(made) == RANGES.frames_per_film
     for index in range(BATCH):
-        film, conditioning = _film_and_conditioning(block, index)
-        shown_adu, levels_adu = conditioning.apply(film.frames_adu, 0)
+        made_film = _film(block, index)
+        shown_adu, levels_adu = made_film.conditioning.apply(made_film.film.frames_adu, 0)
         for frame, batch in enumerate(made):
             background_adu, scale_adu = levels_adu[frame]
             np.testing.assert_allclose(
@@ -95,20 +93,28 @@ def test_molecules_of_a_batch_are_those_inside_the_patch() -> None:
     made = list(block_batches(RANGES, seed=SEED, batch=BATCH, block=3))
     found = 0
     for index in range(BATCH):
-        film, conditioning = _film_and_conditioning(3, index)
-        emitters = film.emitters
+        film = _film(3, index)
+        emitters = film.film.emitters
         inside = emitters.inside(RANGES.patch_px, RANGES.patch_px)
+        inside &= emitters.photons >= film.faintest_photons
         y, x = (
             np.clip(places, 0, RANGES.patch_px - 1).astype(int)
             for places in (emitters.y_px, emitters.x_px)
         )
-        inside &= ~conditioning.blank[y, x]
+        inside &= ~film.conditioning.blank[y, x]
+        gain_over_scale = film.adu_per_photon / film.conditioning.segments[0].scale_adu
         for frame, batch in enumerate(made):
             taken = batch.present[index] > 0
             here = inside[frame]
             truth = np.stack([emitters.y_px[frame, here], emitters.x_px[frame, here]], axis=1)
             assert taken.sum() == here.sum() <= RANGES.emitters_max
             np.testing.assert_array_equal(batch.position_px[index, taken], truth.astype(np.float32))
+            np.testing.assert_allclose(
+                batch.intensity[index, taken],
+                emitters.photons[frame, here] * gain_over_scale,
+                rtol=1e-5,
+            )
+            assert not batch.intensity[index, ~taken].any()
             found += int(here.sum())
     assert found > 20
 
@@ -117,7 +123,7 @@ def test_shapes_types_and_finite_values() -> None:
     for batch in _batches(SEED, 12):
         assert batch.normalized.shape == (BATCH, 16, 16, 1)
         assert batch.position_px.shape == (BATCH, RANGES.emitters_max, 2)
-        assert batch.present.shape == (BATCH, RANGES.emitters_max)
+        assert batch.present.shape == batch.intensity.shape == (BATCH, RANGES.emitters_max)
         for values in vars(batch).values():
             assert values.dtype == np.float32
             assert np.isfinite(values).all()
@@ -129,7 +135,14 @@ def test_shapes_types_and_finite_values() -> None:
 
 def test_normalized_frames_are_on_one_scale() -> None:
     """The brightest pixels of dim and of bright films are some molecules high."""
-    bright = replace(RANGES, photons=(5000, 5000), empty_share=0, frames_per_film=16)
+    bright = replace(
+        RANGES,
+        photons=(5000, 5000),
+        sigma_px=(1.0, 1.3),
+        background_photons=(5, 50),
+        empty_share=0,
+        frames_per_film=16,
+    )
     dim = replace(bright, photons=(1000, 1000))
     heights = [
         np.median([batch.normalized.max() for batch in block_batches(r, seed=1, batch=8, block=0)])
@@ -148,9 +161,9 @@ def _emitters(count: int, *, outside_every: int) -> Emitters:
 
 
 def test_inside_first_puts_the_molecules_inside_first() -> None:
-    position, present = inside_first(_emitters(8, outside_every=4), 16, 10)
-    assert (position.shape, present.shape) == ((2, 10, 2), (2, 10))
-    assert present.tolist() == [[1] * 6 + [0] * 4, [1] * 3 + [0] * 7]
+    position, photons = inside_first(_emitters(8, outside_every=4), 16, 10)
+    assert (position.shape, photons.shape) == ((2, 10, 2), (2, 10))
+    assert photons.tolist() == [[100] * 6 + [0] * 4, [100] * 3 + [0] * 7]
     order = np.array([1, 2, 3, 5, 6, 7])
     np.testing.assert_allclose(position[0, :6, 0], order / 10)
     np.testing.assert_allclose(position[0, :6, 1], order / 20)
@@ -158,14 +171,14 @@ def test_inside_first_puts_the_molecules_inside_first() -> None:
 
 
 def test_inside_first_leaves_out_what_has_no_place() -> None:
-    position, present = inside_first(_emitters(8, outside_every=4), 16, 4)
-    assert present.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    position, photons = inside_first(_emitters(8, outside_every=4), 16, 4)
+    assert photons.tolist() == [[100, 100, 100, 100], [100, 100, 100, 0]]
     np.testing.assert_allclose(position[0, :, 0], [0.1, 0.2, 0.3, 0.5])
 
 
 def test_density_of_uniform_films() -> None:
     ranges = replace(
-        RANGES, filament_share=0, empty_share=0, density_per_um2=(4, 4), frames_per_film=20
+        only("uniform", RANGES), empty_share=0, density_per_um2=(4, 4), frames_per_film=20
     )
     expected = 4 * 1.6**2
     counts = _inside_per_frame(_films(ranges, 20), 16)
@@ -181,15 +194,14 @@ def test_empty_films_are_all_background() -> None:
         assert batch.present.sum() == 0
 
 
-@pytest.mark.parametrize("filament_share", [0, 1], ids=["uniform", "filaments"])
-def test_crowded_films_are_thinned_to_what_a_patch_has_places_for(filament_share: int) -> None:
+@pytest.mark.parametrize("kind", ["uniform", "filament", "worm", "patch"])
+def test_crowded_films_are_thinned_to_what_a_patch_has_places_for(kind: str) -> None:
     ranges = replace(
-        RANGES,
+        only(kind, RANGES),
         patch_px=32,
-        filament_share=filament_share,
         empty_share=0,
         density_per_um=(7, 7),
-        density_per_um2=(9, 9),
+        density_per_um2=(60, 60),
         filament_spacing_um=(0.25, 0.25),
         emitters_max=40,
         frames_per_film=8,
@@ -201,6 +213,6 @@ def test_crowded_films_are_thinned_to_what_a_patch_has_places_for(filament_share
 
 @pytest.mark.parametrize("patch_px", [16, 24, 32])
 def test_small_patches_take_the_widest_spacing(patch_px: int) -> None:
-    ranges = replace(RANGES, patch_px=patch_px, filament_share=1, filament_spacing_um=(2.5, 2.5))
+    ranges = replace(only("filament", RANGES), patch_px=patch_px, filament_spacing_um=(2.5, 2.5))
     for film in _films(ranges, 12):
         assert film.frames_adu.shape == (3, patch_px, patch_px)

@@ -102,6 +102,7 @@ def test_places_that_are_not_taken_are_zero() -> None:
     pairs, _ = cut_pairs(*_film(), patch_px=12, seed=3)
     assert set(np.unique(pairs.present)) == {0, 1}
     assert not pairs.position_px[pairs.present == 0].any()
+    np.testing.assert_array_equal(np.isnan(pairs.intensity), pairs.present == 1)
     assert pairs.present.sum(axis=1).max() == pairs.present.shape[1]
 
 
@@ -225,7 +226,7 @@ def pairs() -> Batch:
     return Batch(
         np.broadcast_to(number[:, None, None, None], (11, 4, 4, 1)),
         np.broadcast_to(number[:, None, None], (11, 2, 2)),
-        np.broadcast_to(number[:, None], (11, 2)),
+        *(np.broadcast_to(number[:, None], (11, 2)) for _ in range(2)),
     )
 
 
@@ -245,6 +246,7 @@ def test_parts_of_a_batch_belong_together(pairs: Batch) -> None:
     for batch in islice(batches(pairs, batch=4, seed=2), 5):
         np.testing.assert_array_equal(batch.normalized[:, 0, 0, 0], batch.present[:, 1])
         np.testing.assert_array_equal(batch.normalized[:, 0, 0, 0], batch.position_px[:, 1, 1])
+        np.testing.assert_array_equal(batch.normalized[:, 0, 0, 0], batch.intensity[:, 1])
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 7])

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.training
 def _batch(number: int, places: int = 3) -> Batch:
     normalized = np.full((2, 4, 4, 1), number, np.float32)
     position_px = np.full((2, places, 2), number + 0.25, np.float32)
-    return Batch(normalized, position_px, np.full((2, places), number + 0.5, np.float32))
+    present, intensity = (np.full((2, places), number + part, np.float32) for part in (0.5, 0.75))
+    return Batch(normalized, position_px, present, intensity)
 
 
 def _numbered(taken: list[int] | None = None) -> Iterator[Batch]:
@@ -37,9 +38,7 @@ def _numbered(taken: list[int] | None = None) -> Iterator[Batch]:
 def test_batches_come_in_order_as_they_were_made() -> None:
     with Stream(_numbered(), ahead=4) as stream:
         for number in range(20):
-            batch = _batch(number)
-            expected = (batch.normalized, batch.position_px, batch.present)
-            for part, array in zip(next(stream), expected, strict=True):
+            for part, array in zip(next(stream), _batch(number).parts, strict=True):
                 np.testing.assert_array_equal(part.numpy(), array)
                 assert part.dtype.as_numpy_dtype is np.float32
 

@@ -42,7 +42,8 @@ def test_they_are_replaced_before_a_network_sees_them() -> None:
     """Prepared frames do not depend on what the faulty pixels held."""
     ranges = replace(ALL, patch_px=32, frames_per_film=4)
     for seed in range(8):
-        film, conditioning = random_film(np.random.default_rng(seed), ranges)
+        made = random_film(np.random.default_rng(seed), ranges)
+        film, conditioning = made.film, made.conditioning
         away = conditioning.faults.any_of
         assert away.any()
         other_adu = film.frames_adu.copy()
@@ -59,7 +60,8 @@ def test_the_background_follows_the_light() -> None:
     """So what changes is gone from what a network sees, but for its noise."""
     ranges = replace(NONE, changing_share=1.0, changing_photons=(900.0, 1000.0), patch_px=32)
     for seed in range(6):
-        film, conditioning = random_film(np.random.default_rng(seed), ranges)
+        made = random_film(np.random.default_rng(seed), ranges)
+        film, conditioning = made.film, made.conditioning
         levels_adu = conditioning.apply(film.frames_adu, 0)[1]
         means_adu = np.median(film.frames_adu, axis=(1, 2))
         assert np.ptp(means_adu - levels_adu[:, 0]) < 0.35 * max(float(np.ptp(means_adu)), 1.0)

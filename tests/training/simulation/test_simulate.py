@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from smlm_training.simulation.camera import Scmos
+from smlm_training.simulation.profiles import Profile, integrated_profile, sampled_profile
 from smlm_training.simulation.simulate import (
     Emitters,
     Fluorophore,
@@ -18,7 +19,7 @@ from smlm_training.simulation.simulate import (
 )
 from smlm_training.simulation.structures import Filaments, Uniform
 
-both_spots = pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "sampled"])
+both_spots = pytest.mark.parametrize("profile", [integrated_profile, sampled_profile])
 
 
 def _molecule(y_px: float, x_px: float, *, photons: float, sigma_px: float) -> Emitters:
@@ -30,9 +31,9 @@ def _centres(size_px: int) -> NDArray[np.float64]:
 
 
 @both_spots
-def test_molecule_sheds_all_its_photons_about_its_position(integrated: bool) -> None:
+def test_molecule_sheds_all_its_photons_about_its_position(profile: Profile) -> None:
     molecule = _molecule(20.3, 29.8, photons=1234.5, sigma_px=1.1)
-    (frame,) = expected_photons(molecule, 40, 60, integrated=integrated)
+    (frame,) = expected_photons(molecule, 40, 60, profile=profile)
     assert frame.sum() == pytest.approx(1234.5, rel=1e-9)
     assert frame.sum(axis=1) @ _centres(40) / frame.sum() == pytest.approx(20.3, abs=1e-6)
     assert frame.sum(axis=0) @ _centres(60) / frame.sum() == pytest.approx(29.8, abs=1e-6)
@@ -48,7 +49,7 @@ def test_integrated_spot_by_hand() -> None:
 
 def test_sampled_spot_by_hand() -> None:
     molecule = _molecule(2.5, 3.5, photons=1000, sigma_px=2.0)
-    (frame,) = expected_photons(molecule, 6, 8, integrated=False)
+    (frame,) = expected_photons(molecule, 6, 8, profile=sampled_profile)
     assert frame[2, 3] == pytest.approx(1000 / (2 * np.pi * 4))
     assert frame[2, 5] == pytest.approx(1000 / (2 * np.pi * 4) * np.exp(-0.5))
     assert frame[0, 5] == pytest.approx(1000 / (2 * np.pi * 4) * np.exp(-1))
@@ -63,11 +64,11 @@ def test_positions_count_from_the_corner_with_x_along_columns() -> None:
 
 
 @both_spots
-def test_molecule_beyond_the_edge_shines_in(integrated: bool) -> None:
+def test_molecule_beyond_the_edge_shines_in(profile: Profile) -> None:
     outside = _molecule(-0.7, 4.0, photons=1000, sigma_px=1.3)
-    (frame,) = expected_photons(outside, 8, 8, integrated=integrated)
+    (frame,) = expected_photons(outside, 8, 8, profile=profile)
     wider = Emitters(outside.y_px + 10, outside.x_px + 10, outside.photons, outside.sigma_px)
-    (whole,) = expected_photons(wider, 28, 28, integrated=integrated)
+    (whole,) = expected_photons(wider, 28, 28, profile=profile)
     np.testing.assert_allclose(frame, whole[10:18, 10:18], rtol=1e-12)
     assert not outside.inside(8, 8).any()
 
@@ -86,7 +87,7 @@ def test_light_of_molecules_adds_up_frame_by_frame() -> None:
     rows, columns = np.arange(10)[:, None], np.arange(12)
     for frame in range(3):
         summed = np.zeros((10, 12))
-        for y_px, x_px, photons, sigma_px in zip(
+        for y_px, x_px, photons, sigma_px, _ in zip(
             *(values[frame] for values in vars(emitters).values()), strict=True
         ):
             scale = np.sqrt(2) * sigma_px
@@ -150,15 +151,15 @@ def test_film_without_molecules_is_its_background() -> None:
 
 @both_spots
 def test_wide_fields_are_rendered_as_narrow_ones(
-    integrated: bool, monkeypatch: pytest.MonkeyPatch
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """300 x 70 pixels in tiles, with molecules on the seams and beyond the edges."""
     rng = np.random.default_rng(5)
     emitters = shine(rng, Uniform(300, 70, 0.02, 6.0), Fluorophore(1500, 0.3, 1.2), 3)
     emitters.y_px[:, :4] = [[64.0, 63.9, 128.0, -3.0]]
-    tiled = expected_photons(emitters, 300, 70, integrated=integrated)
+    tiled = expected_photons(emitters, 300, 70, profile=profile)
     monkeypatch.setattr("smlm_training.simulation.simulate._WIDE_PX", 300)
-    whole = expected_photons(emitters, 300, 70, integrated=integrated)
+    whole = expected_photons(emitters, 300, 70, profile=profile)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-9)
 
 
@@ -173,7 +174,7 @@ def test_frames_rendered_a_few_at_a_time_are_the_same(monkeypatch: pytest.Monkey
 def test_film_takes_the_shape_of_the_spot() -> None:
     """One molecule in the middle of a pixel, sampled: a peak 5 % above the integrated one."""
     sums = []
-    for integrated in (True, False):
+    for profile in (integrated_profile, sampled_profile):
         made = film(
             np.random.default_rng(7),
             structure=Filaments(np.array([[8.5, 8.5]]), np.ones(1), 30.0, 0.0),
@@ -183,7 +184,7 @@ def test_film_takes_the_shape_of_the_spot() -> None:
             frames=50,
             height_px=17,
             width_px=17,
-            integrated=integrated,
+            profile=profile,
         )
         count = made.emitters.inside(17, 17).sum()
         sums.append(made.frames_adu[:, 8, 8].sum() / count * 10 / 1e4)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fakes.places import SHARED_DATA
 from smlm_training.simulation.camera import Emccd
+from smlm_training.simulation.profiles import integrated_profile, sampled_profile
 from smlm_training.simulation.simulate import Emitters, expected_photons
 
 THUNDERSTORM = SHARED_DATA / "thunderstorm"
@@ -93,7 +94,8 @@ def parity() -> _Parity:
     emitters = _their_molecules(frames)
     expected_adu, ours_adu = {}, {}
     for integrated in (True, False):
-        light = expected_photons(emitters, height_px, width_px, integrated=integrated)
+        profile = integrated_profile if integrated else sampled_profile
+        light = expected_photons(emitters, height_px, width_px, profile=profile)
         photons = light + BACKGROUND_PHOTONS
         expected_adu[integrated] = OFFSET_ADU + ADU_PER_PHOTON * photons
         ours_adu[integrated] = CAMERA.expose(np.random.default_rng(1), photons).astype(np.float64)

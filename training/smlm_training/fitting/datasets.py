@@ -9,7 +9,7 @@ of each film, so that every batch spans many conditions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments
 from smlm_pipeline.compute.normalize import normalize
+from smlm_training.fitting.conditions import (
+    random_background,
+    random_camera,
+    random_fluorophore,
+)
 from smlm_training.fitting.disturbances import changing_light, faulty_pixels
 from smlm_training.fitting.ranges import Ranges
-from smlm_training.simulation.bounds import Range
-from smlm_training.simulation.bundles import bundled_filaments
-from smlm_training.simulation.camera import Camera, Emccd, Scmos
-from smlm_training.simulation.simulate import Emitters, Film, Fluorophore, film
+from smlm_training.fitting.structures import random_structure
+from smlm_training.simulation.profiles import tabulated_profile
+from smlm_training.simulation.simulate import Emitters, Film, expected_photons, shine
 from smlm_training.simulation.spot import expected_scale_adu
-from smlm_training.simulation.structures import Filaments, Structure, Uniform, wavy_filaments
 
-BORDER_PX = 6.0
-"""Reach of the light of molecules outside a patch."""
-
-FILLED_SHARE = 0.85
-"""Share of a patch's places for molecules that the fullest samples take on average."""
+BORDER_PX, BORDER_SIGMAS = 6.0, 3.0
+"""Reach of the light of molecules outside a patch, in pixels and in sigma of wide spots."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,52 @@ class Batch:
 
     ``normalized`` (N, H, W, 1) is the network's input; ``position_px`` (N, E, 2) holds y and
     x of the molecules in the patch, and ``present`` (N, E) is 1 for places that are taken.
+    ``intensity`` (N, E) is the light of a molecule in the frame, in the unit of ``normalized``:
+    summed over all pixels, the spot of a present molecule has this value; 0 at free places,
+    NaN where it is not known.
     Molecules outside of the patch shine into it and are not among them.
     """
 
     normalized: NDArray[np.float32]
     position_px: NDArray[np.float32]
     present: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+
+    @property
+    def parts(self) -> tuple[NDArray[np.float32], ...]:
+        """The arrays in the order of the fields."""
+        return self.normalized, self.position_px, self.present, self.intensity
+
+    def of(self, frames: slice | NDArray[np.intp]) -> Batch:
+        """Some of the frames."""
+        return Batch(*(part[frames] for part in self.parts))
+
+
+@dataclass(frozen=True)
+class TrainingFilm:
+    """A film, how its frames are prepared, and what is true about it.
+
+    ``adu_per_photon`` is the mean gain; molecules with fewer than ``faintest_photons`` in a frame
+    are not to be found in it.
+    """
+
+    film: Film
+    conditioning: Conditioning
+    adu_per_photon: float
+    faintest_photons: float
+
+    def parts(self, size_px: int, places: int) -> tuple[NDArray[np.float32], ...]:
+        """The parts of ``Batch``, of all frames."""
+        shown_adu, levels_adu = self.conditioning.apply(self.film.frames_adu, 0)
+        position_px, photons = inside_first(
+            self.film.emitters, size_px, places, self.faintest_photons
+        )
+        y, x = np.clip(position_px, 0, size_px - 1).astype(int).transpose(2, 0, 1)
+        photons *= ~self.conditioning.blank[y, x]  # what is not shown is not to be found
+        present = (photons > 0).astype(np.float32)
+        intensity = photons * (self.adu_per_photon / levels_adu[:, 1:])
+        normalized = normalize(shown_adu, levels_adu).transpose(0, 2, 3, 1)
+        return normalized, position_px, present, intensity.astype(np.float32)
 
 
 def batches(ranges: Ranges, *, seed: int, batch: int, first_block: int = 0) -> Iterator[Batch]:
@@ -58,7 +98,10 @@ def batches(ranges: Ranges, *, seed: int, batch: int, first_block: int = 0) -> I
 def block_batches(ranges: Ranges, *, seed: int, batch: int, block: int) -> Iterator[Batch]:
     """The ``frames_per_film`` batches of one block."""
     films = [
-        _prepare(np.random.default_rng([seed, block, index]), ranges) for index in range(batch)
+        random_film(np.random.default_rng([seed, block, index]), ranges).parts(
+            ranges.patch_px, ranges.emitters_max
+        )
+        for index in range(batch)
     ]
     for frame in range(ranges.frames_per_film):
         yield Batch(
@@ -66,33 +109,25 @@ def block_batches(ranges: Ranges, *, seed: int, batch: int, block: int) -> Itera
         )
 
 
-def _prepare(
-    rng: np.random.Generator, ranges: Ranges
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Network input, positions and presence of all frames of one film."""
-    made, conditioning = random_film(rng, ranges)
-    normalized = normalize(*conditioning.apply(made.frames_adu, 0))
-    position, present = inside_first(made.emitters, ranges.patch_px, ranges.emitters_max)
-    y, x = np.clip(position, 0, ranges.patch_px - 1).astype(int).transpose(2, 0, 1)
-    present *= ~conditioning.blank[y, x]  # what is not shown is not to be found
-    return normalized.transpose(0, 2, 3, 1), position, present
-
-
 def inside_first(
-    emitters: Emitters, size_px: int, places: int
+    emitters: Emitters, size_px: int, places: int, faintest_photons: float = 0.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Positions (N, places, 2) and presence (N, places) of the molecules in a square field."""
-    inside = emitters.inside(size_px, size_px)
+    """Positions (N, places, 2) and photons (N, places) of the molecules in a square field.
+
+    Free places have no photons, like the places of molecules below ``faintest_photons``.
+    """
+    inside = emitters.inside(size_px, size_px) & (emitters.photons >= faintest_photons)
     order = np.argsort(~inside, axis=1, kind="stable")[:, :places]
-    position = np.zeros((len(order), places, 2), np.float32)
-    present = np.zeros((len(order), places), np.float32)
+    position_px = np.zeros((len(order), places, 2), np.float32)
+    photons = np.zeros((len(order), places), np.float32)
     for axis, values in enumerate((emitters.y_px, emitters.x_px)):
-        position[:, : order.shape[1], axis] = np.take_along_axis(values, order, axis=1)
-    present[:, : order.shape[1]] = np.take_along_axis(inside, order, axis=1)
-    return position, present
+        position_px[:, : order.shape[1], axis] = np.take_along_axis(values, order, axis=1)
+    shown = np.where(inside, emitters.photons, 0)
+    photons[:, : order.shape[1]] = np.take_along_axis(shown, order, axis=1)
+    return position_px, photons
 
 
-def random_film(rng: np.random.Generator, ranges: Ranges) -> tuple[Film, Conditioning]:
+def random_film(rng: np.random.Generator, ranges: Ranges) -> TrainingFilm:
     """One film under conditions drawn from ``ranges``, and how its frames are prepared.
 
     The film is a part of a longer one, of which no other part is simulated. From so few small
@@ -100,124 +135,39 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> tuple[Film, Conditi
     expected one, with the client's error. Where there are no molecules it is the client's.
     """
     size_px = ranges.patch_px
-    fluorophore = Fluorophore(
-        photons=_log_uniform(rng, ranges.photons),
-        photons_spread=rng.uniform(*ranges.photons_spread),
-        sigma_px=rng.uniform(*ranges.sigma_px),
+    fluorophore = random_fluorophore(rng, ranges)
+    border_px = max(BORDER_PX, BORDER_SIGMAS * fluorophore.sigma_px)
+    structure = random_structure(rng, ranges, border_px)
+    emitters = shine(rng, structure, fluorophore, ranges.frames_per_film)
+    photons = expected_photons(
+        emitters, size_px, size_px, shape=fluorophore.shape, profile=tabulated_profile
     )
-    structure = _random_structure(rng, ranges)
-    camera = _random_camera(rng, ranges)
-    made = film(
-        rng,
-        structure=structure,
-        fluorophore=fluorophore,
-        camera=camera,
-        background_photons=_random_background(rng, ranges) + changing_light(rng, ranges),
-        frames=ranges.frames_per_film,
-        height_px=size_px,
-        width_px=size_px,
-    )
+    photons += random_background(rng, ranges, fluorophore) + changing_light(rng, ranges)
+    camera = random_camera(rng, ranges, float(photons.max()))
+    frames_adu = camera.expose(rng, photons)
     faults = faulty_pixels(rng, ranges)
-    shown = made.frames_adu[:, ~faults.any_of]
+    shown = frames_adu[:, ~faults.any_of]
     backgrounds_adu = frame_backgrounds(shown)
+    gain = float(np.mean(camera.adu_per_photon))
     if structure.expected_count():
-        gain = float(np.mean(camera.adu_per_photon))
-        error = 1 + ranges.scale_error * rng.standard_normal()
-        scale_adu = expected_scale_adu(fluorophore, gain) * error
+        scale_adu = expected_scale_adu(fluorophore, gain) * _scale_error(rng, ranges)
     else:
         scale_adu = scale_segments(
-            made.frames_adu, backgrounds_adu, ~faults.any_of, np.ones(len(shown), bool)
+            frames_adu, backgrounds_adu, ~faults.any_of, np.ones(len(shown), bool)
         )[0].scale_adu
     above_adu = max(float(np.quantile(shown - backgrounds_adu[:, None], 0.25)), 0.0)
     segment = Segment(0, ranges.frames_per_film, scale_adu)
-    return made, Conditioning(faults, above_adu, (segment,))
-
-
-def _log_uniform(rng: np.random.Generator, bounds: Range) -> float:
-    return float(np.exp(rng.uniform(*np.log(bounds))))
-
-
-def _random_structure(rng: np.random.Generator, ranges: Ranges) -> Structure:
-    """Filaments or a uniform sample, thinned to the number of places of a patch."""
-    size_px = ranges.patch_px
-    kind = rng.random()
-    if kind < ranges.empty_share:
-        return Uniform(size_px, size_px, 0.0, BORDER_PX)
-    most = FILLED_SHARE * ranges.emitters_max
-    if kind > 1 - ranges.filament_share:
-        filaments = _random_filaments(rng, ranges)
-        length_px = filaments.length_within_px(size_px, size_px)
-        if filaments.density_per_px * length_px <= most:
-            return filaments
-        return replace(filaments, density_per_px=most / length_px)
-    density_per_px2 = _log_uniform(rng, ranges.density_per_um2) / 100
-    return Uniform(size_px, size_px, min(density_per_px2, most / size_px**2), BORDER_PX)
-
-
-def _random_filaments(rng: np.random.Generator, ranges: Ranges) -> Filaments:
-    """Filaments evenly spread, or in bundles several spacings apart."""
-    size_px = ranges.patch_px
-    nearest_px = 10 * _log_uniform(rng, ranges.filament_spacing_um)
-    density_per_px = _log_uniform(rng, ranges.density_per_um) / 10
-    widest_px = nearest_px * rng.uniform(1.2, 2.5)
-    crossing_share = rng.choice([0.0, 0.1, 0.3, 1.0])
-    radius_px = rng.uniform(0.0, 0.2)
-    if rng.random() >= ranges.bundle_share:
-        return wavy_filaments(
-            rng,
-            height_px=size_px,
-            width_px=size_px,
-            spacing_px=(nearest_px, widest_px),
-            crossing_share=crossing_share,
-            density_per_px=density_per_px,
-            radius_px=radius_px,
-            border_px=BORDER_PX,
-            turn_rad=_log_uniform(rng, ranges.filament_turn_rad),
-            sway=_log_uniform(rng, ranges.filament_sway),
-        )
-    gap_px = min(widest_px * rng.uniform(1.2, 3.0), size_px / 3)  # more leaves patches empty
-    return bundled_filaments(
-        rng,
-        height_px=size_px,
-        width_px=size_px,
-        spacing_px=(nearest_px, widest_px),
-        lines_per_bundle=(2, 4),
-        gap_px=(gap_px, 2 * gap_px),
-        crossing_share=crossing_share,
-        density_per_px=density_per_px,
-        radius_px=radius_px,
-        border_px=BORDER_PX,
+    return TrainingFilm(
+        Film(frames_adu, emitters),
+        Conditioning(faults, above_adu, (segment,)),
+        gain,
+        ranges.faintest * fluorophore.photons,
     )
 
 
-def _random_background(rng: np.random.Generator, ranges: Ranges) -> NDArray[np.float64]:
-    """Flat in half of the films, a smooth slope with a bump in the others."""
-    size_px = ranges.patch_px
-    level = _log_uniform(rng, ranges.background_photons)
-    flat = np.full((size_px, size_px), level)
-    if rng.random() < 0.5:
-        return flat
-    y, x = np.mgrid[:size_px, :size_px] / size_px - 0.5
-    slope = rng.uniform(-0.4, 0.4) * y + rng.uniform(-0.4, 0.4) * x
-    distance2 = (y - rng.uniform(-0.5, 0.5)) ** 2 + (x - rng.uniform(-0.5, 0.5)) ** 2
-    bump = rng.uniform(0, 0.6) * np.exp(-distance2 / (2 * rng.uniform(0.2, 0.5) ** 2))
-    shaded: NDArray[np.float64] = flat * (1 + slope + bump)
-    return shaded
-
-
-def _random_camera(rng: np.random.Generator, ranges: Ranges) -> Camera:
-    """An EMCCD or an sCMOS, half of the latter with pixels that differ."""
-    offset_adu = rng.uniform(*ranges.offset_adu)
-    if rng.random() < ranges.emccd_share:
-        gain = _log_uniform(rng, ranges.emccd_adu_per_photon)
-        return Emccd(gain, offset_adu, rng.uniform(*ranges.emccd_read_noise_adu))
-    gain = _log_uniform(rng, ranges.scmos_adu_per_photon)
-    read_noise_adu = gain * rng.uniform(*ranges.scmos_read_noise_photons)
-    if rng.random() < 0.5:
-        return Scmos(gain, offset_adu, read_noise_adu)
-    shape = (ranges.patch_px, ranges.patch_px)
-    return Scmos(
-        gain * rng.normal(1, 0.02, shape),
-        offset_adu + rng.normal(0, 1, shape),
-        read_noise_adu * rng.gamma(8, 1 / 8, shape),
-    )
+def _scale_error(rng: np.random.Generator, ranges: Ranges) -> float:
+    """The client's scale over the expected one."""
+    error = max(1 + ranges.scale_error * rng.standard_normal(), 0.1)
+    if rng.random() < ranges.misjudged_share:
+        error *= np.exp(rng.uniform(*np.log(ranges.misjudged_scale)))
+    return float(error)

@@ -134,8 +134,7 @@ def batches(pairs: Batch, *, batch: int, seed: int, first_step: int = 0) -> Iter
     while True:
         order = np.random.default_rng([seed, epoch]).permutation(count)
         for first in range(step * batch, count - batch + 1, batch):
-            chosen = order[first : first + batch]
-            yield Batch(pairs.normalized[chosen], pairs.position_px[chosen], pairs.present[chosen])
+            yield pairs.of(order[first : first + batch])
         epoch, step = epoch + 1, 0
 
 
@@ -200,7 +199,10 @@ def _cut(
 
 
 def _joined(frames: list[list[_Patch]]) -> Batch:
-    """All patches of some frames, with places for the emitters of the fullest."""
+    """All patches of some frames, with places for the emitters of the fullest.
+
+    Intensities are not known (NaN): a film alone does not tell its gain.
+    """
     patches = [patch for frame in frames for patch in frame]
     places = max(1, *(len(emitters_px) for _, emitters_px in patches))
     position_px = np.zeros((len(patches), places, 2), np.float32)
@@ -208,4 +210,5 @@ def _joined(frames: list[list[_Patch]]) -> Batch:
     for index, (_, emitters_px) in enumerate(patches):
         position_px[index, : len(emitters_px)] = emitters_px
         present[index, : len(emitters_px)] = 1
-    return Batch(np.stack([patch for patch, _ in patches]), position_px, present)
+    intensity = np.where(present, np.float32(np.nan), np.float32(0))
+    return Batch(np.stack([patch for patch, _ in patches]), position_px, present, intensity)

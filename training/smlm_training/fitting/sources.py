@@ -88,8 +88,7 @@ class CutFromFilm:
         """All pairs that training does not see."""
         held = self.held_out
         for first in range(0, len(held.present), self.batch):
-            part = slice(first, first + self.batch)
-            yield Batch(held.normalized[part], held.position_px[part], held.present[part])
+            yield held.of(slice(first, first + self.batch))
 
     def described(self) -> dict[str, Any]:
         """Hashes of the files, and the numbers of pairs."""

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from smlm_training.fitting.datasets import Batch
 
-Tensors = tuple[Any, Any, Any]
-"""Normalised frames, positions and presence, as ``Batch`` has them."""
+Tensors = tuple[Any, ...]
+"""The parts of a ``Batch``, in its order."""
 
 
 class Stream:
@@ -35,7 +35,7 @@ class Stream:
         self._errors: list[Exception] = []
         self._closed = False
         first = next(made)
-        signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in _parts(first))
+        signature = tuple(tf.TensorSpec(part.shape, part.dtype) for part in first.parts)
         dataset = tf.data.Dataset.from_generator(
             lambda: self._parts_of(chain([first], made)), output_signature=signature
         )
@@ -53,7 +53,7 @@ class Stream:
             for batch in made:
                 if self._closed:
                     return
-                yield _parts(batch)
+                yield batch.parts
         except Exception as error:
             self._errors.append(error)
             raise
@@ -85,7 +85,3 @@ class Stream:
     ) -> None:
         self._closed = True
         self._batches = None
-
-
-def _parts(batch: Batch) -> Tensors:
-    return batch.normalized, batch.position_px, batch.present

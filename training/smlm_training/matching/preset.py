@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from smlm_training.fitting.datasets import FILLED_SHARE
 from smlm_training.fitting.ranges import Ranges
+from smlm_training.fitting.structures import FILLED_SHARE
 from smlm_training.matching.camera_levels import CameraKind
 from smlm_training.matching.crowding import line_width_px
 from smlm_training.matching.estimates import Estimates, Value

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import SettingError
+from smlm_training.simulation.blinks import frame_shares
 from smlm_training.simulation.bounds import check_one_of, check_within
+from smlm_training.simulation.spot_shape import ROUND, SpotShape
 
 PhotonDistribution = Literal["gamma", "lognormal", "uniform", "constant"]
 SigmaDistribution = Literal["normal", "uniform"]
@@ -31,7 +33,9 @@ class Fluorophore:
     A uniform distribution about a mean m with a relative spread s goes from
     m (1 - 3^0.5 s) to m (1 + 3^0.5 s); `uniform_moments` gives m and s of the ends that
     ThunderSTORM asks for (doi 10.1093/bioinformatics/btu202). A spread of 0 makes all
-    molecules alike.
+    molecules alike. ``shape`` says how spots differ from round Gaussians. Blinks last
+    ``on_frames`` frames on average, and their first and last frames get a part of the light, of
+    which ``photons`` is the whole; 0 stands for molecules that shine exactly one frame.
     """
 
     photons: float
@@ -40,6 +44,8 @@ class Fluorophore:
     sigma_spread: float = 0.03
     photons_distribution: PhotonDistribution = "gamma"
     sigma_distribution: SigmaDistribution = "normal"
+    shape: SpotShape = ROUND
+    on_frames: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings that are no distribution of positive numbers.
@@ -65,9 +71,19 @@ class Fluorophore:
         check_within(name, self.photons_spread, 0.0, largest)
         check_within("sigma in pixels", self.sigma_px, 0.1, WIDTH_MAX_PX)
         check_within("sigma spread", self.sigma_spread, 0.0, 0.5)
+        if self.on_frames:
+            check_within("mean length of a blink in frames", self.on_frames, 0.1, 1e6)
 
     def draw_photons(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Photons of ``count`` molecules, shape (count,), float64."""
+        """Photons of ``count`` molecules in a frame, shape (count,), float64."""
+        whole = self._draw_whole(rng, count)
+        if not self.on_frames:
+            return whole
+        shares, probabilities = frame_shares(self.on_frames)
+        return whole * shares[np.searchsorted(np.cumsum(probabilities)[:-1], rng.random(count))]
+
+    def _draw_whole(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Photons of ``count`` molecules that shine all of a frame."""
         mean, spread = self.photons, self.photons_spread
         if spread == 0:
             return np.full(count, float(mean))
@@ -81,7 +97,15 @@ class Fluorophore:
 
     @property
     def cube_over_square_photons(self) -> float:
-        """E[I^3] / E[I^2] of the photons I: the brightness in a film's scale."""
+        """E[I^3] / E[I^2] of the photons I in a frame: the brightness in a film's scale."""
+        if not self.on_frames:
+            return self._whole_cube_over_square
+        shares, probabilities = frame_shares(self.on_frames)
+        part = probabilities @ shares**3 / (probabilities @ shares**2)
+        return float(self._whole_cube_over_square * part)
+
+    @property
+    def _whole_cube_over_square(self) -> float:
         square = self.photons_spread**2
         if self.photons_distribution == "lognormal":
             return self.photons * (1 + square) ** 2

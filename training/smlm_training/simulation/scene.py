@@ -14,6 +14,7 @@ from smlm_training.simulation.backgrounds import Background
 from smlm_training.simulation.bounds import check_one_of, check_whole, check_within
 from smlm_training.simulation.camera import Camera, Emccd
 from smlm_training.simulation.fluorophores import Fluorophore
+from smlm_training.simulation.profiles import integrated_profile, sampled_profile
 from smlm_training.simulation.samples import AnySample, Field
 from smlm_training.simulation.scmos import ScmosChip
 from smlm_training.simulation.simulate import Film, film
@@ -125,5 +126,5 @@ class Scene:
             frames=frames,
             height_px=self.height_px,
             width_px=self.width_px,
-            integrated=self.psf == "integrated",
+            profile=integrated_profile if self.psf == "integrated" else sampled_profile,
         )

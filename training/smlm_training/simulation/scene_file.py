@@ -17,6 +17,7 @@ from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.samples import SAMPLES
 from smlm_training.simulation.scene import Scene
 from smlm_training.simulation.scmos import ScmosChip
+from smlm_training.simulation.spot_shape import SpotShape
 
 CAMERAS: dict[str, type[Emccd] | type[ScmosChip]] = {"emccd": Emccd, "scmos": ScmosChip}
 """Kinds of cameras by their name on the command line."""
@@ -59,7 +60,9 @@ def _scene(table: Mapping[str, Any]) -> Scene:
     parts = dict(table)
     parts["sample"] = _one_of("sample", SAMPLES, table["sample"])
     parts["camera"] = _one_of("camera", CAMERAS, table["camera"])
-    parts["fluorophore"] = _filled("fluorophore", Fluorophore, table["fluorophore"])
+    light = dict(table["fluorophore"])
+    light["shape"] = _filled("shape", SpotShape, light.get("shape", {}))
+    parts["fluorophore"] = _filled("fluorophore", Fluorophore, light)
     parts["background"] = _filled("background", Background, table["background"])
     return _filled("scene", Scene, parts)
 

@@ -12,14 +12,15 @@ reading   ``Camera.expose``     N,H,W       uint16    ADU
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from smlm_training.simulation.camera import Camera
 from smlm_training.simulation.fluorophores import Fluorophore as Fluorophore
+from smlm_training.simulation.profiles import Profile, integrated_profile
+from smlm_training.simulation.spot_shape import ROUND, SpotShape
 from smlm_training.simulation.structures import Structure
 
 _WIDE_PX = 256
@@ -38,13 +39,19 @@ class Emitters:
 
     All arrays have the shape (N, E); a place that is not taken has zero photons.
     Positions are from the corner of the first pixel, ``sigma_px`` is the standard
-    deviation of the spot.
+    deviation of the spot's core, the geometric mean of those along y and x, and ``ratio``
+    the first over the second.
     """
 
     y_px: NDArray[np.float64]
     x_px: NDArray[np.float64]
     photons: NDArray[np.float64]
     sigma_px: NDArray[np.float64]
+    ratio: NDArray[np.float64] = field(default_factory=lambda: np.ones((1, 1)))
+
+    def __post_init__(self) -> None:
+        """Give each place a ratio."""
+        object.__setattr__(self, "ratio", np.broadcast_to(self.ratio, self.photons.shape))
 
     def inside(self, height_px: int, width_px: int) -> NDArray[np.bool_]:
         """Places with a molecule in the field of view, shape (N, E)."""
@@ -69,12 +76,13 @@ class Emitters:
         """The same molecules, with free places after the taken ones."""
         free = ((0, 0), (0, places - self.photons.shape[1]))
         y_px, x_px, photons = (np.pad(one, free) for one in (self.y_px, self.x_px, self.photons))
-        return Emitters(y_px, x_px, photons, np.pad(self.sigma_px, free, constant_values=1.0))
+        sigma_px, ratio = (
+            np.pad(one, free, constant_values=1.0) for one in (self.sigma_px, self.ratio)
+        )
+        return Emitters(y_px, x_px, photons, sigma_px, ratio)
 
     def _each(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Emitters:
-        return Emitters(
-            change(self.y_px), change(self.x_px), change(self.photons), change(self.sigma_px)
-        )
+        return Emitters(*(change(values) for values in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -99,26 +107,43 @@ def shine(
     total = int(counts.sum())
     y_px[taken], x_px[taken] = structure.sample(rng, total)
     photons[taken] = fluorophore.draw_photons(rng, total)
-    return Emitters(y_px, x_px, photons, fluorophore.draw_sigma_px(rng, (frames, most)))
+    sigma_px = fluorophore.draw_sigma_px(rng, (frames, most))
+    wider_y, wider_x = fluorophore.shape.draw_widths(rng, (frames, most))
+    ratio = wider_y / wider_x
+    return Emitters(y_px, x_px, photons, sigma_px * np.sqrt(wider_y * wider_x), ratio)
 
 
 def expected_photons(
-    emitters: Emitters, height_px: int, width_px: int, *, integrated: bool = True
+    emitters: Emitters,
+    height_px: int,
+    width_px: int,
+    *,
+    shape: SpotShape = ROUND,
+    profile: Profile = integrated_profile,
 ) -> NDArray[np.float64]:
     """Mean photons of every pixel from the molecules, without background.
 
-    The spot is a two-dimensional Gaussian, integrated over each pixel
-    (Smith et al., doi 10.1038/nmeth.1449) or sampled at its centre; both separate
-    into a profile along y and one along x. Wide fields are rendered tile by tile from
-    the molecules within 8 sigma, and long films frames by frames, so that memory
-    does not grow with either; beyond 8 sigma less than 1e-14 of the light is left out.
+    The spot is a sum of two-dimensional Gaussians with the shares and widths of ``shape.parts``;
+    each separates into a profile along y and one along x, see ``profiles``. Wide fields are
+    rendered tile by tile from the molecules within 8 sigma, and long films frames by frames, so
+    that memory does not grow with either; beyond 8 sigma less than 1e-14 of the light is left out.
 
     Returns
     -------
     ndarray, shape (N, height_px, width_px), float64
     """
-    photons = np.empty((len(emitters.photons), height_px, width_px))
-    profile = _integrated_profile if integrated else _sampled_profile
+    photons = np.zeros((len(emitters.photons), height_px, width_px))
+    for share, wider in shape.parts:
+        part = replace(
+            emitters, photons=share * emitters.photons, sigma_px=wider * emitters.sigma_px
+        )
+        _add_gaussians(photons, part, profile)
+    return photons
+
+
+def _add_gaussians(photons: NDArray[np.float64], emitters: Emitters, profile: Profile) -> None:
+    """Add one Gaussian for each molecule to the photons (N, Y, X)."""
+    _, height_px, width_px = photons.shape
     edge_px = _TILE_PX if max(height_px, width_px) > _WIDE_PX else _WIDE_PX
     for top, left, here in _tiles(emitters, height_px, width_px, edge_px):
         tile = photons[:, top : top + edge_px, left : left + edge_px]
@@ -126,10 +151,11 @@ def expected_photons(
         step = max(_PROFILE_VALUES // max(here.photons.shape[1] * (height + width), 1), 1)
         for first in range(0, len(tile), step):
             part = here.of_frames(first, first + step)
-            along_y = profile(part.y_px, part.sigma_px, height) * part.photons[:, :, None]
-            along_x = profile(part.x_px, part.sigma_px, width)
-            tile[first : first + step] = np.matmul(along_y.transpose(0, 2, 1), along_x)
-    return photons
+            elongation = np.sqrt(part.ratio)
+            along_y = profile(part.y_px, part.sigma_px * elongation, height)
+            along_x = profile(part.x_px, part.sigma_px / elongation, width)
+            along_y = along_y * part.photons[:, :, None].astype(along_y.dtype)
+            tile[first : first + step] += np.matmul(along_y.transpose(0, 2, 1), along_x)
 
 
 def _tiles(
@@ -139,31 +165,13 @@ def _tiles(
     if max(height_px, width_px) <= edge_px:
         yield 0, 0, emitters
         return
-    reach_px = 8 * float(emitters.sigma_px.max(initial=0))
+    elongation = np.sqrt(np.maximum(emitters.ratio, 1 / emitters.ratio))
+    reach_px = 8 * float((emitters.sigma_px * elongation).max(initial=0))
     for top in range(0, height_px, edge_px):
         row = emitters.between(top - reach_px, top + edge_px + reach_px, emitters.y_px)
         for left in range(0, width_px, edge_px):
             here = row.between(left - reach_px, left + edge_px + reach_px, row.x_px)
             yield top, left, replace(here, y_px=here.y_px - top, x_px=here.x_px - left)
-
-
-def _integrated_profile(
-    centre_px: NDArray[np.float64], sigma_px: NDArray[np.float64], size_px: int
-) -> NDArray[np.float64]:
-    edges = np.arange(size_px + 1) - centre_px[:, :, None]
-    below: NDArray[np.float64] = 0.5 * scipy.special.erf(
-        edges / (np.sqrt(2) * sigma_px[:, :, None])
-    )
-    return np.diff(below, axis=2)
-
-
-def _sampled_profile(
-    centre_px: NDArray[np.float64], sigma_px: NDArray[np.float64], size_px: int
-) -> NDArray[np.float64]:
-    distance = (np.arange(size_px) + 0.5 - centre_px[:, :, None]) / sigma_px[:, :, None]
-    height = 1 / (np.sqrt(2 * np.pi) * sigma_px[:, :, None])
-    profile: NDArray[np.float64] = height * np.exp(-0.5 * distance**2)
-    return profile
 
 
 def film(
@@ -176,14 +184,16 @@ def film(
     frames: int,
     height_px: int,
     width_px: int,
-    integrated: bool = True,
+    profile: Profile = integrated_profile,
 ) -> Film:
     """A film of ``frames`` independent frames, and the truth.
 
     ``background_photons`` is a number, or one for each pixel, shape (height_px, width_px).
     """
     emitters = shine(rng, structure, fluorophore, frames)
-    photons = expected_photons(emitters, height_px, width_px, integrated=integrated)
+    photons = expected_photons(
+        emitters, height_px, width_px, shape=fluorophore.shape, profile=profile
+    )
     photons += background_photons
     return Film(camera.expose(rng, photons), emitters)
 

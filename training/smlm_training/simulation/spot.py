@@ -8,6 +8,8 @@ many molecules do.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import scipy
 from numpy.typing import NDArray
@@ -78,9 +80,10 @@ def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float
 
     ``compute.levels.scale_segments`` estimates it: the third over the second cross-cumulant.
     Molecules that blink independently at places h add E[I^3] h(0, 0) h(0, 1) h(1, 0) to the third
-    and E[I^2] h(0, 0) h(0, 1) to the second (Campbell's theorem), where h is the share of the light
-    in a pixel and its neighbours; the number of molecules cancels. The spot's width is taken as
-    constant.
+    and E[I^2] h(0, 0) (h(0, 1) + h(1, 0)) / 2 to the second (Campbell's theorem), where h is the
+    share of the light in a pixel and its neighbours; the number of molecules cancels. A spot is a
+    sum of Gaussians, see ``SpotShape``, and both are means over the molecules' depths; apart from
+    depth, the width is taken as constant.
 
     Parameters
     ----------
@@ -94,7 +97,35 @@ def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float
     float
         Scale in ADU.
     """
-    here, beside = profile(fluorophore.sigma_px), profile(fluorophore.sigma_px, 1)
-    second = overlap(here, here) * overlap(here, beside)
-    third = overlap(here, here, beside) ** 2
+    shape = fluorophore.shape
+    second = third = 0.0
+    for weight, wider_y, wider_x in shape.depths():
+        parts = [
+            (share, *(_pair(fluorophore.sigma_px * width * wider) for wider in (wider_y, wider_x)))
+            for share, width in shape.parts
+        ]
+        second += weight * sum(
+            share * other * (_product(y, v) * _step(x, u) + _step(y, v) * _product(x, u)) / 2
+            for (share, y, x), (other, v, u) in product(parts, repeat=2)
+        )
+        third += weight * sum(
+            one * two * three * overlap(y[0], v[0], t[1]) * overlap(x[0], u[1], s[0])
+            for (one, y, x), (two, v, u), (three, t, s) in product(parts, repeat=3)
+        )
     return adu_per_photon * fluorophore.cube_over_square_photons * third / second
+
+
+_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _pair(sigma_px: float) -> _Pair:
+    """Profiles in a pixel and in the next one."""
+    return profile(sigma_px), profile(sigma_px, 1)
+
+
+def _product(one: _Pair, other: _Pair) -> float:
+    return overlap(one[0], other[0])
+
+
+def _step(one: _Pair, other: _Pair) -> float:
+    return overlap(one[0], other[1])
