@@ -78,7 +78,7 @@ def test_a_network_without_intensities_is_the_start_of_one_with_them(tmp_path: P
     for found, expected in zip(weights, before[:-2], strict=True):
         np.testing.assert_array_equal(found, expected)
     answers = np.asarray(model(np.zeros((1, 16, 16, 1), np.float32)))[0, 8, 8]
-    assert answers[5] == np.float32(INTENSITY_TYPICAL + INTENSITY_MIN)
+    assert answers[5] == pytest.approx(INTENSITY_TYPICAL + INTENSITY_MIN)
 
 
 def test_a_folded_normalisation_cannot_be_unfolded(tmp_path: Path) -> None:
