@@ -66,8 +66,13 @@ DETECTION_CHANNELS = (
     "offset_x_px",
     "sigma_y_px",
     "sigma_x_px",
+    "intensity",
+    "sigma_intensity",
 )
-"""Channels of ``DETECTIONS``; offsets are from the centre of the camera pixel."""
+"""Channels of ``DETECTIONS``; offsets are from the centre of the camera pixel.
+
+The intensity is the light of the molecule in the frame in units of the frame's scale (see
+``LEVELS``): times the scale it is in ADU, and that divided by the camera's gain in photons."""
 
 
 MOLECULE_COLUMNS = ("frame", "y_px", "x_px", "sigma_y_px", "sigma_x_px", "probability")

@@ -15,16 +15,16 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[train]")
 
 import keras
+import onnx
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.normalize import normalize
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError, SettingError
-from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_training.cli import app
-from smlm_training.delivery.export import export
-from smlm_training.delivery.start import start_from
+from smlm_training.delivery.export import convert, export
+from smlm_training.delivery.start import start_from, without_intensity
+from smlm_training.fitting.trainer import begin_with
 from smlm_training.networks import NETWORKS
+from smlm_training.networks.unet import INTENSITY_MIN, INTENSITY_TYPICAL
 
 pytestmark = pytest.mark.training
 
@@ -42,13 +42,17 @@ def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:
             weight.assign(weight + rng.uniform(0, 0.3, weight.shape))
     file = folder / "model.onnx"
     export(model, file, FRAMES_ADU, LEVELS_ADU)
+    _write_card(name, file)
+    return file, model.get_weights()
+
+
+def _write_card(name: str, file: Path) -> None:
     card = {
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "contract_version": contract.CONTRACT_VERSION,
         "training": {"recipe": {"network": name}, "command": "recon-train fit"},
     }
-    (folder / "model.json").write_text(json.dumps(card))
-    return file, model.get_weights()
+    file.with_name("model.json").write_text(json.dumps(card))
 
 
 @pytest.mark.parametrize("name", ["unet-fast", "unet-map"])
@@ -60,14 +64,21 @@ def test_every_weight_comes_back(name: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-def test_the_network_that_ships_answers_alike_in_keras() -> None:
-    file = network_file(find_model_repository(), contract.UNET.name)
-    model = NETWORKS["unet"]()
-    model.set_weights(start_from(Path("unet")).weights)
-    normalized = normalize(FRAMES_ADU, LEVELS_ADU)
-    expected = np.asarray(model(normalized.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
-    found = OnnxNetwork(file, intra_op_threads=1).detect(FRAMES_ADU, LEVELS_ADU)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_a_network_without_intensities_is_the_start_of_one_with_them(tmp_path: Path) -> None:
+    """All of its answers come back, and the intensity begins at what is typical."""
+    file, before = _published("unet-fast", tmp_path)
+    keras.mixed_precision.set_dtype_policy("float32")
+    model = NETWORKS["unet-fast"]()
+    model.set_weights(before)
+    onnx.save(convert(*without_intensity(model, contract.DETECTION_ANSWER)), file)
+    _write_card("unet-fast", file)
+    model = NETWORKS["unet-fast"]()
+    weights = start_from(file).weights
+    assert begin_with(model.weights, weights) == ["intensity/kernel", "intensity/bias"]
+    for found, expected in zip(weights, before[:-2], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    answers = np.asarray(model(np.zeros((1, 16, 16, 1), np.float32)))[0, 8, 8]
+    assert answers[5] == pytest.approx(INTENSITY_TYPICAL + INTENSITY_MIN)
 
 
 def test_a_folded_normalisation_cannot_be_unfolded(tmp_path: Path) -> None:

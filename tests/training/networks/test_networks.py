@@ -16,14 +16,21 @@ import keras
 from smlm_pipeline import contract
 from smlm_training.networks import NETWORKS
 from smlm_training.networks.resampling import DoubleSize
-from smlm_training.networks.unet import PROBABILITY_PRIOR, SIGMA_MIN_PX
+from smlm_training.networks.unet import (
+    INTENSITY_MIN,
+    INTENSITY_SPREAD_MIN,
+    INTENSITY_SPREAD_TYPICAL,
+    INTENSITY_TYPICAL,
+    PROBABILITY_PRIOR,
+    SIGMA_MIN_PX,
+)
 
 pytestmark = pytest.mark.training
 
 RADIUS_PX = {"unet": 24, "unet-fast": 23}
 """Farthest pixel that sees a pixel: by the convolutions, and up to 3 by pooling."""
 
-PARAMETERS = {"unet": 427_333, "unet-fast": 125_157}
+PARAMETERS = {"unet": 427_399, "unet-fast": 125_191}
 
 CHANNELS = contract.NORMALIZED.dims[1]
 
@@ -38,7 +45,10 @@ def name(request: pytest.FixtureRequest) -> str:
 def network(name: str) -> Any:
     """Random weights, always the same."""
     keras.utils.set_random_seed(1)
-    return NETWORKS[name]()
+    network = NETWORKS[name]()
+    kernel, _ = network.get_layer("intensity").weights  # zero at first
+    kernel.assign(keras.random.normal(kernel.shape, seed=1))
+    return network
 
 
 def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +92,8 @@ def test_one_detection_per_pixel(network: Any, shape: tuple[int, int, int]) -> N
 @pytest.mark.parametrize("spread", [1.0, 1e3])
 def test_channels_keep_their_ranges(network: Any, spread: float) -> None:
     detections = _answer(network, _frames(2, 32, 32, spread=spread))
-    probability, offset_px, sigma_px = detections[..., 0], detections[..., 1:3], detections[..., 3:]
+    probability, offset_px, sigma_px = np.split(detections[..., :5], [1, 3], axis=-1)
+    intensity, sigma_intensity = detections[..., 5], detections[..., 6]
     assert np.isfinite(detections).all()
     assert probability.min() >= 0
     assert probability.max() <= 1
@@ -90,15 +101,21 @@ def test_channels_keep_their_ranges(network: Any, spread: float) -> None:
     assert np.abs(offset_px).max() > 0.1 * contract.MAX_OFFSET_PX
     assert sigma_px.min() >= np.float32(SIGMA_MIN_PX) > 0
     assert np.ptp(sigma_px) > 0
+    assert intensity.min() >= np.float32(INTENSITY_MIN) > 0
+    assert (sigma_intensity >= 0.999 * INTENSITY_SPREAD_MIN * intensity).all()
+    assert np.ptp(sigma_intensity / intensity) > 0
 
 
 def test_channels_have_the_contracts_order(network: Any) -> None:
-    """By their answers to a dark frame: the prior, no offset, softplus of zero."""
+    """By their answers to a dark frame: the prior, no offset, softplus of zero, what is typical."""
     (detections,) = _answer(network, np.zeros((1, 16, 16, CHANNELS), np.float32))
     prior = 1 / (1 + np.exp(-PROBABILITY_PRIOR))
     sigma_px = np.log(2) + SIGMA_MIN_PX
     answers = {"probability": prior, "offset_y_px": 0, "offset_x_px": 0}
     answers |= {"sigma_y_px": sigma_px, "sigma_x_px": sigma_px}
+    answers["intensity"] = INTENSITY_TYPICAL + INTENSITY_MIN
+    spread = INTENSITY_SPREAD_TYPICAL + INTENSITY_SPREAD_MIN
+    answers["sigma_intensity"] = spread * answers["intensity"]
     expected = [answers[channel] for channel in contract.DETECTION_CHANNELS]
     np.testing.assert_allclose(detections[8, 8], expected, rtol=1e-6)
 

@@ -107,6 +107,7 @@ def fit(
                 command=_command(context),
                 report=watch.report,
                 tick=watch.tick,
+                say=watch.say,
             )
         typer.echo(
             f"{folder}: {recipe.network} has been trained for {recipe.steps:,} steps; "

@@ -42,7 +42,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._bar.stop()
         if self._trained_s:
             share = self._waited_s / self._trained_s
-            self._say(f"waited {share:.1%} of the time for data")
+            self.say(f"waited {share:.1%} of the time for data")
 
     def tick(self, step: int, loss: float) -> None:
         """Count a step; a resumed run's speed is that of the steps seen here."""
@@ -55,13 +55,13 @@ class Watch(AbstractContextManager["Watch"]):
         """Report a checkpoint."""
         self._trained_s += progress.trained_s
         self._waited_s += progress.waited_s
-        self._say(
+        self.say(
             f"step {progress.step:,} of {progress.steps:,}  loss {progress.loss:.2f}  "
             f"validation {progress.validation_loss:.2f}  {progress.steps_per_s:.2f} steps/s  "
             f"{progress.seconds_left / 60:.0f} min left"
         )
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """Print a line on standard output, or above the bar on a terminal."""
         if self._bar.disable:
             typer.echo(line)

@@ -54,10 +54,23 @@ def read_candidate(network_file: Path, model: str | None) -> Candidate:
     ContractError
         If the network is not the one of its card, or does not fit the contract.
     """
-    network, card_text = _read(network_file), _read(network_file.with_name(CARD_FILE))
-    card = _checked_card(network_file, network, card_text)
+    network, card_text, card = read_card(network_file)
     spec = _checked_spec(network_file, model, str(card.get("name")))
     return Candidate(network, card_text, card, spec)
+
+
+def read_card(network_file: Path) -> tuple[bytes, bytes, dict[str, Any]]:
+    """Read a network and its card: both byte by byte, and the card's content.
+
+    Raises
+    ------
+    SettingError
+        If a file is missing, or the card cannot be read.
+    ContractError
+        If the network is not the one of its card, or the card is of another contract.
+    """
+    network, card_text = _read(network_file), _read(network_file.with_name(CARD_FILE))
+    return network, card_text, _checked_card(network_file, network, card_text)
 
 
 def _read(file: Path) -> bytes:

@@ -7,6 +7,7 @@ are all different, and each of them is searched for in that file.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import find_model_repository, network_file
-from smlm_training.delivery.candidate import Candidate, read_candidate
-from smlm_training.delivery.export import answer_of, convert
+from smlm_training.delivery.candidate import read_card
+from smlm_training.delivery.export import convert
 from smlm_training.fitting.runs import Start, start_from_run
 from smlm_training.networks import NETWORKS, kind_of
 
 Constants = dict[str, NDArray[Any]]
+
+CHANNELS_WITHOUT_INTENSITY = 5
+"""Channels of detections in the networks of 2026-11, which can be trained further."""
 
 
 def start_from(path: Path) -> Start:
@@ -46,22 +50,25 @@ def start_from(path: Path) -> Start:
         return start_from_run(path)
     if not path.exists() and str(path) in contract.NETWORKS:
         path = network_file(find_model_repository(), str(path))
-    candidate = read_candidate(path, None)
-    training = candidate.card.get("training", {})
+    network, _, card = read_card(path)
+    training = card.get("training", {})
     name = training.get("recipe", {}).get("network", "")
     kind_of(name)
-    return Start(_weights(path, candidate, name), training)
+    return Start(_weights(path, onnx.load_from_string(network), name), training)
 
 
-def _weights(path: Path, candidate: Candidate, name: str) -> list[NDArray[Any]]:
+def _weights(path: Path, network: onnx.ModelProto, name: str) -> list[NDArray[Any]]:
     """Values of the Keras network's weights, in its order."""
-    published = _constants(onnx.load_from_string(candidate.network))
+    published = _constants(network)
+    answer, channels = kind_of(name).answer, _channels(network)
     keras.mixed_precision.set_dtype_policy("float32")
     model = NETWORKS[name]()
+    if channels == CHANNELS_WITHOUT_INTENSITY:
+        model, answer = without_intensity(model, answer)
     rng = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(rng.standard_normal(variable.shape))
-    marked = _constants(convert(model, answer_of(model)))
+    marked = _constants(convert(model, answer))
     places = [_place(marked, np.asarray(variable)) for variable in model.weights]
     alike = {each: value.shape for each, value in marked.items()} == {
         each: value.shape for each, value in published.items()
@@ -72,6 +79,21 @@ def _weights(path: Path, candidate: Candidate, name: str) -> list[NDArray[Any]]:
             "its convolutions, or another release exported it; start from the folder of its run"
         )
     return [_as_keras(published[place]) for place in places if place is not None]
+
+
+def _channels(network: onnx.ModelProto) -> int:
+    dims = network.graph.output[0].type.tensor_type.shape.dim
+    return int(dims[1].dim_value)
+
+
+def without_intensity(
+    model: keras.Model, answer: contract.Answer
+) -> tuple[keras.Model, contract.Answer]:
+    """The same network with the channels before the intensity only, and the kind of its answer."""
+    *parts, _ = model.get_layer("detections").input
+    cut = keras.Model(model.inputs, keras.layers.Concatenate(dtype="float32")(parts))
+    dims = (-1, CHANNELS_WITHOUT_INTENSITY, -1, -1)
+    return cut, replace(answer, tensor=replace(answer.tensor, dims=dims))
 
 
 def _constants(graph: onnx.ModelProto) -> Constants:

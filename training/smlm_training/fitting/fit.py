@@ -79,6 +79,7 @@ def fit(
     command: str = "",
     report: Callable[[Progress], None] = lambda _progress: None,
     tick: Callable[[int, float], None] = lambda _step, _loss: None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> keras.Model:
     """Train by ``recipe`` in ``folder``, continuing from its last checkpoint.
 
@@ -102,6 +103,8 @@ def fit(
         Called with a ``Progress`` at each checkpoint.
     tick : callable
         Called at each step, with the number of steps done and the loss of the last.
+    say : callable
+        Called with a line where the start is another network: which weights it has not.
 
     Returns
     -------
@@ -123,6 +126,11 @@ def fit(
     with _own_precision(), _memory(recipe):
         source = source_of(recipe, film)
         trainer = _trainer(recipe, folder, source, start, resume, strategy, command)
+        if trainer.fresh:
+            say(
+                f"the start has no {', '.join(trainer.fresh)}: they begin fresh, all other weights "
+                "are the start's"
+            )
         if trainer.step < recipe.steps:
             _train(trainer, source, folder, report, tick)
         network = trainer.network()

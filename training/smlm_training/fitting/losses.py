@@ -1,7 +1,7 @@
 """The likelihood of the true molecules under a network's detections.
 
 After DECODE (Speiser et al., doi 10.1038/s41592-021-01236-x), written from its
-equations and without its photon and z terms.
+equations and without its z term.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ NEIGHBOURHOOD_PX = 2
 _LOG_2PI = 1.8378770664093453
 
 
-def detection_loss(detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """Negative log-likelihood per frame: of the count, and of the positions.
+def detection_loss(
+    detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor, intensity: tf.Tensor
+) -> tf.Tensor:
+    """Negative log-likelihood per frame: of the count, and of the positions and intensities.
 
     Parameters
     ----------
-    detections : tensor, shape (N, H, W, 5), float32
+    detections : tensor, shape (N, H, W, 7), float32
         Channels of ``contract.DETECTION_CHANNELS``.
     position_px : tensor, shape (N, E, 2), float32
         y and x of the molecules of the patch.
     present : tensor, shape (N, E), float32
         One where a place is taken, else zero.
+    intensity : tensor, shape (N, E), float32
+        Light of the molecules in units of the frame's scale; NaN where it is not known.
 
     Returns
     -------
     tensor, shape (N,), float32
     """
-    return count_loss(detections, present) + position_loss(detections, position_px, present)
+    molecules = molecule_loss(detections, position_px, present, intensity)
+    return count_loss(detections, present) + molecules
 
 
 def count_loss(detections: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -42,26 +47,38 @@ def count_loss(detections: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     return 0.5 * (residual**2 / variance + tf.math.log(variance) + _LOG_2PI)
 
 
-def position_loss(detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """-sum over molecules of log sum_k (p_k / sum p) N(position; pixel_k + offset_k, sigma_k).
+def molecule_loss(
+    detections: tf.Tensor, position_px: tf.Tensor, present: tf.Tensor, intensity: tf.Tensor
+) -> tf.Tensor:
+    """-sum over molecules of log sum_k (p_k / sum p) N(position) N(intensity), each of pixel k.
 
-    The inner sum runs over the pixels k within ``NEIGHBOURHOOD_PX`` of the
-    molecule: an offset reaches one pixel, so the others add nothing. A molecule
-    near the border simply has fewer such pixels.
+    Position and intensity are normal about the answer of pixel k, with its sigmas; an
+    intensity that is not known adds nothing. The inner sum runs over the pixels within
+    ``NEIGHBOURHOOD_PX`` of the molecule: an offset reaches one pixel, so the others add nothing.
+    A molecule near the border simply has fewer such pixels.
     """
     shape = tf.shape(detections)
     near, inside, centre = _neighbours(position_px, shape[1], shape[2])
     candidates = tf.gather_nd(detections, near, batch_dims=1)
     probability = candidates[..., 0] * inside
-    mean = centre + candidates[..., 1:3]
-    sigma = candidates[..., 3:5]
-    distance = (position_px[:, :, None] - mean) / sigma
-    log_density = -tf.reduce_sum(0.5 * distance**2 + tf.math.log(sigma), axis=-1) - _LOG_2PI
+    of_position = tf.reduce_sum(
+        _log_normal(position_px[:, :, None], centre + candidates[..., 1:3], candidates[..., 3:5]),
+        axis=-1,
+    )
+    known = tf.math.is_finite(intensity)
+    light = tf.where(known, intensity, 1.0)[:, :, None]  # any number: it has no gradient then
+    of_intensity = tf.where(
+        known[:, :, None], _log_normal(light, candidates[..., 5], candidates[..., 6]), 0.0
+    )
     total = tf.reduce_sum(detections[..., 0], axis=(1, 2))[:, None]
     log_mixture = tf.reduce_logsumexp(
-        tf.math.log(probability + 1e-12) + log_density, axis=-1
+        tf.math.log(probability + 1e-12) + of_position + of_intensity, axis=-1
     ) - tf.math.log(total + 1e-6)
     return -tf.reduce_sum(log_mixture * present, axis=1)
+
+
+def _log_normal(value: tf.Tensor, mean: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
+    return -0.5 * ((value - mean) / sigma) ** 2 - tf.math.log(sigma) - 0.5 * _LOG_2PI
 
 
 def _neighbours(

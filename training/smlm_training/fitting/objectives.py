@@ -12,8 +12,8 @@ from smlm_pipeline import contract
 from smlm_training.fitting.losses import count_loss, detection_loss
 from smlm_training.fitting.map_losses import map_loss
 
-Objective = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""(answer, position_px, present) -> loss (N,) and its part about the count (N,)."""
+Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
+"""(answer, position_px, present, intensity) -> loss (N,) and its part about the count (N,)."""
 
 
 def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
@@ -29,20 +29,23 @@ def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
     Returns
     -------
     callable
-        Of the network's answer, ``position_px`` (N, E, 2) and ``present`` (N, E), float32: the
-        loss of each frame, and the error of the count. For detections the latter is the
-        count's part of the loss, for maps the difference between the sum and the true number
-        of emitters.
+        Of the network's answer, ``position_px`` (N, E, 2), ``present`` (N, E) and ``intensity``
+        (N, E), float32: the loss of each frame, and the error of the count. For detections the
+        latter is the count's part of the loss, for maps, which ignore intensities, the
+        difference between the sum and the true number of emitters.
     """
     if answer.makes_maps:
         return partial(_of_map, l1_weight=l1_weight)
     return _of_detections
 
 
-def _of_detections(answer: Any, position_px: Any, present: Any) -> tuple[Any, Any]:
-    return detection_loss(answer, position_px, present), count_loss(answer, present)
+def _of_detections(answer: Any, position_px: Any, present: Any, intensity: Any) -> tuple[Any, Any]:
+    loss = detection_loss(answer, position_px, present, intensity)
+    return loss, count_loss(answer, present)
 
 
-def _of_map(answer: Any, position_px: Any, present: Any, *, l1_weight: float) -> tuple[Any, Any]:
+def _of_map(
+    answer: Any, position_px: Any, present: Any, _intensity: Any, *, l1_weight: float
+) -> tuple[Any, Any]:
     miscount = tf.reduce_sum(answer, axis=(1, 2, 3)) - tf.reduce_sum(present, axis=1)
     return map_loss(answer, position_px, present, l1_weight=l1_weight), tf.abs(miscount)

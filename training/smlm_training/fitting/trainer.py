@@ -75,8 +75,9 @@ class Trainer:
         self._best: list[NDArray[Any]] | None = None
         keras.utils.set_random_seed(recipe.seed)
         self._enter(self._precision())
+        self.fresh: list[str] = []
         if weights is not None:
-            _begin_with(self._model.weights, weights)
+            self.fresh = begin_with(self._model.weights, weights)
         if state is not None:
             self.step, self._plateau, self._best = state.step, state.plateau, state.best
             self._enter(self._precision(), state.values)
@@ -134,12 +135,12 @@ class Trainer:
         return float(loss), float(count)
 
     def _shared(self, shares: list[Tensors]) -> list[Any]:
-        """Each replica's share of frames, positions and presence, as its strategy takes them."""
+        """Each replica's share of every part of a batch, as its strategy takes them."""
         return [
             self._strategy.experimental_distribute_values_from_function(
                 lambda context, part=part: shares[context.replica_id_in_sync_group][part]
             )
-            for part in range(3)
+            for part in range(len(shares[0]))
         ]
 
     def _train_step(self, *batch: Any) -> tuple[Any, Any]:
@@ -152,28 +153,26 @@ class Trainer:
     def _mean(self, of_replicas: Any) -> Any:
         return self._strategy.reduce("MEAN", of_replicas, axis=None)
 
-    def _gradients(
-        self, normalized: Any, position_px: Any, present: Any
-    ) -> tuple[list[Any], tuple[Any, Any]]:
+    def _gradients(self, normalized: Any, *truth: Any) -> tuple[list[Any], tuple[Any, Any]]:
         with tf.GradientTape() as tape:
             answer = self._model(normalized, training=True)
-            losses, counts = self._objective(answer, position_px, present)
+            losses, counts = self._objective(answer, *truth)
             loss = tf.reduce_mean(losses)
             scaled = loss / LOSS_UNIT
         gradients = tape.gradient(scaled, self._model.trainable_variables)
         return gradients, (loss, tf.reduce_mean(counts))
 
-    def _loss(self, normalized: Any, position_px: Any, present: Any) -> Any:
+    def _loss(self, normalized: Any, *truth: Any) -> Any:
         answer = self._model(normalized, training=False)
-        return tf.reduce_sum(self._objective(answer, position_px, present)[0])
+        return tf.reduce_sum(self._objective(answer, *truth)[0])
 
     def validate(self, batches: Iterable[Batch]) -> float:
         """Loss per frame of the present network; updates the plateau and its best network."""
         loss, frames = 0.0, 0
         with self._averaged():
             for batch in batches:
-                parts = (batch.normalized, batch.position_px, batch.present)
-                loss += float(self._loss_function(*parts))
+                truth = (batch.position_px, batch.present, batch.intensity)
+                loss += float(self._loss_function(batch.normalized, *truth))
                 frames += len(batch.present)
         loss /= frames
         if self._plateau is not None:
@@ -211,11 +210,12 @@ def _values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:
-    """Fill the first variables, as far as the values have their shapes.
+def begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> list[str]:
+    """Fill the first variables, as far as the values have their shapes; the others' paths.
 
     The same network takes all of them; a network with another answer takes the layers
-    before it, so one trunk serves detections and maps.
+    before it, so one trunk serves detections and maps, and detections without intensities
+    are the start of those with them.
     """
     alike = 0
     for variable, value in zip(variables, values, strict=False):
@@ -228,6 +228,7 @@ def _begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> 
             "of one with the same trunk"
         )
     _assign(variables[:alike], values[:alike])
+    return [variable.path for variable in variables[alike:]]
 
 
 def _assign(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:

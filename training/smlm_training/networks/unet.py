@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from smlm_pipeline import contract
@@ -15,6 +17,21 @@ SIGMA_MIN_PX = 0.01
 
 PROBABILITY_PRIOR = -4.0
 """Initial logit: most camera pixels hold no molecule."""
+
+INTENSITY_TYPICAL = 15.0
+"""Intensity where the head's convolution is zero, as at the start: molecules have 2 to 100 times the
+scale, by the width of their spots and the spread of their photons
+(``simulation.spot.expected_scale_adu``)."""
+
+INTENSITY_MIN = 0.1
+"""Smallest intensity that a network may claim, so that a sigma relative to it is positive."""
+
+INTENSITY_SPREAD_MIN = 0.01
+"""Smallest uncertainty of an intensity, relative to it: ten thousand photons without a background
+have it."""
+
+INTENSITY_SPREAD_TYPICAL = 0.5
+"""The same of the uncertainty of an intensity, relative to it: molecules differ by so much."""
 
 
 def unet(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
@@ -31,7 +48,7 @@ def unet(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 5),
+        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 7),
         float32.
     """
     frames = read_input()
@@ -55,7 +72,7 @@ def unet_fast(filters: tuple[int, int] = (32, 64), fine_filters: int = 16) -> ke
     Returns
     -------
     keras.Model
-        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 5),
+        (N, H, W, 1) normalised frames, H and W multiples of 4 -> (N, H, W, 7),
         float32.
     """
     frames = read_input()
@@ -76,8 +93,9 @@ def detections(features: keras.KerasTensor) -> keras.KerasTensor:
 
     Returns
     -------
-    tensor, shape (N, H, W, 5), float32
-        Probability in 0..1, two offsets within the contract's reach, two positive sigmas.
+    tensor, shape (N, H, W, 7), float32
+        Probability in 0..1, two offsets within the contract's reach, two positive sigmas, a
+        positive intensity and its positive sigma.
     """
     prior = keras.initializers.Constant(PROBABILITY_PRIOR)
     logit = layers.Conv2D(1, 1, bias_initializer=prior, dtype="float32")(features)
@@ -90,4 +108,42 @@ def detections(features: keras.KerasTensor) -> keras.KerasTensor:
     sigma = layers.Rescaling(1.0, offset=SIGMA_MIN_PX, dtype="float32")(
         layers.Activation("softplus", dtype="float32")(spread)
     )
-    return layers.Concatenate(name="detections", dtype="float32")([probability, reach, sigma])
+    parts = [probability, reach, sigma, _intensity(features)]
+    return layers.Concatenate(name="detections", dtype="float32")(parts)
+
+
+def _intensity(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Intensity and its sigma, (N, H, W, 2).
+
+    Its weights are the last of the network's, so that a network without it can be the start of one
+    with it. They are zero at first, so that it begins at what is typical behind any features.
+    """
+    light = layers.Conv2D(
+        2,
+        1,
+        activation="softplus",
+        kernel_initializer="zeros",
+        dtype="float32",
+        name="intensity",
+    )
+    return Intensity(dtype="float32", name="light")(light(features))
+
+
+@keras.saving.register_keras_serializable("smlm_training")
+class Intensity(layers.Layer):
+    """Intensity and its sigma from two positive numbers, the second relative to the first.
+
+    Noise of light and of neighbours grows with a molecule's own light, so a relative sigma varies
+    less. A number of ln 2, the softplus of zero, stands for the typical value.
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """(N, H, W, 2), positive -> (N, H, W, 2), in units of the scale."""
+        unit = np.array([INTENSITY_TYPICAL, INTENSITY_SPREAD_TYPICAL], np.float32) / np.log(2)
+        scaled = unit * x + np.array([INTENSITY_MIN, INTENSITY_SPREAD_MIN], np.float32)
+        intensity, relative_sigma = scaled[..., :1], scaled[..., 1:]
+        return tf.concat([intensity, intensity * relative_sigma], axis=-1)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the input."""
+        return shape
