@@ -34,8 +34,9 @@ class Report:
 
     ``molecules`` states the table's file, its number of rows, the least probability of a row, and
     the camera's gain and offset where they were given; it is None where no table was asked for.
-    ``missing`` lists frames and regions that the image lacks, as the film's file counts them; ``emitters`` is the sum of the image, ``failures`` the
-    number of requests that were sent again, and ``notes`` are sentences for the user.
+    ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
+    ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent again,
+    and ``notes`` are sentences for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
     ``refinement`` states how the image was refined, and is None where it was not to be.
