@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.checkpointed_runs import IDENTITY, CheckpointedRun
-from fakes.tables import OURS, in_one
+from fakes.tables import PLACES, in_one
 from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import CheckpointError, InferenceError, OutputError
@@ -92,7 +92,7 @@ def _light(sink: MoleculeSink, camera: CameraUnits) -> dict[str, Any]:
     """The columns of a table that depend on the camera."""
     rows = in_one(list(sink.blocks(100, camera)))
     assert rows.names == columns_of(camera)
-    return {name: rows[name].tolist() for name in rows.names if name not in OURS}
+    return {name: rows[name].tolist() for name in rows.names if name not in PLACES}
 
 
 def test_the_order_of_chunks_does_not_matter(tmp_path: Path) -> None:

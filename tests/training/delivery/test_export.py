@@ -40,7 +40,7 @@ PARITY = 5e-5
 """Of a channel's largest value. Measured: at most 4e-6, with random weights."""
 
 OPERATORS = {"Add", "Concat", "Conv", "DepthToSpace", "LeakyRelu", "MaxPool", "Mul", "Relu"}
-OPERATORS |= {"Resize", "Sigmoid", "Softplus", "Tanh"}
+OPERATORS |= {"Resize", "Sigmoid", "Slice", "Softplus", "Tanh"}
 
 NORMALISED = ("deep-storm", "fid-storm")
 """Networks with batch normalisation."""

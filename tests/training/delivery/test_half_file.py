@@ -117,7 +117,7 @@ def test_the_command_renews_it(network: Path) -> None:
     result = CliRunner().invoke(app, ["reference", str(network)])
     assert result.exit_code == 0, result.output
     assert f"{half}: at most " in result.stdout
-    write_network(network.parent, DETECTIONS.replace("5}", "100000}"))
+    write_network(network.parent, DETECTIONS.replace("7}", "100000}"))
     result = CliRunner().invoke(app, ["reference", str(network)])
     assert result.exit_code == 0, result.output
     assert f"note: no {HALF_FILE}: the network's weights holds 1e+05; FP16 ends" in result.stderr
