@@ -75,9 +75,19 @@ The intensity is the light of the molecule in the frame in units of the frame's 
 ``LEVELS``): times the scale it is in ADU, and that divided by the camera's gain in photons."""
 
 
-MOLECULE_COLUMNS = ("frame", "y_px", "x_px", "sigma_y_px", "sigma_x_px", "probability")
+MOLECULE_COLUMNS = (
+    "frame",
+    "y_px",
+    "x_px",
+    "sigma_y_px",
+    "sigma_x_px",
+    "probability",
+    "intensity",
+    "sigma_intensity",
+)
 """Columns of ``MOLECULES``: the frame in its request, from 0; the place from the corner of the
-tile's first pixel; the predicted standard deviations of its errors; the probability."""
+tile's first pixel; the predicted standard deviations of its errors; the probability; the intensity
+in units of the frame's scale, and the predicted standard deviation of its error."""
 
 MOLECULE_PROBABILITY_MIN = 0.1
 """Molecules that are less probable are not in ``MOLECULES``."""

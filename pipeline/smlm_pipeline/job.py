@@ -12,6 +12,7 @@ from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import format_of
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
@@ -29,7 +30,8 @@ class Job:
     ``pixel_size_nm`` is None where the film's file states it, ``selection`` is the part of the
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
-    any, and ``molecules_probability`` the least probability of its molecules.
+    any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
+    their light into photons; None leaves it in ADU.
     """
 
     film: Path
@@ -41,6 +43,7 @@ class Job:
     resume: bool = False
     molecules: Path | None = None
     molecules_probability: float = MOLECULES_PROBABILITY
+    camera: CameraUnits | None = None
 
     @property
     def picture(self) -> Path:
@@ -105,6 +108,11 @@ class Job:
             )
         if self.pixel_size_nm is not None:
             check_given(self.pixel_size_nm)
+        if self.camera is not None and self.molecules is None:
+            raise SettingError(
+                "--gain-adu-per-photon is for the table of molecules, and none is asked for; "
+                "expected --molecules FILE too, or no gain: the image does not depend on it"
+            )
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
 

@@ -32,10 +32,11 @@ NOTHING_FOUND = (
 class Report:
     """The facts of one run; field names carry their units.
 
-    ``molecules`` states the table's file, its number of rows and the least probability of a row;
-    it is None where no table was asked for. ``missing`` lists frames and regions that the image
-    lacks, as the film's file counts them; ``emitters`` is the sum of the image, ``failures`` the
-    number of requests that were sent again, and ``notes`` are sentences for the user.
+    ``molecules`` states the table's file, its number of rows, the least probability of a row, and
+    the camera's gain and offset where they were given; it is None where no table was asked for.
+    ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
+    ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent again,
+    and ``notes`` are sentences for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
     ``refinement`` states how the image was refined, and is None where it was not to be.
@@ -169,6 +170,7 @@ def _table(job: Job, rows: int | None) -> dict[str, Any] | None:
         "file": str(job.molecules),
         "rows": rows,
         "probability_min": job.molecules_probability,
+        **(asdict(job.camera) if job.camera is not None else {}),
     }
 
 

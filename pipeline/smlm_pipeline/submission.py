@@ -19,9 +19,10 @@ from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
-from smlm_pipeline.run.molecules import COLUMNS, MoleculeSink
+from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import write_table
 from smlm_pipeline.tables.rows import TableFacts
 
@@ -37,6 +38,7 @@ def submit(
     pixel_size_nm: float | None = None,
     molecules: str | Path | None = None,
     molecules_probability: float = MOLECULES_PROBABILITY,
+    camera: CameraUnits | None = None,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -64,6 +66,8 @@ def submit(
         The table of molecules to write; its ending chooses the format (docs/tables.md).
     molecules_probability : float
         Least probability of a molecule in the table.
+    camera : CameraUnits, optional
+        Gain and offset of the camera, for photons in the table; by default it has ADU.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -100,6 +104,7 @@ def submit(
         resume,
         table,
         molecules_probability,
+        camera,
     )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
@@ -191,7 +196,7 @@ def run_job(
                 (events.warning if result.missing.chunks else events.note)(note)
             _write(job, result, facts)
             if molecules is not None and job.molecules is not None:
-                _write_table(job.molecules, molecules, facts)
+                _write_table(job.molecules, molecules, facts, job.camera)
             checkpoint.results_are_written()
     return facts
 
@@ -203,18 +208,21 @@ def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | No
     return MoleculeSink(job.checkpoint, job.molecules_probability, film.corner)
 
 
-def _write_table(path: Path, molecules: MoleculeSink, facts: Report) -> None:
+def _write_table(
+    path: Path, molecules: MoleculeSink, facts: Report, camera: CameraUnits | None
+) -> None:
     """Write the molecules; rows count frames and pixels as the film's file does."""
     x_px, y_px, width_px, height_px = facts.selection["roi_px"]
     table = TableFacts(
-        columns=COLUMNS,
+        columns=columns_of(camera),
         pixel_size_nm=facts.pixel_size_nm,
         width_px=x_px + width_px,
         height_px=y_px + height_px,
         frame_count=facts.selection["frames"][1],
         provenance=facts.provenance(),
     )
-    write_table(path, molecules.blocks(facts.pixel_size_nm), table, molecules.row_count)
+    blocks = molecules.blocks(facts.pixel_size_nm, camera)
+    write_table(path, blocks, table, molecules.row_count)
 
 
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:

@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from fakes.command_line import invoke, names, one_line
 from fakes.image_files import described
-from fakes.tables import FULL, OURS, random_rows, read_back, rows_at, write
+from fakes.tables import FULL, PLACES, random_rows, read_back, rows_at, write
 from smlm_pipeline.tables.rows import TableFacts
 
 
@@ -31,19 +31,19 @@ def _facts(*arguments: str | Path) -> dict[str, Any]:
 @pytest.mark.parametrize("source", [".csv", ".hdf5", ".h5"])
 @pytest.mark.parametrize("target", [".csv", ".hdf5", ".h5", ".smlm.csv"])
 def test_tables_are_converted(tmp_path: Path, source: str, target: str) -> None:
-    rows = random_rows(3000, OURS)
+    rows = random_rows(3000, PLACES)
     path = tmp_path / f"out{target}"
     size = ("--pixel-size-nm", "100")
     facts = _facts(write(tmp_path / f"in{source}", rows), "-o", path, *size)
     assert (facts["rows_read"], facts["rows_kept"], facts["molecules"]) == (3000, 3000, 3000)
     found, _ = read_back(path)
     order = np.lexsort([rows["x_nm"], rows["y_nm"], rows["frame"]])
-    for name in set(OURS) & set(found.names):
+    for name in set(PLACES) & set(found.names):
         np.testing.assert_allclose(found[name], rows[name][order], rtol=1e-5, atol=5e-3)
 
 
 def test_frames_come_in_order_from_any_table(tmp_path: Path) -> None:
-    rows = random_rows(500, OURS)
+    rows = random_rows(500, PLACES)
     shuffled = rows.take(np.random.default_rng(1).permutation(500))
     _facts(write(tmp_path / "a.csv", shuffled), "-o", tmp_path / "b.csv")
     found, _ = read_back(tmp_path / "b.csv")
@@ -83,7 +83,7 @@ def test_blinks_are_joined(tmp_path: Path) -> None:
 
 def test_several_tables_are_joined(tmp_path: Path) -> None:
     first = write(tmp_path / "a.csv", rows_at((0, 1, 1), (4, 2, 2)))
-    second = write(tmp_path / "b.csv", random_rows(2, OURS).take(slice(0, 1)))
+    second = write(tmp_path / "b.csv", random_rows(2, PLACES).take(slice(0, 1)))
     _facts(first, second, "-o", tmp_path / "c.csv")
     found, _ = read_back(tmp_path / "c.csv")
     assert len(found) == 3
@@ -94,7 +94,7 @@ def test_several_tables_are_joined(tmp_path: Path) -> None:
 
 def test_a_table_is_drawn_beside_ours(tmp_path: Path) -> None:
     """In the grid of ``submit``: an eighth of a camera pixel, from the corner of the field."""
-    rows = random_rows(2000, OURS)
+    rows = random_rows(2000, PLACES)
     path = tmp_path / "a.ome.tif"
     facts = _facts(write(tmp_path / "a.hdf5", rows), "-o", path)
     assert facts["sr_pixel_nm"] == 12.5
@@ -146,7 +146,7 @@ def test_what_cannot_be_done_is_refused(
     complaint: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(Path("a.csv"), random_rows(50, OURS), TableFacts(OURS))
+    write(Path("a.csv"), random_rows(50, PLACES), TableFacts(PLACES))
     Path("old.csv").touch()
     Path("old.png").touch()
     before = names(tmp_path)

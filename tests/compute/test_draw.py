@@ -30,7 +30,7 @@ def _detections(
     frames: int = 1,
 ) -> NDArray[np.float32]:
     """Detections in frame 0, zero but for (row, column, probability, offset y, offset x)."""
-    detections = np.zeros((frames, 5, height_px, width_px), np.float32)
+    detections = np.zeros((frames, 7, height_px, width_px), np.float32)
     for row, column, *values in emitters:
         detections[0, :3, row, column] = values
     return detections
@@ -135,7 +135,7 @@ def test_frames_and_detections_at_one_place_add_up() -> None:
 @given(seed=st.integers(0, 2**32 - 1), zoom=st.integers(1, 16), frames=st.integers(1, 4))
 def test_no_weight_is_lost(seed: int, zoom: int, frames: int) -> None:
     rng = np.random.default_rng(seed)
-    detections = rng.uniform(-1, 1, (frames, 5, 12, 8)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 7, 12, 8)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
     before = detections.copy()
     window = Window(zoom, 4, 0, 8, 5)
@@ -149,7 +149,7 @@ def test_no_weight_is_lost(seed: int, zoom: int, frames: int) -> None:
 
 def test_a_full_chunk_at_one_place_does_not_overflow() -> None:
     """All frames of a request, in which nine neighbours point at the same SR pixel."""
-    detections = np.zeros((contract.MAX_FRAMES, 5, 4, 4), np.float32)
+    detections = np.zeros((contract.MAX_FRAMES, 7, 4, 4), np.float32)
     detections[:, 0, :3, :3] = 1
     detections[:, 1, :3] = np.array([0.9, 0, -0.9])[:, None]
     detections[:, 2, :, :3] = np.array([0.9, 0, -0.9])
@@ -160,7 +160,7 @@ def test_a_full_chunk_at_one_place_does_not_overflow() -> None:
 @pytest.mark.parametrize("band_px", [1, 2, 5, 12, 100])
 def test_bands_drawn_one_by_one_do_not_show(monkeypatch: pytest.MonkeyPatch, band_px: int) -> None:
     rng = np.random.default_rng(7)
-    detections = rng.uniform(0, 1, (5, 5, 12, 8)).astype(np.float32)
+    detections = rng.uniform(0, 1, (5, 7, 12, 8)).astype(np.float32)
     detections[:, 1:3] *= rng.choice([-1, 1], (5, 2, 12, 8))
     window = Window(3, 0, 0, 12, 8, classes=2)
     borders_px = np.array([0.5, 0, 0], np.float32)
@@ -173,7 +173,7 @@ def test_bands_drawn_one_by_one_do_not_show(monkeypatch: pytest.MonkeyPatch, ban
 @pytest.mark.parametrize("channel", [0, 1, 2])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_detections_that_make_no_sense_are_refused(channel: int, value: float) -> None:
-    detections = np.zeros((2, 5, 4, 4), np.float32)
+    detections = np.zeros((2, 7, 4, 4), np.float32)
     detections[1, 0, 2, 3] = 0.5
     detections[1, channel, 2, 3] = value
     with pytest.raises(ChunkError, match="not within 0 and 1, with an offset beyond 1 px, or"):
@@ -239,16 +239,16 @@ def test_the_classes_add_up_to_the_image_of_one_class(
     seed: int, zoom: int, frames: int, classes: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    detections = rng.uniform(-1, 1, (frames, 5, 12, 8)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 7, 12, 8)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
-    detections[:, 3:] = np.exp(rng.uniform(-4, 1, (frames, 2, 12, 8)))
+    detections[:, 3:] = np.exp(rng.uniform(-4, 1, (frames, 4, 12, 8)))
     one = Window(zoom, 2, 1, 9, 6)
     several = dataclasses.replace(one, classes=classes)
     whole = image(_draw(detections, one), one)
     by_class = image(draw(detections, several.as_tensor(), _borders(classes)), several)
     assert by_class.shape == (classes, *whole.shape)
     np.testing.assert_array_equal(by_class.sum(axis=0), whole)
-    spread_px = np.sqrt((detections[:, 3:].astype(float) ** 2).mean(axis=1))[:, 2:11, 1:7]
+    spread_px = np.sqrt((detections[:, 3:5].astype(float) ** 2).mean(axis=1))[:, 2:11, 1:7]
     weights = np.rint(detections[:, 0, 2:11, 1:7].astype(float) * ONE)
     found = np.searchsorted(np.array(BORDERS_PX[classes]), spread_px)
     assert by_class.sum(axis=(1, 2)).tolist() == [

@@ -120,7 +120,7 @@ def test_weights_are_rounded_to_even(device: ModuleType) -> None:
 def test_every_sr_pixel_may_be_non_zero(device: ModuleType) -> None:
     """The margin and all classes too: as many entries as SR pixels."""
     shifts = list(product([-1, 0, 1], [-1, 0, 1], [0.05, 0.12, 0.2, 0.3]))
-    found = np.ones((len(shifts), 5, 12, 16), np.float32)
+    found = np.ones((len(shifts), 7, 12, 16), np.float32)
     found[:, 1:3] = np.array([shift[:2] for shift in shifts])[:, :, None, None]
     found[:, 3:] = np.array([shift[2] for shift in shifts])[:, None, None, None]
     window = Window(1, 0, 0, 12, 16, classes=4)

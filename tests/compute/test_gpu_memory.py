@@ -34,7 +34,7 @@ _WORD_BYTES = 4
 def test_requests_of_all_kinds_and_sizes_do_not_disturb_each_other(device: ModuleType) -> None:
     """One after another in the same memory, and what was returned before is not overwritten."""
     small, large = detections(2, 4, 4, seed=1), detections(3, 24, 24, seed=2, share=1)
-    invalid = np.full((1, 5, 12, 16), np.nan, np.float32)
+    invalid = np.full((1, 7, 12, 16), np.nan, np.float32)
     maps = np.random.default_rng(3).random((2, 1, 96, 128), np.float32)
     whole = Window(6, 0, 0, 24, 24, classes=3)
     kept: list[tuple[Any, Any]] = []
@@ -69,7 +69,7 @@ def test_two_copies_reach_the_host(on_host: ModuleType) -> None:
     assert cupy_on_host.copies == copies
     assert gpu.take_bytes_to_host() == sum(copies)
     entries = len(gpu.candidates(on_device).frame)
-    assert cupy_on_host.copies[2:] == [_WORD_BYTES * 2, _WORD_BYTES * 6 * entries]
+    assert cupy_on_host.copies[2:] == [_WORD_BYTES * 2, _WORD_BYTES * 8 * entries]
     assert gpu.take_bytes_to_host() == sum(cupy_on_host.copies[2:])
     assert gpu.take_bytes_to_host() == 0
 

@@ -49,7 +49,7 @@ def test_detections_are_those_of_the_frame_alone(
     frames = frames_and_levels(count, 24, 32)
     found = OnnxNetwork(path, intra_op_threads=threads).detect(*frames)
     assert found.dtype == np.float32
-    assert found.shape == (count, 5, 24, 32)
+    assert found.shape == (count, 7, 24, 32)
     np.testing.assert_array_equal(found, _directly(path, *frames))
 
 

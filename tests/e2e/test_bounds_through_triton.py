@@ -60,7 +60,7 @@ def _refusal(client: InferenceServerClient, model: str, tensors: dict[str, NDArr
 
 def _tensors(count: int, height_px: int, width_px: int, *window: int) -> dict[str, NDArray[Any]]:
     """Inputs of every model, for a tile of this size; of a summation, answers in which is none."""
-    detections = np.zeros((count, 5, height_px, width_px), np.float32)
+    detections = np.zeros((count, 7, height_px, width_px), np.float32)
     detections[:, 3:] = 0.1
     return {
         "FRAMES": np.full((count, height_px, width_px, 2), 1, np.uint8),

@@ -76,9 +76,9 @@ def detections(
     """Detections with something in a share of the pixels, and nothing that counts elsewhere."""
     rng = np.random.default_rng(seed)
     shape = (frames, height_px, width_px)
-    found = rng.uniform(-1, 1, (frames, 5, *shape[1:])).astype(np.float32)
+    found = rng.uniform(-1, 1, (frames, 7, *shape[1:])).astype(np.float32)
     found[:, 0] = np.where(rng.random(shape) < share, rng.random(shape), DRAWN_FROM)
-    found[:, 3:] = rng.choice([*BORDERS_PX, 0.05, 1e-30, 1e18], (frames, 2, *shape[1:]))
+    found[:, 3:] = rng.choice([*BORDERS_PX, 0.05, 1e-30, 1e18], (frames, 4, *shape[1:]))
     nothing = np.broadcast_to((found[:, :1] <= DRAWN_FROM), found.shape) & (rng.random() < 0.5)
     nothing[:, 0] = False
     found[nothing] = np.nan
@@ -87,7 +87,7 @@ def detections(
 
 def zeros(frames: int, height_px: int, width_px: int) -> NDArray[np.float32]:
     """No detection, of positive sigmas."""
-    found = np.zeros((frames, 5, height_px, width_px), np.float32)
+    found = np.zeros((frames, 7, height_px, width_px), np.float32)
     found[:, 3:] = 1
     return found
 

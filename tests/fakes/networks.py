@@ -18,8 +18,8 @@ from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.normalizing_graph import with_normalization
 
 DETECTIONS = """
-(float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
-<float[5,1,1,1] weights = {1, 2, 3, 4, 5}>
+(float[N,1,H,W] NORMALIZED) => (float[N,7,H,W] DETECTIONS)
+<float[7,1,1,1] weights = {1, 2, 3, 4, 5, 6, 7}>
 { DETECTIONS = Conv(NORMALIZED, weights) }
 """
 

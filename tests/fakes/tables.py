@@ -15,13 +15,29 @@ FULL = (
 )
 """Columns of a table that states the light of its molecules."""
 
-OURS = ("frame", "x_nm", "y_nm", "uncertainty_x_nm", "uncertainty_y_nm", "probability")
-"""Columns of the tables of ``submit``."""
+PLACES = ("frame", "x_nm", "y_nm", "uncertainty_x_nm", "uncertainty_y_nm", "probability")
+"""Columns of the tables of ``submit`` beside the light."""
 
-FACTS = TableFacts(OURS, 100.0, 64, 48, 20, {"software": "smlm-recon 1", "film": "film.tif"})
+IN_ADU = (
+    *PLACES[:3],
+    *("intensity_adu", "background_adu"),
+    *PLACES[3:5],
+    *("uncertainty_intensity_adu", "probability"),
+)
+"""Columns of the tables of ``submit`` where no gain is known."""
+
+IN_PHOTONS = (
+    *PLACES[:3],
+    *("photons", "background_photons"),
+    *PLACES[3:5],
+    *("uncertainty_photons", "probability"),
+)
+"""Columns of the tables of ``submit`` with the camera's gain and offset."""
+
+FACTS = TableFacts(PLACES, 100.0, 64, 48, 20, {"software": "smlm-recon 1", "film": "film.tif"})
 
 
-def random_rows(count: int, columns: tuple[str, ...] = OURS, *, seed: int = 0) -> Rows:
+def random_rows(count: int, columns: tuple[str, ...] = PLACES, *, seed: int = 0) -> Rows:
     """Molecules in ascending frames 0 to 19 of a field of 64 x 48 pixels of 100 nm."""
     rng = np.random.default_rng(seed)
     found = {

@@ -18,7 +18,7 @@ from smlm_pipeline.localise.chunk import molecules
 
 
 def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a network with a receptive field of 3 x 3 pixels might answer: shape (N, 5, H, W).
+    """What a network with a receptive field of 3 x 3 pixels might answer: shape (N, 7, H, W).
 
     Brighter pixels are likelier, offsets point to the brighter neighbours, and every value
     depends on its own neighbourhood alone, so tiles agree to the last bit.
@@ -30,7 +30,9 @@ def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]
     offset_y = np.clip((below - above) / 2, -1, 1)
     offset_x = np.clip((right - left) / 2, -1, 1)
     sigma = np.full_like(probability, 0.1)
-    return np.stack([probability, offset_y, offset_x, sigma, sigma], axis=1)
+    intensity = 4 + 20 * probability
+    channels = [probability, offset_y, offset_x, sigma, sigma, intensity, intensity / 8]
+    return np.stack(channels, axis=1)
 
 
 class ComputingTransport:

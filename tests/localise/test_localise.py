@@ -20,6 +20,9 @@ from smlm_training.scoring.inference import localise_by_file, localise_film
 Pixel = tuple[int, int, int, float, float, float, float]
 """Frame, row, column, probability, y and x of the place in pixels, sigma of both."""
 
+LIGHT = (20.0, 2.0)
+"""Intensity of every pixel, and its sigma."""
+
 
 def _detections(*pixels: Pixel, shape: tuple[int, int, int] = (1, 8, 8)) -> NDArray[np.float32]:
     frames, height, width = shape
@@ -27,7 +30,7 @@ def _detections(*pixels: Pixel, shape: tuple[int, int, int] = (1, 8, 8)) -> NDAr
     detections[:, 3:] = 0.1
     for frame, row, column, probability, y_px, x_px, sigma_px in pixels:
         offsets = (y_px - row - 0.5, x_px - column - 0.5)
-        detections[frame, :, row, column] = [probability, *offsets, sigma_px, sigma_px]
+        detections[frame, :, row, column] = [probability, *offsets, sigma_px, sigma_px, *LIGHT]
     return detections
 
 
@@ -114,11 +117,13 @@ def test_an_empty_film_has_no_molecules() -> None:
     assert [len(column) for column in vars(table).values()] == [0] * 6
 
 
-@pytest.mark.parametrize(("channel", "value"), [(0, np.nan), (1, np.inf), (4, np.nan), (3, 0.0)])
+@pytest.mark.parametrize(
+    ("channel", "value"), [(0, np.nan), (1, np.inf), (4, np.nan), (3, 0.0), (5, 0.0)]
+)
 def test_an_answer_that_makes_no_sense_is_refused(channel: int, value: float) -> None:
     detections = _detections((0, 3, 3, 0.9, 3.5, 3.5, 0.1))
     detections[0, channel, 3, 3] = value
-    with pytest.raises(ChunkError, match="not a number, or a sigma that is not positive"):
+    with pytest.raises(ChunkError, match="or a sigma or an intensity that is not positive"):
         localise(detections, pixel_size_nm=100)
 
 
@@ -130,6 +135,8 @@ def _crowd(seed: int) -> Places:
         rng.uniform(0.01, 0.9, count),
         rng.uniform(0, 20, (2, count)),
         rng.uniform(0.01, 0.1, (2, count)),
+        rng.uniform(5, 50, count),
+        rng.uniform(1, 9, count),
     )
 
 
@@ -143,7 +150,8 @@ def test_merging_keeps_all_probability_and_its_place(seed: int) -> None:
         moments = []
         for each in (places, merged):
             here = each.frame == frame
-            mean, variance = each.mean_px[:, here], each.variance_px2[:, here]
+            mean = np.vstack([each.mean_px, each.intensity])[:, here]
+            variance = np.vstack([each.variance_px2, each.intensity_variance])[:, here]
             weights = each.probability[here]
             moments.append([weights.sum(), *(mean @ weights), *((variance + mean**2) @ weights)])
         np.testing.assert_allclose(moments[1], moments[0], rtol=1e-9)
@@ -163,6 +171,8 @@ def test_places_of_equal_distance_are_merged_once_each() -> None:
         np.full(3, 0.3),
         np.array([[1.0, 1.5, 2.0], [1, 1, 1]]),
         np.full((2, 3), 0.01),
+        np.array([10.0, 16.0, 22.0]),
+        np.full(3, 4.0),
     )
     merged = merge(places)
     assert merged.probability.tolist() == pytest.approx([0.9])
@@ -184,7 +194,7 @@ class _BrightPixels:
         count, _, height, width = normalized.shape
         assert height % contract.SIZE_MULTIPLE_PX == width % contract.SIZE_MULTIPLE_PX == 0
         self.frames.append(count)
-        detections = np.zeros((count, 5, height, width), np.float32)
+        detections = np.zeros((count, 7, height, width), np.float32)
         brightest = normalized[:, 0, :22, :17].max(axis=(1, 2), keepdims=True)
         detections[:, 0] = 0.9 * (normalized[:, 0] == brightest)
         detections[:, 3:] = 0.1
@@ -236,7 +246,8 @@ def _places(*places: tuple[int, float, float]) -> Places:
     """Frame, probability and x in pixels of each."""
     frame, probability, x_px = (np.array(column) for column in zip(*places, strict=True))
     mean_px = np.stack([np.full(len(places), 2.0), x_px])
-    return Places(frame, probability.astype(float), mean_px, np.full((2, len(places)), 0.01))
+    variance_px2, light = np.full((2, len(places)), 0.01), np.full(len(places), 20.0)
+    return Places(frame, probability.astype(float), mean_px, variance_px2, light, light / 5)
 
 
 def test_what_exceeds_one_molecule_goes_to_the_nearest_with_room() -> None:

@@ -11,15 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.checkpointed_runs import IDENTITY, CheckpointedRun
-from fakes.tables import in_one
+from fakes.tables import PLACES, in_one
 from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import CheckpointError, InferenceError, OutputError
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.run import chunking
 from smlm_pipeline.run.chunking import Chunk
-from smlm_pipeline.run.molecules import MoleculeSink
+from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.sinks import Sinks
+from smlm_pipeline.tables.camera_units import CameraUnits
 
 CORNER = Corner(y_px=30, x_px=200, frames=range(5, 45, 2), step=2)
 CHUNKS = chunking.plan(20, 100, 150, chunk_frames=7, tile_px=96)
@@ -27,24 +28,26 @@ CHUNKS = chunking.plan(20, 100, 150, chunk_frames=7, tile_px=96)
 
 
 def _molecules(*rows: tuple[float, ...]) -> NDArray[np.float32]:
-    return np.array(rows, np.float32).reshape(-1, 6)
+    return np.array(rows, np.float32).reshape(-1, 8)
 
 
 def _answer(molecules: NDArray[np.float32] | None, frame_count: int) -> ChunkAnswer:
-    return ChunkAnswer(sparse(np.zeros((1, 1), np.int32)), frame_count, molecules)
+    levels_adu = np.array([[100 + frame, 10 + frame] for frame in range(frame_count)], np.float32)
+    return ChunkAnswer(sparse(np.zeros((1, 1), np.int32)), frame_count, molecules, levels_adu)
 
 
 def _random(chunk: Chunk, count: int = 40) -> ChunkAnswer:
     """Molecules all over the chunk's core."""
     rng = np.random.default_rng(chunk.index)
     y, x = chunk.tile.y, chunk.tile.x
-    table = np.empty((count, 6), np.float32)
+    table = np.empty((count, 8), np.float32)
     table[:, 0] = np.sort(rng.integers(0, chunk.frame_count, count))
     for column, span in ((1, y), (2, x)):
         low = span.core_start - span.read_start
         table[:, column] = rng.uniform(low, low + span.core_size - 0.01, count)
     table[:, 3:5] = rng.uniform(0.05, 0.3, (count, 2))
     table[:, 5] = rng.uniform(0.1, 1, count)
+    table[:, 6:] = rng.uniform(1, 50, (count, 2))
     return _answer(table, chunk.frame_count)
 
 
@@ -63,8 +66,11 @@ def test_rows_count_frames_and_pixels_as_the_file_does(tmp_path: Path) -> None:
     y, x = chunk.tile.y, chunk.tile.x
     place = (y.core_start - y.read_start + 3.25, x.core_start - x.read_start + 0.5)
     with _sink(tmp_path) as sink:
-        sink.add(chunk, _answer(_molecules((2, *place, 0.125, 0.0625, 0.75)), chunk.frame_count))
+        row = (2, *place, 0.125, 0.0625, 0.75, 20, 3)
+        sink.add(chunk, _answer(_molecules(row), chunk.frame_count))
         found = _rows(sink)
+        with_offset = _light(sink, CameraUnits(5, 100))
+        without_offset = _light(sink, CameraUnits(5))
     number = 5 + 2 * (chunk.first_frame + 2)
     assert found == {
         "frame": [number],
@@ -73,7 +79,20 @@ def test_rows_count_frames_and_pixels_as_the_file_does(tmp_path: Path) -> None:
         "uncertainty_x_nm": [6.25],
         "uncertainty_y_nm": [12.5],
         "probability": [0.75],
+        "intensity_adu": [20 * 12],
+        "uncertainty_intensity_adu": [3 * 12],
+        "background_adu": [102],
     }
+    photons = {"photons": [20 * 12 / 5], "uncertainty_photons": [3 * 12 / 5]}
+    assert without_offset == photons
+    assert with_offset == {**photons, "background_photons": [(102 - 100) / 5]}
+
+
+def _light(sink: MoleculeSink, camera: CameraUnits) -> dict[str, Any]:
+    """The columns of a table that depend on the camera."""
+    rows = in_one(list(sink.blocks(100, camera)))
+    assert rows.names == columns_of(camera)
+    return {name: rows[name].tolist() for name in rows.names if name not in PLACES}
 
 
 def test_the_order_of_chunks_does_not_matter(tmp_path: Path) -> None:
@@ -109,13 +128,14 @@ def test_blank_pixels_have_no_molecules(tmp_path: Path) -> None:
     "molecules",
     [
         None,
-        np.zeros((3, 5), np.float32),
-        _molecules((7, 1, 1, 0.1, 0.1, 0.9)),
-        _molecules((0, -0.5, 1, 0.1, 0.1, 0.9)),
-        _molecules((0, 1, 80, 0.1, 0.1, 0.9)),
-        _molecules((0, 1, np.nan, 0.1, 0.1, 0.9)),
+        np.zeros((3, 6), np.float32),
+        _molecules((7, 1, 1, 0.1, 0.1, 0.9, 20, 2)),
+        _molecules((0, -0.5, 1, 0.1, 0.1, 0.9, 20, 2)),
+        _molecules((0, 1, 80, 0.1, 0.1, 0.9, 20, 2)),
+        _molecules((0, 1, np.nan, 0.1, 0.1, 0.9, 20, 2)),
+        _molecules((0, 1, 1, 0.1, 0.1, 0.9, np.inf, 2)),
     ],
-    ids=["none", "shape", "frame", "above", "right", "nan"],
+    ids=["none", "shape", "frame", "above", "right", "nan", "light"],
 )
 def test_an_answer_that_does_not_fit_is_refused(
     tmp_path: Path, molecules: NDArray[np.float32] | None
@@ -212,5 +232,5 @@ def test_the_state_in_a_checkpoint_is_small(tmp_path: Path) -> None:
             sink.add(chunk, _random(chunk, 2000))
         state = io.BytesIO()
         sink.write_to(state)
-        assert (tmp_path / "a.checkpoint.molecules").stat().st_size == 32 * sink.row_count
+        assert (tmp_path / "a.checkpoint.molecules").stat().st_size == 44 * sink.row_count
     assert len(state.getvalue()) < 40 * len(CHUNKS) + 300

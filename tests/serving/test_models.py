@@ -65,9 +65,9 @@ def _network_inputs(request: Request) -> Tensors:
 
 def _detections(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    detections = rng.uniform(-1, 1, (frames, 5, 16, 20)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 7, 16, 20)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
-    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 2, 16, 20))
+    detections[:, 3:] = rng.uniform(0.05, 0.4, (frames, 4, 16, 20))
     return detections
 
 
@@ -128,12 +128,11 @@ def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None
 def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> None:
     """Probabilities are probabilities, and no offset leaves the margin of a core."""
     (found,) = served["unet"].execute(_network_inputs(_request((4, 64, 64))))
-    probability, offset_y, offset_x, sigma_y, sigma_x = np.moveaxis(
-        _tensors(found)["DETECTIONS"], 1, 0
-    )
+    probability, offset_y, offset_x, *positive = np.moveaxis(_tensors(found)["DETECTIONS"], 1, 0)
     assert 0 <= probability.min() <= probability.max() <= 1
     assert max(np.abs(offset_y).max(), np.abs(offset_x).max()) <= contract.MAX_OFFSET_PX
-    assert min(sigma_y.min(), sigma_x.min()) > 0
+    assert len(positive) == 4  # two sigmas, the intensity and its sigma
+    assert np.min(positive) > 0
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3])
@@ -277,7 +276,7 @@ def _no_map() -> Tensors:
         ("unet_map", _bad_levels, "LEVELS must be finite"),
         ("summation", _no_probability, "with a probability that is not within 0 and 1"),
         ("summation", _far_away, "with an offset beyond 1 px"),
-        ("summation", _no_sigma, "a sigma that is not positive"),
+        ("summation", _no_sigma, "or an intensity that is not positive"),
         ("summation_map", _no_map, "a number of emitters that is not a number"),
     ],
 )

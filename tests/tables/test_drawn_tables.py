@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes.tables import OURS, random_rows, rows_at
+from fakes.tables import PLACES, random_rows, rows_at
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.tables import rendering
 from smlm_pipeline.tables.rendering import Grid, TableImage
@@ -26,7 +26,7 @@ def test_a_molecule_is_counted_in_the_pixel_of_its_place() -> None:
 
 @pytest.mark.parametrize("gaussian", [False, True])
 def test_each_molecule_has_a_sum_of_one(gaussian: bool) -> None:
-    rows = random_rows(3000, OURS)
+    rows = random_rows(3000, PLACES)
     inside = (np.abs(rows["x_nm"] - 3200) < 2900) & (np.abs(rows["y_nm"] - 2400) < 2100)
     image = TableImage(FIELD, gaussian=gaussian)
     image.add(rows.take(inside))
@@ -60,7 +60,7 @@ def test_without_an_uncertainty_a_molecule_is_one_pixel() -> None:
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = random_rows(500, OURS)
+    rows = random_rows(500, PLACES)
     whole, parts = (TableImage(FIELD, gaussian=True) for _ in range(2))
     whole.add(rows)
     monkeypatch.setattr(rendering, "_DRAWN_AT_ONCE", 200)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fakes.places import ROOT
-from fakes.tables import FULL, OURS, random_rows, read_back, write
+from fakes.tables import FULL, PLACES, random_rows, read_back, write
 from smlm_pipeline.tables.rows import Rows
 
 PYTHON = Path(os.environ.get("RECON_READERS_PYTHON", ROOT / ".venv-readers/bin/python"))
@@ -79,7 +79,7 @@ def _read(code: str, **values: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    return random_rows(400, OURS, seed=9)
+    return random_rows(400, PLACES, seed=9)
 
 
 def _same_places(found: dict[str, Any], rows: Rows, place_nm: Callable[[str], Any]) -> None:
@@ -104,13 +104,13 @@ def test_picassos_own_file_comes_back(rows: Rows, tmp_path: Path) -> None:
     _read(PICASSO_WRITES, path=ours, other=theirs)
     found, facts = read_back(theirs)
     assert (facts.pixel_size_nm, facts.width_px, facts.frame_count) == (100, 64, 20)
-    for name in OURS:
+    for name in PLACES:
         np.testing.assert_allclose(found[name], rows[name], rtol=1e-5, atol=2e-3, err_msg=name)
 
 
 def test_picasso_leaves_out_the_first_half_pixel(tmp_path: Path) -> None:
     """Its own rule: there, its coordinates are negative (docs/tables.md)."""
-    rows = random_rows(50, OURS)
+    rows = random_rows(50, PLACES)
     rows["x_nm"][:10] = 30
     found = _read(PICASSO, path=write(tmp_path / "a.hdf5", rows))
     assert len(found["x"]) == 40
@@ -147,7 +147,7 @@ def test_locan_reads_decodes_file_with_rows_as_x(rows: Rows, tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize("columns", [OURS, FULL], ids=["ours", "full"])
+@pytest.mark.parametrize("columns", [PLACES, FULL], ids=["ours", "full"])
 @pytest.mark.parametrize(("kind", "half_px"), [("csv", 0.0), ("hdf5", 0.5)])
 def test_napari_storm(tmp_path: Path, columns: tuple[str, ...], kind: str, half_px: float) -> None:
     rows = random_rows(400, columns, seed=4)

@@ -75,14 +75,19 @@ def test_a_row_without_an_uncertainty_does_not_spoil_its_molecule() -> None:
 
 
 def test_light_is_added_and_the_rest_averaged() -> None:
-    names = ("frame", "x_nm", "y_nm", "photons", "background_photons", "probability")
-    rows = rows_at(
-        (0, 1, 1, 500, 10, 0.6), (1, 1, 1, 300, 20, 0.9), (2, 1, 1, 100, 30, 0.7), names=names
-    )
-    found = _linked(rows, LinkRule(50))
-    assert found["photons"] == [900]
-    assert found["background_photons"] == [pytest.approx(20)]
-    assert found["probability"] == [0.9]
+    names = ("frame", "x_nm", "y_nm", "{}", "background_{}", "uncertainty_{}", "probability")
+    for light, level in (("photons", "photons"), ("intensity_adu", "adu")):
+        rows = rows_at(
+            (0, 1, 1, 500, 10, 20, 0.6),
+            (1, 1, 1, 300, 20, 20, 0.9),
+            (2, 1, 1, 100, 30, 10, 0.7),
+            names=tuple(name.format(level if "back" in name else light) for name in names),
+        )
+        found = _linked(rows, LinkRule(50))
+        assert found[light] == [900]
+        assert found[f"background_{level}"] == [pytest.approx(20)]
+        assert found[f"uncertainty_{light}"] == [pytest.approx(30)]
+        assert found["probability"] == [0.9]
 
 
 def test_the_cutting_into_blocks_does_not_matter() -> None:

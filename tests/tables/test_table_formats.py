@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 import yaml
 
-from fakes.tables import FACTS, FULL, OURS, random_rows, read_back, rows_at, write
+from fakes.tables import (
+    FACTS,
+    FULL,
+    IN_ADU,
+    IN_PHOTONS,
+    PLACES,
+    random_rows,
+    read_back,
+    rows_at,
+    write,
+)
 from smlm_pipeline.errors import FilmError, OutputError, SettingError
 from smlm_pipeline.tables.formats import check_target, format_of, open_table, write_table
 from smlm_pipeline.tables.rows import COLUMNS, Rows, TableFacts
@@ -21,8 +31,24 @@ from smlm_pipeline.tables.rows import COLUMNS, Rows, TableFacts
 ENDINGS = [".csv", ".hdf5", ".h5", ".parquet"]
 """Formats that hold all that a table of ours has."""
 
-ONE = rows_at((4, 250, 150, 8, 6, 0.75), names=OURS)
+ONE = rows_at((4, 250, 150, 8, 6, 0.75), names=PLACES)
 """A molecule in the middle of the pixel of row 1 and column 2, in the fifth frame."""
+
+
+OF_900_PHOTONS = rows_at((4, 250, 150, 900, 20, 8, 6, 45, 0.75), names=IN_PHOTONS)
+"""The same molecule in the table of a camera whose gain and offset are known."""
+
+OF_4500_ADU = rows_at((4, 250, 150, 4500, 200, 8, 6, 225, 0.75), names=IN_ADU)
+"""The same molecule where they are not."""
+
+
+_LIGHT_IN_ADU = {"intensity_adu", "background_adu", "uncertainty_intensity_adu"}
+
+LEFT_OUT = {
+    ".h5": {"spot_sigma_x_nm", "spot_sigma_y_nm", *_LIGHT_IN_ADU},
+    ".hdf5": {"uncertainty_photons", *_LIGHT_IN_ADU},
+}
+"""Columns that a format has no place for."""
 
 
 def _parquet_or_skip(ending: str) -> None:
@@ -38,6 +64,46 @@ def test_thunderstorm_counts_nm_from_the_corner_and_frames_from_1(tmp_path: Path
         '"uncertainty_y [nm]","probability"'
     )
     assert row == "1,5,250.000,150.000,7.071,8.000,6.000,0.7500"
+
+
+def test_thunderstorm_states_light_in_photons_or_adu(tmp_path: Path) -> None:
+    """A unit is a part of the heading there, and ADU is one of its units."""
+    texts = [
+        write(tmp_path / "a.csv", rows).read_text().splitlines()
+        for rows in (OF_900_PHOTONS, OF_4500_ADU)
+    ]
+    light = [
+        {
+            heading: float(value)
+            for heading, value in zip(*csv.reader(lines), strict=True)
+            if "photon" in heading or "ADU" in heading
+        }
+        for lines in texts
+    ]
+    assert light == [
+        {"intensity [photon]": 900, "offset [photon]": 20, "uncertainty_intensity [photon]": 45},
+        {"intensity [ADU]": 4500, "level [ADU]": 200, "uncertainty_intensity [ADU]": 225},
+    ]
+
+
+def test_the_challenge_has_photons_or_nothing(tmp_path: Path) -> None:
+    for rows, light in ((OF_900_PHOTONS, "900.000"), (OF_4500_ADU, "nan")):
+        text = write(tmp_path / "a.smlm.csv", rows).read_text()
+        assert text.splitlines()[1] == f"1,5,250.000,150.000,nan,{light}"
+
+
+def test_picasso_and_decode_have_photons_or_nothing(tmp_path: Path) -> None:
+    with h5py.File(write(tmp_path / "a.hdf5", OF_900_PHOTONS)) as file:
+        record = file["locs"][0]
+        assert (record["photons"], record["bg"]) == (900, 20)
+    with h5py.File(write(tmp_path / "b.hdf5", OF_4500_ADU)) as file:
+        assert not {"photons", "bg"} & set(file["locs"].dtype.names)
+    with h5py.File(write(tmp_path / "a.h5", OF_900_PHOTONS)) as file:
+        found = [file["data"][name][0] for name in ("phot", "phot_sig", "bg")]
+        assert found == [900, 45, 20]
+    with h5py.File(write(tmp_path / "b.h5", OF_4500_ADU)) as file:
+        assert np.isnan([file["data"][name][0] for name in ("phot", "bg")]).all()
+        assert file["data"]["phot_sig"].shape is None
 
 
 def test_the_challenge_counts_nm_from_the_corner_and_frames_from_1(tmp_path: Path) -> None:
@@ -76,17 +142,18 @@ def test_decode_counts_pixels_from_the_first_centre_and_rows_first(tmp_path: Pat
 def test_parquet_has_the_columns_as_they_are(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs smlm-recon[parquet]")
     table = parquet.read_table(write(tmp_path / "a.parquet", ONE))
-    assert table.to_pydict() == {name: ONE[name].tolist() for name in OURS}
+    assert table.to_pydict() == {name: ONE[name].tolist() for name in PLACES}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("columns", [OURS, FULL], ids=["ours", "full"])
+@pytest.mark.parametrize(
+    "columns", [PLACES, IN_ADU, IN_PHOTONS, FULL], ids=["places", "adu", "photons", "full"]
+)
 def test_what_was_written_is_read(tmp_path: Path, ending: str, columns: tuple[str, ...]) -> None:
     _parquet_or_skip(ending)
     rows = random_rows(5000, columns)
     found, facts = read_back(write(tmp_path / f"a{ending}", rows))
-    left_out = {"spot_sigma_x_nm", "spot_sigma_y_nm"} if ending == ".h5" else set()
-    assert set(found.names) == set(columns) - left_out
+    assert set(found.names) == set(columns) - LEFT_OUT.get(ending, set())
     assert found["frame"].tolist() == rows["frame"].tolist()
     for name in found.names:
         np.testing.assert_allclose(found[name], rows[name], rtol=1e-6, atol=1e-3, err_msg=name)
@@ -113,9 +180,9 @@ def test_a_table_of_nothing(tmp_path: Path, ending: str) -> None:
 
 def test_picasso_needs_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="give it with --pixel-size-nm"):
-        write(tmp_path / "a.hdf5", ONE, TableFacts(OURS))
+        write(tmp_path / "a.hdf5", ONE, TableFacts(PLACES))
     with pytest.raises(SettingError, match="Picasso's format needs the uncertainty"):
-        write(tmp_path / "a.hdf5", Rows({name: ONE[name] for name in OURS[:3]}))
+        write(tmp_path / "a.hdf5", Rows({name: ONE[name] for name in PLACES[:3]}))
     holes = random_rows(10, FULL)
     holes["photons"][3] = np.nan
     with pytest.raises(SettingError, match="some molecules have no photons"):
@@ -246,5 +313,5 @@ def test_thunderstorms_own_csv_is_read(tmp_path: Path) -> None:
 
 
 def test_columns_have_units() -> None:
-    bare = {"frame", "detections", "probability", "photons", "background_photons"}
-    assert {name for name in COLUMNS if not name.endswith("_nm")} == bare
+    bare = {"frame", "detections", "probability"}
+    assert {name for name in COLUMNS if not name.endswith(("_nm", "_adu", "photons"))} == bare

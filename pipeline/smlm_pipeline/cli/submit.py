@@ -25,10 +25,12 @@ from smlm_pipeline.cli.film_options import (
 from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Precision, Repository, Server
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.camera_units import CameraUnits
 
 _PROGRAM = "recon-client"
 
@@ -102,6 +104,26 @@ def submit(
             rich_help_panel=_TABLE,
         ),
     ] = MOLECULES_PROBABILITY,
+    gain_adu_per_photon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="G",
+            help="Gain of the camera, from photon to ADU, EM gain included: the table has photons "
+            "then, else ADU.",
+            show_default=False,
+            rich_help_panel=_TABLE,
+        ),
+    ] = None,
+    offset_adu: Annotated[
+        float | None,
+        typer.Option(
+            metavar="O",
+            help="The camera's reading without light: the table has the background in photons "
+            "then.",
+            show_default=False,
+            rich_help_panel=_TABLE,
+        ),
+    ] = None,
     zoom: Annotated[
         int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_IMAGE)
     ] = Settings.zoom,
@@ -248,6 +270,7 @@ def submit(
             resume,
             molecules,
             molecules_probability,
+            camera_of(gain_adu_per_photon, offset_adu),
         )
         remote = None
         if server and engine is EngineName.TRITON and not dry_run:  # a dry run asks no server
@@ -260,6 +283,24 @@ def submit(
             quiet=quiet,
             as_json=as_json,
         )
+
+
+def camera_of(gain_adu_per_photon: float | None, offset_adu: float | None) -> CameraUnits | None:
+    """The camera that the options describe, if they do.
+
+    Raises
+    ------
+    SettingError
+        If there is an offset without a gain, or a number is absurd.
+    """
+    if gain_adu_per_photon is not None:
+        return CameraUnits(gain_adu_per_photon, offset_adu)
+    if offset_adu is not None:
+        raise SettingError(
+            "--offset-adu is given without --gain-adu-per-photon; expected both, since the "
+            "background is stated in photons"
+        )
+    return None
 
 
 def _run(

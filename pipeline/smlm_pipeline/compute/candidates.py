@@ -15,7 +15,7 @@ PROBABILITY_MIN = 0.01
 class Candidates:
     """Some pixels of ``DETECTIONS``, row by row and frame by frame.
 
-    ``frame``, ``row`` and ``column`` (K,) int64; ``channels`` (5, K) float32 as in
+    ``frame``, ``row`` and ``column`` (K,) int64; ``channels`` (7, K) float32 as in
     ``contract.DETECTION_CHANNELS``.
     """
 
@@ -30,7 +30,7 @@ def candidates(detections: NDArray[np.float32]) -> Candidates:
 
     Parameters
     ----------
-    detections : ndarray, shape (N, 5, H, W), float32
+    detections : ndarray, shape (N, 7, H, W), float32
         Channels of ``contract.DETECTION_CHANNELS``.
     """
     frame, row, column = np.nonzero(~(detections[:, 0] < PROBABILITY_MIN))

@@ -43,11 +43,12 @@ def draw(
 
     A detection adds its probability, rounded to 2^-16, to the one SR pixel
     ``floor(position * zoom)`` in the image of its precision class. Weights are integers, so the
-    sum does not depend on the order of frames, and partial sums add up exactly.
+    sum does not depend on the order of frames, and partial sums add up exactly. Intensities are
+    not read: an image counts molecules, however bright.
 
     Parameters
     ----------
-    detections : ndarray, shape (N, 5, H, W), float32
+    detections : ndarray, shape (N, 7, H, W), float32
         Channels of ``contract.DETECTION_CHANNELS``.
     window : ndarray, shape (7,), int32
         ``contract.WINDOW``.
@@ -129,7 +130,7 @@ def _draw_block(
     corners: NDArray[np.int32],
     limits_px2: NDArray[np.float32],
 ) -> None:
-    """Add the detections (N, 5, height, width) of a band to its flat image."""
+    """Add the detections (N, 7, height, width) of a band to its flat image."""
     probability = block[:, 0].reshape(-1)
     if not (probability.min() >= 0 and probability.max() <= 1):
         raise ChunkError(NOT_DETECTIONS)

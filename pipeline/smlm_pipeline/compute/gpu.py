@@ -100,7 +100,7 @@ class Gpu:
 
         Parameters
         ----------
-        detections : cupy.ndarray, shape (N, 5, H, W), float32
+        detections : cupy.ndarray, shape (N, 7, H, W), float32
             Channels of ``contract.DETECTION_CHANNELS``, on this GPU.
         window : ndarray, shape (7,), int32
             ``contract.WINDOW``, on the host.
@@ -177,7 +177,7 @@ class Gpu:
 
         Parameters
         ----------
-        detections : cupy.ndarray, shape (N, 5, H, W), float32
+        detections : cupy.ndarray, shape (N, 7, H, W), float32
             Channels of ``contract.DETECTION_CHANNELS``, on this GPU.
 
         Returns

@@ -68,7 +68,7 @@ class Network(Protocol):
 
         Returns
         -------
-        ndarray, shape (N, 5, H, W) or (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
+        ndarray, shape (N, 7, H, W) or (N, 1, MAP_ZOOM H, MAP_ZOOM W), float32
             Channels of ``contract.DETECTION_CHANNELS``, or emitters per SR pixel.
 
         Raises

@@ -35,13 +35,15 @@ class ChunkAnswer:
     """The answer to one request.
 
     ``sums`` are those of the request's window, in units of 2^-16 emitters; ``frame_count`` is the
-    number of frames in them. ``molecules`` (M, 6) has a row for each molecule, as
-    ``contract.MOLECULES``; it is None where the request did not ask for them.
+    number of frames in them. ``molecules`` (M, 8) has a row for each molecule, as
+    ``contract.MOLECULES``; it is None where the request did not ask for them. ``levels_adu`` (N, 2)
+    float32 are those of the request, in whose scales intensities are; `run.dispatch` sets them.
     """
 
     sums: SparseSums
     frame_count: int
     molecules: NDArray[np.float32] | None = None
+    levels_adu: NDArray[np.float32] | None = None
 
 
 class Transport(Protocol):

@@ -26,18 +26,19 @@ def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
 
     Returns
     -------
-    ndarray, shape (M, 6), float32
+    ndarray, shape (M, 8), float32
         Columns of ``contract.MOLECULE_COLUMNS``, frame by frame.
 
     Raises
     ------
     ChunkError
-        If a detection is not a number, or a sigma not positive.
+        If a detection is not a number, or a sigma or an intensity not positive.
     """
     places = molecule_places(candidates)
     y_px, x_px = places.mean_px
-    columns = (places.frame, y_px, x_px, *np.sqrt(places.variance_px2), places.probability)
-    table = np.column_stack(columns)
+    place = (y_px, x_px, *np.sqrt(places.variance_px2), places.probability)
+    light = (places.intensity, np.sqrt(places.intensity_variance))
+    table = np.column_stack([places.frame, *place, *light])
     bottom_px, right_px = asked.top_px + asked.height_px, asked.left_px + asked.width_px
     # Before the places are rounded, so that neighbouring tiles draw one border.
     within_y = (table[:, 1] >= asked.top_px) & (table[:, 1] < bottom_px)

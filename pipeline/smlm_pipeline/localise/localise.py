@@ -38,11 +38,12 @@ def localise(
     their probabilities. Its variance is that of the mixture: the mean of the pixels'
     variances plus the variance of their places, so disagreement between pixels makes
     it less certain. Its probability is their sum; any surplus over 1 goes to its
-    neighbours. Localisations outside of the field are omitted, as in the image.
+    neighbours. Localisations outside of the field are omitted, as in the image. Mean
+    and variance of the intensity are formed in the same way, with the same weights.
 
     Parameters
     ----------
-    detections : ndarray, shape (N, 5, H, W), float32
+    detections : ndarray, shape (N, 7, H, W), float32
         Channels of ``contract.DETECTION_CHANNELS``.
     pixel_size_nm : float
         Edge of a camera pixel.
@@ -59,7 +60,7 @@ def localise(
     Raises
     ------
     ChunkError
-        If a detection is not a number, or a sigma not positive.
+        If a detection is not a number, or a sigma or an intensity not positive.
     """
     _, _, height, width = detections.shape
     places = molecule_places(candidates(detections))
@@ -87,13 +88,21 @@ def molecule_places(found: Candidates) -> Places:
     """
     channels = found.channels.astype(np.float64)
     likely = (channels[0] <= 1).all() and (np.abs(channels[1:3]) <= contract.MAX_OFFSET_PX).all()
-    if not (likely and np.isfinite(channels).all() and (channels[3:5] > 0).all()):
+    if not (likely and np.isfinite(channels).all() and (channels[3:] > 0).all()):
         raise ChunkError(
             "the network answered with a probability above 1, an offset beyond "
-            f"{contract.MAX_OFFSET_PX:g} px, a value that is not a number, or a sigma that is not "
-            "positive; expected detections as the contract has them: export it again"
+            f"{contract.MAX_OFFSET_PX:g} px, a value that is not a number, or a sigma or an "
+            "intensity that is not positive; expected detections as the contract has them: export "
+            "it again"
         )
     centre_px = np.stack([found.row, found.column]) + 0.5
-    places = Places(found.frame, channels[0], centre_px + channels[1:3], channels[3:5] ** 2)
+    places = Places(
+        found.frame,
+        channels[0],
+        centre_px + channels[1:3],
+        channels[3:5] ** 2,
+        channels[5],
+        channels[6] ** 2,
+    )
     molecules = share_surplus(merge(places))
     return replace(molecules, probability=np.minimum(molecules.probability, 1))

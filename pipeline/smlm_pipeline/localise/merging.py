@@ -40,13 +40,16 @@ class Places:
     """Candidate places of molecules: normal distributions, weighted by probability.
 
     ``frame`` (M,) and ``probability`` (M,); ``mean_px`` (2, M) and
-    ``variance_px2`` (2, M) along y and x.
+    ``variance_px2`` (2, M) along y and x; ``intensity`` (M,) and ``intensity_variance`` (M,) in
+    units of the frame's scale.
     """
 
     frame: NDArray[np.int64]
     probability: NDArray[np.float64]
     mean_px: NDArray[np.float64]
     variance_px2: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    intensity_variance: NDArray[np.float64]
 
 
 def merge(places: Places) -> Places:
@@ -55,7 +58,9 @@ def merge(places: Places) -> Places:
     Pairs within ``REACH_PX`` whose probabilities sum to at most ``ONE_MOLECULE_MAX``
     are candidates. In each round those candidates are merged that are each other's
     nearest. The merged place has the mean and the variance of the mixture of the two,
-    so its variance grows with their distance.
+    so its variance grows with their distance. Of places k with probabilities p_k, means m_k and
+    variances v_k these are m = sum p_k m_k / sum p_k and sum p_k (v_k + (m_k - m)^2) / sum p_k,
+    for y, for x and for the intensity.
 
     Parameters
     ----------
@@ -68,10 +73,11 @@ def merge(places: Places) -> Places:
         At most as many places, with the same sum of probabilities.
     """
     probability = places.probability.copy()
-    mean, variance = places.mean_px.copy(), places.variance_px2.copy()
+    mean = np.vstack([places.mean_px, places.intensity])  # y, x and the intensity
+    variance = np.vstack([places.variance_px2, places.intensity_variance])
     first, second = _near(places)
     while True:
-        y, x = (place[first] - place[second] for place in mean)
+        y, x = (place[first] - place[second] for place in mean[:2])
         distance2 = y**2 + x**2
         one = probability[first] + probability[second] <= ONE_MOLECULE_MAX
         one &= distance2 <= REACH_PX**2
@@ -89,7 +95,9 @@ def merge(places: Places) -> Places:
         probability[gone] = 0
         first, second = _reindexed(first, second, kept=kept, gone=gone, count=len(probability))
     left = probability > 0
-    return Places(places.frame[left], probability[left], mean[:, left], variance[:, left])
+    mean, variance = mean[:, left], variance[:, left]
+    place = (mean[:2], variance[:2])
+    return Places(places.frame[left], probability[left], *place, mean[2], variance[2])
 
 
 def share_surplus(places: Places) -> Places:

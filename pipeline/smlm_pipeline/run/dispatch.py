@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.errors import ReconError, ServerFullError, TransientServerError
@@ -133,7 +134,7 @@ def _attempt(
                 raise
         else:
             limit.answered(time.perf_counter() - started)
-            return answer
+            return replace(answer, levels_adu=request.levels_adu)
 
 
 def _given_up(error: TransientServerError, attempts: int) -> TransientServerError:

@@ -19,17 +19,16 @@ from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import CheckpointError, InferenceError, OutputError
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.tables.camera_units import CameraUnits, light_columns
 from smlm_pipeline.tables.row_file import RowFile
 from smlm_pipeline.tables.rows import Rows
 
-COLUMNS = ("frame", "x_nm", "y_nm", "uncertainty_x_nm", "uncertainty_y_nm", "probability")
-"""Columns of the table: the networks answer neither photons nor the width of a spot."""
-
 _RECORD = np.dtype(
     [("frame", "<i4"), ("y_px", "<f8"), ("x_px", "<f8")]
-    + [(name, "<f4") for name in contract.MOLECULE_COLUMNS[3:]]
+    + [(name, "<f4") for name in contract.MOLECULE_COLUMNS[3:6]]
+    + [(name, "<f4") for name in ("intensity_adu", "sigma_intensity_adu", "background_adu")]
 )
-"""32 bytes a molecule: the frame and the place as the film's file counts them."""
+"""44 bytes a molecule: the frame and the place as the film's file counts them, light in ADU."""
 
 
 class MoleculeSink(AbstractContextManager["MoleculeSink"]):
@@ -90,8 +89,9 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
                 f"of {len(contract.MOLECULE_COLUMNS)}: leave out --molecules, or update the server"
             )
         y, x = chunk.tile.y, chunk.tile.x
-        low = [0, y.core_start - y.read_start, x.core_start - x.read_start, 0, 0, 0]
-        size = [chunk.frame_count, y.core_size, x.core_size, np.inf, np.inf, np.inf]
+        positive = len(contract.MOLECULE_COLUMNS) - 3
+        low = [0, y.core_start - y.read_start, x.core_start - x.read_start, *[0] * positive]
+        size = [chunk.frame_count, y.core_size, x.core_size, *[np.inf] * positive]
         within = (table >= low) & (table < np.add(low, size))  # false for what is no number
         if not within.all():
             raise InferenceError(
@@ -109,7 +109,9 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         """
         if answer.molecules is None:
             return
-        frame, y_px, x_px, sigma_y_px, sigma_x_px, probability = answer.molecules.T
+        if answer.levels_adu is None:
+            raise ValueError(f"the levels of chunk {chunk.index} are not in its answer")
+        frame, y_px, x_px, sigma_y_px, sigma_x_px, probability, *light = answer.molecules.T
         numbers = np.asarray(self._corner.frames[chunk.first_frame : chunk.last_frame])
         rows = np.empty(len(frame), _RECORD)
         rows["frame"] = numbers[frame.astype(np.int64)]
@@ -117,6 +119,9 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         rows["x_px"] = x_px.astype(np.float64) + (self._corner.x_px + chunk.tile.x.read_start)
         rows["sigma_y_px"], rows["sigma_x_px"] = sigma_y_px, sigma_x_px
         rows["probability"] = probability
+        background_adu, scale_adu = answer.levels_adu[frame.astype(np.int64)].T
+        rows["intensity_adu"], rows["sigma_intensity_adu"] = np.multiply(light, scale_adu)
+        rows["background_adu"] = background_adu
         kept = probability >= np.float32(self.probability_min)
         if self._blank is not None:
             row, column = (np.floor(rows[axis]).astype(np.int64) for axis in ("y_px", "x_px"))
@@ -157,10 +162,13 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
             )
         self._rows.restore(np.load(io.BytesIO(file.read())), facts["checksum"])
 
-    def blocks(self, pixel_size_nm: float) -> Iterator[Rows]:
-        """All molecules in ascending order of frames, and of y and x within a frame."""
+    def blocks(self, pixel_size_nm: float, camera: CameraUnits | None = None) -> Iterator[Rows]:
+        """All molecules in ascending order of frames, and of y and x within a frame.
+
+        Light is in photons where the camera is known, else in ADU.
+        """
         for rows in self._rows.in_order():
-            yield _in_nm(rows, pixel_size_nm)
+            yield _in_units(rows, pixel_size_nm, camera)
 
     @property
     def _rows(self) -> RowFile:
@@ -180,12 +188,18 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = "the disk is full" if full else (error.strerror or str(error))
             raise OutputError(
-                f"{self.path} cannot be written ({reason}); the molecules take 32 bytes each "
-                "until their table is written: free space, or choose another folder with -o"
+                f"{self.path} cannot be written ({reason}); the molecules take "
+                f"{_RECORD.itemsize} bytes each until their table is written: free space, or "
+                "choose another folder with -o"
             ) from error
 
 
-def _in_nm(rows: NDArray[Any], pixel_size_nm: float) -> Rows:
+def columns_of(camera: CameraUnits | None) -> tuple[str, ...]:
+    """Columns of the table; the networks do not answer with the width of a spot."""
+    return _in_units(np.empty(0, _RECORD), 1.0, camera).names
+
+
+def _in_units(rows: NDArray[Any], pixel_size_nm: float, camera: CameraUnits | None) -> Rows:
     """Records of `_RECORD` as rows of a table."""
     columns: dict[str, NDArray[Any]] = {"frame": rows["frame"].astype(np.int64)}
     for name, source in (
@@ -196,4 +210,5 @@ def _in_nm(rows: NDArray[Any], pixel_size_nm: float) -> Rows:
     ):
         columns[name] = rows[source].astype(np.float64) * pixel_size_nm
     columns["probability"] = rows["probability"].astype(np.float64)
-    return Rows(columns)
+    light = ("intensity_adu", "sigma_intensity_adu", "background_adu")
+    return Rows({**columns, **light_columns(*(rows[name].astype(float) for name in light), camera)})

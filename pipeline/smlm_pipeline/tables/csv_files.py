@@ -191,16 +191,31 @@ _THUNDERSTORM: tuple[tuple[tuple[str, ...], str, str, _Value], ...] = (
     (_SPOT, "sigma [nm]", "%.3f", _mean(*_SPOT)),
     (("photons",), "intensity [photon]", "%.3f", _column("photons")),
     (("background_photons",), "offset [photon]", "%.3f", _column("background_photons")),
+    (("intensity_adu",), "intensity [ADU]", "%.3f", _column("intensity_adu")),
+    (("background_adu",), "level [ADU]", "%.3f", _column("background_adu")),
     (_UNCERTAINTY, "uncertainty_xy [nm]", "%.3f", _root_mean_square(*_UNCERTAINTY)),
     (_UNCERTAINTY, "uncertainty_x [nm]", "%.3f", _column(_UNCERTAINTY[0])),
     (_UNCERTAINTY, "uncertainty_y [nm]", "%.3f", _column(_UNCERTAINTY[1])),
+    (
+        ("uncertainty_photons",),
+        "uncertainty_intensity [photon]",
+        "%.3f",
+        _column("uncertainty_photons"),
+    ),
+    (
+        ("uncertainty_intensity_adu",),
+        "uncertainty_intensity [ADU]",
+        "%.3f",
+        _column("uncertainty_intensity_adu"),
+    ),
     (("detections",), "detections", "%d", _column("detections")),
     (("probability",), "probability", "%.4f", _column("probability")),
 )
 """Columns of the canonical table that a column of the file needs, its heading and values.
 
 ThunderSTORM (doi 10.1093/bioinformatics/btu202) has one uncertainty for x and y; those of either
-axis and the probability are columns of our own, which it keeps as they are.
+axis and of the intensity, the level and the probability are columns of our own, which it keeps as
+they are. A heading may have the unit ADU in place of photons there.
 """
 
 _HEADINGS: Mapping[str, tuple[str, ...]] = {
@@ -217,6 +232,10 @@ _HEADINGS: Mapping[str, tuple[str, ...]] = {
     "intensity [photon]": ("photons",),
     "intensity": ("photons",),
     "offset [photon]": ("background_photons",),
+    "intensity [adu]": ("intensity_adu",),
+    "level [adu]": ("background_adu",),
+    "uncertainty_intensity [photon]": ("uncertainty_photons",),
+    "uncertainty_intensity [adu]": ("uncertainty_intensity_adu",),
     "uncertainty_x [nm]": _UNCERTAINTY[:1],
     "uncertainty_y [nm]": _UNCERTAINTY[1:],
     "uncertainty_xy [nm]": _UNCERTAINTY,

@@ -165,7 +165,7 @@ class DecodeWriter:
         self._pixel_nm = _pixel_size(facts, "DECODE")
         self._row_count = 0
         self._names = [
-            name for name in _DECODE if name != "xyz_sig" or "uncertainty_x_nm" in facts.columns
+            name for name in _DECODE if _DECODE_NEEDS.get(name, "frame") in facts.columns
         ]
         arrays = {f"data/{name}": _DECODE[name] for name in self._names}
         self._arrays = _Arrays(file, arrays, row_count)
@@ -189,6 +189,7 @@ class DecodeWriter:
                 [*(rows[f"uncertainty_{axis}_nm"] / pixel_nm for axis in "yx"), unknown]
             ),
             "phot": lambda: _or(rows, "photons", unknown),
+            "phot_sig": lambda: rows["uncertainty_photons"],
             "frame_ix": lambda: rows["frame"],
             "id": lambda: np.arange(self._row_count, self._row_count + count),
             "prob": lambda: _or(rows, "probability", np.ones(count)),
@@ -209,12 +210,16 @@ _DECODE: Mapping[str, tuple[tuple[int, ...], str]] = {
     "xyz": ((3,), "<f4"),
     "xyz_sig": ((3,), "<f4"),
     "phot": ((), "<f4"),
+    "phot_sig": ((), "<f4"),
     "frame_ix": ((), "<i8"),
     "id": ((), "<i8"),
     "prob": ((), "<f4"),
     "bg": ((), "<f4"),
 }
 """DECODE's arrays (doi 10.1038/s41592-021-01236-x) that have a value for each molecule."""
+
+_DECODE_NEEDS = {"xyz_sig": "uncertainty_x_nm", "phot_sig": "uncertainty_photons"}
+"""Columns without which an array is empty; the others are NaN, or what DECODE takes for unknown."""
 
 
 @contextlib.contextmanager
@@ -302,6 +307,7 @@ def _decode_table(path: Path, file: Any, pixel_size_nm: float | None) -> Table:
     columns = ["frame", "x_nm", "y_nm"]
     columns += ["z_nm"] if _any(arrays["xyz"], lambda part: part[:, 2] != 0) else []
     sources = {"phot": "photons", "bg": "background_photons", "prob": "probability"}
+    sources["phot_sig"] = "uncertainty_photons"
     known = [
         name
         for name in sources

@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.tables.rows import COLUMNS, Rows
 
-_SUMS = ("photons",)
-_MEANS = ("z_nm", "background_photons", "spot_sigma_x_nm", "spot_sigma_y_nm")
+_SUMS = ("photons", "intensity_adu")
+_ROOT_SUMS = ("uncertainty_photons", "uncertainty_intensity_adu")
+"""Columns whose squares are summed: errors of different frames are independent."""
+
+_MEANS = ("z_nm", "background_photons", "background_adu", "spot_sigma_x_nm", "spot_sigma_y_nm")
 
 _UNKNOWN_WEIGHT = 1e-12
 """Weight, in 1 / nm^2, of a row without an uncertainty among rows that have one."""
@@ -48,9 +51,10 @@ def linked(blocks: Iterable[Rows], rule: LinkRule) -> Iterator[Rows]:
     Yields
     ------
     Rows
-        A molecule has the first frame of its rows. Photons are summed, the background, the width
-        of the spot and z are means; uncertainties are those of the weighted mean; the probability
-        is the largest one, and ``detections`` the number of rows, or the sum of theirs.
+        A molecule has the first frame of its rows. Its light is summed, and so are the squares of
+        the light's uncertainties; the background, the width of the spot and z are means; the
+        uncertainties of its place are those of the weighted mean; the probability is the largest
+        one, and ``detections`` the number of rows, or the sum of theirs.
     """
     complete: list[Rows] = []
     for molecules in _complete(blocks, rule):
@@ -154,6 +158,8 @@ def _joined(
             columns[name][first] += (values - columns[name][first]) * after / (before + after)
         elif name in _SUMS:
             columns[name][first] += values
+        elif name in _ROOT_SUMS:
+            columns[name][first] = np.hypot(columns[name][first], values)
         elif name == "probability":
             columns[name][first] = np.maximum(columns[name][first], values)
     columns["detections"][first] = before + after

@@ -20,8 +20,12 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "spot_sigma_y_nm": "<f8",
         "photons": "<f8",
         "background_photons": "<f8",
+        "intensity_adu": "<f8",
+        "background_adu": "<f8",
         "uncertainty_x_nm": "<f8",
         "uncertainty_y_nm": "<f8",
+        "uncertainty_photons": "<f8",
+        "uncertainty_intensity_adu": "<f8",
         "probability": "<f8",
         "detections": "<i8",
     }
@@ -31,7 +35,11 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 ``frame`` counts from 0. ``x_nm`` (to the right) and ``y_nm`` (down) are distances from the upper
 left corner of the first camera pixel, ``z_nm`` that from the focal plane. ``spot_sigma_*_nm`` is
 the width of the spot on the camera, ``uncertainty_*_nm`` the standard deviation of the error of
-the place. ``photons`` are those of the spot, ``background_photons`` those of a pixel beneath it.
+the place. ``photons`` are those of the spot, ``background_photons`` those of a pixel beneath it;
+where the camera's gain is not known, ``intensity_adu`` is the light of the spot as the camera reads
+it, and ``background_adu`` the reading beneath it, the camera's offset included.
+``uncertainty_photons`` and ``uncertainty_intensity_adu`` are the standard deviations of the errors
+of the light.
 ``probability`` is that of the molecule's existence, ``detections`` the number of frames that were
 joined to one row.
 """

@@ -40,7 +40,7 @@ PARITY = 5e-5
 """Of a channel's largest value. Measured: at most 4e-6, with random weights."""
 
 OPERATORS = {"Add", "Concat", "Conv", "DepthToSpace", "LeakyRelu", "MaxPool", "Mul", "Relu"}
-OPERATORS |= {"Resize", "Sigmoid", "Softplus", "Tanh"}
+OPERATORS |= {"Resize", "Sigmoid", "Slice", "Softplus", "Tanh"}
 
 NORMALISED = ("deep-storm", "fid-storm")
 """Networks with batch normalisation."""
@@ -94,7 +94,7 @@ def small() -> Any:
     """One convolution, with the channels of a network that answers with detections."""
     keras.utils.set_random_seed(1)
     frames = keras.layers.Input((None, None, 1))
-    return keras.Model(frames, keras.layers.Conv2D(5, 3, padding="same")(frames), name="small")
+    return keras.Model(frames, keras.layers.Conv2D(7, 3, padding="same")(frames), name="small")
 
 
 def _axes(tensor: Any) -> list[str | int]:
@@ -124,7 +124,7 @@ def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:
     assert tensor_out.name == exported.done.answer.name
     assert (_axes(frames), _axes(levels)) == (["N", "H", "W", 2], ["N", 2])
     map_axes: list[str | int] = ["N", 1, "8*H", "8*W"]
-    assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 5, "H", "W"])
+    assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 7, "H", "W"])
     kinds = [each.type.tensor_type.elem_type for each in (frames, levels, tensor_out)]
     assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT]]
 
@@ -238,7 +238,7 @@ def test_a_network_that_answers_nonsense_is_refused(small: Any, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("reads", "answers"), [(2, 5), (1, 4)])
+@pytest.mark.parametrize(("reads", "answers"), [(2, 7), (1, 5)])
 def test_channels_of_no_contract_are_refused(reads: int, answers: int) -> None:
     frames = keras.layers.Input((None, None, reads))
     model = keras.Model(frames, keras.layers.Conv2D(answers, 1)(frames), name="odd")
@@ -284,13 +284,13 @@ def test_export_command_writes_network_and_card(finished_run: Path, small: Any) 
     output = finished_run.parent / "unet" / "1" / "model.onnx"
     result = _export(finished_run, output)
     assert result.exit_code == 0, result.output
-    assert f"{output}: DETECTIONS, 50 parameters, 0.0 MB, at most" in result.stdout
+    assert f"{output}: DETECTIONS, 70 parameters, 0.0 MB, at most" in result.stdout
     assert result.stderr == ""
     names = sorted(path.name for path in output.parent.iterdir())
     assert names == ["model.json", "model.onnx", "reference.npz"]
     stated = json.loads((output.parent / "model.json").read_text())
     assert stated["sha256"] == hashlib.sha256(output.read_bytes()).hexdigest()
-    assert stated["parameters"] == 50
+    assert stated["parameters"] == 70
     assert stated["training"] == {"recipe": {"seed": 1}}
     assert 0 <= stated["onnx_against_keras_max_difference"] < PARITY
     assert stated["class_borders_px"] == CLASS_BORDERS_PX

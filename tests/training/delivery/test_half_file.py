@@ -26,8 +26,8 @@ from smlm_training.delivery.publish import publish
 from smlm_training.delivery.reference import make_reference, precision_of
 
 TWO_LAYERS = """
-(float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
-<float[1,1,1,1] inner = {1.001}, float[5,1,1,1] last = {1, 2, 3, 4, 5}>
+(float[N,1,H,W] NORMALIZED) => (float[N,7,H,W] DETECTIONS)
+<float[1,1,1,1] inner = {1.001}, float[7,1,1,1] last = {1, 2, 3, 4, 5, 6, 7}>
 { features = Conv(NORMALIZED, inner) DETECTIONS = Conv(features, last) }
 """
 
@@ -117,7 +117,7 @@ def test_the_command_renews_it(network: Path) -> None:
     result = CliRunner().invoke(app, ["reference", str(network)])
     assert result.exit_code == 0, result.output
     assert f"{half}: at most " in result.stdout
-    write_network(network.parent, DETECTIONS.replace("5}", "100000}"))
+    write_network(network.parent, DETECTIONS.replace("7}", "100000}"))
     result = CliRunner().invoke(app, ["reference", str(network)])
     assert result.exit_code == 0, result.output
     assert f"note: no {HALF_FILE}: the network's weights holds 1e+05; FP16 ends" in result.stderr

@@ -36,9 +36,10 @@ FLOAT, FLOAT16, UINT8 = (
 )
 
 TWO_LAYERS = """
-(float[N,1,H,W] NORMALIZED) => (float[N,5,H,W] DETECTIONS)
+(float[N,1,H,W] NORMALIZED) => (float[N,7,H,W] DETECTIONS)
 <float[3,1,1,1] inner = {1.001, 2, 3},
- float[5,3,1,1] last = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1.0001}>
+ float[7,3,1,1] last = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1.0001,
+                        1, 2, 3, 4, 5, 6}>
 { features = Conv(NORMALIZED, inner) kept = Relu(features)
   found = Conv(kept, last) DETECTIONS = Sigmoid(found) }
 """
@@ -117,7 +118,7 @@ def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path)
     sensitive = sensitive_nodes(without_normalization(whole).graph)
     assert {kinds[outputs[node]] for node in sensitive} == {FLOAT}
     halves = [name for name, kind in kinds.items() if kind == FLOAT16]
-    assert len(halves) > len(kinds) / 2
+    assert len(halves) > len(kinds) / 3  # all but the heads
     reference = read_reference(file, contract.NETWORKS[name])
     path = file_in(found, name)
     largest = np.abs(reference.answers).max(axis=(0, 2, 3), keepdims=True)

@@ -34,8 +34,8 @@ ENLARGED = """
 """
 
 TURNED = """
-(float[N,1,H,W] frames) => (float[N,5,H,W] found)
-<float[5,1,1,1] mix = {1, 2, 3, 4, 5}, int64[4] to = {0, 5, -1, 0}>
+(float[N,1,H,W] frames) => (float[N,7,H,W] found)
+<float[7,1,1,1] mix = {1, 2, 3, 4, 5, 6, 7}, int64[4] to = {0, 7, -1, 0}>
 {
     mixed = Conv(frames, mix)
     swapped = Transpose<perm = [0, 1, 3, 2]>(mixed)

@@ -19,12 +19,16 @@ EMCCD, SCMOS = KnownCamera(KINDS["emccd"]), KnownCamera(KINDS["scmos"])
 def _found(**changes: Any) -> Estimates:
     found = Estimates(
         sigma_px=Value(1.1, 0.01),
+        spot_ratio=Value(1.0, 0.01),
+        halo_light=Value(0.0, 0.02),
+        on_frames=Value(0.0, 0.1),
         photons=Value(2000, 300),
         photons_spread=Value(0.3, 0.05),
         background_photons=Value(20, 12),
         density_per_px2=Value(0.06, 0.006),
         offset_adu=Value(100, 2),
         gain_adu_per_photon=Value(2, 0.1),
+        halo_width=4.0,
         misfit=0.002,
         spread_measured=0.8,
     )
@@ -44,7 +48,22 @@ def test_preset_has_ranges_about_the_estimates() -> None:
     )
     assert ranges["emccd_adu_per_photon"] == pytest.approx([1.8, 2.2], abs=0.02)
     assert ranges["emccd_share"] == 1
+    assert ranges["spot_ratio"] == pytest.approx([0.9, 1.1])
+    assert (ranges["elliptic_share"], ranges["blinking_share"]) == (1, 0)
+    assert not {"halo_share", "halo_light", "on_frames"} & set(ranges)  # those of the base
     assert "scmos_adu_per_photon" not in ranges
+
+
+def test_preset_has_the_halo_and_the_blinks_that_show() -> None:
+    found = _found(halo_light=Value(0.15, 0.02), on_frames=Value(3.0, 0.2))
+    ranges = preset(found, (0.2, 3.0), KINDS["emccd"], {})["ranges"]
+    assert (ranges["halo_share"], ranges["blinking_share"]) == (1, 1)
+    assert ranges["halo_light"] == pytest.approx([0.11, 0.19])
+    assert ranges["halo_width"] == pytest.approx([4 / 1.4, 4 * 1.4], abs=0.01)
+    assert ranges["on_frames"] == pytest.approx([3 / (1 + 0.4 / 3), 3 + 0.4], abs=0.01)
+    vague = _found(halo_light=Value(0.2, 0.1), on_frames=Value(1.0, 2.0))
+    ranges = preset(vague, (0.2, 3.0), KINDS["emccd"], {})["ranges"]
+    assert not {"halo_share", "blinking_share", "halo_light", "on_frames"} & set(ranges)
 
 
 def test_the_fullest_places_of_a_film_are_trained_on() -> None:

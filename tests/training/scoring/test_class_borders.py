@@ -44,7 +44,7 @@ class _Network:
         assert levels_adu.shape == (count, 2)
         sigma_px, probability = next(self._films)
         order = np.random.default_rng(1).integers(0, len(sigma_px), (count, height, width))
-        answers = np.zeros((count, 5, height, width), np.float32)
+        answers = np.zeros((count, 7, height, width), np.float32)
         along_x_px = sigma_px / np.sqrt((1 + 0.75**2) / 2)
         for channel, values in ((0, probability), (3, 0.75 * along_x_px), (4, along_x_px)):
             answers[:, channel] = values[order]

@@ -97,7 +97,7 @@ def _of_detections(
     rng: np.random.Generator, size_px: int, frames: int, zoom: int
 ) -> Iterator[KernelSpeed]:
     shape = (frames, size_px, size_px)
-    detections = rng.uniform(-1, 1, (frames, 5, size_px, size_px)).astype(np.float32)
+    detections = rng.uniform(-1, 1, (frames, 7, size_px, size_px)).astype(np.float32)
     detections[:, 0] = np.where(rng.random(shape) < DRAWN_SHARE, rng.random(shape), 0)
     detections[:, 3:] = rng.uniform(0.01, 0.4, detections[:, 3:].shape)
     borders_px = np.array(CLASS_BORDERS_PX, np.float32)

@@ -30,7 +30,7 @@ def block_result(answers: NDArray[np.float32], facts: FilmFacts) -> BlockResult:
 
     Parameters
     ----------
-    answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
+    answers : ndarray, shape (N, 7, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
         Detections, or maps, for which there are no molecules.
     facts : FilmFacts
         Facts of the film; padding beyond its field is left out.

@@ -93,7 +93,7 @@ def match(
                 typer.echo(f"recon-train: {note}", err=True)
             sample = sample_film(opened)
         known = KnownCamera(KINDS[camera], gain_adu_per_photon, offset_adu)
-        estimates = estimate(sample.frames_adu, known)
+        estimates = estimate(sample.frames_adu, known, sample.pairs_adu)
         path = Path(f"{film.stem}.preset.json") if output is None else output
         source = _source(film, sample, camera, pixel_size.nm)
         _write(path, estimates, sample, known, source)

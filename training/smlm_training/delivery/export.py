@@ -71,7 +71,7 @@ def export(
     Parameters
     ----------
     model : keras.Model
-        (N, H, W, 1) normalised frames -> (N, H, W, 5) detections or (N, 8 H, 8 W, 1) maps,
+        (N, H, W, 1) normalised frames -> (N, H, W, 7) detections or (N, 8 H, 8 W, 1) maps,
         computing in float32.
     path : Path
         The ONNX file; replaced as a whole.

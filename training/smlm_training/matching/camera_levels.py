@@ -15,7 +15,7 @@ from smlm_training.fitting.ranges import Ranges
 from smlm_training.matching.moments import NOISE_TAPS, Moments
 from smlm_training.matching.psf_width import Spot
 from smlm_training.simulation.bounds import Range
-from smlm_training.simulation.spot import filtered_profile, overlap, profile
+from smlm_training.simulation.spot import seen_through, spot_overlap, third_overlap
 
 _KEPT_LIGHT = float((NOISE_TAPS**4).sum() ** 2)
 """Share of a pixel's noise in its light, which is a weighted mean over neighbours."""
@@ -54,10 +54,9 @@ class NoiseLine:
     light_adu: float
 
 
-def brightness_cube(third_adu3: float, sigma_px: float) -> float:
+def brightness_cube(third_adu3: float, spot: Spot) -> float:
     """Molecules per square pixel times their mean cubed brightness in ADU, by a third cumulant."""
-    here, beside = profile(sigma_px), profile(sigma_px, 1)
-    return third_adu3 / overlap(here, here, beside) ** 2
+    return third_adu3 / third_overlap(spot.sigma_px, spot.shape)
 
 
 def noise_line(moments: Moments, spot: Spot, kind: CameraKind) -> NoiseLine:
@@ -77,11 +76,10 @@ def noise_line(moments: Moments, spot: Spot, kind: CameraKind) -> NoiseLine:
     NoiseLine
         The slope is excess times gain; it is NaN where the light does not vary.
     """
-    fine = filtered_profile(spot.sigma_px, NOISE_TAPS)
-    light = filtered_profile(spot.sigma_px, NOISE_TAPS**2)
-    leak_adu2 = spot.strength_adu2 * overlap(fine, fine) ** 2
-    cube_adu3 = brightness_cube(float(moments.third_adu3), spot.sigma_px)
-    leak_adu3 = cube_adu3 * overlap(fine, fine, light) ** 2
+    fine, light = seen_through(NOISE_TAPS), seen_through(NOISE_TAPS**2)
+    leak_adu2 = spot.strength_adu2 * spot_overlap(spot.sigma_px, spot.shape, fine, fine)
+    cube_adu3 = brightness_cube(float(moments.third_adu3), spot)
+    leak_adu3 = cube_adu3 * spot_overlap(spot.sigma_px, spot.shape, fine, fine, light)
     noise_adu2 = float(moments.noise_adu2) - leak_adu2
     common_adu3 = moments.noise_light_adu3 - moments.noise_adu2 * moments.light_adu - leak_adu3
     varying_adu2 = moments.expected_light_adu2 - moments.expected_adu * moments.light_adu

@@ -8,15 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.levels import frame_backgrounds
+from smlm_pipeline.compute.persistence import independent_distance
 from smlm_pipeline.errors import FilmError
 from smlm_training.matching.camera_levels import CameraKind, NoiseLine, camera_levels, noise_line
-from smlm_training.matching.molecules import Blinking, blinking, brightness_adu, density_per_px2
+from smlm_training.matching.kinetics import change_adu2, correlation_of, on_frames
+from smlm_training.matching.molecules import (
+    Blinking,
+    blinking,
+    brightness_adu,
+    density_per_px2,
+    light_adu,
+)
 from smlm_training.matching.moments import Moments, measure
-from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, fit_spot
+from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, best_halo_width, fit_spot
 
 RESAMPLES = 100
-_BLOCKS = 50
-"""Most runs of consecutive frames that are resampled, as molecules may stay on for several."""
+_BLOCKS_MOST, _BLOCKS_LEAST = 50, 10
+"""Runs of consecutive frames that are resampled; a run is twice as long as molecules stay on."""
 
 _SIGNIFICANCE = 5.0
 """Standard errors by which blinking must exceed zero."""
@@ -32,8 +41,26 @@ _GAIN_SHARE_ERROR = 0.04
 """Of an estimated gain, and of the photons that follow from it: pixels that differ and dim films
 shift the line of noise by this share, which resampling does not show."""
 
+_PHOTONS_SHARE_ERROR = 0.06
+"""Of the photons besides: a wide halo, as of an Airy pattern, has up to 15 % of them and may hide
+in the background."""
+
 _SPREAD2_ERROR = 0.02
 """Error of the squared spread of photons by a spot that is not exactly a Gaussian."""
+
+_ON_FRAMES_SHARE_ERROR = 0.05
+_SHORTEST_FRAMES = 0.1
+"""Errors of the mean length of blinks: of the estimate, and where each frame shows others."""
+
+_HALO_RESAMPLES = 24
+"""Resampled films by which the light of a halo is judged."""
+
+_HALO_SIGNIFICANCE = 4.0
+"""Standard errors by which the light of a halo must exceed zero to be part of the spot."""
+
+_LIGHT_SHARE_ERROR = 0.12
+"""Of the light of all molecules, by which the background is what is left: spots and photons that
+are distributed otherwise than assumed change it by this share."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +93,39 @@ class Value:
 class Estimates:
     """All parameters that are estimated from a film.
 
-    ``photons`` is the mean of a molecule in a frame and ``photons_spread`` its relative
-    standard deviation, ``density_per_px2`` molecules per frame and square pixel.
+    ``photons`` is the mean of a molecule that shines all of a frame and ``photons_spread`` its
+    relative standard deviation, ``density_per_px2`` molecules per frame and square pixel.
+    ``spot_ratio`` is the spot's width along y over that along x, ``halo_light`` the share of its
+    light in a halo that is ``halo_width`` times as wide, 0 where none shows. ``on_frames`` is the
+    mean length of blinks, 0 where each frame shows other molecules.
     ``misfit`` is that of the spot; ``spread_measured`` is the weight of this film, against
     a guess, in the spread of photons.
     """
 
     sigma_px: Value
+    spot_ratio: Value
+    halo_light: Value
+    on_frames: Value
     photons: Value
     photons_spread: Value
     background_photons: Value
     density_per_px2: Value
     offset_adu: Value
     gain_adu_per_photon: Value
+    halo_width: float
     misfit: float
     spread_measured: float
+
+
+@dataclass(frozen=True)
+class _Film:
+    """Averages over all frames and over resampled ones, and the spots that they show."""
+
+    averages: list[Moments]
+    spots: list[Spot]
+    on_frames: list[float]
+    halo_light: Value
+    halo_width: float
 
 
 @dataclass(frozen=True)
@@ -90,11 +135,16 @@ class _Draw:
     spot: Spot
     blinking: Blinking
     line: NoiseLine
+    on_frames: float
     read_noise: float
     spread2: float
 
 
-def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
+def estimate(
+    frames_adu: NDArray[np.uint16],
+    known: KnownCamera,
+    pairs_adu: tuple[NDArray[np.uint16], NDArray[np.uint16]] | None = None,
+) -> Estimates:
     """Estimate the parameters of the simulator.
 
     Parameters
@@ -103,6 +153,9 @@ def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
         Frames in ADU, spread over the film.
     known : KnownCamera
         Values that are not estimated.
+    pairs_adu : two ndarrays, shape (P, Y, X), uint16
+        Some frames, and those that follow them in the film; by default all of ``frames_adu``,
+        where they follow one another.
 
     Returns
     -------
@@ -116,41 +169,105 @@ def estimate(frames_adu: NDArray[np.uint16], known: KnownCamera) -> Estimates:
     FilmError
         If nothing blinks in the film, or spots are too narrow or too wide.
     """
-    measured = measure(frames_adu)
+    distance = _distance(frames_adu)
+    measured = measure(frames_adu, distance)
     if not measured.covariance_adu2.any():
         raise FilmError(
             "no pixel changes in the frames measured; expected a film of blinking molecules"
         )
     rng = np.random.default_rng(len(frames_adu))
-    averages = [measured.mean(), *_resampled(measured, rng)]
-    spots = [fit_spot(moments.covariance_adu2) for moments in averages]
+    runs = int(np.clip(len(frames_adu) // (2 * distance), _BLOCKS_LEAST, _BLOCKS_MOST))
+    averages = [measured.mean(), *_resampled(measured, runs, rng)]
+    halo_light, halo_width = _halo(averages)
+    shown = halo_width if halo_light.value else None
+    spots = [fit_spot(moments.covariance_adu2, shown) for moments in averages]
     _check_spots(spots)
-    return _combined(averages, spots, known, rng)
+    first, following = pairs_adu or (frames_adu[:-1], frames_adu[1:])
+    lengths = _lengths_of_blinks(change_adu2(first, following), spots, runs, rng)
+    return _combined(_Film(averages, spots, lengths, halo_light, halo_width), known, rng)
 
 
-def _combined(
-    averages: list[Moments], spots: list[Spot], known: KnownCamera, rng: np.random.Generator
-) -> Estimates:
-    """Estimates from all frames, the first of both lists, with errors from the others."""
+def _distance(frames_adu: NDArray[np.uint16]) -> int:
+    """Distance at which the frames show other molecules."""
+    count, height, width = frames_adu.shape
+    backgrounds_adu = frame_backgrounds(frames_adu.reshape(count, -1))
+    everywhere = np.ones((height, width), bool)
+    return independent_distance(frames_adu, backgrounds_adu, everywhere, np.arange(count))
+
+
+def _halo(averages: list[Moments]) -> tuple[Value, float]:
+    """Light of a halo, 0 if it is within its error, and its width relative to the core."""
+    width = best_halo_width(averages[0].covariance_adu2)
+    lights = [
+        fit_spot(moments.covariance_adu2, width).halo_light
+        for moments in averages[: 1 + _HALO_RESAMPLES]
+    ]
+    light = _value(np.array(lights))
+    shows = light.value > _HALO_SIGNIFICANCE * light.error
+    return (light if shows else Value(0.0, light.error)), width
+
+
+def _lengths_of_blinks(
+    changes_adu2: NDArray[np.float64], spots: list[Spot], runs: int, rng: np.random.Generator
+) -> list[float]:
+    """Mean length of blinks, from all pairs of frames and from pairs drawn in runs."""
+    blocks = np.array_split(changes_adu2, min(len(changes_adu2), runs))
+    drawn = rng.integers(0, len(blocks), (RESAMPLES, len(blocks)))
+    means = [np.concatenate([blocks[index] for index in row]).mean() for row in drawn]
+    return [
+        on_frames(correlation_of(float(change), spot))
+        for change, spot in zip((changes_adu2.mean(), *means), spots, strict=True)
+    ]
+
+
+def _combined(film: _Film, known: KnownCamera, rng: np.random.Generator) -> Estimates:
+    """Estimates from all frames, the first of each list, with errors from the others."""
     draws = [
-        _Draw(spot, blinking(moments, spot), noise_line(moments, spot, known.kind), *guess)
-        for moments, spot, guess in zip(averages, spots, _guesses(known.kind, rng), strict=True)
+        _Draw(
+            spot,
+            blinking(moments, spot, length),
+            noise_line(moments, spot, known.kind),
+            length,
+            *guess,
+        )
+        for moments, spot, length, guess in zip(
+            film.averages, film.spots, film.on_frames, _guesses(known.kind, rng), strict=True
+        )
     ]
     weight = _spread_weight(draws)
     results = [_values(draw, known, weight) for draw in draws]
     values = {name: _value(np.array([result[name] for result in results])) for name in results[0]}
-    shares = {"sigma_px": _SIGMA_SHARE_ERROR}
+    shares = {
+        "sigma_px": _SIGMA_SHARE_ERROR,
+        "photons": _PHOTONS_SHARE_ERROR,
+        "on_frames": _ON_FRAMES_SHARE_ERROR,
+    }
     if known.gain_adu_per_photon is None:
-        shares |= {"gain_adu_per_photon": _GAIN_SHARE_ERROR, "photons": _GAIN_SHARE_ERROR}
+        shares["gain_adu_per_photon"] = _GAIN_SHARE_ERROR
+        shares["photons"] = float(np.hypot(_GAIN_SHARE_ERROR, _PHOTONS_SHARE_ERROR))
     for name, share in shares.items():
         values[name] = values[name].with_share_error(share)
-    return Estimates(misfit=spots[0].misfit, spread_measured=weight, **values)
+    if not values["on_frames"].value:
+        values["on_frames"] = Value(0.0, max(values["on_frames"].error, _SHORTEST_FRAMES))
+    light_photons = values.pop("light_photons")
+    unsure_photons = np.hypot(_LIGHT_SHARE_ERROR, film.halo_light.error) * light_photons.value
+    background = values["background_photons"]
+    values["background_photons"] = Value(
+        background.value, float(np.hypot(background.error, unsure_photons))
+    )
+    return Estimates(
+        halo_light=film.halo_light,
+        halo_width=film.halo_width,
+        misfit=film.spots[0].misfit,
+        spread_measured=weight,
+        **values,
+    )
 
 
-def _resampled(moments: Moments, rng: np.random.Generator) -> Iterator[Moments]:
+def _resampled(moments: Moments, runs: int, rng: np.random.Generator) -> Iterator[Moments]:
     """Averages over as many frames as measured, in runs drawn with replacement."""
     frames = np.arange(len(moments.light_adu))
-    blocks = np.array_split(frames, min(len(frames), _BLOCKS))
+    blocks = np.array_split(frames, min(len(frames), runs))
     for _ in range(RESAMPLES):
         drawn = rng.integers(0, len(blocks), len(blocks))
         yield moments.mean(np.concatenate([blocks[index] for index in drawn]))
@@ -201,12 +318,15 @@ def _values(draw: _Draw, known: KnownCamera, weight: float) -> dict[str, float]:
         gain_adu=known.gain_adu_per_photon,
         offset_adu=known.offset_adu,
     )
-    background_adu = draw.line.light_adu - offset_adu - density * molecule_adu
+    molecules_adu = light_adu(draw.blinking, spread2)
     return {
         "sigma_px": draw.spot.sigma_px,
+        "spot_ratio": draw.spot.shape.ratio,
+        "on_frames": draw.on_frames,
         "photons": molecule_adu / gain_adu,
         "photons_spread": spread2**0.5,
-        "background_photons": background_adu / gain_adu,
+        "background_photons": (draw.line.light_adu - offset_adu - molecules_adu) / gain_adu,
+        "light_photons": molecules_adu / gain_adu,
         "density_per_px2": density,
         "offset_adu": offset_adu,
         "gain_adu_per_photon": gain_adu,

@@ -17,8 +17,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-LAG_PX_MAX = 6
-"""Covariances are taken between pixels up to this far apart."""
+LAG_PX_MAX = 10
+"""Covariances are taken between pixels up to this far apart: a halo reaches far."""
 
 NOISE_TAPS: NDArray[np.float64] = np.array([1, -6, 15, -20, 15, -6, 1]) / np.sqrt(924)
 """Along each axis, the finest details: of a spot of sigma 1 px, 1e-4 of its energy passes.
@@ -57,37 +57,47 @@ class Moments:
         return Moments(*(v.mean(0) if chosen is None else v[chosen].mean(0) for v in values))
 
 
-def measure(frames_adu: NDArray[np.uint16]) -> Moments:
+def measure(frames_adu: NDArray[np.uint16], distance: int = 1) -> Moments:
     """Moments of each frame.
 
     Parameters
     ----------
     frames_adu : ndarray, shape (T, Y, X), uint16
-        Frames in ADU; at least 8, of at least 8 pixels along each axis.
+        Frames in ADU; at least 8, of at least 16 pixels along each axis.
+
+    distance : int
+        Distance at which frames show other molecules. Fluctuations are about the mean of frames
+        so far apart, or molecules that persist would be part of the mean.
 
     Returns
     -------
     Moments
         Corrected for the means, which are estimated from the same frames.
     """
-    covariance, third = [], []
-    for fluctuation_adu, count in _fluctuations(frames_adu):
-        covariance.append(_covariances(fluctuation_adu) * count / (count - 1))
-        third.append(_third_moment(fluctuation_adu) * count**2 / ((count - 1) * (count - 2)))
+    covariance = np.empty((len(frames_adu), LAG_PX_MAX + 1, 2 * LAG_PX_MAX + 1))
+    third = np.empty(len(frames_adu))
+    for places, fluctuation_adu in _fluctuations(frames_adu, distance):
+        count = len(places)
+        covariance[places] = _covariances(fluctuation_adu) * count / (count - 1)
+        third[places] = _third_moment(fluctuation_adu) * count**2 / ((count - 1) * (count - 2))
     return Moments(
-        np.concatenate(covariance),
-        np.concatenate(third),
-        _fourth_cumulant(frames_adu),
+        covariance,
+        third,
+        _fourth_cumulant(frames_adu, distance),
         *_noise_and_light(frames_adu),
     )
 
 
-def _fluctuations(frames_adu: NDArray[np.uint16]) -> Iterator[tuple[_Frames, int]]:
-    """Frames minus their mean, a block at a time, and the number of frames of the block."""
-    blocks = max(round(len(frames_adu) / _BLOCK_FRAMES), 1)
+def _fluctuations(
+    frames_adu: NDArray[np.uint16], distance: int
+) -> Iterator[tuple[NDArray[np.intp], _Frames]]:
+    """Places of the frames of a block, ``distance`` apart, and these frames minus their mean."""
+    blocks = max(round(len(frames_adu) / (_BLOCK_FRAMES * distance)), 1)
     for block in np.array_split(np.arange(len(frames_adu)), blocks):
-        values_adu = frames_adu[block].astype(np.float64)
-        yield values_adu - values_adu.mean(axis=0), len(block)
+        for first in range(distance):
+            places = block[first::distance]
+            values_adu = frames_adu[places].astype(np.float64)
+            yield places, values_adu - values_adu.mean(axis=0)
 
 
 def _covariances(fluctuation_adu: _Frames) -> _Frames:
@@ -116,22 +126,23 @@ def _third_moment(fluctuation_adu: _Frames) -> _Frames:
     return product
 
 
-def _fourth_cumulant(frames_adu: NDArray[np.uint16]) -> _Frames:
+def _fourth_cumulant(frames_adu: NDArray[np.uint16], distance: int) -> _Frames:
     """Fourth moment minus products of covariances, both unbiased to the first order in 1/T."""
     total = len(frames_adu)
-    moments, weights = [], []
+    moments, weights = np.empty((2, total))
     sums: list[_Frames | float] = [0.0] * 6
-    for fluctuation_adu, count in _fluctuations(frames_adu):
+    for places, fluctuation_adu in _fluctuations(frames_adu, distance):
+        count = len(places)
         a, b, c, d = _corners(fluctuation_adu)
         pairs = ((a, b), (c, d), (a, c), (b, d), (a, d), (b, c))
         sums = [old + (p * q).sum(axis=0) for old, (p, q) in zip(sums, pairs, strict=True)]
-        moments.append(np.mean(a * b * c * d, axis=(1, 2)))
-        weights.append(np.full(count, (1 - 1 / count) ** 4 + (count - 1) / count**4))
+        moments[places] = np.mean(a * b * c * d, axis=(1, 2))
+        weights[places] = (1 - 1 / count) ** 4 + (count - 1) / count**4
     ab, cd, ac, bd, ad, bc = (product / total for product in sums)
     products = float(np.mean(ab * cd + ac * bd + ad * bc))
     # Errors of the covariances correlate, which adds (3 cumulant + 2 products) / T to products.
-    centred = np.concatenate(moments) - products / (1 + 2 / total)
-    cumulant: _Frames = centred / (1 - 3 / (total + 2)) / np.concatenate(weights)
+    centred = moments - products / (1 + 2 / total)
+    cumulant: _Frames = centred / (1 - 3 / (total + 2)) / weights
     return cumulant
 
 

@@ -22,6 +22,10 @@ _BACKGROUND_PHOTONS_MIN = 0.5
 _BACKGROUND_ERROR_MAX_PHOTONS = 20.0
 _SPREAD_RANGE = (0.05, 1.0)
 _SPREAD_ERROR_MAX = 0.12
+_HALO_ERROR_MAX = 0.05
+_ON_FRAMES_ERROR_MAX = 0.2
+_HALO_WIDTH_FACTOR = 1.4
+"""To either side: the width of a halo is measured roughly."""
 _BLEACHED_SHARE = 0.5
 """Of the mean density: later in the film, or in the next one, fewer emitters are on."""
 
@@ -33,6 +37,10 @@ def is_known(name: str, value: Value) -> bool:
     """
     if name == "photons_spread":
         return value.error < _SPREAD_ERROR_MAX
+    if name == "halo_light":
+        return value.error < _HALO_ERROR_MAX
+    if name == "on_frames" and not value.value:
+        return value.error < _ON_FRAMES_ERROR_MAX
     if name == "background_photons":
         return value.error < max(_KNOWN_SHARE * value.value, _BACKGROUND_ERROR_MAX_PHOTONS)
     return value.relative_error < _KNOWN_SHARE
@@ -60,7 +68,7 @@ def preset(
         For JSON. Densities are per square micrometre of 100 nm pixels, as in the simulator:
         a hundred times those per pixel, independent of the film's pixel size.
     """
-    ranges: dict[str, Range] = {}
+    ranges, shares = _optics_and_blinks(estimates)
     emitters_max = Ranges.emitters_max
     for name in ("sigma_px", "photons", "offset_adu"):
         value: Value = getattr(estimates, name)
@@ -81,11 +89,29 @@ def preset(
         "base": "finish",
         "ranges": {
             **{name: [_rounded(low), _rounded(high)] for name, (low, high) in ranges.items()},
+            **shares,
             "emitters_max": emitters_max,
             "emccd_share": 1.0 if kind.name == "emccd" else 0.0,
         },
         "measured_from": {**source, **_measured(estimates)},
     }
+
+
+def _optics_and_blinks(estimates: Estimates) -> tuple[dict[str, Range], dict[str, float]]:
+    """Ranges and shares of films by the form of the spot and the length of blinks."""
+    ranges: dict[str, Range] = {}
+    shares: dict[str, float] = {}
+    if is_known("spot_ratio", estimates.spot_ratio):
+        ranges["spot_ratio"], shares["elliptic_share"] = _about(estimates.spot_ratio), 1.0
+    if is_known("halo_light", estimates.halo_light) and estimates.halo_light.value:
+        width, shares["halo_share"] = estimates.halo_width, 1.0
+        ranges["halo_light"] = _inside(_about(estimates.halo_light, additive=True), 0.01, 0.9)
+        ranges["halo_width"] = max(width / _HALO_WIDTH_FACTOR, 1.0), width * _HALO_WIDTH_FACTOR
+    if is_known("on_frames", estimates.on_frames):
+        shares["blinking_share"] = float(estimates.on_frames.value > 0)
+        if estimates.on_frames.value:
+            ranges["on_frames"] = _about(estimates.on_frames)
+    return ranges, shares
 
 
 def _about(value: Value, *, additive: bool = False) -> Range:

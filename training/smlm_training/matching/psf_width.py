@@ -1,4 +1,4 @@
-"""Estimate the spot's width from the reach of fluctuations; no isolated molecule is needed."""
+"""Estimate width and shape of the spot from the reach of fluctuations; no molecule is isolated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from smlm_training.matching.moments import LAG_PX_MAX
 from smlm_training.simulation.spot import pair_overlap
+from smlm_training.simulation.spot_shape import ROUND, SpotShape
 
 SIGMA_PX_RANGE = (0.5, 4.0)
 """Widths considered: narrower spots are within a pixel, wider ones reach beyond the lags."""
+
+HALO_WIDTHS = (2.0, 2.8, 4.0, 5.6)
+"""Widths of a halo that are tried, in sigma; a wider one hides in the constant."""
+
+HALO_LIGHT_MAX = 0.6
 
 _ROWS, _COLUMNS = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
 _LAG_PX = np.hypot(*np.meshgrid(_ROWS, _COLUMNS, indexing="ij"))
@@ -22,18 +28,22 @@ _USED = (_LAG_PX > 0) & (_LAG_PX <= LAG_PX_MAX)
 
 @dataclass(frozen=True)
 class Spot:
-    """A Gaussian spot fitted to covariances.
+    """A spot fitted to covariances: a Gaussian, or a core and a halo.
 
     ``strength_adu2`` is molecules per square pixel times their mean squared brightness;
-    ``misfit`` is the deviation of covariances from those of a Gaussian, relative to the largest.
+    ``misfit`` is the deviation of covariances from those of the spot, relative to the largest.
+    ``halo_light`` is the share of the halo as fitted, which chance makes negative in some films
+    without one; in ``shape`` it is then 0.
     """
 
     sigma_px: float
     strength_adu2: float
     misfit: float
+    shape: SpotShape = ROUND
+    halo_light: float = 0.0
 
 
-def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
+def fit_spot(covariance_adu2: NDArray[np.float64], halo_width: float | None = None) -> Spot:
     """Least squares of strength times overlap plus a constant over all lags but zero.
 
     The constant absorbs fluctuations common to all pixels, such as the laser's.
@@ -42,6 +52,8 @@ def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
     ----------
     covariance_adu2 : ndarray, shape (LAG_PX_MAX + 1, 2 * LAG_PX_MAX + 1), float64
         As in ``Moments``.
+    halo_width : float, optional
+        Width of a halo relative to the core; without it the spot is a Gaussian.
 
     Returns
     -------
@@ -49,24 +61,59 @@ def fit_spot(covariance_adu2: NDArray[np.float64]) -> Spot:
         At the edge of ``SIGMA_PX_RANGE`` where no width within it fits.
     """
     measured_adu2 = covariance_adu2[_USED]
-    sigma_px = float(
-        scipy.optimize.minimize_scalar(
-            lambda tried_px: _solve(tried_px, measured_adu2)[1],
-            bounds=SIGMA_PX_RANGE,
-            method="bounded",
-            options={"xatol": 1e-4},
-        ).x
-    )
-    strength_adu2, residual_adu2 = _solve(sigma_px, measured_adu2)
-    largest_adu2 = np.abs(measured_adu2).max() or 1.0
-    return Spot(sigma_px, strength_adu2, float(residual_adu2 / largest_adu2))
+    largest_adu2 = float(np.abs(measured_adu2).max()) or 1.0
+    low, high = np.log(SIGMA_PX_RANGE)
+    start, lowest, highest = [0.2, 0.0], [low, -0.7], [high, 0.7]
+    if halo_width is not None:
+        start, lowest = [*start, 0.05], [*lowest, -0.3]
+        highest = [*highest, HALO_LIGHT_MAX]
+
+    def residual(tried: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _solve(_overlaps(tried, halo_width), measured_adu2)[1] / largest_adu2
+
+    found = scipy.optimize.least_squares(residual, start, bounds=(lowest, highest), xtol=1e-5)
+    strength_adu2, _ = _solve(_overlaps(found.x, halo_width), measured_adu2)
+    ratio = float(np.exp(found.x[1]))
+    misfit = float(np.sqrt(np.mean(found.fun**2)))
+    if halo_width is None:
+        shape, halo_light = SpotShape(ratio=ratio), 0.0
+    else:
+        halo_light = float(found.x[2])
+        shape = SpotShape(ratio, halo_share=max(halo_light, 0.0), halo_width=halo_width)
+    return Spot(float(np.exp(found.x[0])), strength_adu2, misfit, shape, halo_light)
 
 
-def _solve(sigma_px: float, measured_adu2: NDArray[np.float64]) -> tuple[float, float]:
-    """Strength, and the root of the mean squared residual, of the best fit at one width."""
-    overlaps = np.outer(pair_overlap(sigma_px, _ROWS), pair_overlap(sigma_px, _COLUMNS))[_USED]
+def best_halo_width(covariance_adu2: NDArray[np.float64]) -> float:
+    """The width of a halo, of ``HALO_WIDTHS``, that leaves the least misfit."""
+    return min(HALO_WIDTHS, key=lambda width: fit_spot(covariance_adu2, width).misfit)
+
+
+def _overlaps(tried: NDArray[np.float64], halo_width: float | None) -> NDArray[np.float64]:
+    """Overlaps at all lags used, of a spot of one photon.
+
+    Two Gaussians of different widths overlap like two of the root mean square of the widths.
+    """
+    sigma_px, elongation = np.exp(tried[0]), np.exp(tried[1] / 2)
+    parts = [(1.0, 1.0)]
+    if halo_width is not None:
+        parts = [(1 - tried[2], 1.0), (tried[2], halo_width)]
+    overlaps = np.zeros(_LAG_PX.shape)
+    for first, (share, width) in enumerate(parts):
+        for other, wider in parts[first:]:
+            both_px = sigma_px * np.sqrt((width**2 + wider**2) / 2)
+            twice = 1 if wider == width else 2
+            overlaps += (twice * share * other) * np.outer(
+                pair_overlap(both_px * elongation, _ROWS),
+                pair_overlap(both_px / elongation, _COLUMNS),
+            )
+    return overlaps[_USED]
+
+
+def _solve(
+    overlaps: NDArray[np.float64], measured_adu2: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Strength of the best fit of overlaps and a constant, and its residuals."""
     centred = overlaps - overlaps.mean()
     about_mean_adu2 = measured_adu2 - measured_adu2.mean()
     strength_adu2 = float(centred @ about_mean_adu2 / (centred @ centred))
-    residual_adu2 = about_mean_adu2 - strength_adu2 * centred
-    return strength_adu2, float(np.sqrt(np.mean(residual_adu2**2)))
+    return strength_adu2, about_mean_adu2 - strength_adu2 * centred

@@ -16,6 +16,9 @@ from smlm_pipeline.film.film import Film
 
 FRAMES_MAX = 500
 FRAMES_MIN = 16
+PAIRS_MAX = 200
+"""Pairs of frames that follow one another, in films of which not all frames are measured."""
+
 WINDOW_PX_MAX = 256
 SIZE_PX_MIN = contract.MIN_FRAME_PX
 """Of both edges; `smlm_pipeline.film.film.open_film` refuses smaller films."""
@@ -28,11 +31,13 @@ _WINDOW_FRAMES = 16
 class Sample:
     """Frames of a film, shape (T, Y, X), uint16, ADU, and the first pixel of their window.
 
+    ``pairs_adu`` are some of them and the frames that follow these in the film, (P, Y, X) each.
     ``top_px`` and ``left_px`` count in the film's file; ``film_shape`` is (T, Y, X) of the
     whole film.
     """
 
     frames_adu: NDArray[np.uint16]
+    pairs_adu: tuple[NDArray[np.uint16], NDArray[np.uint16]]
     top_px: int
     left_px: int
     film_shape: tuple[int, int, int]
@@ -62,10 +67,21 @@ def sample_film(film: Film) -> Sample:
         )
     whole = slice(0, height), slice(0, width)
     rows, columns = _window(_read(film, spread_evenly(count, _WINDOW_FRAMES), *whole))
-    frames_adu = _read(film, spread_evenly(count, FRAMES_MAX), rows, columns)
+    indices = spread_evenly(count, FRAMES_MAX)
+    frames_adu = _read(film, indices, rows, columns)
+    if len(indices) == count:
+        pairs_adu = frames_adu[:-1], frames_adu[1:]
+    else:
+        places = spread_evenly(len(indices) - 1, PAIRS_MAX)
+        following = [indices[place] + 1 for place in places]
+        pairs_adu = frames_adu[places], _read(film, following, rows, columns)
     corner = film.corner
     return Sample(
-        frames_adu, corner.y_px + rows.start, corner.x_px + columns.start, (count, height, width)
+        frames_adu,
+        pairs_adu,
+        corner.y_px + rows.start,
+        corner.x_px + columns.start,
+        (count, height, width),
     )
 
 

@@ -9,7 +9,7 @@ from smlm_training.matching.estimates import GUESSED_SPREAD, Estimates, KnownCam
 from smlm_training.matching.preset import is_known
 
 MISFIT_MAX = 0.03
-"""A Gaussian spot leaves less than this of the covariances unexplained."""
+"""A spot with or without a halo leaves less than this of the covariances unexplained."""
 
 _WORDS = ((0.03, "very sure"), (0.1, "sure"), (0.25, "fairly sure"), (float("inf"), "rough"))
 """Confidence by the largest relative error."""
@@ -55,6 +55,9 @@ def rows(
 
 _UNITS = {
     "sigma_px": "PSF sigma (px)",
+    "spot_ratio": "PSF width along y over x",
+    "halo_light": "light in a halo of the PSF",
+    "on_frames": "mean length of blinks (frames)",
     "photons": "photons per emitter and frame",
     "photons_spread": "relative spread of photons",
     "background_photons": "background (photons)",
@@ -75,25 +78,52 @@ def _row(name: str, value: Value, known: bool, why: str) -> Row:
 def _why(name: str, estimates: Estimates, known: KnownCamera) -> str:
     if name == "sigma_px":
         return _why_sigma(estimates)
+    if name == "spot_ratio":
+        return "reach of covariance along rows and columns"
+    if name == "halo_light":
+        return _why_halo(estimates)
+    if name == "on_frames":
+        return _why_blinks(estimates)
     if name == "photons":
-        return f"brightness in ADU over the gain of an {known.kind.name}; spread as below"
+        return (
+            f"of a whole frame: brightness in ADU over the gain of an {known.kind.name}; "
+            "spread as below"
+        )
     if name == "photons_spread":
         share = f"{estimates.spread_measured:.0%} from the fourth cumulant"
         return f"{share}, the rest guessed from {GUESSED_SPREAD[0]} to {GUESSED_SPREAD[1]}"
     if name == "background_photons":
-        return "mean light minus offset and emitters: has the errors of all three"
+        return (
+            "mean light minus offset and emitters: has the errors of all three, and 12 % of the "
+            "emitters' light for what a model of spots and photons misses"
+        )
     if name == "density_per_px2":
         return "strength of blinking over squared brightness; free of background"
     return _why_camera(name, known)
+
+
+def _why_halo(estimates: Estimates) -> str:
+    if not estimates.halo_light.value:
+        return "none shows; one more than five times as wide as the core counts as background"
+    return (
+        f"covariance far from a molecule: {estimates.halo_width:g} times as wide as the core; "
+        "an Airy pattern, or molecules at different depths"
+    )
+
+
+def _why_blinks(estimates: Estimates) -> str:
+    if not estimates.on_frames.value:
+        return "neighbouring frames show other molecules: each shines in one"
+    return "how much less neighbouring frames differ than distant ones; begins at any time"
 
 
 def _why_sigma(estimates: Estimates) -> str:
     if estimates.misfit > MISFIT_MAX:
         return (
             f"{estimates.misfit:.0%} of the covariance does not fit a Gaussian: "
-            "defocus, astigmatism, drift or haze?"
+            "astigmatism along a diagonal, drift or haze?"
         )
-    return "reach of covariance between pixels, as of a pixel-integrated Gaussian"
+    return "reach of covariance between pixels, as of a pixel-integrated Gaussian; of the core"
 
 
 def _why_camera(name: str, known: KnownCamera) -> str:

@@ -19,8 +19,8 @@ PROBABILITY_PRIOR = -4.0
 """Initial logit: most camera pixels hold no molecule."""
 
 INTENSITY_TYPICAL = 15.0
-"""Intensity where the head's convolution is zero, as at the start: molecules have 2 to 100 times the
-scale, by the width of their spots and the spread of their photons
+"""Intensity where the head's convolution is zero, as at the start: molecules have 2 to 100 times
+the scale, by the width of their spots and the spread of their photons
 (``simulation.spot.expected_scale_adu``)."""
 
 INTENSITY_MIN = 0.1

@@ -62,7 +62,7 @@ def detect(network: Network, frames_adu: NDArray[np.uint16]) -> NDArray[np.float
 
     Returns
     -------
-    ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
+    ndarray, shape (N, 7, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
         Detections or maps, see `smlm_pipeline.contract`.
     """
     return network.detect(*prepared(frames_adu))
@@ -75,7 +75,7 @@ def draw(
 
     Parameters
     ----------
-    answers : ndarray, shape (N, 5, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
+    answers : ndarray, shape (N, 7, H, W) or (N, 1, ``ZOOM`` H, ``ZOOM`` W), float32
         Detections, which are drawn, or maps, which are summed.
     shape_px : tuple of int, optional
         Height and width of the field, without padding; by default H and W.

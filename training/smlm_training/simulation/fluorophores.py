@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import SettingError
-from smlm_training.simulation.blinks import frame_shares
+from smlm_training.simulation.blinks import frame_shares, share_moment
 from smlm_training.simulation.bounds import check_one_of, check_within
 from smlm_training.simulation.spot_shape import ROUND, SpotShape
 
@@ -98,11 +98,8 @@ class Fluorophore:
     @property
     def cube_over_square_photons(self) -> float:
         """E[I^3] / E[I^2] of the photons I in a frame: the brightness in a film's scale."""
-        if not self.on_frames:
-            return self._whole_cube_over_square
-        shares, probabilities = frame_shares(self.on_frames)
-        part = probabilities @ shares**3 / (probabilities @ shares**2)
-        return float(self._whole_cube_over_square * part)
+        part = share_moment(self.on_frames, 3) / share_moment(self.on_frames, 2)
+        return self._whole_cube_over_square * part
 
     @property
     def _whole_cube_over_square(self) -> float:

@@ -8,14 +8,17 @@ many molecules do.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from smlm_training.simulation.fluorophores import Fluorophore
+from smlm_training.simulation.spot_shape import SpotShape
 
 _STEP_PX = 0.05
 _PLACES_PX = np.arange(-16, 16, _STEP_PX)
@@ -98,42 +101,71 @@ def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float
     float
         Scale in ADU.
     """
-    second = third = 0.0
-    for weight, wider_y, wider_x in fluorophore.shape.depths():
-        spot = [
-            _Part(share, *(_pair(fluorophore.sigma_px * width * at) for at in (wider_y, wider_x)))
-            for share, width in fluorophore.shape.parts
-        ]
-        second += weight * sum(_second(*parts) for parts in product(spot, repeat=2))
-        third += weight * sum(_third(*parts) for parts in product(spot, repeat=3))
+    third = third_overlap(fluorophore.sigma_px, fluorophore.shape)
+    second = second_overlap(fluorophore.sigma_px, fluorophore.shape)
     return adu_per_photon * fluorophore.cube_over_square_photons * third / second
 
 
-_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Profiles in a pixel and in the next one."""
+Axis = Callable[[float], NDArray[np.float64]]
+"""Of a width: what is seen along one axis of a spot, for each of its places."""
+
+Seen = tuple[Axis, Axis]
+"""Along y and x."""
 
 
-class _Part(NamedTuple):
-    """A Gaussian of a spot, with its share of the light and its profiles along y and x."""
-
-    share: float
-    y: _Pair
-    x: _Pair
+def seen_through(taps: NDArray[np.float64]) -> Seen:
+    """What is seen of a spot by a filter along both axes."""
+    axis = partial(filtered_profile, taps=taps)
+    return axis, axis
 
 
-def _pair(sigma_px: float) -> _Pair:
-    return profile(sigma_px), profile(sigma_px, 1)
+def spot_overlap(sigma_px: float, shape: SpotShape, *seen: Seen) -> float:
+    """Integral over the spot's place of the product of what is seen of it; mean over depths.
+
+    Parameters
+    ----------
+    sigma_px : float
+        Width of the core.
+    shape : SpotShape
+        Sum of Gaussians, so that the integral is a sum over all choices of one for each factor.
+    seen : pairs of functions
+        The factors.
+
+    Returns
+    -------
+    float
+        For one photon, 1/px^2 at two factors.
+    """
+    integral = 0.0
+    for weight, wider_y, wider_x in shape.depths():
+        factors = [
+            [
+                (share, along_y(sigma_px * width * wider_y), along_x(sigma_px * width * wider_x))
+                for share, width in shape.parts
+            ]
+            for along_y, along_x in seen
+        ]
+        for parts in product(*factors):
+            shares, along_y, along_x = zip(*parts, strict=True)
+            integral += weight * math.prod(shares) * overlap(*along_y) * overlap(*along_x)
+    return integral
 
 
-def _second(one: _Part, two: _Part) -> float:
-    """h(0, 0) (h(0, 1) + h(1, 0)) / 2, summed over all places."""
-    right = overlap(one.y[0], two.y[0]) * overlap(one.x[0], two.x[1])
-    below = overlap(one.y[0], two.y[1]) * overlap(one.x[0], two.x[0])
-    return one.share * two.share * (right + below) / 2
+def _pixel(row: int, column: int) -> Seen:
+    return partial(profile, pixel=row), partial(profile, pixel=column)
 
 
-def _third(one: _Part, two: _Part, three: _Part) -> float:
-    """h(0, 0) h(0, 1) h(1, 0), summed over all places."""
-    along_y = overlap(one.y[0], two.y[0], three.y[1])
-    along_x = overlap(one.x[0], two.x[1], three.x[0])
-    return one.share * two.share * three.share * along_y * along_x
+def second_overlap(sigma_px: float, shape: SpotShape) -> float:
+    """Of a pixel and its neighbour, the mean of the right and the lower one."""
+    neighbours = (_pixel(0, 1), _pixel(1, 0))
+    return sum(spot_overlap(sigma_px, shape, _pixel(0, 0), each) for each in neighbours) / 2
+
+
+def third_overlap(sigma_px: float, shape: SpotShape) -> float:
+    """Of three pixels of a square of two by two."""
+    return spot_overlap(sigma_px, shape, _pixel(0, 0), _pixel(0, 1), _pixel(1, 0))
+
+
+def fourth_overlap(sigma_px: float, shape: SpotShape) -> float:
+    """Of the four pixels of a square of two by two."""
+    return spot_overlap(sigma_px, shape, *(_pixel(row, column) for row, column in np.ndindex(2, 2)))
