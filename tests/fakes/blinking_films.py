@@ -46,13 +46,10 @@ def blinking_film(
     places_px = rng.uniform(-_BORDER_PX, size_px + _BORDER_PX, (2, count))
     photons = fluorophore.draw_photons(rng, count)
     place = np.arange(len(lit)) - np.searchsorted(lit, lit)  # the n-th of its frame
-    values = np.zeros((3, frames, place.max() + 1))
-    values[:, lit, place] = (
-        places_px[0, molecule],
-        places_px[1, molecule],
-        photons[molecule] * share,
-    )
-    emitters = Emitters(*values, np.full(values.shape[1:], fluorophore.sigma_px))
+    y_px, x_px, shining = np.zeros((3, frames, place.max() + 1))
+    y_px[lit, place], x_px[lit, place] = places_px[:, molecule]
+    shining[lit, place] = photons[molecule] * share
+    emitters = Emitters(y_px, x_px, shining, np.full_like(y_px, fluorophore.sigma_px))
     light = expected_photons(
         emitters, size_px, size_px, shape=fluorophore.shape, profile=tabulated_profile
     )
