@@ -13,12 +13,12 @@ MIB = 1 << 20
 
 
 def test_values() -> None:
-    """Four megapixels: 80 MiB of detections, of which 13 are under way; 112 MiB of sums."""
+    """Four megapixels: 112 MiB of detections, of which 13 are under way; 144 MiB of sums."""
     assert sizes(["reconstruction"]) == Sizes(
-        cuda_pool_bytes=1352 * MIB,  # 1.3 x (3 + 8 + 2) x 80
-        shm_default_bytes=28 * MIB,  # a quarter of 112
-        shm_growth_bytes=28 * MIB,
-        shm_total_bytes=2 * (89 + 80 + 112) * MIB,
+        cuda_pool_bytes=1893 * MIB,  # 1.3 x (3 + 8 + 2) x 112
+        shm_default_bytes=36 * MIB,  # a quarter of 144
+        shm_growth_bytes=36 * MIB,
+        shm_total_bytes=2 * (121 + 112 + 144) * MIB,
     )
 
 

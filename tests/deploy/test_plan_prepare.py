@@ -135,7 +135,7 @@ def test_a_published_network_gets_a_plan_of_its_own(
     repository: Path, version: Path, compiler: RuntimeCompiler
 ) -> None:
     _prepare(repository, compiler)
-    newer = write_network(repository / "unet" / "2", DETECTIONS.replace("5}", "6}"))
+    newer = write_network(repository / "unet" / "2", DETECTIONS.replace("7}", "8}"))
     make_reference(newer)
     (done,) = _prepare(repository, compiler)
     assert (done.version, done.from_cache) == ("2", False)
@@ -161,7 +161,7 @@ def test_builds_learn_from_each_other(repository: Path, compiler: RuntimeCompile
 @pytest.fixture
 def half(version: Path) -> bytes:
     """A file in FP16 beside the network, which answers nearly as it does."""
-    nearly = write_network(version.parents[2] / "half", DETECTIONS.replace("5}", "5.001}"))
+    nearly = write_network(version.parents[2] / "half", DETECTIONS.replace("7}", "7.001}"))
     network = nearly.read_bytes()
     (version / "model.fp16.onnx").write_bytes(network)
     return network
@@ -190,7 +190,7 @@ def test_a_network_that_does_not_pass_in_fp16_is_served_in_fp32(
 ) -> None:
     """A test replaces the file by another network, or the compiler refuses it."""
     if failing == "gate":
-        other = write_network(repository.parent / "other", DETECTIONS.replace("5}", "6}"))
+        other = write_network(repository.parent / "other", DETECTIONS.replace("7}", "8}"))
         (version / "model.fp16.onnx").write_bytes(other.read_bytes())
     else:
         build = compiler.compile

@@ -76,7 +76,7 @@ def _rewrite(network: Path, **different: object) -> None:
 
 
 def _of_another_network(network: Path) -> None:
-    write_network(network.parent, DETECTIONS.replace("5}", "6}"))
+    write_network(network.parent, DETECTIONS.replace("7}", "8}"))
 
 
 def _missing(network: Path) -> None:

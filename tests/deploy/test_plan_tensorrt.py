@@ -241,7 +241,7 @@ def test_frames_out_of_the_profile_are_refused(compiler: TensorRT, network: Path
     frames_adu, levels_adu = _frames(1, 68, 64), _levels(1)
     with pytest.raises(PlanError, match="cannot run the plan: it gave no reason"):
         executor.run(frames_adu, levels_adu, profile=0)
-    assert executor.run(frames_adu, levels_adu, profile=1).shape == (1, 5, 68, 64)
+    assert executor.run(frames_adu, levels_adu, profile=1).shape == (1, 7, 68, 64)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ BORDER_PX = 1e-4
 """Molecules so near to the border of two cores may be in both or in none: the network's answer
 differs in its last bits with the tile."""
 
-TOLERANCE_PX = 1e-3
-"""Largest difference of a molecule between the whole field and a tile."""
+TOLERANCE_PX, LIGHT_TOLERANCE = 1e-3, 1e-3
+"""Largest difference of a molecule between the whole field and a tile, that of light relative."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def _together(
         )
         image[:, rows, columns] += answer.sums.dense(window.shape)
         assert answer.molecules is not None
-        corner = np.array([chunk.first_frame, y.read_start, x.read_start, 0, 0, 0], np.float32)
+        corner = np.array([chunk.first_frame, y.read_start, x.read_start, *[0] * 5], np.float32)
         tables.append(answer.molecules + corner)
     return np.concatenate(tables), image
 
@@ -101,7 +101,10 @@ def test_the_table_of_a_field_is_that_of_localise(
 ) -> None:
     detections = local_transport.network.detect(*film)
     table = localise(detections, pixel_size_nm=1, threshold=PROBABILITY_MIN)
-    names = ("frame", "y_nm", "x_nm", "sigma_y_nm", "sigma_x_nm", "probability")
+    names = (
+        *("frame", "y_nm", "x_nm", "sigma_y_nm", "sigma_x_nm", "probability"),
+        *("intensity", "sigma_intensity"),
+    )
     expected = np.column_stack([getattr(table, name) for name in names]).astype(np.float32)
     np.testing.assert_array_equal(_sorted(whole), _sorted(expected))
 
@@ -177,7 +180,8 @@ def _matched(
     matched = 0
     for molecule in molecules:
         near = np.abs(among[:, :3] - molecule[:3]).max(axis=1) < TOLERANCE_PX
-        alike = near & (np.abs(among[:, 3:] - molecule[3:]).max(axis=1) < TOLERANCE_PX)
+        alike = near & (np.abs(among[:, 3:6] - molecule[3:6]).max(axis=1) < TOLERANCE_PX)
+        alike &= (np.abs(among[:, 6:] / molecule[6:] - 1) < LIGHT_TOLERANCE).all(axis=1)
         if not doubtful(molecule):
             assert alike.sum() == 1, molecule
             matched += 1

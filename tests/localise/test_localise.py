@@ -114,7 +114,7 @@ def test_what_points_out_of_the_field_is_left_out() -> None:
 
 def test_an_empty_film_has_no_molecules() -> None:
     table = localise(_detections(), pixel_size_nm=100)
-    assert [len(column) for column in vars(table).values()] == [0] * 6
+    assert [len(column) for column in vars(table).values()] == [0] * 8
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ def localise(
         sigma_y_nm,
         sigma_x_nm,
         places.probability,
+        places.intensity,
+        np.sqrt(places.intensity_variance),
     )
     field = in_field(table, height_nm=height * pixel_size_nm, width_nm=width * pixel_size_nm)
     return table.take(field & (table.probability >= threshold))

@@ -65,12 +65,15 @@ class Localisations(Molecules):
 
     ``sigma_y_nm`` and ``sigma_x_nm`` are the predicted standard deviations of the errors of
     ``y_nm`` and ``x_nm``; ``probability`` is the predicted probability that the molecule
-    exists. Each (K,), float64.
+    exists; ``intensity`` and ``sigma_intensity`` are its light and the predicted standard deviation
+    of the light's error, in units of the frame's scale. Each (K,), float64.
     """
 
     sigma_y_nm: NDArray[np.float64]
     sigma_x_nm: NDArray[np.float64]
     probability: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    sigma_intensity: NDArray[np.float64]
 
 
 def stacked(tables: Iterable[_Table]) -> _Table:

@@ -210,5 +210,10 @@ def _in_units(rows: NDArray[Any], pixel_size_nm: float, camera: CameraUnits | No
     ):
         columns[name] = rows[source].astype(np.float64) * pixel_size_nm
     columns["probability"] = rows["probability"].astype(np.float64)
-    light = ("intensity_adu", "sigma_intensity_adu", "background_adu")
-    return Rows({**columns, **light_columns(*(rows[name].astype(float) for name in light), camera)})
+    light = light_columns(
+        rows["intensity_adu"].astype(np.float64),
+        rows["sigma_intensity_adu"].astype(np.float64),
+        rows["background_adu"].astype(np.float64),
+        camera,
+    )
+    return Rows({**columns, **light})

@@ -226,7 +226,9 @@ def test_of_two_detections_at_one_place_the_one_as_bright_is_the_molecule() -> N
     both = _one_detection(light=(20, 2))
     both[0, 4, 6] = [0.97, 0, -1, 0.2, 0.2, 60, 2]
     position_px = np.array([[[4.5, 5.5]]], np.float32)
-    gradient = _gradient(both, position_px, np.ones((1, 1), np.float32), np.float32([[59]]))
+    gradient = _gradient(
+        both, position_px, np.ones((1, 1), np.float32), np.array([[59]], np.float32)
+    )
     assert np.abs(gradient[0, 4, 5, 1:]).max() < 1e-6 < np.abs(gradient[0, 4, 6, 5])
 
 

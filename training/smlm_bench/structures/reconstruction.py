@@ -101,9 +101,9 @@ def _with_molecules(request: Request) -> Request:
 
 
 def _table(answer: ChunkAnswer, first_frame: int) -> NDArray[np.float64]:
-    """Columns (6, M) of a table of localisations: one tile covers the whole field."""
+    """Columns (8, M) of a table of localisations: one tile covers the whole field."""
     if answer.molecules is None:
         return np.zeros((len(contract.MOLECULE_COLUMNS), 0))
-    frame, y_px, x_px, sigma_y_px, sigma_x_px, probability = answer.molecules.T.astype(np.float64)
-    lengths_px = np.stack([y_px, x_px, sigma_y_px, sigma_x_px])
-    return np.stack([frame + first_frame, *(lengths_px * PIXEL_SIZE_NM), probability])
+    frame, *columns = answer.molecules.T.astype(np.float64)
+    lengths_nm = PIXEL_SIZE_NM * np.stack(columns[:4])
+    return np.stack([frame + first_frame, *lengths_nm, *columns[4:]])

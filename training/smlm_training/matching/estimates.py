@@ -21,7 +21,13 @@ from smlm_training.matching.molecules import (
     light_adu,
 )
 from smlm_training.matching.moments import Moments, measure
-from smlm_training.matching.psf_width import SIGMA_PX_RANGE, Spot, best_halo_width, fit_spot
+from smlm_training.matching.psf_width import (
+    SIGMA_PX_RANGE,
+    Spot,
+    best_halo_width,
+    fit_like,
+    fit_spot,
+)
 
 RESAMPLES = 100
 _BLOCKS_MOST, _BLOCKS_LEAST = 50, 10
@@ -51,9 +57,6 @@ _SPREAD2_ERROR = 0.02
 _ON_FRAMES_SHARE_ERROR = 0.05
 _SHORTEST_FRAMES = 0.1
 """Errors of the mean length of blinks: of the estimate, and where each frame shows others."""
-
-_HALO_RESAMPLES = 24
-"""Resampled films by which the light of a halo is judged."""
 
 _HALO_SIGNIFICANCE = 4.0
 """Standard errors by which the light of a halo must exceed zero to be part of the spot."""
@@ -180,7 +183,7 @@ def estimate(
     averages = [measured.mean(), *_resampled(measured, runs, rng)]
     halo_light, halo_width = _halo(averages)
     shown = halo_width if halo_light.value else None
-    spots = [fit_spot(moments.covariance_adu2, shown) for moments in averages]
+    spots = _spots(averages, shown)
     _check_spots(spots)
     first, following = pairs_adu or (frames_adu[:-1], frames_adu[1:])
     lengths = _lengths_of_blinks(change_adu2(first, following), spots, runs, rng)
@@ -195,14 +198,17 @@ def _distance(frames_adu: NDArray[np.uint16]) -> int:
     return independent_distance(frames_adu, backgrounds_adu, everywhere, np.arange(count))
 
 
+def _spots(averages: list[Moments], halo_width: float | None) -> list[Spot]:
+    """The spot of the average over all frames, and those of the others."""
+    whole_adu2, *others_adu2 = (moments.covariance_adu2 for moments in averages)
+    spot = fit_spot(whole_adu2, halo_width)
+    return [spot, *fit_like(spot, whole_adu2, others_adu2, halo_width)]
+
+
 def _halo(averages: list[Moments]) -> tuple[Value, float]:
     """Light of a halo, 0 if it is within its error, and its width relative to the core."""
     width = best_halo_width(averages[0].covariance_adu2)
-    lights = [
-        fit_spot(moments.covariance_adu2, width).halo_light
-        for moments in averages[: 1 + _HALO_RESAMPLES]
-    ]
-    light = _value(np.array(lights))
+    light = _value(np.array([spot.halo_light for spot in _spots(averages, width)]))
     shows = light.value > _HALO_SIGNIFICANCE * light.error
     return (light if shows else Value(0.0, light.error)), width
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,11 @@ HALO_WIDTHS = (2.0, 2.8, 4.0, 5.6)
 """Widths of a halo that are tried, in sigma; a wider one hides in the constant."""
 
 HALO_LIGHT_MAX = 0.6
+
+_FORM_BOUNDS = np.array([np.log(SIGMA_PX_RANGE), (-0.7, 0.7)]).T
+"""Least and largest logarithms of sigma and of the ratio of the widths."""
+
+_FORM_STEP = 1e-4
 
 _ROWS, _COLUMNS = np.arange(LAG_PX_MAX + 1), np.arange(-LAG_PX_MAX, LAG_PX_MAX + 1)
 _LAG_PX = np.hypot(*np.meshgrid(_ROWS, _COLUMNS, indexing="ij"))
@@ -62,25 +68,61 @@ def fit_spot(covariance_adu2: NDArray[np.float64], halo_width: float | None = No
     """
     measured_adu2 = covariance_adu2[_USED]
     largest_adu2 = float(np.abs(measured_adu2).max()) or 1.0
-    low, high = np.log(SIGMA_PX_RANGE)
-    start, lowest, highest = [0.2, 0.0], [low, -0.7], [high, 0.7]
+    lowest, highest = (list(bounds) for bounds in _FORM_BOUNDS)
+    start = [0.2, 0.0]
     if halo_width is not None:
         start, lowest = [*start, 0.05], [*lowest, -0.3]
         highest = [*highest, HALO_LIGHT_MAX]
 
-    def residual(tried: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _solve(_overlaps(tried, halo_width), measured_adu2)[1] / largest_adu2
+    def residual(form: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _solve(_overlaps(form, halo_width), measured_adu2)[1] / largest_adu2
 
     found = scipy.optimize.least_squares(residual, start, bounds=(lowest, highest), xtol=1e-5)
     strength_adu2, _ = _solve(_overlaps(found.x, halo_width), measured_adu2)
-    ratio = float(np.exp(found.x[1]))
     misfit = float(np.sqrt(np.mean(found.fun**2)))
+    return _spot(found.x, strength_adu2, misfit, halo_width)
+
+
+def fit_like(
+    spot: Spot,
+    covariance_adu2: NDArray[np.float64],
+    others_adu2: Sequence[NDArray[np.float64]],
+    halo_width: float | None = None,
+) -> list[Spot]:
+    """Spots of covariances that differ little from those that ``spot`` was fitted to.
+
+    The fit is linear in small differences: one step of Gauss and Newton.
+    """
+    form = np.array([np.log(spot.sigma_px), np.log(spot.shape.ratio), spot.halo_light])
+    form = form[: 2 if halo_width is None else 3]
+    overlaps = _overlaps(form, halo_width)
+    steps = _FORM_STEP * np.eye(len(form))
+    slopes = [
+        spot.strength_adu2
+        * (_overlaps(form + step, halo_width) - _overlaps(form - step, halo_width))
+        / (2 * _FORM_STEP)
+        for step in steps
+    ]
+    change = np.linalg.pinv(np.stack([overlaps, np.ones_like(overlaps), *slopes], axis=1))
+    differences_adu2 = np.stack([(other - covariance_adu2)[_USED] for other in others_adu2], axis=1)
+    strengths_adu2, _, *forms = change @ differences_adu2
+    return [
+        _spot(form + off, spot.strength_adu2 + float(more_adu2), spot.misfit, halo_width)
+        for off, more_adu2 in zip(np.stack(forms, axis=1), strengths_adu2, strict=True)
+    ]
+
+
+def _spot(
+    form: NDArray[np.float64], strength_adu2: float, misfit: float, halo_width: float | None
+) -> Spot:
+    log_sigma, log_ratio = np.clip(form[:2], *_FORM_BOUNDS)
+    sigma_px, ratio = float(np.exp(log_sigma)), float(np.exp(log_ratio))
     if halo_width is None:
-        shape, halo_light = SpotShape(ratio=ratio), 0.0
-    else:
-        halo_light = float(found.x[2])
-        shape = SpotShape(ratio, halo_share=max(halo_light, 0.0), halo_width=halo_width)
-    return Spot(float(np.exp(found.x[0])), strength_adu2, misfit, shape, halo_light)
+        return Spot(sigma_px, strength_adu2, misfit, SpotShape(ratio))
+    halo_light = float(form[2])
+    share = min(max(halo_light, 0.0), HALO_LIGHT_MAX)
+    shape = SpotShape(ratio, halo_share=share, halo_width=halo_width)
+    return Spot(sigma_px, strength_adu2, misfit, shape, halo_light)
 
 
 def best_halo_width(covariance_adu2: NDArray[np.float64]) -> float:
@@ -88,15 +130,15 @@ def best_halo_width(covariance_adu2: NDArray[np.float64]) -> float:
     return min(HALO_WIDTHS, key=lambda width: fit_spot(covariance_adu2, width).misfit)
 
 
-def _overlaps(tried: NDArray[np.float64], halo_width: float | None) -> NDArray[np.float64]:
+def _overlaps(form: NDArray[np.float64], halo_width: float | None) -> NDArray[np.float64]:
     """Overlaps at all lags used, of a spot of one photon.
 
     Two Gaussians of different widths overlap like two of the root mean square of the widths.
     """
-    sigma_px, elongation = np.exp(tried[0]), np.exp(tried[1] / 2)
+    sigma_px, elongation = np.exp(form[0]), np.exp(form[1] / 2)
     parts = [(1.0, 1.0)]
     if halo_width is not None:
-        parts = [(1 - tried[2], 1.0), (tried[2], halo_width)]
+        parts = [(1 - form[2], 1.0), (form[2], halo_width)]
     overlaps = np.zeros(_LAG_PX.shape)
     for first, (share, width) in enumerate(parts):
         for other, wider in parts[first:]:
