@@ -19,6 +19,7 @@ from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.schedules import Plateau, cosine
 from smlm_training.fitting.stream import Tensors
 from smlm_training.networks import NETWORKS, kind_of
+from smlm_training.simulation.bounds import check_one_of
 
 LOSS_UNIT = 100
 """Losses are summed over a frame; in this unit their gradients are about 1."""
@@ -97,12 +98,23 @@ class Trainer:
         self._active_precision = precision
         with self._strategy.scope():
             self._model = NETWORKS[self.recipe.network]()
+            self._freeze()
             self._optimizer = self._new_optimizer()
             self._optimizer.build(self._model.trainable_variables)
         if values is not None:
             _assign(self._variables(), values)
         self._step_function = tf.function(self._train_step, autograph=False)
         self._loss_function = tf.function(self._loss, autograph=False)
+
+    def _freeze(self) -> None:
+        """Leave only the recipe's layer to be trained, if it names one."""
+        only = self.recipe.only_layer
+        if not only:
+            return
+        layers = {layer.name: layer for layer in self._model.layers if layer.weights}
+        check_one_of("only_layer", only, tuple(layers))
+        for name, layer in layers.items():
+            layer.trainable = name == only
 
     def _new_optimizer(self) -> keras.optimizers.Optimizer:
         recipe = self.recipe
