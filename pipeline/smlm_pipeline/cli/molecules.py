@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,8 @@ import typer
 
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import OUTPUT_PANEL
+from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.errors import FilmError, OutputError, SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
@@ -151,12 +151,7 @@ def molecules(
             rich_help_panel=_IMAGE,
         ),
     ] = None,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=OUTPUT_PANEL
-        ),
-    ] = False,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -172,7 +167,7 @@ def molecules(
     them where --link-nm is given, and writes them in the order of their frames. docs/tables.md
     states the conventions of each format.
     """
-    with door():
+    with door(as_json=as_json):
         filters = Filters(
             probability_min,
             _positive("uncertainty-max-nm", uncertainty_max_nm),
@@ -195,7 +190,7 @@ def molecules(
             events.stage("writing")
             facts = target.write(found)
         if as_json:
-            typer.echo(json.dumps(facts, indent=2))
+            print_json(facts)
         elif not quiet:
             typer.echo(_text(facts))
 
