@@ -28,6 +28,7 @@ SHORT_SHARE_MIN = 0.95
 ROOMS = {
     *(
         "cli",
+        "batch",
         "film",
         "run",
         "engines",

@@ -12,6 +12,11 @@ COMMANDS = (
         "Reconstruct one super-resolution image from FILM.",
     ),
     LazyCommand(
+        "batch",
+        "smlm_pipeline.cli.batch:batch",
+        "Reconstruct one image from each of many films, by one engine.",
+    ),
+    LazyCommand(
         "molecules",
         "smlm_pipeline.cli.molecules:molecules",
         "Convert, filter, link or draw tables of molecules.",

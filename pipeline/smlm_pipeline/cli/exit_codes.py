@@ -91,13 +91,15 @@ def door(
             fail(_INTERRUPTED, f"interrupted; {if_interrupted or _NOTHING_HALF}", 130)
             raise typer.Exit(130) from error
         except Exception as error:
-            message, code = _message(error, extra=extra, os_error_is_output=os_error_is_output)
+            message, code = explained(error, extra=extra, os_error_is_output=os_error_is_output)
             fail(type(error).__name__, message, code)
             raise typer.Exit(code) from error
 
 
-def _message(error: Exception, *, extra: str | None, os_error_is_output: bool) -> tuple[str, int]:
-    """One line about an error, and the exit code."""
+def explained(
+    error: Exception, *, extra: str | None = None, os_error_is_output: bool = False
+) -> tuple[str, int]:
+    """One line about an error, and its exit code; see `door`."""
     if isinstance(error, ReconError):
         return str(error), error.exit_code
     if isinstance(error, ModuleNotFoundError) and extra:

@@ -96,19 +96,7 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
     def __init__(self, program: str, *, quiet: bool, unit: str = "frames") -> None:
         console = Console(stderr=True)
         self._program, self._quiet = program, quiet
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            _Speed(unit),
-            TimeElapsedColumn(),
-            TextColumn("passed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            disable=quiet or not console.is_terminal,
-        )
+        self._bar = progress_bar(unit, console, disable=quiet or not console.is_terminal)
         self._task = self._bar.add_task("opening", total=None, start=False)
         self._frames: int | None = None
         shown = not quiet and not console.is_terminal
@@ -143,6 +131,33 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
         shown = self._bar.live.is_started  # its console prints above the bar
         console = self._bar.console if shown else MESSAGES
         console.print(f"{self._program}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar(unit: str, console: Console, *, disable: bool) -> Progress:
+    """Make bars of what is done of a task, how fast, the time that passed, and the time left.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted.
+    console : Console
+        Where they are shown.
+    disable : bool
+        Whether they are not.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        _Speed(unit),
+        TimeElapsedColumn(),
+        TextColumn("passed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=disable,
+    )
 
 
 def _speed(speed: float) -> str:
