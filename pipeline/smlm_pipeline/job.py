@@ -6,18 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smlm_pipeline import contract
-from smlm_pipeline.atomic_files import check_writable
+from smlm_pipeline.atomic_files import check_folder_writable, check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.formats import format_of
 
-_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+ZARR_ENDING = ".ome.zarr"
+"""Ending of an image in OME-Zarr; others are in OME-TIFF."""
+
+_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ZARR_ENDING)
 
 _FILM_ENDINGS = (
-    *(*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
+    *(*_ENDINGS, ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
     *(".hdf5", ".stk", ".lsm", ".sif", ".dcimg", ".spe", ".fits", ".fits.fz", ".fit"),
 )
 
@@ -49,8 +53,14 @@ class Job:
 
     @property
     def sum_image(self) -> Path:
-        """The plain sum beside a refined image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
+        """The plain sum beside a refined image, in the same format."""
+        ending = ZARR_ENDING if self.is_zarr else ".ome.tif"
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum{ending}")
+
+    @property
+    def is_zarr(self) -> bool:
+        """Whether the image is to be OME-Zarr, a folder."""
+        return _is_zarr(self.image)
 
     @property
     def checkpoint(self) -> Path:
@@ -106,7 +116,9 @@ class Job:
         if self.pixel_size_nm is not None:
             check_given(self.pixel_size_nm)
         if not self.image.name.lower().endswith(_ENDINGS):
-            raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
+            raise SettingError(
+                f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
+            )
 
     def _check_table(self, table: Path, *, replaced: bool) -> None:
         """Refuse a table that could not be made or written, or would replace another result."""
@@ -138,12 +150,21 @@ class Job:
                 f"{path} would be among the files of the film and be read as one of them; "
                 f"choose another folder with {option}"
             )
-        if path.is_file() and not replaced:
+        folder = _is_zarr(path)
+        if (path.exists() if folder else path.is_file()) and not replaced:
             raise OutputError(
                 f"{path} exists; expected a new name: choose one with {option}, or replace the "
                 "file with --overwrite"
             )
-        check_writable(path)
+        if not folder:
+            check_writable(path)
+        elif path.exists() and not is_result_folder(path):
+            raise OutputError(
+                f"{path} is no image of this program, so it is not replaced; choose another name "
+                f"with {option}"
+            )
+        else:
+            check_folder_writable(path)
 
     def camera_pixel_nm(self, film: Film) -> float:
         """The user's pixel size, or the film's, or the default."""
@@ -163,11 +184,15 @@ def image_path(film: Path, output: Path | None) -> Path:
 
     The image of a film in a folder has the folder's name and is beside it.
     """
-    if output is not None and not output.is_dir():
+    if output is not None and (_is_zarr(output) or not output.is_dir()):
         return output
     named = film if film.name not in ("", "..") else film.resolve()
     name = f"{_stem(named, _FILM_ENDINGS)}.sr.ome.tif"
     return output / name if output is not None else named.with_name(name)
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.name.lower().endswith(ZARR_ENDING)
 
 
 def _stem(path: Path, endings: tuple[str, ...]) -> str:

@@ -75,7 +75,7 @@ def batch_job(film: BatchFilm, asked: BatchSettings, record: Record) -> BatchJob
     )
     unfinished = job.checkpoint.is_file()
     if before == made:
-        if record.report(film.name) and not unfinished and all(map(Path.is_file, job.results)):
+        if record.report(film.name) and not unfinished and all(map(Path.exists, job.results)):
             return BatchJob(film, job, made, DONE_BEFORE)
         return BatchJob(film, replace(job, resume=unfinished, overwrite=not unfinished), made)
     return BatchJob(film, replace(job, overwrite=asked.overwrite), made)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from smlm_pipeline.atomic_files import written_whole
-from smlm_pipeline.output.ome_tiff import BAND_BYTES, Rows, bands
+from smlm_pipeline.output.pyramid import BAND_BYTES, Rows, bands
 
 PICTURE_EDGE_MIN_PX, PICTURE_EDGE_MAX_PX = 512, 8192
 """A narrower picture is enlarged, a longer one binned down, by a whole factor."""

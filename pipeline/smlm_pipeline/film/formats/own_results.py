@@ -40,7 +40,6 @@ def is_result_folder(folder: Path) -> bool:
     """Whether a folder is an image of this program (OME-Zarr), whatever its name."""
     if is_result_by_name(folder):
         return True
-    with suppress(OSError, ValueError, AttributeError):
-        facts = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-        return SOFTWARE in facts.get("attributes", {})
+    with suppress(OSError, ValueError, TypeError):
+        return SOFTWARE in json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
     return False
