@@ -12,6 +12,7 @@ from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.formats import format_of
 
@@ -33,7 +34,8 @@ class Job:
     ``pixel_size_nm`` is None where the film's file states it, ``selection`` is the part of the
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
-    any, and ``molecules_probability`` the least probability of its molecules.
+    any, and ``molecules_probability`` the least probability of its molecules. ``style`` is that of
+    the picture.
     """
 
     film: Path
@@ -45,6 +47,7 @@ class Job:
     resume: bool = False
     molecules: Path | None = None
     molecules_probability: float = MOLECULES_PROBABILITY
+    style: PictureStyle = DEFAULT_STYLE
 
     @property
     def picture(self) -> Path:
@@ -115,6 +118,7 @@ class Job:
             )
         if self.pixel_size_nm is not None:
             check_given(self.pixel_size_nm)
+        self.style.check()
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"

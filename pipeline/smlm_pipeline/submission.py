@@ -15,6 +15,7 @@ from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.picture import write_picture
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
@@ -39,6 +40,7 @@ def submit(
     pixel_size_nm: float | None = None,
     molecules: str | Path | None = None,
     molecules_probability: float = MOLECULES_PROBABILITY,
+    style: PictureStyle = DEFAULT_STYLE,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -50,7 +52,8 @@ def submit(
     film : str or Path
         The film: a file, or the folder of one.
     output : str or Path, optional
-        The image to write, or its folder; by default ``FILM.sr.ome.tif`` beside the film.
+        The image to write (OME-TIFF, or OME-Zarr by its ending ``.ome.zarr``), or its folder; by
+        default ``FILM.sr.ome.tif`` beside the film.
     engine : str, Engine or Transport
         ``"triton"`` starts the embedded server, ``"local"`` runs the network in this process,
         ``"HOST:PORT[,...]"`` names running servers; or an engine that is open.
@@ -66,6 +69,8 @@ def submit(
         The table of molecules to write; its ending chooses the format (docs/tables.md).
     molecules_probability : float
         Least probability of a molecule in the table.
+    style : PictureStyle
+        Colours, contrast and resolution of the picture.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -102,6 +107,7 @@ def submit(
         resume,
         table,
         molecules_probability,
+        style,
     )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
@@ -236,4 +242,10 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
     elif job.overwrite:  # that of an earlier run is not this image's
         remove(job.sum_image)
     edge_max_px = result.plan.picture_edge_px
-    write_picture(job.picture, result.shown, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)
+    write_picture(
+        job.picture,
+        result.shown,
+        sr_pixel_size_nm=pixel_nm,
+        edge_max_px=edge_max_px,
+        style=job.style,
+    )

@@ -148,8 +148,8 @@ def _in_folder(
             yield each, name
     if search.sub_folders and not is_film_folder(folder):
         inside = [each for each in folder.iterdir() if each.is_dir() and each.name[0] != "."]
-        for each in sorted(inside):
-            yield from _in_folder(each, root, search, seen)
+        for below in sorted(inside):
+            yield from _in_folder(below, root, search, seen)
 
 
 def _is_wanted(name: str, search: Search) -> bool:

@@ -12,6 +12,7 @@ from smlm_pipeline.batch.record import Record
 from smlm_pipeline.errors import OutputError
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 
@@ -37,6 +38,7 @@ class BatchSettings:
     pixel_size_nm: float | None = None
     molecules_ending: str | None = None
     molecules_probability: float = MOLECULES_PROBABILITY
+    style: PictureStyle = DEFAULT_STYLE
     overwrite: bool = False
     network_sha256: str = ""
 
@@ -72,6 +74,7 @@ def batch_job(film: BatchFilm, asked: BatchSettings, record: Record) -> BatchJob
         replace(asked.selection, pattern=film.pattern),
         molecules=_table(film, asked.molecules_ending),
         molecules_probability=asked.molecules_probability,
+        style=asked.style,
     )
     unfinished = job.checkpoint.is_file()
     if before == made:
@@ -96,6 +99,7 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
         "pixel_size_nm": asked.pixel_size_nm,
         "molecules": asked.molecules_ending,
         "molecules_probability": asked.molecules_probability,
+        "picture": asdict(asked.style),
     }
 
 

@@ -35,6 +35,7 @@ from smlm_pipeline.cli.run_options import (
     RESOURCES_PANEL,
     TABLE_PANEL,
     FilmOptions,
+    PictureOptions,
     RunOptions,
 )
 from smlm_pipeline.engines.opening import open_engine
@@ -112,6 +113,7 @@ def batch(
             rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
+    picture: PictureOptions,
     run: RunOptions,
     films_at_once: Annotated[
         int,
@@ -160,7 +162,12 @@ def batch(
     started_s = time.monotonic()
     with door(if_interrupted="the same command continues", as_json=as_json):
         search = Search(films, output, include or (), exclude or (), sub_folders)
-        asked = _asked(part, run, molecules, films_at_once, overwrite=overwrite)
+        if molecules is not None:
+            format_of(Path(f"table.{molecules.removeprefix('.')}"))
+        asked = _asked(part, run, films_at_once)
+        asked = replace(
+            asked, molecules_ending=molecules, overwrite=overwrite, style=picture.style()
+        )
         found, passed_over = find_films(search)
         if not dry_run:
             _make_folder(output)
@@ -181,34 +188,22 @@ def batch(
         raise typer.Exit(summary.exit_code)
 
 
-def _asked(
-    part: FilmOptions,
-    run: RunOptions,
-    molecules: str | None,
-    films_at_once: int,
-    *,
-    overwrite: bool,
-) -> BatchSettings:
+def _asked(part: FilmOptions, run: RunOptions, films_at_once: int) -> BatchSettings:
     """What is asked for all films; each gets its share of the memory."""
     settings = run.settings()
     if part.pixel_size_nm is not None:
         check_given(part.pixel_size_nm)
-    share_bytes = memory_limit_bytes(settings) // films_at_once
-    if molecules is not None:
-        format_of(Path(f"table.{molecules.removeprefix('.')}"))
     network = ""  # a server does not state it
     if isinstance(run.engine_choice(), str) and run.model in contract.ENSEMBLES:
         repository = find_model_repository(run.model_repository)
         name = contract.ENSEMBLES[run.model].network.name
         network = network_sha256(network_file(repository, name))
     return BatchSettings(
-        replace(settings, memory_bytes=share_bytes),
+        replace(settings, memory_bytes=memory_limit_bytes(settings) // films_at_once),
         part.selection(),
         part.pixel_size_nm,
-        molecules,
-        run.molecules_probability,
-        overwrite,
-        network,
+        molecules_probability=run.molecules_probability,
+        network_sha256=network,
     )
 
 

@@ -74,7 +74,8 @@ class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
     def note(self, text: str, film: str = "") -> None:
         """Print a note, unless the command is quiet; the same note on other films is left out."""
         with self._lock:
-            known, _ = text in self._noted, self._noted.add(text)
+            known = text in self._noted
+            self._noted.add(text)
         if not (self._quiet or known):
             self.say(text, film)
 

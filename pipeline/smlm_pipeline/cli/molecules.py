@@ -13,13 +13,16 @@ import typer
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
+from smlm_pipeline.cli.run_options import PictureOptions
 from smlm_pipeline.errors import FilmError, OutputError, SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import frames_range
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
+from smlm_pipeline.output.picture_style import PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.tables.conversion import Conversion, Converted, converted
 from smlm_pipeline.tables.filters import Filters
@@ -42,6 +45,7 @@ class Drawing(str, enum.Enum):
     GAUSSIAN = "gaussian"
 
 
+@with_groups
 def molecules(
     tables: Annotated[
         list[Path],
@@ -51,6 +55,7 @@ def molecules(
             "(DECODE) or .parquet. Several are joined.",
         ),
     ],
+    *,
     output: Annotated[
         Path,
         typer.Option(
@@ -151,6 +156,7 @@ def molecules(
             rich_help_panel=_IMAGE,
         ),
     ] = None,
+    picture: PictureOptions,
     quiet: Quiet = False,
     as_json: Annotated[
         bool,
@@ -181,7 +187,7 @@ def molecules(
         if pixel_size_nm is not None:
             check_given(pixel_size_nm)
         conversion = Conversion(tuple(tables), pixel_size_nm, filters, link, consecutive)
-        target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm))
+        target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm), picture.style())
         target.check(conversion, replaced=overwrite)
         with (
             TerminalEvents(_PROGRAM, quiet=quiet or as_json, unit="rows") as events,
@@ -202,6 +208,7 @@ class Target:
     path: Path
     drawing: Drawing
     sr_pixel_nm: float | None
+    style: PictureStyle
 
     @property
     def is_image(self) -> bool:
@@ -285,7 +292,7 @@ class Target:
         for file in images:
             made = {**provenance, **facts, "value": "molecules per pixel"}
             write_image(file, image.pixels, sr_pixel_size_nm=edge_nm, provenance=made)
-        write_picture(picture, image.pixels, sr_pixel_size_nm=edge_nm)
+        write_picture(picture, image.pixels, sr_pixel_size_nm=edge_nm, style=self.style)
         return facts
 
 

@@ -22,10 +22,11 @@ from smlm_pipeline.cli.film_options import (
 from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Precision, Repository, Server
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
 
-IMAGE_PANEL, TABLE_PANEL = "Image", "Table of molecules"
+IMAGE_PANEL, PICTURE_PANEL, TABLE_PANEL = "Image", "Picture", "Table of molecules"
 INTERRUPTED_PANEL, RESOURCES_PANEL = "Interrupted runs", "Requests and memory"
 
 
@@ -73,6 +74,55 @@ class FilmOptions:
             roi=self.roi,
             pattern=pattern,
         )
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Colours, contrast and resolution of the picture."""
+
+    cmap: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Colour map: hot, or one of the package cmap, as gray, viridis or magma.",
+            rich_help_panel=PICTURE_PANEL,
+        ),
+    ] = DEFAULT_STYLE.cmap
+    contrast: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|LOW:HIGH|P%",
+            help="Values of the first and last colour, in emitters per SR pixel; or the percentile "
+            "of the pixels that are not zero that gets the last colour.",
+            rich_help_panel=PICTURE_PANEL,
+        ),
+    ] = DEFAULT_STYLE.contrast
+    colour_bar: Annotated[
+        bool,
+        typer.Option(
+            "--colour-bar",
+            help="Add a bar that states the values of the colours.",
+            rich_help_panel=PICTURE_PANEL,
+        ),
+    ] = DEFAULT_STYLE.colour_bar
+    dpi: Annotated[
+        int | None,
+        typer.Option(
+            help="Dots per inch that the file states, for print.", rich_help_panel=PICTURE_PANEL
+        ),
+    ] = DEFAULT_STYLE.dpi
+
+    def style(self) -> PictureStyle:
+        """The choices for the picture.
+
+        Raises
+        ------
+        SettingError
+            If one cannot be met.
+        """
+        style = PictureStyle(self.cmap, self.contrast, self.colour_bar, self.dpi)
+        style.check()
+        return style
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from smlm_pipeline.cli.run_options import (
     INTERRUPTED_PANEL,
     TABLE_PANEL,
     FilmOptions,
+    PictureOptions,
     RunOptions,
 )
 from smlm_pipeline.engines.triton.addresses import Servers
@@ -44,7 +45,8 @@ def submit(
         typer.Option(
             "-o",
             "--output",
-            help="Image to write, or its folder; by default FILM.sr.ome.tif.",
+            help="Image to write, .ome.tif or .ome.zarr, or its folder; by default "
+            "FILM.sr.ome.tif.",
             rich_help_panel=IMAGE_PANEL,
         ),
     ] = None,
@@ -66,6 +68,7 @@ def submit(
             rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
+    picture: PictureOptions,
     run: RunOptions,
     resume: Annotated[
         bool,
@@ -106,6 +109,7 @@ def submit(
             resume,
             molecules,
             run.molecules_probability,
+            picture.style(),
         )
         engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(

@@ -73,7 +73,7 @@ def _write_plain(file: BinaryIO, image: Rows, facts: ImageFacts) -> None:
         photometric="minisblack",
         description=_description(image, facts),
         metadata=None,
-        resolution=_pixels_per_cm(facts),
+        resolution=(_pixels_per_cm(facts), _pixels_per_cm(facts)),
         resolutionunit="CENTIMETER",
         software=SOFTWARE,
         returnoffset=True,
@@ -90,7 +90,7 @@ def _write_tiles(file: BinaryIO, folder: Path, image: Rows, facts: ImageFacts) -
         Pyramid(image, folder) as pyramid,
     ):
         for level, pixels in enumerate(pyramid.levels()):
-            scale = image.shape[1] / pixels.shape[1]
+            per_cm = _pixels_per_cm(facts) * pixels.shape[1] / image.shape[1]
             tiff.write(
                 _tiles(pixels.bands()),
                 shape=pixels.shape,
@@ -102,7 +102,7 @@ def _write_tiles(file: BinaryIO, folder: Path, image: Rows, facts: ImageFacts) -
                 metadata=None,
                 subifds=pyramid.count - 1 if not level else 0,
                 subfiletype=1 if level else 0,
-                resolution=tuple(each / scale for each in _pixels_per_cm(facts)),
+                resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
                 software=SOFTWARE,
             )
@@ -124,5 +124,5 @@ def _description(image: Rows, facts: ImageFacts) -> bytes:
     return ome_xml(image.shape, facts, software=software)
 
 
-def _pixels_per_cm(facts: ImageFacts) -> tuple[float, float]:
-    return 1e7 / facts.sr_pixel_size_nm, 1e7 / facts.sr_pixel_size_nm
+def _pixels_per_cm(facts: ImageFacts) -> float:
+    return 1e7 / facts.sr_pixel_size_nm
