@@ -60,6 +60,9 @@ FILMS_AT_ONCE, FILMS_AT_ONCE_MOST = 2, 16
 """Films side by side by default, and at most: while one is opened, surveyed or written, another
 keeps the engine busy (docs/batch.md)."""
 
+FILM_MEMORY_MIN_BYTES = 1 << 30
+"""Least memory of each film for films to be computed side by side by default."""
+
 
 @with_groups
 def batch(
@@ -116,14 +119,16 @@ def batch(
     picture: PictureOptions,
     run: RunOptions,
     films_at_once: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=FILMS_AT_ONCE_MOST,
-            help="Films that are computed side by side by the one engine; they share --memory.",
+            help="Films that are computed side by side by the one engine; they share --memory. By "
+            f"default {FILMS_AT_ONCE}, or 1 where memory is short.",
+            show_default=False,
             rich_help_panel=RESOURCES_PANEL,
         ),
-    ] = FILMS_AT_ONCE,
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -164,7 +169,8 @@ def batch(
         search = Search(films, output, include or (), exclude or (), sub_folders)
         if molecules is not None:
             format_of(Path(f"table.{molecules.removeprefix('.')}"))
-        asked = _asked(part, run, films_at_once)
+        at_once = films_at_once or _films_at_once(run)
+        asked = _asked(part, run, at_once)
         asked = replace(
             asked, molecules_ending=molecules, overwrite=overwrite, style=picture.style()
         )
@@ -179,13 +185,19 @@ def batch(
             if dry_run:
                 outcomes = [_planned(job, record, events) for job in jobs]
             else:
-                outcomes = _run(jobs, run, record, films_at_once, events)
+                outcomes = _run(jobs, run, record, at_once, events)
         summary = Summary.of(outcomes, round(time.monotonic() - started_s, 2))
         if as_json:
             print_json({"summary": asdict(summary)}, one_line=True)
         elif not quiet:
             _show(outcomes, summary, None if dry_run else output)
         raise typer.Exit(summary.exit_code)
+
+
+def _films_at_once(run: RunOptions) -> int:
+    """Films side by side, where the user does not say."""
+    share_bytes = memory_limit_bytes(run.settings()) // FILMS_AT_ONCE
+    return FILMS_AT_ONCE if share_bytes >= FILM_MEMORY_MIN_BYTES else 1
 
 
 def _asked(part: FilmOptions, run: RunOptions, films_at_once: int) -> BatchSettings:
