@@ -40,7 +40,7 @@ memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/recon-bench gpu-check -o gpu-report.md
 
-readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan and napari-storm, whose readers a test asks
+readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan, napari-storm, bioio and ome-zarr, whose readers tests ask
 	$(BIN)/python -m venv .venv-readers
 	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 

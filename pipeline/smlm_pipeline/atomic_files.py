@@ -7,6 +7,7 @@ import errno
 import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -54,12 +55,72 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         partial.replace(target)
 
 
+def check_folder_writable(path: Path) -> None:
+    """Refuse, after a trial, a target folder that cannot be written; see `check_writable`.
+
+    Raises
+    ------
+    OutputError
+        If the folder above is missing or not writable.
+    """
+    with _partial_folder(path):
+        pass
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Make a folder beside the target; give it the target's name once it is whole.
+
+    An earlier folder of that name is replaced.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; no part of it is left.
+    """
+    with _partial_folder(path) as (partial, target):
+        yield partial
+        if target.exists():
+            earlier = partial.with_name(f"{partial.name}.old{_ENDING}")
+            target.replace(earlier)
+            partial.replace(target)
+            shutil.rmtree(earlier, ignore_errors=True)
+        else:
+            partial.replace(target)
+
+
 def remove_unfinished(path: Path) -> None:
-    """Remove the unfinished files of this target that killed programs left."""
+    """Remove the unfinished files and folders of this target that killed programs left."""
     target = Path(os.path.realpath(path))
     for partial in target.parent.glob(f".{glob.escape(target.name)}.????????{_ENDING}"):
-        with contextlib.suppress(OSError):  # the file only takes room
-            partial.unlink()
+        with contextlib.suppress(OSError):  # it only takes room
+            remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _partial_folder(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Path of a new folder and the target's; a folder that is not renamed is removed."""
+    target = Path(os.path.realpath(path))
+    partial = target.parent / f".{target.name}.{secrets.token_hex(4)}{_ENDING}"
+    try:
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file")
+        partial.mkdir()
+        yield partial, target
+    except OutputError:
+        raise
+    except OSError as error:
+        raise _refusal(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -76,8 +137,12 @@ def _partial(path: Path) -> Iterator[tuple[BinaryIO, Path, Path]]:
     except OutputError:
         raise
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another target")
-        raise OutputError(f"{path} cannot be written: {advice}") from error
+        raise _refusal(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # renamed, never made, or an error that is reported
             partial.unlink()
+
+
+def _refusal(path: Path, error: OSError) -> OutputError:
+    advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}; choose another target")
+    return OutputError(f"{path} cannot be written: {advice}")

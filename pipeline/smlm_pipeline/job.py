@@ -6,19 +6,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smlm_pipeline import contract
-from smlm_pipeline.atomic_files import check_writable
+from smlm_pipeline.atomic_files import check_folder_writable, check_writable
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
+from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import format_of
 
-_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+ZARR_ENDING = ".ome.zarr"
+"""Ending of an image in OME-Zarr; others are in OME-TIFF."""
+
+_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ZARR_ENDING)
 
 _FILM_ENDINGS = (
-    *(*_ENDINGS, ".ome.zarr", ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
+    *(*_ENDINGS, ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
     *(".hdf5", ".stk", ".lsm", ".sif", ".dcimg", ".spe", ".fits", ".fits.fz", ".fit"),
 )
 
@@ -31,7 +36,7 @@ class Job:
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
     any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
-    their light into photons; None leaves it in ADU.
+    their light into photons; None leaves it in ADU. ``style`` is that of the picture.
     """
 
     film: Path
@@ -44,6 +49,7 @@ class Job:
     molecules: Path | None = None
     molecules_probability: float = MOLECULES_PROBABILITY
     camera: CameraUnits | None = None
+    style: PictureStyle = DEFAULT_STYLE
 
     @property
     def picture(self) -> Path:
@@ -52,8 +58,14 @@ class Job:
 
     @property
     def sum_image(self) -> Path:
-        """The plain sum beside a refined image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
+        """The plain sum beside a refined image, in the same format."""
+        ending = ZARR_ENDING if self.is_zarr else ".ome.tif"
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum{ending}")
+
+    @property
+    def is_zarr(self) -> bool:
+        """Whether the image is to be OME-Zarr, a folder."""
+        return _is_zarr(self.image)
 
     @property
     def checkpoint(self) -> Path:
@@ -113,8 +125,11 @@ class Job:
                 "--gain-adu-per-photon is for the table of molecules, and none is asked for; "
                 "expected --molecules FILE too, or no gain: the image does not depend on it"
             )
+        self.style.check()
         if not self.image.name.lower().endswith(_ENDINGS):
-            raise SettingError(f"output is {self.image}; expected a name in .ome.tif or .tif")
+            raise SettingError(
+                f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
+            )
 
     def _check_table(self, table: Path, *, replaced: bool) -> None:
         """Refuse a table that could not be made or written, or would replace another result."""
@@ -146,12 +161,21 @@ class Job:
                 f"{path} would be among the files of the film and be read as one of them; "
                 f"choose another folder with {option}"
             )
-        if path.is_file() and not replaced:
+        folder = _is_zarr(path)
+        if (path.exists() if folder else path.is_file()) and not replaced:
             raise OutputError(
                 f"{path} exists; expected a new name: choose one with {option}, or replace the "
                 "file with --overwrite"
             )
-        check_writable(path)
+        if not folder:
+            check_writable(path)
+        elif path.exists() and not is_result_folder(path):
+            raise OutputError(
+                f"{path} is no image of this program, so it is not replaced; choose another name "
+                f"with {option}"
+            )
+        else:
+            check_folder_writable(path)
 
     def camera_pixel_nm(self, film: Film) -> float:
         """The user's pixel size, or the film's, or the default."""
@@ -171,11 +195,15 @@ def image_path(film: Path, output: Path | None) -> Path:
 
     The image of a film in a folder has the folder's name and is beside it.
     """
-    if output is not None and not output.is_dir():
+    if output is not None and (_is_zarr(output) or not output.is_dir()):
         return output
     named = film if film.name not in ("", "..") else film.resolve()
     name = f"{_stem(named, _FILM_ENDINGS)}.sr.ome.tif"
     return output / name if output is not None else named.with_name(name)
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.name.lower().endswith(ZARR_ENDING)
 
 
 def _stem(path: Path, endings: tuple[str, ...]) -> str:

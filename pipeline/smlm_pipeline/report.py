@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import tifffile
 
 from smlm_pipeline import contract
 from smlm_pipeline.film.film import Film
@@ -40,6 +44,10 @@ class Report:
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
     ``refinement`` states how the image was refined, and is None where it was not to be.
+    ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`), ``network_sha256`` the
+    network's file, where the engine states it; ``acquired`` is when the film was taken and
+    ``channel`` the name of its channel, where the file states them. ``versions`` are those of
+    Python and of the libraries that computed and wrote the image.
     ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty for
     running servers, which do not state that.
     """
@@ -55,6 +63,12 @@ class Report:
     processor: str
     model: str
     model_version: str
+    film_sha256: str
+    network_sha256: str
+    acquired: str | None
+    channel: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
     contract_version: int
     software: str
     frames: int
@@ -136,6 +150,12 @@ def report(
         processor=network_engine.processor,
         model=job.settings.model,
         model_version=result.engine.model_version,
+        film_sha256=result.survey.film_sha256,
+        network_sha256=result.engine.network_sha256,
+        acquired=film.acquired,
+        channel=film.channel,
+        settings=asdict(job.settings),
+        versions=_versions(),
         contract_version=contract.CONTRACT_VERSION,
         software=SOFTWARE,
         frames=result.frame_count,
@@ -160,6 +180,15 @@ def report(
             *result_notes(result),
         ],
     )
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python, NumPy and tifffile here."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "tifffile": tifffile.__version__,
+    }
 
 
 def _table(job: Job, rows: int | None) -> dict[str, Any] | None:

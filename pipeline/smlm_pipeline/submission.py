@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from smlm_pipeline.atomic_files import remove_unfinished
+from smlm_pipeline.atomic_files import remove, remove_unfinished
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.output.ome_tiff import write_image
+from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.picture import write_picture
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
@@ -39,6 +42,7 @@ def submit(
     molecules: str | Path | None = None,
     molecules_probability: float = MOLECULES_PROBABILITY,
     camera: CameraUnits | None = None,
+    style: PictureStyle = DEFAULT_STYLE,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -50,7 +54,8 @@ def submit(
     film : str or Path
         The film: a file, or the folder of one.
     output : str or Path, optional
-        The image to write, or its folder; by default ``FILM.sr.ome.tif`` beside the film.
+        The image to write (OME-TIFF, or OME-Zarr by its ending ``.ome.zarr``), or its folder; by
+        default ``FILM.sr.ome.tif`` beside the film.
     engine : str, Engine or Transport
         ``"triton"`` starts the embedded server, ``"local"`` runs the network in this process,
         ``"HOST:PORT[,...]"`` names running servers; or an engine that is open.
@@ -68,6 +73,8 @@ def submit(
         Least probability of a molecule in the table.
     camera : CameraUnits, optional
         Gain and offset of the camera, for photons in the table; by default it has ADU.
+    style : PictureStyle
+        Colours, contrast and resolution of the picture.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -105,6 +112,7 @@ def submit(
         table,
         molecules_probability,
         camera,
+        style,
     )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
@@ -228,12 +236,24 @@ def _write_table(
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:
     """Write the image first: an hour of computing is not lost for a picture."""
     pixel_nm = facts.sr_pixel_size_nm
+    write = write_zarr if job.is_zarr else write_image
+    stated: dict[str, Any] = {
+        "sr_pixel_size_nm": pixel_nm,
+        "name": Path(facts.film).name,
+        "acquired": facts.acquired,
+        "channel": facts.channel,
+    }
     provenance = facts.provenance()
-    write_image(job.image, result.shown, sr_pixel_size_nm=pixel_nm, provenance=provenance)
+    write(job.image, result.shown, provenance=provenance, **stated)
     if job.settings.refines:
-        plain = {**provenance, "refinement": None}
-        write_image(job.sum_image, result.pixels, sr_pixel_size_nm=pixel_nm, provenance=plain)
+        write(job.sum_image, result.pixels, provenance={**provenance, "refinement": None}, **stated)
     elif job.overwrite:  # that of an earlier run is not this image's
-        job.sum_image.unlink(missing_ok=True)
+        remove(job.sum_image)
     edge_max_px = result.plan.picture_edge_px
-    write_picture(job.picture, result.shown, sr_pixel_size_nm=pixel_nm, edge_max_px=edge_max_px)
+    write_picture(
+        job.picture,
+        result.shown,
+        sr_pixel_size_nm=pixel_nm,
+        edge_max_px=edge_max_px,
+        style=job.style,
+    )

@@ -134,7 +134,8 @@ def test_sizes_are_flags_that_a_shell_can_hand_on() -> None:
 def test_sizes_of_one_model_as_json() -> None:
     result = CliRunner().invoke(app, ["plan", "sizes", "--model", "reconstruction", "--json"])
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == memory_pools.sizes(["reconstruction"]).as_dict()
+    sizes = memory_pools.sizes(["reconstruction"]).as_dict()
+    assert json.loads(result.stdout) == {"schema_version": 1, **sizes}
 
 
 def test_sizes_of_nothing() -> None:

@@ -34,6 +34,20 @@ def test_absurd_pixel_size(film: Path, size: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "question"),
+    [
+        ("0.108", "in nm: did you mean 108? 0.108 is that size in \u00b5m"),
+        ("6500", "6.5 \u00b5m is the size on a camera's chip; divide it by the magnification"),
+    ],
+)
+def test_pixel_size_in_another_unit_is_asked_about(film: Path, size: str, question: str) -> None:
+    """It is refused, since there may be no one to answer."""
+    result = submit(film, "--pixel-size-nm", size)
+    assert result.exit_code == 2
+    assert question in one_line(result)
+
+
+@pytest.mark.parametrize(
     ("option", "value", "words"),
     [
         ("--zoom", "0", "zoom is 0; expected a whole number from 1 to 64"),

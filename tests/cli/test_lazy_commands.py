@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import smlm_pipeline
 from smlm_pipeline.cli.lazy_commands import LazyCommand, imported_when_used, lazy_app
 
 MODULES = {
@@ -48,6 +49,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     return lazy_app(
         LazyCommand("paint", "lazy_house.paint:paint", "Paint a wall."),
         LazyCommand("door", "lazy_house.doors:app", "Open and shut."),
+        program="house",
         help="A house.",
         epilog="No exit codes.",
     )
@@ -89,6 +91,12 @@ def test_a_misspelt_command_is_refused_with_a_suggestion(house: typer.Typer) -> 
     result = _invoke(house, "pain")
     assert result.exit_code == 2
     assert "No such command 'pain'. Did you mean 'paint'?" in result.stderr
+    assert "lazy_house.paint" not in sys.modules
+
+
+def test_version(house: typer.Typer) -> None:
+    result = _invoke(house, "--version")
+    assert (result.exit_code, result.stdout) == (0, f"house {smlm_pipeline.__version__}\n")
     assert "lazy_house.paint" not in sys.modules
 
 

@@ -18,7 +18,8 @@ class ArrayFilm(Film):
     def __init__(self, frames_adu: NDArray[np.uint16]) -> None:
         self.path = Path("array.tif")
         self.frame_count, self.height_px, self.width_px = frames_adu.shape
-        self.pixel_size_nm = None
+        self.pixel_size_nm = self.acquired = None
+        self.channel = ""
         self.selection = Selection()
         self.missing, self.notes, self.warnings = (), (), ()
         self.decoded_bytes = 0

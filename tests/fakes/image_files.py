@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+import zarr
 from numpy.typing import NDArray
 
 from smlm_pipeline.output import ome_tiff, picture
@@ -31,6 +32,14 @@ def described(path: Path) -> dict[str, Any]:
         text = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Description"]
     description: dict[str, Any] = json.loads(text)
     return description
+
+
+def image_of(path: Path) -> NDArray[np.float32]:
+    """The whole image of an OME-TIFF, or of the first level of an OME-Zarr."""
+    if path.is_dir():
+        read: NDArray[np.float32] = np.asarray(zarr.open(str(path / "0"), mode="r")[:])
+        return read
+    return np.asarray(tifffile.imread(path))
 
 
 def filaments(edge_px: int, count: int, points: int) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from PIL import Image
 from fakes.image_files import PIXEL_NM, filaments, write_image, write_picture
 from smlm_pipeline import atomic_files
 from smlm_pipeline.errors import OutputError
-from smlm_pipeline.output import ome_tiff, picture
+from smlm_pipeline.output import facts, ome_tiff, picture, pyramid
 
 Writer = Callable[[Path, NDArray[np.float32]], None]
 both_writers = pytest.mark.parametrize("write", [write_image, write_picture])
@@ -74,7 +74,7 @@ def test_provenance_is_readable_json(tmp_path: Path) -> None:
     with tifffile.TiffFile(path) as tiff:
         description = _ome_image(tiff)["Description"]
     assert json.loads(description) == {
-        "value": ome_tiff.VALUE_UNIT,
+        "value": facts.VALUE_UNIT,
         "stack": "a <b> & 'µ'.tif",
         "frames": 12,
         "levels_adu": [[100, 20.5]],
@@ -89,7 +89,7 @@ def test_an_image_in_bands_makes_the_same_files(
     for name in ("whole", "bands"):
         write_image(tmp_path / f"{name}.tif", image)
         write_picture(tmp_path / f"{name}.png", image)
-        for module in (ome_tiff, picture):
+        for module in (pyramid, picture):
             monkeypatch.setattr(module, "BAND_BYTES", 4 * 512 * 5)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "bands.tif"), image)
     whole, bands = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("whole", "bands"))

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fakes.image_files import PIXEL_NM, filaments
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.output.picture import (
     PICTURE_EDGE_MAX_PX,
     _bar_length_nm,
     _binned,
     _grey,
-    _hot,
+    _limits,
     _smoothed,
     write_picture,
 )
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle, hot
 
 
 def _picture(
@@ -30,6 +32,11 @@ def _picture(
     with Image.open(path) as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
         return np.asarray(picture).astype(np.int64)
+
+
+def _drawn(view: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey values with the contrast that is taken by default."""
+    return _grey(view, _limits(view, DEFAULT_STYLE))
 
 
 def _bar_px(colours: NDArray[np.int64]) -> int:
@@ -90,14 +97,14 @@ def test_more_emitters_are_never_darker(tmp_path: Path) -> None:
 
 
 def test_colours_run_from_black_over_red_and_yellow_to_white() -> None:
-    hot = _hot().astype(int)
-    assert hot[[0, 96, 191, 255]].tolist() == [
+    table = hot().astype(int)
+    assert table[[0, 96, 191, 255]].tolist() == [
         [0, 0, 0],
         [255, 1, 0],
         [255, 254, 0],
         [255, 255, 255],
     ]
-    assert (np.diff(hot.sum(axis=1)) > 0).all()
+    assert (np.diff(table.sum(axis=1)) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,7 @@ def test_a_bead_does_not_darken_the_rest() -> None:
     image = filaments(512, 10, 4000)
     beaded = image.copy()
     beaded[250:254, 250:254] += 300
-    plain, with_bead = (_grey(_smoothed(each)) for each in (image, beaded))
+    plain, with_bead = (_drawn(_smoothed(each)) for each in (image, beaded))
     far = np.s_[:200]
     assert with_bead[far].mean() > 0.8 * plain[far].mean()
 
@@ -178,3 +185,76 @@ def test_a_strip_keeps_its_width_and_has_room_for_the_label(
     height, width = size
     label = (colours[height * 3 // 4 :, width // 2 :] == 255).all(axis=2)
     assert label.sum() > 100, "scale bar and label are there"
+
+
+# --- chosen styles --------------------------------------------------------------------------
+
+
+def _styled(path: Path, image: NDArray[np.float32], **choices: object) -> Image.Image:
+    style = PictureStyle(**choices)  # type: ignore[arg-type]
+    write_picture(path, image, sr_pixel_size_nm=PIXEL_NM, style=style)
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
+
+
+def test_colour_map(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 1, 512, dtype=np.float32), (512, 1))
+    grey = np.asarray(_styled(tmp_path / "a.png", ramp, cmap="gray", contrast="0:1"))[100]
+    assert (grey == grey[:, :1]).all()
+    assert (np.diff(grey[:, 0].astype(int)) >= 0).all()
+    viridis = np.asarray(_styled(tmp_path / "b.png", ramp, cmap="viridis", contrast="0:1"))[100]
+    assert viridis[0].tolist() == [68, 1, 84]
+    np.testing.assert_allclose(viridis[-1], [253, 231, 37], atol=2)
+
+
+def test_contrast_makes_pictures_of_two_films_comparable(tmp_path: Path) -> None:
+    bright, dim = (np.full((512, 512), value, np.float32) for value in (0.5, 0.25))
+    pictures = [
+        np.asarray(_styled(tmp_path / "a.png", image, cmap="gray", contrast="0:1"))[100, 100, 0]
+        for image in (bright, dim)
+    ]
+    assert pictures == [127, 63]
+    cut = np.asarray(_styled(tmp_path / "a.png", bright, cmap="gray", contrast="0.25:0.75"))
+    assert cut[100, 100, 0] == 127
+
+
+def test_contrast_by_percentile(tmp_path: Path) -> None:
+    image = np.zeros((512, 512), np.float32)
+    image[:200] = np.linspace(1, 2, 512)
+    drawn = np.asarray(_styled(tmp_path / "a.png", image, cmap="gray", contrast="50%"))[100, :, 0]
+    assert (drawn == 255).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_colour_bar_and_resolution(tmp_path: Path) -> None:
+    image = filaments(512, 6, 300)
+    plain = _styled(tmp_path / "a.png", image)
+    barred = _styled(tmp_path / "b.png", image, colour_bar=True, dpi=300, contrast="0:0.5")
+    assert barred.height == plain.height
+    assert plain.width + 60 < barred.width < 1.4 * plain.width
+    assert barred.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert barred.info["Colours"] == "from 0 to 0.5 emitters per SR pixel"
+    assert barred.info["Pixel size"] == "12.5 nm"
+    margin = np.asarray(barred)[:, plain.width :].reshape(-1, 3)
+    shown = {tuple(colour) for colour in margin.tolist()}
+    assert len(shown & {tuple(colour) for colour in hot().tolist()}) > 200
+    left = np.asarray(barred)[:, : plain.width]
+    other = np.asarray(_styled(tmp_path / "c.png", image, contrast="0:0.5"))
+    np.testing.assert_array_equal(left, other)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"cmap": "virids"}, "cmap is 'virids'; expected hot, .*: did you mean viridis"),
+        ({"cmap": ""}, "cmap is ''; expected hot"),
+        ({"contrast": "1:0"}, "contrast is '1:0'; expected auto, LOW:HIGH"),
+        ({"contrast": "bright"}, "contrast is 'bright'; expected auto"),
+        ({"contrast": "nan:1"}, "expected auto"),
+        ({"contrast": "0%"}, "contrast is '0%'; expected a percentile as 99.5%"),
+        ({"dpi": 0}, "dpi is 0; expected a whole number from 1 to 10000"),
+    ],
+)
+def test_choices_that_cannot_be_met(choices: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        PictureStyle(**choices).check()  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ SHORT_SHARE_MIN = 0.95
 ROOMS = {
     *(
         "cli",
+        "batch",
         "film",
         "run",
         "engines",
@@ -43,7 +44,7 @@ ROOMS = {
 TOP_MODULES_MAX = 10
 
 RECONSTRUCT_LINES_MAX = 60
-INNER_IMPORTS_MAX = 11  # an extra for each of seven formats, three engines, and SciPy
+INNER_IMPORTS_MAX = 12  # an extra for each of seven formats, three engines, SciPy, colour maps
 
 CATCH_ALLS = {
     *("base", "common", "core", "general", "helper", "helpers", "lib", "manager", "misc", "shared"),

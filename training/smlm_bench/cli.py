@@ -92,6 +92,7 @@ COMMANDS = (
 
 app = lazy_app(
     *COMMANDS,
+    program="recon-bench",
     help="Compare methods on a film with its truth, engines by their speed, servers under load.",
     epilog=EXIT_CODES,
 )

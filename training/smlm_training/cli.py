@@ -52,6 +52,7 @@ COMMANDS = (
 
 app = lazy_app(
     *COMMANDS,
+    program="recon-train",
     help="Simulate films, train a network, export and publish it, and score its images.",
     epilog=EXIT_CODES,
 )

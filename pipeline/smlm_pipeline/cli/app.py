@@ -12,6 +12,11 @@ COMMANDS = (
         "Reconstruct one super-resolution image from FILM.",
     ),
     LazyCommand(
+        "batch",
+        "smlm_pipeline.cli.batch:batch",
+        "Reconstruct one image from each of many films, by one engine.",
+    ),
+    LazyCommand(
         "molecules",
         "smlm_pipeline.cli.molecules:molecules",
         "Convert, filter, link or draw tables of molecules.",
@@ -27,6 +32,11 @@ COMMANDS = (
         "Report whether servers are ready, what they serve and whether that fits this client.",
     ),
     LazyCommand(
+        "schema",
+        "smlm_pipeline.cli.json_output:schema",
+        "Print the JSON schema of all that commands print with --json.",
+    ),
+    LazyCommand(
         "plan",
         "smlm_pipeline.cli.plan:app",
         "TensorRT plans for the GPU of this machine, and the memory that a server needs.",
@@ -35,6 +45,7 @@ COMMANDS = (
 
 app = lazy_app(
     *COMMANDS,
+    program="recon-client",
     help="Super-resolution images from films of blinking molecules, through NVIDIA Triton.",
     epilog=f"{EXIT_CODES} To continue a run that failed or was interrupted, give the "
     "same command with --resume.",

@@ -11,6 +11,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
+from smlm_pipeline.cli.json_output import print_failure
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
 
 EXIT_CODES = (
@@ -30,6 +31,8 @@ _NO_MEMORY = (
     "close other programs, or take a smaller part of the film"
 )
 
+_INTERRUPTED, _NOTHING_HALF = "Interrupted", "nothing is half-written"
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -40,6 +43,7 @@ def door(
     if_interrupted: str | None = None,
     extra: str | None = None,
     os_error_is_output: bool = False,
+    as_json: bool = False,
 ) -> Iterator[None]:
     """Turn every error into one line and an exit code, and end cleanly at signals.
 
@@ -56,6 +60,8 @@ def door(
     os_error_is_output : bool
         Whether an ``OSError`` that no code foresaw means that output cannot be written (code 7)
         rather than a fault of the program (code 1).
+    as_json : bool
+        Whether a failure is also printed as JSON, on standard output.
 
     Raises
     ------
@@ -64,26 +70,36 @@ def door(
     SystemExit
         With 128 and the number of a signal other than Ctrl-C's.
     """
+
+    def fail(kind: str, message: str, code: int) -> None:
+        _say(f"{program}: {message}")
+        if as_json:
+            with contextlib.suppress(OSError):
+                print_failure(program, kind, message, code)
+
     with _signals_end_the_program():
         try:
             yield
         except (typer.Exit, BrokenPipeError):  # from a command; from the reader of our output
             raise
-        except SystemExit:  # from a signal
-            if if_interrupted:
-                _say(f"{program}: ended; {if_interrupted}")
+        except SystemExit as ending:  # from a signal
+            if if_interrupted or as_json:
+                code = ending.code if isinstance(ending.code, int) else 1
+                fail(_INTERRUPTED, f"ended; {if_interrupted or _NOTHING_HALF}", code)
             raise
         except KeyboardInterrupt as error:
-            _say(f"{program}: interrupted; {if_interrupted or 'nothing is half-written'}")
+            fail(_INTERRUPTED, f"interrupted; {if_interrupted or _NOTHING_HALF}", 130)
             raise typer.Exit(130) from error
         except Exception as error:
-            message, code = _message(error, extra=extra, os_error_is_output=os_error_is_output)
-            _say(f"{program}: {message}")
+            message, code = explained(error, extra=extra, os_error_is_output=os_error_is_output)
+            fail(type(error).__name__, message, code)
             raise typer.Exit(code) from error
 
 
-def _message(error: Exception, *, extra: str | None, os_error_is_output: bool) -> tuple[str, int]:
-    """One line about an error, and the exit code."""
+def explained(
+    error: Exception, *, extra: str | None = None, os_error_is_output: bool = False
+) -> tuple[str, int]:
+    """One line about an error, and its exit code; see `door`."""
     if isinstance(error, ReconError):
         return str(error), error.exit_code
     if isinstance(error, ModuleNotFoundError) and extra:

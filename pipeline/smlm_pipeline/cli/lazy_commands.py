@@ -6,17 +6,27 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+import smlm_pipeline
+from smlm_pipeline.cli.json_output import print_failure
+
+PANELS_COLUMNS_MIN = 80
+"""Narrower terminals get help without panels, in which rich would cut names."""
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""Click's UsageError, which Typer brings under a name of its own or imports, by its version."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,20 @@ class LazyCommand:
         return getattr(importlib.import_module(module), name)
 
 
-def lazy_app(*commands: LazyCommand, help: str, epilog: str | None = None) -> typer.Typer:  # noqa: A002
+def lazy_app(
+    *commands: LazyCommand,
+    program: str,
+    help: str,  # noqa: A002
+    epilog: str | None = None,
+) -> typer.Typer:
     """Put a program together from commands that are imported only when they are called.
 
     Parameters
     ----------
     *commands : LazyCommand
-        Its commands, two or more, in the order of the help.
+        Its commands, in the order of the help.
+    program : str
+        Name of the program, which ``--version`` prints.
     help : str
         First paragraph of the help.
     epilog : str, optional
@@ -76,6 +93,22 @@ def lazy_app(*commands: LazyCommand, help: str, epilog: str | None = None) -> ty
             command = by_name.get(name or "")
             return name, stub if command is None else _built(command.load()), rest
 
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            """Write the help, in panels where these have room."""
+            self.rich_markup_mode = _markup_mode()
+            super().format_help(ctx, formatter)
+
+        def invoke(self, ctx: Any) -> Any:
+            """Run the command; a wrong option becomes JSON too where JSON is asked for."""
+            asked = "--json" in ctx.args
+            try:
+                return super().invoke(ctx)
+            except _USAGE_ERROR as error:
+                if asked:
+                    message = error.format_message()
+                    print_failure(program, "UsageError", message, error.exit_code)
+                raise
+
     app = typer.Typer(
         cls=Group,
         help=help,
@@ -84,13 +117,38 @@ def lazy_app(*commands: LazyCommand, help: str, epilog: str | None = None) -> ty
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_with_version(program))
     for command in commands:
         app.command(command.name, help=command.help)(_nothing)
     return app
 
 
+def _with_version(program: str) -> Callable[..., None]:
+    """Options of the program itself: ``--version``."""
+
+    def show_version(asked: bool) -> None:
+        if asked:
+            typer.echo(f"{program} {smlm_pipeline.__version__}")
+            raise typer.Exit
+
+    option = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=show_version, is_eager=True
+    )
+
+    def options(version: bool = option) -> None:
+        """Options of the program."""
+
+    return options
+
+
 def _nothing() -> None:
     """Callback of the stubs, which are never called."""
+
+
+def _markup_mode() -> Literal["rich"] | None:
+    """Typer's mode of help: panels, or plain text in a narrow terminal."""
+    wide = shutil.get_terminal_size().columns >= PANELS_COLUMNS_MIN
+    return "rich" if wide else None
 
 
 def _built(target: Any) -> Any:
@@ -99,6 +157,7 @@ def _built(target: Any) -> Any:
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         single.command(help=_in_paragraphs(inspect.getdoc(target) or ""))(target)
         target = single
+    target.rich_markup_mode = _markup_mode()
     return get_command(target)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,17 @@ import typer
 
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import OUTPUT_PANEL
+from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.option_groups import with_groups
+from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
+from smlm_pipeline.cli.run_options import PictureOptions
 from smlm_pipeline.errors import FilmError, OutputError, SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import frames_range
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
+from smlm_pipeline.output.picture_style import PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.tables.conversion import Conversion, Converted, converted
 from smlm_pipeline.tables.filters import Filters
@@ -42,6 +45,7 @@ class Drawing(str, enum.Enum):
     GAUSSIAN = "gaussian"
 
 
+@with_groups
 def molecules(
     tables: Annotated[
         list[Path],
@@ -51,6 +55,7 @@ def molecules(
             "(DECODE) or .parquet. Several are joined.",
         ),
     ],
+    *,
     output: Annotated[
         Path,
         typer.Option(
@@ -151,12 +156,8 @@ def molecules(
             rich_help_panel=_IMAGE,
         ),
     ] = None,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=OUTPUT_PANEL
-        ),
-    ] = False,
+    picture: PictureOptions,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -172,7 +173,7 @@ def molecules(
     them where --link-nm is given, and writes them in the order of their frames. docs/tables.md
     states the conventions of each format.
     """
-    with door():
+    with door(as_json=as_json):
         filters = Filters(
             probability_min,
             _positive("uncertainty-max-nm", uncertainty_max_nm),
@@ -186,7 +187,7 @@ def molecules(
         if pixel_size_nm is not None:
             check_given(pixel_size_nm)
         conversion = Conversion(tuple(tables), pixel_size_nm, filters, link, consecutive)
-        target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm))
+        target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm), picture.style())
         target.check(conversion, replaced=overwrite)
         with (
             TerminalEvents(_PROGRAM, quiet=quiet or as_json, unit="rows") as events,
@@ -195,7 +196,7 @@ def molecules(
             events.stage("writing")
             facts = target.write(found)
         if as_json:
-            typer.echo(json.dumps(facts, indent=2))
+            print_json(facts)
         elif not quiet:
             typer.echo(_text(facts))
 
@@ -207,6 +208,7 @@ class Target:
     path: Path
     drawing: Drawing
     sr_pixel_nm: float | None
+    style: PictureStyle
 
     @property
     def is_image(self) -> bool:
@@ -290,7 +292,7 @@ class Target:
         for file in images:
             made = {**provenance, **facts, "value": "molecules per pixel"}
             write_image(file, image.pixels, sr_pixel_size_nm=edge_nm, provenance=made)
-        write_picture(picture, image.pixels, sr_pixel_size_nm=edge_nm)
+        write_picture(picture, image.pixels, sr_pixel_size_nm=edge_nm, style=self.style)
         return facts
 
 

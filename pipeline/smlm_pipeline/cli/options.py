@@ -66,3 +66,9 @@ Model = Annotated[
         rich_help_panel=ENGINE_PANEL,
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=OUTPUT_PANEL
+    ),
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.deploy import memory_pools, staging
 from smlm_pipeline.deploy.plans.devices import open_tensorrt
 from smlm_pipeline.deploy.plans.key import Choices
@@ -149,9 +149,12 @@ def sizes(
     as_json: Annotated[bool, typer.Option("--json", help="Print sizes as JSON.")] = False,
 ) -> None:
     """Print the flags of tritonserver that set its pools and shared memory, one a line."""
-    with door():
+    with door(as_json=as_json):
         need = memory_pools.sizes(model or list(contract.ENSEMBLES))
-        typer.echo(json.dumps(need.as_dict(), indent=2) if as_json else "\n".join(need.flags()))
+        if as_json:
+            print_json(need.as_dict())
+        else:
+            typer.echo("\n".join(need.flags()))
 
 
 @app.command()

@@ -1,8 +1,11 @@
-"""The events of a run on the terminal: a progress bar, notes and warnings on standard error."""
+"""The events of a run on standard error: notes, warnings, and progress as a bar or in lines."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -12,11 +15,15 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
 from smlm_pipeline.cli.exit_codes import MESSAGES
+
+LINES_EVERY_S = 30.0
+"""Shortest pause between two lines of progress where the output is no terminal."""
 
 
 class _Speed(ProgressColumn):
@@ -32,8 +39,49 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
+class ProgressLines:
+    """A line of progress now and then, for logs of clusters and other files.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted.
+    say : Callable
+        Prints a line.
+    clock : Callable
+        Seconds that pass; another one is for tests.
+    """
+
+    def __init__(
+        self, unit: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._unit, self._say, self._clock = unit, say, clock
+        self._said_s = clock()
+        self._began_s: float | None = None
+        self._done = self._first = 0.0
+
+    def count(self, done: float, total: int | None) -> None:
+        """Count what is done, and print a line if the last one is long ago.
+
+        The first count is what an earlier run did; it has no part in the speed.
+        """
+        now_s = self._clock()
+        if self._began_s is None:
+            self._began_s, self._first = now_s, done
+        self._done += done
+        if now_s - self._said_s < LINES_EVERY_S or total is None:
+            return
+        self._said_s = now_s
+        elapsed_s = now_s - self._began_s
+        speed = (self._done - self._first) / elapsed_s if elapsed_s > 0 else 0.0
+        self._say(
+            f"{self._done:,.0f} of {total:,} {self._unit}, {_speed(speed)} {self._unit}/s, "
+            f"{_duration(elapsed_s)} passed{_left(total - self._done, speed)}"
+        )
+
+
 class TerminalEvents(AbstractContextManager["TerminalEvents"]):
-    """Frames done, frames a second and time left; a context manager that ends the bar.
+    """Frames done, frames a second, time passed and left; a context manager that ends the bar.
 
     Parameters
     ----------
@@ -42,24 +90,17 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
     unit : str
         What is counted.
     quiet : bool
-        Whether notes and the bar are not shown; warnings always are.
+        Whether notes and progress are not shown; warnings always are.
     """
 
     def __init__(self, program: str, *, quiet: bool, unit: str = "frames") -> None:
         console = Console(stderr=True)
         self._program, self._quiet = program, quiet
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            _Speed(unit),
-            TimeRemainingColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal,
-        )
+        self._bar = progress_bar(unit, console, disable=quiet or not console.is_terminal)
         self._task = self._bar.add_task("opening", total=None, start=False)
         self._frames: int | None = None
+        shown = not quiet and not console.is_terminal
+        self._lines = ProgressLines(unit, self.warning) if shown else None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Fill the bar of a run that succeeded, whatever its parts added up to, and end it."""
@@ -77,6 +118,8 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
         """Count frames that are done."""
         self._bar.start_task(self._task)
         self._bar.advance(self._task, frames)
+        if self._lines is not None:
+            self._lines.count(frames, self._frames)
 
     def note(self, text: str) -> None:
         """Print a note, unless the command is quiet."""
@@ -88,3 +131,45 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
         shown = self._bar.live.is_started  # its console prints above the bar
         console = self._bar.console if shown else MESSAGES
         console.print(f"{self._program}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar(unit: str, console: Console, *, disable: bool) -> Progress:
+    """Make bars of what is done of a task, how fast, the time that passed, and the time left.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted.
+    console : Console
+        Where they are shown.
+    disable : bool
+        Whether they are not.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        _Speed(unit),
+        TimeElapsedColumn(),
+        TextColumn("passed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=disable,
+    )
+
+
+def _speed(speed: float) -> str:
+    """A speed in as many digits as are of use."""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+
+
+def _left(count: float, speed: float) -> str:
+    """The time that is left, for the end of a line."""
+    return f", {_duration(count / speed)} left" if speed > 0 else ""
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, TypeAlias
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.options import (
     ADDRESSES,
     ENGINE_PANEL,
@@ -124,15 +124,16 @@ def status(
     ] = False,
 ) -> None:
     """Report whether servers are ready, what they serve and whether that fits this client."""
-    with door():
+    with door(as_json=as_json):
         states = fleet.server_states(Servers.parse(server), model)
         canaries = {
             address: opening.server_canary(Servers((address,)), model)
             for address, state in states.items()
             if ask_canary and not isinstance(state, ServerError) and state.fits
         }
+    with door():  # what fails from here on is part of the JSON: "fits"
         if as_json:
-            typer.echo(json.dumps(as_dict(states, canaries), indent=2))
+            print_json(as_dict(states, canaries))
         else:
             show(states, canaries, Console())
         if reason := complaint(states):

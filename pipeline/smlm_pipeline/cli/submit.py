@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import enum
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from smlm_pipeline import contract, submission
+from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.film_options import (
-    FILM_PANEL,
-    Channel,
-    Frames,
-    Pattern,
-    Plane,
-    Position,
-    Roi,
-    TimeAxis,
-    selection_of,
-)
-from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Precision, Repository, Server
+from smlm_pipeline.cli.film_options import Pattern
+from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.option_groups import with_groups
+from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
+from smlm_pipeline.cli.run_options import (
+    IMAGE_PANEL,
+    INTERRUPTED_PANEL,
+    TABLE_PANEL,
+    FilmOptions,
+    PictureOptions,
+    RunOptions,
+)
 from smlm_pipeline.engines.triton.addresses import Servers
-from smlm_pipeline.errors import SettingError
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
-from smlm_pipeline.run.memory_budget import parse_bytes
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
-from smlm_pipeline.tables.camera_units import CameraUnits
 
 _PROGRAM = "recon-client"
 
-_IMAGE, _TABLE = "Image", "Table of molecules"
-_INTERRUPTED, _RESOURCES, _OUTPUT = "Interrupted runs", "Requests and memory", "Output"
 
-
-class EngineName(str, enum.Enum):
-    """Where the network runs."""
-
-    TRITON = "triton"
-    LOCAL = "local"
-
-
+@with_groups
 def submit(
     film: Annotated[
         Path,
@@ -52,29 +37,17 @@ def submit(
             metavar="FILM", help="Film of blinking molecules: a file, or the folder of one."
         ),
     ],
-    frames: Frames = None,
-    roi: Roi = None,
-    channel: Channel = None,
-    z: Plane = None,
-    position: Position = None,
-    time_axis: TimeAxis = None,
+    *,
+    part: FilmOptions,
     pattern: Pattern = None,
-    pixel_size_nm: Annotated[
-        float | None,
-        typer.Option(
-            help="Camera pixel in the sample plane; by default the file's, "
-            f"else {DEFAULT_PIXEL_SIZE_NM:g}.",
-            show_default=False,
-            rich_help_panel=FILM_PANEL,
-        ),
-    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="Image to write, or its folder; by default FILM.sr.ome.tif.",
-            rich_help_panel=_IMAGE,
+            help="Image to write, .ome.tif or .ome.zarr, or its folder; by default "
+            "FILM.sr.ome.tif.",
+            rich_help_panel=IMAGE_PANEL,
         ),
     ] = None,
     overwrite: Annotated[
@@ -82,7 +55,7 @@ def submit(
         typer.Option(
             "--overwrite",
             help="Replace an earlier image, and table, of that name.",
-            rich_help_panel=_IMAGE,
+            rich_help_panel=IMAGE_PANEL,
         ),
     ] = False,
     molecules: Annotated[
@@ -92,146 +65,30 @@ def submit(
             help="Also write the table of molecules: .csv (ThunderSTORM), .smlm.csv (SMLM "
             "challenge), .hdf5 (Picasso), .h5 (DECODE) or .parquet.",
             show_default=False,
-            rich_help_panel=_TABLE,
+            rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
-    molecules_probability: Annotated[
-        float,
-        typer.Option(
-            metavar="P",
-            help="Least probability of a molecule in the table, from "
-            f"{contract.MOLECULE_PROBABILITY_MIN:g} on.",
-            rich_help_panel=_TABLE,
-        ),
-    ] = MOLECULES_PROBABILITY,
-    gain_adu_per_photon: Annotated[
-        float | None,
-        typer.Option(
-            metavar="G",
-            help="Gain of the camera, from photon to ADU, EM gain included: the table has photons "
-            "then, else ADU.",
-            show_default=False,
-            rich_help_panel=_TABLE,
-        ),
-    ] = None,
-    offset_adu: Annotated[
-        float | None,
-        typer.Option(
-            metavar="O",
-            help="The camera's reading without light: the table has the background in photons "
-            "then.",
-            show_default=False,
-            rich_help_panel=_TABLE,
-        ),
-    ] = None,
-    zoom: Annotated[
-        int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=_IMAGE)
-    ] = Settings.zoom,
-    refine: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|N",
-            help="Sharpen the image by the precision that the network states, in N steps or, with "
-            "auto, as far as one half of the film foretells the other; the plain sum is written "
-            "beside it.",
-            rich_help_panel=_IMAGE,
-        ),
-    ] = str(Settings.refine),
-    model: Model = Settings.model,
-    server: Server = None,
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="'local' runs the network in this process, without Triton.",
-            rich_help_panel=ENGINE_PANEL,
-        ),
-    ] = EngineName.TRITON,
-    precision: Precision = None,
-    model_repository: Repository = None,
-    attempts: Annotated[
-        int,
-        typer.Option(
-            help="How often a request is sent where another attempt may help.",
-            rich_help_panel=ENGINE_PANEL,
-        ),
-    ] = Settings.attempts,
-    timeout_s: Annotated[
-        int,
-        typer.Option(
-            help="Longest wait for one request before it is sent again.",
-            rich_help_panel=ENGINE_PANEL,
-        ),
-    ] = Settings.timeout_s,
-    chunk_frames: Annotated[
-        int | None,
-        typer.Option(
-            help="Frames of one request; by default as many as suit the server.",
-            rich_help_panel=_RESOURCES,
-        ),
-    ] = Settings.chunk_frames,
-    tile_px: Annotated[
-        int,
-        typer.Option(
-            help="Largest tile edge; larger fields are cut into tiles.",
-            rich_help_panel=_RESOURCES,
-        ),
-    ] = Settings.tile_px,
-    in_flight: Annotated[
-        int | None,
-        typer.Option(
-            help="Concurrent requests; by default as many as keep the servers busy.",
-            rich_help_panel=_RESOURCES,
-        ),
-    ] = Settings.in_flight,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Most memory of this client, as 4GiB; by default a quarter of the machine's. The "
-            "memory of a server and of --engine local's network is not included.",
-            rich_help_panel=_RESOURCES,
-        ),
-    ] = None,
+    picture: PictureOptions,
+    run: RunOptions,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
             help="Continue an interrupted run from the checkpoint beside the image.",
-            rich_help_panel=_INTERRUPTED,
+            rich_help_panel=INTERRUPTED_PANEL,
         ),
     ] = False,
-    allow_partial: Annotated[
-        bool,
-        typer.Option(
-            "--allow-partial",
-            help="Take a film that lacks frames, and leave out chunks that fail for good; the "
-            "image's metadata lists the missing frames.",
-            rich_help_panel=_INTERRUPTED,
-        ),
-    ] = Settings.allow_partial,
-    checkpoint_every_s: Annotated[
-        float,
-        typer.Option(
-            help="Shortest pause between two writings of the checkpoint.",
-            rich_help_panel=_INTERRUPTED,
-        ),
-    ] = Settings.checkpoint_every_s,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=_OUTPUT),
+        typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=OUTPUT_PANEL),
     ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=_OUTPUT
-        ),
-    ] = False,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Print the report as JSON; implies no progress bar.",
-            rich_help_panel=_OUTPUT,
+            help="Print the report, or why there is none, as JSON; implies no progress bar.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = False,
 ) -> None:
@@ -241,66 +98,29 @@ def submit(
     FITS, Zarr, NDTiff or raw film, or a folder of TIFFs. Writes a float32 OME-TIFF
     (emitters per pixel, physical pixel size) and a PNG picture beside it.
     """
-    with door():
-        settings = Settings(
-            model=model,
-            precision=precision.value if precision else None,
-            zoom=zoom,
-            refine=int(refine) if refine.isdecimal() else refine,
-            chunk_frames=chunk_frames,
-            in_flight=in_flight,
-            attempts=attempts,
-            timeout_s=timeout_s,
-            tile_px=tile_px,
-            memory_bytes=None if memory is None else parse_bytes(memory),
-            allow_partial=allow_partial,
-            checkpoint_every_s=checkpoint_every_s,
-        )
-        selection = selection_of(
-            channel, z, position, time_axis, frames=frames, roi=roi, pattern=pattern
-        )
-        image = image_path(film, output)
+    with door(as_json=as_json):
         job = Job(
             film,
-            image,
-            settings,
-            pixel_size_nm,
-            selection,
+            image_path(film, output),
+            run.settings(),
+            part.pixel_size_nm,
+            part.selection(pattern),
             overwrite,
             resume,
             molecules,
-            molecules_probability,
-            camera_of(gain_adu_per_photon, offset_adu),
+            run.molecules_probability,
+            run.camera(),
+            picture.style(),
         )
-        remote = None
-        if server and engine is EngineName.TRITON and not dry_run:  # a dry run asks no server
-            remote = Servers.parse(server)
+        engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(
             job,
-            remote or engine.value,
-            model_repository,
+            engine,
+            run.model_repository,
             dry_run=dry_run,
             quiet=quiet,
             as_json=as_json,
         )
-
-
-def camera_of(gain_adu_per_photon: float | None, offset_adu: float | None) -> CameraUnits | None:
-    """The camera that the options describe, if they do.
-
-    Raises
-    ------
-    SettingError
-        If there is an offset without a gain, or a number is absurd.
-    """
-    if gain_adu_per_photon is not None:
-        return CameraUnits(gain_adu_per_photon, offset_adu)
-    if offset_adu is not None:
-        raise SettingError(
-            "--offset-adu is given without --gain-adu-per-photon; expected both, since the "
-            "background is stated in photons"
-        )
-    return None
 
 
 def _run(
@@ -322,6 +142,6 @@ def _run(
         else:
             facts = submission.run_job(job, engine, model_repository=repository, events=events)
     if as_json:
-        typer.echo(json.dumps(facts.as_dict(), indent=2))
+        print_json(facts.as_dict())
     elif dry_run or not quiet:
         typer.echo(facts.as_text())

@@ -49,6 +49,10 @@ class Film(AbstractContextManager["Film"]):
         Shape of the film, or of the selected part of it: T, Y, X.
     pixel_size_nm : float or None
         Edge of a camera pixel in the sample; None if the file does not state it.
+    acquired : str or None
+        When the film was taken, as ISO 8601; None if the file does not state it.
+    channel : str
+        Name of the chosen channel; empty if the file does not state it.
     selection : Selection
         The selected part of the file, with its frames and region in numbers.
     missing : tuple of range
@@ -69,6 +73,8 @@ class Film(AbstractContextManager["Film"]):
         self.frame_count = len(found.planes)
         self.height_px, self.width_px = (side.stop - side.start for side in (view.y, view.x))
         self.pixel_size_nm, self._pixel_doubt = source.pixel_size_nm, source.pixel_doubt
+        self.acquired = source.acquired
+        self.channel = _label(source, "C", selection.channel)
         ends, step = (view.frames.start, view.frames.stop), view.frames.step
         self.selection = replace(
             selection,
@@ -262,6 +268,14 @@ def open_film(
                 raise
         on_error.pop_all()
         return film
+
+
+def _label(source: Source, axis: str, chosen: int | None) -> str:
+    """Name of the chosen place on an axis, or of the only one."""
+    names = source.labels.get(axis, ())
+    if chosen is None:
+        return names[0] if len(names) == 1 else ""
+    return names[chosen] if chosen < len(names) else ""
 
 
 def _check_size(path: Path, view: View, frame_count: int) -> None:

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+import smlm_pipeline
 from smlm_pipeline.atomic_files import written_whole
+from smlm_pipeline.output.facts import ImageFacts
+from smlm_pipeline.output.ome_xml import ome_xml
+from smlm_pipeline.output.pyramid import LARGE_EDGE_PX, TILE_PX, Pyramid, Rows, bands
 
-VALUE_UNIT = "expected number of emitters per SR pixel"
-"""Unit of the image's values, in the file's description."""
+SOFTWARE = "smlm-recon"
+"""The tag by which this program knows its own images."""
 
-BAND_BYTES = 1 << 24
-"""Most bytes of the float32 image in memory at once."""
-
-
-class Rows(Protocol):
-    """An image that is read by bands of rows: an array, or the view of a sum."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width, in SR pixels."""
-        ...
-
-    def __getitem__(self, rows: slice, /) -> NDArray[np.float32]:
-        """Rows of the image, shape (rows, width), float32."""
-        ...
-
-
-def bands(image: Rows, multiple: int = 1) -> Iterator[NDArray[np.float32]]:
-    """Bands of rows from top to bottom, each of a multiple of ``multiple`` rows but the last."""
-    height, width = image.shape
-    rows = max(BAND_BYTES // (4 * width) // multiple, 1) * multiple
-    for first in range(0, height, rows):
-        yield image[first : min(first + rows, height)]
+_BIG_BYTES = (1 << 32) - (1 << 25)
+"""Larger files are BigTIFF; compression may enlarge noise by a thousandth."""
 
 
 def write_image(
-    path: Path, image: Rows, *, sr_pixel_size_nm: float, provenance: Mapping[str, object]
+    path: Path,
+    image: Rows,
+    *,
+    sr_pixel_size_nm: float,
+    provenance: Mapping[str, object],
+    name: str = "",
+    acquired: str | None = None,
+    channel: str = "",
 ) -> None:
     """Write the image as OME-TIFF, as BigTIFF where it needs to be.
+
+    An image of more than ``LARGE_EDGE_PX`` along an edge is compressed (zlib), in tiles, with a
+    pyramid of means in SubIFDs, as OME-TIFF 6 has them. A smaller one is uncompressed, which every
+    program reads.
 
     Parameters
     ----------
@@ -52,44 +45,84 @@ def write_image(
         Target; replaced if it exists.
     image : ndarray or Rows, shape (Y, X), float32
         Expected number of emitters per SR pixel; stored as it is.
-    sr_pixel_size_nm : float
-        Edge of an SR pixel, in nm; for the OME metadata and the resolution
-        tags, which ImageJ reads.
-    provenance : Mapping
-        The making of the image (model, version, frames, levels), kept as JSON in
-        the OME description; values that JSON cannot express become text.
+    sr_pixel_size_nm, provenance, name, acquired, channel
+        For the OME metadata, see `ImageFacts`; the pixel size also for the resolution tags, which
+        ImageJ reads.
 
     Raises
     ------
     OutputError
         If the file cannot be written; no partial file is left.
     """
-    pixels_per_cm = 1e7 / sr_pixel_size_nm
-    physical = {f"PhysicalSize{axis}": sr_pixel_size_nm for axis in "XY"}
-    units = {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
-    description = json.dumps({"value": VALUE_UNIT, **provenance}, default=_plain)
+    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel)
+    height, width = image.shape[:2]
     with written_whole(path) as file:
-        # tifffile lays out the file and the values follow, because ndarray.tofile,
-        # which it would use, can lose the last block on a full disk without an error
-        offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only without returnoffset
-            file,
-            shape=image.shape,
-            dtype=np.float32,
-            ome=True,
-            photometric="minisblack",
-            metadata={"axes": "YX", **physical, **units, "Description": description},
-            resolution=(pixels_per_cm, pixels_per_cm),
-            resolutionunit="CENTIMETER",
-            software="smlm-recon",
-            returnoffset=True,
-        )
-        file.seek(offset_bytes)
-        for band in bands(image):
-            file.write(np.ascontiguousarray(band, np.float32).data)
+        if max(height, width) > LARGE_EDGE_PX:
+            _write_tiles(file, path.parent, image, facts)
+        else:
+            _write_plain(file, image, facts)
 
 
-def _plain(value: object) -> object:
-    """Stand-in for a provenance value that JSON does not know."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return dict(value) if isinstance(value, Mapping) else str(value)
+def _write_plain(file: BinaryIO, image: Rows, facts: ImageFacts) -> None:
+    # tifffile lays out the file and the values follow, because ndarray.tofile,
+    # which it would use, can lose the last block on a full disk without an error
+    offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only without returnoffset
+        file,
+        shape=image.shape,
+        dtype=np.float32,
+        photometric="minisblack",
+        description=_description(image, facts),
+        metadata=None,
+        resolution=(_pixels_per_cm(facts), _pixels_per_cm(facts)),
+        resolutionunit="CENTIMETER",
+        software=SOFTWARE,
+        returnoffset=True,
+    )
+    file.seek(offset_bytes)
+    for band in bands(image):
+        file.write(np.ascontiguousarray(band, np.float32).data)
+
+
+def _write_tiles(file: BinaryIO, folder: Path, image: Rows, facts: ImageFacts) -> None:
+    total_bytes = 4 * image.shape[0] * image.shape[1] * 4 // 3
+    with (
+        tifffile.TiffWriter(file, bigtiff=total_bytes > _BIG_BYTES) as tiff,
+        Pyramid(image, folder) as pyramid,
+    ):
+        for level, pixels in enumerate(pyramid.levels()):
+            per_cm = _pixels_per_cm(facts) * pixels.shape[1] / image.shape[1]
+            tiff.write(
+                _tiles(pixels.bands()),
+                shape=pixels.shape,
+                dtype=np.float32,
+                tile=(TILE_PX, TILE_PX),
+                compression="zlib",
+                photometric="minisblack",
+                description=_description(image, facts) if not level else None,
+                metadata=None,
+                subifds=pyramid.count - 1 if not level else 0,
+                subfiletype=1 if level else 0,
+                resolution=(per_cm, per_cm),
+                resolutionunit="CENTIMETER",
+                software=SOFTWARE,
+            )
+
+
+def _tiles(of_rows: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Tiles from left to right and top to bottom; the last ones are filled up by zeros."""
+    for band in of_rows:
+        below, beside = (-edge % TILE_PX for edge in band.shape)
+        padded = np.pad(band, ((0, below), (0, beside))) if below or beside else band
+        for top in range(0, len(padded), TILE_PX):
+            for left in range(0, padded.shape[1], TILE_PX):
+                tile = padded[top : top + TILE_PX, left : left + TILE_PX]
+                yield np.ascontiguousarray(tile, np.float32)
+
+
+def _description(image: Rows, facts: ImageFacts) -> bytes:
+    software = f"{SOFTWARE} {smlm_pipeline.__version__}"
+    return ome_xml(image.shape, facts, software=software)
+
+
+def _pixels_per_cm(facts: ImageFacts) -> float:
+    return 1e7 / facts.sr_pixel_size_nm

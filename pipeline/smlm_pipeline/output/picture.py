@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from smlm_pipeline.atomic_files import written_whole
-from smlm_pipeline.output.ome_tiff import BAND_BYTES, Rows, bands
+from smlm_pipeline.output.colour_bar import with_colour_bar
+from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
+from smlm_pipeline.output.pyramid import BAND_BYTES, Rows, bands
 
 PICTURE_EDGE_MIN_PX, PICTURE_EDGE_MAX_PX = 512, 8192
 """A narrower picture is enlarged, a longer one binned down, by a whole factor."""
@@ -37,11 +40,13 @@ def write_picture(
     *,
     sr_pixel_size_nm: float,
     edge_max_px: int = PICTURE_EDGE_MAX_PX,
+    style: PictureStyle = DEFAULT_STYLE,
 ) -> None:
     """Write the image as PNG, in colours and with a scale bar.
 
     For the eye alone: smoothed by a Gaussian of ``SMOOTHING_PX``, contrast up
-    to the bright structures, enlarged or binned down. Measure in the TIFF.
+    to the bright structures, enlarged or binned down. Measure in the TIFF. The file's text states
+    the pixel size, the colour map and the values of its ends.
 
     Parameters
     ----------
@@ -53,26 +58,50 @@ def write_picture(
         Edge of an SR pixel, in nm.
     edge_max_px : int
         Longest edge of the picture, unless it is a strip.
+    style : PictureStyle
+        Colours, contrast, colour bar and resolution.
 
     Raises
     ------
+    SettingError
+        If there is no such colour map or contrast.
     OutputError
         If the file cannot be written; no partial file is left.
     """
     binning = _binning(image.shape, edge_max_px)
-    grey = _grey(_smoothed(_binned(image, binning)))
+    view = _smoothed(_binned(image, binning))
+    limits = _limits(view, style)
+    grey = _grey(view, limits)
     height, width = grey.shape
     zoom = max(min(math.ceil(PICTURE_EDGE_MIN_PX / width), edge_max_px // max(grey.shape)), 1)
     field = Image.fromarray(grey).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-    field.putpalette(_hot().tobytes())
+    field.putpalette(style.colours().tobytes())
     size = max(field.width, LABEL_ROOM_PX), max(field.height, LABEL_ROOM_PX)
     picture = field.convert("RGB")
     if size != picture.size:
         picture = Image.new("RGB", size)
         picture.paste(field)
-    _draw_scale_bar(picture, sr_pixel_size_nm * binning / zoom)
+    pixel_nm = sr_pixel_size_nm * binning / zoom
+    _draw_scale_bar(picture, pixel_nm)
+    if style.colour_bar:
+        picture = with_colour_bar(picture, style.colours(), limits)
+    resolution = {} if style.dpi is None else {"dpi": (style.dpi, style.dpi)}
     with written_whole(path) as file:
-        picture.save(file, format="PNG")
+        picture.save(file, format="PNG", pnginfo=_text(pixel_nm, style, limits), **resolution)
+
+
+def _text(pixel_nm: float, style: PictureStyle, limits: tuple[float, float]) -> PngInfo:
+    """What the file states of itself."""
+    text = PngInfo()
+    stated = {
+        "Software": "smlm-recon",
+        "Pixel size": f"{pixel_nm:g} nm",
+        "Colour map": style.cmap,
+        "Colours": f"from {limits[0]:.6g} to {limits[1]:.6g} emitters per SR pixel",
+    }
+    for name, value in stated.items():
+        text.add_text(name, value)
+    return text
 
 
 def _binning(shape: tuple[int, ...], edge_max_px: int) -> int:
@@ -128,29 +157,35 @@ def _weighted(padded: NDArray[np.float32], weights: NDArray[np.float32]) -> NDAr
     return total
 
 
-def _grey(view: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Black at zero, 255 from ``WHITE_PERCENTILE`` of the bright pixels on.
+def _limits(view: NDArray[np.float32], style: PictureStyle) -> tuple[float, float]:
+    """Values of the first and the last colour.
 
-    Neither wide empty ground nor a few very bright beads decide the contrast. The
-    view is used up.
+    By default from zero to ``WHITE_PERCENTILE`` of the bright pixels: neither wide empty ground
+    nor a few very bright beads decide the contrast.
     """
+    given, percentile = style.limits_given(), style.percentile()
+    if given is not None:
+        return given
     step = math.ceil(math.sqrt(view.size / CONTRAST_PIXELS))
     sample = view[::step, ::step]
     lit = np.sort(sample[sample > 0])
     if not lit.size:
-        return np.zeros(view.shape, np.uint8)
+        return 0.0, 1.0
+    if percentile is not None:
+        return 0.0, float(np.percentile(lit, percentile))
     held = np.cumsum(lit, dtype=np.float64)
     bright = lit[np.searchsorted(held, held[-1] * (1 - BRIGHT_SHARE)) :]
-    view *= np.float32(255 / np.percentile(bright, WHITE_PERCENTILE))
+    return 0.0, float(np.percentile(bright, WHITE_PERCENTILE))
+
+
+def _grey(view: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    """0 up to the first limit, 255 from the second one on. The view is used up."""
+    low, high = limits
+    if low:
+        view -= np.float32(low)
+    view *= np.float32(255 / (high - low))
     np.clip(view, 0, 255, out=view)
     return view.astype(np.uint8)
-
-
-def _hot() -> NDArray[np.uint8]:
-    """Black, red, yellow, white: shape (256, 3), uint8, red, green, blue."""
-    corners = (0, 3 / 8), (3 / 8, 3 / 4), (3 / 4, 1)
-    ramps = [np.interp(np.linspace(0, 1, 256), ends, (0, 255)) for ends in corners]
-    return np.rint(np.stack(ramps, axis=1)).astype(np.uint8)
 
 
 def _bar_length_nm(width_nm: float) -> float:

@@ -150,7 +150,7 @@ def evaluate(
     allow_partial: film_options.AllowPartial = False,
 ) -> None:
     """Score an image, and the network's localisations, against the true positions."""
-    with train_door():
+    with train_door(as_json=as_json):
         selection = film_options.selection_of(
             channel, z, position, time_axis, frames=frames, pattern=pattern
         )

@@ -49,6 +49,7 @@ class JoinedSource(Source):
         self._starts = [0, *accumulate(counts)]
         self.axes, self.shape = "TYX", (self._starts[-1], *first.shape[-2:])
         self.pixel_size_nm, self.pixel_doubt = first.pixel_size_nm, first.pixel_doubt
+        self.acquired = first.acquired
         self.gaps = self._gaps(counts, missing)
         self.files = frozenset(part.path.name for part in there)
 

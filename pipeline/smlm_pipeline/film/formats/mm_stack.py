@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile
 
+from smlm_pipeline.film.formats.acquisition_date import date_of_summary, date_of_tiff
 from smlm_pipeline.film.formats.own_results import is_result_by_name
 from smlm_pipeline.film.formats.pixel_size import of_keys, settle
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
@@ -73,6 +74,7 @@ class StackSource(SourceAtRest):
             self._plane_px = page.shape
             self.dtype = np.dtype(page.dtype).newbyteorder("=")
             self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
+            self.acquired = date_of_summary(parts[0].summary) or date_of_tiff(tif)
         if self.pixel_size_nm is None and self.pixel_doubt is None:
             stated = (of_keys(part.summary, "um", "of Micro-Manager's summary") for part in parts)
             self.pixel_size_nm, self.pixel_doubt = settle(stated)

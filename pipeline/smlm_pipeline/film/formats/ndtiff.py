@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, read_ndtiff_index
 
+from smlm_pipeline.film.formats.acquisition_date import date_of_tiff
 from smlm_pipeline.film.formats.own_results import is_result_by_name
 from smlm_pipeline.film.formats.refusals import AGAIN, damage, refusal
 from smlm_pipeline.film.formats.source import (
@@ -75,6 +76,7 @@ class NdtiffSource(SourceAtRest):
         self.dtype = dtype
         with TiffFile(next(iter(places.values()))[0]) as tif:
             self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
+            self.acquired = date_of_tiff(tif)
 
     def read(self, planes: range, y: slice, x: slice) -> NDArray[Any]:
         """Read the planes at their offsets; see `Source.read`."""

@@ -11,9 +11,9 @@ from smlm_pipeline.film.formats.refusals import refusal
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
-_FILMS = (
+FILM_ENDINGS = (
     ".zarr", ".nd2", ".czi", ".lif", ".lof", ".ims", ".h5", ".hdf5", ".sif", ".dcimg", ".spe",
-    ".fits", ".fit", ".raw", ".stk", ".lsm",
+    ".fits", ".fit", ".fits.fz", ".raw", ".stk", ".lsm",
 )  # fmt: skip
 """Endings of the other formats that are read."""
 
@@ -26,7 +26,7 @@ def no_film(folder: Path) -> FilmError:
     entries += [
         path for inside in entries if inside.is_dir() for path in inside.iterdir()
     ]  # one level down
-    films = sorted(str(path.relative_to(folder)) for path in entries if _ends(path, _FILMS))
+    films = sorted(str(path.relative_to(folder)) for path in entries if _ends(path, FILM_ENDINGS))
     if films:
         more = ", ..." if len(films) > _LISTED else ""
         problem = f"is a folder with {', '.join(films[:_LISTED])}{more}, and no TIFF files"
@@ -40,4 +40,4 @@ def no_film(folder: Path) -> FilmError:
 
 
 def _ends(path: Path, endings: tuple[str, ...]) -> bool:
-    return path.suffix.lower() in endings and not is_result_by_name(path)
+    return path.name.lower().endswith(endings) and not is_result_by_name(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from tifffile import TiffFile, TiffFileError
@@ -10,7 +12,11 @@ from tifffile import TiffFile, TiffFileError
 SOFTWARE = "smlm-recon"
 """The program's name in the tag Software of its images."""
 
-_RESULT = re.compile(r"\.sr\.(?:ome\.)?(?:tiff?|png|checkpoint)$", re.IGNORECASE)
+_RESULT = re.compile(
+    r"\.sr\.(?:sum\.)?(?:ome\.)?"
+    r"(?:tiff?|png|zarr|checkpoint|csv|smlm\.csv|hdf5|h5|yaml|parquet|html|json)$",
+    re.IGNORECASE,
+)
 
 
 def is_result_by_name(path: Path) -> bool:
@@ -28,3 +34,12 @@ def is_result(path: Path) -> bool:
             return page.software == SOFTWARE and page.dtype == "float32"
     except (TiffFileError, OSError, ValueError, TypeError, LookupError):
         return False  # a damaged file is none of ours: its reader says what is wrong
+
+
+def is_result_folder(folder: Path) -> bool:
+    """Whether a folder is an image of this program (OME-Zarr), whatever its name."""
+    if is_result_by_name(folder):
+        return True
+    with suppress(OSError, ValueError, TypeError):
+        return SOFTWARE in json.loads((folder / ".zattrs").read_text(encoding="utf-8"))
+    return False

@@ -196,7 +196,8 @@ def _question(edge_nm: float) -> str:
         )
     for factor in (1e3, 1e-3, 1e6, 1e-6):
         if is_plausible(edge_nm * factor):
-            return f": did you mean {edge_nm * factor:.6g}?"
+            micrometres = f" {edge_nm:.6g} is that size in \u00b5m" if factor == 1e3 else ""
+            return f": did you mean {edge_nm * factor:.6g}?{micrometres}"
     return ""
 
 

@@ -31,6 +31,7 @@ class PositionFolders(Source):
         self.axes, self.shape = "PTYX", (len(films), self._length, *films[0].shape[-2:])
         self.dtype = films[0].dtype
         self.pixel_size_nm, self.pixel_doubt = films[0].pixel_size_nm, films[0].pixel_doubt
+        self.acquired = films[0].acquired
         self.labels = {"P": tuple(names)}
         self.gaps = self._gaps()
 

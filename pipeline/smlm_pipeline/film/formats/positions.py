@@ -53,6 +53,7 @@ class Positions(Source):
         self.dtype, self._chosen = film.dtype, film
         self.labels = {**film.labels, "P": self._names}
         self.pixel_size_nm, self.pixel_doubt = film.pixel_size_nm, film.pixel_doubt
+        self.acquired = film.acquired
         self._planes_each = math.prod(film.shape[:-2])
 
     @property

@@ -90,9 +90,14 @@ def _no_files(path: Path, pattern: str) -> SettingError:
     )
 
 
-def _open_folder(folder: Path, pattern: str | None = None) -> Source:
+def is_film_folder(folder: Path) -> bool:
+    """Whether a folder is a film by its format, as Zarr and NDTiff are."""
     marks = (ndtiff.INDEX, f"Full resolution/{ndtiff.INDEX}", *zarr.MARKS)
-    if pattern is not None and any((folder / mark).is_file() for mark in marks):
+    return any((folder / mark).is_file() for mark in marks)
+
+
+def _open_folder(folder: Path, pattern: str | None = None) -> Source:
+    if pattern is not None and is_film_folder(folder):
         raise _no_files(folder, pattern)
     if (folder / ndtiff.INDEX).is_file():
         return ndtiff.open_ndtiff(folder)

@@ -67,6 +67,8 @@ class Source(AbstractContextManager["Source"], ABC):
     notes, warnings : tuple of str
         Remarks for the user on how the film was put together; warnings are shown even if the
         command is quiet.
+    acquired : str or None
+        When the film was taken, as ISO 8601; None if the file does not state it.
     unwritten_value : float
         The value of a pixel whose bytes in the file are zeros.
     gaps : Gaps or None
@@ -85,6 +87,7 @@ class Source(AbstractContextManager["Source"], ABC):
     frames_apart: int = 0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    acquired: str | None = None
     unwritten_value: float = 0
     gaps: Gaps | None = None
 

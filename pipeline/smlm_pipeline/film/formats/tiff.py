@@ -19,6 +19,7 @@ from tifffile import TiffFile, TiffPageSeries
 
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.formats import mm_stack, tiff_layout
+from smlm_pipeline.film.formats.acquisition_date import date_of_tiff
 from smlm_pipeline.film.formats.ome_repair import without_damaged
 from smlm_pipeline.film.formats.ome_sets import described_in, files_of_set, others_of_set
 from smlm_pipeline.film.formats.refusals import damage
@@ -46,6 +47,7 @@ class TiffSource(Source):
         self._stored = np.dtype(first.dtype)
         self.dtype = self._stored.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = size_of_tiff(tif)
+        self.acquired = date_of_tiff(tif)
         self.labels = {"C": ome_channels(tif)} if "C" in self.axes else {}
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from smlm_pipeline.film.formats import file_names, mm_stack, split_films
+from smlm_pipeline.film.formats.acquisition_date import date_of_tiff
 from smlm_pipeline.film.formats.joined import join
 from smlm_pipeline.film.formats.no_films import no_film
 from smlm_pipeline.film.formats.ome_sets import files_of_set
@@ -68,6 +69,7 @@ class FileSeries(SourceAtRest):
                 raise refusal(first, "is no grey image", "export the raw film of the camera")
             self._plane_px, self.dtype = page.shape, np.dtype(page.dtype).newbyteorder("=")
             self.pixel_size_nm, self.pixel_doubt = size_of_folder(first.parent, tif)
+            self.acquired = date_of_tiff(tif)
         self.axes, self.shape = squeezed(f"{file_names.AXES}YX", (*grid.shape, *self._plane_px))
         self.labels = grid.labels
         there = np.flatnonzero([file is not None for file in files])

@@ -1,0 +1,145 @@
+"""Writes the SR image as OME-Zarr 0.4, a band of rows at a time, with a pyramid.
+
+Version 0.4 (Zarr 2), since every reader of today knows it. An array of one type in chunks is so
+simple a format that no library is needed; tests read it with zarr, ome-zarr and bioio.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.atomic_files import folder_written_whole
+from smlm_pipeline.output.facts import ImageFacts
+from smlm_pipeline.output.pyramid import TILE_PX, Level, Pyramid, Rows
+
+ATTRIBUTE = "smlm-recon"
+"""The group's attribute with the provenance, by which this program knows its own images."""
+
+_COMPRESSION_LEVEL = 1
+"""Of zlib: sparse images hardly shrink further at higher levels, which are slower."""
+
+
+def write_zarr(
+    path: Path,
+    image: Rows,
+    *,
+    sr_pixel_size_nm: float,
+    provenance: Mapping[str, object],
+    name: str = "",
+    acquired: str | None = None,
+    channel: str = "",
+) -> None:
+    """Write the image as a folder in OME-Zarr, with levels of half the size each.
+
+    Parameters
+    ----------
+    path : Path
+        Target; an earlier folder of that name is replaced.
+    image : ndarray or Rows, shape (Y, X), float32
+        Expected number of emitters per SR pixel; levels are means.
+    sr_pixel_size_nm, provenance, name, acquired, channel
+        For the metadata; see `ImageFacts`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written; no part of it is left.
+    """
+    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel)
+    with folder_written_whole(path) as folder, Pyramid(image, path.parent) as pyramid:
+        brightest = 0.0
+        for number, level in enumerate(pyramid.levels()):
+            most = _write_array(folder / str(number), level)
+            brightest = brightest if number else most
+        _write_json(folder / ".zgroup", {"zarr_format": 2})
+        attributes = {
+            "multiscales": [_multiscales(pyramid.shapes, facts)],
+            "omero": _display(facts, brightest),
+            ATTRIBUTE: {"acquired": facts.acquired, **facts.as_dict()},
+        }
+        _write_json(folder / ".zattrs", attributes)
+
+
+def _multiscales(shapes: Sequence[tuple[int, int]], facts: ImageFacts) -> dict[str, Any]:
+    """The levels, with the size and the place of their pixels."""
+    return {
+        "version": "0.4",
+        "name": facts.name or "image",
+        "type": "mean",
+        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "yx"],
+        "datasets": [
+            {"path": str(level), "coordinateTransformations": _placed(level, facts)}
+            for level in range(len(shapes))
+        ],
+    }
+
+
+def _placed(level: int, facts: ImageFacts) -> list[dict[str, Any]]:
+    """Edge of a level's pixel, and how far the centre of its first pixel is from the image's."""
+    edge_nm = facts.sr_pixel_size_nm * 2**level
+    scale: dict[str, Any] = {"type": "scale", "scale": [edge_nm, edge_nm]}
+    if not level:
+        return [scale]
+    offset_nm = (edge_nm - facts.sr_pixel_size_nm) / 2
+    return [scale, {"type": "translation", "translation": [offset_nm, offset_nm]}]
+
+
+def _display(facts: ImageFacts, brightest: float) -> dict[str, Any]:
+    """The channel, and limits of its contrast, for viewers."""
+    window = {"min": 0.0, "max": brightest, "start": 0.0, "end": brightest}
+    channel = {
+        "label": facts.channel or "molecules",
+        "color": "FFFFFF",
+        "active": True,
+        "window": window,
+    }
+    return {"channels": [channel], "rdefs": {"model": "greyscale"}}
+
+
+def _write_array(folder: Path, level: Level) -> float:
+    """Write an array in chunks; those of zeros are left out, as Zarr does. Its largest value."""
+    folder.mkdir()
+    _write_json(
+        folder / ".zarray",
+        {
+            "zarr_format": 2,
+            "shape": list(level.shape),
+            "chunks": [TILE_PX, TILE_PX],
+            "dtype": "<f4",
+            "compressor": {"id": "zlib", "level": _COMPRESSION_LEVEL},
+            "fill_value": 0.0,
+            "order": "C",
+            "filters": None,
+            "dimension_separator": "/",
+        },
+    )
+    row, brightest = 0, 0.0
+    for band in level.bands():
+        brightest = max(brightest, float(band.max(initial=0)))
+        for top in range(0, len(band), TILE_PX):
+            _write_row(folder / str(row), band[top : top + TILE_PX])
+            row += 1
+    return brightest
+
+
+def _write_row(folder: Path, rows: NDArray[np.float32]) -> None:
+    """Write a row of chunks; those at the edges are filled up by zeros."""
+    folder.mkdir()
+    for column, left in enumerate(range(0, rows.shape[1], TILE_PX)):
+        part = rows[:, left : left + TILE_PX]
+        if not part.any():
+            continue
+        chunk = np.zeros((TILE_PX, TILE_PX), "<f4")
+        chunk[: part.shape[0], : part.shape[1]] = part
+        (folder / str(column)).write_bytes(zlib.compress(chunk.data, _COMPRESSION_LEVEL))
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

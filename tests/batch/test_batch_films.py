@@ -1,0 +1,100 @@
+"""The films of a batch: from folders, lists and globs, with names and images of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from fakes.command_line import write_film
+from smlm_pipeline.batch.films import Search, find_films
+from smlm_pipeline.errors import FilmError, SettingError
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Path:
+    folder = tmp_path / "night"
+    for name in ("b.tif", "a.tif", "day2/a.tif", "day2/wells/c3.tif"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_film(folder / name)
+    return folder
+
+
+def names(*inputs: Path, **options: object) -> list[str]:
+    films, _ = find_films(Search(inputs, Path("out"), **options))  # type: ignore[arg-type]
+    return [film.name for film in films]
+
+
+def test_folders_of_folders(night: Path) -> None:
+    films, passed_over = find_films(Search([night], Path("out")))
+    assert [film.name for film in films] == ["a.tif", "b.tif", "day2/a.tif", "day2/wells/c3.tif"]
+    assert films[3].image == Path("out/day2/wells/c3.sr.ome.tif")
+    assert films[3].path == night / "day2/wells/c3.tif"
+    assert passed_over == []
+    assert names(night, sub_folders=False) == ["a.tif", "b.tif"]
+
+
+def test_include_and_exclude(night: Path) -> None:
+    assert names(night, include=["a.*"]) == ["a.tif", "day2/a.tif"]
+    assert names(night, include=["day2/*"]) == ["day2/a.tif", "day2/wells/c3.tif"]
+    assert names(night, exclude=["day2/*", "b*"]) == ["a.tif"]
+
+
+def test_the_folder_of_results_is_not_searched(night: Path) -> None:
+    films, _ = find_films(Search([night], night / "day2"))
+    assert [film.name for film in films] == ["a.tif", "b.tif"]
+
+
+def test_list(night: Path) -> None:
+    """Relative to the list; a film that is missing is found, and refused when it is opened."""
+    listed = night / "films.txt"
+    text = f'\ufeff# the good ones\nb.tif\n"day2"\n\nno.tif\n{night.parent / "far.tif"}\n'
+    listed.write_text(text, encoding="utf-8")
+    assert names(listed) == ["b.tif", "a.tif", "wells/c3.tif", "no.tif", "far.tif"]
+
+
+def test_films_and_globs(night: Path) -> None:
+    assert names(night / "b.tif", night / "day2" / "a.tif") == ["b.tif", "a.tif"]
+    assert names(night / "*.tif") == ["a.tif", "b.tif"]
+    assert names(night / "b.tif", night / "b.tif") == ["b.tif"]
+
+
+def test_several_folders_keep_their_names(night: Path) -> None:
+    other = night.with_name("other")
+    other.mkdir()
+    write_film(other / "a.tif")
+    assert names(night / "day2", other) == ["day2/a.tif", "day2/wells/c3.tif", "other/a.tif"]
+
+
+def test_endings_tell_films_apart(night: Path) -> None:
+    (night / "a.nd2").write_bytes(b"no film")
+    films, _ = find_films(Search([night], Path("out"), sub_folders=False))
+    assert [film.image.name for film in films] == [
+        *("a.nd2.sr.ome.tif", "a.tif.sr.ome.tif", "b.sr.ome.tif"),
+    ]
+
+
+def test_series_of_a_folder(night: Path) -> None:
+    single = night / "frames"
+    single.mkdir()
+    for number in range(3):
+        for cell in "AB":
+            frame = np.full((16, 16), number, np.uint16)
+            tifffile.imwrite(single / f"cell{cell}_{number}.tif", frame)
+    films, _ = find_films(Search([single], Path("out")))
+    assert [(film.name, film.pattern) for film in films] == [
+        ("cellA", "cellA_*.tif"),
+        ("cellB", "cellB_*.tif"),
+    ]
+
+
+def test_one_name_twice_is_refused(night: Path) -> None:
+    with pytest.raises(SettingError, match=r"would both become out/a\.tif\.sr\.ome\.tif; expected"):
+        names(night / "a.tif", night / "day2" / "a.tif")
+
+
+def test_nothing_to_do(night: Path) -> None:
+    with pytest.raises(FilmError, match=r"there is no film in .*night; expected folders"):
+        names(night, include=["nothing*"])
