@@ -28,7 +28,8 @@ def _blinking(on_frames: float, frames: int, seed: int = 1) -> NDArray[np.float6
         row[:] = state
         chance = rng.random(sites)
         state = np.where(state, chance >= leaves, chance < comes)
-    return PEAK_ADU * np.einsum("ts,sy,sx->tyx", shines, *profile, optimize=True)
+    light_adu: NDArray[np.float64] = np.einsum("ts,sy,sx->tyx", shines, *profile, optimize=True)
+    return PEAK_ADU * light_adu
 
 
 def _film(light_adu: NDArray[np.float64], seed: int = 2) -> NDArray[np.uint16]:

@@ -68,8 +68,8 @@ def code_sha256() -> str:
     """Hash of the sources that determine a network: films, training, networks, kernels."""
     package = Path(__file__).parents[1]
     sources = [Path(contract.__file__)]
-    modules = conditioning, levels, fluctuations, persistence, frame_kinds
-    modules += pixel_repair, normalize, tiles, draw
+    modules = [conditioning, levels, fluctuations, persistence, frame_kinds]
+    modules += [pixel_repair, normalize, tiles, draw]
     sources += [Path(str(module.__file__)) for module in modules]
     for room in ("simulation", "fitting", "networks"):
         sources += sorted((package / room).glob("*.py"))
