@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from smlm_training.simulation.bounds import check_within
 
-_DEPTH_NODES = 7
-"""Nodes of the mean over depths: widths are smooth functions of it."""
+_NODES = scipy.special.roots_legendre(7)
+"""Places and weights of the mean over depths: widths are smooth functions of it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SpotShape:
 
     def depths(self) -> list[tuple[float, float, float]]:
         """Weight, and widths along y and x relative to sigma, of depths that stand for all."""
-        nodes, weights = scipy.special.roots_legendre(_DEPTH_NODES if self.depth else 1)
+        nodes, weights = _NODES if self.depth else (np.zeros(1), np.full(1, 2.0))
         widths_y, widths_x = self._widths(self.depth * nodes)
         return list(zip((weights / 2).tolist(), widths_y.tolist(), widths_x.tolist(), strict=True))
 
