@@ -29,12 +29,22 @@ if TYPE_CHECKING:
     from smlm_pipeline.report import Report
     from smlm_pipeline.settings import Settings
     from smlm_pipeline.submission import submit
+    from smlm_pipeline.tables.camera_units import CameraUnits
 
 __version__ = "0.1.0"
 
-__all__ = ["Report", "Selection", "Settings", "open_film", "reconstruct", "submit"]
+__all__ = [
+    "CameraUnits",
+    "Report",
+    "Selection",
+    "Settings",
+    "open_film",
+    "reconstruct",
+    "submit",
+]
 
 _MODULES = {
+    "CameraUnits": "tables.camera_units",
     "Report": "report",
     "Selection": "film.selection",
     "Settings": "settings",

@@ -77,6 +77,41 @@ def test_the_plan_names_the_table(film: Path) -> None:
     assert refused.exit_code == 2
 
 
+def test_light_is_in_photons_where_the_gain_is_given(film: Path) -> None:
+    """Else in ADU; the background needs the offset too. An EMCCD's gain is one number."""
+    given = {
+        "adu": (),
+        "gain": ("--gain-adu-per-photon", "5"),
+        "all": ("--gain-adu-per-photon", "5", "--offset-adu", "90"),
+    }
+    tables, reports = {}, {}
+    for name, options in given.items():
+        path = film.with_name(f"{name}.csv")
+        done = submit(film, "--overwrite", "--molecules", path, *options, "--json")
+        assert done.exit_code == 0
+        tables[name], reports[name] = read_back(path)[0], json.loads(done.stdout)["molecules"]
+    adu, gain, both = tables.values()
+    assert set(gain.names) - set(adu.names) == {"photons", "uncertainty_photons"}
+    assert set(both.names) - set(gain.names) == {"background_photons"}
+    assert not {name for name in both.names if "adu" in name}
+    np.testing.assert_allclose(gain["photons"], adu["intensity_adu"] / 5, atol=1e-3)
+    np.testing.assert_allclose(
+        gain["uncertainty_photons"], adu["uncertainty_intensity_adu"] / 5, atol=1e-3
+    )
+    np.testing.assert_allclose(
+        both["background_photons"], (adu["background_adu"] - 90) / 5, atol=1e-3
+    )
+    assert 4 <= (adu["intensity_adu"] / _scale_adu(film)).min() <= 24
+    assert "gain_adu_per_photon" not in reports["adu"]
+    assert (reports["all"]["gain_adu_per_photon"], reports["all"]["offset_adu"]) == (5, 90)
+
+
+def _scale_adu(film: Path) -> float:
+    """The film's scale, in which the network states intensities."""
+    stated: float = described(film.with_name("film.sr.ome.tif"))["scale_adu"]
+    return stated
+
+
 @pytest.mark.parametrize("cut", [(), ("--chunk-frames", "3", "--in-flight", "3")])
 def test_cutting_does_not_matter(film: Path, cut: tuple[str, ...]) -> None:
     first, second = film.with_name("a.csv"), film.with_name("b.csv")
@@ -152,6 +187,8 @@ def test_missing_chunks_are_missing_from_the_table(
         (("none/table.csv",), 7, "there is no such folder"),
         (("table.csv", "--molecules-probability", "0.05"), 2, "expected 0.1 to 1"),
         (("table.csv", "--model", "reconstruction_map"), 2, "expected a network that answers with"),
+        (("table.csv", "--gain-adu-per-photon", "0"), 2, "expected a positive number"),
+        (("table.csv", "--offset-adu", "100"), 2, "without --gain-adu-per-photon; expected both"),
         (("film.csv",), 7, "film.csv exists; expected a new name: choose one with --molecules"),
         (("film.hdf5",), 7, "film.yaml exists; expected a new name"),
     ],
@@ -166,6 +203,12 @@ def test_what_cannot_be_written_is_refused_before_the_run(
     assert refused.exit_code == code
     assert complaint in one_line(refused)
     assert names(film.parent) == ["film.csv", "film.tif", "film.yaml"]
+
+
+def test_a_gain_without_a_table_is_refused(film: Path) -> None:
+    refused = submit(film, "--quiet", "--gain-adu-per-photon", "5")
+    assert refused.exit_code == 2
+    assert "expected --molecules FILE too, or no gain" in one_line(refused)
 
 
 def test_a_missing_package_is_named_before_the_run(

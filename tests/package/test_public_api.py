@@ -18,7 +18,7 @@ from fakes.command_line import write_film
 from fakes.events import RecordedEvents
 from fakes.transports import ComputingTransport
 
-PUBLIC = ["Report", "Selection", "Settings", "open_film", "reconstruct", "submit"]
+PUBLIC = ["CameraUnits", "Report", "Selection", "Settings", "open_film", "reconstruct", "submit"]
 
 
 @pytest.fixture

@@ -56,8 +56,9 @@ class Recipe:
     start_required: bool = False
     """Whether a run begins with a trained network: from random weights, so low a learning rate
     and so few steps do not converge."""
-    only_layer: str = ""
-    """Name of the only layer that is trained, all others stay as they are; empty trains all."""
+    only_layers: str = ""
+    """Beginning of the names of the layers that are trained, while all others stay as they are;
+    empty trains all."""
     data: str = "simulated"
     """``simulated``: endless films of ``ranges``; ``film``: patches of a film, by ``cut``."""
     seed: int = 20261122
@@ -123,11 +124,11 @@ PRESETS = {
     "fast": Recipe(network="unet-fast"),
     "intensity": Recipe(
         start_required=True,
-        only_layer="intensity",
+        only_layers="intensity",
         seed=20261126,
-        steps=1_500,
-        epoch_steps=250,
-        float32_steps=1_500,
+        steps=2_400,
+        epoch_steps=300,
+        float32_steps=2_400,
         learning_rate=3e-3,
         warmup_steps=50,
     ),

@@ -54,14 +54,15 @@ in the background."""
 _SPREAD2_ERROR = 0.02
 """Error of the squared spread of photons by a spot that is not exactly a Gaussian."""
 
-_ON_FRAMES_SHARE_ERROR = 0.05
+_RATIO_SHARE_ERROR, _ON_FRAMES_SHARE_ERROR = 0.01, 0.05
 _SHORTEST_FRAMES = 0.1
-"""Errors of the mean length of blinks: of the estimate, and where each frame shows others."""
+"""Errors of the ratio of the spot's widths and of the length of blinks; and of the latter where
+each frame shows other molecules."""
 
 _HALO_SIGNIFICANCE = 4.0
 """Standard errors by which the light of a halo must exceed zero to be part of the spot."""
 
-_LIGHT_SHARE_ERROR = 0.12
+_LIGHT_SHARE_ERROR = 0.15
 """Of the light of all molecules, by which the background is what is left: spots and photons that
 are distributed otherwise than assumed change it by this share."""
 
@@ -245,6 +246,7 @@ def _combined(film: _Film, known: KnownCamera, rng: np.random.Generator) -> Esti
     values = {name: _value(np.array([result[name] for result in results])) for name in results[0]}
     shares = {
         "sigma_px": _SIGMA_SHARE_ERROR,
+        "spot_ratio": _RATIO_SHARE_ERROR,
         "photons": _PHOTONS_SHARE_ERROR,
         "on_frames": _ON_FRAMES_SHARE_ERROR,
     }

@@ -69,6 +69,8 @@ _UNITS = {
 def _row(name: str, value: Value, known: bool, why: str) -> Row:
     if not known:
         return Row(name, "-", "-", "not measured", why)
+    if value.value == 0:
+        return Row(name, "0", f"{value.error:.3g}", "none shows", why)
     word = next(word for most, word in _WORDS if value.relative_error < most or most > 1)
     if value.error == 0:
         return Row(name, f"{value.value:.4g}", "-", "given", why)
@@ -94,7 +96,7 @@ def _why(name: str, estimates: Estimates, known: KnownCamera) -> str:
         return f"{share}, the rest guessed from {GUESSED_SPREAD[0]} to {GUESSED_SPREAD[1]}"
     if name == "background_photons":
         return (
-            "mean light minus offset and emitters: has the errors of all three, and 12 % of the "
+            "mean light minus offset and emitters: has the errors of all three, and 15 % of the "
             "emitters' light for what a model of spots and photons misses"
         )
     if name == "density_per_px2":
@@ -104,7 +106,7 @@ def _why(name: str, estimates: Estimates, known: KnownCamera) -> str:
 
 def _why_halo(estimates: Estimates) -> str:
     if not estimates.halo_light.value:
-        return "none shows; one more than five times as wide as the core counts as background"
+        return "one that is more than five times as wide as the core would count as background"
     return (
         f"covariance far from a molecule: {estimates.halo_width:g} times as wide as the core; "
         "an Airy pattern, or molecules at different depths"

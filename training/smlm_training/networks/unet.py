@@ -18,6 +18,9 @@ SIGMA_MIN_PX = 0.01
 PROBABILITY_PRIOR = -4.0
 """Initial logit: most camera pixels hold no molecule."""
 
+INTENSITY, INTENSITY_FILTERS = "intensity", 16
+"""Name of the layers that state intensities, and channels of those before the last."""
+
 INTENSITY_TYPICAL = 15.0
 """Intensity where the head's convolution is zero, as at the start: molecules have 2 to 100 times
 the scale, by the width of their spots and the spread of their photons
@@ -52,7 +55,7 @@ def unet(filters: tuple[int, int, int] = (32, 64, 112)) -> keras.Model:
         float32.
     """
     frames = read_input()
-    return keras.Model(frames, detections(trunk(frames, filters)), name="unet")
+    return keras.Model(frames, detections(trunk(frames, filters), frames), name="unet")
 
 
 def unet_fast(filters: tuple[int, int] = (32, 64), fine_filters: int = 16) -> keras.Model:
@@ -80,16 +83,18 @@ def unet_fast(filters: tuple[int, int] = (32, 64), fine_filters: int = 16) -> ke
     features = trunk(coarse, filters)
     fine = layers.Conv2D(4 * fine_filters, 1, activation="relu")(features)
     fine = layers.Conv2D(fine_filters, 3, padding="same", activation="relu")(SubPixels(2)(fine))
-    return keras.Model(frames, detections(fine), name="unet-fast")
+    return keras.Model(frames, detections(fine, frames), name="unet-fast")
 
 
-def detections(features: keras.KerasTensor) -> keras.KerasTensor:
+def detections(features: keras.KerasTensor, frames: keras.KerasTensor) -> keras.KerasTensor:
     """The head of a detection network: each channel within the range of the contract.
 
     Parameters
     ----------
     features : tensor, shape (N, H, W, C)
         Features of each camera pixel.
+    frames : tensor, shape (N, H, W, 1)
+        The input of the network.
 
     Returns
     -------
@@ -108,25 +113,24 @@ def detections(features: keras.KerasTensor) -> keras.KerasTensor:
     sigma = layers.Rescaling(1.0, offset=SIGMA_MIN_PX, dtype="float32")(
         layers.Activation("softplus", dtype="float32")(spread)
     )
-    parts = [probability, reach, sigma, _intensity(features)]
+    parts = [probability, reach, sigma, _intensity(features, frames)]
     return layers.Concatenate(name="detections", dtype="float32")(parts)
 
 
-def _intensity(features: keras.KerasTensor) -> keras.KerasTensor:
-    """Intensity and its sigma, (N, H, W, 2).
+def _intensity(features: keras.KerasTensor, frames: keras.KerasTensor) -> keras.KerasTensor:
+    """Intensity and its sigma, (N, H, W, 2), from the features of each pixel and the light near it.
 
-    Its weights are the last of the network's, so that a network without it can be the start of one
-    with it. They are zero at first, so that it begins at what is typical behind any features.
+    Features that find molecules say little about how bright these are. The names of the layers
+    begin with ``INTENSITY``, so that a network without them can be the start of one with them.
     """
     light = layers.Conv2D(
-        2,
-        1,
-        activation="softplus",
-        kernel_initializer="zeros",
-        dtype="float32",
-        name="intensity",
+        INTENSITY_FILTERS, 7, padding="same", activation="relu", name=f"{INTENSITY}_light"
+    )(frames)
+    mixed = layers.Conv2D(INTENSITY_FILTERS, 1, activation="relu", name=f"{INTENSITY}_mixed")(
+        layers.Concatenate()([features, light])
     )
-    return Intensity(dtype="float32", name="light")(light(features))
+    answer = layers.Conv2D(2, 1, activation="softplus", dtype="float32", name=INTENSITY)(mixed)
+    return Intensity(dtype="float32", name="light")(answer)
 
 
 @keras.saving.register_keras_serializable("smlm_training")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,13 @@ _TABLE_STEPS = 4096
 _TABLE_REACH = 6
 """Beyond so many sigma there is less than 1e-9 of the light."""
 
-_TABLE = scipy.special.ndtr(
-    np.arange(-_TABLE_REACH * _TABLE_STEPS, _TABLE_REACH * _TABLE_STEPS + 1) / _TABLE_STEPS
-).astype(np.float32)
+
+@cache
+def _table() -> NDArray[np.float32]:
+    """Light below each place, from -_TABLE_REACH to _TABLE_REACH sigma."""
+    reach = _TABLE_REACH * _TABLE_STEPS
+    below: NDArray[np.float64] = scipy.special.ndtr(np.arange(-reach, reach + 1) / _TABLE_STEPS)
+    return below.astype(np.float32)
 
 
 def tabulated_profile(
@@ -52,7 +57,8 @@ def tabulated_profile(
     entries_per_px = (_TABLE_STEPS / sigma_px).astype(np.float32)[:, :, None]
     middle = np.float32(_TABLE_REACH * _TABLE_STEPS + 0.5)
     edges_px = np.arange(size_px + 1, dtype=np.float32) - centre_px[:, :, None].astype(np.float32)
+    table = _table()
     entries = edges_px * entries_per_px
     entries += middle
-    np.clip(entries, 0, len(_TABLE) - 1, out=entries)
-    return np.diff(_TABLE[entries.astype(np.int32)], axis=2)
+    np.clip(entries, 0, len(table) - 1, out=entries)
+    return np.diff(table[entries.astype(np.int32)], axis=2)

@@ -21,7 +21,7 @@ from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.spot_shape import SpotShape
 
 _STEP_PX = 0.125
-"""Sums are exact to 1e-9 for spots of sigma 0.5 px and more: they are smooth."""
+"""Sums are exact to 1e-6 for spots of sigma 0.5 px and more: they are smooth."""
 
 _PLACES_PX = np.arange(-16, 16, _STEP_PX)
 

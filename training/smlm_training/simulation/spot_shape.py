@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import scipy
@@ -10,8 +11,12 @@ from numpy.typing import NDArray
 
 from smlm_training.simulation.bounds import check_within
 
-_DEPTH_NODES = 7
-"""Nodes of the mean over depths: widths are smooth functions of it."""
+
+@cache
+def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places and weights of a mean over depths from -1 to 1; widths are smooth functions of it."""
+    places, weights = scipy.special.roots_legendre(7)
+    return places, weights / 2
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,9 @@ class SpotShape:
 
     def depths(self) -> list[tuple[float, float, float]]:
         """Weight, and widths along y and x relative to sigma, of depths that stand for all."""
-        nodes, weights = scipy.special.roots_legendre(_DEPTH_NODES if self.depth else 1)
+        nodes, weights = _nodes() if self.depth else (np.zeros(1), np.ones(1))
         widths_y, widths_x = self._widths(self.depth * nodes)
-        return list(zip((weights / 2).tolist(), widths_y.tolist(), widths_x.tolist(), strict=True))
+        return list(zip(weights.tolist(), widths_y.tolist(), widths_x.tolist(), strict=True))
 
     def _widths(
         self, depth: NDArray[np.float64]
