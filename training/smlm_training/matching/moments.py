@@ -91,7 +91,7 @@ def measure(frames_adu: NDArray[np.uint16], distance_frames: int = 1) -> Moments
 def _fluctuations(
     frames_adu: NDArray[np.uint16], distance_frames: int
 ) -> Iterator[tuple[NDArray[np.intp], _Frames]]:
-    """Places of frames ``distance_frames`` apart, a block at a time, and frames minus their mean."""
+    """Places of frames that are so far apart, a block at a time, and frames minus their mean."""
     blocks = max(round(len(frames_adu) / (_BLOCK_FRAMES * distance_frames)), 1)
     for block in np.array_split(np.arange(len(frames_adu)), blocks):
         for first in range(distance_frames):
