@@ -57,7 +57,7 @@ class Moments:
         return Moments(*(v.mean(0) if chosen is None else v[chosen].mean(0) for v in values))
 
 
-def measure(frames_adu: NDArray[np.uint16], distance: int = 1) -> Moments:
+def measure(frames_adu: NDArray[np.uint16], distance_frames: int = 1) -> Moments:
     """Moments of each frame.
 
     Parameters
@@ -65,7 +65,7 @@ def measure(frames_adu: NDArray[np.uint16], distance: int = 1) -> Moments:
     frames_adu : ndarray, shape (T, Y, X), uint16
         Frames in ADU; at least 8, of at least 16 pixels along each axis.
 
-    distance : int
+    distance_frames : int
         Distance at which frames show other molecules. Fluctuations are about the mean of frames
         so far apart, or molecules that persist would be part of the mean.
 
@@ -76,26 +76,26 @@ def measure(frames_adu: NDArray[np.uint16], distance: int = 1) -> Moments:
     """
     covariance = np.empty((len(frames_adu), LAG_PX_MAX + 1, 2 * LAG_PX_MAX + 1))
     third = np.empty(len(frames_adu))
-    for places, fluctuation_adu in _fluctuations(frames_adu, distance):
+    for places, fluctuation_adu in _fluctuations(frames_adu, distance_frames):
         count = len(places)
         covariance[places] = _covariances(fluctuation_adu) * count / (count - 1)
         third[places] = _third_moment(fluctuation_adu) * count**2 / ((count - 1) * (count - 2))
     return Moments(
         covariance,
         third,
-        _fourth_cumulant(frames_adu, distance),
+        _fourth_cumulant(frames_adu, distance_frames),
         *_noise_and_light(frames_adu),
     )
 
 
 def _fluctuations(
-    frames_adu: NDArray[np.uint16], distance: int
+    frames_adu: NDArray[np.uint16], distance_frames: int
 ) -> Iterator[tuple[NDArray[np.intp], _Frames]]:
-    """Places of the frames of a block, ``distance`` apart, and these frames minus their mean."""
-    blocks = max(round(len(frames_adu) / (_BLOCK_FRAMES * distance)), 1)
+    """Places of frames that are so far apart, a block at a time, and frames minus their mean."""
+    blocks = max(round(len(frames_adu) / (_BLOCK_FRAMES * distance_frames)), 1)
     for block in np.array_split(np.arange(len(frames_adu)), blocks):
-        for first in range(distance):
-            places = block[first::distance]
+        for first in range(distance_frames):
+            places = block[first::distance_frames]
             values_adu = frames_adu[places].astype(np.float64)
             yield places, values_adu - values_adu.mean(axis=0)
 
@@ -126,12 +126,12 @@ def _third_moment(fluctuation_adu: _Frames) -> _Frames:
     return product
 
 
-def _fourth_cumulant(frames_adu: NDArray[np.uint16], distance: int) -> _Frames:
+def _fourth_cumulant(frames_adu: NDArray[np.uint16], distance_frames: int) -> _Frames:
     """Fourth moment minus products of covariances, both unbiased to the first order in 1/T."""
     total = len(frames_adu)
     moments, weights = np.empty((2, total))
     sums: list[_Frames | float] = [0.0] * 6
-    for places, fluctuation_adu in _fluctuations(frames_adu, distance):
+    for places, fluctuation_adu in _fluctuations(frames_adu, distance_frames):
         count = len(places)
         a, b, c, d = _corners(fluctuation_adu)
         pairs = ((a, b), (c, d), (a, c), (b, d), (a, d), (b, c))
