@@ -34,7 +34,7 @@ class Fluctuations:
 
     second: NDArray[np.float64]
     third: NDArray[np.float64]
-    distance: int = 1
+    distance_frames: int = 1
     """Frames that are nearer than this may show the same molecules."""
 
     @classmethod
@@ -46,7 +46,7 @@ class Fluctuations:
         frames: NDArray[np.intp],
         *,
         temporal: bool,
-        distance: int = 1,
+        distance_frames: int = 1,
     ) -> Fluctuations:
         """Compute the fluctuations of some frames.
 
@@ -63,7 +63,7 @@ class Fluctuations:
         temporal : bool
             Whether fluctuations are in time, about the mean of frames that are alike, or in
             space, about the mean of each frame.
-        distance : int
+        distance_frames : int
             Frames so far apart show different molecules, see
             `smlm_pipeline.compute.persistence`. A mean of nearer frames would hold a part of
             what it is subtracted from.
@@ -73,7 +73,7 @@ class Fluctuations:
         corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
         corners /= max(float(corners.sum()), 1.0)
         light_adu = mean_light(sample_adu, backgrounds_adu, usable, frames)
-        for places in alike(backgrounds_adu[frames], light_adu, distance if temporal else 1):
+        for places in alike(backgrounds_adu[frames], light_adu, distance_frames if temporal else 1):
             chosen, count = frames[places], len(places)
             for rows in _bands(usable.shape, count):
                 centred = sample_adu[chosen, rows].astype(np.float32)
@@ -90,7 +90,7 @@ class Fluctuations:
             if temporal:  # unbiased for a mean of the same frames
                 second[places] *= count / (count - 1)
                 third[places] *= count**2 / ((count - 1) * (count - 2))
-        return cls(second, third, distance)
+        return cls(second, third, distance_frames)
 
     @property
     def scale_adu(self) -> float:
@@ -101,7 +101,7 @@ class Fluctuations:
     def exceed(self, errors: float) -> bool:
         """Whether both exceed zero by so many standard errors: light blinks in several pixels."""
         return self.second.mean() > ROUNDING_ADU2 and all(
-            values.mean() > errors * values.std() / np.sqrt(len(values) / self.distance)
+            values.mean() > errors * values.std() / np.sqrt(len(values) / self.distance_frames)
             for values in (self.second, self.third)
         )
 
@@ -116,7 +116,7 @@ class Fluctuations:
         after = [part[-1] - part[ends - 1] for part in sums]
         (low, low_error), (high, high_error) = _ratio(*before), _ratio(*after)
         low, high = np.minimum(low, high), np.maximum(low, high)
-        steps = (high - low) / np.hypot(low_error, high_error) / np.sqrt(self.distance)
+        steps = (high - low) / np.hypot(low_error, high_error) / np.sqrt(self.distance_frames)
         steps[(low <= 0) | (high < STEP_RATIO * low)] = 0
         if steps.max() < STEP_SIGNIFICANCE:
             return None

@@ -41,7 +41,7 @@ def mean_light(
 
 
 def alike(
-    backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32], distance: int = 1
+    backgrounds_adu: NDArray[np.float32], light_adu: NDArray[np.float32], distance_frames: int = 1
 ) -> list[NDArray[np.intp]]:
     """Group frames that are near in time and alike in background and light.
 
@@ -51,7 +51,7 @@ def alike(
     ----------
     backgrounds_adu, light_adu : ndarray, shape (T,), float32
         Background and `mean_light` of frames in the order of time, in ADU.
-    distance : int
+    distance_frames : int
         The frames of a group are at least so far apart. With more than 1, groups are half as
         large, lest they extend over too much time.
 
@@ -61,8 +61,9 @@ def alike(
         Places of the frames of each group.
     """
     groups: list[NDArray[np.intp]] = []
-    halved = 1 if distance == 1 else 2
-    for comb in (np.arange(first, len(light_adu), distance) for first in range(distance)):
+    halved = 1 if distance_frames == 1 else 2
+    for first_of_comb in range(distance_frames):
+        comb = np.arange(first_of_comb, len(light_adu), distance_frames)
         for first, last in windows(len(comb), WINDOW_FRAMES // halved):
             for kind in _kinds(comb[first:last], light_adu):
                 for part in _kinds(kind, backgrounds_adu):

@@ -135,8 +135,8 @@ def _parts(
     film = sample_adu, backgrounds_adu, usable, frames
     if len(frames) < TEMPORAL_FRAMES_MIN:
         return [(frames, _scale_of_few(*film))]
-    distance = independent_distance(*film)
-    whole = Fluctuations.of(*film, temporal=True, distance=distance)
+    distance_frames = independent_distance(*film)
+    whole = Fluctuations.of(*film, temporal=True, distance_frames=distance_frames)
     if not whole.exceed(SURE):
         noise_adu = noise_of(sample_adu, usable, frames)
         likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)

@@ -52,12 +52,12 @@ def independent_distance(
         return 1
     weight = (usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]).astype(np.float32)
 
-    def differences(distance: int) -> NDArray[np.float64]:
+    def differences(distance_frames: int) -> NDArray[np.float64]:
         count = len(frames) - farthest  # the same first frames at all distances
         first = np.unique(np.linspace(0, count - 1, PAIRS_MOST).astype(int))
         products = np.empty(len(first))
         for index, place in enumerate(first):
-            one, other = frames[place], frames[place + distance]
+            one, other = frames[place], frames[place + distance_frames]
             change = sample_adu[other].astype(np.float32) - sample_adu[one]
             change -= backgrounds_adu[other] - backgrounds_adu[one]
             beside = change[:-1, 1:] + change[1:, :-1]
