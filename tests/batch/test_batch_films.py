@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import tifffile
 from fakes.command_line import write_film
 from smlm_pipeline.batch.films import Search, find_films
 from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.output.ome_tiff import write_image
+from smlm_pipeline.output.ome_zarr import write_zarr
 
 
 @pytest.fixture
@@ -93,6 +96,18 @@ def test_series_of_a_folder(night: Path) -> None:
 def test_one_name_twice_is_refused(night: Path) -> None:
     with pytest.raises(SettingError, match=r"would both become out/a\.tif\.sr\.ome\.tif; expected"):
         names(night / "a.tif", night / "day2" / "a.tif")
+
+
+def test_results_are_no_films_even_if_named(night: Path) -> None:
+    image = np.ones((64, 64), np.float32)
+    facts: dict[str, Any] = {"sr_pixel_size_nm": 10, "provenance": {}}
+    write_image(night / "fine.tif", image, **facts)
+    write_zarr(night / "fine.zarr", image, **facts)
+    inputs = [night / "b.tif", night / "fine.tif", night / "fine.zarr", night / "a.sr.png"]
+    films, passed_over = find_films(Search(inputs, Path("out")))
+    assert [film.name for film in films] == ["b.tif"]
+    assert [each.path.name for each in passed_over] == ["fine.tif", "fine.zarr", "a.sr.png"]
+    assert names(night, sub_folders=False) == ["a.tif", "b.tif"]
 
 
 def test_nothing_to_do(night: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fakes.places import ROOT
-from fakes.tables import FULL, PLACES, random_rows, read_back, write
+from fakes.tables import FULL, IN_ADU, IN_PHOTONS, PLACES, random_rows, read_back, write
 from smlm_pipeline.tables.rows import Rows
 
 PYTHON = Path(os.environ.get("RECON_READERS_PYTHON", ROOT / ".venv-readers/bin/python"))
@@ -98,6 +98,28 @@ def test_picasso(rows: Rows, tmp_path: Path) -> None:
     np.testing.assert_allclose(found["probability"], rows["probability"], rtol=1e-5)
 
 
+def test_picasso_finds_photons_and_background(tmp_path: Path) -> None:
+    rows = random_rows(100, IN_PHOTONS, seed=5)
+    found = _read(PICASSO, path=write(tmp_path / "a.hdf5", rows))
+    np.testing.assert_allclose(found["photons"], rows["photons"], rtol=1e-5)
+    np.testing.assert_allclose(found["bg"], rows["background_photons"], rtol=1e-5)
+
+
+def test_locan_finds_photons(tmp_path: Path) -> None:
+    rows = random_rows(100, IN_PHOTONS, seed=6)
+    found = _read(LOCAN, module="thunderstorm", path=write(tmp_path / "a.csv", rows))
+    np.testing.assert_allclose(found["intensity"], rows["photons"], atol=2e-3)
+    found = _read(LOCAN, module="decode", path=write(tmp_path / "a.h5", rows))
+    np.testing.assert_allclose(found["intensity"], rows["photons"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [IN_ADU, IN_PHOTONS], ids=["adu", "photons"])
+def test_locan_finds_the_places_of_our_tables(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    rows = random_rows(100, columns, seed=7)
+    found = _read(LOCAN, module="thunderstorm", path=write(tmp_path / "a.csv", rows))
+    _same_places(found, rows, lambda axis: found[f"position_{axis}"])
+
+
 def test_picassos_own_file_comes_back(rows: Rows, tmp_path: Path) -> None:
     """Picasso reads ours, writes its own, and we read that."""
     ours, theirs = write(tmp_path / "a.hdf5", rows), tmp_path / "b.hdf5"
@@ -147,7 +169,7 @@ def test_locan_reads_decodes_file_with_rows_as_x(rows: Rows, tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize("columns", [PLACES, FULL], ids=["ours", "full"])
+@pytest.mark.parametrize("columns", [IN_ADU, IN_PHOTONS, FULL], ids=["adu", "photons", "full"])
 @pytest.mark.parametrize(("kind", "half_px"), [("csv", 0.0), ("hdf5", 0.5)])
 def test_napari_storm(tmp_path: Path, columns: tuple[str, ...], kind: str, half_px: float) -> None:
     rows = random_rows(400, columns, seed=4)

@@ -15,7 +15,7 @@ from smlm_pipeline.film.formats.film_folders import (
     films_in,
     name_of_pattern,
 )
-from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name, is_result_folder
+from smlm_pipeline.film.formats.own_results import is_result, is_result_folder
 from smlm_pipeline.film.formats.registry import is_film_folder
 from smlm_pipeline.film.formats.tiff_folder import is_tiff
 from smlm_pipeline.job import image_path
@@ -111,7 +111,7 @@ def _found(search: Search) -> Iterator[tuple[FoundFilm | PassedOver, str]]:
         if path.is_dir() and not is_film_folder(path):
             root = path.resolve().parent if several else path
             yield from _in_folder(path, root if several else path, search, set())
-        elif is_result_by_name(path) or (is_tiff(path) and is_result(path)):
+        elif is_result_folder(path) or (is_tiff(path) and is_result(path)):
             yield PassedOver(path, "is a result of this program"), path.name
         else:
             yield FoundFilm(path), _relative(path, base)

@@ -108,7 +108,7 @@ def test_a_run_ends_with_the_network_of_its_least_validation_loss(
     networks = []
     for loss in (3.0, 1.0, 2.0):
         batch = next(batches)
-        trainer.train((batch.normalized, batch.position_px, batch.present))
+        trainer.train(batch.parts)
         trainer._loss_function = lambda *_, loss=loss: loss * len(held.present)
         assert trainer.validate([held]) == loss
         networks.append(trainer._model.get_weights())

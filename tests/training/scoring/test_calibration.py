@@ -38,7 +38,7 @@ def _found(
     sure = np.ones(len(true.frame)) if probability is None else probability
     y_nm, x_nm = true.y_nm + error_nm[0], true.x_nm + error_nm[1]
     light = np.full(len(true.frame), 20.0)
-    return Localisations(true.frame, y_nm, x_nm, *sigma_nm, sure, light, light / 10)
+    return Localisations(true.frame, y_nm, x_nm, sigma_nm[0], sigma_nm[1], sure, light, light / 10)
 
 
 def test_sigmas_by_hand() -> None:
