@@ -53,6 +53,21 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum.ome.tif")
 
     @property
+    def uncorrected_image(self) -> Path:
+        """The plain sum with its drift, beside an image without."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.uncorrected.ome.tif")
+
+    @property
+    def drift_table(self) -> Path:
+        """The drift of each frame, beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.csv")
+
+    @property
+    def drift_plot(self) -> Path:
+        """The drift as a picture, beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.png")
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -62,13 +77,24 @@ class Job:
         """All files that the job writes."""
         table = self.molecules
         tables = () if table is None else format_of(table).files_of(table)
-        return (*self.images, *tables)
+        return (*self.images, *tables, *self.drift_files)
+
+    @property
+    def drift_files(self) -> tuple[Path, ...]:
+        """The table and the plot of the drift; a table that the user gave is not written again."""
+        if not self.settings.corrects_drift:
+            return ()
+        given = self.settings.drift_file
+        if given is not None and given.resolve() == self.drift_table.resolve():
+            return (self.drift_plot,)
+        return (self.drift_table, self.drift_plot)
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """The image, the plain sum beside it if it is to be refined, and the picture."""
+        """The image, the sums beside it if it is refined or without drift, and the picture."""
         sums = (self.sum_image,) if self.settings.refines else ()
-        return (self.image, *sums, self.picture)
+        before = (self.uncorrected_image,) if self.settings.corrects_drift else ()
+        return (self.image, *sums, *before, self.picture)
 
     def check(self) -> None:
         """Refuse, before the work, a job whose result could not be kept.
@@ -91,7 +117,7 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        for path in self.images:
+        for path in (*self.images, *self.drift_files):
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)

@@ -1,4 +1,4 @@
-"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> refinement -> image.
+"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> drift, refinement -> image.
 
 Read this first.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
+from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey, survey
@@ -23,6 +24,13 @@ from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
+from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.drifting import (
+    DriftCorrection,
+    corrected,
+    drift_asked,
+    with_molecules,
+)
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.identity import identity_of
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
@@ -41,13 +49,15 @@ class Reconstruction:
 
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
     ``shown`` reads the same by rows, while the canvas is open. ``pixels`` are those of the plain
-    sum, and ``refinement`` states how the image was made of it, or is None. ``survey`` has
+    sum, and ``refinement`` states how the image was made of it, or is None. ``drift`` states which
+    drift was taken out of the sum, or is None; ``uncorrected`` is the sum before. ``survey`` has
     the film's levels, ``missing`` the chunks that the image lacks, where that was
     allowed, and ``failures`` the number of failed requests that were sent again.
     ``frames_done`` were summed by this run and not by an earlier one.
     """
 
     pixels: SrImage
+    uncorrected: SrImage
     plan: RunPlan
     survey: Survey
     engine: Engine
@@ -55,6 +65,7 @@ class Reconstruction:
     failures: int
     elapsed_s: float
     frames_done: float
+    drift: DriftCorrection | None = None
     refinement: Refinement | None = None
 
     @property
@@ -94,6 +105,7 @@ def reconstruct(
     canvas: Canvas | None = None,
     checkpoint: Checkpoint = NO_CHECKPOINT,
     molecules: MoleculeSink | None = None,
+    pixel_size_nm: float | None = None,
     events: Events = SILENCE,
 ) -> Reconstruction:
     """Reconstruct one super-resolution image from a film of blinking molecules.
@@ -106,21 +118,21 @@ def reconstruct(
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, molecules, events
+    plan, canvas, checkpoint, molecules, pixel_size_nm, events
         Given by `submit`; by default made for the film, in memory or a file, and silent.
 
     Raises
     ------
     ReconError
         If the film cannot be read, or a chunk fails for good and must not be missing.
-
-    Examples
-    --------
-    >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
     canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
-    with _opened(engine, settings, model_repository, events) as opened:
+    asked = drift_asked(film, settings, pixel_size_nm)
+    with (
+        with_molecules(molecules, film, settings) as molecules,
+        _opened(engine, settings, model_repository, events) as opened,
+    ):
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
@@ -133,17 +145,30 @@ def reconstruct(
             requests = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
             sent = left, requests, opened.transport
             answers = dispatch.run(*sent, limit, settings.attempts, missing.leave_out)
-            with contextlib.closing(answers):
-                for chunk, answer in answers:
-                    sinks.add(chunk, answer)
-                    events.progress(plan.whole_frames([chunk]))
-                    checkpoint.keep()
+            _merge(answers, sinks, plan, checkpoint, events)
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-    refinement = refined(accumulator, blank, borders_px, settings, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, refinement
-    return Reconstruction(accumulator.image(blank), *facts)
+        drift = corrected(accumulator, molecules, asked, plan, borders_px, events)
+    best = accumulator if drift is None else drift.accumulator or accumulator
+    refinement = refined(best, blank, borders_px, settings, plan, events)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift, refinement
+    return Reconstruction(best.image(blank), accumulator.image(blank), *facts)
+
+
+def _merge(
+    answers: Generator[tuple[Chunk, ChunkAnswer], None, None],
+    sinks: Sinks,
+    plan: RunPlan,
+    checkpoint: Checkpoint,
+    events: Events,
+) -> None:
+    """Merge answers as they come, and keep the checkpoint."""
+    with contextlib.closing(answers):
+        for chunk, answer in answers:
+            sinks.add(chunk, answer)
+            events.progress(plan.whole_frames([chunk]))
+            checkpoint.keep()
 
 
 def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:

@@ -38,6 +38,8 @@ class Report:
     number of requests that were sent again, and ``notes`` are sentences for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
+    ``drift`` states the files and the estimate of the drift, and whether it was corrected; it is
+    None where that was not asked for.
     ``refinement`` states how the image was refined, and is None where it was not to be.
     ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty for
     running servers, which do not state that.
@@ -65,6 +67,7 @@ class Report:
     scale_adu: float
     levels: dict[str, list[float]]
     emitters: float
+    drift: dict[str, Any] | None
     refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
@@ -83,6 +86,10 @@ class Report:
         del kept["image"], kept["sum_image"], kept["picture"]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
+        if self.drift is not None:
+            for name in ("uncorrected_image", "table", "plot"):
+                self_name = Path(self.drift[name]).name
+                kept["drift"] = {**kept["drift"], name: self_name}
         kept["film"] = Path(self.film).name
         kept["value"] = "expected number of emitters per pixel"
         return kept
@@ -95,6 +102,7 @@ class Report:
             table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
+            f"{self._drift_text()}"
             f"{self._refinement_text()}"
             f"picture  {self.picture}\n"
             f"{table}"
@@ -102,6 +110,18 @@ class Report:
             f"speed    {self.frames_per_s:,.0f} frames/s "
             f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
             f"{self.model_version})"
+        )
+
+    def _drift_text(self) -> str:
+        """A line on the drift; none where it was not to be corrected."""
+        if self.drift is None:
+            return ""
+        if not self.drift["corrected"]:
+            return f"drift    not corrected; see {self.drift['plot']}\n"
+        x_nm, y_nm = self.drift["range_x_nm"], self.drift["range_y_nm"]
+        return (
+            f"drift    {x_nm:,.0f} nm in x and {y_nm:,.0f} nm in y corrected "
+            f"({self.drift['table']}); before, {self.drift['uncorrected_image']}\n"
         )
 
     def _refinement_text(self) -> str:
@@ -146,6 +166,7 @@ def report(
         scale_adu=result.survey.sample.scale_adu,
         levels=_levels(result.survey, film),
         emitters=emitters,
+        drift=_drift(job, result),
         refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
@@ -172,6 +193,20 @@ def _table(job: Job, rows: int | None) -> dict[str, Any] | None:
     }
 
 
+def _drift(job: Job, result: Reconstruction) -> dict[str, Any] | None:
+    """The drift and its files, for JSON."""
+    drift = result.drift
+    if drift is None:
+        return None
+    before = str(job.uncorrected_image) if drift.applied is not None else ""
+    files = {"table": job.drift_table, "plot": job.drift_plot}
+    return {
+        **drift.as_dict(),
+        "uncorrected_image": before,
+        **{name: str(path) for name, path in files.items()},
+    }
+
+
 def _levels(survey: Survey, film: Film) -> dict[str, list[float]]:
     """Background and scale over time, for JSON; frames are numbered as in the file."""
     places, levels = survey.sample.levels(LEVELS_MOST)
@@ -193,6 +228,8 @@ def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, An
 def result_notes(result: Reconstruction) -> list[str]:
     """Notes on a finished run: an empty image, missing frames, requests that failed."""
     notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
+    if result.drift is not None:
+        notes += result.drift.notes
     if result.refinement is not None:
         notes += result.refinement.notes
     if result.missing.chunks:

@@ -28,7 +28,13 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.report import DryRun, Report
 from smlm_pipeline.run.memory_budget import parse_bytes
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.settings import (
+    DEFAULT_PIXEL_SIZE_NM,
+    DRIFT_AUTO,
+    DRIFT_OFF,
+    MOLECULES_PROBABILITY,
+    Settings,
+)
 
 _PROGRAM = "recon-client"
 
@@ -115,6 +121,15 @@ def submit(
             rich_help_panel=_IMAGE,
         ),
     ] = str(Settings.refine),
+    drift: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|FILE",
+            help="Take out the drift of the sample: estimated from its molecules, or that of a "
+            "CSV file in nm for each frame. The uncorrected image and the drift are written too.",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = str(Settings.drift),
     model: Model = Settings.model,
     server: Server = None,
     engine: Annotated[
@@ -225,6 +240,7 @@ def submit(
             precision=precision.value if precision else None,
             zoom=zoom,
             refine=int(refine) if refine.isdecimal() else refine,
+            drift=drift if drift in (DRIFT_OFF, DRIFT_AUTO) else Path(drift),
             chunk_frames=chunk_frames,
             in_flight=in_flight,
             attempts=attempts,

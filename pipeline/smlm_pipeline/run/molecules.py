@@ -157,10 +157,24 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
             )
         self._rows.restore(np.load(io.BytesIO(file.read())), facts["checksum"])
 
-    def blocks(self, pixel_size_nm: float) -> Iterator[Rows]:
-        """All molecules in ascending order of frames, and of y and x within a frame."""
-        for rows in self._rows.in_order():
-            yield _in_nm(rows, pixel_size_nm)
+    def records(self) -> Iterator[NDArray[Any]]:
+        """All molecules in ascending order of frames, and of y and x within a frame.
+
+        Records of ``frame`` and ``y_px``, ``x_px`` as the film's file counts them, and of the
+        columns of the contract that follow the place.
+        """
+        return self._rows.in_order()
+
+    def blocks(self, pixel_size_nm: float, probability_min: float = 0) -> Iterator[Rows]:
+        """Molecules from that probability on as rows of a table, in the order of `records`."""
+        for rows in self.records():
+            yield _in_nm(_from(rows, probability_min), pixel_size_nm)
+
+    def count(self, probability_min: float) -> int:
+        """Molecules from that probability on."""
+        if probability_min <= self.probability_min:
+            return self.row_count
+        return sum(len(_from(rows, probability_min)) for rows in self.records())
 
     @property
     def _rows(self) -> RowFile:
@@ -183,6 +197,11 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
                 f"{self.path} cannot be written ({reason}); the molecules take 32 bytes each "
                 "until their table is written: free space, or choose another folder with -o"
             ) from error
+
+
+def _from(rows: NDArray[Any], probability_min: float) -> NDArray[Any]:
+    """The records that are as probable at least."""
+    return rows[rows["probability"] >= np.float32(probability_min)]
 
 
 def _in_nm(rows: NDArray[Any], pixel_size_nm: float) -> Rows:

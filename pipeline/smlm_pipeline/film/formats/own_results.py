@@ -10,7 +10,9 @@ from tifffile import TiffFile, TiffFileError
 SOFTWARE = "smlm-recon"
 """The program's name in the tag Software of its images."""
 
-_RESULT = re.compile(r"\.sr\.(?:ome\.)?(?:tiff?|png|checkpoint)$", re.IGNORECASE)
+_RESULT = re.compile(
+    r"\.sr\.(?:(?:sum|uncorrected)\.)?(?:ome\.)?(?:tiff?|png|checkpoint)$", re.IGNORECASE
+)
 
 
 def is_result_by_name(path: Path) -> bool:

@@ -1,0 +1,117 @@
+"""Redundant cross-correlation of the segments of a film (doi 10.1364/OE.22.015982)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.drift.points import Parts, Points
+
+PIXEL_NM = 20.0
+"""Pixel of the images that are correlated."""
+
+GRID = 512
+"""Their edge, in pixels: a larger field is folded, which keeps every shift below half of it."""
+
+FINE_NM, COARSE_NM = 35.0, 250.0
+"""Sigmas of the correlation's filter: finer than structures, and wider than any of them."""
+
+SHIFT_MOST_NM = 1500.0
+"""Largest shift between two segments."""
+
+_ROUNDS = 12
+"""Rounds of reweighting, in which pairs that contradict the others lose their weight."""
+
+
+@dataclass(frozen=True)
+class SegmentShifts:
+    """Shift of each segment, (2, S), in nm from their mean; and the contradiction of pairs.
+
+    ``residual_nm`` is the median distance of a pair's shift from the one that all agree on.
+    """
+
+    yx_nm: NDArray[np.float64]
+    residual_nm: float
+
+
+def segment_shifts(points: Points, segments: Parts) -> SegmentShifts:
+    """Correlate all pairs of segments, and solve for the shift of each.
+
+    Parameters
+    ----------
+    points : Points
+        Molecules.
+    segments : Parts
+        Two or more.
+    """
+    spectra = _spectra(points, segments)
+    pairs = np.array(list(itertools.combinations(range(len(segments)), 2)))
+    keep = _band_pass()
+    found = [_peak(np.conj(spectra[one]) * spectra[two] * keep) for one, two in pairs]
+    shift_nm = np.array([place for place, _ in found]) * PIXEL_NM
+    height = np.array([each for _, each in found])
+    return _agreed(pairs, shift_nm, np.maximum(height, 1e-3), len(segments))
+
+
+def _spectra(points: Points, segments: Parts) -> list[NDArray[np.complex64]]:
+    """The Fourier transform of the image of each segment."""
+    row, column = np.floor(points.yx_nm / PIXEL_NM).astype(np.int64) % GRID
+    place = row * GRID + column
+    spectra = []
+    for first, last in segments.rows:
+        image = np.bincount(place[first:last], minlength=GRID * GRID).reshape(GRID, GRID)
+        spectra.append(np.fft.rfft2(image / max(last - first, 1)).astype(np.complex64))
+    return spectra
+
+
+def _band_pass() -> NDArray[np.float64]:
+    """A difference of Gaussians: neither noise nor the outline of the sample decides."""
+    y, x = np.fft.fftfreq(GRID, PIXEL_NM), np.fft.rfftfreq(GRID, PIXEL_NM)
+    squared = (2 * np.pi) ** 2 * (y[:, None] ** 2 + x**2)
+    passed: NDArray[np.float64] = np.exp(-squared * FINE_NM**2 / 2)
+    return passed - np.exp(-squared * COARSE_NM**2 / 2)
+
+
+def _peak(spectrum: NDArray[np.complex128]) -> tuple[NDArray[np.float64], float]:
+    """Place (2,) of the highest value, in pixels, and its height in standard deviations."""
+    reach = int(SHIFT_MOST_NM / PIXEL_NM)
+    whole = np.fft.irfft2(spectrum, (GRID, GRID))
+    near = np.roll(whole, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    row, column = np.unravel_index(int(near[1:-1, 1:-1].argmax()), (2 * reach - 1, 2 * reach - 1))
+    row, column = int(row) + 1, int(column) + 1
+    around = near[row - 1 : row + 2, column - 1 : column + 2]
+    place = np.array([row, column]) - reach + vertex(around)
+    return place, float(near[row, column] / (whole.std() or 1.0))
+
+
+def vertex(around: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Top (2,) of a parabola through 3 x 3 values, in pixels from the middle one."""
+    profiles = (around.mean(axis=1), around.mean(axis=0))
+    tops = []
+    for low, middle, high in profiles:
+        bend = low - 2 * middle + high
+        tops.append(float(np.clip((low - high) / (2 * bend), -1, 1)) if bend < 0 else 0.0)
+    return np.array(tops)
+
+
+def _agreed(
+    pairs: NDArray[np.int64], shift_nm: NDArray[np.float64], height: NDArray[np.float64], count: int
+) -> SegmentShifts:
+    """Least squares of all pairs, robust against those that contradict the others."""
+    design = np.zeros((len(pairs) + 1, count))
+    rows = np.arange(len(pairs))
+    design[rows, pairs[:, 0]], design[rows, pairs[:, 1]] = -1, 1
+    design[-1] = 1  # their mean is zero
+    wanted = np.vstack([shift_nm, np.zeros((1, 2))])
+    weight = np.append(height, height.max())
+    robust = np.ones(len(weight))
+    for _ in range(_ROUNDS):
+        scale = np.sqrt(weight * robust)[:, None]
+        solved = np.linalg.lstsq(design * scale, wanted * scale, rcond=None)[0]
+        away_nm = np.hypot(*(design @ solved - wanted).T)
+        usual_nm = max(float(np.median(away_nm[:-1])), PIXEL_NM / 10)
+        robust = 1 / (1 + (away_nm / (2 * usual_nm)) ** 2)
+    return SegmentShifts(solved.T.copy(), float(np.median(away_nm[:-1])))
