@@ -17,6 +17,11 @@ COMMANDS = (
         "Convert, filter, link or draw tables of molecules.",
     ),
     LazyCommand(
+        "drift",
+        "smlm_pipeline.cli.drift:drift",
+        "Take the drift of the sample out of a table of molecules.",
+    ),
+    LazyCommand(
         "serve",
         "smlm_pipeline.cli.serve:serve",
         "Run the embedded Triton server on this machine until Ctrl-C.",

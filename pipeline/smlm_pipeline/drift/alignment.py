@@ -7,8 +7,6 @@ spread most like those of all parts together: that of the largest likelihood.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,33 +19,12 @@ _SMOOTHING_PX = 1.2
 
 _SMOOTHING_REACH = 3
 
-
-@dataclass(frozen=True)
-class PairCounts:
-    """Pairs at each shift of a part: ``by_half`` (2, P, L, L), for both halves of the sample."""
-
-    by_half: NDArray[np.float64]
-    pixel_nm: float
-
-    def shifts_nm(self) -> NDArray[np.float64]:
-        """The shift of each part (2, P), y and x, by the whole sample."""
-        return self._most_likely(self.by_half.sum(axis=0))
-
-    def shifts_of_halves_nm(self) -> NDArray[np.float64]:
-        """The shift of each part by each half of the sample alone, (2, 2, P)."""
-        return np.stack([self._most_likely(half) for half in self.by_half])
-
-    def _most_likely(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        expected = _smoothed(self.by_half.sum(axis=(0, 1))) + 1e-9
-        border = np.concatenate([expected[[0, -1]].ravel(), expected[:, [0, -1]].ravel()])
-        likelihood = _likelihood(_smoothed(counts), np.log(expected / border.mean()))
-        return np.stack([_top(each) for each in likelihood], axis=1) * self.pixel_nm
+_CLOSE_STEP_NM, _CLOSE_REACH = 10.0, 2
+"""Step of the distances of close pairs, and the largest in steps."""
 
 
-def count_pairs(
-    points: Points, parts: Parts, half: NDArray[np.int64], pixel_nm: float
-) -> PairCounts:
-    """Count the pairs of each part's molecules with those of all other parts.
+def aligned_nm(points: Points, parts: Parts, step_nm: float) -> NDArray[np.float64]:
+    """The shift of each part (2, P), y and x, in nm; 0 where a part has no pairs.
 
     Parameters
     ----------
@@ -55,23 +32,46 @@ def count_pairs(
         Molecules, less the drift that is known so far.
     parts : Parts
         Parts of the film.
-    half : ndarray, shape (K,), int64
-        The half of the sample of each molecule, 0 or 1.
-    pixel_nm : float
+    step_nm : float
         Step of the shifts; the largest one is ``REACH`` steps.
     """
-    image = PairImage(points.yx_nm, pixel_nm)
+    counts = _pairs(points, parts, step_nm)
+    expected = _smoothed(counts.sum(axis=0)) + 1e-9
+    border = np.concatenate([expected[[0, -1]].ravel(), expected[:, [0, -1]].ravel()])
+    likelihood = _likelihood(_smoothed(counts), np.log(expected / border.mean()))
+    return np.stack([_top(each) for each in likelihood], axis=1) * step_nm
+
+
+def close_pairs(points: Points, parts: Parts) -> float:
+    """The number of pairs of molecules that are at most some 25 nm apart along each axis.
+
+    Pairs within a part or of two that follow one another do not count: most of them are one
+    molecule that shines on.
+    """
+    image = PairImage(points.yx_nm, _CLOSE_STEP_NM)
     pixels = image.pixels(points.yx_nm)
-    edge = 2 * REACH + 1
-    by_half = np.zeros((2, len(parts), edge, edge))
+    last = len(parts) - 1
+    found = 0.0
+    for part, (first_row, last_row) in enumerate(parts.rows):
+        start, end = parts.first_row[max(part - 1, 0)], parts.first_row[min(part + 1, last) + 1]
+        image.add(pixels[start:end], -1)
+        found += image.sums_around(pixels[first_row:last_row], _CLOSE_REACH).sum()
+        image.add(pixels[start:end], 1)
+    return found / 2
+
+
+def _pairs(points: Points, parts: Parts, step_nm: float) -> NDArray[np.float64]:
+    """Pairs of each part's molecules with those of all other parts, at each shift, (P, L, L)."""
+    image = PairImage(points.yx_nm, step_nm)
+    pixels = image.pixels(points.yx_nm)
+    counts = np.zeros((len(parts), 2 * REACH + 1, 2 * REACH + 1))
     for part, (first, last) in enumerate(parts.rows):
-        own, half_of_own = pixels[first:last], half[first:last]
+        own = pixels[first:last]
         image.add(own, -1)
-        for number in (0, 1):
-            by_half[number, part] = image.sums_around(own[half_of_own == number])
+        counts[part] = image.sums_around(own)
         image.add(own, 1)
     # the others are at the shift -d from a molecule that has moved by d
-    return PairCounts(by_half[:, :, ::-1, ::-1], pixel_nm)
+    return counts[:, ::-1, ::-1]
 
 
 def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,6 +104,8 @@ def _likelihood(counts: NDArray[np.float64], shape: NDArray[np.float64]) -> NDAr
 def _top(likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
     """Place (2,) of the maximum, in pixels from the middle."""
     inner = likelihood[1:-1, 1:-1]
+    if not np.ptp(inner):
+        return np.zeros(2)
     row, column = (int(each) + 1 for each in np.unravel_index(int(inner.argmax()), inner.shape))
     around = likelihood[row - 1 : row + 2, column - 1 : column + 2]
     return np.array([row, column]) - REACH + vertex(around)

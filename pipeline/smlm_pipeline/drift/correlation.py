@@ -22,19 +22,23 @@ FINE_NM, COARSE_NM = 35.0, 250.0
 SHIFT_MOST_NM = 1500.0
 """Largest shift between two segments."""
 
+CONTRADICTION_NM, AGREEING_LEAST = 60.0, 0.5
+"""Distance from which a pair contradicts the others, and the least share of a segment's pairs that
+agree with these."""
+
 _ROUNDS = 12
 """Rounds of reweighting, in which pairs that contradict the others lose their weight."""
 
 
 @dataclass(frozen=True)
 class SegmentShifts:
-    """Shift of each segment, (2, S), in nm from their mean; and the contradiction of pairs.
+    """Shift of each segment (2, S), y and x, in nm, and whether it is to be trusted, (S,) bool.
 
-    ``residual_nm`` is the median distance of a pair's shift from the one that all agree on.
+    Most pairs of a trusted segment agree on its shift.
     """
 
     yx_nm: NDArray[np.float64]
-    residual_nm: float
+    trusted: NDArray[np.bool_]
 
 
 def segment_shifts(points: Points, segments: Parts) -> SegmentShifts:
@@ -114,4 +118,7 @@ def _agreed(
         away_nm = np.hypot(*(design @ solved - wanted).T)
         usual_nm = max(float(np.median(away_nm[:-1])), PIXEL_NM / 10)
         robust = 1 / (1 + (away_nm / (2 * usual_nm)) ** 2)
-    return SegmentShifts(solved.T.copy(), float(np.median(away_nm[:-1])))
+    agrees = np.tile(away_nm[:-1] < CONTRADICTION_NM, 2)
+    pairs_of_segment = pairs.T.ravel()
+    share = np.bincount(pairs_of_segment, agrees, count) / (count - 1)
+    return SegmentShifts(solved.T.copy(), share >= AGREEING_LEAST)

@@ -58,15 +58,18 @@ def read_drift(path: Path) -> Drift:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise _refusal(path, f"its columns are {', '.join(reader.fieldnames or ())}")
-            values = [[float(row[name]) for name in COLUMNS] for row in reader]
+            columns = tuple(reader.fieldnames or ())
+            rows = list(reader) if set(COLUMNS) <= set(columns) else []
     except FileNotFoundError as error:
         raise SettingError(
             f"there is no drift file {path}; expected an existing file, or --drift auto or off"
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _refusal(path, "it cannot be read") from error
+    if not set(COLUMNS) <= set(columns):
+        raise _refusal(path, f"its columns are {', '.join(columns)}")
+    try:
+        values = [[float(row[name]) for name in COLUMNS] for row in rows]
     except (TypeError, ValueError) as error:
         raise _refusal(path, "a value is no number") from error
     return _checked(path, np.array(values, np.float64).reshape(-1, len(COLUMNS)))

@@ -23,6 +23,10 @@ class Points:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def take(self, some: NDArray[np.bool_]) -> Points:
+        """Those of the molecules that are true, (K,)."""
+        return Points(self.frame[some], self.yx_nm[:, some])
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -37,6 +41,11 @@ class Parts:
 
     def __len__(self) -> int:
         return len(self.centre_frame)
+
+    def of(self, some: NDArray[np.bool_]) -> Parts:
+        """The same parts of those of the molecules that are true, (K,)."""
+        before = np.concatenate([[0], np.cumsum(some)])
+        return Parts(before[self.first_row], self.centre_frame)
 
     @property
     def rows(self) -> Iterator[tuple[int, int]]:

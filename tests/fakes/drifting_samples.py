@@ -1,0 +1,71 @@
+"""Molecules of simple samples that drift, and films of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.drift.points import Points
+
+FIELD_NM = 8000.0
+PRECISION_NM = 12.0
+
+
+def _curves(rng: np.random.Generator) -> NDArray[np.float64]:
+    paths = []
+    for _ in range(15):
+        angle = rng.uniform(0, np.pi) + np.cumsum(rng.normal(0, 0.02, 900))
+        step = 12 * np.stack([np.sin(angle), np.cos(angle)])
+        paths.append(rng.uniform(0, FIELD_NM, (2, 1)) + np.cumsum(step, axis=1))
+    return np.concatenate(paths, axis=1)
+
+
+def _dots(rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(300, FIELD_NM - 300, (2, 40))
+
+
+STRUCTURES: Mapping[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
+    "curves": _curves,
+    "dots": _dots,
+}
+
+
+def drift_nm(kind: str, frames: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Drift (2, F) of up to 200 nm: none, linear, steps or wander."""
+    share = np.arange(frames) / frames
+    if kind == "linear":
+        return np.stack([160 * share, -120 * share])
+    if kind == "steps":
+        steps = {0.2: (70, -40), 0.45: (-130, 60), 0.7: (140, 80)}
+        return sum(
+            (np.outer(size, share >= at) for at, size in steps.items()), np.zeros((2, frames))
+        )
+    if kind == "wander":
+        phase = rng.uniform(0, 2 * np.pi, (2, 3, 1))
+        waves = np.sin(2 * np.pi * np.array([[1.0], [2.3], [3.7]]) * share + phase)
+        return np.asarray((waves * np.array([[60.0], [30.0], [15.0]])).sum(axis=1))
+    return np.zeros((2, frames))
+
+
+def molecules(
+    structure: str, kind: str, *, frames: int, per_frame: float, seed: int = 5
+) -> tuple[Points, NDArray[np.float64]]:
+    """Molecules that shine for 2.5 frames on average, and the drift (2, F) of each frame."""
+    rng = np.random.default_rng(seed)
+    sample, moved = STRUCTURES[structure](rng), drift_nm(kind, frames, rng)
+    begins = np.repeat(np.arange(frames), rng.poisson(per_frame / 2.5, frames))
+    chosen, lasts = rng.integers(sample.shape[1], size=len(begins)), rng.geometric(0.4, len(begins))
+    frame = np.repeat(begins, lasts) + np.concatenate([np.arange(each) for each in lasts])
+    place = sample[:, np.repeat(chosen, lasts)]
+    inside = frame < frames
+    order = np.argsort(frame[inside], kind="stable")
+    frame, place = frame[inside][order], place[:, inside][:, order]
+    errors = rng.normal(0, PRECISION_NM, place.shape)
+    return Points(frame, place + moved[:, frame] + errors), moved
+
+
+def rms_nm(apart: NDArray[np.float64]) -> float:
+    """Root mean square along an axis, about the mean."""
+    return float(np.sqrt(apart.var(axis=1).mean()))
