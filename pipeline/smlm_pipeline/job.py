@@ -11,6 +11,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.formats import format_of
 
@@ -68,6 +69,11 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.png")
 
     @property
+    def resolution_files(self) -> ResolutionFiles:
+        """The files that state the resolution, beside the image."""
+        return ResolutionFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -77,7 +83,13 @@ class Job:
         """All files that the job writes."""
         table = self.molecules
         tables = () if table is None else format_of(table).files_of(table)
-        return (*self.images, *tables, *self.drift_files)
+        return (*self.images, *tables, *self.files_beside)
+
+    @property
+    def files_beside(self) -> tuple[Path, ...]:
+        """The files of the drift and the resolution that are written."""
+        resolution = self.resolution_files.all if self.settings.resolution else ()
+        return (*self.drift_files, *resolution)
 
     @property
     def drift_files(self) -> tuple[Path, ...]:
@@ -117,7 +129,7 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        for path in (*self.images, *self.drift_files):
+        for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)

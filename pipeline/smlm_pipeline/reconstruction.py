@@ -39,6 +39,7 @@ from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.run.refining import RefinedImage, Refinement, class_borders_px, refined
+from smlm_pipeline.run.resolving import Resolution, resolved
 from smlm_pipeline.run.sinks import Sinks
 from smlm_pipeline.settings import DEFAULTS, Settings
 
@@ -50,7 +51,8 @@ class Reconstruction:
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
     ``shown`` reads the same by rows, while the canvas is open. ``pixels`` are those of the plain
     sum, and ``refinement`` states how the image was made of it, or is None. ``drift`` states which
-    drift was taken out of the sum, or is None; ``uncorrected`` is the sum before. ``survey`` has
+    drift was taken out of the sum, or is None; ``uncorrected`` is the sum before. ``resolution``
+    is that of ``pixels``, if it was asked for. ``survey`` has
     the film's levels, ``missing`` the chunks that the image lacks, where that was
     allowed, and ``failures`` the number of failed requests that were sent again.
     ``frames_done`` were summed by this run and not by an earlier one.
@@ -66,6 +68,7 @@ class Reconstruction:
     elapsed_s: float
     frames_done: float
     drift: DriftCorrection | None = None
+    resolution: Resolution | None = None
     refinement: Refinement | None = None
 
     @property
@@ -151,9 +154,11 @@ def reconstruct(
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
         drift = corrected(accumulator, molecules, asked, plan, borders_px, events)
     best = accumulator if drift is None else drift.accumulator or accumulator
+    resolution = resolved(best, blank, settings, plan, film, pixel_size_nm, events)
     refinement = refined(best, blank, borders_px, settings, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift, refinement
-    return Reconstruction(best.image(blank), accumulator.image(blank), *facts)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift
+    images = best.image(blank), accumulator.image(blank)
+    return Reconstruction(*images, *facts, resolution, refinement)
 
 
 def _merge(

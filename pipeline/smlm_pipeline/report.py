@@ -21,6 +21,9 @@ from smlm_pipeline.run.plan import RunPlan
 LEVELS_MOST = 64
 """Frames whose levels a report states."""
 
+_DRIFT_FILES = ("uncorrected_image", "table", "plot")
+_RESOLUTION_FILES = ("curve", "plot", "map")
+
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
     "at its frames, and at the ranges that the network was trained for (README, Limits)"
@@ -40,6 +43,8 @@ class Report:
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
     ``drift`` states the files and the estimate of the drift, and whether it was corrected; it is
     None where that was not asked for.
+    ``resolution`` states that of the plain sum without drift, and its files; it is None where it
+    was not to be measured.
     ``refinement`` states how the image was refined, and is None where it was not to be.
     ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty for
     running servers, which do not state that.
@@ -68,6 +73,7 @@ class Report:
     levels: dict[str, list[float]]
     emitters: float
     drift: dict[str, Any] | None
+    resolution: dict[str, Any] | None
     refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
@@ -86,10 +92,9 @@ class Report:
         del kept["image"], kept["sum_image"], kept["picture"]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
-        if self.drift is not None:
-            for name in ("uncorrected_image", "table", "plot"):
-                self_name = Path(self.drift[name]).name
-                kept["drift"] = {**kept["drift"], name: self_name}
+        for facts, files in (("drift", _DRIFT_FILES), ("resolution", _RESOLUTION_FILES)):
+            if kept[facts] is not None:
+                kept[facts] |= {name: Path(kept[facts][name]).name for name in files}
         kept["film"] = Path(self.film).name
         kept["value"] = "expected number of emitters per pixel"
         return kept
@@ -103,6 +108,7 @@ class Report:
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"{self._drift_text()}"
+            f"{self._resolution_text()}"
             f"{self._refinement_text()}"
             f"picture  {self.picture}\n"
             f"{table}"
@@ -123,6 +129,14 @@ class Report:
             f"drift    {x_nm:,.0f} nm in x and {y_nm:,.0f} nm in y corrected "
             f"({self.drift['table']}); before, {self.drift['uncorrected_image']}\n"
         )
+
+    def _resolution_text(self) -> str:
+        """A line on the resolution; none where it was not to be measured."""
+        if self.resolution is None:
+            return ""
+        found_nm = self.resolution["ring_correlation_nm"]
+        number = "not found" if found_nm is None else f"{found_nm:.0f} nm (ring correlation)"
+        return f"resolved {number}; see {self.resolution['plot'] or 'the notes'}\n"
 
     def _refinement_text(self) -> str:
         """A line on the refinement; none where there was none."""
@@ -167,6 +181,7 @@ def report(
         levels=_levels(result.survey, film),
         emitters=emitters,
         drift=_drift(job, result),
+        resolution=_resolution(job, result),
         refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
@@ -199,11 +214,20 @@ def _drift(job: Job, result: Reconstruction) -> dict[str, Any] | None:
     if drift is None:
         return None
     before = str(job.uncorrected_image) if drift.applied is not None else ""
-    files = {"table": job.drift_table, "plot": job.drift_plot}
+    files = (before, str(job.drift_table), str(job.drift_plot))
+    return {**drift.as_dict(), **dict(zip(_DRIFT_FILES, files, strict=True))}
+
+
+def _resolution(job: Job, result: Reconstruction) -> dict[str, Any] | None:
+    """The resolution and its files, for JSON."""
+    resolution = result.resolution
+    if resolution is None:
+        return None
+    made = resolution.curve is not None
+    files = {name: getattr(job.resolution_files, name) for name in _RESOLUTION_FILES}
     return {
-        **drift.as_dict(),
-        "uncorrected_image": before,
-        **{name: str(path) for name, path in files.items()},
+        **resolution.as_dict(),
+        **{name: str(path) if made else "" for name, path in files.items()},
     }
 
 
@@ -230,6 +254,8 @@ def result_notes(result: Reconstruction) -> list[str]:
     notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
     if result.drift is not None:
         notes += result.drift.notes
+    if result.resolution is not None:
+        notes += result.resolution.notes
     if result.refinement is not None:
         notes += result.refinement.notes
     if result.missing.chunks:

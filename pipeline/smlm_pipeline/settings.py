@@ -96,6 +96,9 @@ class Settings:
     """Correction of the sample's drift: ``"off"``, ``"auto"`` (estimated from the molecules) or a
     file that states it for each frame (docs/drift.md)."""
 
+    resolution: bool = False
+    """Whether to measure the resolution of the image, by two halves of the film."""
+
     chunk_frames: int | None = None
     """Frames of one request; by default as many as make the pixels that the server asks for: about
     a megapixel on a CPU, four on a GPU, a quarter of a megapixel of a map network on a CPU."""
@@ -171,6 +174,11 @@ class Settings:
     def refines(self) -> bool:
         """Whether the image is to be refined: maps cannot be."""
         return self.refine != REFINE_OFF and not self.makes_maps
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether the two halves of the film are summed apart."""
+        return self.refines or self.resolution
 
     @property
     def corrects_drift(self) -> bool:

@@ -265,6 +265,9 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
         write_image(path, result.uncorrected, sr_pixel_size_nm=pixel_nm, provenance=before)
     elif job.overwrite:
         job.uncorrected_image.unlink(missing_ok=True)
+    resolution = result.resolution
+    if resolution is not None and resolution.curve is not None and resolution.tiles is not None:
+        job.resolution_files.write(resolution.curve, resolution.tiles)
     if result.drift is not None:
         _write_drift(job, result.drift)
     edge_max_px = result.plan.picture_edge_px

@@ -36,7 +36,9 @@ ROOMS = {
         "deploy",
         "localise",
         "output",
+        "drift",
         "refine",
+        "resolution",
         "tables",
     ),
 }

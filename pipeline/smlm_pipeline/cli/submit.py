@@ -130,6 +130,15 @@ def submit(
             rich_help_panel=_IMAGE,
         ),
     ] = str(Settings.drift),
+    resolution: Annotated[
+        bool,
+        typer.Option(
+            "--resolution",
+            help="Measure the resolution by Fourier ring correlation of two halves of the film: "
+            "number, curve and map.",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = Settings.resolution,
     model: Model = Settings.model,
     server: Server = None,
     engine: Annotated[
@@ -241,6 +250,7 @@ def submit(
             zoom=zoom,
             refine=int(refine) if refine.isdecimal() else refine,
             drift=drift if drift in (DRIFT_OFF, DRIFT_AUTO) else Path(drift),
+            resolution=resolution,
             chunk_frames=chunk_frames,
             in_flight=in_flight,
             attempts=attempts,

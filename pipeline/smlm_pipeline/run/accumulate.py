@@ -224,6 +224,14 @@ class Accumulator:
             for half in range(self._halves)
         ]
 
+    def half_images(self, blank: NDArray[np.bool_] | None = None) -> tuple[SrImage, SrImage]:
+        """The images of both halves of the film, of all precision classes; see `image`."""
+        first, second = (
+            self._image(range(half * self._classes, (half + 1) * self._classes), blank)
+            for half in (0, 1)
+        )
+        return first, second
+
     def both_halves(self, blank: NDArray[np.bool_] | None = None) -> list[SrImage]:
         """The image of each precision class, over the whole film; see `image`."""
         planes = range(self._halves * self._classes)

@@ -121,7 +121,7 @@ def plan_run(
     chunk_frames = frames_per_chunk(
         settings, film.height_px, film.width_px, request_pixels=request_pixels
     )
-    if settings.refines:
+    if settings.has_halves:
         chunk_frames = min(chunk_frames, max(film.frame_count // HALF_PARTS, 1))
     classes = contract.MAX_CLASSES if settings.refines else 1
     budget = memory_budget(
@@ -131,7 +131,8 @@ def plan_run(
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
         decoded_bytes=film.decoded_bytes,
-        planes=2 * classes if settings.refines else 1,
+        planes=2 * classes if settings.has_halves else 1,
+        refined=settings.refines,
         drift=settings.corrects_drift,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
@@ -148,7 +149,7 @@ def plan_run(
         in_flight=settings.in_flight,
         in_flight_most=budget.in_flight_most,
         classes=classes,
-        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.refines else None,
+        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.has_halves else None,
     )
 
 
