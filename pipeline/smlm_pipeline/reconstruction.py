@@ -156,9 +156,8 @@ def reconstruct(
     best = accumulator if drift is None else drift.accumulator or accumulator
     resolution = resolved(best, blank, settings, plan, film, pixel_size_nm, events)
     refinement = refined(best, blank, borders_px, settings, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift
-    images = best.image(blank), accumulator.image(blank)
-    return Reconstruction(*images, *facts, resolution, refinement)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift, resolution
+    return Reconstruction(best.image(blank), accumulator.image(blank), *facts, refinement)
 
 
 def _merge(

@@ -75,8 +75,8 @@ def _band_pass() -> NDArray[np.float64]:
     """A difference of Gaussians: neither noise nor the outline of the sample decides."""
     y, x = np.fft.fftfreq(GRID, PIXEL_NM), np.fft.rfftfreq(GRID, PIXEL_NM)
     squared = (2 * np.pi) ** 2 * (y[:, None] ** 2 + x**2)
-    passed: NDArray[np.float64] = np.exp(-squared * FINE_NM**2 / 2)
-    return passed - np.exp(-squared * COARSE_NM**2 / 2)
+    fine, coarse = (np.exp(-squared * sigma_nm**2 / 2) for sigma_nm in (FINE_NM, COARSE_NM))
+    return np.asarray(fine - coarse)
 
 
 def _peak(spectrum: NDArray[np.complex128]) -> tuple[NDArray[np.float64], float]:
@@ -84,10 +84,10 @@ def _peak(spectrum: NDArray[np.complex128]) -> tuple[NDArray[np.float64], float]
     reach = int(SHIFT_MOST_NM / PIXEL_NM)
     whole = np.fft.irfft2(spectrum, (GRID, GRID))
     near = np.roll(whole, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
-    row, column = np.unravel_index(int(near[1:-1, 1:-1].argmax()), (2 * reach - 1, 2 * reach - 1))
-    row, column = int(row) + 1, int(column) + 1
+    row, column = divmod(int(near[1:-1, 1:-1].argmax()), 2 * reach - 1)
+    row, column = row + 1, column + 1
     around = near[row - 1 : row + 2, column - 1 : column + 2]
-    place = np.array([row, column]) - reach + vertex(around)
+    place: NDArray[np.float64] = np.array([row, column]) - reach + vertex(around)
     return place, float(near[row, column] / (whole.std() or 1.0))
 
 

@@ -24,7 +24,7 @@ from smlm_pipeline.drift.steps import with_steps
 MOLECULES_LEAST, MOLECULES_MOST = 1000, 300_000
 """Fewest molecules from which drift is estimated, and most that are used."""
 
-SEGMENT_MOLECULES, SEGMENTS_LEAST, SEGMENTS_MOST = 600, 6, 20
+SEGMENT_MOLECULES, SEGMENTS_LEAST, SEGMENTS_MOST = 600, 6, 12
 """Molecules of a segment, where there are few, and the numbers of segments."""
 
 PART_MOLECULES, PARTS_LEAST, PARTS_MOST = 50, 12, 1000

@@ -65,7 +65,9 @@ def smoothed(drift_nm: NDArray[np.float64], width: float, error_nm: float) -> ND
 def _medians(drift_nm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Medians of three parts, which keep steps and lose single errors."""
     padded = np.pad(drift_nm, ((0, 0), (1, 1)), mode="edge")
-    return np.median(np.stack([padded[:, :-2], drift_nm, padded[:, 2:]]), axis=0)
+    medians: NDArray[np.float64]
+    medians = np.median(np.stack([padded[:, :-2], drift_nm, padded[:, 2:]]), axis=0)
+    return medians
 
 
 def _local_lines(

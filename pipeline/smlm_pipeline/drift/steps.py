@@ -73,7 +73,8 @@ def _frame_of_step(
 
     def fit(drift_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Logarithm of the density of other molecules where each molecule came from, (K,)."""
-        return np.log(image.density(image.pixels(near.yx_nm - drift_nm), SIGMA_PX) + 0.1)
+        density = image.density(image.pixels(near.yx_nm - drift_nm), SIGMA_PX)
+        return np.asarray(np.log(density + 0.1))
 
     before, after = fit(ends_nm[:, :1]), fit(ends_nm[:, 1:])
     gain = np.concatenate([[0.0], np.cumsum(before - after)]) + after.sum()

@@ -44,7 +44,9 @@ def _similarity(sums: RingSums, passed: NDArray[np.float64]) -> NDArray[np.float
     """d(r) of a filtered image, for each ring as the radius."""
     together = np.cumsum(sums.amplitude * passed)
     power = float((sums.power * passed**2).sum()) * np.cumsum(sums.count)
-    return np.divide(together, np.sqrt(power), out=np.zeros_like(together), where=power > 0)
+    similarity: NDArray[np.float64] = np.zeros(len(together))
+    np.divide(together, np.sqrt(power), out=similarity, where=power > 0)
+    return similarity
 
 
 def _peak(similarity: NDArray[np.float64]) -> int:

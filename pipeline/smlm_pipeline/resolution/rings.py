@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def ring_sums(one: NDArray[np.float32], two: NDArray[np.float32]) -> RingSums:
     twice = np.full(first.shape, 2.0)
     twice[:, 0] = twice[:, -1] = 1  # their mirror images are in the transform
 
-    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def summed(values: NDArray[Any]) -> NDArray[np.float64]:
         sums = np.bincount(ring, (values * twice).ravel(), edge)
         return np.asarray(sums[: edge // 2], np.float64)
 

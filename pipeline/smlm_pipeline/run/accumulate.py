@@ -152,18 +152,18 @@ class Accumulator:
     def draw(
         self,
         places_px: NDArray[np.float64],
-        probability: NDArray[np.float32],
+        weight: NDArray[np.float32],
         half: NDArray[np.int64],
         number: NDArray[np.int64],
     ) -> None:
-        """Add molecules one by one, each with its probability; those out of the field are left out.
+        """Add molecules one by one, each with its weight; those out of the field are left out.
 
         Parameters
         ----------
         places_px : ndarray, shape (2, K), float64
             y and x from the corner of the field, in camera pixels.
-        probability : ndarray, shape (K,), float32
-            Rounded to 2^-16.
+        weight : ndarray, shape (K,), float32
+            In emitters; rounded to 2^-16.
         half, number : ndarray, shape (K,), int64
             The half of the film and the precision class of each.
         """
@@ -172,9 +172,9 @@ class Accumulator:
         inside = (row >= 0) & (row < self._height) & (column >= 0) & (column < width)
         plane = half * self._classes + number
         index = ((plane * self._height + row) * width + column)[inside]
-        weight = np.rint(probability[inside] * np.float32(contract.WEIGHT_ONE)).astype(np.int64)
+        units = np.rint(weight[inside] * np.float32(contract.WEIGHT_ONE)).astype(np.int64)
         order = np.argsort(index, kind="stable")
-        self.canvas.add(0, 0, width, SparseSums(index[order], weight[order]))
+        self.canvas.add(0, 0, width, SparseSums(index[order], units[order]))
 
     def another(self) -> Accumulator:
         """An empty accumulator of the same form, whose canvas is beside this one's.

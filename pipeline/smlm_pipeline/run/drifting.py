@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -161,13 +162,24 @@ def corrected(
     drift = asked.known or (found.drift if found is not None else None)
     redrawn = None
     if drift is not None and (found is None or found.found):
-        redrawn = accumulator.another()
+        redrawn, factor = accumulator.another(), _factor(accumulator, molecules)
         for rows in molecules.records():
             half = plan.half_of_frames(np.searchsorted(asked.frames, rows["frame"]))
+            weight = rows["probability"] * factor
             places_px = _at_rest_px(rows, drift, asked)
-            redrawn.draw(places_px, rows["probability"], half, _classes(rows, borders_px))
+            redrawn.draw(places_px, weight, half, _classes(rows, borders_px))
     elapsed_s = time.perf_counter() - started
     return DriftCorrection(asked.name, drift, redrawn, found, asked.frames, elapsed_s)
+
+
+def _factor(accumulator: Accumulator, molecules: MoleculeSink) -> np.float32:
+    """What makes the sum of all molecules that of the plain image.
+
+    Improbable molecules are not kept, and some detections are no part of one: together some
+    percent.
+    """
+    sums = (float(rows["probability"].sum(dtype=np.float64)) for rows in molecules.records())
+    return np.float32(accumulator.image().emitters() / (math.fsum(sums) or 1.0))
 
 
 def _at_rest_px(rows: NDArray[Any], drift: Drift, asked: DriftAsked) -> NDArray[np.float64]:
