@@ -34,7 +34,7 @@ def decorrelation_nm(sums: RingSums, sr_pixel_nm: float) -> float:
     edge = sums.edge_px
     ring = np.arange(len(sums.count))
     widths = np.geomspace(edge / 4, FILTER_LEAST_PX, FILTERS)
-    passed = [np.ones(len(ring))]
+    passed = [np.where(ring > 0, 1.0, 0.0)]  # without the mean
     passed += [1 - np.exp(-2 * (np.pi * width * ring / edge) ** 2) for width in widths]
     last = max(_peak(_similarity(sums, each)) for each in passed)
     return edge * sr_pixel_nm / last if last else float("inf")

@@ -29,13 +29,19 @@ from smlm_pipeline.settings import Settings
 MOLECULES_LEAST = 200.0
 """Fewest molecules of a half from which a resolution is stated."""
 
+_NO_DETAIL = (
+    "decorrelation analysis finds no detail above the noise: each pixel holds too few molecules; "
+    "the halves of the film tell more (--resolution), or a table of molecules"
+)
+
 
 @dataclass(frozen=True)
 class Resolution:
     """The resolution of an image: the ring correlation of its halves, and decorrelation analysis.
 
     ``block_frames`` are the frames of a block of the film; blocks go to the halves by turns.
-    ``curve`` and ``tiles`` are None where a half has fewer than ``MOLECULES_LEAST`` molecules.
+    ``curve`` and ``tiles`` are None where a half has fewer than ``MOLECULES_LEAST`` molecules, and
+    where there is one image instead of ``of_halves``.
     """
 
     curve: RingCurve | None
@@ -43,6 +49,7 @@ class Resolution:
     decorrelation_nm: float
     block_frames: int | None
     elapsed_s: float
+    of_halves: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The facts, for JSON; a number that could not be found is None."""
@@ -62,6 +69,8 @@ class Resolution:
     @property
     def notes(self) -> list[str]:
         """What the user should know of it."""
+        if not self.of_halves:
+            return [] if math.isfinite(self.decorrelation_nm) else [_NO_DETAIL]
         if self.curve is None:
             return [
                 f"too few molecules to state a resolution (expected {MOLECULES_LEAST:,.0f} in "
@@ -96,6 +105,14 @@ def resolution_of(
     curve = ring_correlation(sums, sr_pixel_nm)
     found = curve, resolution_map(one, two, sr_pixel_nm), decorrelation_nm(sums, sr_pixel_nm)
     return Resolution(*found, block_frames, time.perf_counter() - started)
+
+
+def resolution_of_one(image: Image, sr_pixel_nm: float) -> Resolution:
+    """Measure the resolution of one image, by decorrelation analysis alone."""
+    started = time.perf_counter()
+    found_nm = decorrelation_nm(pooled_sums(image, image), sr_pixel_nm)
+    elapsed_s = time.perf_counter() - started
+    return Resolution(None, None, found_nm, None, elapsed_s, of_halves=False)
 
 
 def resolved(
