@@ -9,11 +9,19 @@ from fakes.drifting_samples import molecules, rms_nm
 from smlm_pipeline.drift.estimate import estimate
 from smlm_pipeline.drift.points import Points, halves_of_sample, parts_of, thinned
 
-FRAMES = 1500
+FRAMES = 1200
 
 
-@pytest.mark.parametrize("kind", ["linear", "steps", "wander"])
-@pytest.mark.parametrize(("structure", "per_frame"), [("curves", 4), ("dots", 2), ("dots", 12)])
+@pytest.mark.parametrize(
+    ("structure", "per_frame", "kind"),
+    [
+        ("curves", 5, "linear"),
+        ("curves", 5, "wander"),
+        ("dots", 3, "steps"),
+        ("dots", 3, "wander"),
+        ("dots", 10, "linear"),
+    ],
+)
 def test_the_drift_is_found(structure: str, per_frame: float, kind: str) -> None:
     points, moved = molecules(structure, kind, frames=FRAMES, per_frame=per_frame)
     found = estimate(points)

@@ -38,10 +38,10 @@ def drift_nm(kind: str, frames: int, rng: np.random.Generator) -> NDArray[np.flo
     if kind == "linear":
         return np.stack([160 * share, -120 * share])
     if kind == "steps":
-        steps = {0.2: (70, -40), 0.45: (-130, 60), 0.7: (140, 80)}
-        return sum(
-            (np.outer(size, share >= at) for at, size in steps.items()), np.zeros((2, frames))
-        )
+        moved = np.zeros((2, frames))
+        for at, size in {0.2: (70, -40), 0.45: (-130, 60), 0.7: (140, 80)}.items():
+            moved += np.outer(size, share >= at)
+        return moved
     if kind == "wander":
         phase = rng.uniform(0, 2 * np.pi, (2, 3, 1))
         waves = np.sin(2 * np.pi * np.array([[1.0], [2.3], [3.7]]) * share + phase)

@@ -21,7 +21,7 @@ def _blurred(sigma_px: float, noise: float) -> NDArray[np.float32]:
     squared = frequency[:, None] ** 2 + frequency**2
     image = np.fft.ifft2(np.fft.fft2(dots) * np.exp(-2 * (np.pi * sigma_px) ** 2 * squared)).real
     noisy = image / image.max() + rng.normal(0, noise, image.shape)
-    return noisy.astype(np.float32)
+    return np.asarray(noisy, np.float32)
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.02])

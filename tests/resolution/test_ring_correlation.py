@@ -49,9 +49,10 @@ def test_halves_that_are_equal() -> None:
 
 def test_a_map_shows_where_it_is_sharp() -> None:
     sharp, blurred = halves(10, 5), halves(40, 5)
-    left = [np.where(np.arange(1024) < 512, s, b) for s, b in zip(sharp, blurred, strict=True)]
-    left[0][800:], left[1][800:] = 0, 0
-    tiles = resolution_map(*left, PIXEL_NM)
+    left = np.arange(1024) < 512
+    one, two = (np.where(left, s, b) for s, b in zip(sharp, blurred, strict=True))
+    one[800:] = two[800:] = 0
+    tiles = resolution_map(one, two, PIXEL_NM)
     assert (tiles.edge_nm, tiles.step_nm) == (2560, 1280)
     assert tiles.resolution_nm.shape == (7, 7)
     top = tiles.resolution_nm[:5]

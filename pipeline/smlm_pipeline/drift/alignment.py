@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.drift.correlation import vertex
+from smlm_pipeline.drift.correlation import highest
 from smlm_pipeline.drift.pair_image import REACH, PairImage
 from smlm_pipeline.drift.points import Parts, Points
 
@@ -39,7 +39,8 @@ def aligned_nm(points: Points, parts: Parts, step_nm: float) -> NDArray[np.float
     expected = _smoothed(counts.sum(axis=0)) + 1e-9
     border = np.concatenate([expected[[0, -1]].ravel(), expected[:, [0, -1]].ravel()])
     likelihood = _likelihood(_smoothed(counts), np.log(expected / border.mean()))
-    return np.stack([_top(each) for each in likelihood], axis=1) * step_nm
+    found = np.ptp(likelihood, axis=(1, 2)) > 0
+    return np.where(found, (highest(likelihood) - REACH).T, 0.0) * step_nm
 
 
 def close_pairs(points: Points, parts: Parts) -> float:
@@ -99,13 +100,3 @@ def _likelihood(counts: NDArray[np.float64], shape: NDArray[np.float64]) -> NDAr
     centred = np.roll(np.fft.irfft2(spectrum, size), (edge // 2, edge // 2), (1, 2))
     likelihood: NDArray[np.float64] = centred[:, :edge, :edge]
     return likelihood
-
-
-def _top(likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Place (2,) of the maximum, in pixels from the middle."""
-    inner = likelihood[1:-1, 1:-1]
-    if not np.ptp(inner):
-        return np.zeros(2)
-    row, column = (int(each) + 1 for each in np.unravel_index(int(inner.argmax()), inner.shape))
-    around = likelihood[row - 1 : row + 2, column - 1 : column + 2]
-    return np.array([row, column]) - REACH + vertex(around)

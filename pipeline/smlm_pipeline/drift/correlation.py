@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.drift.points import Parts, Points
 
-PIXEL_NM = 20.0
+PIXEL_NM = 25.0
 """Pixel of the images that are correlated."""
 
-GRID = 512
-"""Their edge, in pixels: a larger field is folded, which keeps every shift below half of it."""
+GRIDS, SMALL_FIELD_NM = (256, 512), 10_000.0
+"""Edges of these images in pixels, of a small field and of a larger one. A field that is larger
+still is folded, which keeps every shift below half of the edge."""
 
 FINE_NM, COARSE_NM = 35.0, 250.0
 """Sigmas of the correlation's filter: finer than structures, and wider than any of them."""
@@ -51,54 +52,60 @@ def segment_shifts(points: Points, segments: Parts) -> SegmentShifts:
     segments : Parts
         Two or more.
     """
-    spectra = _spectra(points, segments)
+    edge = GRIDS[int(np.ptp(points.yx_nm, axis=1).max() > SMALL_FIELD_NM)]
+    spectra = _spectra(points, segments, edge)
     pairs = np.array(list(itertools.combinations(range(len(segments)), 2)))
-    keep = _band_pass()
-    found = [_peak(np.conj(spectra[one]) * spectra[two] * keep) for one, two in pairs]
+    keep = _band_pass(edge)
+    found = [_peak(np.conj(spectra[one]) * spectra[two] * keep, edge) for one, two in pairs]
     shift_nm = np.array([place for place, _ in found]) * PIXEL_NM
     height = np.array([each for _, each in found])
     return _agreed(pairs, shift_nm, np.maximum(height, 1e-3), len(segments))
 
 
-def _spectra(points: Points, segments: Parts) -> list[NDArray[np.complex64]]:
+def _spectra(points: Points, segments: Parts, edge: int) -> list[NDArray[np.complex64]]:
     """The Fourier transform of the image of each segment."""
-    row, column = np.floor(points.yx_nm / PIXEL_NM).astype(np.int64) % GRID
-    place = row * GRID + column
+    row, column = np.floor(points.yx_nm / PIXEL_NM).astype(np.int64) % edge
+    place = row * edge + column
     spectra = []
     for first, last in segments.rows:
-        image = np.bincount(place[first:last], minlength=GRID * GRID).reshape(GRID, GRID)
+        image = np.bincount(place[first:last], minlength=edge * edge).reshape(edge, edge)
         spectra.append(np.fft.rfft2(image / max(last - first, 1)).astype(np.complex64))
     return spectra
 
 
-def _band_pass() -> NDArray[np.float64]:
+def _band_pass(edge: int) -> NDArray[np.float64]:
     """A difference of Gaussians: neither noise nor the outline of the sample decides."""
-    y, x = np.fft.fftfreq(GRID, PIXEL_NM), np.fft.rfftfreq(GRID, PIXEL_NM)
+    y, x = np.fft.fftfreq(edge, PIXEL_NM), np.fft.rfftfreq(edge, PIXEL_NM)
     squared = (2 * np.pi) ** 2 * (y[:, None] ** 2 + x**2)
     fine, coarse = (np.exp(-squared * sigma_nm**2 / 2) for sigma_nm in (FINE_NM, COARSE_NM))
     return np.asarray(fine - coarse)
 
 
-def _peak(spectrum: NDArray[np.complex128]) -> tuple[NDArray[np.float64], float]:
+def _peak(spectrum: NDArray[np.complex128], edge: int) -> tuple[NDArray[np.float64], float]:
     """Place (2,) of the highest value, in pixels, and its height in standard deviations."""
     reach = int(SHIFT_MOST_NM / PIXEL_NM)
-    whole = np.fft.irfft2(spectrum, (GRID, GRID))
+    whole = np.fft.irfft2(spectrum, (edge, edge))
     near = np.roll(whole, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
-    row, column = divmod(int(near[1:-1, 1:-1].argmax()), 2 * reach - 1)
-    row, column = row + 1, column + 1
-    around = near[row - 1 : row + 2, column - 1 : column + 2]
-    place: NDArray[np.float64] = np.array([row, column]) - reach + vertex(around)
-    return place, float(near[row, column] / (whole.std() or 1.0))
+    return highest(near[None])[0] - reach, float(near[1:-1, 1:-1].max() / (whole.std() or 1.0))
 
 
-def vertex(around: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Top (2,) of a parabola through 3 x 3 values, in pixels from the middle one."""
-    profiles = (around.mean(axis=1), around.mean(axis=0))
-    tops = []
-    for low, middle, high in profiles:
-        bend = low - 2 * middle + high
-        tops.append(float(np.clip((low - high) / (2 * bend), -1, 1)) if bend < 0 else 0.0)
-    return np.array(tops)
+def highest(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Place (M, 2) of the highest value of each map (M, E, E), by a parabola through 3 x 3."""
+    count, edge, _ = maps.shape
+    row, column = np.divmod(maps[:, 1:-1, 1:-1].reshape(count, -1).argmax(axis=1), edge - 2)
+    around = np.arange(3)
+    chosen = row[:, None, None] + around[:, None], column[:, None, None] + around
+    values = maps[(np.arange(count)[:, None, None], *chosen)]
+    tops = [row + 1 + _vertex(values.mean(axis=2)), column + 1 + _vertex(values.mean(axis=1))]
+    return np.stack(tops, axis=1)
+
+
+def _vertex(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Top of parabolas through three values (M, 3), from the middle one; at most one away."""
+    low, middle, high = values.T
+    bend = low - 2 * middle + high
+    safe = np.where(bend < 0, bend, -1.0)
+    return np.where(bend < 0, np.clip((low - high) / (2 * safe), -1, 1), 0.0)
 
 
 def _agreed(

@@ -54,10 +54,10 @@ class PairImage:
             total += found.sum(axis=0, dtype=np.float64)
         return total.reshape(2 * reach + 1, -1)
 
-    def density(self, pixels: NDArray[np.int64], sigma: float) -> NDArray[np.float64]:
-        """Molecules around each pixel (K,), weighted by a Gaussian of ``sigma`` pixels."""
-        reach = min(int(np.ceil(3 * sigma)), REACH)
-        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    def density(self, pixels: NDArray[np.int64], sigma_px: float) -> NDArray[np.float64]:
+        """Molecules around each pixel (K,), weighted by a Gaussian."""
+        reach = min(int(np.ceil(3 * sigma_px)), REACH)
+        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
         weight = np.outer(taps, taps).ravel()
         density: NDArray[np.float64] = self._count[pixels[:, None] + self._around(reach)] @ weight
         return density

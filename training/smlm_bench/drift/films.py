@@ -14,9 +14,6 @@ from smlm_bench.structures.shape import PIXEL_SIZE_NM
 RANGE_NM = 200.0
 """Farthest two places of a drift, along each axis."""
 
-FRAMES = 800
-"""Frames of a film."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -25,15 +22,16 @@ class Sample:
     name: str
     line: str
     density: float
+    frames: int = 800
 
 
 SAMPLES = (
-    Sample("dense lines", "short waves in focus", 1.0),
+    Sample("dense lines", "short waves in focus", 1.0, 300),
     Sample("sparse lines", "short waves in focus", 0.03),
     Sample("lines, molecules persist", "sparse worms that persist", 1.0),
     Sample("sparse dots, molecules persist", "dots that persist", 0.3),
     Sample("rings, molecules persist", "rings that persist", 0.3),
-    Sample("dense filled areas", "blobs beside empty ground", 1.0),
+    Sample("dense filled areas", "blobs beside empty ground", 1.0, 300),
 )
 """Dense ones have hundreds of molecules a frame, sparse ones a few."""
 
@@ -81,8 +79,10 @@ class DriftingFilm:
 def drifting_film(sample: Sample, kind: str) -> DriftingFilm:
     """Make the film of a sample with a kind of drift, which begins at 0."""
     line = next(line for line in film_lines() if line.name == sample.line)
-    line = replace(line, frames=FRAMES, density_per_um2=line.density_per_um2 * sample.density)
-    drift = KINDS[kind](np.arange(FRAMES) / FRAMES)
+    line = replace(
+        line, frames=sample.frames, density_per_um2=line.density_per_um2 * sample.density
+    )
+    drift = KINDS[kind](np.arange(sample.frames) / sample.frames)
     drift = drift - drift[0]
     drift_nm = drift * RANGE_NM / np.maximum(np.ptp(drift, axis=0), 1e-9)
     return DriftingFilm(make_film(line, drift_nm / PIXEL_SIZE_NM), drift_nm)
