@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
-from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey, survey
@@ -24,42 +24,30 @@ from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
-from smlm_pipeline.run.chunking import Chunk
-from smlm_pipeline.run.drifting import (
-    DriftCorrection,
-    corrected,
-    drift_asked,
-    with_molecules,
-)
 from smlm_pipeline.run.events import SILENCE, Events
+from smlm_pipeline.run.finish import Finish, Finished
 from smlm_pipeline.run.identity import identity_of
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.missing import Missing
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
-from smlm_pipeline.run.refining import RefinedImage, Refinement, class_borders_px, refined
-from smlm_pipeline.run.resolving import Resolution, resolved
+from smlm_pipeline.run.refining import RefinedImage, class_borders_px
 from smlm_pipeline.run.sinks import Sinks
 from smlm_pipeline.settings import DEFAULTS, Settings
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Finished):
     """The image and the facts of its making.
 
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
-    ``shown`` reads the same by rows, while the canvas is open. ``pixels`` are those of the plain
-    sum, and ``refinement`` states how the image was made of it, or is None. ``drift`` states which
-    drift was taken out of the sum, or is None; ``uncorrected`` is the sum before. ``resolution``
-    is that of ``pixels``, if it was asked for. ``survey`` has
-    the film's levels, ``missing`` the chunks that the image lacks, where that was
-    allowed, and ``failures`` the number of failed requests that were sent again.
-    ``frames_done`` were summed by this run and not by an earlier one.
+    ``shown`` reads the same by rows, while the canvas is open. ``survey`` has the film's levels,
+    ``missing`` the chunks that the image lacks, where that was allowed, and ``failures`` the number
+    of failed requests that were sent again. ``frames_done`` were summed by this run and not by an
+    earlier one.
     """
 
-    pixels: SrImage
-    uncorrected: SrImage
     plan: RunPlan
     survey: Survey
     engine: Engine
@@ -67,9 +55,6 @@ class Reconstruction:
     failures: int
     elapsed_s: float
     frames_done: float
-    drift: DriftCorrection | None = None
-    resolution: Resolution | None = None
-    refinement: Refinement | None = None
 
     @property
     def shown(self) -> SrImage | RefinedImage:
@@ -128,54 +113,39 @@ def reconstruct(
     ------
     ReconError
         If the film cannot be read, or a chunk fails for good and must not be missing.
+
+    Examples
+    --------
+    >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
-    canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
-    asked = drift_asked(film, settings, pixel_size_nm)
-    with (
-        with_molecules(molecules, film, settings) as molecules,
-        _opened(engine, settings, model_repository, events) as opened,
-    ):
+    finish = Finish(film, settings, pixel_size_nm, molecules)
+    with finish, _opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
-        sinks, blank = Sinks(accumulator, *_begun(molecules, seen)), seen.conditioning.blank
+        sinks, blank = Sinks(accumulator, *finish.sinks(seen)), seen.conditioning.blank
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            requests = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
-            sent = left, requests, opened.transport
-            answers = dispatch.run(*sent, limit, settings.attempts, missing.leave_out)
-            _merge(answers, sinks, plan, checkpoint, events)
+            asked = ahead.requests(plan.zoom, borders_px, molecules=finish.molecules is not None)
+            sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out
+            with closing(dispatch.run(*sent)) as answers:
+                for chunk, answer in answers:
+                    sinks.add(chunk, answer)
+                    events.progress(plan.whole_frames([chunk]))
+                    checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        drift = corrected(accumulator, molecules, asked, plan, borders_px, events)
-    best = accumulator if drift is None else drift.accumulator or accumulator
-    resolution = resolved(best, blank, settings, plan, film, pixel_size_nm, events)
-    refinement = refined(best, blank, borders_px, settings, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, drift, resolution
-    return Reconstruction(best.image(blank), accumulator.image(blank), *facts, refinement)
+        finished = finish.of(accumulator, blank, borders_px, plan, events)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
+    return Reconstruction(*facts, **vars(finished))
 
 
-def _merge(
-    answers: Generator[tuple[Chunk, ChunkAnswer], None, None],
-    sinks: Sinks,
-    plan: RunPlan,
-    checkpoint: Checkpoint,
-    events: Events,
-) -> None:
-    """Merge answers as they come, and keep the checkpoint."""
-    with contextlib.closing(answers):
-        for chunk, answer in answers:
-            sinks.add(chunk, answer)
-            events.progress(plan.whole_frames([chunk]))
-            checkpoint.keep()
-
-
-def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:
+def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:
     """An empty sum, with the planes of the plan."""
     return Accumulator(
         plan.height_px,
@@ -183,16 +153,8 @@ def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:
         zoom=plan.zoom,
         classes=plan.classes,
         half_of=plan.half_of if plan.half_frames is not None else None,
-        canvas=canvas,
+        canvas=canvas or open_canvas(plan, Path(tempfile.gettempdir())),
     )
-
-
-def _begun(molecules: MoleculeSink | None, seen: Survey) -> list[MoleculeSink]:
-    """The sink of molecules, if there is one: it leaves out what the image leaves out."""
-    if molecules is None:
-        return []
-    molecules.leave_out(seen.conditioning.blank)
-    return [molecules]
 
 
 def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:

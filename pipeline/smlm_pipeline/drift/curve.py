@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Drift:
-    """Drift at some frames, with lines between them, which go on to the ends of the film.
+    """Drift at some frames, with lines between them and beyond, to the ends of the film.
 
     ``frame`` (K,) float64, ascending; ``yx_nm`` (2, K) float64, how far the sample has moved down
     and to the right. Places less the drift of their frame are those of a sample at rest.

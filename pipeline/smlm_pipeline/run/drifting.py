@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import class_limits_px2
 from smlm_pipeline.drift.curve import Drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, MOLECULES_MOST, Estimate, estimate
@@ -110,23 +106,6 @@ def drift_asked(film: Film, settings: Settings, pixel_size_nm: float | None) -> 
     place_px = np.array([[corner.y_px], [corner.x_px]])
     pixel_nm = film.pixel_size(pixel_size_nm).nm
     return DriftAsked(settings.drift_name, known, frames, place_px, pixel_nm)
-
-
-@contextlib.contextmanager
-def with_molecules(
-    given: MoleculeSink | None, film: Film, settings: Settings
-) -> Iterator[MoleculeSink | None]:
-    """The run's sink of molecules, or one in a temporary folder where drift needs it."""
-    if given is not None or not settings.corrects_drift:
-        yield given
-        return
-    with (
-        tempfile.TemporaryDirectory(prefix="recon-") as folder,
-        MoleculeSink(
-            Path(folder) / "run", contract.MOLECULE_PROBABILITY_MIN, film.corner
-        ) as molecules,
-    ):
-        yield molecules
 
 
 def corrected(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.film.film import Film
 from smlm_pipeline.resolution.correlation import (
     THRESHOLD,
     ResolutionMap,
@@ -22,9 +21,7 @@ from smlm_pipeline.resolution.correlation import (
 from smlm_pipeline.resolution.decorrelation import decorrelation_nm
 from smlm_pipeline.resolution.rings import Image
 from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.plan import RunPlan
-from smlm_pipeline.settings import Settings
 
 MOLECULES_LEAST = 200.0
 """Fewest molecules of a half from which a resolution is stated."""
@@ -116,24 +113,10 @@ def resolution_of_one(image: Image, sr_pixel_nm: float) -> Resolution:
 
 
 def resolved(
-    accumulator: Accumulator,
-    blank: NDArray[np.bool_],
-    settings: Settings,
-    plan: RunPlan,
-    film: Film,
-    pixel_size_nm: float | None,
-    events: Events,
-) -> Resolution | None:
-    """Measure the resolution of the sum of a run; None where that was not asked for.
-
-    ``pixel_size_nm`` replaces the pixel size of the film.
-    """
-    if not settings.resolution:
-        return None
-    events.stage("measuring resolution")
-    halves = accumulator.half_images(blank)
-    sr_pixel_nm = film.pixel_size(pixel_size_nm).nm / plan.zoom
-    return resolution_of(*halves, sr_pixel_nm, plan.half_frames)
+    accumulator: Accumulator, blank: NDArray[np.bool_], plan: RunPlan, sr_pixel_nm: float
+) -> Resolution:
+    """Measure the resolution of the sum of a run, whose plan has halves."""
+    return resolution_of(*accumulator.half_images(blank), sr_pixel_nm, plan.half_frames)
 
 
 def _sum(image: Image) -> float:

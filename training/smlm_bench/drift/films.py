@@ -26,7 +26,7 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("dense lines", "short waves in focus", 1.0, 300),
+    Sample("dense lines", "short waves in focus", 1.0),
     Sample("sparse lines", "short waves in focus", 0.03),
     Sample("lines, molecules persist", "sparse worms that persist", 1.0),
     Sample("sparse dots, molecules persist", "dots that persist", 0.3),
