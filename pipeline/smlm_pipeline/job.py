@@ -13,6 +13,7 @@ from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
+from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import format_of
@@ -59,13 +60,36 @@ class Job:
     @property
     def sum_image(self) -> Path:
         """The plain sum beside a refined image, in the same format."""
-        ending = ZARR_ENDING if self.is_zarr else ".ome.tif"
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum{ending}")
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum{self._ending}")
+
+    @property
+    def _ending(self) -> str:
+        return ZARR_ENDING if self.is_zarr else ".ome.tif"
 
     @property
     def is_zarr(self) -> bool:
         """Whether the image is to be OME-Zarr, a folder."""
         return _is_zarr(self.image)
+
+    @property
+    def uncorrected_image(self) -> Path:
+        """The plain sum with its drift, beside an image without, in the same format."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.uncorrected{self._ending}")
+
+    @property
+    def drift_table(self) -> Path:
+        """The drift of each frame, beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.csv")
+
+    @property
+    def drift_plot(self) -> Path:
+        """The drift as a picture, beside the image."""
+        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.png")
+
+    @property
+    def resolution_files(self) -> ResolutionFiles:
+        """The files that state the resolution, beside the image."""
+        return ResolutionFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
 
     @property
     def checkpoint(self) -> Path:
@@ -77,13 +101,30 @@ class Job:
         """All files that the job writes."""
         table = self.molecules
         tables = () if table is None else format_of(table).files_of(table)
-        return (*self.images, *tables)
+        return (*self.images, *tables, *self.files_beside)
+
+    @property
+    def files_beside(self) -> tuple[Path, ...]:
+        """The files of the drift and the resolution that are written."""
+        resolution = self.resolution_files.all if self.settings.resolution else ()
+        return (*self.drift_files, *resolution)
+
+    @property
+    def drift_files(self) -> tuple[Path, ...]:
+        """The table and the plot of the drift; a table that the user gave is not written again."""
+        if not self.settings.corrects_drift:
+            return ()
+        given = self.settings.drift_file
+        if given is not None and given.resolve() == self.drift_table.resolve():
+            return (self.drift_plot,)
+        return (self.drift_table, self.drift_plot)
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """The image, the plain sum beside it if it is to be refined, and the picture."""
+        """The image, the sums beside it if it is refined or without drift, and the picture."""
         sums = (self.sum_image,) if self.settings.refines else ()
-        return (self.image, *sums, self.picture)
+        before = (self.uncorrected_image,) if self.settings.corrects_drift else ()
+        return (self.image, *sums, *before, self.picture)
 
     def check(self) -> None:
         """Refuse, before the work, a job whose result could not be kept.
@@ -106,7 +147,7 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        for path in self.images:
+        for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)

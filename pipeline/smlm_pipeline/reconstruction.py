@@ -1,4 +1,4 @@
-"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> refinement -> image.
+"""The whole path: survey -> plan -> read ahead -> dispatch -> sinks -> drift, refinement -> image.
 
 Read this first.
 """
@@ -9,6 +9,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,30 +25,29 @@ from smlm_pipeline.run.accumulate import Accumulator, SrImage
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
 from smlm_pipeline.run.events import SILENCE, Events
+from smlm_pipeline.run.finish import Finish, Finished
 from smlm_pipeline.run.identity import identity_of
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.missing import Missing
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
-from smlm_pipeline.run.refining import RefinedImage, Refinement, class_borders_px, refined
+from smlm_pipeline.run.refining import RefinedImage, class_borders_px
 from smlm_pipeline.run.sinks import Sinks
 from smlm_pipeline.settings import DEFAULTS, Settings
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Finished):
     """The image and the facts of its making.
 
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
-    ``shown`` reads the same by rows, while the canvas is open. ``pixels`` are those of the plain
-    sum, and ``refinement`` states how the image was made of it, or is None. ``survey`` has
-    the film's levels, ``missing`` the chunks that the image lacks, where that was
-    allowed, and ``failures`` the number of failed requests that were sent again.
-    ``frames_done`` were summed by this run and not by an earlier one.
+    ``shown`` reads the same by rows, while the canvas is open. ``survey`` has the film's levels,
+    ``missing`` the chunks that the image lacks, where that was allowed, and ``failures`` the number
+    of failed requests that were sent again. ``frames_done`` were summed by this run and not by an
+    earlier one.
     """
 
-    pixels: SrImage
     plan: RunPlan
     survey: Survey
     engine: Engine
@@ -55,7 +55,6 @@ class Reconstruction:
     failures: int
     elapsed_s: float
     frames_done: float
-    refinement: Refinement | None = None
 
     @property
     def shown(self) -> SrImage | RefinedImage:
@@ -94,6 +93,7 @@ def reconstruct(
     canvas: Canvas | None = None,
     checkpoint: Checkpoint = NO_CHECKPOINT,
     molecules: MoleculeSink | None = None,
+    pixel_size_nm: float | None = None,
     events: Events = SILENCE,
 ) -> Reconstruction:
     """Reconstruct one super-resolution image from a film of blinking molecules.
@@ -106,7 +106,7 @@ def reconstruct(
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, molecules, events
+    plan, canvas, checkpoint, molecules, pixel_size_nm, events
         Given by `submit`; by default made for the film, in memory or a file, and silent.
 
     Raises
@@ -119,21 +119,20 @@ def reconstruct(
     >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
-    canvas = canvas or open_canvas(plan, Path(tempfile.gettempdir()))
-    with _opened(engine, settings, model_repository, events) as opened:
+    finish = Finish(film, settings, pixel_size_nm, molecules)
+    with finish, _opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
-        sinks, blank = Sinks(accumulator, *_begun(molecules, seen)), seen.conditioning.blank
+        sinks, blank = Sinks(accumulator, *finish.sinks(seen)), seen.conditioning.blank
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            requests = ahead.requests(plan.zoom, borders_px, molecules=molecules is not None)
-            sent = left, requests, opened.transport
-            answers = dispatch.run(*sent, limit, settings.attempts, missing.leave_out)
-            with contextlib.closing(answers):
+            asked = ahead.requests(plan.zoom, borders_px, molecules=finish.molecules is not None)
+            sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out
+            with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
                     sinks.add(chunk, answer)
                     events.progress(plan.whole_frames([chunk]))
@@ -141,12 +140,12 @@ def reconstruct(
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-    refinement = refined(accumulator, blank, borders_px, settings, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done, refinement
-    return Reconstruction(accumulator.image(blank), *facts)
+        finished = finish.of(accumulator, blank, borders_px, plan, events)
+    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
+    return Reconstruction(*facts, **vars(finished))
 
 
-def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:
+def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:
     """An empty sum, with the planes of the plan."""
     return Accumulator(
         plan.height_px,
@@ -154,16 +153,8 @@ def _sum_of(plan: RunPlan, canvas: Canvas) -> Accumulator:
         zoom=plan.zoom,
         classes=plan.classes,
         half_of=plan.half_of if plan.half_frames is not None else None,
-        canvas=canvas,
+        canvas=canvas or open_canvas(plan, Path(tempfile.gettempdir())),
     )
-
-
-def _begun(molecules: MoleculeSink | None, seen: Survey) -> list[MoleculeSink]:
-    """The sink of molecules, if there is one: it leaves out what the image leaves out."""
-    if molecules is None:
-        return []
-    molecules.leave_out(seen.conditioning.blank)
-    return [molecules]
 
 
 def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:

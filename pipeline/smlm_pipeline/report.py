@@ -25,6 +25,9 @@ from smlm_pipeline.run.plan import RunPlan
 LEVELS_MOST = 64
 """Frames whose levels a report states."""
 
+_DRIFT_FILES = ("uncorrected_image", "table", "plot")
+_RESOLUTION_FILES = ("curve", "plot", "map")
+
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
     "at its frames, and at the ranges that the network was trained for (README, Limits)"
@@ -43,6 +46,10 @@ class Report:
     and ``notes`` are sentences for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
+    ``drift`` states the files and the estimate of the drift, and whether it was corrected; it is
+    None where that was not asked for.
+    ``resolution`` states that of the plain sum without drift, and its files; it is None where it
+    was not to be measured.
     ``refinement`` states how the image was refined, and is None where it was not to be.
     ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`), ``network_sha256`` the
     network's file, where the engine states it; ``acquired`` is when the film was taken and
@@ -80,6 +87,8 @@ class Report:
     scale_adu: float
     levels: dict[str, list[float]]
     emitters: float
+    drift: dict[str, Any] | None
+    resolution: dict[str, Any] | None
     refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
@@ -98,6 +107,9 @@ class Report:
         del kept["image"], kept["sum_image"], kept["picture"]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
+        for facts, files in (("drift", _DRIFT_FILES), ("resolution", _RESOLUTION_FILES)):
+            if kept[facts] is not None:
+                kept[facts] |= {name: Path(kept[facts][name]).name for name in files}
         kept["film"] = Path(self.film).name
         kept["value"] = "expected number of emitters per pixel"
         return kept
@@ -110,6 +122,8 @@ class Report:
             table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
+            f"{self._drift_text()}"
+            f"{self._resolution_text()}"
             f"{self._refinement_text()}"
             f"picture  {self.picture}\n"
             f"{table}"
@@ -118,6 +132,26 @@ class Report:
             f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
             f"{self.model_version})"
         )
+
+    def _drift_text(self) -> str:
+        """A line on the drift; none where it was not to be corrected."""
+        if self.drift is None:
+            return ""
+        if not self.drift["corrected"]:
+            return f"drift    not corrected; see {self.drift['plot']}\n"
+        x_nm, y_nm = self.drift["range_x_nm"], self.drift["range_y_nm"]
+        return (
+            f"drift    {x_nm:,.0f} nm in x and {y_nm:,.0f} nm in y corrected "
+            f"({self.drift['table']}); before, {self.drift['uncorrected_image']}\n"
+        )
+
+    def _resolution_text(self) -> str:
+        """A line on the resolution; none where it was not to be measured."""
+        if self.resolution is None:
+            return ""
+        found_nm = self.resolution["ring_correlation_nm"]
+        number = "not found" if found_nm is None else f"{found_nm:.0f} nm (ring correlation)"
+        return f"resolved {number}; see {self.resolution['plot'] or 'the notes'}\n"
 
     def _refinement_text(self) -> str:
         """A line on the refinement; none where there was none."""
@@ -167,6 +201,8 @@ def report(
         scale_adu=result.survey.sample.scale_adu,
         levels=_levels(result.survey, film),
         emitters=emitters,
+        drift=_drift(job, result),
+        resolution=_resolution(job, result),
         refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
@@ -203,6 +239,29 @@ def _table(job: Job, rows: int | None) -> dict[str, Any] | None:
     }
 
 
+def _drift(job: Job, result: Reconstruction) -> dict[str, Any] | None:
+    """The drift and its files, for JSON."""
+    drift = result.drift
+    if drift is None:
+        return None
+    before = str(job.uncorrected_image) if drift.applied is not None else ""
+    files = (before, str(job.drift_table), str(job.drift_plot))
+    return {**drift.as_dict(), **dict(zip(_DRIFT_FILES, files, strict=True))}
+
+
+def _resolution(job: Job, result: Reconstruction) -> dict[str, Any] | None:
+    """The resolution and its files, for JSON."""
+    resolution = result.resolution
+    if resolution is None:
+        return None
+    made = resolution.curve is not None
+    files = {name: getattr(job.resolution_files, name) for name in _RESOLUTION_FILES}
+    return {
+        **resolution.as_dict(),
+        **{name: str(path) if made else "" for name, path in files.items()},
+    }
+
+
 def _levels(survey: Survey, film: Film) -> dict[str, list[float]]:
     """Background and scale over time, for JSON; frames are numbered as in the file."""
     places, levels = survey.sample.levels(LEVELS_MOST)
@@ -224,6 +283,10 @@ def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, An
 def result_notes(result: Reconstruction) -> list[str]:
     """Notes on a finished run: an empty image, missing frames, requests that failed."""
     notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
+    if result.drift is not None:
+        notes += result.drift.notes
+    if result.resolution is not None:
+        notes += result.resolution.notes
     if result.refinement is not None:
         notes += result.refinement.notes
     if result.missing.chunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import SettingError
@@ -41,6 +42,10 @@ REFINE_OFF, REFINE_AUTO = "off", "auto"
 
 REFINE_STEPS_MOST = 100
 """Most steps of a refinement."""
+
+
+DRIFT_OFF, DRIFT_AUTO = "off", "auto"
+"""Values of ``Settings.drift`` that are no file."""
 
 
 def check_precision(precision: str | None) -> None:
@@ -86,6 +91,13 @@ class Settings:
     refine: int | str = REFINE_OFF
     """Refinement of the image: ``"off"``, ``"auto"`` (as far as one half of the film foretells the
     other) or a number of steps."""
+
+    drift: str | Path = DRIFT_OFF
+    """Correction of the sample's drift: ``"off"``, ``"auto"`` (estimated from the molecules) or a
+    file that states it for each frame (docs/drift.md)."""
+
+    resolution: bool = False
+    """Whether to measure the resolution of the image, by two halves of the film."""
 
     chunk_frames: int | None = None
     """Frames of one request; by default as many as make the pixels that the server asks for: about
@@ -134,6 +146,11 @@ class Settings:
                 f"refine is {self.refine} and {self.model} answers with maps, which state no "
                 f"precision; expected --refine {REFINE_OFF}, or another --model"
             )
+        if self.corrects_drift and self.makes_maps:
+            raise SettingError(
+                f"drift is {self.drift_name} and {self.model} answers with maps, which hold no "
+                f"molecules; expected --drift {DRIFT_OFF}, or another --model"
+            )
         if self.chunk_frames is not None:
             _within("chunk-frames", self.chunk_frames, 1, contract.MAX_FRAMES)
         _within("tile", self.tile_px, contract.TILE_SIZES_PX[0], contract.TILE_SIZES_PX[-1])
@@ -157,6 +174,26 @@ class Settings:
     def refines(self) -> bool:
         """Whether the image is to be refined: maps cannot be."""
         return self.refine != REFINE_OFF and not self.makes_maps
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether the two halves of the film are summed apart."""
+        return self.refines or self.resolution
+
+    @property
+    def corrects_drift(self) -> bool:
+        """Whether drift is to be taken out of the image."""
+        return self.drift != DRIFT_OFF
+
+    @property
+    def drift_file(self) -> Path | None:
+        """The file that states the drift, if it is not to be estimated."""
+        return None if self.drift in (DRIFT_OFF, DRIFT_AUTO) else Path(self.drift)
+
+    @property
+    def drift_name(self) -> str:
+        """``off``, ``auto`` or the name of the file."""
+        return str(self.drift) if self.drift_file is None else self.drift_file.name
 
     @property
     def makes_maps(self) -> bool:

@@ -7,11 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import remove, remove_unfinished
+from smlm_pipeline.drift.curve import no_drift
+from smlm_pipeline.drift.files import write_drift
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.output.drift_plot import write_drift_plot
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.picture import write_picture
@@ -20,11 +24,13 @@ from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
+from smlm_pipeline.run.drifting import DriftCorrection
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.tables.at_rest import at_rest
 from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import write_table
 from smlm_pipeline.tables.rows import TableFacts
@@ -196,41 +202,64 @@ def run_job(
                 canvas=canvas,
                 checkpoint=checkpoint,
                 molecules=molecules,
+                pixel_size_nm=job.pixel_size_nm,
                 events=events,
             )
             events.stage("writing")
-            facts = report(result, job, film, notes, molecules.row_count if molecules else None)
+            facts = report(result, job, film, notes, _row_count(job, molecules))
             for note in result_notes(result):
                 (events.warning if result.missing.chunks else events.note)(note)
             _write(job, result, facts)
             if molecules is not None and job.molecules is not None:
-                _write_table(job.molecules, molecules, facts, job.camera)
+                _write_table(job.molecules, job, molecules, result, facts)
             checkpoint.results_are_written()
     return facts
 
 
 def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | None]:
-    """The sink of the molecules, if a table is to be written."""
+    """The sink of the molecules, if a table is to be written or drift corrected."""
+    if job.settings.corrects_drift:  # the image is drawn again from all of them
+        return MoleculeSink(job.checkpoint, contract.MOLECULE_PROBABILITY_MIN, film.corner)
     if job.molecules is None:
         return nullcontext()
     return MoleculeSink(job.checkpoint, job.molecules_probability, film.corner)
 
 
+def _row_count(job: Job, molecules: MoleculeSink | None) -> int | None:
+    """Rows of the table, if there is to be one."""
+    if molecules is None or job.molecules is None:
+        return None
+    return molecules.count(job.molecules_probability)
+
+
 def _write_table(
-    path: Path, molecules: MoleculeSink, facts: Report, camera: CameraUnits | None
+    path: Path, job: Job, molecules: MoleculeSink, result: Reconstruction, facts: Report
 ) -> None:
     """Write the molecules; rows count frames and pixels as the film's file does."""
     x_px, y_px, width_px, height_px = facts.selection["roi_px"]
     table = TableFacts(
-        columns=columns_of(camera),
+        columns=columns_of(job.camera),
         pixel_size_nm=facts.pixel_size_nm,
         width_px=x_px + width_px,
         height_px=y_px + height_px,
         frame_count=facts.selection["frames"][1],
         provenance=facts.provenance(),
     )
-    blocks = molecules.blocks(facts.pixel_size_nm, camera)
-    write_table(path, blocks, table, molecules.row_count)
+    least = job.molecules_probability
+    rows = molecules.blocks(facts.pixel_size_nm, job.camera, least)
+    if result.drift is not None and result.drift.applied is not None:
+        rows = at_rest(rows, result.drift.applied)
+    write_table(path, rows, table, molecules.count(least))
+
+
+def _write_drift(job: Job, drift: DriftCorrection) -> None:
+    """Write the drift that was taken out, frame by frame, and plot that which was found."""
+    if job.drift_table in job.drift_files:
+        write_drift(job.drift_table, drift.applied or no_drift(), drift.frames.tolist())
+    title = "Drift" if drift.applied is not None else "Drift, not corrected"
+    error_nm = None if drift.estimate is None else drift.estimate.error_nm
+    shown = drift.drift or no_drift()
+    write_drift_plot(job.drift_plot, shown, drift.frames, title=title, error_nm=error_nm)
 
 
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:
@@ -249,6 +278,16 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
         write(job.sum_image, result.pixels, provenance={**provenance, "refinement": None}, **stated)
     elif job.overwrite:  # that of an earlier run is not this image's
         remove(job.sum_image)
+    if result.drift is not None and result.drift.applied is not None:
+        before = {**provenance, "refinement": None, "drift": None}
+        write(job.uncorrected_image, result.uncorrected, provenance=before, **stated)
+    elif job.overwrite:
+        remove(job.uncorrected_image)
+    resolution = result.resolution
+    if resolution is not None and resolution.curve is not None and resolution.tiles is not None:
+        job.resolution_files.write(resolution.curve, resolution.tiles)
+    if result.drift is not None:
+        _write_drift(job, result.drift)
     edge_max_px = result.plan.picture_edge_px
     write_picture(
         job.picture,

@@ -37,7 +37,9 @@ ROOMS = {
         "deploy",
         "localise",
         "output",
+        "drift",
         "refine",
+        "resolution",
         "tables",
     ),
 }

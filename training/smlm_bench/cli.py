@@ -69,6 +69,11 @@ COMMANDS = (
         "Refine films of known truth, and show by how much their errors shrink or grow.",
     ),
     LazyCommand(
+        "drift",
+        "smlm_bench.drift.command:drift",
+        "Take known drifts out of films, and measure known resolutions.",
+    ),
+    LazyCommand(
         "gpu-check",
         "smlm_bench.gpu.commands:gpu_check",
         "Check and measure everything that needs an NVIDIA GPU, and write one report.",

@@ -22,6 +22,16 @@ COMMANDS = (
         "Convert, filter, link or draw tables of molecules.",
     ),
     LazyCommand(
+        "drift",
+        "smlm_pipeline.cli.drift:drift",
+        "Take the drift of the sample out of a table of molecules.",
+    ),
+    LazyCommand(
+        "resolution",
+        "smlm_pipeline.cli.resolution:resolution",
+        "Measure the resolution of INPUT.",
+    ),
+    LazyCommand(
         "serve",
         "smlm_pipeline.cli.serve:serve",
         "Run the embedded Triton server on this machine until Ctrl-C.",

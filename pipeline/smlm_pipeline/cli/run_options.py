@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +26,13 @@ from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.run.memory_budget import parse_bytes
-from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.settings import (
+    DEFAULT_PIXEL_SIZE_NM,
+    DRIFT_AUTO,
+    DRIFT_OFF,
+    MOLECULES_PROBABILITY,
+    Settings,
+)
 from smlm_pipeline.tables.camera_units import CameraUnits
 
 IMAGE_PANEL, PICTURE_PANEL, TABLE_PANEL = "Image", "Picture", "Table of molecules"
@@ -163,6 +170,24 @@ class RunOptions:
     zoom: Annotated[
         int, typer.Option(help="SR pixels per camera pixel.", rich_help_panel=IMAGE_PANEL)
     ] = Settings.zoom
+    drift: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|FILE",
+            help="Take out the drift of the sample: estimated from its molecules, or that of a "
+            "CSV file in nm for each frame. The uncorrected image and the drift are written too.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = str(Settings.drift)
+    resolution: Annotated[
+        bool,
+        typer.Option(
+            "--resolution",
+            help="Measure the resolution by Fourier ring correlation of two halves of the film: "
+            "number, curve and map.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = Settings.resolution
     refine: Annotated[
         str,
         typer.Option(
@@ -259,6 +284,8 @@ class RunOptions:
             precision=self.precision.value if self.precision else None,
             zoom=self.zoom,
             refine=int(refine) if refine.isdecimal() else refine,
+            drift=self.drift if self.drift in (DRIFT_OFF, DRIFT_AUTO) else Path(self.drift),
+            resolution=self.resolution,
             chunk_frames=self.chunk_frames,
             in_flight=self.in_flight,
             attempts=self.attempts,

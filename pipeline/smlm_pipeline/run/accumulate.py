@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import emitters
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.tiles import image_shape, without_margin
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
@@ -148,6 +149,49 @@ class Accumulator:
             plane_top = (first_plane + number) * self._height
             self.canvas.add(plane_top + top, left, window.shape[2], sums)
 
+    def draw(
+        self,
+        places_px: NDArray[np.float64],
+        weight: NDArray[np.float32],
+        half: NDArray[np.int64],
+        number: NDArray[np.int64],
+    ) -> None:
+        """Add molecules one by one, each with its weight; those out of the field are left out.
+
+        Parameters
+        ----------
+        places_px : ndarray, shape (2, K), float64
+            y and x from the corner of the field, in camera pixels.
+        weight : ndarray, shape (K,), float32
+            In emitters; rounded to 2^-16.
+        half, number : ndarray, shape (K,), int64
+            The half of the film and the precision class of each.
+        """
+        width = self.canvas.shape[1]
+        row, column = np.floor((places_px + contract.MARGIN_PX) * self._zoom).astype(np.int64)
+        inside = (row >= 0) & (row < self._height) & (column >= 0) & (column < width)
+        plane = half * self._classes + number
+        index = ((plane * self._height + row) * width + column)[inside]
+        units = np.rint(weight[inside] * np.float32(contract.WEIGHT_ONE)).astype(np.int64)
+        order = np.argsort(index, kind="stable")
+        self.canvas.add(0, 0, width, SparseSums(index[order], units[order]))
+
+    def another(self) -> Accumulator:
+        """An empty accumulator of the same form, whose canvas is beside this one's.
+
+        Raises
+        ------
+        OutputError
+            If its folder has no room.
+        """
+        return Accumulator(
+            *self._field_px,
+            zoom=self._zoom,
+            classes=self._classes,
+            half_of=self._half_of,
+            canvas=self.canvas.beside(self.canvas.shape, np.int64),
+        )
+
     def write_to(self, file: IO[bytes]) -> None:
         """Write the sum as ``.npy``, a band of rows at a time."""
         header = {"descr": "<i8", "fortran_order": False, "shape": self.canvas.shape}
@@ -179,6 +223,14 @@ class Accumulator:
             [self._image([half * self._classes + number], blank) for number in range(self._classes)]
             for half in range(self._halves)
         ]
+
+    def half_images(self, blank: NDArray[np.bool_] | None = None) -> tuple[SrImage, SrImage]:
+        """The images of both halves of the film, of all precision classes; see `image`."""
+        first, second = (
+            self._image(range(half * self._classes, (half + 1) * self._classes), blank)
+            for half in (0, 1)
+        )
+        return first, second
 
     def both_halves(self, blank: NDArray[np.bool_] | None = None) -> list[SrImage]:
         """The image of each precision class, over the whole film; see `image`."""

@@ -34,6 +34,13 @@ DENSITIES, REFINEMENT_ROW_COPIES, REFINEMENT_REACH_PX = 3, 60, 1.25
 """Densities of float32 of a refinement: of both halves, and of the whole film. Arrays of the rows
 of a band, in both threads; and the radius of its widest filter, in camera pixels."""
 
+DRIFT_BYTES = 256 << 20
+"""An estimate of drift, of as many molecules as it takes, and their drawing."""
+
+TILE_BYTES, TILE_ROW_BYTES = 64 << 20, 512 * (2 * 4 + 3 * 8)
+"""The transforms of two tiles of 512 x 512 SR pixels; and per column of the image, a band of such
+tiles of both halves, and of their sums in integers."""
+
 PICTURE_PIXEL_BYTES = 12
 """Per pixel of the picture, while it is drawn."""
 
@@ -82,6 +89,8 @@ def memory_budget(
     limit_bytes: int,
     decoded_bytes: int = 0,
     planes: int = 1,
+    refined: bool = False,
+    drift: bool = False,
 ) -> MemoryBudget:
     """Divide the memory among the parts of a run.
 
@@ -100,7 +109,11 @@ def memory_budget(
     decoded_bytes : int
         What the film's reader holds while it decodes a frame (`Film.decoded_bytes`).
     planes : int
-        Images that are summed apart; with several, the sum is refined.
+        Images that are summed apart.
+    refined : bool
+        Whether the sum is refined.
+    drift : bool
+        Whether drift is taken out: a second sum is drawn then.
 
     Returns
     -------
@@ -119,17 +132,20 @@ def memory_budget(
     base = BASE_BYTES + decoded_bytes
     running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
-    refining = base + (_refinement_bytes(zoom, sum_x) if planes > 1 else 0)
+    refining = base + (_refinement_bytes(zoom, sum_x) if refined else 0)
+    resolving = base + (TILE_BYTES + TILE_ROW_BYTES * sum_x if planes > 1 else 0)
+    drifting = base + (DRIFT_BYTES if drift else 0)
     survey = base + SURVEY_BYTES + 2 * sample + SURVEY_FRAME_BYTES * frame_px
-    needed = max(running + request, survey, refining)
+    needed = max(running + request, survey, refining, drifting, resolving)
     if needed > limit_bytes:
         raise SettingError(
             f"memory is {_mib(limit_bytes)}; frames of {height_px} x {width_px} pixels need at "
             f"least {_mib(needed)}: raise --memory, or choose a smaller --tile-px or --chunk-frames"
         )
-    densities = DENSITIES if planes > 1 else 0
-    sum_bytes = (8 * planes + 4 * densities) * sum_y * sum_x
-    most = max(running + 2 * request, survey, refining)
+    densities = DENSITIES if refined else 0
+    sums = (2 if drift else 1) * planes
+    sum_bytes = (8 * sums + 4 * densities) * sum_y * sum_x
+    most = max(running + 2 * request, survey, refining, drifting, resolving)
     beside = sum_bytes if most + sum_bytes <= limit_bytes else 0
     fitting = (limit_bytes - running - beside) // request
     edges = (e for e in PICTURE_EDGES_PX if _picture_bytes(e, sum_y, sum_x) + beside <= limit_bytes)

@@ -162,13 +162,29 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
             )
         self._rows.restore(np.load(io.BytesIO(file.read())), facts["checksum"])
 
-    def blocks(self, pixel_size_nm: float, camera: CameraUnits | None = None) -> Iterator[Rows]:
+    def records(self) -> Iterator[NDArray[Any]]:
         """All molecules in ascending order of frames, and of y and x within a frame.
+
+        Records of ``frame`` and ``y_px``, ``x_px`` as the film's file counts them, and of the
+        columns of the contract that follow the place.
+        """
+        return self._rows.in_order()
+
+    def blocks(
+        self, pixel_size_nm: float, camera: CameraUnits | None = None, probability_min: float = 0
+    ) -> Iterator[Rows]:
+        """Molecules from that probability on as rows of a table, in the order of `records`.
 
         Light is in photons where the camera is known, else in ADU.
         """
-        for rows in self._rows.in_order():
-            yield _in_units(rows, pixel_size_nm, camera)
+        for rows in self.records():
+            yield _in_units(_from(rows, probability_min), pixel_size_nm, camera)
+
+    def count(self, probability_min: float) -> int:
+        """Molecules from that probability on."""
+        if probability_min <= self.probability_min:
+            return self.row_count
+        return sum(len(_from(rows, probability_min)) for rows in self.records())
 
     @property
     def _rows(self) -> RowFile:
@@ -197,6 +213,11 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
 def columns_of(camera: CameraUnits | None) -> tuple[str, ...]:
     """Columns of the table; the networks do not answer with the width of a spot."""
     return _in_units(np.empty(0, _RECORD), 1.0, camera).names
+
+
+def _from(rows: NDArray[Any], probability_min: float) -> NDArray[Any]:
+    """The records that are as probable at least."""
+    return rows[rows["probability"] >= np.float32(probability_min)]
 
 
 def _in_units(rows: NDArray[Any], pixel_size_nm: float, camera: CameraUnits | None) -> Rows:

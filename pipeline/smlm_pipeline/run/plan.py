@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smlm_pipeline import contract
 from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.compute.window import Window
@@ -68,6 +71,10 @@ class RunPlan:
         """The half of the film that a chunk belongs to: 0 or 1, by turns."""
         return 0 if self.half_frames is None else chunk.first_frame // self.half_frames % 2
 
+    def half_of_frames(self, frame: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The half of the film of each frame (K,), counted from the film's first: 0 or 1."""
+        return frame // (self.half_frames or self.frame_count) % 2
+
     def concurrency(self, servers: int = 1) -> ConcurrencyLimit:
         """A new limit for a number of servers: fixed by the user, or adapting within memory."""
         if self.in_flight is not None:
@@ -114,7 +121,7 @@ def plan_run(
     chunk_frames = frames_per_chunk(
         settings, film.height_px, film.width_px, request_pixels=request_pixels
     )
-    if settings.refines:
+    if settings.has_halves:
         chunk_frames = min(chunk_frames, max(film.frame_count // HALF_PARTS, 1))
     classes = contract.MAX_CLASSES if settings.refines else 1
     budget = memory_budget(
@@ -124,7 +131,9 @@ def plan_run(
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
         decoded_bytes=film.decoded_bytes,
-        planes=2 * classes if settings.refines else 1,
+        planes=2 * classes if settings.has_halves else 1,
+        refined=settings.refines,
+        drift=settings.corrects_drift,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
     _check_size(chunks[0], settings)
@@ -140,7 +149,7 @@ def plan_run(
         in_flight=settings.in_flight,
         in_flight_most=budget.in_flight_most,
         classes=classes,
-        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.refines else None,
+        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.has_halves else None,
     )
 
 

@@ -144,8 +144,11 @@ def _line(row: Mapping[str, str], types: Mapping[str, Any]) -> FilmLine:
     return FilmLine(**values)
 
 
-def make_film(line: FilmLine) -> SuiteFilm:
+def make_film(line: FilmLine, drift_px: NDArray[np.float64] | None = None) -> SuiteFilm:
     """Simulate the film of a line; the same line always gives the same film.
+
+    The sample drifts by ``drift_px`` (frames, 2), y and x, while its film is taken; the emitters
+    of the answer are those at rest.
 
     Raises
     ------
@@ -160,8 +163,9 @@ def make_film(line: FilmLine) -> SuiteFilm:
     shape = STRUCTURES[line.structure](rng, line.length_um)
     seen_by, taken_by = optics(line.psf, line.sigma_px), camera(line.camera, rng, FIELD_PX)
     emitters = _emitters(rng, line, shape, seen_by.planes)
+    moved_px = 0 if drift_px is None else drift_px[emitters.frame]
     photons = seen_by.film(
-        emitters.frame, emitters.place_px, emitters.photons, emitters.plane, line.frames
+        emitters.frame, emitters.place_px + moved_px, emitters.photons, emitters.plane, line.frames
     )
     photons += _background(rng, line.background_photons)
     return SuiteFilm(

@@ -1,0 +1,1 @@
+"""Drift of the sample, estimated from molecules; NumPy alone."""

@@ -1,0 +1,1 @@
+"""Resolution of an image: Fourier ring correlation and decorrelation analysis; NumPy alone."""

@@ -1,0 +1,188 @@
+"""The drift of a run: estimated from its molecules or read, and the sum drawn again without it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smlm_pipeline.compute.draw import class_limits_px2
+from smlm_pipeline.drift.curve import Drift
+from smlm_pipeline.drift.estimate import MOLECULES_LEAST, MOLECULES_MOST, Estimate, estimate
+from smlm_pipeline.drift.files import check_covers, read_drift
+from smlm_pipeline.drift.points import Points, thinned
+from smlm_pipeline.film.film import Film
+from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.events import Events
+from smlm_pipeline.run.molecules import MoleculeSink
+from smlm_pipeline.run.plan import RunPlan
+from smlm_pipeline.settings import DRIFT_AUTO, MOLECULES_PROBABILITY, Settings
+
+
+@dataclass(frozen=True)
+class DriftCorrection:
+    """The drift that was taken out of an image, and the facts of its making.
+
+    ``accumulator`` has the sum without drift, and is None where nothing was corrected; ``drift``
+    is what was taken out, or what was found and not taken out. ``estimate`` is None where the
+    drift was read from a file, or could not be estimated.
+    """
+
+    asked: str
+    drift: Drift | None
+    accumulator: Accumulator | None
+    estimate: Estimate | None
+    frames: NDArray[np.int64]
+    elapsed_s: float
+
+    @property
+    def applied(self) -> Drift | None:
+        """The drift that was taken out, if any."""
+        return self.drift if self.accumulator is not None else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts, for JSON."""
+        facts: dict[str, Any] = {"asked": self.asked, "corrected": self.accumulator is not None}
+        if self.drift is not None:
+            drift_nm = self.drift.at(self.frames)
+            for axis, values in zip("xy", drift_nm[::-1], strict=True):
+                facts[f"range_{axis}_nm"] = round(float(np.ptp(values)), 2)
+        if self.estimate is not None:
+            facts["method"] = "cross-correlation of segments, then alignment of parts"
+            facts |= self.estimate.as_dict()
+        return {**facts, "elapsed_s": round(self.elapsed_s, 3)}
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of it."""
+        if self.asked != DRIFT_AUTO or self.accumulator is not None:
+            return []
+        if self.estimate is None:
+            return [
+                f"too few molecules or frames for --drift {DRIFT_AUTO} (expected "
+                f"{MOLECULES_LEAST:,} molecules), so the image is not corrected"
+            ]
+        return [
+            "two halves of the sample agree on no drift (it is smaller than twice its error of "
+            f"{self.estimate.error_nm:.1f} nm), so the image is not corrected"
+        ]
+
+
+@dataclass(frozen=True)
+class DriftAsked:
+    """What to take out of a film: ``known`` is the drift of the user's file, if there is one.
+
+    ``frames`` (F,) are those of the film and ``corner_px`` (2, 1) the place of its first pixel, as
+    its file counts them.
+    """
+
+    name: str
+    known: Drift | None
+    frames: NDArray[np.int64]
+    corner_px: NDArray[np.int64]
+    pixel_size_nm: float
+
+
+def drift_asked(film: Film, settings: Settings, pixel_size_nm: float | None) -> DriftAsked | None:
+    """Read the user's drift, if there is a file; None where drift is not to be corrected.
+
+    Raises
+    ------
+    SettingError
+        If the file cannot be read, or lacks frames of the film.
+    """
+    if not settings.corrects_drift:
+        return None
+    corner, path = film.corner, settings.drift_file
+    frames = np.asarray(corner.frames[: film.frame_count], np.int64)
+    known = None if path is None else read_drift(path)
+    if path is not None and known is not None:
+        check_covers(path, known, int(frames[0]), int(frames[-1]))
+    place_px = np.array([[corner.y_px], [corner.x_px]])
+    pixel_nm = film.pixel_size(pixel_size_nm).nm
+    return DriftAsked(settings.drift_name, known, frames, place_px, pixel_nm)
+
+
+def corrected(
+    accumulator: Accumulator,
+    molecules: MoleculeSink | None,
+    asked: DriftAsked | None,
+    plan: RunPlan,
+    borders_px: Sequence[float],
+    events: Events,
+) -> DriftCorrection | None:
+    """Take the drift out of the sum of a run; None where that was not asked for.
+
+    Parameters
+    ----------
+    accumulator : Accumulator
+        The sum of the run, which stays as it is.
+    molecules : MoleculeSink
+        All its molecules.
+    asked : DriftAsked, optional
+        What to take out.
+    plan : RunPlan
+        That of the run.
+    borders_px : sequence of float
+        Borders between the precision classes, in camera pixels.
+    events : Events
+        Hears that the stage begins.
+    """
+    if asked is None or molecules is None:
+        return None
+    events.stage("correcting drift")
+    started = time.perf_counter()
+    found = None if asked.known else estimate(_points(molecules, asked.pixel_size_nm))
+    drift = asked.known or (found.drift if found is not None else None)
+    redrawn = None
+    if drift is not None and (found is None or found.found):
+        redrawn, factor = accumulator.another(), _factor(accumulator, molecules)
+        for rows in molecules.records():
+            half = plan.half_of_frames(np.searchsorted(asked.frames, rows["frame"]))
+            weight = rows["probability"] * factor
+            places_px = _at_rest_px(rows, drift, asked)
+            redrawn.draw(places_px, weight, half, _classes(rows, borders_px))
+    elapsed_s = time.perf_counter() - started
+    return DriftCorrection(asked.name, drift, redrawn, found, asked.frames, elapsed_s)
+
+
+def _factor(accumulator: Accumulator, molecules: MoleculeSink) -> np.float32:
+    """What makes the sum of all molecules that of the plain image.
+
+    Improbable molecules are not kept, and some detections are no part of one: together some
+    percent.
+    """
+    sums = (float(rows["probability"].sum(dtype=np.float64)) for rows in molecules.records())
+    return np.float32(accumulator.image().emitters() / (math.fsum(sums) or 1.0))
+
+
+def _at_rest_px(rows: NDArray[Any], drift: Drift, asked: DriftAsked) -> NDArray[np.float64]:
+    """Places (2, K) in the film without drift, in camera pixels."""
+    places_px = np.stack([rows["y_px"], rows["x_px"]]) - asked.corner_px
+    at_rest: NDArray[np.float64] = places_px - drift.at(rows["frame"]) / asked.pixel_size_nm
+    return at_rest
+
+
+def _points(molecules: MoleculeSink, pixel_size_nm: float) -> Points:
+    """The molecules that are more probable than not; of too many, some."""
+
+    def blocks() -> Iterator[Points]:
+        for rows in molecules.records():
+            probable = rows[rows["probability"] >= np.float32(MOLECULES_PROBABILITY)]
+            places_px = np.stack([probable["y_px"], probable["x_px"]])
+            yield Points(probable["frame"].astype(np.int64), places_px * pixel_size_nm)
+
+    return thinned(blocks(), molecules.count(MOLECULES_PROBABILITY), MOLECULES_MOST)
+
+
+def _classes(rows: NDArray[Any], borders_px: Sequence[float]) -> NDArray[np.int64]:
+    """The precision class of each molecule, as `compute.draw` chooses that of a detection."""
+    borders = np.asarray(borders_px, np.float32)
+    limits_px2 = class_limits_px2(borders, len(borders) + 1)
+    spread_px2 = rows["sigma_y_px"] ** 2 + rows["sigma_x_px"] ** 2
+    return np.searchsorted(limits_px2, spread_px2)
