@@ -104,6 +104,12 @@ class Job:
         return (*self.images, *tables, *self.files_beside)
 
     @property
+    def sure_results(self) -> tuple[Path, ...]:
+        """Those of `results` that do not depend on whether there is a drift or a resolution."""
+        sometimes = {self.uncorrected_image, *self.files_beside}
+        return tuple(path for path in self.results if path not in sometimes)
+
+    @property
     def files_beside(self) -> tuple[Path, ...]:
         """The files of the drift and the resolution that are written."""
         resolution = self.resolution_files.all if self.settings.resolution else ()

@@ -81,7 +81,7 @@ def batch_job(film: BatchFilm, asked: BatchSettings, record: Record) -> BatchJob
     )
     unfinished = job.checkpoint.is_file()
     if before == made:
-        if record.report(film.name) and not unfinished and all(map(Path.exists, job.results)):
+        if record.report(film.name) and not unfinished and all(map(Path.exists, job.sure_results)):
             return BatchJob(film, job, made, DONE_BEFORE)
         return BatchJob(film, replace(job, resume=unfinished, overwrite=not unfinished), made)
     return BatchJob(film, replace(job, overwrite=asked.overwrite), made)
@@ -92,7 +92,7 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
 
     The file is known by its size and time of change; a folder by those of its entries.
     """
-    settings = asdict(asked.settings)
+    settings = _plain(asdict(asked.settings))
     return {
         "software": SOFTWARE,
         "network_sha256": asked.network_sha256,
@@ -162,9 +162,13 @@ def _file_key(path: Path) -> list[int]:
     return [len(states), sum(each.st_size for each in states), changed_ns]
 
 
-def _plain(selection: dict[str, Any]) -> dict[str, Any]:
-    """As JSON returns it: tuples are lists."""
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON returns it: tuples are lists, and paths text."""
     return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in selection.items()
+        name: list(value)
+        if isinstance(value, tuple)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in values.items()
     }

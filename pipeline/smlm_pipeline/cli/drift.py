@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,8 @@ import typer
 
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.cli.exit_codes import door
-from smlm_pipeline.cli.options import OUTPUT_PANEL
+from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.drift.curve import Drift, no_drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, Estimate
@@ -66,12 +66,7 @@ def drift(
             help="Camera pixel in the sample plane; by default the table's.", show_default=False
         ),
     ] = None,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=OUTPUT_PANEL
-        ),
-    ] = False,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -86,7 +81,7 @@ def drift(
     Reads a TABLE of this program or of another one, estimates the drift from its molecules, and
     writes a table of corrected places. docs/drift.md states the method and its errors.
     """
-    with door():
+    with door(as_json=as_json):
         if pixel_size_nm is not None:
             check_given(pixel_size_nm)
         target = Target(table, output, drift_file)
@@ -102,7 +97,7 @@ def drift(
             if not facts["corrected"]:
                 events.warning(_NOT_CORRECTED)
         if as_json:
-            typer.echo(json.dumps(facts, indent=2))
+            print_json(facts)
         elif not quiet:
             typer.echo(_text(facts))
 

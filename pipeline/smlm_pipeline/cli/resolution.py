@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.atomic_files import check_writable
 from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.molecules import SR_PIXEL_NM
 from smlm_pipeline.cli.options import OUTPUT_PANEL
 from smlm_pipeline.cli.progress import TerminalEvents
@@ -69,7 +69,7 @@ def resolution(
     The Fourier ring correlation of two halves states the smallest detail that both of them show;
     decorrelation analysis needs one image alone. docs/resolution.md states what they mean.
     """
-    with door():
+    with door(as_json=as_json):
         if sr_pixel_nm is not None and not 0 < sr_pixel_nm < np.inf:
             raise SettingError(f"sr-pixel-nm is {sr_pixel_nm:g}; expected a number above 0")
         files = None if output is None else ResolutionFiles(output)
@@ -79,7 +79,10 @@ def resolution(
             files.write(found.curve, found.tiles)
         facts = {"inputs": [str(path) for path in inputs], "sr_pixel_nm": edge_nm}
         facts |= {**found.as_dict(), "notes": found.notes}
-        typer.echo(json.dumps(facts, indent=2) if as_json else _text(facts))
+        if as_json:
+            print_json(facts)
+        else:
+            typer.echo(_text(facts))
 
 
 def _check(files: ResolutionFiles | None, inputs: list[Path], *, replaced: bool) -> None:

@@ -122,7 +122,7 @@ def _residual(
 
 
 def _points(molecules: MoleculeSink) -> Points:
-    blocks = list(molecules.blocks(PIXEL_SIZE_NM, MOLECULES_PROBABILITY))
+    blocks = list(molecules.blocks(PIXEL_SIZE_NM, probability_min=MOLECULES_PROBABILITY))
     frame = np.concatenate([rows["frame"] for rows in blocks])
     places = [np.stack([rows["y_nm"], rows["x_nm"]]) for rows in blocks]
     return Points(frame, np.concatenate(places, axis=1))
