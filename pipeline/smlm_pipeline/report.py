@@ -188,7 +188,7 @@ def report(
         network_sha256=result.engine.network_sha256,
         acquired=film.acquired,
         channel=film.channel,
-        settings=asdict(job.settings),
+        settings={**asdict(job.settings), "drift": job.settings.drift_name},
         versions=_versions(),
         contract_version=contract.CONTRACT_VERSION,
         software=SOFTWARE,

@@ -17,8 +17,8 @@ NARROW = GpuPeaks("narrow memory", fp32=1e15, tf32=None, fp16=1e15, memory=1e9)
 
 
 def test_a_convolution_is_counted() -> None:
-    """One value is read and five are written for each pixel, each by a product and a sum."""
-    assert layers_of(parsed(DETECTIONS)) == [Layer(operations=2 * 5, values=1 + 5)]
+    """One value is read and seven are written for each pixel, each by a product and a sum."""
+    assert layers_of(parsed(DETECTIONS)) == [Layer(operations=2 * 7, values=1 + 7)]
 
 
 def test_what_is_no_convolution_costs_memory() -> None:

@@ -132,7 +132,7 @@ def test_facts_are_those_of_the_whole_film(tmp_path: Path) -> None:
         ("unet@onnx", "unet={film}/positions.csv", "is no network that ONNX Runtime can open"),
         ("unet@keras", f"unet={FAST}", "model.onnx is unet-fast, expected unet"),
         ("unet@onnx", f"unet={FAST}", "model.onnx is unet-fast, expected unet"),
-        ("unet@onnx", "unet={map}", "answers with 1 channels, unet with detections of 5"),
+        ("unet@onnx", "unet={map}", "answers with 1 channels, unet with detections of 7"),
         ("unet@keras", "unet={broken}", "cannot be loaded as unet"),
         ("blank", "unets=x", "no network is called unets; expected one of unet,"),
     ],

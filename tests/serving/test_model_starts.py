@@ -47,7 +47,7 @@ def test_unet_takes_the_network_of_its_own_version(tmp_path: Path) -> None:
     model = ServedModel(tmp_path / "unet", configuration("unet"), version="2")
     (found,) = model.execute(tensors(*frames_and_levels(1, 16, 16)))
     assert not isinstance(found, str), found
-    assert found["DETECTIONS"].shape == (1, 5, 16, 16)
+    assert found["DETECTIONS"].shape == (1, 7, 16, 16)
 
 
 @pytest.mark.parametrize(("name", "other"), [("unet", "unet_map"), ("unet_map", "unet")])

@@ -59,6 +59,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         tick: Callable[[int, float], None],
         **more: Any,
     ) -> None:
+        assert callable(more.pop("say"))
         calls.append({"recipe": recipe, "folder": folder, **more})
         tick(50, 123.456)
         report(_progress(50, recipe.steps))

@@ -46,8 +46,9 @@ def network(name: str) -> Any:
     """Random weights, always the same."""
     keras.utils.set_random_seed(1)
     network = NETWORKS[name]()
-    kernel, _ = network.get_layer("intensity").weights  # zero at first
-    kernel.assign(keras.random.normal(kernel.shape, seed=1))
+    for answer in ("light", "relative_sigma"):
+        kernel, _ = network.get_layer(f"intensity_{answer}").weights  # zero at first
+        kernel.assign(keras.random.normal(kernel.shape, seed=1))
     return network
 
 

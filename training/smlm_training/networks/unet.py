@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from smlm_pipeline import contract
@@ -120,34 +120,35 @@ def detections(features: keras.KerasTensor, frames: keras.KerasTensor) -> keras.
 def _intensity(features: keras.KerasTensor, frames: keras.KerasTensor) -> keras.KerasTensor:
     """Intensity and its sigma, (N, H, W, 2), from the features of each pixel and the light near it.
 
-    Features that find molecules say little about how bright these are. The names of the layers
-    begin with ``INTENSITY``, so that a network without them can be the start of one with them.
+    Features that find molecules say little about how bright these are. The sigma is relative to
+    the intensity, since noise of light and of neighbours grows with a molecule's own light. The
+    names of the layers begin with ``INTENSITY``, so that a network without them can be the start
+    of one with them.
     """
     light = layers.Conv2D(
-        INTENSITY_FILTERS, 7, padding="same", activation="relu", name=f"{INTENSITY}_light"
+        INTENSITY_FILTERS, 7, padding="same", activation="relu", name=f"{INTENSITY}_near"
     )(frames)
     mixed = layers.Conv2D(INTENSITY_FILTERS, 1, activation="relu", name=f"{INTENSITY}_mixed")(
         layers.Concatenate()([features, light])
     )
-    answer = layers.Conv2D(2, 1, activation="softplus", dtype="float32", name=INTENSITY)(mixed)
-    return Intensity(dtype="float32", name="light")(answer)
-
-
-@keras.saving.register_keras_serializable("smlm_training")
-class Intensity(layers.Layer):
-    """Intensity and its sigma from two positive numbers, the second relative to the first.
-
-    Noise of light and of neighbours grows with a molecule's own light, so a relative sigma varies
-    less. A number of ln 2, the softplus of zero, stands for the typical value.
-    """
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """(N, H, W, 2), positive -> (N, H, W, 2), in units of the scale."""
-        unit = np.array([INTENSITY_TYPICAL, INTENSITY_SPREAD_TYPICAL], np.float32) / np.log(2)
-        scaled = unit * x + np.array([INTENSITY_MIN, INTENSITY_SPREAD_MIN], np.float32)
-        intensity, relative_sigma = scaled[..., :1], scaled[..., 1:]
-        return tf.concat([intensity, intensity * relative_sigma], axis=-1)
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the input."""
-        return shape
+    answers = (
+        layers.Conv2D(
+            1,
+            1,
+            activation="softplus",
+            kernel_initializer="zeros",  # so that it begins with what is typical
+            dtype="float32",
+            name=f"{INTENSITY}_{name}",
+        )(mixed)
+        for name in ("light", "relative_sigma")
+    )
+    ranges = (
+        (INTENSITY_TYPICAL, INTENSITY_MIN),
+        (INTENSITY_SPREAD_TYPICAL, INTENSITY_SPREAD_MIN),
+    )
+    intensity, relative_sigma = (
+        layers.Rescaling(typical / math.log(2), offset=least, dtype="float32")(answer)
+        for answer, (typical, least) in zip(answers, ranges, strict=True)
+    )
+    sigma = layers.Multiply(dtype="float32")([intensity, relative_sigma])
+    return layers.Concatenate(dtype="float32")([intensity, sigma])
