@@ -37,8 +37,8 @@ def _published(name: str, folder: Path) -> tuple[Path, list[Any]]:
     keras.utils.set_random_seed(3)
     model = NETWORKS[name]()
     rng = np.random.default_rng(4)
-    for weight in model.weights:  # biases of nothing, all alike, would share a constant
-        if len(weight.shape) == 1:
+    for weight in model.weights:  # weights of nothing, all alike, would share a constant
+        if not np.any(weight):
             weight.assign(weight + rng.uniform(0, 0.3, weight.shape))
     file = folder / "model.onnx"
     export(model, file, FRAMES_ADU, LEVELS_ADU)
