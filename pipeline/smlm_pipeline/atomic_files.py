@@ -38,6 +38,22 @@ def check_writable(path: Path) -> None:
         pass
 
 
+def check_new(path: Path, *, replaced: bool) -> None:
+    """Refuse a target of ``-o`` that exists and is not to be replaced, or cannot be written.
+
+    Raises
+    ------
+    OutputError
+        If it exists, or `check_writable` refuses it.
+    """
+    if path.is_file() and not replaced:
+        raise OutputError(
+            f"{path} exists; expected a new name: choose another -o, or replace the file with "
+            "--overwrite"
+        )
+    check_writable(path)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside the target; give it the target's name once it is whole.

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from smlm_pipeline.atomic_files import check_writable
+from smlm_pipeline.atomic_files import check_new
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
-from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
+from smlm_pipeline.cli.options import AsJson, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.drift.curve import Drift, no_drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, Estimate
 from smlm_pipeline.drift.files import check_covers, read_drift, write_drift
-from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.output.drift_plot import write_drift_plot
 from smlm_pipeline.run.identity import SOFTWARE
@@ -67,14 +67,7 @@ def drift(
         ),
     ] = None,
     quiet: Quiet = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print the facts as JSON; implies no progress bar.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the drift of the sample out of a table of molecules.
 
@@ -143,12 +136,7 @@ class Target:
                 raise SettingError(f"{file} would replace a file that is read; choose another -o")
         check_target(self.path, replaced=replaced)
         for file in beside:
-            if file.is_file() and not replaced:
-                raise OutputError(
-                    f"{file} exists; expected a new name: choose another -o, or replace the file "
-                    "with --overwrite"
-                )
-            check_writable(file)
+            check_new(file, replaced=replaced)
 
     def write(self, found: Converted, known: Drift | None) -> dict[str, Any]:
         """Write all files, and return the facts for JSON."""

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from smlm_pipeline.atomic_files import check_writable
+from smlm_pipeline.atomic_files import check_new
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
-from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
+from smlm_pipeline.cli.options import AsJson, Quiet
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.cli.run_options import PictureOptions
-from smlm_pipeline.errors import FilmError, OutputError, SettingError
+from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import frames_range
 from smlm_pipeline.output.ome_tiff import write_image
@@ -158,14 +158,7 @@ def molecules(
     ] = None,
     picture: PictureOptions,
     quiet: Quiet = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print the facts as JSON; implies no progress bar.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert, filter, link or draw tables of molecules.
 
@@ -239,12 +232,8 @@ class Target:
         for file in self.files:
             if file.resolve() in read:
                 raise SettingError(f"{file} would replace a table that is read; choose another -o")
-            if self.is_image and file.is_file() and not replaced:
-                raise OutputError(
-                    f"{file} exists; expected a new name: choose one with -o, or replace the file "
-                    "with --overwrite"
-                )
-            check_writable(file)
+            if self.is_image:
+                check_new(file, replaced=replaced)
         if not self.is_image:
             check_target(self.path, replaced=replaced)
 

@@ -72,3 +72,12 @@ Quiet = Annotated[
         "-q", "--quiet", help="Print warnings and errors only.", rich_help_panel=OUTPUT_PANEL
     ),
 ]
+
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print the facts as JSON; implies no progress bar.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]

@@ -9,13 +9,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from smlm_pipeline.atomic_files import check_writable
+from smlm_pipeline.atomic_files import check_new
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.molecules import SR_PIXEL_NM
 from smlm_pipeline.cli.options import OUTPUT_PANEL
 from smlm_pipeline.cli.progress import TerminalEvents
-from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.output.image_reading import ENDINGS, read_image
 from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.run.resolving import Resolution, resolution_of, resolution_of_one
@@ -101,12 +101,7 @@ def _check(files: ResolutionFiles | None, inputs: list[Path], *, replaced: bool)
             "table or two images, or no -o"
         )
     for path in files.all:
-        if path.is_file() and not replaced:
-            raise OutputError(
-                f"{path} exists; expected a new name: choose another -o, or replace the file with "
-                "--overwrite"
-            )
-        check_writable(path)
+        check_new(path, replaced=replaced)
 
 
 def _measured(

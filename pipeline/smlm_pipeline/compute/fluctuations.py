@@ -69,8 +69,7 @@ class Fluctuations:
             what it is subtracted from.
         """
         second, third = np.zeros(len(frames)), np.zeros(len(frames))
-        corners = np.zeros(usable.shape, np.float32)
-        corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
+        corners = corners_of(usable).astype(np.float32)
         corners /= max(float(corners.sum()), 1.0)
         light_adu = mean_light(sample_adu, backgrounds_adu, usable, frames)
         for places in alike(backgrounds_adu[frames], light_adu, distance_frames if temporal else 1):
@@ -130,6 +129,13 @@ class Fluctuations:
         structure = np.log(np.maximum(self.second, 1e-3 * self.second.mean()))
         borders = [_abrupt(series[first:last]) for series in (structure, backgrounds_adu)]
         return first + max(borders, key=lambda border: border[1])[0]
+
+
+def corners_of(usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Usable pixels (Y, X) whose neighbours to the right and below are usable too."""
+    corners = np.zeros_like(usable)
+    corners[:-1, :-1] = usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]
+    return corners
 
 
 def _bands(shape: tuple[int, ...], frames: int) -> list[slice]:

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.fluctuations import corners_of
+
 PAIRS_MOST, BLOCKS = 128, 8
 """Pairs of frames that are compared at each distance, and blocks of time that they form."""
 
@@ -50,7 +52,7 @@ def independent_distance(
     farthest = min(len(frames) // COMB_FRAMES_MIN, FAR_FRAMES_MOST)
     if farthest < 2:
         return 1
-    weight = (usable[:-1, :-1] & usable[:-1, 1:] & usable[1:, :-1]).astype(np.float32)
+    weight = corners_of(usable)[:-1, :-1].astype(np.float32)
 
     def differences(distance_frames: int) -> NDArray[np.float64]:
         count = len(frames) - farthest  # the same first frames at all distances

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from smlm_pipeline.atomic_files import check_writable, written_whole
+from smlm_pipeline.atomic_files import check_new, written_whole
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
 from smlm_pipeline.tables.rows import Rows, Table, TableFacts
 
@@ -149,12 +149,7 @@ def check_target(path: Path, *, replaced: bool) -> None:
     kind = format_of(path)
     kind.load()
     for file in kind.files_of(path):
-        if file.is_file() and not replaced:
-            raise OutputError(
-                f"{file} exists; expected a new name: choose one, or replace the file with "
-                "--overwrite"
-            )
-        check_writable(file)
+        check_new(file, replaced=replaced)
 
 
 def write_table(path: Path, blocks: Iterable[Rows], facts: TableFacts, row_count: int) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_training.simulation.structures import Filaments, clipped_lines, lines_along
+from smlm_training.simulation.structures import (
+    Filaments,
+    clipped_lines,
+    lines_along,
+    within_border,
+)
 
 _STEP_PX = 0.2
 """Distance of the points of chains, rings and arcs along their line."""
@@ -133,9 +138,5 @@ def _clipped(
     radius_px: float,
 ) -> Filaments:
     """Points in the field and its border, each for the same length of line."""
-    size_px = np.array([height_px, width_px])
-    inside = np.all((points_px > -border_px) & (points_px < size_px + border_px), axis=1)
-    if not inside.any():
-        inside[0] = True
-    points_px = points_px[inside]
+    points_px = points_px[within_border(points_px, height_px, width_px, border_px)]
     return Filaments(points_px, np.full(len(points_px), _STEP_PX), density_per_px, radius_px)

@@ -172,8 +172,18 @@ def clipped_lines(
     lengths = np.hypot(np.gradient(y_px, axis=1), np.gradient(x_px, axis=1)).ravel()
     points = np.stack([y_px.ravel(), x_px.ravel()], axis=1)
     points = points + np.array([height_px / 2, width_px / 2])
-    size = np.array([height_px, width_px])
-    inside = np.all((points > -border_px) & (points < size + border_px), axis=1)
+    inside = within_border(points, height_px, width_px, border_px)
+    return Filaments(points[inside], lengths[inside], density_per_px, radius_px)
+
+
+def within_border(
+    points_px: NDArray[np.float64], height_px: int, width_px: int, border_px: float
+) -> NDArray[np.bool_]:
+    """Whether points (K, 2) are in the field or its border, (K,); of none, the first counts."""
+    size_px = np.array([height_px, width_px])
+    inside: NDArray[np.bool_] = np.all(
+        (points_px > -border_px) & (points_px < size_px + border_px), axis=1
+    )
     if not inside.any():
         inside[0] = True
-    return Filaments(points[inside], lengths[inside], density_per_px, radius_px)
+    return inside
