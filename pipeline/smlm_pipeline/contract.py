@@ -121,6 +121,10 @@ since a network on a GPU is a plan, which takes any numbers."""
 NORMALIZED = TensorSpec("NORMALIZED", "FP32", (-1, 1, -1, -1))
 """(frame - background) / scale, N,1,H,W, dimensionless: a tensor inside of every network."""
 
+LOGITS = TensorSpec("LOGITS", "FP32", (-1, len(DETECTION_CHANNELS), -1, -1))
+"""What the last layer answers with, N,C,H,W: a tensor inside of every network of detections; see
+`smlm_pipeline.compute.activation`."""
+
 DETECTIONS = TensorSpec("DETECTIONS", "FP32", (-1, len(DETECTION_CHANNELS), -1, -1))
 """One candidate emitter per camera pixel, N,C,H,W; see ``DETECTION_CHANNELS``."""
 
@@ -167,11 +171,13 @@ class Answer:
     """The kind of a network's answer to a frame, and the model that sums it.
 
     ``zoom`` is the number of the answer's pixels along the edge of a camera pixel. A map has a
-    fixed zoom and is summed as it is; detections are drawn at any zoom. ``pixels_most`` is the
+    fixed zoom and is summed as it is; detections are drawn at any zoom. ``last_layer`` is the
+    network's tensor before the activation, or the answer itself. ``pixels_most`` is the
     most camera pixels of a request, over its frames: what a TensorRT plan has memory for.
     """
 
     tensor: TensorSpec
+    last_layer: TensorSpec
     summation: ModelSpec
     zoom: int
     makes_maps: bool
@@ -198,8 +204,10 @@ class Answer:
         return max(min(self.pixels_most // pixels, MAX_FRAMES), 1)
 
 
-DETECTION_ANSWER = Answer(DETECTIONS, SUMMATION, zoom=1, makes_maps=False, pixels_most=1 << 22)
-MAP_ANSWER = Answer(MAP, SUMMATION_MAP, zoom=MAP_ZOOM, makes_maps=True, pixels_most=1 << 19)
+DETECTION_ANSWER = Answer(
+    DETECTIONS, LOGITS, SUMMATION, zoom=1, makes_maps=False, pixels_most=1 << 22
+)
+MAP_ANSWER = Answer(MAP, MAP, SUMMATION_MAP, zoom=MAP_ZOOM, makes_maps=True, pixels_most=1 << 19)
 ANSWERS = (DETECTION_ANSWER, MAP_ANSWER)
 
 

@@ -51,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frames = read_input()
         features = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(frames)
         answer = (
-            detections(features, frames)
+            detections(features)
             if name == "unet-fast"
             else emitters_per_sr_pixel(density(enlarge_frames(features), 1))
         )

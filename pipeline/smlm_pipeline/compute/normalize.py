@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from smlm_pipeline.compute.tiles import pad
 from smlm_pipeline.errors import ChunkError
 
-NORMALIZED_MAX = 16.0
+NORMALIZED_MAX = 32.0
 """Largest normalised value: one molecule peaks at about 2, the densest crossings somewhat above."""
 
 

@@ -14,6 +14,7 @@ import openvino
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.activation import activate
 from smlm_pipeline.compute.network import NetworkEngine, answer_of, check_tile
 from smlm_pipeline.compute.normalize import check_levels, normalize
 from smlm_pipeline.compute.processor import available_cpus, has_bf16, processor_name
@@ -51,7 +52,8 @@ class OpenvinoNetwork:
     A frame is computed by one stream of one thread. Frames of several calls share the streams,
     so that none is idle at the end of a chunk. The network is compiled once, for every size:
     networks that are compiled for one size give the same bits and are 2 to 5 % faster only.
-    Frames are normalised before: inside of the network bfloat16 would round their values.
+    Frames are normalised before: inside of the network bfloat16 would round their values. Logits
+    are activated behind, in float32.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class OpenvinoNetwork:
         possible = has_bf16() and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         model = core.read_model(path.read_bytes())
         self.answer = _answer(model)
-        model = _without_normalisation(model)
+        model, self._activates = _layers(model, self.answer)
         settings = _settings(streams, bf16=bf16 and possible)
         self._compile: Callable[[], openvino.CompiledModel] = lambda: core.compile_model(
             model, "CPU", settings
@@ -148,7 +150,10 @@ class OpenvinoNetwork:
             (found,) = request.infer([normalized], share_inputs=True, share_outputs=True).values()
             if found.shape != answers.shape:  # NumPy would repeat one answer for several frames
                 raise RuntimeError(f"OpenVINO answered {found.shape}; expected {answers.shape}")
-            answers[:] = found
+            if self._activates:
+                activate(found, answers)
+            else:
+                answers[:] = found
         except BaseException:
             if self._idle is idle:
                 self._idle = self._requests(self._compile())
@@ -188,22 +193,31 @@ def _axes(shape: openvino.PartialShape) -> tuple[int, ...]:
     return tuple(-1 if axis.is_dynamic else axis.get_length() for axis in shape)
 
 
-def _without_normalisation(model: openvino.Model) -> openvino.Model:
-    """The part of the network behind its inner tensor NORMALIZED, which becomes the input.
+def _layers(model: openvino.Model, answer: contract.Answer) -> tuple[openvino.Model, bool]:
+    """The layers of the network, from its inner tensor NORMALIZED on, and whether they end there.
+
+    They end before the activation, unless the network has no tensor of that name.
 
     Raises
     ------
     ContractError
-        If there is no such tensor.
+        If there is no tensor NORMALIZED.
     """
     name = contract.NORMALIZED.name
-    ports = (port for node in model.get_ordered_ops() for port in node.outputs())
-    inner = next((port for port in ports if name in port.get_names()), None)
-    if inner is None:
+    normalized, last = _port(model, name), _port(model, answer.last_layer.name)
+    if normalized is None:
         raise ContractError(
             f"the network has no inner tensor {name}: train it with this release and export it"
         )
     given = openvino.opset13.parameter(list(contract.NORMALIZED.dims), np.float32, name)
-    for reader in inner.get_target_inputs():
+    for reader in normalized.get_target_inputs():
         reader.replace_source_output(given.output(0))
-    return openvino.Model(model.get_results(), [given], "network")
+    activates = last is not None and answer.last_layer != answer.tensor
+    results = [openvino.opset13.result(last)] if activates else model.get_results()
+    return openvino.Model(results, [given], "network"), activates
+
+
+def _port(model: openvino.Model, name: str) -> openvino.Output | None:
+    """The inner tensor of this name."""
+    ports = (port for node in model.get_ordered_ops() for port in node.outputs())
+    return next((port for port in ports if name in port.get_names()), None)

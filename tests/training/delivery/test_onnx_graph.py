@@ -60,7 +60,7 @@ def _run(model: onnx.ModelProto, frames: NDArray[np.float32]) -> Any:
 def test_sizes_become_a_scale_and_idle_nodes_go() -> None:
     model = _model(ENLARGED)
     frames = np.arange(3 * 5, dtype=np.float32).reshape(1, 1, 3, 5)
-    tidy(model, contract.MAP_ANSWER)
+    tidy(model, contract.MAP, 8)
     onnx.checker.check_model(model, full_check=True)
     assert [node.name for node in model.graph.node] == ["resize_1", "conv_1"]
     assert list(model.graph.node[0].input) == ["NORMALIZED", "", "resize_1/input_2"]
@@ -72,7 +72,7 @@ def test_sizes_become_a_scale_and_idle_nodes_go() -> None:
 
 def test_axes_are_named() -> None:
     model = _model(ENLARGED)
-    tidy(model, contract.MAP_ANSWER)
+    tidy(model, contract.MAP, 8)
     named = [
         [axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim]
         for tensor in (*model.graph.input, *model.graph.output)
@@ -86,9 +86,9 @@ def test_what_moves_values_stays() -> None:
     model = _model(TURNED)
     frames = np.random.default_rng(1).normal(size=(2, 1, 4, 6)).astype(np.float32)
     before = _run(model, frames)
-    tidy(model, contract.DETECTION_ANSWER)
+    tidy(model, contract.LOGITS, 1)
     assert [node.op_type for node in model.graph.node] == ["Conv", "Transpose", "Transpose"]
-    assert model.graph.node[-1].output[0] == model.graph.output[0].name == "DETECTIONS"
+    assert model.graph.node[-1].output[0] == model.graph.output[0].name == "LOGITS"
     np.testing.assert_array_equal(_run(model, frames), before)
 
 
@@ -98,10 +98,10 @@ def test_an_uneven_resize_is_refused(by: str) -> None:
     if by.startswith("1, 2"):
         graph = graph.replace("[1,1,1,1] mix = {2}", "[1,2,1,1] mix = {1, 2}")
     with pytest.raises(ContractError, match="expected a whole factor, the same along y and x"):
-        tidy(_model(graph), contract.MAP_ANSWER)
+        tidy(_model(graph), contract.MAP, 8)
 
 
 def test_a_map_of_another_zoom_is_refused() -> None:
     model = _model(ENLARGED.replace("1, 1, 8, 8", "1, 1, 4, 4"))
     with pytest.raises(ContractError, match=r"with \(3, 1, 80, 112\); expected \(3, 1, 160, 224\)"):
-        tidy(model, contract.MAP_ANSWER)
+        tidy(model, contract.MAP, 8)

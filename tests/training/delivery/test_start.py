@@ -15,16 +15,13 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: pip install .[train]")
 
 import keras
-import onnx
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, SettingError
 from smlm_training.cli import app
-from smlm_training.delivery.export import convert, export
-from smlm_training.delivery.start import start_from, without_intensity
-from smlm_training.fitting.trainer import begin_with
+from smlm_training.delivery.export import export
+from smlm_training.delivery.start import start_from
 from smlm_training.networks import NETWORKS
-from smlm_training.networks.unet import INTENSITY_MIN, INTENSITY_TYPICAL
 
 pytestmark = pytest.mark.training
 
@@ -62,27 +59,6 @@ def test_every_weight_comes_back(name: str, tmp_path: Path) -> None:
     assert start.manifest["command"] == "recon-train fit"
     for found, expected in zip(start.weights, weights, strict=True):
         np.testing.assert_array_equal(found, expected)
-
-
-def test_a_network_without_intensities_is_the_start_of_one_with_them(tmp_path: Path) -> None:
-    """All of its answers come back, and the intensity begins at what is typical."""
-    file, before = _published("unet-fast", tmp_path)
-    keras.mixed_precision.set_dtype_policy("float32")
-    model = NETWORKS["unet-fast"]()
-    model.set_weights(before)
-    onnx.save(convert(*without_intensity(model, contract.DETECTION_ANSWER)), file)
-    _write_card("unet-fast", file)
-    model = NETWORKS["unet-fast"]()
-    weights = start_from(file).weights
-    fresh = begin_with(model.weights, weights)
-    paths = [variable.path for variable in model.weights]
-    assert fresh
-    assert set(fresh) == {path for path in paths if path.startswith("intensity")}
-    kept = [value for path, value in zip(paths, before, strict=True) if path not in fresh]
-    for found, expected in zip(weights, kept, strict=True):
-        np.testing.assert_array_equal(found, expected)
-    answers = np.asarray(model(np.zeros((1, 16, 16, 1), np.float32)))[0, 8, 8]
-    assert answers[5] == pytest.approx(INTENSITY_TYPICAL + INTENSITY_MIN)
 
 
 def test_a_folded_normalisation_cannot_be_unfolded(tmp_path: Path) -> None:

@@ -14,23 +14,23 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 import keras
 
 from smlm_pipeline import contract
-from smlm_training.networks import NETWORKS
-from smlm_training.networks.resampling import DoubleSize
-from smlm_training.networks.unet import (
+from smlm_pipeline.compute.activation import (
     INTENSITY_MIN,
     INTENSITY_SPREAD_MIN,
     INTENSITY_SPREAD_TYPICAL,
     INTENSITY_TYPICAL,
-    PROBABILITY_PRIOR,
     SIGMA_MIN_PX,
 )
+from smlm_training.networks import NETWORKS
+from smlm_training.networks.resampling import DoubleSize
+from smlm_training.networks.unet import PROBABILITY_PRIOR
 
 pytestmark = pytest.mark.training
 
 RADIUS_PX = {"unet": 24, "unet-fast": 23}
 """Farthest pixel that sees a pixel: by the convolutions, and up to 3 by pooling."""
 
-PARAMETERS = {"unet": 428_951, "unet-fast": 126_519}
+PARAMETERS = {"unet": 427_399, "unet-fast": 125_191}
 
 CHANNELS = contract.NORMALIZED.dims[1]
 
@@ -45,11 +45,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def network(name: str) -> Any:
     """Random weights, always the same."""
     keras.utils.set_random_seed(1)
-    network = NETWORKS[name]()
-    for answer in ("light", "relative_sigma"):
-        kernel, _ = network.get_layer(f"intensity_{answer}").weights  # zero at first
-        kernel.assign(keras.random.normal(kernel.shape, seed=1))
-    return network
+    return NETWORKS[name]()
 
 
 def _answer(network: Any, frames: NDArray[np.float32]) -> NDArray[np.float32]:

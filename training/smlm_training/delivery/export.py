@@ -20,11 +20,13 @@ from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.film.survey import prepared
 from smlm_training import networks  # noqa: F401 - registers the layers of a run's file
+from smlm_training.delivery.activation_graph import activated
 from smlm_training.delivery.card import write_card
 from smlm_training.delivery.normalizing_graph import with_normalization
 from smlm_training.delivery.onnx_graph import tidy
 from smlm_training.delivery.reference import make_reference
 from smlm_training.fitting import runs
+from smlm_training.networks.unet import LOGITS
 from smlm_training.simulation import presets
 
 OPSET = 17
@@ -163,7 +165,7 @@ def answer_of(model: keras.Model) -> contract.Answer:
 
 
 def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
-    """ONNX graph of a network and its normalisation, with the contract's tensors.
+    """ONNX graph of a network, its normalisation and its activation, with the contract's tensors.
 
     N, H and W are left open.
 
@@ -172,20 +174,23 @@ def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
     """
     name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[1]
     signature = [tf.TensorSpec((None, None, None, channels), tf.float32, name=name)]
+    last = answer.last_layer
+    if last != answer.tensor:
+        model = keras.Model(model.inputs, model.get_layer(LOGITS).output)
 
     @tf.function(input_signature=signature, autograph=False)
     def forward(normalized: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {answer.name: model(normalized, training=False)}
+        return {last.name: model(normalized, training=False)}
 
     graph, _ = tf2onnx.convert.from_function(
         forward,
         input_signature=signature,
         opset=OPSET,
         inputs_as_nchw=[name],
-        outputs_as_nchw=[answer.name],
+        outputs_as_nchw=[last.name],
     )
-    tidy(graph, answer)
-    return with_normalization(graph)
+    tidy(graph, last, answer.zoom)
+    return with_normalization(graph if last == answer.tensor else activated(graph))
 
 
 def _parity(

@@ -25,28 +25,30 @@ _KEEPS_ORDER = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze"})
 Shapes = dict[str, tuple[int, ...]]
 
 
-def tidy(model: onnx.ModelProto, answer: contract.Answer) -> None:
+def tidy(model: onnx.ModelProto, last: contract.TensorSpec, zoom: int) -> None:
     """Rewrite a network's graph in place; its numbers stay the same.
 
     Parameters
     ----------
     model : ModelProto
         One input, (N, C, H, W) float32, and one output, (N, C, zoom H, zoom W) float32.
-    answer : Answer
-        Kind of the output in the contract.
+    last : TensorSpec
+        The output in the contract.
+    zoom : int
+        Its pixels along the edge of a camera pixel.
 
     Raises
     ------
     ContractError
-        If a ``Resize`` does not enlarge by a whole number, or the output is not the answer.
+        If a ``Resize`` does not enlarge by a whole number, or the output is another.
     """
     shapes = _measured(model)
     _resize_by_constants(model.graph, shapes)
     _skip_idle(model.graph, shapes)
     _drop_dead(model.graph)
-    zoom = _zoom(shapes[model.graph.output[0].name], answer)
-    _rename(model.graph, answer)
-    _name_axes(model.graph, answer, zoom)
+    _check_shape(shapes[model.graph.output[0].name], last, zoom)
+    _rename(model.graph, last)
+    _name_axes(model.graph, last, zoom)
 
 
 def _measured(model: onnx.ModelProto) -> Shapes:
@@ -120,27 +122,25 @@ def _drop_dead(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
-def _zoom(shape: tuple[int, ...], answer: contract.Answer) -> int:
-    """SR pixels along a camera pixel in an output of this shape."""
+def _check_shape(shape: tuple[int, ...], last: contract.TensorSpec, zoom: int) -> None:
+    """Refuse an output of another shape."""
     count, height, width = _PROBE
-    zoom = answer.zoom
-    expected = (count, answer.channels, zoom * height, zoom * width)
+    expected = (count, last.dims[1], zoom * height, zoom * width)
     if shape != expected:
         raise ContractError(
             f"the network answers {_PROBE} frames, rows and columns with {shape}; "
-            f"expected {expected}, the contract's {answer.name}"
+            f"expected {expected}, the contract's {last.name}"
         )
-    return zoom
 
 
-def _rename(graph: onnx.GraphProto, answer: contract.Answer) -> None:
+def _rename(graph: onnx.GraphProto, last: contract.TensorSpec) -> None:
     """Name nodes by operator and order, tensors by their node; the ends by the contract.
 
     So the same weights give the same file, however many networks Keras built before.
     """
     graph.name, graph.doc_string = "network", ""
     names = {
-        graph.output[0].name: answer.name,
+        graph.output[0].name: last.name,
         graph.input[0].name: contract.NORMALIZED.name,
     }
     constants = {constant.name for constant in graph.initializer}
@@ -161,12 +161,12 @@ def _rename(graph: onnx.GraphProto, answer: contract.Answer) -> None:
         tensor.name = names[tensor.name]
 
 
-def _name_axes(graph: onnx.GraphProto, answer: contract.Answer, zoom: int) -> None:
+def _name_axes(graph: onnx.GraphProto, last: contract.TensorSpec, zoom: int) -> None:
     """Name the open axes N, H and W instead of the converter's names."""
     fine = "" if zoom == 1 else f"{zoom}*"
     for tensor, channels, scale in (
         (graph.input[0], contract.NORMALIZED.dims[1], ""),
-        (graph.output[0], answer.channels, fine),
+        (graph.output[0], last.dims[1], fine),
     ):
         axes = tensor.type.tensor_type.shape
         del axes.dim[:]

@@ -7,7 +7,6 @@ are all different, and each of them is searched for in that file.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,6 @@ from smlm_training.fitting.runs import Start, start_from_run
 from smlm_training.networks import NETWORKS, kind_of
 
 Constants = dict[str, NDArray[Any]]
-
-CHANNELS_WITHOUT_INTENSITY = 5
-"""Channels of detections in the networks of 2026-11, which can be trained further."""
 
 
 def start_from(path: Path) -> Start:
@@ -60,11 +56,9 @@ def start_from(path: Path) -> Start:
 def _weights(path: Path, network: onnx.ModelProto, name: str) -> list[NDArray[Any]]:
     """Values of the Keras network's weights, in its order."""
     published = _constants(network)
-    answer, channels = kind_of(name).answer, _channels(network)
+    answer = kind_of(name).answer
     keras.mixed_precision.set_dtype_policy("float32")
     model = NETWORKS[name]()
-    if channels == CHANNELS_WITHOUT_INTENSITY:
-        model, answer = without_intensity(model, answer)
     rng = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(rng.standard_normal(variable.shape))
@@ -79,21 +73,6 @@ def _weights(path: Path, network: onnx.ModelProto, name: str) -> list[NDArray[An
             "its convolutions, or another release exported it; start from the folder of its run"
         )
     return [_as_keras(published[place]) for place in places if place is not None]
-
-
-def _channels(network: onnx.ModelProto) -> int:
-    dims = network.graph.output[0].type.tensor_type.shape.dim
-    return int(dims[1].dim_value)
-
-
-def without_intensity(
-    model: keras.Model, answer: contract.Answer
-) -> tuple[keras.Model, contract.Answer]:
-    """The same network with the channels before the intensity only, and the kind of its answer."""
-    *parts, _ = model.get_layer("detections").input
-    cut = keras.Model(model.inputs, keras.layers.Concatenate(dtype="float32")(parts))
-    dims = (-1, CHANNELS_WITHOUT_INTENSITY, -1, -1)
-    return cut, replace(answer, tensor=replace(answer.tensor, dims=dims))
 
 
 def _constants(graph: onnx.ModelProto) -> Constants:

@@ -56,9 +56,6 @@ class Recipe:
     start_required: bool = False
     """Whether a run begins with a trained network: from random weights, so low a learning rate
     and so few steps do not converge."""
-    only_layers: str = ""
-    """Beginning of the names of the layers that are trained, while all others stay as they are;
-    empty trains all."""
     data: str = "simulated"
     """``simulated``: endless films of ``ranges``; ``film``: patches of a film, by ``cut``."""
     seed: int = 20261122
@@ -122,16 +119,6 @@ PRESETS = {
         warmup_steps=300,
     ),
     "fast": Recipe(network="unet-fast"),
-    "intensity": Recipe(
-        start_required=True,
-        only_layers="intensity",
-        seed=20261126,
-        steps=2_400,
-        epoch_steps=300,
-        float32_steps=2_400,
-        learning_rate=3e-3,
-        warmup_steps=50,
-    ),
     "map": Recipe(network="unet-map", steps=20_000, float32_steps=2_500),
     "seed": Recipe(
         network="unet-interpolated",
@@ -147,7 +134,6 @@ PRESETS = {
 }
 """Presets by their name on the command line.
 
-``intensity`` adds intensities to a network that had none, whose other answers stay the same.
 ``finish`` continues from a trained ``unet`` (``fit --start``), at a learning rate that forgets
 little. ``fast`` is ``default`` for the small network. ``map`` is the U-Net with a fine map as its
 answer, on simulated films. ``seed`` is the recipe of the reference paper: its form of

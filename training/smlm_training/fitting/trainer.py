@@ -19,7 +19,6 @@ from smlm_training.fitting.recipes import Recipe
 from smlm_training.fitting.schedules import Plateau, cosine
 from smlm_training.fitting.stream import Tensors
 from smlm_training.networks import NETWORKS, kind_of
-from smlm_training.networks.unet import INTENSITY
 
 LOSS_UNIT = 100
 """Losses are summed over a frame; in this unit their gradients are about 1."""
@@ -98,23 +97,12 @@ class Trainer:
         self._active_precision = precision
         with self._strategy.scope():
             self._model = NETWORKS[self.recipe.network]()
-            self._freeze()
             self._optimizer = self._new_optimizer()
             self._optimizer.build(self._model.trainable_variables)
         if values is not None:
             _assign(self._variables(), values)
         self._step_function = tf.function(self._train_step, autograph=False)
         self._loss_function = tf.function(self._loss, autograph=False)
-
-    def _freeze(self) -> None:
-        """Leave only the recipe's layers to be trained, if it names some."""
-        only = self.recipe.only_layers
-        layers = [layer for layer in self._model.layers if layer.weights]
-        if not any(layer.name.startswith(only) for layer in layers):
-            names = ", ".join(layer.name for layer in layers)
-            raise SettingError(f"only_layers is {only!r}; expected the beginning of one of {names}")
-        for layer in layers:
-            layer.trainable = layer.name.startswith(only)
 
     def _new_optimizer(self) -> keras.optimizers.Optimizer:
         recipe = self.recipe
@@ -226,11 +214,8 @@ def begin_with(variables: list[keras.Variable], values: list[NDArray[Any]]) -> l
     """Fill the first variables, as far as the values have their shapes; the others' paths.
 
     The same network takes all of them; a network with another answer takes the layers
-    before it, so one trunk serves detections and maps, and detections without intensities
-    are the start of those with them.
+    before it, so one trunk serves detections and maps.
     """
-    if len(values) < len(variables):
-        variables = sorted(variables, key=lambda variable: variable.path.startswith(INTENSITY))
     alike = 0
     for variable, value in zip(variables, values, strict=False):
         if tuple(variable.shape) != value.shape:
