@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fakes.sums import image, lit
 from smlm_pipeline import contract
 from smlm_pipeline.compute import draw as drawing
-from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.draw import DRAWN_FROM, draw
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ChunkError
@@ -67,15 +67,23 @@ def test_sr_pixel_by_hand(
     assert _drawn(detections, window) == {sr_pixel: ONE}
 
 
+def _weights(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    drawn = np.where(probability > DRAWN_FROM, probability.astype(np.float64), 0)
+    weights: NDArray[np.float64] = np.rint(drawn * ONE)
+    return weights
+
+
 @pytest.mark.parametrize(
     ("probability", "weight"),
     [
         (1, ONE),
         (0.5, ONE // 2),
-        (1.5 / ONE, 2),  # halves go to the even number
-        (2.5 / ONE, 2),
-        (0.51 / ONE, 1),
-        (0.49 / ONE, 0),
+        (101.5 / ONE, 102),  # halves go to the even number
+        (102.5 / ONE, 102),
+        (100.51 / ONE, 101),
+        (100.49 / ONE, 100),
+        (np.nextafter(DRAWN_FROM, np.float32(1)), 32),
+        (DRAWN_FROM, 0),
         (0, 0),
     ],
 )
@@ -133,14 +141,14 @@ def test_frames_and_detections_at_one_place_add_up() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), zoom=st.integers(1, 16), frames=st.integers(1, 4))
-def test_no_weight_is_lost(seed: int, zoom: int, frames: int) -> None:
+def test_no_drawn_weight_is_lost(seed: int, zoom: int, frames: int) -> None:
     rng = np.random.default_rng(seed)
     detections = rng.uniform(-1, 1, (frames, 7, 12, 8)).astype(np.float32)
     detections[:, 0] = np.abs(detections[:, 0])
     before = detections.copy()
     window = Window(zoom, 4, 0, 8, 5)
     sums = _draw(detections, window)
-    weights = np.rint(detections[:, 0, 4:12, 0:5].astype(np.float64) * ONE)
+    weights = _weights(detections[:, 0, 4:12, 0:5])
     assert sums.weight.sum() == weights.sum()
     np.testing.assert_array_equal(detections, before)
     reordered = _draw(detections[::-1], window)
@@ -249,7 +257,7 @@ def test_the_classes_add_up_to_the_image_of_one_class(
     assert by_class.shape == (classes, *whole.shape)
     np.testing.assert_array_equal(by_class.sum(axis=0), whole)
     spread_px = np.sqrt((detections[:, 3:5].astype(float) ** 2).mean(axis=1))[:, 2:11, 1:7]
-    weights = np.rint(detections[:, 0, 2:11, 1:7].astype(float) * ONE)
+    weights = _weights(detections[:, 0, 2:11, 1:7])
     found = np.searchsorted(np.array(BORDERS_PX[classes]), spread_px)
     assert by_class.sum(axis=(1, 2)).tolist() == [
         weights[found == each].sum() for each in range(classes)

@@ -107,13 +107,13 @@ def test_sigmas_at_the_borders_of_classes(device: ModuleType, classes: int) -> N
 
 
 def test_weights_are_rounded_to_even(device: ModuleType) -> None:
-    half_units = np.arange(16, dtype=np.float32)
+    half_units = np.arange(200, 216, dtype=np.float32)
     found = zeros(1, 4, 4)
     found[0, 0] = half_units.reshape(4, 4) / (2 * contract.WEIGHT_ONE)
     window = Window(1, 0, 0, 4, 4)
     expected = drawn(found, window)
-    assert expected.weight[:4].tolist() == [1, 2, 2, 2]  # of 1, 1.5, 2 and 2.5 units
-    assert len(expected.weight) == 14
+    assert expected.weight[:4].tolist() == [100, 100, 101, 102]  # of 100, 100.5, 101, 101.5 units
+    assert len(expected.weight) == 16
     same(draw_there(device, found, window), expected)
 
 

@@ -39,8 +39,8 @@ def test_levels_that_cannot_be_divided_by_are_refused(levels: tuple[float, float
 
 
 def test_what_outshines_molecules_is_limited() -> None:
-    values = np.array([[100, 180], [65535, 260]], np.uint16).repeat(2, axis=0).repeat(2, axis=1)
+    values = np.array([[100, 260], [65535, 420]], np.uint16).repeat(2, axis=0).repeat(2, axis=1)
     levels = np.array([[100, 10]], np.float32)
     found = normalize(values[None], levels)
-    assert np.unique(found).tolist() == [0, 8, 16]
-    assert NORMALIZED_MAX == 16
+    assert np.unique(found).tolist() == [0, 16, 32]
+    assert NORMALIZED_MAX == 32

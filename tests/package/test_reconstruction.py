@@ -13,6 +13,7 @@ from fakes.events import RecordedEvents
 from fakes.films import ArrayFilm, spots_adu
 from fakes.transports import ComputingTransport, ScriptedTransport, neighbour_detections
 from smlm_pipeline import contract, reconstruction
+from smlm_pipeline.compute.draw import DRAWN_FROM
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.film.survey import prepared
@@ -31,7 +32,9 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
     _, height_px, width_px = frames_adu.shape
     image = np.zeros((height_px * zoom, width_px * zoom))
     probability, offset_y, offset_x = detections.transpose(1, 0, 2, 3)[:3]
-    for frame, row, column in np.argwhere(probability[:, :height_px, :width_px]).tolist():
+    for frame, row, column in np.argwhere(
+        probability[:, :height_px, :width_px] > DRAWN_FROM
+    ).tolist():
         y = row * zoom + int(np.floor((offset_y[frame, row, column] + 0.5) * zoom))
         x = column * zoom + int(np.floor((offset_x[frame, row, column] + 0.5) * zoom))
         if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]:

@@ -27,8 +27,10 @@ NOT_DETECTIONS = (
 )
 """Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
-DRAWN_FROM = np.float32(0.5 / contract.WEIGHT_ONE)
-"""Probabilities up to this one are rounded to a weight of 0."""
+DRAWN_FROM = np.float32(1 / 2048)
+"""Probabilities up to this one are not drawn. They are half of the pixels and more, and together
+less than 0.3 % of the emitters of a sparse film, 0.06 % of those of a dense one; without them
+answers are half as large."""
 
 _BAND_PX = 16
 """Rows of camera pixels that are drawn at a time, of all frames: their image stays in the cache."""

@@ -29,7 +29,8 @@ extern "C" __global__ void draw(const float *detections, int *image, int *refuse
                                 int channels, int tile_height_px, int tile_width_px, int top_px,
                                 int left_px, int height_px, int width_px, int zoom, int classes,
                                 float border_1_px2, float border_2_px2, float border_3_px2,
-                                int margin_px, float max_offset_px, float weight_one) {
+                                int margin_px, float max_offset_px, float drawn_from,
+                                float weight_one) {
   int rows = (height_px + 2 * margin_px) * zoom, columns = (width_px + 2 * margin_px) * zoom;
   int64 plane = (int64)tile_height_px * tile_width_px, core = (int64)height_px * width_px;
   for (int64 i = first_index(); i < frames * core; i += stride()) {
@@ -42,8 +43,8 @@ extern "C" __global__ void draw(const float *detections, int *image, int *refuse
       *refused = 1;
       continue;
     }
+    if (!(probability > drawn_from)) continue; // most pixels, of which the rest does not count
     int weight = (int)rintf(probability * weight_one);
-    if (weight == 0) continue; // most pixels: nothing is there, and the rest does not count
     float offset_y_px = found[plane], offset_x_px = found[2 * plane];
     bool sound = fabsf(offset_y_px) <= max_offset_px && fabsf(offset_x_px) <= max_offset_px;
     int borders_below = 0;

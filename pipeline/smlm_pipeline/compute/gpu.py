@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import PROBABILITY_MIN, Candidates
-from smlm_pipeline.compute.draw import NOT_DETECTIONS, class_limits_px2, most_in_map, not_a_map
+from smlm_pipeline.compute.draw import (
+    DRAWN_FROM,
+    NOT_DETECTIONS,
+    class_limits_px2,
+    most_in_map,
+    not_a_map,
+)
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import (
     Window,
@@ -131,6 +137,7 @@ class Gpu:
             *borders_px2,
             np.int32(contract.MARGIN_PX),
             np.float32(contract.MAX_OFFSET_PX),
+            DRAWN_FROM,
             np.float32(contract.WEIGHT_ONE),
         )
         with self._reading(detections) as found:

@@ -87,16 +87,20 @@ def detections(features: keras.KerasTensor) -> keras.KerasTensor:
     """
     channels = len(contract.DETECTION_CHANNELS)
     logits = layers.Conv2D(
-        channels, 1, bias_initializer=_first_answers, dtype="float32", name=LOGITS
+        channels, 1, bias_initializer=FirstAnswers(), dtype="float32", name=LOGITS
     )(features)
     return Activation(name="detections", dtype="float32")(logits)
 
 
-def _first_answers(shape: tuple[int, ...], dtype: str | None = None) -> keras.KerasTensor:
+@keras.saving.register_keras_serializable("smlm_training")
+class FirstAnswers(keras.initializers.Initializer):
     """Initial biases: most camera pixels hold no molecule; all else is zero, which is typical."""
-    bias = np.zeros(shape, np.float32)
-    bias[0] = PROBABILITY_PRIOR
-    return keras.ops.convert_to_tensor(bias, dtype)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> keras.KerasTensor:
+        """(7,)."""
+        bias = np.zeros(shape, np.float32)
+        bias[0] = PROBABILITY_PRIOR
+        return keras.ops.convert_to_tensor(bias, dtype)
 
 
 @keras.saving.register_keras_serializable("smlm_training")
