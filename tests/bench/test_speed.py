@@ -19,7 +19,15 @@ import numpy as np
 from fakes.processes import children, wait_for
 from smlm_bench import cli
 from smlm_bench.speed import contenders, run
-from smlm_bench.speed.bare import NO_BF16, keras_ways, onnx_ways, openvino_ways, write_bare
+from smlm_bench.speed.bare import (
+    NO_BF16,
+    keras_ways,
+    layers_ways,
+    onnx_ways,
+    openvino_ways,
+    write_bare,
+    write_layers,
+)
 from smlm_bench.speed.contenders import Contender
 from smlm_bench.speed.engines import (
     BARE,
@@ -46,6 +54,7 @@ from smlm_bench.speed.measure import (
 )
 from smlm_bench.speed.peak_memory import peak_kib, peak_kib_of_all, peak_of
 from smlm_bench.speed.run import TIMED, Plan, measure
+from smlm_pipeline.compute.activation import activate
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.processor import has_bf16
 from smlm_pipeline.errors import ReconError
@@ -166,6 +175,10 @@ def test_every_way_to_call_a_bare_network_gives_its_answers(tmp_path: Path) -> N
         tolerance = 0.1 if engine == OPENVINO_BF16 else 1e-3
         np.testing.assert_allclose(found, expected, atol=tolerance)
     assert engines == set(BARE_HERE)
+    for _, _, work in layers_ways(write_layers(NETWORK, tmp_path / "layers.onnx"), ready):
+        found = np.empty_like(expected)
+        activate(np.concatenate(work()), found)
+        np.testing.assert_allclose(found[:, :5], expected[:, :5], atol=0.1)
 
 
 def test_keras_is_called_in_batches() -> None:

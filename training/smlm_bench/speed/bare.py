@@ -18,9 +18,10 @@ import onnxruntime
 import openvino
 from numpy.typing import NDArray
 
-from smlm_bench.speed.engines import KERAS, ONNX, OPENVINO_BF16, OPENVINO_F32
+from smlm_bench.speed.engines import KERAS, ONNX, OPENVINO_BF16, OPENVINO_F32, OPENVINO_LAYERS
 from smlm_pipeline import contract
 from smlm_pipeline.compute.processor import available_cpus, has_bf16
+from smlm_training.delivery.activation_graph import without_activation
 from smlm_training.delivery.normalizing_graph import without_normalization
 
 if TYPE_CHECKING:
@@ -46,6 +47,18 @@ def write_bare(network: Path, file: Path) -> Path:
         If it has no such tensor.
     """
     onnx.save(without_normalization(onnx.load(network)), file)
+    return file
+
+
+def write_layers(network: Path, file: Path) -> Path:
+    """Write the layers of a network of detections: from ``NORMALIZED`` to ``LOGITS``.
+
+    Raises
+    ------
+    ContractError
+        If it has no such tensors.
+    """
+    onnx.save(without_activation(without_normalization(onnx.load(network))), file)
     return file
 
 
@@ -81,15 +94,31 @@ def openvino_ways(file: Path, normalized: NDArray[np.float32]) -> Works:
     """
     engines = {OPENVINO_F32: "f32", OPENVINO_BF16: "bf16"}
     for engine, precision in engines.items():
-        if precision == "bf16" and not has_bf16():
-            continue
-        compiled = _compiled(file, precision, streams=1)
-        yield engine, TOGETHER, functools.partial(_infer_all, compiled, _batches(normalized)[0])
-        if len(normalized) >= available_cpus() > 1:
-            compiled = _compiled(file, precision, streams=available_cpus())
-            for parts in _batches(normalized):
-                way = f"{APART}, batches of {len(parts[0])}"
-                yield engine, way, functools.partial(_infer_all, compiled, parts)
+        if precision == "f32" or has_bf16():
+            yield from _in_openvino(engine, file, precision, normalized)
+
+
+def layers_ways(file: Path, normalized: NDArray[np.float32]) -> Works:
+    """OpenVINO on the layers alone, as our engine uses it, in its fastest precision.
+
+    Parameters
+    ----------
+    file : Path
+        A file of `write_layers`.
+    normalized : ndarray, shape (N, 1, H, W), float32
+        The frames.
+    """
+    yield from _in_openvino(OPENVINO_LAYERS, file, "bf16" if has_bf16() else "f32", normalized)
+
+
+def _in_openvino(engine: str, file: Path, precision: str, normalized: NDArray[np.float32]) -> Works:
+    compiled = _compiled(file, precision, streams=1)
+    yield engine, TOGETHER, functools.partial(_infer_all, compiled, _batches(normalized)[0])
+    if len(normalized) >= available_cpus() > 1:
+        compiled = _compiled(file, precision, streams=available_cpus())
+        for parts in _batches(normalized):
+            way = f"{APART}, batches of {len(parts[0])}"
+            yield engine, way, functools.partial(_infer_all, compiled, parts)
 
 
 def keras_ways(model: keras.Model, normalized: NDArray[np.float32]) -> Works:

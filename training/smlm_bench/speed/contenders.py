@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_bench.machine import memory_bytes
-from smlm_bench.speed.bare import keras_ways, onnx_ways, openvino_ways
+from smlm_bench.speed.bare import keras_ways, layers_ways, onnx_ways, openvino_ways
 from smlm_bench.speed.engines import LOCAL, PEER, TRITON, reconstruct_film
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.settings import DEFAULTS, frames_per_chunk
@@ -49,10 +49,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class OpenNetwork:
-    """A network in each form: the part without its normalisation, and engines for its ensemble."""
+    """A network in each form: without its normalisation, its layers, engines for its ensemble."""
 
     model: str
     bare: Path
+    layers: Path
     local: Engine
     triton: Engine
 
@@ -88,7 +89,11 @@ def contenders(film: Path, size_px: int, opened: Opened) -> list[Contender]:
     ready = normalized(frames_adu[:held])
     listed: list[Contender] = []
     for name, network in opened.networks.items():
-        works = itertools.chain(onnx_ways(network.bare, ready), openvino_ways(network.bare, ready))
+        works = itertools.chain(
+            onnx_ways(network.bare, ready),
+            openvino_ways(network.bare, ready),
+            layers_ways(network.layers, ready),
+        )
         listed += [Contender(name, engine, way, len(ready), work) for engine, way, work in works]
         listed += film_contenders(name, network, film, len(frames_adu))
     return listed + _peers(ready[: peer_frames(size_px)], opened)

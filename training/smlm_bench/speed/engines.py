@@ -11,6 +11,9 @@ from smlm_pipeline.settings import Settings
 
 ONNX, OPENVINO_F32, OPENVINO_BF16 = "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16"
 
+OPENVINO_LAYERS = "OpenVINO, layers alone"
+"""Up to the logits, which are no detections yet: what our engine asks of OpenVINO."""
+
 KERAS = "Keras"
 
 BARE = (ONNX, OPENVINO_F32, OPENVINO_BF16)

@@ -15,6 +15,7 @@ from smlm_bench.speed.engines import (
     ONNX,
     OPENVINO_BF16,
     OPENVINO_F32,
+    OPENVINO_LAYERS,
     PEER,
     TRITON,
     titled,
@@ -26,6 +27,7 @@ _LOOKS = {
     ONNX: ("0.25", "o"),
     OPENVINO_F32: ("tab:cyan", "<"),
     OPENVINO_BF16: ("tab:purple", ">"),
+    OPENVINO_LAYERS: ("tab:pink", "d"),
     LOCAL: ("tab:blue", "s"),
     TRITON: ("tab:green", "^"),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from smlm_bench.speed.bare import NO_BF16, write_bare
+from smlm_bench.speed.bare import NO_BF16, write_bare, write_layers
 from smlm_bench.speed.contenders import (
     Opened,
     OpenNetwork,
@@ -140,6 +140,7 @@ def _opened(folder: Path) -> Iterator[Opened]:
             networks[name] = OpenNetwork(
                 model,
                 write_bare(network_file(repository, name), folder / f"{name}.onnx"),
+                write_layers(network_file(repository, name), folder / f"layers-{name}.onnx"),
                 stack.enter_context(local_engine(repository, model)),
                 stack.enter_context(server_engine(server.servers, model)),
             )

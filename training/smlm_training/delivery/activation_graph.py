@@ -84,6 +84,34 @@ def activated(network: onnx.ModelProto) -> onnx.ModelProto:
     return whole
 
 
+def without_activation(network: onnx.ModelProto) -> onnx.ModelProto:
+    """The network up to ``LOGITS``: what `activated` was given.
+
+    Raises
+    ------
+    ContractError
+        If ``LOGITS`` is no inner tensor of the network.
+    """
+    layers = onnx.ModelProto()
+    layers.CopyFrom(network)
+    graph = layers.graph
+    if not any(_LOGITS in node.output for node in graph.node):
+        raise ContractError(
+            f"the network has no inner tensor {_LOGITS}; expected detections of 'recon-train "
+            "export' of this release: export the run again"
+        )
+    nodes = [node for node in graph.node if not node.name.startswith(PREFIX)]
+    constants = [each for each in graph.initializer if not each.name.startswith(PREFIX)]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    graph.output[0].name = _LOGITS
+    kept = [tensor for tensor in graph.value_info if tensor.name != _LOGITS]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    return layers
+
+
 def _nodes() -> list[onnx.NodeProto]:
     """The nodes, each named after its first result."""
     ends = {_LOGITS, _DETECTIONS}
