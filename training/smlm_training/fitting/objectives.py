@@ -12,6 +12,11 @@ from smlm_pipeline import contract
 from smlm_training.fitting.losses import count_loss, detection_loss
 from smlm_training.fitting.map_losses import map_loss
 
+FEW_MOLECULES = 30
+"""Frames of detections weigh this over this and their number of molecules: the likelihood is a sum
+over molecules, so without weights the most crowded frames, where least can be found, would be most
+of a batch's gradient."""
+
 Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """(answer, position_px, present, intensity) -> loss (N,) and its part about the count (N,)."""
 
@@ -30,9 +35,9 @@ def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
     -------
     callable
         Of the network's answer, ``position_px`` (N, E, 2), ``present`` (N, E) and ``intensity``
-        (N, E), float32: the loss of each frame, and the error of the count. For detections the
-        latter is the count's part of the loss, for maps, which ignore intensities, the
-        difference between the sum and the true number of emitters.
+        (N, E), float32: the loss of each frame, and the error of the count. For detections both
+        have the frame's weight, and the latter is the count's part of the loss; for maps, which
+        ignore intensities, it is the difference between the sum and the true number of emitters.
     """
     if answer.makes_maps:
         return partial(_of_map, l1_weight=l1_weight)
@@ -40,8 +45,9 @@ def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
 
 
 def _of_detections(answer: Any, position_px: Any, present: Any, intensity: Any) -> tuple[Any, Any]:
+    weight = FEW_MOLECULES / (FEW_MOLECULES + tf.reduce_sum(present, axis=1))
     loss = detection_loss(answer, position_px, present, intensity)
-    return loss, count_loss(answer, present)
+    return weight * loss, weight * count_loss(answer, present)
 
 
 def _of_map(
