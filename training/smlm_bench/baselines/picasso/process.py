@@ -29,7 +29,7 @@ OLDEST = (0, 11)
 
 _VERSION = "from importlib.metadata import version; print(version('picassosr'))"
 _LENGTH = struct.Struct("<Q")
-_LAST_S = 10.0
+_LAST_S = 2.0
 """Longest time for the process to end by itself."""
 
 
