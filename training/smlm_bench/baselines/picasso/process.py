@@ -52,8 +52,8 @@ def find_python(given: Path | None) -> Path:
     where = "it is neither here nor in .venv-picasso" if given is None else f"{given} lacks it"
     raise SettingError(
         f"picasso needs the package picassosr {'.'.join(map(str, OLDEST))} or later, and {where}: "
-        "'make picasso' installs it in a checkout; or install it in an environment of its own and "
-        "name that one's Python with --picasso-python"
+        "'make picasso' installs it in a checkout; or install 'smlm-recon[picasso]' in an "
+        "environment of its own and name that one's Python with --picasso-python"
     )
 
 
