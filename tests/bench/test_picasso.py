@@ -81,7 +81,8 @@ def _frames(places_px: list[tuple[float, float] | None], seed: int = 3) -> NDArr
             one = [np.array([[value]]) for value in (*place_px, FACTS.molecule_photons, 1.1)]
             mean += expected_photons(Emitters(*one), *FACTS.shape_px)
         frames.append(rng.poisson(mean))
-    return (2 * np.concatenate(frames) + 100).astype(np.uint16)
+    frames_adu: NDArray[np.uint16] = (2 * np.concatenate(frames) + 100).astype(np.uint16)
+    return frames_adu
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -111,7 +112,8 @@ def test_the_threshold_is_a_share_of_a_typical_molecule() -> None:
 
 def _molecule_of_one_photon() -> NDArray[np.float64]:
     one = [np.array([[value]]) for value in (12.5, 16.5, 1.0, 1.1)]
-    return expected_photons(Emitters(*one), *FACTS.shape_px)[0].astype(np.float64)
+    photons: NDArray[np.float64] = expected_photons(Emitters(*one), *FACTS.shape_px)[0]
+    return photons
 
 
 def _net_gradient(frame: NDArray[np.float64], box_px: int) -> float:

@@ -47,14 +47,13 @@ def test_the_refined_row_is_what_submit_writes(
 
     (kept,) = (tmp_path / "table" / "methods").glob("unet-fast+refine@local-*.npz")
     image = tmp_path / "out.sr.ome.tif"
-    words = ["submit", str(film / FILM), "--engine", "local", "--model", "reconstruction_fast"]
-    submitted = CliRunner().invoke(app, [*words, "--refine", "auto", "-o", str(image)])
+    command = ["submit", str(film / FILM), "--engine", "local", "--model", "reconstruction_fast"]
+    submitted = CliRunner().invoke(app, [*command, "--refine", "auto", "-o", str(image)])
     assert submitted.exit_code == 0, submitted.output
     expected = tifffile.imread(image, series=0)
     np.testing.assert_allclose(np.load(kept)["image"], expected, rtol=1e-4, atol=1e-6)
 
     monkeypatch.setattr(ClientNetwork, "reconstruct", lambda *_: pytest.fail("done again"))
-    words = ["--methods", ",".join(NAMES), "--repeats", "1", "-o", tmp_path / "table"]
     assert table(film, *words).exit_code == 0
     again = json.loads((tmp_path / "table" / "table.json").read_text())["rows"]
     assert again == told["rows"]

@@ -10,7 +10,7 @@ whose first one has its centre at 0, go out.
 
 from __future__ import annotations
 
-import contextlib
+import importlib
 import io
 import json
 import os
@@ -40,9 +40,7 @@ def main() -> None:
     given = json.loads(sys.argv[1])
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what Picasso prints is no message
-    with contextlib.redirect_stdout(sys.stderr):
-        from picasso.localize import localize_frames
-
+    localize_frames = importlib.import_module("picasso.localize").localize_frames
     threaded = _CPU_SHARE * (os.cpu_count() or 1) >= 2
 
     def localised(frames_adu: NDArray[np.uint16]) -> NDArray[np.float64]:
