@@ -2,7 +2,7 @@
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test check format bench memory gpu-check readers pin clean
+.PHONY: help demo test check format bench memory gpu-check picasso readers pin clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,6 +40,10 @@ memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/recon-bench gpu-check -o gpu-report.md
 
+picasso: requirements/picasso.txt | .venv/bin/python  ## Install Picasso for a row of recon-bench table (1.7 GB)
+	$(BIN)/python -m venv .venv-picasso
+	.venv-picasso/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+
 readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan, napari-storm, bioio and ome-zarr, whose readers tests ask
 	$(BIN)/python -m venv .venv-readers
 	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
@@ -59,7 +63,7 @@ OURS := --python-version 3.10 --group build pyproject.toml
 IMAGE := --python-version 3.12
 
 clean:  ## Remove the environment and what demo and bench wrote
-	rm -rf .venv .venv-readers $(OUT) bench
+	rm -rf .venv .venv-picasso .venv-readers $(OUT) bench
 
 .venv/bin/python:
 	@python=$$(.ci/find-python) && echo "making .venv with $$python" && "$$python" -m venv .venv

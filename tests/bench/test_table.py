@@ -26,7 +26,14 @@ from smlm_bench.baselines.falcon.deconvolution import FalconSettings
 from smlm_bench.baselines.falcon.method import Falcon
 from smlm_bench.baselines.single_emitter import SingleEmitter, Widefield
 from smlm_bench.choice import default_methods
-from smlm_bench.method import CLASSICAL_NAMES, RUNTIMES, BlockResult, FilmFacts, Method
+from smlm_bench.method import (
+    CLASSICAL_NAMES,
+    PICASSO,
+    RUNTIMES,
+    BlockResult,
+    FilmFacts,
+    Method,
+)
 from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
 from smlm_training.networks.frames import read_input
 from smlm_training.networks.unet import detections
@@ -75,6 +82,8 @@ def _networks(runs: Path) -> list[str]:
 @pytest.mark.usefixtures("short")
 def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
     names = [name for name in default_methods() if not name.endswith("@server")]
+    names.remove("picasso")  # which is not installed here; see test_picasso.py
+    names.remove("unet-fast+refine@triton")  # which is of the model repository, never of a run
     words = ["-o", tmp_path, "--repeats", "2", "--methods", ",".join(names), *_networks(runs)]
     done = table(film, *words)
     assert done.exit_code == 0, done.output
@@ -95,6 +104,9 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
             if f"{network}@{each}" in rows
         ]
         np.testing.assert_allclose(errors, [errors[0]] * len(errors), rtol=0.02)
+    both = [rows[name]["image"] for name in ("unet@triton", "unet+refine@triton")]
+    plain, refined = (image["nmse_percent"] for image in both)
+    assert refined == pytest.approx(plain, rel=1e-3)  # so few molecules are not refined
     with (tmp_path / "table.csv").open() as stream:
         assert [row["method"] for row in csv.DictReader(stream)] == list(rows)
     markdown = (tmp_path / "table.md").read_text()
@@ -103,6 +115,7 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
     assert "The classical methods know: 100 nm a camera pixel" in markdown
     assert ", 1.1 px sigma (told), 1500 photons a molecule (told), " in markdown
     assert "| unet@keras, @onnx, @triton | " in markdown
+    assert "unet+refine@triton: the plain sum, not refined: few molecules; it took " in markdown
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -188,6 +201,9 @@ def test_part_of_a_film_with_positions_of_a_spreadsheet(film: Path, tmp_path: Pa
         (["--methods", "sorcery"], "no method is called 'sorcery'; expected one of blank"),
         (["--methods", "unet@server"], "unet@server needs a server; name one with --server"),
         (["--methods", "fid-storm@keras"], "Train it with: recon-train fit runs/fid-storm"),
+        (["--methods", "unet+refine@onnx"], "the client alone refines; expected unet+refine@ with"),
+        (["--methods", "unet-map+refine@local"], "maps, as unet-map answers with, are not refined"),
+        (["--methods", "deep-storm@local"], "no ensemble of the contract serves deep-storm"),
         (["--methods", "blank", "--frames", "3-7"], "frames is '3-7'; expected A:B"),
         (["--methods", "blank", "--frames", "30:"], "has frames 0 to 9: choose --frames"),
         (["--methods", "unet@onnx", "--network", "unet"], "expected NAME=PATH"),
@@ -220,7 +236,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     heavy = {"keras", "matplotlib", "onnxruntime", "pywt", "scipy", "tensorflow", "tritonclient"}
     assert set(done.stdout.split()).isdisjoint(heavy)
-    assert tuple(catalogue.CLASSICAL) == CLASSICAL_NAMES
+    assert {*catalogue.CLASSICAL, PICASSO} == {*CLASSICAL_NAMES}
 
 
 def test_a_missing_package_is_named(film: Path, tmp_path: Path) -> None:

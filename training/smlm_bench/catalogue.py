@@ -10,15 +10,20 @@ from pathlib import Path
 
 from smlm_bench.baselines.cel0.method import Cel0
 from smlm_bench.baselines.falcon.method import Falcon
+from smlm_bench.baselines.picasso.method import Picasso, PicassoSettings, worker_argument
+from smlm_bench.baselines.picasso.process import PicassoProcess, find_python
 from smlm_bench.baselines.single_emitter import Blank, SingleEmitter, Widefield
 from smlm_bench.console import load_tensorflow_quietly
-from smlm_bench.method import FilmFacts, Method
+from smlm_bench.method import PICASSO, FilmFacts, Method, NetworkMethod
 from smlm_bench.networks import places
+from smlm_bench.networks.client import ClientNetwork
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.opening import open_engine
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
+from smlm_pipeline.settings import Settings
 
 with imported_when_used():  # methods without a network load no TensorFlow
     from smlm_bench.networks import checks, loading, runners
@@ -30,17 +35,21 @@ CLASSICAL: dict[str, Callable[[FilmFacts], Method]] = {
     "cel0": Cel0,
     "falcon": Falcon,
 }
-"""Builders of the methods of ``CLASSICAL_NAMES``."""
+"""Builders of the methods of ``CLASSICAL_NAMES`` but for Picasso."""
 
 _KERAS_BATCH = {contract.MAP_ANSWER: 4, contract.DETECTION_ANSWER: 32}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Networks that are not in their usual place, by name, and a server elsewhere, if any."""
+    """What methods need and is not in its usual place.
+
+    ``networks`` by name, a ``server`` elsewhere, and the Python that has Picasso.
+    """
 
     networks: Mapping[str, Path] = field(default_factory=dict)
     server: str | None = None
+    picasso_python: Path | None = None
 
 
 def is_kept(name: str) -> bool:
@@ -59,7 +68,7 @@ def opened(name: str, facts: FilmFacts, sources: Sources) -> Iterator[Method]:
     facts : FilmFacts
         Facts of the film.
     sources : Sources
-        Networks and server.
+        Networks, server and Picasso.
 
     Yields
     ------
@@ -69,15 +78,24 @@ def opened(name: str, facts: FilmFacts, sources: Sources) -> Iterator[Method]:
     Raises
     ------
     SettingError
-        If a network is missing.
+        If a network or Picasso is missing.
     ServerError
         If there is no server, or it cannot be started.
     """
     if name in CLASSICAL:
         yield CLASSICAL[name](facts)
         return
+    if name == PICASSO:
+        with _picasso(facts, find_python(sources.picasso_python)) as picasso:
+            yield picasso
+        return
+    named = NetworkMethod.of(name)
+    if named.by_client:
+        with _client(named, sources) as client:
+            yield client
+        return
     load_tensorflow_quietly()
-    network, _, runtime = name.partition("@")
+    network, runtime = named.network, named.runtime
     if runtime == "server" and sources.server is not None:
         with TritonTransport(
             Servers.parse(sources.server), model=places.ensemble_of(network)
@@ -93,6 +111,26 @@ def opened(name: str, facts: FilmFacts, sources: Sources) -> Iterator[Method]:
     ):
         method.parameters["sha256"] = places.fingerprint(source)
         yield method
+
+
+@contextlib.contextmanager
+def _picasso(facts: FilmFacts, python: Path) -> Iterator[Method]:
+    settings = PicassoSettings()
+    with PicassoProcess(python, worker_argument(facts, settings)) as process:
+        yield Picasso(process, facts, settings)
+
+
+@contextlib.contextmanager
+def _client(named: NetworkMethod, sources: Sources) -> Iterator[Method]:
+    """The client's own engine, with the network as it ships."""
+    model = places.ensemble_of(named.network)
+    at = sources.server if named.runtime == "server" and sources.server else named.runtime
+    with (
+        open_engine(at, model, timeout_s=Settings.timeout_s) as engine,
+        ClientNetwork(engine, model, refine=named.refined) as client,
+    ):
+        client.parameters["sha256"] = engine.network_sha256
+        yield client
 
 
 @contextlib.contextmanager

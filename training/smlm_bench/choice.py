@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from smlm_bench.baselines.picasso.process import find_python
 from smlm_bench.catalogue import Sources
 from smlm_bench.console import load_tensorflow_quietly
-from smlm_bench.method import CLASSICAL_NAMES, NETWORKS, RUNTIMES
+from smlm_bench.method import (
+    CLASSICAL_NAMES,
+    NETWORKS,
+    PICASSO,
+    REFINED,
+    REFINING_RUNTIMES,
+    RUNTIMES,
+    NetworkMethod,
+)
 from smlm_bench.networks import places
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.engines.triton.addresses import Servers
@@ -38,7 +47,7 @@ def default_methods() -> list[str]:
         if network != "deep-storm":
             names.append(f"{network}@triton")
         if network in _SERVED:
-            names.append(f"{network}@server")
+            names += [f"{network}{REFINED}@triton", f"{network}@server"]
     return names
 
 
@@ -114,25 +123,45 @@ def _check_sources(sources: Sources) -> None:
 
 
 def _check_name(name: str) -> None:
-    if name not in CLASSICAL_NAMES and name.partition("@")[2] not in RUNTIMES:
+    if name in CLASSICAL_NAMES:
+        return
+    named = NetworkMethod.of(name)
+    if named.runtime not in RUNTIMES:
         raise SettingError(
             f"no method is called {name!r}; expected one of {', '.join(CLASSICAL_NAMES)}, or "
             f"NETWORK@RUNTIME with a runtime of {', '.join(RUNTIMES)}"
+        )
+    if named.refined and named.runtime not in REFINING_RUNTIMES:
+        raise SettingError(
+            f"{name} cannot be: the client alone refines; expected {named.network}{REFINED}@ with "
+            f"a runtime of {', '.join(REFINING_RUNTIMES)}"
         )
 
 
 def _find(name: str, sources: Sources) -> None:
     """Check that everything exists that a method needs."""
+    if name == PICASSO:
+        find_python(sources.picasso_python)
     if name in CLASSICAL_NAMES:
         return
     load_tensorflow_quietly()
-    network, _, runtime = name.partition("@")
-    loading.answer_of(network)
+    named = NetworkMethod.of(name)
+    network, runtime = named.network, named.runtime
+    answer = loading.answer_of(network)
+    if named.refined and answer.makes_maps:
+        raise SettingError(f"{name} cannot be: maps, as {network} answers with, are not refined")
     if runtime == "server":
         if sources.server is None:
             raise SettingError(f"{name} needs a server; name one with --server HOST:PORT")
         places.ensemble_of(network)
         return
+    if named.by_client:
+        places.ensemble_of(network)
+        if network in sources.networks:
+            raise SettingError(
+                f"{name} needs the network of the model repository, with its card; expected no "
+                f"--network {network}=...: 'recon-train publish' puts a network there"
+            )
     places.find_network(network, sources.networks)
     if runtime == "triton":
         check_platform()
@@ -142,7 +171,8 @@ def _open(name: str, sources: Sources) -> None:
     """Open a method's network, or ask its server for its version."""
     if name in CLASSICAL_NAMES:
         return
-    network, _, runtime = name.partition("@")
+    named = NetworkMethod.of(name)
+    network, runtime = named.network, named.runtime
     if runtime == "server" and sources.server is not None:
         ensemble = places.ensemble_of(network)
         with TritonTransport(Servers.parse(sources.server), model=ensemble) as transport:
@@ -156,9 +186,11 @@ def _open(name: str, sources: Sources) -> None:
 
 
 def _note_unused(names: Sequence[str], sources: Sources, note: Callable[[str], None]) -> None:
-    used = {name.partition("@")[0] for name in names if not name.endswith("@server")}
+    used = {NetworkMethod.of(name).network for name in names if not name.endswith("@server")}
     for network in sources.networks:
         if network not in used:
             note(f"--network {network}=... is not used: no method of it is compared")
     if sources.server is not None and not any(name.endswith("@server") for name in names):
         note(f"--server {sources.server} is not used: no NETWORK@server is compared")
+    if sources.picasso_python is not None and PICASSO not in names:
+        note(f"--picasso-python {sources.picasso_python} is not used: {PICASSO} is not compared")

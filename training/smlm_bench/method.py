@@ -22,11 +22,13 @@ class BlockResult:
 
     ``image`` (``ZOOM`` Y, ``ZOOM`` X) float64 is its picture, summed over the frames, in
     any unit, since scores scale it. ``molecules`` are in nm with frames counted from
-    the block's first, or None of a method that answers with an image alone.
+    the block's first, or None of a method that answers with an image alone. ``remark`` says
+    what a method whose blocks are whole films found out about them.
     """
 
     image: NDArray[np.float64]
     molecules: Molecules | None
+    remark: str = ""
 
 
 class Method(Protocol):
@@ -129,7 +131,10 @@ class FilmFacts:
         return np.maximum(frames_adu - self.offset_adu, 0) / self.adu_per_photon
 
 
-CLASSICAL_NAMES = ("blank", "widefield", "single-emitter", "cel0", "falcon")
+PICASSO = "picasso"
+"""Picasso's own fit, which runs in another Python."""
+
+CLASSICAL_NAMES = ("blank", "widefield", "single-emitter", PICASSO, "cel0", "falcon")
 """Methods without a network."""
 
 
@@ -140,10 +145,39 @@ NETWORKS = ("deep-storm", "unet-interpolated", "unet", "unet-fast")
 RUNTIMES = {
     "keras": "Keras",
     "onnx": "ONNX Runtime, in process",
+    "local": "the client with --engine local",
     "triton": "Triton, embedded, CPU",
     "server": "Triton at --server",
 }
 """Behind the @ of a network's name: what runs it."""
+
+
+REFINED = "+refine"
+"""After a network's name: the client refines its image."""
+
+
+REFINING_RUNTIMES = ("local", "triton", "server")
+"""Runtimes that the client uses itself."""
+
+
+@dataclass(frozen=True)
+class NetworkMethod:
+    """The parts of a name such as ``unet+refine@triton``."""
+
+    network: str
+    runtime: str
+    refined: bool
+
+    @classmethod
+    def of(cls, name: str) -> NetworkMethod:
+        """Take the name of a method with a network to pieces."""
+        network, _, runtime = name.partition("@")
+        return cls(network.removesuffix(REFINED), runtime, network.endswith(REFINED))
+
+    @property
+    def by_client(self) -> bool:
+        """Whether the client's whole path makes the image."""
+        return self.refined or self.runtime == "local"
 
 
 PEER = "deep-storm@keras"

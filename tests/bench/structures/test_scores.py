@@ -10,8 +10,8 @@ pytest.importorskip("scipy")
 
 from smlm_bench.structures import areas
 from smlm_bench.structures.beads import Halves, modulation_percent
-from smlm_bench.structures.frc import resolution_nm, ring_correlation
 from smlm_bench.structures.lines import RADIUS_PX
+from smlm_bench.structures.scores import resolution_nm
 from smlm_bench.structures.shape import FIELD_PX, Lines
 from smlm_training.scoring.evaluate import truth_image
 
@@ -93,8 +93,7 @@ def test_a_structure_that_is_nowhere_straight_has_no_beads() -> None:
 
 def test_the_truth_is_resolved_to_the_grid() -> None:
     truth = np.random.default_rng(2).poisson(0.1, (256, 256)).astype(np.float64)
-    assert ring_correlation(truth, truth) == pytest.approx(1)
-    assert resolution_nm(3.0 * truth, truth, sr_pixel_size_nm=12.5) == 25
+    assert resolution_nm(3.0 * truth, truth) == 25
 
 
 @pytest.mark.parametrize("sigma_nm", [30.0, 45.0])
@@ -108,10 +107,10 @@ def test_displaced_emitters_are_resolved_to_what_their_error_leaves(sigma_nm: fl
     )
     # The transfer of a Gaussian error falls to 1 / 7 there.
     expected_nm = 2 * np.pi * sigma_nm / np.sqrt(2 * np.log(7))
-    assert resolution_nm(image, truth, sr_pixel_size_nm=12.5) == pytest.approx(expected_nm, rel=0.1)
+    assert resolution_nm(image, truth) == pytest.approx(expected_nm, rel=0.1)
 
 
 def test_images_without_anything_in_common_are_not_resolved() -> None:
     rng = np.random.default_rng(4)
     one, two = rng.normal(size=(2, 256, 256))
-    assert resolution_nm(one, two, sr_pixel_size_nm=12.5) > 1000
+    assert resolution_nm(one, two) > 1000

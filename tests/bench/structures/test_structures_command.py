@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("onnxruntime")
 
 from smlm_bench.cli import app
-from smlm_bench.structures import films, suite
+from smlm_bench.structures import film_files, films, suite
 from smlm_bench.structures.films import film_lines
 from smlm_bench.structures.network import open_engine
 from smlm_bench.structures.reconstruction import CHUNK_FRAMES, reconstruct
 from smlm_bench.structures.scores import score_film
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.localise.table_files import read_molecules
 from smlm_pipeline.model_repository import find_model_repository, network_file
 
 SHORT = {
@@ -130,3 +133,33 @@ def test_what_is_no_network_is_refused_in_one_line(tmp_path: Path) -> None:
     damaged = runner.invoke(app, ["structures", "--network", str(broken), "-o", str(tmp_path)])
     assert damaged.exit_code == 2
     assert "broken.onnx is no network" in damaged.output
+
+
+def test_a_film_is_written_for_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_files, "film_lines", lambda: list(SHORT.values()))
+    written = run(tmp_path, "--write", "mesh")
+    made = films.make_film(SHORT["mesh"])
+    with open_film(tmp_path / "stack.tif") as film:
+        assert film.pixel_size().nm == pytest.approx(100)
+        np.testing.assert_array_equal(film.read(0, film.frame_count), made.frames_adu)
+    positions, true = read_molecules(tmp_path / "positions.csv"), made.emitters.molecules()
+    np.testing.assert_array_equal(positions.frame, true.frame)
+    np.testing.assert_allclose([positions.y_nm, positions.x_nm], [true.y_nm, true.x_nm], atol=1e-4)
+    assert json.loads((tmp_path / "film.json").read_text())["seed"] == SHORT["mesh"].seed
+    command = shlex.split(written.splitlines()[-1])
+    assert command[:2] == ["recon-bench", "table"]
+    options = [*command[1:-1], str(tmp_path / "table"), "--methods", "blank,widefield"]
+    compared = CliRunner().invoke(app, options)
+    assert compared.exit_code == 0, compared.output
+    table = json.loads((tmp_path / "table" / "table.json").read_text())
+    assert table["molecules"] == len(true.frame)
+    assert table["facts"]["adu_per_photon"] == 9
+
+
+def test_a_film_that_the_suite_lacks_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["structures", "--write", "cats", "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "no film is called 'cats'; expected one of straight lines, " in done.output
+    assert not (tmp_path / "out").exists()

@@ -11,6 +11,7 @@ from smlm_bench.networks.places import NETWORK_FILE
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.film.survey import prepared
+from smlm_pipeline.model_repository import network_sha256
 from smlm_training.delivery.candidate import CARD_FILE
 from smlm_training.delivery.export import export
 from smlm_training.delivery.start import start_from
@@ -126,6 +127,8 @@ def served_repository(network: str, source: Path, folder: Path) -> tuple[Path, s
     repository = copy_of_ensemble(ensemble, folder)
     versions = (path for path in (repository / model).iterdir() if path.name.isdigit())
     version = max(versions, key=lambda path: int(path.name))
-    (version / CARD_FILE).unlink(missing_ok=True)
-    shutil.copyfile(onnx_network(network, source, folder), version / "model.onnx")
+    file = onnx_network(network, source, folder)
+    if network_sha256(file) != network_sha256(version / "model.onnx"):
+        (version / CARD_FILE).unlink(missing_ok=True)  # it is of another network
+        shutil.copyfile(file, version / "model.onnx")
     return repository, ensemble

@@ -15,7 +15,7 @@ from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.options import Precision
 
 with imported_when_used():
-    from smlm_bench.structures import films, report, strip, suite
+    from smlm_bench.structures import film_files, films, report, strip, suite
     from smlm_bench.structures import network as networks
     from smlm_bench.table.results import check_output
 
@@ -46,6 +46,13 @@ def structures(
         ),
     ] = Half.CHOOSE,
     precision: Precision = None,
+    write: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Score nothing: write this film, and its true positions, into the folder.",
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder to write to, for one network.")
     ] = Path("bench/structures"),
@@ -54,7 +61,13 @@ def structures(
 
     Networks are chosen by the half "choose" and reported by the half "report",
     never by the same films. Run the same command to continue an interrupted run.
+    With --write, a film of docs/structures.md becomes stack.tif and positions.csv,
+    for 'recon-bench table' or any other program.
     """
+    if write is not None:
+        with bench_door():
+            _write(write, output)
+        return
     with (
         bench_door(if_interrupted="the same command continues it"),
         tempfile.TemporaryDirectory() as folder,
@@ -84,3 +97,15 @@ def structures(
         strip.write_strip(output / STRIP_FILE, found)
         bench_console().print(markdown, markup=False, soft_wrap=True)
         typer.echo(f"{output / JSON_FILE}, {MARKDOWN_FILE} and {STRIP_FILE} are written")
+
+
+def _write(name: str, folder: Path) -> None:
+    """Write a film, and show how to compare all methods on it."""
+    line = film_files.named_line(name)
+    check_output(folder)
+    written = film_files.write_film(folder, line)
+    typer.echo(
+        f"{folder / film_files.FILM} ({line.frames} frames) and {film_files.POSITIONS} "
+        f"({written.emitters:,} molecules) are written; compare all methods on it with:"
+    )
+    typer.echo(f"recon-bench table {written.table_options(folder)} -o bench/table")

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from smlm_bench.structures.beads import Halves, Image, modulation_percent
 from smlm_bench.structures.films import SuiteFilm
-from smlm_bench.structures.frc import resolution_nm
 from smlm_bench.structures.ideal import ideal_molecules
 from smlm_bench.structures.reconstruction import ZOOM, Reconstructed
 from smlm_bench.structures.shape import FIELD_PX, PIXEL_SIZE_NM
 from smlm_pipeline.localise.localise import THRESHOLD
 from smlm_pipeline.localise.table import Localisations, Molecules
+from smlm_pipeline.resolution.correlation import pooled_sums, ring_correlation
 from smlm_training.scoring.detection_report import Judging, detection_report
 from smlm_training.scoring.evaluate import score, truth_image
 
@@ -114,9 +114,19 @@ def _image_scores(image: Halves, truth: Halves, followed: NDArray[np.bool_]) -> 
     modulation = modulation_percent(image, truth, followed, zoom=ZOOM)
     return ImageScores(
         score(whole, true).nmse_percent,
-        resolution_nm(whole, true, sr_pixel_size_nm=SR_PIXEL_SIZE_NM),
+        resolution_nm(whole, true),
         modulation if np.isfinite(modulation) else None,
     )
+
+
+def resolution_nm(image: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    """Length at which the ring correlation with the truth falls below 1/7, as users measure it.
+
+    Both are (Y, X), in any units. The shortest length is two SR pixels, and infinite is that of
+    images with nothing in common.
+    """
+    sums = pooled_sums(image.astype(np.float32), truth.astype(np.float32))
+    return ring_correlation(sums, SR_PIXEL_SIZE_NM).resolution_nm
 
 
 def _molecule_scores(found: Localisations, true: Molecules) -> MoleculeScores:

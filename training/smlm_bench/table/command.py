@@ -85,6 +85,15 @@ def table(
             rich_help_panel=_METHODS_PANEL,
         ),
     ] = None,
+    picasso_python: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PYTHON",
+            help="Python that has the package picassosr, for picasso; by default this one or that "
+            "of 'make picasso'.",
+            rich_help_panel=_METHODS_PANEL,
+        ),
+    ] = None,
     repeats: Annotated[
         int,
         typer.Option(
@@ -133,10 +142,12 @@ def table(
 ) -> None:
     """Reconstruct a film by every method, score all with one scorer, write a table and a figure.
 
-    Methods: blank, widefield, single-emitter, cel0, falcon; and
+    Methods: blank, widefield, single-emitter, picasso, cel0, falcon; and
     NETWORK@RUNTIME, where networks are deep-storm, unet-interpolated, unet,
-    unet-fast, unet-map, fid-storm, and runtimes are keras, onnx, triton (a
-    server that is started here) and server (that of --server).
+    unet-fast, unet-map, fid-storm, and runtimes are keras, onnx, local (the
+    client in this process), triton (a server that is started here) and server
+    (that of --server). NETWORK+refine@local, @triton or @server is the client
+    with --refine auto.
 
     Optics and camera are estimated from the film, as by 'recon-train match',
     unless options state them. Run the same command to continue an interrupted
@@ -144,7 +155,7 @@ def table(
     """
     with bench_door(if_interrupted="the same command continues it"):
         named, part = None if methods is None else _names(methods), frames_range(frames)
-        sources = catalogue.Sources(_networks(network or []), server)
+        sources = catalogue.Sources(_networks(network or []), server, picasso_python)
         results.check_output(output)
         chosen = choice.choose(named, sources, note)
         known = facts.Known(

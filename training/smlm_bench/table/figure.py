@@ -14,6 +14,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from smlm_bench.method import REFINED
 from smlm_bench.table.close_lines import HALF_WIDTH_NM, Cut, close_lines
 from smlm_training.scoring.evaluate import blurred, equal_sum
 
@@ -29,9 +30,10 @@ ZOOM_NM = 1600.0
 BRIGHTEST_PERCENTILE = 99.5
 """White, of the truth's pixels that are not empty."""
 
-_COLUMNS = 5
+_COLUMNS = 6
 _COLOURS = {
     "single-emitter": "#8c8c8c",
+    "picasso": "#b0a080",
     "cel0": "#f0e442",
     "falcon": "#e69f00",
     "deep-storm": "#d55e00",
@@ -153,7 +155,9 @@ def _show_profiles(axes: Any, views: Mapping[str, Values], cut: Cut) -> None:
     places_nm = cut.places_nm()
     for name, view in views.items():
         profile = cut.profile(view)
-        style = {"color": _COLOURS.get(name, _OTHERS), "linewidth": 1.6}
+        colour = _COLOURS.get(name.removesuffix(REFINED), _OTHERS)
+        dashes = "--" if name.endswith(REFINED) else "-"
+        style = {"color": colour, "linewidth": 1.6, "linestyle": dashes}
         if name == "truth":
             style = {"color": "white", "linewidth": 3.0}
         elif name == _OWN_CONTRAST:

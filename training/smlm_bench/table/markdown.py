@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from smlm_bench.console import grid
-from smlm_bench.method import PEER
+from smlm_bench.method import CLASSICAL_NAMES, PEER, NetworkMethod
 from smlm_bench.table.scores import FILM, HARDWARE, TABLE_1, PublishedRow, Row, published_beside
 from smlm_pipeline.film.frame_numbers import in_words
+from smlm_pipeline.settings import REFINE_AUTO
 from smlm_training.scoring.detection_scores import DetectionScore
 from smlm_training.scoring.evaluate import BLURS_PX
 
@@ -59,6 +60,7 @@ def table_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         "with molecules has made their table as well as the image. Levels, which networks "
         f"are given, are not in it: {about['levels_ms_per_frame']:.2f} ms a frame.",
         grid(_SPEED, [_speed(row) for row in table if row.reconstructs]),
+        *_refinements(table),
         f"Published in the reference paper, on other hardware ({HARDWARE}; {FILM}); how its images "
         "were scaled and blurred is not stated, so its errors compare among themselves only. The "
         "layers of literature [5] and of the paper's network are not published: "
@@ -151,6 +153,25 @@ def _speed(row: Row) -> list[str]:
         "image" if row.molecules is None else "image, molecules",
         "-" if published is None else f"{published.ms_per_frame:g}",
     ]
+
+
+def _refinements(table: Sequence[Row]) -> list[str]:
+    """Say what the client's times include, and what it says of its refinement."""
+    by_client = [row for row in table if row.method not in CLASSICAL_NAMES]
+    by_client = [row for row in by_client if NetworkMethod.of(row.method).by_client]
+    if not by_client:
+        return []
+    remarks = "".join(f" {row.method}: {row.remark}." for row in by_client if row.remark)
+    return [
+        f"{_listed([row.method for row in by_client])} are the client's whole path: a TIFF file "
+        "written and read, survey, levels, all requests, and refinement where named, as with "
+        f"'recon-client submit --refine {REFINE_AUTO}'; all of it is in their time.{remarks}"
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _published(row: PublishedRow) -> list[str]:

@@ -51,7 +51,8 @@ class Sitting:
 class Result:
     """Result of a method on the film.
 
-    ``image`` is (``ZOOM`` Y, ``ZOOM`` X) float64; ``ms_per_frame`` has one value a pass.
+    ``image`` is (``ZOOM`` Y, ``ZOOM`` X) float64; ``ms_per_frame`` has one value a pass;
+    ``remark`` is what the method says of the first one.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Result:
     molecules: Molecules | None
     ms_per_frame: tuple[float, ...]
     sitting: Sitting = Sitting()
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class _State:
     molecules: list[Molecules] = field(default_factory=list)
     localises: bool = True
     machine: str = ""
+    remark: str = ""
 
 
 def pass_over(
@@ -142,8 +145,9 @@ def _prepare(method: Method, film: ComparedFilm, prepared: bool) -> None:
     """One block of each length: what a network does once for every shape is not its speed."""
     if prepared:
         return
-    method.reconstruct(film.frames_adu[: method.block_frames])
-    if shorter := len(film.frames_adu) % method.block_frames:
+    count, block = len(film.frames_adu), method.block_frames
+    method.reconstruct(film.frames_adu[:block])
+    if count > block and (shorter := count % block):
         method.reconstruct(film.frames_adu[-shorter:])
 
 
@@ -162,6 +166,7 @@ def _first_result(
         stacked(state.molecules) if state.localises else None,
         (1e3 * state.seconds / len(film.frames_adu),),
         Sitting(state.machine, (_now(),)),
+        state.remark,
     )
 
 
@@ -200,6 +205,7 @@ def _next_block(method: Method, film: ComparedFilm, state: _State) -> _State:
         image=state.image + result.image,
         molecules=state.molecules + later,
         localises=result.molecules is not None,
+        remark=result.remark,
     )
 
 
@@ -269,6 +275,7 @@ def _keep(result: Result, whole: KeptFile | None) -> None:
                 "ms_per_frame": np.array(result.ms_per_frame),
                 "machine": np.array(result.sitting.machine),
                 "dates": np.array(result.sitting.dates),
+                "remark": np.array(result.remark),
             }
         )
 
@@ -281,7 +288,9 @@ def _read(whole: KeptFile, name: str, method: Method) -> Result | None:
     sitting = Sitting(
         str(stored["machine"]), tuple(stored["dates"].tolist()), len(times), image_kept=True
     )
-    return Result(name, method.parameters, stored["image"], _molecules(stored), times, sitting)
+    remark = str(stored.get("remark", ""))
+    molecules = _molecules(stored)
+    return Result(name, method.parameters, stored["image"], molecules, times, sitting, remark)
 
 
 def _save(partial: KeptFile | None, state: _State) -> None:

@@ -72,7 +72,8 @@ class Row:
     the reference paper's formulas (2) and (4) on images that are divided by their own maximum, at
     each of ``BLURS_PX``: a convention that we chose, since it states none.
     ``molecules`` are paired within 250 nm, ``near_molecules`` within ``NEAR_NM``.
-    ``times_peer`` is Deep-STORM's median time over this one's.
+    ``times_peer`` is Deep-STORM's median time over this one's, ``remark`` what the method says of
+    its first pass.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Row:
     passes: int
     times_peer: float | None
     parameters: dict[str, Any]
+    remark: str = ""
 
     @property
     def reconstructs(self) -> bool:
@@ -160,6 +162,7 @@ def _row(
         passes=len(result.ms_per_frame),
         times_peer=None if peer_ms is None else peer_ms / median_ms,
         parameters=result.parameters,
+        remark=result.remark,
     )
 
 
