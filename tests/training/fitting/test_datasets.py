@@ -129,8 +129,8 @@ def test_shapes_types_and_finite_values() -> None:
             assert np.isfinite(values).all()
         assert set(np.unique(batch.present)) <= {0, 1}
         placed = batch.position_px[batch.present > 0]
-        assert placed.min() >= 0
-        assert placed.max() <= 16
+        assert placed.min(initial=0) >= 0
+        assert placed.max(initial=0) <= 16
 
 
 def test_normalized_frames_are_on_one_scale() -> None:
