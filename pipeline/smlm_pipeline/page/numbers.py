@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,8 @@ from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.resolution.correlation import THRESHOLD
 
 SCHEMA_VERSION = 1
-"""Version of the form of the numbers; it grows when a field changes its meaning or disappears."""
-
-SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
-"""JSON schema of the numbers."""
+"""Version of the form of the numbers (``recon-client schema --report``); it grows when a field
+changes its meaning or disappears."""
 
 POINTS_MOST = 1000
 """Most points of a curve."""

@@ -12,7 +12,7 @@ from smlm_pipeline.resolution.rings import Image
 _REACH = 4.5
 """Reach of a spot, in its sigmas: light beyond is less than 10^-5."""
 
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 20
 """SR pixels of a band of rows that is blurred at once."""
 
 _erf = np.frompyfunc(math.erf, 1, 1)

@@ -12,13 +12,16 @@ from smlm_pipeline.resolution.rings import Image
 STRIP_PX = 4
 """Camera pixels across a strip; strips hold unlike structures, and share the grid alone."""
 
+STRIPS_LEAST = 4
+"""Strips, as if all had as many molecules, of which an error is known at least."""
+
 BLOCK_PX = 10
 """Edge of the blocks in which molecules are counted: a square micrometre of usual pixels."""
 
 DENSE_PERCENTILE = 99.0
 """Percentile of the blocks that counts as the densest place."""
 
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class PixelPlaces:
         The largest deviation of a share from that of an even distribution, relative to it.
     deviation_error : float
         Its standard error, by how much strips of the field differ: structures make shares uneven,
-        but not those of all strips alike.
+        but not those of all strips alike. Infinite where few strips have molecules.
     dense : float
         Molecules, over all frames, of the densest blocks of ``BLOCK_PX`` camera pixels, per camera
         pixel.
@@ -80,8 +83,10 @@ def _shares(profile: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
         return even, np.full_like(even, np.inf)
     share = profile.sum(axis=0) / total
     strips = np.add.reduceat(profile, np.arange(0, len(profile), STRIP_PX), axis=0)
-    apart = strips - share * strips.sum(axis=1, keepdims=True)
-    return share, np.sqrt(np.square(apart).sum(axis=0)) / total
+    held = strips.sum(axis=1, keepdims=True)
+    if total**2 < STRIPS_LEAST * float(np.square(held).sum()):
+        return share, np.full_like(share, np.inf)
+    return share, np.sqrt(np.square(strips - share * held).sum(axis=0)) / total
 
 
 def _dense(counts: NDArray[np.float64]) -> float:

@@ -132,8 +132,10 @@ def _on_width(comparison: Comparison, trained: tuple[float, float] | None) -> Ch
 
 def _on_gridding(comparison: Comparison) -> Check:
     name, places = "gridding", comparison.places
-    if len(places.x_share) < 2 or not math.isfinite(places.deviation_error):
-        return Check(name, "not checked", "the image has one pixel a camera pixel, or no molecules")
+    if len(places.x_share) < 2:
+        return Check(name, "not checked", "the image has one pixel a camera pixel")
+    if not math.isfinite(places.deviation_error):
+        return Check(name, "not checked", "too few structures to tell them from the grid")
     uneven, error = places.deviation, places.deviation_error
     text = f"places within camera pixels are even to {100 * uneven:.0f} (+-{100 * error:.0f}) %"
     if uneven <= GRIDDING_MOST + GRIDDING_ERRORS * error:

@@ -134,6 +134,7 @@ def plan_run(
         planes=2 * classes if settings.has_halves else 1,
         refined=settings.refines,
         drift=settings.corrects_drift,
+        compared=settings.error_map,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
     _check_size(chunks[0], settings)
