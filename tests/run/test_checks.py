@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from smlm_pipeline.run.comparing import Comparison
 from smlm_pipeline.settings import Settings
 
 TRAINED = {"sigma_px": (0.8, 2.0), "molecules_per_100_px": (0.0, 50.0)}
-GOOD = {"pearson": 0.99, "error": 1.0, "spread": 8.0, "noise": 0.5, "sigma_px": 1.2}
+GOOD: dict[str, Any] = {"pearson": 0.99, "error": 1.0, "spread": 8.0, "noise": 0.5, "sigma_px": 1.2}
 
 
 def _run(film_adu: NDArray[np.uint16]) -> tuple[Comparison, Survey]:
@@ -57,7 +58,7 @@ def test_all_is_well(steady: tuple[Comparison, Survey]) -> None:
     ],
 )
 def test_maps_that_are_wrong(
-    name: str, changed: dict[str, float], words: str, steady: tuple[Comparison, Survey]
+    name: str, changed: dict[str, Any], words: str, steady: tuple[Comparison, Survey]
 ) -> None:
     comparison, survey = steady
     wrong = replace(comparison, map=replace(comparison.map, **changed))

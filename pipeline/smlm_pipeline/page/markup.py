@@ -10,6 +10,11 @@ Numbers = Mapping[str, Any]
 """All numbers of a report (`numbers.numbers_of`), or a part of them."""
 
 
+def number(value: float) -> str:
+    """Three digits, without an exponent: ``1,440``."""
+    return f"{float(f'{value:.3g}'):,.12g}"
+
+
 def text(value: object) -> str:
     """Text that is no markup."""
     return html.escape(str(value), quote=True)

@@ -23,7 +23,9 @@ _MAP_EDGE_LEAST_PX = 320
 """A narrower map is enlarged by a whole factor."""
 
 _WHITE_PERCENTILE, _BLACK_PERCENTILE = 99.8, 1.0
-_ENDS_PERCENTILE = 99.5
+_ENDS_PERCENTILE, _ENDS_LEAST = 99.5, 0.1
+"""The strongest colours of the error map stand for this percentile of it, or for this share of the
+range of the wide field if that is more: small errors are pale."""
 
 _LACKS, _ADDS = np.array([202, 32, 32]), np.array([16, 78, 180])
 """Red where the image lacks light, blue where it shows molecules without light; white is none."""
@@ -73,7 +75,8 @@ def pictures_of(
     light_adu = (low, high if high > low else low + 1)
     wide = _grey(found.wide_field, light_adu).resize(drawn.field_px, Image.Resampling.BICUBIC)
     wide_field = coloured(wide, style, drawn.pixel_nm)
-    ends_adu = float(np.nanpercentile(np.abs(found.difference), _ENDS_PERCENTILE)) or 1.0
+    largest_adu = np.nanpercentile(np.abs(found.difference), _ENDS_PERCENTILE)
+    ends_adu = max(float(largest_adu), _ENDS_LEAST * (light_adu[1] - light_adu[0]))
     return Pictures(
         image=_address(drawn.picture),
         wide_field=_address(wide_field),

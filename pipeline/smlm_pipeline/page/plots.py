@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from smlm_pipeline.output.plot import Axes, Curve
-from smlm_pipeline.page.markup import Numbers, absent, text
+from smlm_pipeline.page.markup import Numbers, absent, number, text
 from smlm_pipeline.page.svg import bars_svg, curves_svg
 
 _HISTOGRAMS = {
@@ -40,10 +40,10 @@ _OF_HALVES = (
 
 
 def _resolution_words(found: Numbers) -> str:
-    number, quartiles = found["ring_correlation_nm"], found["tile_quartiles_nm"]
+    found_nm, quartiles = found["ring_correlation_nm"], found["tile_quartiles_nm"]
     words = ["The curve never passes 1/7."]
-    if number is not None:
-        words = [f"<b>{number:.0f} nm</b> by Fourier ring correlation (1/7)."]
+    if found_nm is not None:
+        words = [f"<b>{found_nm:.0f} nm</b> by Fourier ring correlation (1/7)."]
     if quartiles:
         low, _, high = quartiles
         words.append(f"Half of the tiles of the field have {low:.0f} to {high:.0f} nm.")
@@ -111,7 +111,7 @@ def molecules(numbers: Numbers) -> str:
                 marked=each["median"],
             )
             median = (
-                "" if each["median"] is None else f"median {each['median']:,.4g} {each['unit']}"
+                "" if each["median"] is None else f"median {number(each['median'])} {each['unit']}"
             )
             figures.append(
                 f"<figure>{bars}<figcaption>{title}: {text(median)}</figcaption></figure>"

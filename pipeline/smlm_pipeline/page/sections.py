@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from smlm_pipeline.page.markup import Numbers, text
+from smlm_pipeline.page.markup import Numbers, number, text
 from smlm_pipeline.page.pictures import Pictures
 
 _VERDICTS = {
@@ -83,8 +83,8 @@ def trust(numbers: Numbers, pictures: Pictures) -> str:
     """The checks, and the error map."""
     found = numbers["report"]["error_map"]
     rows = "".join(_check(check) for check in numbers["report"]["checks"])
-    light = [f"{value:,.3g}" for value in pictures.light_adu]
-    ends = f"{pictures.ends_adu:,.3g} ADU"
+    light = [number(value) for value in pictures.light_adu]
+    ends = f"{number(pictures.ends_adu)} ADU"
     grey = f'<div class="scale">{light[0]}<i class="grey"></i>{light[1]} ADU</div>'
     two = f'<div class="scale">-{ends}<i class="two"></i>+{ends}</div>'
     panels = (
@@ -106,9 +106,9 @@ def trust(numbers: Numbers, pictures: Pictures) -> str:
         "lacks. Blue: molecules without light. Grey: not judged. The image"
         f"{before} is blurred by a Gaussian (sigma {sigma}) and fitted to the wide field. Pearson "
         f"correlation (RSP) {found['rsp']:.4f}; root mean square error (RSE) "
-        f"{found['rse_adu']:.3g} ADU, {found['rse_percent_of_brightest']:.2g} % of the brightest "
-        f"structures, of which noise is {found['noise_adu']:.3g} ADU. Detail finer than the optics "
-        "is not judged by it.</figcaption></figure>"
+        f"{number(found['rse_adu'])} ADU, {found['rse_percent_of_brightest']:.2g} % of the "
+        f"brightest structures, of which noise is {number(found['noise_adu'])} ADU. Detail finer "
+        "than the optics is not judged by it.</figcaption></figure>"
     )
 
 

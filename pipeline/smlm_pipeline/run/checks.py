@@ -101,12 +101,12 @@ def _on_density(comparison: Comparison, trained: tuple[float, float] | None) -> 
     if trained is None:
         return Check(name, "not checked", f"{text}; the engine does not state its network's range")
     if densest <= trained[1]:
-        return Check(name, "ok", f"{text}; the network was trained up to {trained[1]:g}")
+        return Check(name, "ok", f"{text}; the network was trained up to {trained[1]:.3g}")
     return Check(
         name,
         "look",
-        f"{text}, more than the {trained[1]:g} that the network was trained up to: counts are too "
-        "low there; film with fewer molecules shining at once",
+        f"{text}, more than the {trained[1]:.3g} that the network was trained up to: counts are "
+        "too low there; film with fewer molecules shining at once",
     )
 
 
@@ -134,7 +134,7 @@ def _on_gridding(comparison: Comparison) -> Check:
     name, places = "gridding", comparison.places
     if len(places.x_share) < 2:
         return Check(name, "not checked", "the image has one pixel a camera pixel")
-    if not math.isfinite(places.deviation_error):
+    if not places.deviation_error <= GRIDDING_MOST:
         return Check(name, "not checked", "too few structures to tell them from the grid")
     uneven, error = places.deviation, places.deviation_error
     text = f"places within camera pixels are even to {100 * uneven:.0f} (+-{100 * error:.0f}) %"
