@@ -130,8 +130,7 @@ def reconstruct(
         events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            wanted = {"molecules": finish.molecules is not None, "light": settings.error_map}
-            asked = ahead.requests(plan.zoom, borders_px, **wanted)
+            asked = ahead.requests(plan.zoom, borders_px, **finish.wanted)
             sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:

@@ -83,6 +83,11 @@ class Finish(AbstractContextManager["Finish"]):
         """Remove the temporary folder."""
         self._close.close()
 
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """What requests ask for beside the sums, by the parameters of `request_of`."""
+        return {"molecules": self.molecules is not None, "light": self._settings.error_map}
+
     def sinks(self, seen: Survey, plan: RunPlan) -> list[Sink]:
         """The sinks of molecules and of the wide field, where they are needed.
 
