@@ -41,7 +41,7 @@ _OF_HALVES = (
 
 def _resolution_words(found: Numbers) -> str:
     found_nm, quartiles = found["ring_correlation_nm"], found["tile_quartiles_nm"]
-    words = ["The curve never passes 1/7."]
+    words = ["The halves share no detail: the curve is never above 1/7."]
     if found_nm is not None:
         words = [f"<b>{found_nm:.0f} nm</b> by Fourier ring correlation (1/7)."]
     if quartiles:
