@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from fakes.films import ArrayFilm, noise_adu, spots_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline.compute.sparse import sparse
-from smlm_pipeline.engines.transport import ChunkAnswer
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError, SettingError
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run import chunking
@@ -101,6 +102,24 @@ def test_the_image_is_the_same_and_nothing_is_compared_unasked() -> None:
     asked = reconstruct(ArrayFilm(film_adu), ComputingTransport(), Settings(error_map=True))
     assert plain.comparison is None
     np.testing.assert_array_equal(asked.image, plain.image)
+
+
+def test_chunks_that_are_missing_lack_in_both_images() -> None:
+    class Failing(ComputingTransport):
+        def sum_chunk(self, request: Request) -> ChunkAnswer:
+            if request.label.startswith("frames 0 to ") and "y 0, x 0" not in request.label:
+                raise InferenceError("lost for good")
+            return super().sum_chunk(request)
+
+    film_adu, settings = spots_adu(24, 100, 150), Settings(error_map=True, tile_px=96)
+    whole = reconstruct(ArrayFilm(film_adu), ComputingTransport(), settings)
+    lacking = reconstruct(ArrayFilm(film_adu), Failing(), replace(settings, allow_partial=True))
+    assert whole.comparison is not None
+    assert lacking.comparison is not None
+    assert len(lacking.missing.chunks) == 5
+    assert lacking.comparison.map.pearson == pytest.approx(whole.comparison.map.pearson, abs=0.01)
+    assert whole.comparison.first_frame.tolist() == list(range(0, 24, 3))
+    assert lacking.comparison.first_frame.tolist() == list(range(3, 24, 3))
 
 
 def test_it_is_in_the_budget() -> None:
