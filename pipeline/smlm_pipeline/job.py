@@ -12,6 +12,8 @@ from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.error_map_files import ErrorMapFiles
+from smlm_pipeline.output.page_files import PageFiles
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
@@ -37,7 +39,8 @@ class Job:
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
     any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
-    their light into photons; None leaves it in ADU. ``style`` is that of the picture.
+    their light into photons; None leaves it in ADU. ``style`` is that of the picture. ``page`` is
+    whether to write the report as a page, for which the settings have to make an error map.
     """
 
     film: Path
@@ -51,6 +54,7 @@ class Job:
     molecules_probability: float = MOLECULES_PROBABILITY
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
+    page: bool = False
 
     @property
     def picture(self) -> Path:
@@ -92,6 +96,16 @@ class Job:
         return ResolutionFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
 
     @property
+    def error_files(self) -> ErrorMapFiles:
+        """The error map and the wide field, beside the image."""
+        return ErrorMapFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+
+    @property
+    def page_files(self) -> PageFiles:
+        """The report as a page, and its numbers, beside the image."""
+        return PageFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+
+    @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
@@ -111,9 +125,11 @@ class Job:
 
     @property
     def files_beside(self) -> tuple[Path, ...]:
-        """The files of the drift and the resolution that are written."""
+        """The files of drift, resolution, error map and report that are written."""
         resolution = self.resolution_files.all if self.settings.resolution else ()
-        return (*self.drift_files, *resolution)
+        error = self.error_files.all if self.settings.error_map else ()
+        page = self.page_files.all if self.page else ()
+        return (*self.drift_files, *resolution, *error, *page)
 
     @property
     def drift_files(self) -> tuple[Path, ...]:

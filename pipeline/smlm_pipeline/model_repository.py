@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, SettingError
@@ -21,6 +22,12 @@ CARD_FILE = "model.json"
 
 CPU_PRECISION = "cpu_precision"
 """Name in a card: the precision on CPUs that have it, where the scores allow it."""
+
+DENSITY = "molecules_per_100_px"
+"""Name of the range of molecules of a frame in 10 x 10 camera pixels, among `trained_ranges`."""
+
+_UM_PX = 10
+"""Camera pixels along a micrometre, as training counts."""
 
 REFERENCE_FILE = "reference.npz"
 """Reference frames and the network's answers to them, beside it; see ``compute.reference``."""
@@ -108,14 +115,50 @@ def network_sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def trained_ranges(network: Path) -> dict[str, tuple[float, float]]:
+    """Return the ranges that a network's card says it was trained on, by name; empty without card.
+
+    Training in steps may fit the last layers alone at the end: ranges are those under which all
+    layers were fitted.
+    """
+    card = _card_of(network)
+    training = card.get("training")
+    while isinstance(training, dict):
+        recipe = training.get("recipe")
+        if isinstance(recipe, dict) and not recipe.get("only_layers"):
+            ranges = recipe.get("ranges")
+            return _ranges_of(ranges if isinstance(ranges, dict) else {})
+        training = training.get("start")
+    return {}
+
+
+def _ranges_of(ranges: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """The pairs of a recipe's ranges, and `DENSITY`."""
+    pairs = {
+        name: (float(pair[0]), float(pair[1]))
+        for name, pair in ranges.items()
+        if isinstance(pair, list) and len(pair) == 2
+    }
+    if "density_per_um2" in pairs:  # lines fill patches more than areas do
+        patch_px, most = ranges.get("patch_px", 0), ranges.get("emitters_max", 0)
+        of_patches = most * (_UM_PX / patch_px) ** 2 if patch_px else 0.0
+        pairs[DENSITY] = 0.0, max(pairs["density_per_um2"][1], of_patches)
+    return pairs
+
+
 def cpu_precision(network: Path) -> str:
     """Return the precision that a network's card allows on a CPU: ``"bf16"`` or ``"f32"``.
 
     It is float32 where there is no card, or where the card is of another network.
     """
+    return "bf16" if _card_of(network).get(CPU_PRECISION) == "bf16" else "f32"
+
+
+def _card_of(network: Path) -> dict[str, Any]:
+    """The card of a network; empty where there is none, or that of another network."""
     try:
         card = json.loads(network.with_name(CARD_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "f32"
-    allowed = isinstance(card, dict) and card.get(CPU_PRECISION) == "bf16"
-    return "bf16" if allowed and card.get("sha256") == network_sha256(network) else "f32"
+        return {}
+    own = isinstance(card, dict) and card.get("sha256") == network_sha256(network)
+    return card if own else {}

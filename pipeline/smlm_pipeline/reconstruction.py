@@ -124,13 +124,13 @@ def reconstruct(
         plan = fitted_plan(plan, film, settings, opened.request_pixels)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
-        sinks, blank = Sinks(accumulator, *finish.sinks(seen)), seen.conditioning.blank
+        sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
-            asked = ahead.requests(plan.zoom, borders_px, molecules=finish.molecules is not None)
+            asked = ahead.requests(plan.zoom, borders_px, **finish.wanted)
             sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
@@ -140,7 +140,7 @@ def reconstruct(
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        finished = finish.of(accumulator, blank, borders_px, plan, events)
+        finished = finish.of(accumulator, seen, borders_px, plan, events)
     facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
     return Reconstruction(*facts, **vars(finished))
 

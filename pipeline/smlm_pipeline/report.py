@@ -1,4 +1,4 @@
-"""The facts of a run: planned, and finished; for the terminal, JSON and the image's metadata."""
+"""The facts of a finished run: for the terminal, JSON and the image's metadata."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.job import Job
 from smlm_pipeline.reconstruction import Reconstruction
+from smlm_pipeline.run.checks import Check, checks, notes_of
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.run.missing import part_of, parts
-from smlm_pipeline.run.plan import RunPlan
 
 LEVELS_MOST = 64
 """Frames whose levels a report states."""
 
 _DRIFT_FILES = ("uncorrected_image", "table", "plot")
 _RESOLUTION_FILES = ("curve", "plot", "map")
+_ERROR_FILES = ("map", "wide_field")
 
 NOTHING_FOUND = (
     "found no emitter at all, so the image is empty; expected a film of blinking molecules: look "
@@ -50,6 +51,9 @@ class Report:
     None where that was not asked for.
     ``resolution`` states that of the plain sum without drift, and its files; it is None where it
     was not to be measured.
+    ``error_map`` compares the plain sum, with its drift, with the wide field, and states the files
+    of both; it is None where that was not asked for, and ``checks`` is empty then. ``page`` is the
+    report as a page (HTML), if there is one.
     ``refinement`` states how the image was refined, and is None where it was not to be.
     ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`), ``network_sha256`` the
     network's file, where the engine states it; ``acquired`` is when the film was taken and
@@ -63,6 +67,7 @@ class Report:
     image: str
     sum_image: str
     picture: str
+    page: str
     molecules: dict[str, Any] | None
     engine: str
     network_engine: str
@@ -89,6 +94,8 @@ class Report:
     emitters: float
     drift: dict[str, Any] | None
     resolution: dict[str, Any] | None
+    error_map: dict[str, Any] | None
+    checks: list[dict[str, str]]
     refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
@@ -104,10 +111,11 @@ class Report:
     def provenance(self) -> dict[str, Any]:
         """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
-        del kept["image"], kept["sum_image"], kept["picture"]
+        del kept["image"], kept["sum_image"], kept["picture"], kept["page"]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
-        for facts, files in (("drift", _DRIFT_FILES), ("resolution", _RESOLUTION_FILES)):
+        beside = {"drift": _DRIFT_FILES, "resolution": _RESOLUTION_FILES, "error_map": _ERROR_FILES}
+        for facts, files in beside.items():
             if kept[facts] is not None:
                 kept[facts] |= {name: Path(kept[facts][name]).name for name in files}
         kept["film"] = Path(self.film).name
@@ -117,6 +125,7 @@ class Report:
     def as_text(self) -> str:
         """A few lines for people."""
         precision = f" in {self.precision}" if self.precision else ""
+        page = f"report   {self.page}\n" if self.page else ""
         table = ""
         if self.molecules is not None:
             table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
@@ -124,8 +133,10 @@ class Report:
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"{self._drift_text()}"
             f"{self._resolution_text()}"
+            f"{self._error_text()}"
             f"{self._refinement_text()}"
             f"picture  {self.picture}\n"
+            f"{page}"
             f"{table}"
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
             f"speed    {self.frames_per_s:,.0f} frames/s "
@@ -153,6 +164,16 @@ class Report:
         number = "not found" if found_nm is None else f"{found_nm:.0f} nm (ring correlation)"
         return f"resolved {number}; see {self.resolution['plot'] or 'the notes'}\n"
 
+    def _error_text(self) -> str:
+        """A line on the error map; none where there is none."""
+        if self.error_map is None:
+            return ""
+        looks = sum(check["verdict"] == "look" for check in self.checks)
+        return (
+            f"checked  {len(self.checks) - looks} of {len(self.checks)} checks found nothing; RSP "
+            f"{self.error_map['rsp']:.3f} ({self.error_map['map']})\n"
+        )
+
     def _refinement_text(self) -> str:
         """A line on the refinement; none where there was none."""
         if self.refinement is None:
@@ -177,6 +198,7 @@ def report(
         image=str(job.image),
         sum_image=str(job.sum_image) if job.settings.refines else "",
         picture=str(job.picture),
+        page=str(job.page_files.page) if job.page else "",
         molecules=_table(job, molecules),
         engine=result.engine.description,
         network_engine=f"{network_engine.name} {network_engine.version}".strip(),
@@ -203,6 +225,8 @@ def report(
         emitters=emitters,
         drift=_drift(job, result),
         resolution=_resolution(job, result),
+        error_map=_error_map(job, result),
+        checks=[asdict(check) for check in checks_of(result, film)],
         refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
@@ -262,6 +286,21 @@ def _resolution(job: Job, result: Reconstruction) -> dict[str, Any] | None:
     }
 
 
+def _error_map(job: Job, result: Reconstruction) -> dict[str, Any] | None:
+    """The comparison with the wide field and its files, for JSON."""
+    if result.comparison is None:
+        return None
+    files = {name: str(getattr(job.error_files, name)) for name in _ERROR_FILES}
+    return {**result.comparison.as_dict(), **files}
+
+
+def checks_of(result: Reconstruction, film: Film) -> list[Check]:
+    """The checks of a run; none where its image was not compared with the wide field."""
+    if result.comparison is None:
+        return []
+    return checks(result.comparison, result.survey, film.corner, result.engine.trained_ranges)
+
+
 def _levels(survey: Survey, film: Film) -> dict[str, list[float]]:
     """Background and scale over time, for JSON; frames are numbered as in the file."""
     places, levels = survey.sample.levels(LEVELS_MOST)
@@ -289,6 +328,8 @@ def result_notes(result: Reconstruction) -> list[str]:
         notes += result.resolution.notes
     if result.refinement is not None:
         notes += result.refinement.notes
+    if result.comparison is not None:
+        notes += notes_of(result.comparison, result.engine.trained_ranges)
     if result.missing.chunks:
         notes.append(_missing_note(result))
     if result.failures:
@@ -316,63 +357,3 @@ def _missing_note(result: Reconstruction) -> str:
         f"{len(frames):,} of {result.frame_count:,} frames are missing from the image, wholly or "
         f"in part (its metadata lists them): {result.missing.reason}"
     )
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """The plan of a job, its film, image and table; ``warnings`` are the urgent notes."""
-
-    film: str
-    image: str
-    molecules: str | None
-    plan: RunPlan
-    pixel_size_nm: float
-    selection: dict[str, Any]
-    missing: list[dict[str, Any]]
-    warnings: list[str]
-    notes: list[str]
-
-    @property
-    def chunk_frames(self) -> int:
-        """Frames of the largest request."""
-        return self.plan.chunks[0].frame_count
-
-    @property
-    def in_flight(self) -> int:
-        """Concurrent requests to one server at the start."""
-        return self.plan.concurrency().limit
-
-    def as_dict(self) -> dict[str, Any]:
-        """All facts, for JSON; keys carry their units."""
-        return {
-            "film": self.film,
-            "image": self.image,
-            "molecules": self.molecules,
-            "frames": self.plan.frame_count,
-            "height_px": self.plan.height_px,
-            "width_px": self.plan.width_px,
-            "pixel_size_nm": self.pixel_size_nm,
-            "zoom": self.plan.zoom,
-            "requests": len(self.plan.chunks),
-            "chunk_frames": self.chunk_frames,
-            "in_flight": self.in_flight,
-            "memory_bytes": self.plan.memory_bytes,
-            "sum_in_memory": self.plan.canvas_in_memory,
-            "selection": self.selection,
-            "missing": self.missing,
-            "notes": self.notes,
-        }
-
-    def as_text(self) -> str:
-        """A few lines for people."""
-        plan, zoom = self.plan, self.plan.zoom
-        image = f"{plan.height_px * zoom} x {plan.width_px * zoom}"
-        table = f" and {self.molecules}" if self.molecules else ""
-        place = "in memory" if plan.canvas_in_memory else "in a file beside the image"
-        return (
-            f"{plan.frame_count} frames of {plan.height_px} x {plan.width_px} pixels of "
-            f"{self.pixel_size_nm:g} nm -> {image} pixels of {self.pixel_size_nm / zoom:g} nm\n"
-            f"at most {plan.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
-            f"{len(plan.chunks)} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
-            f"once -> {self.image}{table}"
-        )

@@ -99,6 +99,9 @@ class Settings:
     resolution: bool = False
     """Whether to measure the resolution of the image, by two halves of the film."""
 
+    error_map: bool = False
+    """Whether to compare the image, blurred back, with the wide field of the film."""
+
     chunk_frames: int | None = None
     """Frames of one request; by default as many as make the pixels that the server asks for: about
     a megapixel on a CPU, four on a GPU, a quarter of a megapixel of a map network on a CPU."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import remove, remove_unfinished
 from smlm_pipeline.drift.curve import no_drift
 from smlm_pipeline.drift.files import write_drift
+from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
@@ -20,8 +23,10 @@ from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
+from smlm_pipeline.page.histograms import Histogram, molecule_histograms
+from smlm_pipeline.page.page import write_page
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.report import DryRun, Report, missing_parts, report, result_notes
+from smlm_pipeline.report import Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.drifting import DriftCorrection
@@ -49,6 +54,7 @@ def submit(
     molecules_probability: float = MOLECULES_PROBABILITY,
     camera: CameraUnits | None = None,
     style: PictureStyle = DEFAULT_STYLE,
+    page: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     events: Events = SILENCE,
@@ -81,6 +87,8 @@ def submit(
         Gain and offset of the camera, for photons in the table; by default it has ADU.
     style : PictureStyle
         Colours, contrast and resolution of the picture.
+    page : bool
+        Whether to write the report as a page too (docs/report.md), with an error map.
     overwrite, resume : bool
         Replace an earlier result; continue an interrupted run from its checkpoint.
     events : Events
@@ -107,6 +115,7 @@ def submit(
     image = image_path(path, None if output is None else Path(output))
     chosen = selection or Selection()
     table = None if molecules is None else Path(molecules)
+    settings = replace(settings, error_map=settings.error_map or page)
     job = Job(
         path,
         image,
@@ -119,6 +128,7 @@ def submit(
         molecules_probability,
         camera,
         style,
+        page,
     )
     return run_job(job, engine, model_repository=model_repository, events=events)
 
@@ -212,6 +222,9 @@ def run_job(
             _write(job, result, facts)
             if molecules is not None and job.molecules is not None:
                 _write_table(job.molecules, job, molecules, result, facts)
+            if job.page:
+                events.stage("writing the report")
+                _write_page(job, film, molecules, result, facts)
             checkpoint.results_are_written()
     return facts
 
@@ -252,6 +265,26 @@ def _write_table(
     write_table(path, rows, table, molecules.count(least))
 
 
+def _write_page(
+    job: Job, film: Film, molecules: MoleculeSink | None, result: Reconstruction, facts: Report
+) -> None:
+    """Write the report as a page, with histograms of the molecules if there are any."""
+    frames = np.asarray(film.corner.frames[: film.frame_count], np.int64)
+    histograms: list[Histogram] = []
+    if molecules is not None:
+        least = job.molecules_probability
+        blocks = molecules.blocks(facts.pixel_size_nm, job.camera, least)
+        histograms = molecule_histograms(blocks, frames)
+    write_page(
+        job.page_files,
+        facts.as_dict(),
+        result,
+        frames=frames,
+        histograms=histograms,
+        style=job.style,
+    )
+
+
 def _write_drift(job: Job, drift: DriftCorrection) -> None:
     """Write the drift that was taken out, frame by frame, and plot that which was found."""
     if job.drift_table in job.drift_files:
@@ -288,6 +321,9 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
         job.resolution_files.write(resolution.curve, resolution.tiles)
     if result.drift is not None:
         _write_drift(job, result.drift)
+    if result.comparison is not None:
+        about = {"film": Path(facts.film).name, **(provenance["error_map"] or {})}
+        job.error_files.write(result.comparison.map, facts.pixel_size_nm, about)
     edge_max_px = result.plan.picture_edge_px
     write_picture(
         job.picture,

@@ -37,6 +37,7 @@ ROOMS = {
         "deploy",
         "localise",
         "output",
+        "page",
         "drift",
         "refine",
         "resolution",

@@ -65,3 +65,10 @@ def test_the_door_of_the_benchmarks_leads_somewhere(wheel: Path, names: set[str]
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "recon-bench = smlm_bench.cli:app" in archive.read(entry_points).decode()
     assert {"smlm_bench/cli.py", "smlm_bench/__main__.py", "smlm_bench/gpu/kernels.py"} <= names
+
+
+def test_files_of_the_page_and_the_schemas_are_in_it(names: set[str]) -> None:
+    package = "smlm_pipeline"
+    files = {f"{package}/page/page.{ending}" for ending in ("html", "css", "js")}
+    schemas = {f"{package}/cli/{name}.schema.json" for name in ("output", "report")}
+    assert files | schemas <= names

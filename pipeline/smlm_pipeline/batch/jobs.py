@@ -41,6 +41,7 @@ class BatchSettings:
     molecules_probability: float = MOLECULES_PROBABILITY
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
+    page: bool = False
     overwrite: bool = False
     network_sha256: str = ""
 
@@ -78,6 +79,7 @@ def batch_job(film: BatchFilm, asked: BatchSettings, record: Record) -> BatchJob
         molecules_probability=asked.molecules_probability,
         camera=asked.camera,
         style=asked.style,
+        page=asked.page,
     )
     unfinished = job.checkpoint.is_file()
     if before == made:
@@ -104,6 +106,7 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
         "molecules_probability": asked.molecules_probability,
         "camera": asdict(asked.camera) if asked.camera else None,
         "picture": asdict(asked.style),
+        "page": asked.page,
     }
 
 

@@ -216,6 +216,7 @@ def _asked(part: FilmOptions, run: RunOptions, films_at_once: int) -> BatchSetti
         part.pixel_size_nm,
         molecules_probability=run.molecules_probability,
         camera=run.camera(),
+        page=run.report,
         network_sha256=network,
     )
 

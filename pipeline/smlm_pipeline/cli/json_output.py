@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ meaning or disappears, and not when one is added."""
 
 SCHEMA_FILE = Path(__file__).with_name("output.schema.json")
 """JSON schema of all that is printed with ``--json``."""
+
+
+REPORT_SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+"""JSON schema of the numbers of a report that are written beside an image."""
 
 
 def print_json(facts: Mapping[str, Any], *, one_line: bool = False) -> None:
@@ -50,6 +54,13 @@ def print_failure(program: str, error: str, message: str, exit_code: int) -> Non
     print_json({"failure": failure}, one_line=True)
 
 
-def schema() -> None:
+def schema(
+    *,
+    report: Annotated[
+        bool,
+        typer.Option("--report", help="Print that of the file of 'submit --report' instead."),
+    ] = False,
+) -> None:
     """Print the JSON schema of all that commands print with --json."""
-    typer.echo(SCHEMA_FILE.read_text(encoding="utf-8").rstrip())
+    file = REPORT_SCHEMA_FILE if report else SCHEMA_FILE
+    typer.echo(file.read_text(encoding="utf-8").rstrip())

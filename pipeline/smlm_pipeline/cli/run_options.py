@@ -188,6 +188,24 @@ class RunOptions:
             rich_help_panel=IMAGE_PANEL,
         ),
     ] = Settings.resolution
+    error_map: Annotated[
+        bool,
+        typer.Option(
+            "--error-map",
+            help="Blur the image back and compare it with the wide field of the film (RSP, RSE): "
+            "numbers, checks, a map of the errors and the wide field.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = Settings.error_map
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write the report as one HTML page, which opens offline, and its numbers as "
+            "JSON; implies --error-map.",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = False
     refine: Annotated[
         str,
         typer.Option(
@@ -286,6 +304,7 @@ class RunOptions:
             refine=int(refine) if refine.isdecimal() else refine,
             drift=self.drift if self.drift in (DRIFT_OFF, DRIFT_AUTO) else Path(self.drift),
             resolution=self.resolution,
+            error_map=self.error_map or self.report,
             chunk_frames=self.chunk_frames,
             in_flight=self.in_flight,
             attempts=self.attempts,

@@ -22,9 +22,10 @@ from smlm_pipeline.cli.run_options import (
     PictureOptions,
     RunOptions,
 )
+from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.job import Job, image_path
-from smlm_pipeline.report import DryRun, Report
+from smlm_pipeline.report import Report
 
 _PROGRAM = "recon-client"
 
@@ -111,6 +112,7 @@ def submit(
             run.molecules_probability,
             run.camera(),
             picture.style(),
+            run.report,
         )
         engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(

@@ -22,6 +22,7 @@ from smlm_pipeline.model_repository import (
     find_model_repository,
     network_file,
     network_sha256,
+    trained_ranges,
 )
 from smlm_pipeline.settings import PRECISION_VARIABLE, Settings
 
@@ -36,6 +37,7 @@ class Engine:
     should have, if the engine states it. ``network_engine`` states what computes the network; it
     is empty for running servers, which do not state that. ``class_borders_px`` are the borders of
     the network's precision classes, for each number of classes, where they are stated.
+    ``trained_ranges`` are those of the network's card, where its repository is known here.
     """
 
     transport: Transport
@@ -48,6 +50,7 @@ class Engine:
     request_pixels: int | None = None
     network_engine: NetworkEngine = field(default_factory=NetworkEngine)
     class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    trained_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Check that the network is still the one that the engine was opened with.
@@ -158,6 +161,7 @@ def local_engine(
         network_sha256=network_sha256(file),
         network_engine=network_engine,
         class_borders_px=class_borders_px(repository, network),
+        trained_ranges=trained_ranges(file),
     )
 
 
@@ -227,6 +231,7 @@ def embedded_engine(
                 engine,
                 notes=(*engine.notes, *filter(None, [network_engine.note])),
                 network_sha256=network_sha256(network_file(repository, network)),
+                trained_ranges=trained_ranges(network_file(repository, network)),
                 network_engine=network_engine,
             )
         yield engine

@@ -20,7 +20,8 @@ class Request:
     """One chunk, and what to answer.
 
     ``frames_adu`` (N, H, W) uint16 and ``levels_adu`` (N, 2) float32; ``class_borders_px`` (3,)
-    float32 as ``contract.CLASS_BORDERS``. ``label`` names the chunk in logs and errors.
+    float32 as ``contract.CLASS_BORDERS``. ``label`` names the chunk in logs and errors. ``light``
+    (Y, X) is the sum of the light of the chunk's core, where it was asked for; it is not sent.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Request:
     levels_adu: NDArray[np.float32]
     window: Window
     class_borders_px: NDArray[np.float32] = field(default_factory=lambda: _NO_BORDERS)
+    light: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class ChunkAnswer:
     ``sums`` are those of the request's window, in units of 2^-16 emitters; ``frame_count`` is the
     number of frames in them. ``molecules`` (M, 8) has a row for each molecule, as
     ``contract.MOLECULES``; it is None where the request did not ask for them. ``levels_adu`` (N, 2)
-    float32 are those of the request, in whose scales intensities are; `run.dispatch` sets them.
+    float32 are those of the request, in whose scales intensities are, and ``light`` is that of the
+    request; `run.dispatch` sets both.
     """
 
     sums: SparseSums
     frame_count: int
     molecules: NDArray[np.float32] | None = None
     levels_adu: NDArray[np.float32] | None = None
+    light: NDArray[np.float64] | None = None
 
 
 class Transport(Protocol):

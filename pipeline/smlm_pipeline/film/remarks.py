@@ -37,16 +37,22 @@ def remarks(survey: Survey, corner: Corner) -> list[str]:
     corner : Corner
         Where the film begins in its file: frames and pixels are numbered as there.
     """
+    return [remark for kind in remarks_by_kind(survey, corner).values() for remark in kind]
+
+
+def remarks_by_kind(survey: Survey, corner: Corner) -> dict[str, list[str]]:
+    """The `remarks`, by what they are on: ``pixels``, ``clipping`` or ``light``."""
     faults, sample = survey.conditioning.faults, survey.sample
-    blank = survey.conditioning.blank
-    return [
-        *_on_pixels(faults, blank, corner),
-        *_on_clipping(sample),
-        *_on_dark_frames(sample, corner),
-        *_on_background(sample, corner),
-        *_on_shape(survey),
-        *_on_brightness(survey, corner),
-    ]
+    return {
+        "pixels": [*_on_pixels(faults, survey.conditioning.blank, corner)],
+        "clipping": [*_on_clipping(sample)],
+        "light": [
+            *_on_dark_frames(sample, corner),
+            *_on_background(sample, corner),
+            *_on_shape(survey),
+            *_on_brightness(survey, corner),
+        ],
+    }
 
 
 def _on_pixels(faults: PixelFaults, blank: NDArray[np.bool_], corner: Corner) -> Iterator[str]:

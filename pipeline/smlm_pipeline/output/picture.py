@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,36 @@ def write_picture(
     OutputError
         If the file cannot be written; no partial file is left.
     """
+    drawn = draw_picture(
+        image, sr_pixel_size_nm=sr_pixel_size_nm, edge_max_px=edge_max_px, style=style
+    )
+    picture = drawn.picture
+    if style.colour_bar:
+        picture = with_colour_bar(picture, style.colours(), drawn.limits)
+    resolution = {} if style.dpi is None else {"dpi": (style.dpi, style.dpi)}
+    text = _text(drawn.pixel_nm, style, drawn.limits)
+    with written_whole(path) as file:
+        picture.save(file, format="PNG", pnginfo=text, **resolution)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture (RGB) without a colour bar, and what it shows.
+
+    ``pixel_nm`` is the edge of its pixels, ``limits`` the values of the first and the last colour,
+    and ``field_px`` the width and height of the field in it.
+    """
+
+    picture: Image.Image
+    pixel_nm: float
+    limits: tuple[float, float]
+    field_px: tuple[int, int]
+
+
+def draw_picture(
+    image: Rows, *, sr_pixel_size_nm: float, edge_max_px: int, style: PictureStyle
+) -> Drawn:
+    """Draw the image as `write_picture` writes it, without a colour bar."""
     binning = _binning(image.shape, edge_max_px)
     view = _smoothed(_binned(image, binning))
     limits = _limits(view, style)
@@ -75,19 +106,23 @@ def write_picture(
     height, width = grey.shape
     zoom = max(min(math.ceil(PICTURE_EDGE_MIN_PX / width), edge_max_px // max(grey.shape)), 1)
     field = Image.fromarray(grey).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+    pixel_nm = sr_pixel_size_nm * binning / zoom
+    return Drawn(coloured(field, style, pixel_nm), pixel_nm, limits, field.size)
+
+
+def coloured(field: Image.Image, style: PictureStyle, pixel_nm: float) -> Image.Image:
+    """A grey field (mode L) in the colours of a style, with a scale bar: RGB.
+
+    A field that has no room for the scale bar is the upper left part of a black ground.
+    """
     field.putpalette(style.colours().tobytes())
     size = max(field.width, LABEL_ROOM_PX), max(field.height, LABEL_ROOM_PX)
     picture = field.convert("RGB")
     if size != picture.size:
         picture = Image.new("RGB", size)
         picture.paste(field)
-    pixel_nm = sr_pixel_size_nm * binning / zoom
     _draw_scale_bar(picture, pixel_nm)
-    if style.colour_bar:
-        picture = with_colour_bar(picture, style.colours(), limits)
-    resolution = {} if style.dpi is None else {"dpi": (style.dpi, style.dpi)}
-    with written_whole(path) as file:
-        picture.save(file, format="PNG", pnginfo=_text(pixel_nm, style, limits), **resolution)
+    return picture
 
 
 def _text(pixel_nm: float, style: PictureStyle, limits: tuple[float, float]) -> PngInfo:

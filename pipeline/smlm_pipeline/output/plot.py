@@ -58,8 +58,8 @@ def write_plot(path: Path, axes: Axes, curves: Sequence[Curve]) -> None:
     """
     picture = Image.new("RGB", _SIZE_PX, "white")
     canvas = ImageDraw.Draw(picture)
-    x = _Scale.of(np.concatenate([curve.x for curve in curves]), None)
-    y = _Scale.of(np.concatenate([curve.y for curve in curves]), axes.y_range)
+    x = Scale.of(np.concatenate([curve.x for curve in curves]), None)
+    y = Scale.of(np.concatenate([curve.y for curve in curves]), axes.y_range)
     _draw_frame(canvas, axes, x, y)
     for curve, colour in zip(curves, _COLOURS, strict=False):
         _draw_curve(canvas, curve, x, y, colour)
@@ -69,7 +69,7 @@ def write_plot(path: Path, axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Ends of an axis, at round numbers, and the distance of its ticks."""
 
     low: float
@@ -77,7 +77,8 @@ class _Scale:
     step: float
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], ends: tuple[float, float] | None) -> _Scale:
+    def of(cls, values: NDArray[np.float64], ends: tuple[float, float] | None) -> Scale:
+        """The scale of some values, or between two ends."""
         known = values[np.isfinite(values)]
         low, high = ends or (float(known.min(initial=0)), float(known.max(initial=0)))
         if ends is None and len(known):
@@ -111,17 +112,17 @@ def _row(share: float) -> float:
     return _SIZE_PX[1] - _BOTTOM - share * (_SIZE_PX[1] - _TOP - _BOTTOM)
 
 
-def _draw_frame(canvas: ImageDraw.ImageDraw, axes: Axes, x: _Scale, y: _Scale) -> None:
+def _draw_frame(canvas: ImageDraw.ImageDraw, axes: Axes, x: Scale, y: Scale) -> None:
     """Grid, ticks, labels and title."""
     font, large = ImageFont.load_default(_TEXT_PX), ImageFont.load_default(_TEXT_PX + 4)
     for value in x.ticks.tolist():
         column = _column(float(x.shares(np.array(value))))
         canvas.line((column, _row(0), column, _row(1)), _GRID)
-        canvas.text((column, _row(0) + 8), _label(value), _INK, font, "mt")
+        canvas.text((column, _row(0) + 8), tick_label(value), _INK, font, "mt")
     for value in y.ticks.tolist():
         row = _row(float(y.shares(np.array(value))))
         canvas.line((_column(0), row, _column(1), row), _GRID)
-        canvas.text((_column(0) - 10, row), _label(value), _INK, font, "rm")
+        canvas.text((_column(0) - 10, row), tick_label(value), _INK, font, "rm")
     canvas.rectangle((_column(0), _row(1), _column(1), _row(0)), outline=_INK)
     canvas.text((_column(0.5), _SIZE_PX[1] - 14), axes.x_label, _INK, font, "mb")
     canvas.text((_column(0), 14), axes.title, _INK, large, "lt")
@@ -129,7 +130,7 @@ def _draw_frame(canvas: ImageDraw.ImageDraw, axes: Axes, x: _Scale, y: _Scale) -
 
 
 def _draw_curve(
-    canvas: ImageDraw.ImageDraw, curve: Curve, x: _Scale, y: _Scale, colour: tuple[int, int, int]
+    canvas: ImageDraw.ImageDraw, curve: Curve, x: Scale, y: Scale, colour: tuple[int, int, int]
 ) -> None:
     """A line through the points, in pieces where values are missing."""
     known = np.isfinite(curve.x) & np.isfinite(curve.y)
@@ -155,5 +156,6 @@ def _draw_legend(canvas: ImageDraw.ImageDraw, curves: Sequence[Curve]) -> None:
         right = left - 70
 
 
-def _label(value: float) -> str:
+def tick_label(value: float) -> str:
+    """A number beside a tick."""
     return f"{value:,.6g}" if abs(value) > 1e-12 else "0"

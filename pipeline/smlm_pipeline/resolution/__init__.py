@@ -1,1 +1,1 @@
-"""Resolution of an image: Fourier ring correlation and decorrelation analysis; NumPy alone."""
+"""How good an image is: ring correlation, decorrelation, error against the wide field; NumPy."""

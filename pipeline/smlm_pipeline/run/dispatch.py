@@ -134,7 +134,7 @@ def _attempt(
                 raise
         else:
             limit.answered(time.perf_counter() - started)
-            return replace(answer, levels_adu=request.levels_adu)
+            return replace(answer, levels_adu=request.levels_adu, light=request.light)
 
 
 def _given_up(error: TransientServerError, attempts: int) -> TransientServerError:

@@ -9,19 +9,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smlm_pipeline import contract
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
+from smlm_pipeline.run.comparing import Comparison, compared
 from smlm_pipeline.run.drifting import DriftCorrection, corrected, drift_asked
 from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan
 from smlm_pipeline.run.refining import Refinement, refined
 from smlm_pipeline.run.resolving import Resolution, resolved
+from smlm_pipeline.run.sinks import Sink
+from smlm_pipeline.run.wide_field import WideField
 from smlm_pipeline.settings import Settings
 
 
@@ -31,11 +31,13 @@ class Finished:
 
     ``pixels`` are those of the plain sum, without the drift that ``drift`` states, and
     ``uncorrected`` those before that. ``resolution`` is that of ``pixels``; ``refinement`` states
-    how they were refined. Each is None where it was not asked for.
+    how they were refined. ``comparison`` is that of ``uncorrected`` with the wide field, which has
+    the same drift. Each is None where it was not asked for.
     """
 
     pixels: SrImage
     uncorrected: SrImage
+    comparison: Comparison | None = None
     drift: DriftCorrection | None = None
     resolution: Resolution | None = None
     refinement: Refinement | None = None
@@ -69,6 +71,7 @@ class Finish(AbstractContextManager["Finish"]):
         self._film, self._settings, self._pixel_size_nm = film, settings, pixel_size_nm
         self._asked = drift_asked(film, settings, pixel_size_nm)
         self._close = contextlib.ExitStack()
+        self._wide_field: WideField | None = None
         self.molecules = molecules
         if molecules is None and self._asked is not None:
             folder = self._close.enter_context(tempfile.TemporaryDirectory(prefix="recon-"))
@@ -80,23 +83,40 @@ class Finish(AbstractContextManager["Finish"]):
         """Remove the temporary folder."""
         self._close.close()
 
-    def sinks(self, seen: Survey) -> list[MoleculeSink]:
-        """The sink of molecules, if there is one: it leaves out what the image leaves out."""
-        if self.molecules is None:
-            return []
-        self.molecules.leave_out(seen.conditioning.blank)
-        return [self.molecules]
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """What requests ask for beside the sums, by the parameters of `request_of`."""
+        return {"molecules": self.molecules is not None, "light": self._settings.error_map}
+
+    def sinks(self, seen: Survey, plan: RunPlan) -> list[Sink]:
+        """The sinks of molecules and of the wide field, where they are needed.
+
+        That of molecules leaves out what the image leaves out.
+        """
+        sinks: list[Sink] = []
+        if self.molecules is not None:
+            self.molecules.leave_out(seen.conditioning.blank)
+            sinks.append(self.molecules)
+        if self._settings.error_map:
+            self._wide_field = WideField(plan.height_px, plan.width_px, plan.chunks)
+            sinks.append(self._wide_field)
+        return sinks
 
     def of(
         self,
         accumulator: Accumulator,
-        blank: NDArray[np.bool_],
+        seen: Survey,
         borders_px: Sequence[float],
         plan: RunPlan,
         events: Events,
     ) -> Finished:
-        """Finish the sum of a run; 0 in the camera pixels (Y, X) that are blank."""
-        settings = self._settings
+        """Finish the sum of a run; 0 in the camera pixels that show no picture."""
+        settings, blank = self._settings, seen.conditioning.blank
+        comparison = None
+        if self._wide_field is not None:
+            events.stage("comparing with the wide field")
+            image = accumulator.image(blank)
+            comparison = compared(image, self._wide_field, blank, plan, seen)
         drift = corrected(accumulator, self.molecules, self._asked, plan, borders_px, events)
         best = accumulator if drift is None else drift.accumulator or accumulator
         resolution = None
@@ -108,6 +128,7 @@ class Finish(AbstractContextManager["Finish"]):
         return Finished(
             pixels=best.image(blank),
             uncorrected=accumulator.image(blank),
+            comparison=comparison,
             drift=drift,
             resolution=resolution,
             refinement=refinement,

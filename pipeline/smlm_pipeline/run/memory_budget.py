@@ -41,6 +41,9 @@ TILE_BYTES, TILE_ROW_BYTES = 64 << 20, 512 * (2 * 4 + 3 * 8)
 """The transforms of two tiles of 512 x 512 SR pixels; and per column of the image, a band of such
 tiles of both halves, and of their sums in integers."""
 
+COMPARED_PIXEL_BYTES, COMPARED_BYTES = 160, 96 << 20
+"""Per camera pixel, and beside, while an image is compared with its wide field."""
+
 PICTURE_PIXEL_BYTES = 12
 """Per pixel of the picture, while it is drawn."""
 
@@ -91,6 +94,7 @@ def memory_budget(
     planes: int = 1,
     refined: bool = False,
     drift: bool = False,
+    compared: bool = False,
 ) -> MemoryBudget:
     """Divide the memory among the parts of a run.
 
@@ -114,6 +118,8 @@ def memory_budget(
         Whether the sum is refined.
     drift : bool
         Whether drift is taken out: a second sum is drawn then.
+    compared : bool
+        Whether the image is compared with the wide field, which is summed beside it.
 
     Returns
     -------
@@ -130,13 +136,15 @@ def memory_budget(
     request = _request_bytes(frames, height_px, width_px, tile_px, zoom)
     sum_y, sum_x = image_shape(zoom, height_px, width_px)
     base = BASE_BYTES + decoded_bytes
-    running = base + 4 * frame_px + BLOCK_COPIES * 2 * frames * frame_px
+    running = base + (12 if compared else 4) * frame_px + BLOCK_COPIES * 2 * frames * frame_px
     sample = 2 * min(max(LEVEL_PIXELS, 8 * frame_px), frame_count * frame_px)
     refining = base + (_refinement_bytes(zoom, sum_x) if refined else 0)
     resolving = base + (TILE_BYTES + TILE_ROW_BYTES * sum_x if planes > 1 else 0)
     drifting = base + (DRIFT_BYTES if drift else 0)
+    comparing = base + (COMPARED_PIXEL_BYTES * frame_px + COMPARED_BYTES if compared else 0)
     survey = base + SURVEY_BYTES + 2 * sample + SURVEY_FRAME_BYTES * frame_px
-    needed = max(running + request, survey, refining, drifting, resolving)
+    finishing = max(refining, drifting, resolving, comparing)
+    needed = max(running + request, survey, finishing)
     if needed > limit_bytes:
         raise SettingError(
             f"memory is {_mib(limit_bytes)}; frames of {height_px} x {width_px} pixels need at "
@@ -145,7 +153,7 @@ def memory_budget(
     densities = DENSITIES if refined else 0
     sums = (2 if drift else 1) * planes
     sum_bytes = (8 * sums + 4 * densities) * sum_y * sum_x
-    most = max(running + 2 * request, survey, refining, drifting, resolving)
+    most = max(running + 2 * request, survey, finishing)
     beside = sum_bytes if most + sum_bytes <= limit_bytes else 0
     fitting = (limit_bytes - running - beside) // request
     edges = (e for e in PICTURE_EDGES_PX if _picture_bytes(e, sum_y, sum_x) + beside <= limit_bytes)

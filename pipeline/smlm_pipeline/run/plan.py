@@ -121,7 +121,7 @@ def plan_run(
     chunk_frames = frames_per_chunk(
         settings, film.height_px, film.width_px, request_pixels=request_pixels
     )
-    if settings.has_halves:
+    if settings.has_halves or settings.error_map:  # halves take turns; molecules over time
         chunk_frames = min(chunk_frames, max(film.frame_count // HALF_PARTS, 1))
     classes = contract.MAX_CLASSES if settings.refines else 1
     budget = memory_budget(
@@ -134,6 +134,7 @@ def plan_run(
         planes=2 * classes if settings.has_halves else 1,
         refined=settings.refines,
         drift=settings.corrects_drift,
+        compared=settings.error_map,
     )
     chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
     _check_size(chunks[0], settings)

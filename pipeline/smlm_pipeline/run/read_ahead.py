@@ -53,7 +53,12 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
         self._pool.shutdown(cancel_futures=True)
 
     def requests(
-        self, zoom: int, class_borders_px: Sequence[float] = (), *, molecules: bool = False
+        self,
+        zoom: int,
+        class_borders_px: Sequence[float] = (),
+        *,
+        molecules: bool = False,
+        light: bool = False,
     ) -> Callable[[Chunk], Request]:
         """A function that makes the request of a chunk, for `dispatch.run`; see `request_of`."""
         corner = self._film.corner
@@ -68,6 +73,7 @@ class ReadAhead(AbstractContextManager["ReadAhead"]):
                 corner,
                 class_borders_px=class_borders_px,
                 molecules=molecules,
+                light=light,
             )
 
         return prepare

@@ -14,6 +14,7 @@ from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.film.frame_numbers import in_words
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.wide_field import core_of, light_of
 
 WHOLE_FILM = Corner()
 """The corner of a film that begins where its file does."""
@@ -28,6 +29,7 @@ def request_of(
     *,
     class_borders_px: Sequence[float] = (),
     molecules: bool = False,
+    light: bool = False,
 ) -> Request:
     """Cut a chunk's tile out of its frames and put its tensors together.
 
@@ -47,6 +49,8 @@ def request_of(
         Borders between the precision classes to ask for; by default there is one class.
     molecules : bool
         Whether to ask for the molecules too.
+    light : bool
+        Whether to sum the light of the chunk's core.
 
     Returns
     -------
@@ -72,4 +76,5 @@ def request_of(
             chunk.tile.window(zoom), classes=len(class_borders_px) + 1, molecules=molecules
         ),
         class_borders_px=borders,
+        light=light_of(frames_adu[(slice(None), *core_of(chunk))], levels_adu) if light else None,
     )

@@ -13,7 +13,7 @@ SOFTWARE = "smlm-recon"
 """The program's name in the tag Software of its images."""
 
 _RESULT = re.compile(
-    r"\.sr\.(?:(?:sum|uncorrected|drift)\.)?(?:ome\.)?"
+    r"\.sr\.(?:(?:sum|uncorrected|drift|resolution|error|widefield|report)\.)?(?:ome\.)?"
     r"(?:tiff?|png|zarr|checkpoint|csv|smlm\.csv|hdf5|h5|yaml|parquet|html|json)$",
     re.IGNORECASE,
 )

@@ -1,0 +1,1 @@
+"""The report of a run as one page (HTML) and as JSON, beside the image."""
