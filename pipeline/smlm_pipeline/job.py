@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smlm_pipeline import contract
@@ -11,7 +11,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
-from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.selection import SPLITS, Half, Selection
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
@@ -30,6 +30,25 @@ _FILM_ENDINGS = (
 
 
 @dataclass(frozen=True)
+class Channels:
+    """Two channels of a film: how it holds them, their names, and how they are registered.
+
+    ``split`` is one of `film.selection.SPLITS`. ``beads`` is a film of beads, by which the second
+    channel is registered to the first; without one it is by the images, if ``registers``.
+    """
+
+    split: str
+    names: tuple[str, str]
+    beads: Path | None = None
+    registers: bool = True
+
+    @property
+    def halves(self) -> tuple[Half, Half]:
+        """The parts of the film that are the channels."""
+        return SPLITS[self.split]
+
+
+@dataclass(frozen=True)
 class Job:
     """A film and the image to make of it.
 
@@ -37,7 +56,8 @@ class Job:
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
     any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
-    their light into photons; None leaves it in ADU. ``style`` is that of the picture.
+    their light into photons; None leaves it in ADU. ``style`` is that of the picture. ``channels``
+    are two of the film, which make one image; None takes the film for one channel.
     """
 
     film: Path
@@ -51,6 +71,7 @@ class Job:
     molecules_probability: float = MOLECULES_PROBABILITY
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
+    channels: Channels | None = None
 
     @property
     def picture(self) -> Path:
@@ -95,6 +116,22 @@ class Job:
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image."""
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The checkpoint, or that of each channel."""
+        if self.channels is None:
+            return (self.checkpoint,)
+        stem = _stem(self.image, _ENDINGS)
+        halves = self.channels.halves
+        return tuple(self.image.with_name(f"{stem}.{half}.checkpoint") for half in halves)
+
+    @property
+    def of_channels(self) -> tuple[Job, ...]:
+        """The job for each channel by itself; its results are those of both."""
+        halves = () if self.channels is None else self.channels.halves
+        parts = (replace(self.selection, half=half) for half in halves)
+        return tuple(replace(self, selection=part, channels=None) for part in parts)
 
     @property
     def results(self) -> tuple[Path, ...]:
@@ -145,19 +182,20 @@ class Job:
             exists.
         """
         self._check_options()
-        unfinished = self.checkpoint.is_file()
+        unfinished = [path for path in self.checkpoints if path.is_file()]
         if unfinished and not (self.resume or self.overwrite):
             raise OutputError(
-                f"{self.checkpoint} is the checkpoint of an interrupted run; expected --resume to "
+                f"{unfinished[0]} is the checkpoint of an interrupted run; expected --resume to "
                 "continue that run, or --overwrite to start over"
             )
-        continues = unfinished and self.resume  # an image that exists lacks chunks, then
+        continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
         for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
             self._check_table(self.molecules, replaced=replaced)
-        check_writable(self.checkpoint)
+        for path in self.checkpoints:
+            check_writable(path)
 
     def _check_options(self) -> None:
         if self.resume and self.overwrite:
@@ -173,9 +211,40 @@ class Job:
                 "expected --molecules FILE too, or no gain: the image does not depend on it"
             )
         self.style.check()
+        if self.channels is not None:
+            self._check_channels(self.channels)
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
+            )
+
+    def _check_channels(self, channels: Channels) -> None:
+        """Refuse what two channels are not offered with."""
+        settings, style = self.settings, self.style
+        asked = {
+            "--molecules": self.molecules is not None,
+            f"--drift {settings.drift_name}": settings.corrects_drift,
+            "--resolution": settings.resolution,
+        }
+        part = "--frames 0::2 and 1::2" if channels.split == "alternating" else "--roi X,Y,W,H"
+        for option in (option for option, wanted in asked.items() if wanted):
+            raise SettingError(
+                f"{option} is not offered with --channels; expected one of the two: reconstruct "
+                f"each channel by itself ({part}, and -o with another name), or leave it out"
+            )
+        if style.cmap != DEFAULT_STYLE.cmap or style.colour_bar:
+            raise SettingError(
+                "--cmap and --colour-bar are for a picture of one channel; expected neither with "
+                "--channels, whose picture has a colour for each"
+            )
+        first, second = channels.names
+        if not first or not second or first == second:
+            raise SettingError(
+                f"channel-names is {first},{second}; expected two unlike names as mEos,Alexa647"
+            )
+        if channels.beads is not None and not channels.registers:
+            raise SettingError(
+                "--registration off and --registration-film are both given; expected one of them"
             )
 
     def _check_table(self, table: Path, *, replaced: bool) -> None:
