@@ -21,6 +21,10 @@ from smlm_pipeline.registration.parts import Image
 REACH_PX = 20.0
 """Largest shift that the images are searched for, in camera pixels."""
 
+SYSTEMATIC_PX = 0.03
+"""What a shift by images is off by whatever the number of molecules, in camera pixels: the network
+draws them towards some places of a pixel (docs/two-colours.md)."""
+
 BEAD_FRAMES = 200
 """Most frames of a film of beads, evenly spread, of which the mean is taken."""
 
@@ -112,10 +116,11 @@ def by_images(
             f"({found.reason}); --registration-film registers them by beads"
         )
         return Registration(None, {"method": "none", **_facts(found)}, (warning,))
-    facts = {"method": "images", "model": "shift", **_facts(found)}
+    error_nm = math.hypot(found.error_nm, SYSTEMATIC_PX * pixel_nm)
+    facts = {"method": "images", "model": "shift", **_facts(found), "error_nm": round(error_nm, 2)}
     note = (
         f"{second} is registered to {first} by their common structure: {_words(facts)}, with a "
-        f"standard error of {found.error_nm:.1f} nm along an axis ({found.agreeing} of {GROUPS} "
+        f"standard error of {error_nm:.1f} nm along an axis ({found.agreeing} of {GROUPS} "
         f"parts of the field agree, the next best shift has {100 * found.rival:.0f} % of the "
         "correlation)"
     )
@@ -144,7 +149,8 @@ def _facts(found: Shift) -> dict[str, Any]:
         "parts_agreeing": found.agreeing,
     }
     if math.isfinite(found.error_nm):
-        facts |= {"error_nm": round(found.error_nm, 2), "bent_nm": round(found.bent_nm, 2)}
+        facts["statistical_error_nm"] = round(found.error_nm, 2)
+        facts["bent_nm"] = round(found.bent_nm, 2)
     return facts
 
 

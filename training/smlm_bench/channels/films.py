@@ -39,8 +39,11 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Sample:
-    """What two channels show: ``common`` is the share of the second one's molecules that shine on
-    the structure of the first one; ``per_frame`` are molecules a frame in each channel."""
+    """What two channels show.
+
+    ``common`` is the share of the second one's molecules that shine on the structure of the first
+    one; ``per_frame`` are molecules a frame in each channel.
+    """
 
     name: str
     common: float
@@ -95,9 +98,7 @@ def bead_film(
     return joined(channels[0], channels[1], split)
 
 
-def joined(
-    first: NDArray[np.uint16], second: NDArray[np.uint16], split: str
-) -> NDArray[np.uint16]:
+def joined(first: NDArray[np.uint16], second: NDArray[np.uint16], split: str) -> NDArray[np.uint16]:
     """Put the frames of two channels into one film."""
     if split == "alternating":
         return np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
@@ -113,7 +114,7 @@ def _curves(rng: np.random.Generator, edge_px: int) -> NDArray[np.float64]:
         paths.append(rng.uniform(0, edge_px, (2, 1)) + np.cumsum(step, axis=1))
     points = np.concatenate(paths, axis=1)
     inside: NDArray[np.bool_] = ((points > 0) & (points < edge_px)).all(axis=0)
-    return points[:, inside]
+    return np.asarray(points[:, inside])
 
 
 def _places(
@@ -134,7 +135,7 @@ def _places(
         flat = affine.at(places.reshape(2, -1) * PIXEL_NM) / PIXEL_NM
         places = flat.reshape(places.shape)
     frame = (np.arange(sample.frames)[:, None] + np.arange(count) % 2) // 2
-    return places[:, frame, np.arange(count)]
+    return np.asarray(places[:, frame, np.arange(count)])
 
 
 def _frames_adu(
