@@ -29,6 +29,7 @@ ROOMS = {
     *(
         "cli",
         "batch",
+        "channels",
         "film",
         "run",
         "engines",
@@ -39,6 +40,7 @@ ROOMS = {
         "output",
         "drift",
         "refine",
+        "registration",
         "resolution",
         "tables",
     ),

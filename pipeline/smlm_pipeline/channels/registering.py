@@ -116,7 +116,8 @@ def by_images(
             f"({found.reason}); --registration-film registers them by beads"
         )
         return Registration(None, {"method": "none", **_facts(found)}, (warning,))
-    error_nm = math.hypot(found.error_nm, SYSTEMATIC_PX * pixel_nm)
+    bent_nm = found.bent_nm / 2 if found.bends else 0.0
+    error_nm = math.hypot(found.error_nm, SYSTEMATIC_PX * pixel_nm, bent_nm)
     facts = {"method": "images", "model": "shift", **_facts(found), "error_nm": round(error_nm, 2)}
     note = (
         f"{second} is registered to {first} by their common structure: {_words(facts)}, with a "

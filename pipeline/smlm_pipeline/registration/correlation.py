@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.drift.correlation import COARSE_NM, FINE_NM, highest
+from smlm_pipeline.compute.peaks import highest
 from smlm_pipeline.registration.parts import TILES, Grid, Image, grid_of, parts_of, whole
+
+FINE_NM, COARSE_NM = 35.0, 250.0
+"""Sigmas of the correlation's filter: finer than structures, and wider than any of them."""
 
 PEAK_SIGMAS = 6.0
 """Least height of the correlation's peak, in standard deviations of the correlation."""
