@@ -75,7 +75,7 @@ def test_no_false_alarms(
     assert _notes(structures, moved_nm, seed=seed) == []
 
 
-@pytest.mark.parametrize("few", [{"frames": 90}, {"molecules": 400}, {"lost": 3}])
+@pytest.mark.parametrize("few", [{"frames": 190}, {"molecules": 400}, {"lost": 3}])
 def test_too_little_to_tell(few: dict[str, int]) -> None:
     """A short film, few molecules, and a run that continued and does not know its first part."""
     moved_nm = (60.0, -80.0)

@@ -20,7 +20,7 @@ standard errors."""
 REACH_NM = 600.0
 """Largest shift that is looked for."""
 
-FRAMES_LEAST, MOLECULES_LEAST = 100, 500.0
+FRAMES_LEAST, MOLECULES_LEAST = 200, 500.0
 """Fewest frames of a film, and fewest molecules of a half of it, that are compared."""
 
 EDGE_MOST_PX = 1024

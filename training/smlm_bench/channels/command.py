@@ -22,7 +22,7 @@ with imported_when_used():
 _HEADS = (
     "both channels show",
     "split",
-    "turned",
+    "turned, scaled",
     "registered by",
     "before, nm",
     "residual, nm",
@@ -63,7 +63,7 @@ def _as_markdown(found: Sequence[measure.Registered]) -> str:
         [
             each.sample,
             each.split,
-            f"{each.turned_deg:g} degrees" if each.turned_deg else "no",
+            f"{each.turned_deg:g} degree, {each.scaled_percent:g} %" if each.turned_deg else "no",
             each.method + (", with a warning" if each.warned else ""),
             f"{each.before_nm:.0f}",
             _number(each.residual_nm),

@@ -69,6 +69,7 @@ class Registered:
     sample: str
     split: str
     turned_deg: float
+    scaled_percent: float
     method: str
     before_nm: float
     residual_nm: float | None
@@ -109,6 +110,7 @@ def _compared(case: Case, facts: dict[str, Any], *, warned: bool) -> Registered:
         sample=case.sample.name,
         split=case.split,
         turned_deg=case.geometry.turned_deg,
+        scaled_percent=round(100 * (case.geometry.magnification - 1), 6),
         method=facts["method"],
         before_nm=_rms(grid_nm - truth_nm),
         residual_nm=None if left_nm is None else _rms(left_nm),
