@@ -131,13 +131,26 @@ class Job:
         """The job for each channel by itself; its results are those of both."""
         halves = () if self.channels is None else self.channels.halves
         parts = (replace(self.selection, half=half) for half in halves)
-        return tuple(replace(self, selection=part, channels=None) for part in parts)
+        tables = self.tables or (None,) * len(halves)
+        return tuple(
+            replace(self, selection=part, molecules=table, channels=None)
+            for part, table in zip(parts, tables, strict=True)
+        )
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The table of molecules, or that of each channel: ``table.left.csv``."""
+        table = self.molecules
+        if table is None or self.channels is None:
+            return () if table is None else (table,)
+        ending = format_of(table).ending
+        stem = table.name[: -len(ending)]
+        return tuple(table.with_name(f"{stem}.{half}{ending}") for half in self.channels.halves)
 
     @property
     def results(self) -> tuple[Path, ...]:
         """All files that the job writes."""
-        table = self.molecules
-        tables = () if table is None else format_of(table).files_of(table)
+        tables = (file for table in self.tables for file in format_of(table).files_of(table))
         return (*self.images, *tables, *self.files_beside)
 
     @property
@@ -192,8 +205,8 @@ class Job:
         replaced = self.overwrite or continues
         for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
-        if self.molecules is not None:
-            self._check_table(self.molecules, replaced=replaced)
+        for table in self.tables:
+            self._check_table(table, replaced=replaced)
         for path in self.checkpoints:
             check_writable(path)
 
@@ -222,7 +235,6 @@ class Job:
         """Refuse what two channels are not offered with."""
         settings, style = self.settings, self.style
         asked = {
-            "--molecules": self.molecules is not None,
             f"--drift {settings.drift_name}": settings.corrects_drift,
             "--resolution": settings.resolution,
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from fakes.command_line import names, one_line, submit, take_for_local
 from fakes.image_files import described
 from fakes.transports import ComputingTransport
 from smlm_bench.channels.films import PIXEL_NM, Geometry, Sample, bead_film, two_channel_film
+from smlm_pipeline.channels import run
 from smlm_pipeline.cli.json_output import SCHEMA_FILE
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
+from smlm_pipeline.run.canvas import FileCanvas
 
 GEOMETRY = Geometry((2.0, -3.0))
 FRAMES = 60
@@ -116,6 +117,10 @@ def test_registration_by_beads(tmp_path: Path, split: str) -> None:
     )
 
 
+IN_TURN = ("--channels", "left,right", "--chunk-frames", "10", "--in-flight", "1")
+"""Six requests for each channel, one after the other."""
+
+
 class _Failing(ComputingTransport):
     """Fails at the request of this number."""
 
@@ -134,23 +139,35 @@ class _Failing(ComputingTransport):
 def test_an_interrupted_run_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int, kept: int
 ) -> None:
-    """Six requests a channel: it ends in the first channel, or in the second."""
+    """Six requests a channel: it ends in the first channel, or in the second. Sums are in files."""
+    monkeypatch.setattr(run, "open_canvas", lambda plan, at: FileCanvas(plan.canvas_shape, at))
     film = _film(tmp_path / "film.tif", "left,right")
-    run: Sequence[str] = ("--channels", "left,right", "--chunk-frames", "10", "--in-flight", "1")
-    assert submit(film, *run, "-o", tmp_path / "whole.tif", *OPTIONS).exit_code == 0
+    table, whole = tmp_path / "table.csv", tmp_path / "whole.csv"
+    assert (
+        submit(
+            film, *IN_TURN, "-o", tmp_path / "whole.tif", "--molecules", whole, *OPTIONS
+        ).exit_code
+        == 0
+    )
+    asked = (*IN_TURN, "--molecules", table)
     take_for_local(monkeypatch, _Failing(answered))
-    assert submit(film, *run, *OPTIONS).exit_code == 6
+    assert submit(film, *asked, *OPTIONS).exit_code == 6
     left = [f"film.sr.{half}.checkpoint" for half in ("left", "right")][:kept]
-    assert [name for name in names(tmp_path) if "film.sr" in name] == left
-    refused = submit(film, *run, *OPTIONS)
+    kept_files = [file for each in left for file in (each, f"{each}.molecules")]
+    assert [name for name in names(tmp_path) if "film.sr" in name] == kept_files
+    refused = submit(film, *asked, *OPTIONS)
     assert "is the checkpoint of an interrupted run" in one_line(refused)
     transport = ComputingTransport()
     take_for_local(monkeypatch, transport)
-    assert submit(film, *run, "--resume", *OPTIONS).exit_code == 0
+    assert submit(film, *asked, "--resume", *OPTIONS).exit_code == 0
+    assert len(transport.requests) == 12 - answered
     assert [name for name in names(tmp_path) if "film.sr" in name] == [
         "film.sr.ome.tif",
         "film.sr.png",
     ]
+    for half in ("left", "right"):
+        tables = [path.with_name(f"{path.stem}.{half}.csv") for path in (table, whole)]
+        assert tables[0].read_bytes() == tables[1].read_bytes()
     np.testing.assert_array_equal(
         _planes(tmp_path / "film.sr.ome.tif"), _planes(tmp_path / "whole.tif")
     )
@@ -164,13 +181,12 @@ def test_a_checkpoint_of_another_channel_is_refused(
     film = tmp_path / "film.tif"
     alike = np.concatenate([half[:, :, :48]] * 2, axis=2)
     tifffile.imwrite(film, alike, photometric="minisblack")
-    run: Sequence[str] = ("--channels", "left,right", "--chunk-frames", "10", "--in-flight", "1")
     take_for_local(monkeypatch, _Failing(2))
-    assert submit(film, *run, *OPTIONS).exit_code == 6
+    assert submit(film, *IN_TURN, *OPTIONS).exit_code == 6
     left = tmp_path / "film.sr.left.checkpoint"
     left.with_name("film.sr.right.checkpoint").write_bytes(left.read_bytes())
     take_for_local(monkeypatch, ComputingTransport())
-    refused = submit(film, *run, "--resume", *OPTIONS)
+    refused = submit(film, *IN_TURN, "--resume", *OPTIONS)
     assert refused.exit_code != 0
     assert "film.sr.right.checkpoint belongs to another film" in refused.stderr
 

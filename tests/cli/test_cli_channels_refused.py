@@ -27,7 +27,7 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("options", "message"),
     [
         (["left"], "channels is 'left'; expected left,right, top,bottom, alternating"),
-        (["left,right", "--molecules", "a.csv"], "--molecules is not offered with --channels"),
+        (["left,right", "--molecules", "a.txt"], "a.txt"),
         (["left,right", "--drift", "auto"], "--drift auto is not offered with --channels"),
         (["alternating", "--resolution"], "--resolution is not offered with --channels"),
         (["left,right", "--cmap", "gray"], "are for a picture of one channel"),

@@ -57,6 +57,12 @@ class ChannelsReport:
         )
         first = next(iter(self.channels.values()))
         plain = f"sums     {self.sum_image}\n" if self.sum_image else ""
+        tables = (each.molecules for each in self.channels.values())
+        found += "".join(
+            f"table    {table['file']}  ({table['rows']:,} molecules)\n"
+            for table in tables
+            if table
+        )
         return (
             f"image    {self.image}  (2 channels, {self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"{plain}"

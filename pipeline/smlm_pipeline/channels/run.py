@@ -12,6 +12,7 @@ from pathlib import Path
 from smlm_pipeline.atomic_files import remove, remove_unfinished
 from smlm_pipeline.channels.registering import Registration, by_beads, by_images, map_of_beads
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
+from smlm_pipeline.channels.tables import write_tables
 from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.job import Job
@@ -25,6 +26,7 @@ from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.submission import opened_film, planned
 
@@ -101,6 +103,9 @@ def run_channels(
             for path in (*job.results, *job.checkpoints):
                 remove_unfinished(path)
         notes = both.notes(events)
+        folder = job.image.resolve().parent  # sums and molecules are closed after the checkpoints
+        canvases = [stack.enter_context(open_canvas(plan, folder)) for plan in both.plans]
+        sinks = both.sinks(stack)
         every_s = job.settings.checkpoint_every_s
         checkpoints = [
             stack.enter_context(
@@ -108,21 +113,24 @@ def run_channels(
             )
             for path in job.checkpoints
         ]
-        folder = job.image.resolve().parent
-        canvases = [stack.enter_context(open_canvas(plan, folder)) for plan in both.plans]
         events.stage("starting", sum(film.frame_count for film in both.films))
         with _opened(job, engine, model_repository, events) as opened:
             notes += opened.notes
             alike = replace(opened, notes=())
             results = [
-                _result(both, number, alike, canvases[number], checkpoints[number], events)
-                for number in (0, 1)
+                _result(both, number, alike, *kept, events)
+                for number, kept in enumerate(zip(canvases, checkpoints, sinks, strict=True))
             ]
         events.stage("registering")
         registration = both.registration(results)
         events.stage("writing")
-        facts = both.report(results, registration, notes, events, time.perf_counter() - started)
+        elapsed_s = time.perf_counter() - started
+        facts = both.report(results, registration, notes, sinks, events, elapsed_s)
         _write(job, both.names, results, registration, facts)
+        if job.molecules is not None:
+            kept = [sink for sink in sinks if sink is not None]
+            corners = [film.corner for film in both.films]
+            write_tables(job, kept, corners, registration, list(facts.channels.values()))
         for checkpoint in checkpoints:
             checkpoint.results_are_written()
     return facts
@@ -158,6 +166,16 @@ class _Both:
             (events.warning if warns else events.note)(note)
         return list(stated)
 
+    def sinks(self, stack: contextlib.ExitStack) -> list[MoleculeSink | None]:
+        """The sink of the molecules of each channel, if tables are to be written."""
+        if self.job.molecules is None:
+            return [None, None]
+        least = self.job.molecules_probability
+        return [
+            stack.enter_context(MoleculeSink(path, least, film.corner))
+            for path, film in zip(self.job.checkpoints, self.films, strict=True)
+        ]
+
     def registration(self, results: list[Reconstruction]) -> Registration:
         """The registration of the second channel to the first."""
         if self._beads is not None:
@@ -172,14 +190,18 @@ class _Both:
         results: list[Reconstruction],
         registration: Registration,
         notes: list[str],
+        sinks: list[MoleculeSink | None],
         events: Events,
         elapsed_s: float,
     ) -> ChannelsReport:
         """The facts of both runs; what a user should know of the results is said."""
         reports: dict[str, Report] = {}
         said = list(notes)
-        for name, job, film, result in zip(self.names, self.jobs, self.films, results, strict=True):
-            reports[name] = report(result, job, film, [])
+        for name, job, film, result, sink in zip(
+            self.names, self.jobs, self.films, results, sinks, strict=True
+        ):
+            rows = None if sink is None else sink.count(job.molecules_probability)
+            reports[name] = report(result, job, film, [], rows)
             found = [f"{name}: {note}" for note in result_notes(result)]
             for note in found:
                 (events.warning if result.missing.chunks else events.note)(note)
@@ -228,6 +250,7 @@ def _result(
     engine: Engine,
     canvas: Canvas,
     checkpoint: FileCheckpoint,
+    molecules: MoleculeSink | None,
     events: Events,
 ) -> Reconstruction:
     """Run one of the channels; the precision is that with which the engine was opened."""
@@ -238,6 +261,7 @@ def _result(
         plan=both.plans[number],
         canvas=canvas,
         checkpoint=checkpoint,
+        molecules=molecules,
         pixel_size_nm=both.job.pixel_size_nm,
         events=ChannelEvents(both.names[number], events),
     )
