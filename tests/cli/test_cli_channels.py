@@ -191,6 +191,22 @@ def test_a_checkpoint_of_another_channel_is_refused(
     assert "film.sr.right.checkpoint belongs to another film" in refused.stderr
 
 
+def test_refined_channels_and_their_sums(tmp_path: Path) -> None:
+    film = _film(tmp_path / "film.tif", "left,right")
+    run = (film, "--channels", "left,right", "--registration", "off", *OPTIONS)
+    assert submit(*run, "-o", tmp_path / "plain.ome.tif").exit_code == 0
+    assert submit(*run, "--refine", "2").exit_code == 0
+    refined, sums, plain = (
+        _planes(tmp_path / f"{name}.ome.tif") for name in ("film.sr", "film.sr.sum", "plain")
+    )
+    np.testing.assert_array_equal(sums, plain)
+    for channel in (0, 1):
+        assert refined[channel].sum() == pytest.approx(plain[channel].sum(), rel=1e-4)
+        assert (refined[channel] != plain[channel]).any()
+    stated = described(tmp_path / "film.sr.sum.ome.tif")
+    assert [each["refinement"] for each in stated["channels"].values()] == [None, None]
+
+
 def test_dry_run(tmp_path: Path) -> None:
     film = _film(tmp_path / "film.tif", "top,bottom")
     result = submit(film, "--channels", "top,bottom", "--dry-run", *OPTIONS)
