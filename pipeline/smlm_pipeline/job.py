@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smlm_pipeline import contract
@@ -11,7 +11,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
-from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.selection import SPLITS, Half, Selection
 from smlm_pipeline.output.error_map_files import ErrorMapFiles
 from smlm_pipeline.output.page_files import PageFiles
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
@@ -32,6 +32,25 @@ _FILM_ENDINGS = (
 
 
 @dataclass(frozen=True)
+class Channels:
+    """Two channels of a film: how it holds them, their names, and how they are registered.
+
+    ``split`` is one of `film.selection.SPLITS`. ``beads`` is a film of beads, by which the second
+    channel is registered to the first; without one it is by the images, if ``registers``.
+    """
+
+    split: str
+    names: tuple[str, str]
+    beads: Path | None = None
+    registers: bool = True
+
+    @property
+    def halves(self) -> tuple[Half, Half]:
+        """The parts of the film that are the channels."""
+        return SPLITS[self.split]
+
+
+@dataclass(frozen=True)
 class Job:
     """A film and the image to make of it.
 
@@ -41,6 +60,7 @@ class Job:
     any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
     their light into photons; None leaves it in ADU. ``style`` is that of the picture. ``page`` is
     whether to write the report as a page, for which the settings have to make an error map.
+    ``channels`` are two of the film, which make one image; None takes the film for one channel.
     """
 
     film: Path
@@ -55,6 +75,7 @@ class Job:
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
     page: bool = False
+    channels: Channels | None = None
 
     @property
     def picture(self) -> Path:
@@ -111,10 +132,39 @@ class Job:
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
 
     @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The checkpoint, or that of each channel."""
+        if self.channels is None:
+            return (self.checkpoint,)
+        stem = _stem(self.image, _ENDINGS)
+        halves = self.channels.halves
+        return tuple(self.image.with_name(f"{stem}.{half}.checkpoint") for half in halves)
+
+    @property
+    def of_channels(self) -> tuple[Job, ...]:
+        """The job for each channel by itself; its results are those of both."""
+        halves = () if self.channels is None else self.channels.halves
+        parts = (replace(self.selection, half=half) for half in halves)
+        tables = self.tables or (None,) * len(halves)
+        return tuple(
+            replace(self, selection=part, molecules=table, channels=None)
+            for part, table in zip(parts, tables, strict=True)
+        )
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The table of molecules, or that of each channel: ``table.left.csv``."""
+        table = self.molecules
+        if table is None or self.channels is None:
+            return () if table is None else (table,)
+        ending = format_of(table).ending
+        stem = table.name[: -len(ending)]
+        return tuple(table.with_name(f"{stem}.{half}{ending}") for half in self.channels.halves)
+
+    @property
     def results(self) -> tuple[Path, ...]:
         """All files that the job writes."""
-        table = self.molecules
-        tables = () if table is None else format_of(table).files_of(table)
+        tables = (file for table in self.tables for file in format_of(table).files_of(table))
         return (*self.images, *tables, *self.files_beside)
 
     @property
@@ -161,19 +211,20 @@ class Job:
             exists.
         """
         self._check_options()
-        unfinished = self.checkpoint.is_file()
+        unfinished = [path for path in self.checkpoints if path.is_file()]
         if unfinished and not (self.resume or self.overwrite):
             raise OutputError(
-                f"{self.checkpoint} is the checkpoint of an interrupted run; expected --resume to "
+                f"{unfinished[0]} is the checkpoint of an interrupted run; expected --resume to "
                 "continue that run, or --overwrite to start over"
             )
-        continues = unfinished and self.resume  # an image that exists lacks chunks, then
+        continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
         for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
-        if self.molecules is not None:
-            self._check_table(self.molecules, replaced=replaced)
-        check_writable(self.checkpoint)
+        for table in self.tables:
+            self._check_table(table, replaced=replaced)
+        for path in self.checkpoints:
+            check_writable(path)
 
     def _check_options(self) -> None:
         if self.resume and self.overwrite:
@@ -189,9 +240,41 @@ class Job:
                 "expected --molecules FILE too, or no gain: the image does not depend on it"
             )
         self.style.check()
+        if self.channels is not None:
+            self._check_channels(self.channels)
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
+            )
+
+    def _check_channels(self, channels: Channels) -> None:
+        """Refuse what two channels are not offered with."""
+        settings, style = self.settings, self.style
+        asked = {
+            f"--drift {settings.drift_name}": settings.corrects_drift,
+            "--resolution": settings.resolution,
+            "--report": self.page,
+            "--error-map": settings.error_map,
+        }
+        part = "--frames 0::2 and 1::2" if channels.split == "alternating" else "--roi X,Y,W,H"
+        for option in (option for option, wanted in asked.items() if wanted):
+            raise SettingError(
+                f"{option} is not offered with --channels; expected one of the two: reconstruct "
+                f"each channel by itself ({part}, and -o with another name), or leave it out"
+            )
+        if style.cmap != DEFAULT_STYLE.cmap or style.colour_bar:
+            raise SettingError(
+                "--cmap and --colour-bar are for a picture of one channel; expected neither with "
+                "--channels, whose picture has a colour for each"
+            )
+        first, second = channels.names
+        if not first or not second or first == second:
+            raise SettingError(
+                f"channel-names is {first},{second}; expected two unlike names as mEos,Alexa647"
+            )
+        if channels.beads is not None and not channels.registers:
+            raise SettingError(
+                "--registration off and --registration-film are both given; expected one of them"
             )
 
     def _check_table(self, table: Path, *, replaced: bool) -> None:

@@ -135,7 +135,7 @@ def reconstruct(
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
                     sinks.add(chunk, answer)
-                    events.progress(plan.whole_frames([chunk]))
+                    finish.follow(chunk, accumulator, plan, events)
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         elapsed_s = time.perf_counter() - started

@@ -322,6 +322,7 @@ def missing_parts(film: Film, chunks: Iterable[Chunk] = ()) -> list[dict[str, An
 def result_notes(result: Reconstruction) -> list[str]:
     """Notes on a finished run: an empty image, missing frames, requests that failed."""
     notes = [] if result.pixels.emitters() >= 1 else [NOTHING_FOUND]
+    notes += result.hints
     if result.drift is not None:
         notes += result.drift.notes
     if result.resolution is not None:

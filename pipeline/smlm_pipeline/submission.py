@@ -141,25 +141,34 @@ def dry_run(job: Job) -> DryRun:
     ReconError
         As `submit` does, before an engine is opened.
     """
-    settings = job.settings
-    memory_bytes = memory_limit_bytes(settings)
-    with _opened(job, memory_bytes) as film:
+    memory_bytes = memory_limit_bytes(job.settings)
+    with opened_film(job, memory_bytes) as film:
         job.check()
-        plan = plan_run(film, settings, memory_bytes)
-        return DryRun(
-            film=str(film.path),
-            image=str(job.image),
-            molecules=None if job.molecules is None else str(job.molecules),
-            plan=plan,
-            pixel_size_nm=job.camera_pixel_nm(film),
-            selection=asdict(film.selection),
-            missing=missing_parts(film),
-            warnings=job.warnings(film),
-            notes=job.notes(film),
-        )
+        return planned(job, film, memory_bytes)
 
 
-def _opened(job: Job, memory_bytes: int) -> Film:
+def planned(job: Job, film: Film, memory_bytes: int) -> DryRun:
+    """Plan the run of an open film.
+
+    Raises
+    ------
+    SettingError
+        If it needs more memory.
+    """
+    return DryRun(
+        film=str(film.path),
+        image=str(job.image),
+        molecules=None if job.molecules is None else str(job.molecules),
+        plan=plan_run(film, job.settings, memory_bytes),
+        pixel_size_nm=job.camera_pixel_nm(film),
+        selection=asdict(film.selection),
+        missing=missing_parts(film),
+        warnings=job.warnings(film),
+        notes=job.notes(film),
+    )
+
+
+def opened_film(job: Job, memory_bytes: int) -> Film:
     """Open the film of a job, under its settings and the memory that it may use."""
     return open_film(
         job.film,
@@ -182,7 +191,7 @@ def run_job(
     """
     settings = job.settings
     memory_bytes = memory_limit_bytes(settings)
-    with _opened(job, memory_bytes) as film:
+    with opened_film(job, memory_bytes) as film:
         job.check()
         if job.resume:  # so the earlier run has ended
             for path in (*job.results, job.checkpoint):

@@ -85,7 +85,8 @@ def write_czi(
     body = b"".join(segments) + _segment(b"ZISRAWDIRECTORY", listed)
     size_t = film.shape[axes.index("T")] if "T" in axes else 1
     xml = (
-        f"<ImageDocument><Metadata><Information><Image><SizeT>{stated or size_t}</SizeT></Image>"
+        f"<ImageDocument><Metadata><Information><Image><SizeT>{stated or size_t}</SizeT>"
+        "<AcquisitionDateAndTime>2024-02-29T12:00:05.1234567Z</AcquisitionDateAndTime></Image>"
         '</Information><Scaling><Items><Distance Id="X"><Value>1e-07</Value></Distance></Items>'
         "</Scaling></Metadata></ImageDocument>"
     ).encode()
@@ -118,7 +119,9 @@ def _lif_image(name: str, film: Film, axes: str, block: int) -> str:
     )
     return (
         f'<Element Name="{name}" UniqueID="{name}"><Data><Image><ImageDescription><Channels>'
-        f"{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription></Image>"
+        f"{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription>"
+        '<TimeStampList NumberOfTimeStamps="2">1da6b06d518d080 1da6b06d52812c0</TimeStampList>'
+        "</Image>"
         f'</Data><Memory Size="{film.nbytes}" MemoryBlockID="MemBlock_{block}"/></Element>'
     )
 

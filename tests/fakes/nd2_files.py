@@ -21,8 +21,12 @@ def write_nd2(
     *,
     pixel_um: float = 0.1,
     lacking: Collection[int] = (),
+    julian_day: float = -1.0,
 ) -> None:
-    """A time series, shape (T, Y, X) or (T, C, Y, X), of uint16; some frames are not written."""
+    """A time series, shape (T, Y, X) or (T, C, Y, X), of uint16; some frames are not written.
+
+    ``julian_day`` is when it begins, in UTC; -1 is what files without a date state.
+    """
     by_frame = frames[:, None] if frames.ndim == 3 else frames
     count, channels, height, width = by_frame.shape
     attributes = {
@@ -39,6 +43,7 @@ def write_nd2(
     plane = {"uiCompCount": 1, "uiSampleIndex": 0, "pFluorescentProbe": probe}
     planes = {f"a{index}": plane for index in range(channels)}
     picture = {
+        "dTimeAbsolute": julian_day,
         "dCalibration": pixel_um,
         "bCalibrated": True,
         "sPicturePlanes": {"uiCount": channels, "uiCompCount": channels, "sPlaneNew": planes},

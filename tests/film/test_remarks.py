@@ -51,6 +51,7 @@ def test_every_second_frame_is_brighter() -> None:
     assert remark.startswith("every second frame (frame 1 and so on) is ")
     assert _number(r"is ([\d,]+) ADU brighter", remark) == pytest.approx(80, abs=1)
     assert ": two colours, or a shutter? --frames 0::2 or --frames 1::2 takes one of them" in remark
+    assert "--channels alternating makes one image of both" in remark
 
 
 def test_numbers_of_frames_are_those_of_the_file() -> None:
@@ -59,6 +60,7 @@ def test_numbers_of_frames_are_those_of_the_file() -> None:
     remark = _remark(film_adu, CORNER)
     assert remark.startswith("every third frame (frame 50 and so on) is ")
     assert "--frames 50::6 or --frames 52::6 or --frames 54::6 takes one of them" in remark
+    assert "--channels" not in remark
 
 
 def test_pulses() -> None:

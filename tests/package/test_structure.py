@@ -29,6 +29,7 @@ ROOMS = {
     *(
         "cli",
         "batch",
+        "channels",
         "film",
         "run",
         "engines",
@@ -40,6 +41,7 @@ ROOMS = {
         "page",
         "drift",
         "refine",
+        "registration",
         "resolution",
         "tables",
     ),

@@ -74,6 +74,11 @@ COMMANDS = (
         "Take known drifts out of films, and measure known resolutions.",
     ),
     LazyCommand(
+        "channels",
+        "smlm_bench.channels.command:channels",
+        "Register the channels of films whose displacement is known.",
+    ),
+    LazyCommand(
         "gpu-check",
         "smlm_bench.gpu.commands:gpu_check",
         "Check and measure everything that needs an NVIDIA GPU, and write one report.",

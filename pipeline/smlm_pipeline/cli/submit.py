@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import submission
+from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
+from smlm_pipeline.channels.run import dry_run_channels, run_channels
+from smlm_pipeline.cli.channel_options import ChannelOptions
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.film_options import Pattern
 from smlm_pipeline.cli.json_output import print_json
@@ -70,6 +73,7 @@ def submit(
         ),
     ] = None,
     picture: PictureOptions,
+    channels: ChannelOptions,
     run: RunOptions,
     resume: Annotated[
         bool,
@@ -113,6 +117,7 @@ def submit(
             run.camera(),
             picture.style(),
             run.report,
+            channels.choice(),
         )
         engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(
@@ -136,13 +141,15 @@ def _run(
 ) -> None:
     """Run or plan the job, and print its facts."""
     with TerminalEvents(_PROGRAM, quiet=quiet or as_json) as events:
-        facts: DryRun | Report
+        facts: DryRun | Report | ChannelsDryRun | ChannelsReport
+        two = job.channels is not None
         if dry_run:
-            facts = submission.dry_run(job)
+            facts = dry_run_channels(job) if two else submission.dry_run(job)
             for note in facts.notes:
                 (events.warning if note in facts.warnings else events.note)(note)
         else:
-            facts = submission.run_job(job, engine, model_repository=repository, events=events)
+            work = run_channels if two else submission.run_job
+            facts = work(job, engine, model_repository=repository, events=events)
     if as_json:
         print_json(facts.as_dict())
     elif dry_run or not quiet:

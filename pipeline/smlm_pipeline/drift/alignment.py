@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.drift.correlation import highest
+from smlm_pipeline.compute.peaks import highest
 from smlm_pipeline.drift.pair_image import REACH, PairImage
 from smlm_pipeline.drift.points import Parts, Points
 

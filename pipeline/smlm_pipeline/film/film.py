@@ -193,6 +193,7 @@ def open_film(
     *,
     allow_partial: bool = False,
     memory_bytes: int | None = None,
+    frames_least: int = 2,
 ) -> Film:
     """Open a film and check that it is one and complete, without reading it.
 
@@ -206,6 +207,8 @@ def open_film(
         Whether to leave out frames that the file lacks instead of refusing the film.
     memory_bytes : int, optional
         The most memory that one frame may take; by default half of the machine's.
+    frames_least : int
+        Fewest frames: a picture of beads is a film of one.
 
     Returns
     -------
@@ -245,11 +248,11 @@ def open_film(
             )
 
         found, warning = complete(gaps)
-        _check_size(path, view, len(found.planes))
+        _check_size(path, view, len(found.planes), frames_least)
         decoded_bytes = check_memory(path, source, view, memory_bytes)
         planes = present(whole, gaps).planes
         found, warning = complete(without_unwritten(source, planes, gaps, view.y, view.x))
-        _check_size(path, view, len(found.planes))
+        _check_size(path, view, len(found.planes), frames_least)
 
         def read_frame(frame: int) -> NDArray[Any]:
             plane = int(found.planes[frame])
@@ -278,8 +281,8 @@ def _label(source: Source, axis: str, chosen: int | None) -> str:
     return names[chosen] if chosen < len(names) else ""
 
 
-def _check_size(path: Path, view: View, frame_count: int) -> None:
-    if frame_count < 2:
+def _check_size(path: Path, view: View, frame_count: int, frames_least: int) -> None:
+    if frame_count < frames_least:
         raise refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
     height_px, width_px = (side.stop - side.start for side in (view.y, view.x))
     if min(height_px, width_px) < contract.MIN_FRAME_PX:

@@ -141,9 +141,10 @@ def _on_period(period: int, odd: list[int], step_adu: float, corner: Corner) -> 
         return f"{found}: pulses of activation? all frames are used, each with its background"
     step = period * (_number(corner, 1) - _number(corner, 0))
     parts = [f"--frames {_number(corner, place)}::{step}" for place in range(period)]
+    both = "--channels alternating makes one image of both, " if step == 2 else ""
     return (
-        f"{found}: two colours, or a shutter? {' or '.join(parts)} takes one of them, without it "
-        "all are used with one scale"
+        f"{found}: two colours, or a shutter? {' or '.join(parts)} takes one of them, {both}"
+        "else all are used with one scale"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.formats.refusals import refusal
@@ -28,6 +28,20 @@ FrameRange: TypeAlias = "tuple[int, int | None] | tuple[int, int | None, int]"
 """First frame, last one (excluded; None is the end) and, if it is not one, a step."""
 
 
+Half: TypeAlias = Literal["left", "right", "top", "bottom", "first", "second"]
+"""One of two channels: half of the region, or every second frame from the first or the second of
+the range on."""
+
+SPLITS: Mapping[str, tuple[Half, Half]] = MappingProxyType(
+    {
+        "left,right": ("left", "right"),
+        "top,bottom": ("top", "bottom"),
+        "alternating": ("first", "second"),
+    }
+)
+"""Ways in which a film holds two channels, and the halves that are these."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """The user's choice; the whole film by default.
@@ -35,7 +49,8 @@ class Selection:
     ``frames`` is first and last (excluded; None is the end), and optionally a step: ``(1, None,
     2)`` is every second frame from frame 1 on. ``roi_px`` is x, y, width and height, ``channel``,
     ``z`` and ``position`` count from zero, ``time_axis`` is the letter of the axis of the frames,
-    and ``pattern`` a glob of the names of the film's files in a folder.
+    and ``pattern`` a glob of the names of the film's files in a folder. ``half`` takes one of two
+    channels out of all that: half of the region, or every second of the frames.
     """
 
     frames: FrameRange = (0, None)
@@ -45,6 +60,7 @@ class Selection:
     position: int | None = None
     time_axis: str | None = None
     pattern: str | None = None
+    half: Half | None = None
 
     def completed(self, named: Mapping[str, int]) -> Selection:
         """The selection with the places that the film's path names, where the user names none."""
@@ -157,10 +173,10 @@ def choose(
     time = _time_axis(path, axes, shape, selection, labels)
     steps = {axis: math.prod(shape[i + 1 : -2]) for i, axis in enumerate(axes[:-2])}
     start = sum(place * steps.get(axis, 0) for axis, place in fixed.items() if axis != time)
-    frames = _frames(path, leading.get(time, 1), selection.frames)
+    frames = _half_of_frames(path, _frames(path, leading.get(time, 1), selection.frames), selection)
     step = steps.get(time, 1)
     planes = range(start + frames.start * step, start + frames.stop * step, frames.step * step)
-    y, x = _region(path, shape, selection.roi_px)
+    y, x = _half_of_region(path, *_region(path, shape, selection.roi_px), selection.half)
     return View(planes, y, x, frames)
 
 
@@ -232,6 +248,44 @@ def frames_text(chosen: FrameRange) -> str:
     """The range as ``--frames`` takes it."""
     first, last, step = (*chosen, 1)[:3]
     return f"{first}:{'' if last is None else last}{f':{step}' if step > 1 else ''}"
+
+
+def _half_of_frames(path: Path, frames: range, selection: Selection) -> range:
+    """Every second of the frames, for channels that alternate."""
+    if selection.half not in ("first", "second"):
+        return frames
+    if frames.step > 1:
+        raise SettingError(
+            f"frames is {frames_text(selection.frames)} and channels alternate; expected frames "
+            "without a step: each channel takes every second one"
+        )
+    if len(frames) < 2:
+        raise refusal(path, "holds one frame, which is not two channels", "choose more frames")
+    return frames[0 if selection.half == "first" else 1 :: 2]
+
+
+def _half_of_region(path: Path, y: slice, x: slice, half: Half | None) -> tuple[slice, slice]:
+    """One of two halves of a region, which have the same size.
+
+    Raises
+    ------
+    SettingError
+        If the region cannot be cut into two equal halves.
+    """
+    if half not in ("left", "right", "top", "bottom"):
+        return y, x
+    side, edge = (x, "wide") if half in ("left", "right") else (y, "high")
+    size_px = side.stop - side.start
+    if size_px % 2:
+        raise SettingError(
+            f"the region of {path.name} is {size_px} pixels {edge}, which is odd, and is to be cut "
+            f"into two channels; expected an even number: leave a row or column out with --roi "
+            "X,Y,W,H, such that both channels show the same part of the sample"
+        )
+    middle = side.start + size_px // 2
+    first = half in ("left", "top")
+    cut = slice(side.start, middle) if first else slice(middle, side.stop)
+    return (y, cut) if edge == "wide" else (cut, x)
 
 
 def _region(

@@ -23,7 +23,8 @@ class Survey:
     """What is known of a film before its first chunk is sent.
 
     ``conditioning`` prepares its frames, ``sample`` has the facts of the frames that were read.
-    ``film_sha256`` identifies the film: it covers its size and the sampled frames.
+    ``film_sha256`` identifies the film: it covers its size, the sampled frames, and which of two
+    channels it is, if it is one.
     """
 
     conditioning: Conditioning
@@ -61,7 +62,8 @@ def survey(film: Film, settings: Settings) -> Survey:
     """
     chosen = sampled_frames(film.frame_count, film.height_px, film.width_px, settings)
     frames_adu = np.empty((len(chosen), film.height_px, film.width_px), np.uint16)
-    digest = hashlib.sha256(f"{film.frame_count},{film.height_px},{film.width_px}".encode())
+    size = f"{film.frame_count},{film.height_px},{film.width_px}"
+    digest = hashlib.sha256(f"{size}{film.selection.half or ''}".encode())
     kept: list[int] = []
     unread: FilmError | None = None
     for index in chosen:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+CHANNEL_COLOURS = ((0, 255, 0), (255, 0, 255))
+"""Red, green and blue of the first and of the second channel: where both are, white."""
+
 VALUE_UNIT = "expected number of emitters per SR pixel"
 """Unit of an image's values, unless its provenance states another."""
 
@@ -33,6 +36,8 @@ class ImageFacts:
         When the film was taken, as ISO 8601.
     channel : str
         Name of the channel.
+    channels : tuple of str
+        Names of the channels, where the image has several.
     """
 
     sr_pixel_size_nm: float
@@ -40,6 +45,12 @@ class ImageFacts:
     name: str = ""
     acquired: str | None = None
     channel: str = ""
+    channels: tuple[str, ...] = ()
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The name of each channel; ``molecules`` where nothing is known of the only one."""
+        return self.channels or (self.channel or "molecules",)
 
     def as_dict(self) -> dict[str, Any]:
         """The provenance and the values' unit, of values that JSON knows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,24 +54,56 @@ def write_image(
     OutputError
         If the file cannot be written; no partial file is left.
     """
-    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel)
-    height, width = image.shape[:2]
+    _write(path, [image], ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel))
+
+
+def write_channels(
+    path: Path,
+    images: Mapping[str, Rows],
+    *,
+    sr_pixel_size_nm: float,
+    provenance: Mapping[str, object],
+    name: str = "",
+    acquired: str | None = None,
+) -> None:
+    """Write the images of several channels, of one shape, as one OME-TIFF; see `write_image`.
+
+    Parameters
+    ----------
+    path : Path
+        Target; replaced if it exists.
+    images : Mapping of str to Rows
+        The image of each channel, by its name; two at most.
+    sr_pixel_size_nm, provenance, name, acquired
+        For the OME metadata, see `ImageFacts`.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; no partial file is left.
+    """
+    names = tuple(images)
+    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channels=names)
+    _write(path, list(images.values()), facts)
+
+
+def _write(path: Path, images: Sequence[Rows], facts: ImageFacts) -> None:
     with written_whole(path) as file:
-        if max(height, width) > LARGE_EDGE_PX:
-            _write_tiles(file, path.parent, image, facts)
+        if max(images[0].shape[:2]) > LARGE_EDGE_PX:
+            _write_tiles(file, path.parent, images, facts)
         else:
-            _write_plain(file, image, facts)
+            _write_plain(file, images, facts)
 
 
-def _write_plain(file: BinaryIO, image: Rows, facts: ImageFacts) -> None:
+def _write_plain(file: BinaryIO, images: Sequence[Rows], facts: ImageFacts) -> None:
     # tifffile lays out the file and the values follow, because ndarray.tofile,
     # which it would use, can lose the last block on a full disk without an error
     offset_bytes, _ = tifffile.imwrite(  # type: ignore[misc]  # None only without returnoffset
         file,
-        shape=image.shape,
+        shape=(len(images), *images[0].shape),
         dtype=np.float32,
         photometric="minisblack",
-        description=_description(image, facts),
+        description=_description(images[0], facts),
         metadata=None,
         resolution=(_pixels_per_cm(facts), _pixels_per_cm(facts)),
         resolutionunit="CENTIMETER",
@@ -79,33 +111,41 @@ def _write_plain(file: BinaryIO, image: Rows, facts: ImageFacts) -> None:
         returnoffset=True,
     )
     file.seek(offset_bytes)
-    for band in bands(image):
-        file.write(np.ascontiguousarray(band, np.float32).data)
+    for image in images:
+        for band in bands(image):
+            file.write(np.ascontiguousarray(band, np.float32).data)
 
 
-def _write_tiles(file: BinaryIO, folder: Path, image: Rows, facts: ImageFacts) -> None:
-    total_bytes = 4 * image.shape[0] * image.shape[1] * 4 // 3
-    with (
-        tifffile.TiffWriter(file, bigtiff=total_bytes > _BIG_BYTES) as tiff,
-        Pyramid(image, folder) as pyramid,
-    ):
-        for level, pixels in enumerate(pyramid.levels()):
-            per_cm = _pixels_per_cm(facts) * pixels.shape[1] / image.shape[1]
-            tiff.write(
-                _tiles(pixels.bands()),
-                shape=pixels.shape,
-                dtype=np.float32,
-                tile=(TILE_PX, TILE_PX),
-                compression="zlib",
-                photometric="minisblack",
-                description=_description(image, facts) if not level else None,
-                metadata=None,
-                subifds=pyramid.count - 1 if not level else 0,
-                subfiletype=1 if level else 0,
-                resolution=(per_cm, per_cm),
-                resolutionunit="CENTIMETER",
-                software=SOFTWARE,
-            )
+def _write_tiles(file: BinaryIO, folder: Path, images: Sequence[Rows], facts: ImageFacts) -> None:
+    height, width = images[0].shape[:2]
+    total_bytes = len(images) * 4 * height * width * 4 // 3
+    with tifffile.TiffWriter(file, bigtiff=total_bytes > _BIG_BYTES) as tiff:
+        for number, image in enumerate(images):
+            description = None if number else _description(image, facts)
+            with Pyramid(image, folder) as pyramid:
+                _write_pyramid(tiff, pyramid, description, _pixels_per_cm(facts))
+
+
+def _write_pyramid(
+    tiff: tifffile.TiffWriter, pyramid: Pyramid, description: bytes | None, pixels_per_cm: float
+) -> None:
+    for level, pixels in enumerate(pyramid.levels()):
+        per_cm = pixels_per_cm * pixels.shape[1] / pyramid.shapes[0][1]
+        tiff.write(
+            _tiles(pixels.bands()),
+            shape=pixels.shape,
+            dtype=np.float32,
+            tile=(TILE_PX, TILE_PX),
+            compression="zlib",
+            photometric="minisblack",
+            description=description if not level else None,
+            metadata=None,
+            subifds=pyramid.count - 1 if not level else 0,
+            subfiletype=1 if level else 0,
+            resolution=(per_cm, per_cm),
+            resolutionunit="CENTIMETER",
+            software=SOFTWARE,
+        )
 
 
 def _tiles(of_rows: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -10,7 +10,7 @@ import re
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
-from smlm_pipeline.output.facts import NAMESPACE, ImageFacts
+from smlm_pipeline.output.facts import CHANNEL_COLOURS, NAMESPACE, ImageFacts
 
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _SCHEMA = f"{_OME} {_OME}/ome.xsd"
@@ -21,7 +21,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def ome_xml(shape: tuple[int, ...], facts: ImageFacts, *, software: str) -> bytes:
-    """Describe a float32 image of one channel.
+    """Describe a float32 image, of one plane for each channel.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _add_pixels(image: Element, shape: tuple[int, ...], facts: ImageFacts) -> No
         Type="float",
         SizeX=str(width),
         SizeY=str(height),
-        SizeC="1",
+        SizeC=str(len(facts.channel_names)),
         SizeZ="1",
         SizeT="1",
         PhysicalSizeX=edge_nm,
@@ -81,9 +81,16 @@ def _add_pixels(image: Element, shape: tuple[int, ...], facts: ImageFacts) -> No
         PhysicalSizeY=edge_nm,
         PhysicalSizeYUnit="nm",
     )
-    channel = facts.channel or "molecules"
-    _add(pixels, "Channel", ID="Channel:0:0", Name=channel, SamplesPerPixel="1")
-    _add(pixels, "TiffData", IFD="0", PlaneCount="1")
+    for number, name in enumerate(facts.channel_names):
+        colour = {"Color": _rgba(CHANNEL_COLOURS[number])} if facts.channels else {}
+        place = {"ID": f"Channel:0:{number}", "Name": name, "SamplesPerPixel": "1"}
+        _add(pixels, "Channel", **place, **colour)
+    _add(pixels, "TiffData", IFD="0", PlaneCount=str(len(facts.channel_names)))
+
+
+def _rgba(colour: tuple[int, int, int]) -> str:
+    """A colour as OME has it: a signed number of 32 bits, its last byte the opacity."""
+    return str(int.from_bytes(bytes((*colour, 255)), "big", signed=True))
 
 
 def _add(parent: Element, name: str, **attributes: str) -> Element:

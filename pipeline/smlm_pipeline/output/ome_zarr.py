@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.atomic_files import folder_written_whole
-from smlm_pipeline.output.facts import ImageFacts
-from smlm_pipeline.output.pyramid import TILE_PX, Level, Pyramid, Rows
+from smlm_pipeline.output.facts import CHANNEL_COLOURS, ImageFacts
+from smlm_pipeline.output.pyramid import TILE_PX, Level, Pyramid, Rows, level_shapes
 
 ATTRIBUTE = "smlm-recon"
 """The group's attribute with the provenance, by which this program knows its own images."""
@@ -52,15 +52,55 @@ def write_zarr(
     OutputError
         If the folder cannot be written; no part of it is left.
     """
-    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel)
-    with folder_written_whole(path) as folder, Pyramid(image, path.parent) as pyramid:
-        brightest = 0.0
-        for number, level in enumerate(pyramid.levels()):
-            most = _write_array(folder / str(number), level)
-            brightest = brightest if number else most
+    _write(path, [image], ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel))
+
+
+def write_channels(
+    path: Path,
+    images: Mapping[str, Rows],
+    *,
+    sr_pixel_size_nm: float,
+    provenance: Mapping[str, object],
+    name: str = "",
+    acquired: str | None = None,
+) -> None:
+    """Write the images of several channels, of one shape, as one OME-Zarr; see `write_zarr`.
+
+    Parameters
+    ----------
+    path : Path
+        Target; an earlier folder of that name is replaced.
+    images : Mapping of str to Rows
+        The image of each channel, by its name; two at most.
+    sr_pixel_size_nm, provenance, name, acquired
+        For the metadata; see `ImageFacts`.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written; no part of it is left.
+    """
+    names = tuple(images)
+    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channels=names)
+    _write(path, list(images.values()), facts)
+
+
+def _write(path: Path, images: Sequence[Rows], facts: ImageFacts) -> None:
+    several = len(images) if facts.channels else None
+    shapes, brightest = level_shapes(images[0].shape), []
+    with folder_written_whole(path) as folder:
+        for number, shape in enumerate(shapes):
+            _write_header(folder / str(number), shape, several)
+        for channel, image in enumerate(images):
+            with Pyramid(image, path.parent) as pyramid:
+                most = [
+                    _write_rows(folder / str(number) / (str(channel) if several else ""), level)
+                    for number, level in enumerate(pyramid.levels())
+                ]
+            brightest.append(most[0])
         _write_json(folder / ".zgroup", {"zarr_format": 2})
         attributes = {
-            "multiscales": [_multiscales(pyramid.shapes, facts)],
+            "multiscales": [_multiscales(shapes, facts)],
             "omero": _display(facts, brightest),
             ATTRIBUTE: {"acquired": facts.acquired, **facts.as_dict()},
         }
@@ -73,7 +113,10 @@ def _multiscales(shapes: Sequence[tuple[int, int]], facts: ImageFacts) -> dict[s
         "version": "0.4",
         "name": facts.name or "image",
         "type": "mean",
-        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "yx"],
+        "axes": [
+            *([{"name": "c", "type": "channel"}] if facts.channels else []),
+            *({"name": axis, "type": "space", "unit": "nanometer"} for axis in "yx"),
+        ],
         "datasets": [
             {"path": str(level), "coordinateTransformations": _placed(level, facts)}
             for level in range(len(shapes))
@@ -84,34 +127,42 @@ def _multiscales(shapes: Sequence[tuple[int, int]], facts: ImageFacts) -> dict[s
 def _placed(level: int, facts: ImageFacts) -> list[dict[str, Any]]:
     """Edge of a level's pixel, and how far the centre of its first pixel is from the image's."""
     edge_nm = facts.sr_pixel_size_nm * 2**level
-    scale: dict[str, Any] = {"type": "scale", "scale": [edge_nm, edge_nm]}
+    channels = len(facts.channels) > 0
+    scale = {"type": "scale", "scale": [*[1.0] * channels, edge_nm, edge_nm]}
     if not level:
         return [scale]
     offset_nm = (edge_nm - facts.sr_pixel_size_nm) / 2
-    return [scale, {"type": "translation", "translation": [offset_nm, offset_nm]}]
+    moved = [*[0.0] * channels, offset_nm, offset_nm]
+    return [scale, {"type": "translation", "translation": moved}]
 
 
-def _display(facts: ImageFacts, brightest: float) -> dict[str, Any]:
-    """The channel, and limits of its contrast, for viewers."""
-    window = {"min": 0.0, "max": brightest, "start": 0.0, "end": brightest}
-    channel = {
-        "label": facts.channel or "molecules",
-        "color": "FFFFFF",
-        "active": True,
-        "window": window,
+def _display(facts: ImageFacts, brightest: Sequence[float]) -> dict[str, Any]:
+    """The channels, and limits of their contrast, for viewers."""
+    colours = [bytes(colour).hex().upper() for colour in CHANNEL_COLOURS]
+    channels = [
+        {
+            "label": name,
+            "color": colour if facts.channels else "FFFFFF",
+            "active": True,
+            "window": {"min": 0.0, "max": most, "start": 0.0, "end": most},
+        }
+        for name, colour, most in zip(facts.channel_names, colours, brightest, strict=False)
+    ]
+    return {
+        "channels": channels,
+        "rdefs": {"model": "color" if facts.channels else "greyscale"},
     }
-    return {"channels": [channel], "rdefs": {"model": "greyscale"}}
 
 
-def _write_array(folder: Path, level: Level) -> float:
-    """Write an array in chunks; those of zeros are left out, as Zarr does. Its largest value."""
+def _write_header(folder: Path, shape: tuple[int, int], channels: int | None) -> None:
+    """Describe an array in chunks, with an axis of channels if there is a number of them."""
     folder.mkdir()
     _write_json(
         folder / ".zarray",
         {
             "zarr_format": 2,
-            "shape": list(level.shape),
-            "chunks": [TILE_PX, TILE_PX],
+            "shape": [*([channels] if channels else []), *shape],
+            "chunks": [*([1] if channels else []), TILE_PX, TILE_PX],
             "dtype": "<f4",
             "compressor": {"id": "zlib", "level": _COMPRESSION_LEVEL},
             "fill_value": 0.0,
@@ -120,6 +171,11 @@ def _write_array(folder: Path, level: Level) -> float:
             "dimension_separator": "/",
         },
     )
+
+
+def _write_rows(folder: Path, level: Level) -> float:
+    """Write rows of chunks; those of zeros are left out, as Zarr does. The largest value."""
+    folder.mkdir(exist_ok=True)
     row, brightest = 0, 0.0
     for band in level.bands():
         brightest = max(brightest, float(band.max(initial=0)))

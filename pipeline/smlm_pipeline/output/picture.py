@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.output.colour_bar import with_colour_bar
+from smlm_pipeline.output.facts import CHANNEL_COLOURS
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.pyramid import BAND_BYTES, Rows, bands
 
@@ -75,10 +77,7 @@ def write_picture(
     picture = drawn.picture
     if style.colour_bar:
         picture = with_colour_bar(picture, style.colours(), drawn.limits)
-    resolution = {} if style.dpi is None else {"dpi": (style.dpi, style.dpi)}
-    text = _text(drawn.pixel_nm, style, drawn.limits)
-    with written_whole(path) as file:
-        picture.save(file, format="PNG", pnginfo=text, **resolution)
+    _save(path, picture, _text(drawn.pixel_nm, style, drawn.limits), style)
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,7 @@ def draw_picture(
     view = _smoothed(_binned(image, binning))
     limits = _limits(view, style)
     grey = _grey(view, limits)
-    height, width = grey.shape
-    zoom = max(min(math.ceil(PICTURE_EDGE_MIN_PX / width), edge_max_px // max(grey.shape)), 1)
-    field = Image.fromarray(grey).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+    field, zoom = _enlarged(Image.fromarray(grey), edge_max_px)
     pixel_nm = sr_pixel_size_nm * binning / zoom
     return Drawn(coloured(field, style, pixel_nm), pixel_nm, limits, field.size)
 
@@ -116,24 +113,101 @@ def coloured(field: Image.Image, style: PictureStyle, pixel_nm: float) -> Image.
     A field that has no room for the scale bar is the upper left part of a black ground.
     """
     field.putpalette(style.colours().tobytes())
-    size = max(field.width, LABEL_ROOM_PX), max(field.height, LABEL_ROOM_PX)
-    picture = field.convert("RGB")
+    return _framed(field.convert("RGB"), pixel_nm)
+
+
+def write_merged_picture(
+    path: Path,
+    images: Mapping[str, Rows],
+    *,
+    sr_pixel_size_nm: float,
+    edge_max_px: int = PICTURE_EDGE_MAX_PX,
+    style: PictureStyle = DEFAULT_STYLE,
+) -> None:
+    """Write the images of two channels as one PNG: green and magenta, white where both are.
+
+    Each channel has a contrast of its own. See `write_picture`.
+
+    Parameters
+    ----------
+    path : Path
+        Target; replaced if it exists.
+    images : Mapping of str to Rows
+        The image of each channel, by its name, which is written in its colour.
+    sr_pixel_size_nm, edge_max_px
+        As in `write_picture`.
+    style : PictureStyle
+        Contrast and resolution; its colour map and colour bar are those of one channel.
+
+    Raises
+    ------
+    SettingError
+        If there is no such contrast.
+    OutputError
+        If the file cannot be written; no partial file is left.
+    """
+    shape = next(iter(images.values())).shape
+    binning = _binning(shape, edge_max_px)
+    colours = dict(zip(images, CHANNEL_COLOURS, strict=True))
+    planes, stated = [np.zeros((), np.uint8)] * 3, {}
+    for name, image in images.items():
+        view = _smoothed(_binned(image, binning))
+        low, high = _limits(view, style)
+        stated[f"Colours of {name}"] = f"from {low:.6g} to {high:.6g} emitters per SR pixel"
+        grey = _grey(view, (low, high))
+        planes = [grey if own else other for own, other in zip(colours[name], planes, strict=True)]
+    field = Image.fromarray(np.stack(planes, axis=-1))  # no two channels share a primary colour
+    field, zoom = _enlarged(field, edge_max_px)
+    pixel_nm = sr_pixel_size_nm * binning / zoom
+    picture = _framed(field, pixel_nm)
+    _draw_names(picture, colours)
+    text = _text(pixel_nm, style, None)
+    for key, value in stated.items():
+        text.add_text(key, value)
+    _save(path, picture, text, style)
+
+
+def _enlarged(field: Image.Image, edge_max_px: int) -> tuple[Image.Image, int]:
+    """A small field with every pixel repeated, and how often along an edge."""
+    width, height = field.size
+    zoom = max(min(math.ceil(PICTURE_EDGE_MIN_PX / width), edge_max_px // max(field.size)), 1)
+    size = width * zoom, height * zoom
+    return field.resize(size, Image.Resampling.NEAREST), zoom
+
+
+def _framed(picture: Image.Image, pixel_nm: float) -> Image.Image:
+    """A field (RGB) with room for its scale bar, and that."""
+    size = max(picture.width, LABEL_ROOM_PX), max(picture.height, LABEL_ROOM_PX)
     if size != picture.size:
+        field = picture
         picture = Image.new("RGB", size)
         picture.paste(field)
     _draw_scale_bar(picture, pixel_nm)
     return picture
 
 
-def _text(pixel_nm: float, style: PictureStyle, limits: tuple[float, float]) -> PngInfo:
-    """What the file states of itself."""
+def _save(path: Path, picture: Image.Image, text: PngInfo, style: PictureStyle) -> None:
+    resolution = {} if style.dpi is None else {"dpi": (style.dpi, style.dpi)}
+    with written_whole(path) as file:
+        picture.save(file, format="PNG", pnginfo=text, **resolution)
+
+
+def _draw_names(picture: Image.Image, colours: Mapping[str, tuple[int, int, int]]) -> None:
+    """The name of each channel in its colour, in the upper left corner."""
+    em = max(12, round(min(picture.size) / 25))
+    font, draw = ImageFont.load_default(em), ImageDraw.Draw(picture)
+    for line, (name, colour) in enumerate(colours.items()):
+        place = round(0.8 * em), round((1.5 + 1.3 * line) * em)
+        draw.text(place, name, colour, font, "ls", stroke_width=2, stroke_fill="black")
+
+
+def _text(pixel_nm: float, style: PictureStyle, limits: tuple[float, float] | None) -> PngInfo:
+    """What the file states of itself; limits of one channel are those of a colour map."""
     text = PngInfo()
-    stated = {
-        "Software": "smlm-recon",
-        "Pixel size": f"{pixel_nm:g} nm",
-        "Colour map": style.cmap,
-        "Colours": f"from {limits[0]:.6g} to {limits[1]:.6g} emitters per SR pixel",
-    }
+    stated = {"Software": "smlm-recon", "Pixel size": f"{pixel_nm:g} nm"}
+    if limits is not None:
+        stated["Colour map"] = style.cmap
+        stated["Colours"] = f"from {limits[0]:.6g} to {limits[1]:.6g} emitters per SR pixel"
     for name, value in stated.items():
         text.add_text(name, value)
     return text

@@ -13,7 +13,9 @@ from smlm_pipeline import contract
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
+from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.comparing import Comparison, compared
+from smlm_pipeline.run.drift_hint import DriftHint
 from smlm_pipeline.run.drifting import DriftCorrection, corrected, drift_asked
 from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.molecules import MoleculeSink
@@ -22,7 +24,7 @@ from smlm_pipeline.run.refining import Refinement, refined
 from smlm_pipeline.run.resolving import Resolution, resolved
 from smlm_pipeline.run.sinks import Sink
 from smlm_pipeline.run.wide_field import WideField
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import DEFAULT_PIXEL_SIZE_NM, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,8 @@ class Finished:
     ``pixels`` are those of the plain sum, without the drift that ``drift`` states, and
     ``uncorrected`` those before that. ``resolution`` is that of ``pixels``; ``refinement`` states
     how they were refined. ``comparison`` is that of ``uncorrected`` with the wide field, which has
-    the same drift. Each is None where it was not asked for.
+    the same drift. Each is None where it was not asked for. ``hints`` are notes on drift that was
+    not to be corrected.
     """
 
     pixels: SrImage
@@ -41,6 +44,7 @@ class Finished:
     drift: DriftCorrection | None = None
     resolution: Resolution | None = None
     refinement: Refinement | None = None
+    hints: tuple[str, ...] = ()
 
 
 class Finish(AbstractContextManager["Finish"]):
@@ -72,6 +76,7 @@ class Finish(AbstractContextManager["Finish"]):
         self._asked = drift_asked(film, settings, pixel_size_nm)
         self._close = contextlib.ExitStack()
         self._wide_field: WideField | None = None
+        self._hint: DriftHint | None = None
         self.molecules = molecules
         if molecules is None and self._asked is not None:
             folder = self._close.enter_context(tempfile.TemporaryDirectory(prefix="recon-"))
@@ -101,6 +106,15 @@ class Finish(AbstractContextManager["Finish"]):
             self._wide_field = WideField(plan.height_px, plan.width_px, plan.chunks)
             sinks.append(self._wide_field)
         return sinks
+
+    def follow(self, chunk: Chunk, accumulator: Accumulator, plan: RunPlan, events: Events) -> None:
+        """Count a chunk that was added to the sum."""
+        settings, frames = self._settings, plan.whole_frames([chunk])
+        if self._hint is None and not (settings.corrects_drift or settings.makes_maps):
+            self._hint = DriftHint(plan)
+        if self._hint is not None:
+            self._hint.follow(accumulator.image(), frames)
+        events.progress(frames)
 
     def of(
         self,
@@ -132,4 +146,12 @@ class Finish(AbstractContextManager["Finish"]):
             drift=drift,
             resolution=resolution,
             refinement=refinement,
+            hints=self._hints(accumulator, plan),
         )
+
+    def _hints(self, accumulator: Accumulator, plan: RunPlan) -> tuple[str, ...]:
+        """Notes on drift; a doubt about the size of pixels is no reason to fail here."""
+        if self._hint is None:
+            return ()
+        pixel_nm = self._pixel_size_nm or self._film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
+        return tuple(self._hint.notes(accumulator.image(), pixel_nm / plan.zoom))

@@ -19,24 +19,9 @@ with imported_when_used():
     from smlm_pipeline.engines.opening import open_engine
     from smlm_pipeline.settings import Settings
 
-_HEADS = (
-    "sample",
-    "molecules a frame",
-    "drift",
-    "RMS, nm",
-    "correlation alone, nm",
-    "residual, nm",
-    "stated error, nm",
-    "NMSE before, %",
-    "after, %",
-    "resolution, nm",
-    "drift, s",
-    "run, s",
-)
-
 _RING_HEADS = (
     "sigma, nm",
-    "localisations of a molecule in a half",
+    "n",
     "expected, nm",
     "ring correlation, nm",
     "tiles, quartiles, nm",
@@ -64,41 +49,81 @@ def drift(
                     found.append(measure.residual(sample.name, kind, film, engine))
                     last = found[-1]
                     note(f"{sample.name}, {kind}: {last.residual_nm:.1f} nm are left")
-        table = f"{_as_markdown(found)}\n{_rings_as_markdown(known)}"
-        facts = {
-            "drift": [asdict(each) for each in found],
-            "rings": [asdict(each) for each in known],
-        }
-        (output / "drift.json").write_text(json.dumps(facts, indent=1) + "\n")
-        (output / "drift.md").write_text(table)
+                    table = _write(output, found, known)  # each, since all take half an hour
         bench_console().print(table, markup=False, soft_wrap=True)
         typer.echo(f"{output / 'drift'}.json and .md are written")
 
 
-def _as_markdown(found: Sequence[measure.Residual]) -> str:
-    """A row a film."""
+def _write(
+    output: Path, found: Sequence[measure.Residual], known: Sequence[rings.KnownRing]
+) -> str:
+    """Write what is measured so far, and return its tables."""
+    facts = {
+        "drift": [asdict(each) for each in found],
+        "rings": [asdict(each) for each in known],
+    }
+    tables = residuals_table(found), errors_table(found), times_table(found), rings_table(known)
+    text = "\n".join(tables)
+    (output / "drift.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (output / "drift.md").write_text(text)
+    return text
+
+
+def residuals_table(found: Sequence[measure.Residual]) -> str:
+    """A row a sample, with the residual of each kind of drift; the first table of docs/drift.md."""
+    samples = {each.sample: each for each in found}
+    kinds = sorted({each.kind for each in found}, key=lambda kind: (kind == "none", kind))
+    by_film = {(each.sample, each.kind): _left(each) for each in found}
+    rows = [
+        [name, f"{each.per_frame:.0f}", *(by_film.get((name, kind), "") for kind in kinds)]
+        for name, each in samples.items()
+    ]
+    return grid(("sample", "molecules a frame", *kinds), rows) + "\n"
+
+
+def errors_table(found: Sequence[measure.Residual]) -> str:
+    """A row a film, with errors; the second table of docs/drift.md."""
+    heads = (
+        *("sample", "drift", "RMS, nm", "correlation alone, nm", "residual, nm"),
+        *("stated error, nm", "NMSE before, %", "after, %"),
+    )
     rows = [
         [
             each.sample,
-            f"{each.per_frame:.0f}",
             each.kind,
             f"{each.drift_nm:.1f}",
             f"{each.correlation_nm:.1f}",
-            f"{each.residual_nm:.1f}" if each.corrected else "not corrected",
+            _left(each),
             f"{each.error_nm:.1f}",
             f"{each.nmse_before_percent:.1f}",
             f"{each.nmse_after_percent:.1f}",
+        ]
+        for each in found
+    ]
+    return grid(heads, rows) + "\n"
+
+
+def times_table(found: Sequence[measure.Residual]) -> str:
+    """A row a film, with its resolution and the times that drift and the whole run took."""
+    rows = [
+        [
+            each.sample,
+            each.kind,
             "-" if each.ring_correlation_nm is None else f"{each.ring_correlation_nm:.0f}",
             f"{each.estimate_s:.1f}",
             f"{each.run_s:.1f}",
         ]
         for each in found
     ]
-    return grid(_HEADS, rows) + "\n"
+    return grid(("sample", "drift", "resolution, nm", "drift, s", "run, s"), rows) + "\n"
 
 
-def _rings_as_markdown(known: Sequence[rings.KnownRing]) -> str:
-    """A row an image of known resolution."""
+def _left(each: measure.Residual) -> str:
+    return f"{each.residual_nm:.1f}" if each.corrected else "not corrected"
+
+
+def rings_table(known: Sequence[rings.KnownRing]) -> str:
+    """A row an image of known resolution; the table of docs/resolution.md."""
     rows = [
         [
             f"{each.sigma_nm:g}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from tifffile import TiffFile
 
@@ -21,6 +21,9 @@ _SUMMARY_KEYS = ("StartTime", "Time", "Date")
 
 _DATE_TIME = 306
 """TIFF's tag of the time of the image."""
+
+_UNIX_JULIAN_DAY = 2440587.5
+"""The Julian day at the beginning of 1970, in UTC."""
 
 
 def date_of_tiff(tif: TiffFile) -> str | None:
@@ -47,6 +50,16 @@ def iso_date(text: str) -> str | None:
         plain = moment.replace(tzinfo=None).isoformat()
         zone = zone if not zone or zone == "Z" or ":" in zone else f"{zone[:3]}:{zone[3:]}"
         return f"{plain}{fraction or ''}{zone or ''}"
+    return None
+
+
+def date_of_julian_day(day: float) -> str | None:
+    """A Julian day of UTC as ISO 8601, to the second; None for days of a clock never set."""
+    with suppress(ValueError, OverflowError):
+        since = timedelta(days=day - _UNIX_JULIAN_DAY)
+        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + since
+        rounded = moment + timedelta(milliseconds=500)
+        return iso_date(f"{rounded.replace(tzinfo=None).isoformat(timespec='seconds')}Z")
     return None
 
 

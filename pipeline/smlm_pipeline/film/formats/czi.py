@@ -53,7 +53,7 @@ class CziSource(SourceAtRest):
         tiles = [tile for plane in planes.values() for tile in plane]
         self.dtype = tiles[0].dtype.newbyteorder("=")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([about.edges])
-        self.labels = {"C": about.channels}
+        self.labels, self.acquired = {"C": about.channels}, about.acquired
         self._tile_bytes = max(tile.height_px * tile.width_px for tile in tiles)
         self._tile_bytes *= self.dtype.itemsize
         self.gaps = self._find_gaps(path.stat().st_size, whole=whole)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.acquisition_date import iso_date
 from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import extra, refusal
 
@@ -48,11 +49,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Description:
-    """Lengths of axes, names of channels and pixel size, as the file's metadata state them."""
+    """Lengths of axes, names of channels, pixel size and date, as the metadata state them."""
 
     counts: dict[str, int]
     channels: tuple[str, ...] = ()
     edges: Edges | None = None
+    acquired: str | None = None
 
 
 def blocks(path: Path) -> tuple[list[Block], bool]:
@@ -210,4 +212,5 @@ def description(path: Path) -> Description:
     names = root.iterfind(f"{image}/Dimensions/Channels/Channel")
     channels = tuple(node.get("Name", "") for node in names)
     x, y = (root.findtext(f"Metadata/Scaling/Items/Distance[@Id='{i}']/Value") for i in "XY")
-    return Description(counts, channels, pixel_size.edges(x, y, "m", "Scaling"))
+    acquired = iso_date(root.findtext(f"{image}/AcquisitionDateAndTime") or "")
+    return Description(counts, channels, pixel_size.edges(x, y, "m", "Scaling"), acquired)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.acquisition_date import iso_date
 from smlm_pipeline.film.formats.flat import FlatSource, Layout
 from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.positions import Positions
@@ -46,6 +47,7 @@ def open_lif(path: Path) -> Source:
             if layout:
                 source = FlatSource(path, layout)
                 source.pixel_size_nm, source.pixel_doubt = pixel_size.settle([_edges(image)])
+                source.acquired = _date(image)
                 found.append((image.name, source))
     # Single pictures beside films are not films.
     found = [pair for pair in found if math.prod(pair[1].shape[:-2]) > 1] or found
@@ -94,6 +96,12 @@ def _layout(path: Path, image: Any) -> Layout | None:
 
 def _size(node: Any) -> int:
     return int(node.get("NumberOfElements"))
+
+
+def _date(image: Any) -> str | None:
+    """The time of the first frame, in UTC, which is what Leica's time stamps are."""
+    stamps = image.timestamps
+    return None if stamps is None or not len(stamps) else iso_date(f"{stamps[0]}Z")
 
 
 def _edges(image: Any) -> Edges | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.film.formats import pixel_size
+from smlm_pipeline.film.formats.acquisition_date import date_of_julian_day
 from smlm_pipeline.film.formats.refusals import AGAIN, extra, refusal
 from smlm_pipeline.film.formats.source import Gaps, GapsState, Source
 from smlm_pipeline.film.formats.written import written_bytes
@@ -76,6 +77,7 @@ class Nd2Source(Source):
         voxel = file.voxel_size()
         stated = pixel_size.edges(voxel.x, voxel.y, "um", "the calibration")
         self.pixel_size_nm, self.pixel_doubt = pixel_size.settle([stated])
+        self.acquired = _date(file)
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -144,6 +146,15 @@ def _find_chunks(file: Any, opened: _Unmapped) -> bool:
     except _MAP_ERRORS:
         reader._chunkmap = _scanned(opened)  # noqa: SLF001
         return False
+
+
+def _date(file: Any) -> str | None:
+    """When the film began; the date in words that the file states too is the local one."""
+    if file.is_legacy:
+        return None
+    # its public frame_metadata(0) needs more than the date, and fails where that is not there
+    time = file._rdr._cached_global_metadata().get("time", {})  # noqa: SLF001
+    return date_of_julian_day(time.get("absoluteJulianDayNumber", -1.0))
 
 
 def _scanned(opened: _Unmapped) -> dict[bytes, tuple[int, int]]:

@@ -1,0 +1,1 @@
+"""Registration of two images of one sample, or of beads; NumPy alone."""

@@ -1,0 +1,88 @@
+"""Drift is noticed where two halves of a film tell it, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fakes.labelled_images import SR_NM, STRUCTURES, labelled
+from smlm_pipeline.registration.affine import moved_by
+from smlm_pipeline.run import drift_hint
+from smlm_pipeline.run.drift_hint import DriftHint
+from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.settings import DEFAULTS
+
+
+@dataclass
+class _Size:
+    frame_count: int
+    height_px: int = 60
+    width_px: int = 60
+    decoded_bytes: int = 0
+
+
+def _notes(
+    structures: tuple[str, str],
+    moved_nm: tuple[float, float],
+    *,
+    frames: int = 400,
+    molecules: int = 4000,
+    lost: int = 0,
+    seed: int = 1,
+) -> list[str]:
+    """Feed the sums of two halves in ten steps, of which the first ones may be lost."""
+    rng = np.random.default_rng(seed)
+    first = STRUCTURES[structures[0]](rng)
+    second = first if structures[0] == structures[1] else STRUCTURES[structures[1]](rng)
+    rest = moved_by(np.zeros(2))
+    half = labelled(first, rng, rest, molecules)
+    whole = half + labelled(second, rng, moved_by(np.array(moved_nm)), molecules)
+    plan = plan_run(_Size(frames), DEFAULTS, 1 << 30)
+    hint = DriftHint(plan)
+    for step in range(lost, 10):
+        hint.follow(half if step < 5 else whole, frames / 10)
+    return hint.notes(whole, SR_NM)
+
+
+@pytest.mark.parametrize("moved_nm", [(60.0, -80.0), (0.0, 25.0), (-300.0, 200.0)])
+@pytest.mark.parametrize("structure", ["curves", "dots"])
+def test_a_sample_that_moved_is_noticed(structure: str, moved_nm: tuple[float, float]) -> None:
+    (note,) = _notes((structure, structure), moved_nm, molecules=10_000)
+    apart_nm = float(note.split(" nm apart")[0].split()[-1])
+    assert apart_nm == pytest.approx(math.hypot(*moved_nm), abs=4)
+    assert "--drift auto" in note
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("structures", "moved_nm"),
+    [
+        (("curves", "curves"), (0, 0)),
+        (("dots", "dots"), (0, 0)),
+        (("dots", "dots"), (9, 9)),
+        (("nothing", "nothing"), (100, 100)),
+        (("parallel lines", "parallel lines"), (100, 100)),
+        (("lattice", "lattice"), (30, 40)),
+        (("curves", "dots"), (0, 0)),
+    ],
+)
+def test_no_false_alarms(
+    structures: tuple[str, str], moved_nm: tuple[float, float], seed: int
+) -> None:
+    assert _notes(structures, moved_nm, seed=seed) == []
+
+
+@pytest.mark.parametrize("few", [{"frames": 190}, {"molecules": 400}, {"lost": 3}])
+def test_too_little_to_tell(few: dict[str, int]) -> None:
+    """A short film, few molecules, and a run that continued and does not know its first part."""
+    moved_nm = (60.0, -80.0)
+    assert _notes(("dots", "dots"), moved_nm)
+    assert _notes(("dots", "dots"), moved_nm, **few) == []
+
+
+def test_the_middle_of_a_large_image_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift_hint, "EDGE_MOST_PX", 300)
+    assert _notes(("dots", "dots"), (60.0, -80.0), molecules=10_000)
