@@ -16,6 +16,7 @@ from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.acquisition_date import iso_date
 from smlm_pipeline.film.formats.pixel_size import Edges
 from smlm_pipeline.film.formats.refusals import extra, refusal
+from smlm_pipeline.film.formats.written import written_bytes
 
 MAGIC = b"ZISRAWFILE"
 """First bytes of a CZI file."""
@@ -61,7 +62,7 @@ def blocks(path: Path) -> tuple[list[Block], bool]:
     """The blocks of full resolution, and whether the file's directory of them is there.
 
     Without a directory, as of a file that was cut while it was written or copied, the blocks are
-    found one after the other.
+    found one after the other, up to zeros at the end, with which a copy of full size is filled.
 
     Raises
     ------
@@ -73,7 +74,9 @@ def blocks(path: Path) -> tuple[list[Block], bool]:
         header = file.read(_SEGMENT_BYTES + 80)
         (part, directory) = struct.unpack_from("<iq", header, _SEGMENT_BYTES + 48)
         entries = _directory(file, directory) if 0 < directory < size_bytes else None
-        found = _listed(entries) if entries else _walked(file, size_bytes)
+        found = (
+            _listed(entries) if entries else _walked(file, written_bytes(path, LEAST_ZEROS_BYTES))
+        )
         blocks = [_block(path, part, *each) for each in found]
     return [block for block in blocks if block], entries is not None
 
