@@ -114,7 +114,7 @@ def test_copy_that_ends_in_zeros(tmp_path: Path, name: str, share: float) -> Non
     data = path.read_bytes()
     written = int(len(data) * share)
     path.write_bytes(data[:written] + bytes(len(data) - written))
-    if name == "fits compressed" and share == 0.97:  # its padding
+    if (name, share) in {("fits compressed", 0.97), ("czi", 0.97)}:  # its padding, its metadata
         np.testing.assert_array_equal(read_all(path), film)
         return
     with (
@@ -122,7 +122,7 @@ def test_copy_that_ends_in_zeros(tmp_path: Path, name: str, share: float) -> Non
         open_film(path) as reader,
     ):
         reader.read_all()
-    if name in {*CUT_IS_USED, "stk", "hdf5"} and (name, share) != ("czi", 0.97):
+    if name in {*CUT_IS_USED, "stk", "hdf5"}:
         with open_film(path, allow_partial=True) as reader:
             assert share * COUNT - 4 <= reader.frame_count < COUNT
             np.testing.assert_array_equal(reader.read_all(), film[: reader.frame_count])

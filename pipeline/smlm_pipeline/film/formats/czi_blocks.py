@@ -22,6 +22,8 @@ MAGIC = b"ZISRAWFILE"
 """First bytes of a CZI file."""
 
 _SEGMENT_BYTES, _ENTRY_BYTES, _DIMENSION_BYTES = 32, 32, 20
+_ALIGNMENT_BYTES = 32
+"""Segments end at multiples of it, after as many zeros as that takes."""
 _TYPES = {0: "<u1", 1: "<u2", 2: "<f4", 12: "<u4"}
 _RAW, _JPEG, _LZW, _JPEG_XR, _ZSTD, _ZSTD_HEADED = 0, 1, 2, 4, 5, 6
 _ENTRY = "<2siqiiBB4si"
@@ -75,7 +77,7 @@ def blocks(path: Path) -> tuple[list[Block], bool]:
         (part, directory) = struct.unpack_from("<iq", header, _SEGMENT_BYTES + 48)
         entries = _directory(file, directory) if 0 < directory < size_bytes else None
         found = (
-            _listed(entries) if entries else _walked(file, written_bytes(path, LEAST_ZEROS_BYTES))
+            _listed(entries) if entries else _walked(file, written_bytes(path, _ALIGNMENT_BYTES))
         )
         blocks = [_block(path, part, *each) for each in found]
     return [block for block in blocks if block], entries is not None
