@@ -19,7 +19,8 @@ EXIT_CODES = (
     "4 no server, or it cannot be started; 5 the server serves another model or contract; "
     "6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan "
     "that fits this GPU; 9 the checkpoint is damaged, or of another film, model or option; "
-    "130 interrupted (143 by SIGTERM). No file is ever half-written."
+    "10 the server died again and again; 130 interrupted (143 by SIGTERM). No file is ever "
+    "half-written."
 )
 """Epilog of a program's help; the commands' own help leaves it out."""
 
