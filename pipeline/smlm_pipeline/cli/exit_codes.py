@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from smlm_pipeline.cli.json_output import print_failure
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
 
 EXIT_CODES = (
@@ -137,4 +138,4 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _say(message: str) -> None:
     """Print one line; where that fails too, the exit code alone tells the outcome."""
     with contextlib.suppress(OSError):
-        MESSAGES.print(message, markup=False, soft_wrap=True)
+        MESSAGES.print(printable(message, one_line=False), markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Rep
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import served_ensembles
 from smlm_pipeline.engines.watched import RESTARTS_MOST, Watch
-from smlm_pipeline.model_repository import find_model_repository
+from smlm_pipeline.model_repository import find_model_repository, network_file
 
 
 def serve(
@@ -46,9 +46,11 @@ def serve(
     """Run the embedded Triton server on this machine until Ctrl-C."""
     with door():
         repository = find_model_repository(model_repository)
+        served = served_ensembles(repository)
+        for name in served:
+            network_file(repository, contract.ENSEMBLES[name].network.name)  # before Triton does
         chosen = precision.value if precision else None
         server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen)
-        served = served_ensembles(repository)
         with Watch(server, served, restarts_most=restarts, report=_report) as watch:
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             for network in (contract.ENSEMBLES[name].network.name for name in served):

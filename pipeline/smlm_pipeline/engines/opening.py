@@ -222,6 +222,8 @@ def embedded_engine(
         If it cannot run here or does not start.
     """
     repository = find_model_repository(model_repository)
+    if model in contract.ENSEMBLES:
+        network_file(repository, contract.ENSEMBLES[model].network.name)  # before Triton reads it
     server = embedded.EmbeddedServer(repository, precision=precision)
     with (
         Watch(server, [model]) as watch,
