@@ -2,7 +2,11 @@
 BIN := .venv/bin
 OUT := demo
 
+<<<<<<< HEAD
 .PHONY: help demo test check format bench memory gpu-check picasso readers pin clean
+=======
+.PHONY: help demo test check fuzz soak format bench memory gpu-check readers pin clean
+>>>>>>> h3
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -19,6 +23,13 @@ demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the p
 
 test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included, two files at a time
 	$(BIN)/pytest -n 2 --dist loadfile
+
+fuzz: .venv/dev  ## Damaged requests, films and checkpoints for SECONDS (600) each, from SEED (0) on
+	RECON_FUZZ_S=$(or $(SECONDS),600) RECON_FUZZ_SEED=$(or $(SEED),0) \
+	  $(BIN)/pytest tests/fuzz -o timeout=0
+
+soak: .venv/dev  ## Films through a server that is harmed every minute, for MINUTES (10): nothing is lost or grows
+	RECON_SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/pytest -s tests/fuzz/test_soak.py
 
 check: .venv/dev  ## Lint, types and import layers
 	$(BIN)/ruff check .

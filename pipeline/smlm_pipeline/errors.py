@@ -8,7 +8,9 @@
     ├── ChunkError (ValueError)           a chunk does not fit the contract
     ├── ServerError                       no server, or it cannot be started
     │   ├── TransientServerError          worth another try
-    │   │   └── ServerFullError           its queue is full
+    │   │   ├── ServerFullError           its queue is full
+    │   │   └── DeadModelError            the process of one of its models died
+    │   ├── ServerLostError               it died again and again
     │   └── DeviceError                   its GPU is missing, or data is in other memory
     ├── ContractError                     the server serves something else
     ├── InferenceError                    the server refused or lost a chunk
@@ -59,6 +61,16 @@ class TransientServerError(ServerError):
 
 class ServerFullError(TransientServerError):
     """The server works, and its queue is full; the same request may pass later."""
+
+
+class DeadModelError(TransientServerError):
+    """The process of a model died; the same request may pass once the server was started again."""
+
+
+class ServerLostError(ServerError):
+    """The server died again and again, and is not started any more."""
+
+    exit_code = 10
 
 
 class DeviceError(ServerError):

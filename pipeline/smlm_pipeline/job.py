@@ -291,6 +291,7 @@ class Job:
                 f"molecules-probability is {self.molecules_probability:g}; expected {least:g} to 1"
             )
         kind = format_of(table)
+        _check_name(table)
         for file in kind.files_of(table):
             if file.resolve() in {each.resolve() for each in self.images}:
                 raise SettingError(f"--molecules and -o both name {file}; expected two names")
@@ -341,11 +342,33 @@ def image_path(film: Path, output: Path | None) -> Path:
 
     The image of a film in a folder has the folder's name and is beside it.
     """
+    if output is not None:
+        _check_name(output)
     if output is not None and (_is_zarr(output) or not output.is_dir()):
         return output
     named = film if film.name not in ("", "..") else film.resolve()
     name = f"{_stem(named, _FILM_ENDINGS)}.sr.ome.tif"
     return output / name if output is not None else named.with_name(name)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that no file can have.
+
+    Raises
+    ------
+    OutputError
+        If a name in it is too long, has a NUL, or is a link to itself.
+    """
+    try:
+        path.resolve().lstat()
+    except FileNotFoundError:
+        return
+    except (OSError, RuntimeError, ValueError) as error:  # a loop is a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(
+            f"{path} cannot be written: {reason}; expected the name of a file that can exist: "
+            "choose another"
+        ) from error
 
 
 def _is_zarr(path: Path) -> bool:

@@ -32,6 +32,11 @@ _UM_PX = 10
 REFERENCE_FILE = "reference.npz"
 """Reference frames and the network's answers to them, beside it; see ``compute.reference``."""
 
+NETWORK_BYTES_MOST = 1 << 30
+"""Largest file of a network; the shipped ones have some MB."""
+
+_LFS_POINTER = b"version https://git-lfs"
+
 PLAN_FILE = "model.plan"
 """The TensorRT plan of the network for the GPU of this machine, beside it."""
 
@@ -87,6 +92,8 @@ def network_file(model_repository: Path, model: str) -> Path:
     ------
     SettingError
         If there is none.
+    ContractError
+        If it cannot be a network.
     """
     files = model_repository.glob(f"{model}/*/{NETWORK_FILE}")
     versions = {int(file.parent.name): file for file in files if file.parent.name.isdigit()}
@@ -95,7 +102,31 @@ def network_file(model_repository: Path, model: str) -> Path:
             f"no network in {model_repository / model}: expected 1/{NETWORK_FILE}; "
             "publish one, or name another repository with --model-repository"
         )
-    return versions[max(versions)]
+    return _checked(versions[max(versions)])
+
+
+def _checked(file: Path) -> Path:
+    """Refuse what is no network before an engine reads it: it may have no end.
+
+    Raises
+    ------
+    ContractError
+        If it is no file, is larger than ``NETWORK_BYTES_MOST`` or a pointer of Git LFS.
+    """
+    try:
+        size_bytes = file.stat().st_size if file.is_file() else None
+        if size_bytes is not None and size_bytes <= NETWORK_BYTES_MOST:
+            with file.open("rb") as stream:
+                if not stream.read(len(_LFS_POINTER)).startswith(_LFS_POINTER):
+                    return file
+            fault = "is a pointer of Git LFS, not its file: run 'git lfs pull'"
+        elif size_bytes is None:
+            fault = "is no file: publish a network"
+        else:
+            fault = f"has {size_bytes:,} bytes: publish a network of less than 1 GiB"
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror}): give the right to read it"
+    raise ContractError(f"{file} {fault}, or name another repository with --model-repository")
 
 
 def class_borders_px(model_repository: Path, model: str) -> dict[int, tuple[float, ...]]:

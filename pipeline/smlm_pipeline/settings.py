@@ -116,9 +116,9 @@ class Settings:
     memory_bytes: int | None = None
     """Most memory of the client; by default a share of the machine's."""
 
-    attempts: int = 8
+    attempts: int = 10
     """How often a chunk is sent before the run fails, where another attempt may help: with pauses
-    that add up to 13 s on average, longer than a server takes to stop or a small one to start. A
+    that add up to 33 s on average, longer than a server takes to stop or a small one to start. A
     server that refuses it because its queue is full is asked for ten minutes."""
 
     timeout_s: int = 600

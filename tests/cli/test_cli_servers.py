@@ -97,8 +97,8 @@ def test_server_of_another_contract(film: Path) -> None:
 
 def test_status() -> None:
     with FakeTriton(ComputingTransport()) as server:
-        table = invoke("status", "--server", server.address)
-        told = invoke("status", "--server", server.address, "--json")
+        table = invoke("status", "--server", server.address, "--no-canary")
+        told = invoke("status", "--server", server.address, "--json", "--no-canary")
     assert table.exit_code == told.exit_code == 0
     assert f"Triton 2.51.0 at {server.address}: ready" in table.stdout
     state = json.loads(told.stdout)
@@ -113,10 +113,12 @@ def test_a_server_with_one_of_the_ensembles() -> None:
     drawing = ("unet", "summation", "reconstruction")
     with FakeTriton(ComputingTransport(), models=drawing) as server:
         asked = {
-            model: invoke("status", "--server", server.address, "--model", model, "--json")
+            model: invoke(
+                *("status", "--server", server.address, "--model", model, "--json", "--no-canary")
+            )
             for model in contract.ENSEMBLES
         }
-        by_default = invoke("status", "--server", server.address)
+        by_default = invoke("status", "--server", server.address, "--no-canary")
     assert {model: each.exit_code for model, each in asked.items()} == {
         "reconstruction": 0,
         "reconstruction_fast": 5,

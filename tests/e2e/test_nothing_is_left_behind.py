@@ -168,21 +168,6 @@ def test_a_space_in_the_paths(film_file: Path, small_repository: Path, tmp_path:
     assert output.exists()
 
 
-def test_a_server_that_dies_under_the_client(
-    long_film: Path, small_repository: Path, tmp_path: Path
-) -> None:
-    options = ["--quiet", "--attempts", "2"]
-    with _working_client(long_film, tmp_path, small_repository, *options) as run:
-        server = children(run.client.pid)[0]
-        os.killpg(server, signal.SIGKILL)
-        _, complaint = run.client.communicate(timeout=PATIENCE_S)
-    assert run.client.returncode == 4
-    assert "did not answer" in complaint
-    assert "Traceback" not in complaint
-    assert not _segments(run.client)
-    assert {path.name for path in tmp_path.iterdir()} <= {"long.tif", "long.sr.checkpoint"}
-
-
 def test_serve_status_and_submit_to_it(film_file: Path, tmp_path: Path) -> None:
     outputs = [tmp_path / "first.tif", tmp_path / "second.tif"]
     serve = [*CLIENT, "serve", "--port", str(free_port())]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +12,7 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install .[train]"
 from fakes.networks import write_network
 from fakes.processes import wait_for
 from fakes.real_servers import short_lived
+from smlm_pipeline.engines import fleet
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_training.delivery.publish import STAGING_PREFIX, publish
 
@@ -38,12 +37,9 @@ class _PollingServer(EmbeddedServer):
 
 
 def _served_versions(server: EmbeddedServer) -> list[str]:
-    connection = http.client.HTTPConnection(server.http_address, timeout=60)
-    connection.request("GET", "/v2/models/unet")
-    answer = connection.getresponse()
-    versions: list[str] = json.loads(answer.read()).get("versions", [])
-    connection.close()
-    return versions
+    with fleet.connect(server.servers, "unet") as transport:
+        models = {model.name: model.versions for model in transport.status().models}
+    return list(models["unet"])
 
 
 def test_a_real_server_goes_over_to_the_new_version(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fakes.command_line import invoke, one_line
+from fakes.command_line import invoke
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
 from smlm_pipeline.compute.normalize import normalize
@@ -104,9 +104,9 @@ def test_any_other_answer_is_an_error(
 
 def test_the_command_tells_what_was_found() -> None:
     with FakeTriton(Answering(lambda right: right)) as server:
-        told = invoke("status", "--server", server.address, "--canary")
-        as_json = invoke("status", "--server", server.address, "--canary", "--json")
-        without = invoke("status", "--server", server.address, "--json")
+        told = invoke("status", "--server", server.address)
+        as_json = invoke("status", "--server", server.address, "--json")
+        without = invoke("status", "--server", server.address, "--json", "--no-canary")
     assert told.exit_code == as_json.exit_code == 0
     assert "canary: 1.00 of 1 emitter" in told.stdout
     assert json.loads(as_json.stdout)["canary"]["emitters"] == 1
@@ -115,11 +115,15 @@ def test_the_command_tells_what_was_found() -> None:
 
 def test_a_server_that_is_only_ready_fails() -> None:
     with FakeTriton(Answering(lambda right: _scaled(right, 0))) as server:
-        ready = invoke("status", "--server", server.address)
-        asked = invoke("status", "--server", server.address, "--canary")
+        ready = invoke("status", "--server", server.address, "--no-canary")
+        asked = invoke("status", "--server", server.address)
+        told = invoke("status", "--server", server.address, "--json")
     assert ready.exit_code == 0
-    assert asked.exit_code == 6
-    assert "canary: the server found 0.00 emitters where one is" in one_line(asked)
+    assert asked.exit_code == told.exit_code == 6
+    assert "ready" in asked.stdout
+    assert json.loads(told.stdout)["fits"] is False
+    assert "0.00 emitters" in json.loads(told.stdout)["canary"]["error"]
+    assert "canary: the server found 0.00 emitters where one is" in asked.stderr
 
 
 def test_a_server_of_another_contract_is_not_asked() -> None:

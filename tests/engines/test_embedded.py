@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from smlm_pipeline.engines import triton_wheel
-from smlm_pipeline.engines.embedded import EmbeddedServer, _sweep
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.server_folder import sweep
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.settings import PRECISION_VARIABLE
 
@@ -169,10 +170,9 @@ def test_ports_are_different_and_on_the_loopback(tmp_path: Path) -> None:
     embedded = EmbeddedServer(tmp_path)
     addresses = {
         embedded.address,
-        embedded.http_address,
         embedded.metrics_url.removeprefix("http://").removesuffix("/metrics"),
     }
-    assert len(addresses) == 3
+    assert len(addresses) == 2
     assert {address.split(":")[0] for address in addresses} == {"127.0.0.1"}
 
 
@@ -180,19 +180,19 @@ def test_a_server_that_was_not_started(tmp_path: Path) -> None:
     embedded = EmbeddedServer(tmp_path)
     with pytest.raises(ServerError, match="is not running; enter its context first"):
         _ = embedded.pid
-    with pytest.raises(ServerError, match="is not running; enter its context first"):
-        embedded.wait_for_end()
     embedded.stop()  # has nothing to do, and does it
 
 
 def test_admin_protocols_are_closed(tmp_path: Path) -> None:
     """Which ones matters: shared memory lets a client read the server's."""
     arguments = EmbeddedServer(tmp_path)._arguments()
-    for flag in ("--grpc-restricted-protocol=", "--http-restricted-api="):
-        (value,) = (each.removeprefix(flag) for each in arguments if each.startswith(flag))
-        closed, _, key = value.partition(":admin-key=")
-        assert set(closed.split(",")) >= {"shared-memory", "model-repository", "trace", "logging"}
-        assert len(key) >= 16
+    flag = "--grpc-restricted-protocol="
+    (value,) = (each.removeprefix(flag) for each in arguments if each.startswith(flag))
+    closed, _, key = value.partition(":admin-key=")
+    assert set(closed.split(",")) >= {"shared-memory", "model-repository", "trace", "logging"}
+    assert len(key) >= 16
+    assert not [each for each in arguments if key in each and not each.startswith(flag)]
+    assert "--allow-http=false" in arguments
 
 
 def test_the_server_is_told_to_be_silent_and_how_precise_to_be(
@@ -215,7 +215,7 @@ def test_a_start_sweeps_up_after_killed_clients(
     for folder in (gone, running, *others):
         folder.mkdir()
     (gone / "tritonserver.log").touch()
-    _sweep()
+    sweep()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [running.name, *(other.name for other in others)]
     )
@@ -239,16 +239,25 @@ with open(STARTS, "a") as stream:
 DIES_ONCE = """
 if len(open(STARTS).read()) == 1:
     sys.exit("terminate called after throwing 'boost::interprocess::lock_exception'")
-port = next(each for each in sys.argv if each.startswith("--http-port=")).partition("=")[2]
+port = next(each for each in sys.argv if each.startswith("--grpc-port=")).partition("=")[2]
 
-class Ready(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+import concurrent.futures, threading
+import grpc
+from tritonclient.grpc import service_pb2
 
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-
-http.server.HTTPServer(("127.0.0.1", int(port)), Ready).serve_forever()
+ready = grpc.unary_unary_rpc_method_handler(
+    lambda _question, _context: service_pb2.ServerReadyResponse(ready=True),
+    request_deserializer=service_pb2.ServerReadyRequest.FromString,
+    response_serializer=service_pb2.ServerReadyResponse.SerializeToString,
+)
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+name = "inference.GRPCInferenceService"
+server.add_generic_rpc_handlers(
+    (grpc.method_handlers_generic_handler(name, {"ServerReady": ready}),)
+)
+server.add_insecure_port("127.0.0.1:" + port)
+server.start()
+threading.Event().wait()
 """
 
 

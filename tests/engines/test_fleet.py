@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -127,14 +128,15 @@ def test_a_proxy_of_the_environment_is_not_asked_for_lists_and_numbers(
             assert transport.served_network().version == "10"
 
 
-def test_a_model_that_died_is_final_on_a_single_server(
+def test_a_model_that_died_on_a_single_server(
     film: Path, two: tuple[FakeTriton, FakeTriton]
 ) -> None:
+    """It may be started again, and is waited for as long as one that is gone."""
     two[0].failure = BROKEN["died"]
     with open_film(film) as stack, TritonTransport(two[0].servers) as transport:
         assert transport.server_count == 1
         with pytest.raises(ServerError, match=r"died on the server at .* has to be restarted"):
-            reconstruct(stack, transport, Settings())
+            reconstruct(stack, transport, Settings(attempts=2))
 
 
 def test_a_single_server_is_never_left_out(film: Path, two: tuple[FakeTriton, FakeTriton]) -> None:
@@ -242,8 +244,8 @@ def test_servers_that_end_after_the_last_answer_are_not_missed(film: Path) -> No
 
 def test_status_of_several(two: tuple[FakeTriton, FakeTriton], closed: str) -> None:
     servers = f"{two[0].address},{closed},{two[1].address}"
-    table = invoke("status", "--server", servers)
-    told = invoke("status", "--server", servers, "--json")
+    table = invoke("status", "--server", servers, "--no-canary")
+    told = invoke("status", "--server", servers, "--json", "--no-canary")
     assert table.exit_code == told.exit_code == 0
     for server in two:
         assert f"Triton 2.51.0 at {server.address}: ready" in table.stdout
@@ -274,12 +276,26 @@ def test_a_name_of_several_servers_is_asked_at_each(
         assert engine.server_count == 3
 
 
+class _Started:
+    """A server that runs already, and has no fault."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self.process = SimpleNamespace(fault=lambda: None, work=lambda: (0.0, 0))
+
+    def start(self, unwanted: threading.Event) -> None:
+        assert not unwanted.is_set()
+
+    def stop(self) -> None:
+        pass
+
+
 def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which this client does not know where its network lies."""
     with FakeTriton(ComputingTransport(), models=("mine",)) as server:
+        started = _Started(server.servers)
         monkeypatch.setattr(
-            "smlm_pipeline.engines.embedded.EmbeddedServer",
-            lambda _, **__: nullcontext(server),
+            "smlm_pipeline.engines.embedded.EmbeddedServer", lambda _, **__: started
         )
         with opening.embedded_engine(None, "mine") as engine:
             assert (engine.model_version, engine.network_sha256) == ("10", "")

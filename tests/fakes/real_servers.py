@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from fakes.processes import children, wait_for
 from smlm_pipeline import contract
+from smlm_pipeline.engines import fleet
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 
@@ -34,16 +35,35 @@ def kill(server: EmbeddedServer) -> None:
 def drain(server: EmbeddedServer) -> None:
     """SIGTERM; returns when the server has begun to stop."""
     os.kill(server.pid, signal.SIGTERM)
-    wait_for(lambda: not _listens(server.http_address), "the server to begin to stop")
+    (address,) = server.servers.addresses
+    wait_for(lambda: not fleet.is_ready(address), "the server to begin to stop")
 
 
 def kill_stub(model: str, server: EmbeddedServer) -> None:
     """``kill -9`` of the process in which a Python model runs; the server stays."""
+    os.kill(stub_of(model, server), signal.SIGKILL)
+
+
+def stall_stub(model: str, server: EmbeddedServer, for_s: float = 1.5) -> None:
+    """Stop the process of a Python model for a while, as a debugger or swapping does."""
+    stub = stub_of(model, server)
+    os.kill(stub, signal.SIGSTOP)
+    time.sleep(for_s)
+    with contextlib.suppress(ProcessLookupError):  # the server may have been replaced
+        os.kill(stub, signal.SIGCONT)
+
+
+def hang(server: EmbeddedServer) -> None:
+    """Stop the server and its stubs: they live, and do not answer."""
+    os.killpg(server.pid, signal.SIGSTOP)
+
+
+def stub_of(model: str, server: EmbeddedServer) -> int:
+    """The process in which a Python model runs."""
     file = f"/{model}/1/model.py".encode()
     for child in children(server.pid):
         if file in Path(f"/proc/{child}/cmdline").read_bytes():
-            os.kill(child, signal.SIGKILL)
-            return
+            return child
     raise AssertionError(f"the server has no process for {model}")
 
 
@@ -58,9 +78,3 @@ def counted(metrics_url: str, metric: str, model: str) -> int:
         lines = answer.read().decode().splitlines()
     prefix = f'{metric}{{model="{model}"'
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
-
-
-def _listens(address: str) -> bool:
-    host, port = address.split(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0

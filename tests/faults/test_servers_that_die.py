@@ -60,7 +60,7 @@ def test_one_of_two_servers(
     assert names(tmp_path) == ["image.png", "image.tif"]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", ["kill", "drain"])
 def test_the_only_server(
     name: str,
     film_of_64: Path,
@@ -69,7 +69,7 @@ def test_the_only_server(
     mortal: EmbeddedServer,
     undisturbed: NDArray[np.float32],
 ) -> None:
-    """The run ends, says why, keeps what it has, and continues with another server."""
+    """Nobody watches it: the run ends, says why, keeps what it has, and continues elsewhere."""
     image = tmp_path / "image.tif"
     asked: list[str | Path] = ["submit", film_of_64, "-o", image, *OPTIONS]
     with FaultyProxy(mortal.address, {10: after(lambda: FAULTS[name](mortal))}) as proxy:
@@ -79,8 +79,7 @@ def test_the_only_server(
     assert f"of {CHUNKS} requests are kept in {image.with_suffix('.checkpoint')}" in kept
     assert complaint.startswith("recon-client: frames ")
     assert f"the server at {proxy.address}" in complaint
-    told = "has to be restarted" if "stub" in name else "did not answer"
-    assert told in complaint
+    assert "did not answer" in complaint
     assert names(tmp_path) == ["image.checkpoint"]
 
     with FaultyProxy(triton.address) as proxy:

@@ -79,7 +79,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
     codes = {each.exit_code for each in kinds if issubclass(each, errors.ReconError)}
     assert codes <= set(_codes_of_the_page())
-    assert codes == set(range(1, 10))
+    assert codes == set(range(1, 11))
 
 
 def _calls(page: Path) -> list[str]:

@@ -17,6 +17,8 @@ CODES = {
     errors.ServerError: 4,
     errors.TransientServerError: 4,
     errors.ServerFullError: 4,
+    errors.DeadModelError: 4,
+    errors.ServerLostError: 10,
     errors.DeviceError: 4,
     errors.ContractError: 5,
     errors.ChunkError: 6,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -76,3 +77,34 @@ def test_one_turned_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
             assert found.merged == {2}
             np.testing.assert_array_equal(sums(found), expected)
     assert refused > len(places) / 2
+
+
+def test_a_checkpoint_of_a_clock_before_1980(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zip states no earlier year."""
+    monkeypatch.setattr("time.time", lambda: 3600.0)
+    interrupted(tmp_path / "a.checkpoint", 2)
+    assert resumed(tmp_path / "a.checkpoint").merged == {2}
+
+
+@pytest.mark.parametrize("entry", ["checkpoint.json", "sum.npy"])
+def test_a_checkpoint_that_grows_when_it_is_read(tmp_path: Path, entry: str) -> None:
+    """64 MB of zeros in 64 kB: refused before they are unpacked."""
+    path = tmp_path / "a.checkpoint"
+    interrupted(path, 2)
+    with zipfile.ZipFile(path) as opened:
+        kept = {name: opened.read(name) for name in opened.namelist()}
+    kept[entry] += bytes(1 << 26)
+    with zipfile.ZipFile(path, "w") as opened:
+        for name, content in kept.items():
+            kind = zipfile.ZIP_DEFLATED if name == entry else zipfile.ZIP_STORED
+            opened.writestr(name, content, kind)
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"is damaged or no checkpoint; .*--overwrite"):
+            resumed(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()

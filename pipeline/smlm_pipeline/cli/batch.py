@@ -30,6 +30,7 @@ from smlm_pipeline.cli.exit_codes import door, explained
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.run_options import (
     IMAGE_PANEL,
     RESOURCES_PANEL,
@@ -302,7 +303,7 @@ def _show(outcomes: Sequence[Outcome], summary: Summary, output: Path | None) ->
         facts = [f"{report[name]:,.0f}" if report else "" for name in ("emitters", "frames")]
         seconds = f"{each.elapsed_s:,.1f}" if each.elapsed_s else ""
         cells = (each.film, each.state, *facts, seconds, each.reason)
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
     console.print(summary.as_text(), markup=False)
     if output is not None:

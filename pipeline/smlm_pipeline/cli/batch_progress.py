@@ -12,6 +12,7 @@ from rich.progress import Progress, TaskID
 
 from smlm_pipeline.batch.record import Outcome
 from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.progress import ProgressLines, progress_bar
 
 
@@ -83,7 +84,9 @@ class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
         """Print a line above the bars; a text that begins with the film's name needs no other."""
         named = "" if not film or text.startswith(film) else f"{film}: "
         line = f"{self._program}: {named}{text}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            printable(line, one_line=False), markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class _FilmEvents:

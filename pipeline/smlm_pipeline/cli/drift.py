@@ -13,6 +13,7 @@ from smlm_pipeline.atomic_files import check_new
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.options import AsJson, Quiet
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.drift.curve import Drift, no_drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, Estimate
@@ -92,7 +93,7 @@ def drift(
         if as_json:
             print_json(facts)
         elif not quiet:
-            typer.echo(_text(facts))
+            typer.echo(printable(_text(facts), one_line=False))
 
 
 _NOT_CORRECTED = (

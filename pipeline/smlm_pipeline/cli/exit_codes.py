@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from smlm_pipeline.cli.json_output import print_failure
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
 
 EXIT_CODES = (
@@ -19,7 +20,8 @@ EXIT_CODES = (
     "4 no server, or it cannot be started; 5 the server serves another model or contract; "
     "6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan "
     "that fits this GPU; 9 the checkpoint is damaged, or of another film, model or option; "
-    "130 interrupted (143 by SIGTERM). No file is ever half-written."
+    "10 the server died again and again; 130 interrupted (143 by SIGTERM). No file is ever "
+    "half-written."
 )
 """Epilog of a program's help; the commands' own help leaves it out."""
 
@@ -136,4 +138,4 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _say(message: str) -> None:
     """Print one line; where that fails too, the exit code alone tells the outcome."""
     with contextlib.suppress(OSError):
-        MESSAGES.print(message, markup=False, soft_wrap=True)
+        MESSAGES.print(printable(message, one_line=False), markup=False, soft_wrap=True)

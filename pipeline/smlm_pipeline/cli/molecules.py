@@ -15,6 +15,7 @@ from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import AsJson, Quiet
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.cli.run_options import PictureOptions
 from smlm_pipeline.errors import FilmError, SettingError
@@ -191,7 +192,7 @@ def molecules(
         if as_json:
             print_json(facts)
         elif not quiet:
-            typer.echo(_text(facts))
+            typer.echo(printable(_text(facts), one_line=False))
 
 
 @dataclass(frozen=True)

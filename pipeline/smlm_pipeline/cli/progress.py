@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from smlm_pipeline.cli.exit_codes import MESSAGES
+from smlm_pipeline.cli.printable import printable
 
 LINES_EVERY_S = 30.0
 """Shortest pause between two lines of progress where the output is no terminal."""
@@ -130,7 +131,8 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
         """Print a warning."""
         shown = self._bar.live.is_started  # its console prints above the bar
         console = self._bar.console if shown else MESSAGES
-        console.print(f"{self._program}: {text}", markup=False, highlight=False, soft_wrap=True)
+        line = printable(f"{self._program}: {text}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar(unit: str, console: Console, *, disable: bool) -> Progress:

@@ -14,6 +14,7 @@ from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.molecules import SR_PIXEL_NM
 from smlm_pipeline.cli.options import OUTPUT_PANEL
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.output.image_reading import ENDINGS, read_image
@@ -82,7 +83,7 @@ def resolution(
         if as_json:
             print_json(facts)
         else:
-            typer.echo(_text(facts))
+            typer.echo(printable(_text(facts), one_line=False))
 
 
 def _check(files: ResolutionFiles | None, inputs: list[Path], *, replaced: bool) -> None:

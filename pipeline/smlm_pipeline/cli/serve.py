@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
-from smlm_pipeline.cli.exit_codes import door
+from smlm_pipeline.cli.exit_codes import MESSAGES, door
 from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.model_repository import find_model_repository
+from smlm_pipeline.engines.opening import served_ensembles
+from smlm_pipeline.engines.watched import RESTARTS_MOST, Watch
+from smlm_pipeline.model_repository import find_model_repository, network_file
 
 
 def serve(
@@ -31,13 +33,25 @@ def serve(
             help="File for the server's log.", show_default=False, rich_help_panel=OUTPUT_PANEL
         ),
     ] = None,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Most restarts within ten minutes of a server that dies or hangs.",
+            rich_help_panel=ENGINE_PANEL,
+        ),
+    ] = RESTARTS_MOST,
 ) -> None:
     """Run the embedded Triton server on this machine until Ctrl-C."""
     with door():
         repository = find_model_repository(model_repository)
+        served = served_ensembles(repository)
+        for name in served:
+            network_file(repository, contract.ENSEMBLES[name].network.name)  # before Triton does
         chosen = precision.value if precision else None
-        with EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen) as server:
-            served = [name for name in contract.ENSEMBLES if (repository / name).exists()]
+        server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen)
+        with Watch(server, served, restarts_most=restarts, report=_report) as watch:
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             for network in (contract.ENSEMBLES[name].network.name for name in served):
                 typer.echo(f"{network} in {server.network_engine(network)}")
@@ -45,4 +59,10 @@ def serve(
             typer.echo(f"use it: recon-client submit FILM --server {server.address}")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-                server.wait_for_end()
+                watch.wait()
+
+
+def _report(line: str) -> None:
+    """Print what becomes of the server, from the thread that watches it."""
+    with contextlib.suppress(OSError):
+        MESSAGES.print(f"recon-client: {line}", markup=False, soft_wrap=True)

@@ -24,14 +24,14 @@ from smlm_pipeline.engines import fleet, opening
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.status import ServerStatus
-from smlm_pipeline.errors import ContractError, ServerError
+from smlm_pipeline.errors import ContractError, ReconError, ServerError
 from smlm_pipeline.settings import Settings
 
 States: TypeAlias = Mapping[Address, ServerStatus | ServerError]
 """The state of each server, or the error of one that does not answer."""
 
-Canaries: TypeAlias = Mapping[Address, Canary]
-"""The answers of the servers that were sent a canary."""
+Canaries: TypeAlias = Mapping[Address, Canary | ReconError]
+"""The answers of the servers that were sent a canary, or why one did not pass."""
 
 
 def as_dict(states: States, canaries: Canaries) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def as_dict(states: States, canaries: Canaries) -> dict[str, Any]:
     servers = [_server_as_dict(address, state, canaries) for address, state in states.items()]
     if len(servers) == 1:
         return servers[0]
-    return {"servers": servers, "fits": complaint(states) is None}
+    return {"servers": servers, "fits": complaint(states, canaries) is None}
 
 
 def show(states: States, canaries: Canaries, console: Console) -> None:
@@ -52,11 +52,10 @@ def show(states: States, canaries: Canaries, console: Console) -> None:
         _say(console, f"Triton {state.server_version} at {address}: {ready}")
         console.print(_table(state))
         if address in canaries:
-            canary = canaries[address]
-            _say(console, f"canary: {canary.emitters:.2f} of 1 emitter, {canary.elapsed_ms:.0f} ms")
+            _say(console, _in_words(canaries[address]))
 
 
-def complaint(states: States) -> ContractError | None:
+def complaint(states: States, canaries: Canaries) -> ReconError | None:
     """Return why this client cannot use all servers that answer, together; None if it can."""
     answering = {
         address: state for address, state in states.items() if not isinstance(state, ServerError)
@@ -70,7 +69,8 @@ def complaint(states: States) -> ContractError | None:
             )
     versions = {address: state.network_version for address, state in answering.items()}
     model = next(iter(answering.values())).asked
-    return fleet.unlike_networks(versions, model)
+    broken = [canary for canary in canaries.values() if isinstance(canary, ReconError)]
+    return fleet.unlike_networks(versions, model) or next(iter(broken), None)
 
 
 def _say(console: Console, text: str) -> None:
@@ -83,8 +83,25 @@ def _server_as_dict(
 ) -> dict[str, Any]:
     if isinstance(state, ServerError):
         return {"address": str(address), "ready": False, "fits": False, "error": str(state)}
-    canary = {"canary": asdict(canaries[address])} if address in canaries else {}
-    return {**state.as_dict(), **canary}
+    canary = canaries.get(address)
+    if canary is None:
+        return state.as_dict()
+    if isinstance(canary, ReconError):
+        return {**state.as_dict(), "fits": False, "canary": {"error": str(canary)}}
+    return {**state.as_dict(), "canary": asdict(canary)}
+
+
+def _in_words(canary: Canary | ReconError) -> str:
+    if isinstance(canary, ReconError):
+        return f"the canary did not pass: {canary}"
+    return f"canary: {canary.emitters:.2f} of 1 emitter, {canary.elapsed_ms:.0f} ms"
+
+
+def _canary(address: Address, model: str) -> Canary | ReconError:
+    try:
+        return opening.server_canary(Servers((address,)), model)
+    except ReconError as error:
+        return error
 
 
 def _table(state: ServerStatus) -> Table:
@@ -111,14 +128,13 @@ def status(
         ),
     ] = f"127.0.0.1:{contract.GRPC_PORT}",
     model: Model = Settings.model,
-    ask_canary: Annotated[
+    canary: Annotated[
         bool,
         typer.Option(
-            "--canary",
-            help="Also send a frame with one molecule, and fail unless the server finds it.",
+            help="Send a frame with one molecule, and fail unless the server finds it.",
             rich_help_panel=ENGINE_PANEL,
         ),
-    ] = False,
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print as JSON.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
@@ -127,14 +143,14 @@ def status(
     with door(as_json=as_json):
         states = fleet.server_states(Servers.parse(server), model)
         canaries = {
-            address: opening.server_canary(Servers((address,)), model)
+            address: _canary(address, model)
             for address, state in states.items()
-            if ask_canary and not isinstance(state, ServerError) and state.fits
+            if canary and not isinstance(state, ServerError) and state.fits
         }
     with door():  # what fails from here on is part of the JSON: "fits"
         if as_json:
             print_json(as_dict(states, canaries))
         else:
             show(states, canaries, Console())
-        if reason := complaint(states):
+        if reason := complaint(states, canaries):
             raise reason

@@ -16,6 +16,7 @@ from smlm_pipeline.cli.film_options import Pattern
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import OUTPUT_PANEL, Quiet
+from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.cli.run_options import (
     IMAGE_PANEL,
@@ -153,4 +154,4 @@ def _run(
     if as_json:
         print_json(facts.as_dict())
     elif dry_run or not quiet:
-        typer.echo(facts.as_text())
+        typer.echo(printable(facts.as_text(), one_line=False))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.status import ServedNetwork, ServerStatus
 from smlm_pipeline.errors import ContractError, ServerError
@@ -119,6 +120,15 @@ def unlike_networks(versions: Mapping[Address, str | None], model: str) -> Contr
         f"servers have different networks for {model!r}: {served}; expected one for the whole "
         "image: start them on the same model repository, or leave some out of --server"
     )
+
+
+def is_ready(address: Address) -> bool:
+    """Whether a server answers that it and all its models are ready."""
+    with connect(Servers((address,)), contract.RECONSTRUCTION.name) as transport:
+        try:
+            return transport.is_ready()
+        except ServerError:
+            return False
 
 
 def connect(

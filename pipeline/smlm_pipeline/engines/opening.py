@@ -16,6 +16,7 @@ from smlm_pipeline.engines.fleet import Fleet
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Transport
 from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.engines.watched import Watch, WatchedTransport
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.model_repository import (
     class_borders_px,
@@ -25,6 +26,9 @@ from smlm_pipeline.model_repository import (
     trained_ranges,
 )
 from smlm_pipeline.settings import PRECISION_VARIABLE, Settings
+
+CANARY_PATIENCE_S = 60.0
+"""Longest wait of a user for the answer to a canary, which takes its place in the queue."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,9 @@ def embedded_engine(
     timeout_s: float = Settings.timeout_s,
     precision: str | None = None,
 ) -> Iterator[Engine]:
-    """Start a Triton server on this machine, and stop it at the end.
+    """Start a Triton server on this machine, watch it, and stop it at the end.
+
+    If it dies or hangs, it is started again, and requests fail with an error that may pass.
 
     Raises
     ------
@@ -220,10 +226,14 @@ def embedded_engine(
         If it cannot run here or does not start.
     """
     repository = find_model_repository(model_repository)
+    if model in contract.ENSEMBLES:
+        network_file(repository, contract.ENSEMBLES[model].network.name)  # before Triton reads it
+    server = embedded.EmbeddedServer(repository, precision=precision)
     with (
-        embedded.EmbeddedServer(repository, precision=precision) as server,
+        Watch(server, [model]) as watch,
         server_engine(server.servers, model, timeout_s=timeout_s) as engine,
     ):
+        engine = replace(engine, transport=WatchedTransport(engine.transport, watch))
         if model in contract.ENSEMBLES:
             network = contract.ENSEMBLES[model].network.name
             network_engine = server.network_engine(network)
@@ -237,13 +247,20 @@ def embedded_engine(
         yield engine
 
 
+def served_ensembles(repository: Path) -> list[str]:
+    """List the ensembles of a repository."""
+    return [name for name in contract.ENSEMBLES if (repository / name).exists()]
+
+
 def server_canary(servers: Servers, model: str) -> Canary:
     """Send servers one frame with one molecule, and judge the answer.
+
+    A server that hangs is waited for ``CANARY_PATIENCE_S``.
 
     Raises
     ------
     ReconError
         If no server answers, or the molecule is not found.
     """
-    with server_engine(servers, model) as engine:
+    with server_engine(servers, model, timeout_s=CANARY_PATIENCE_S) as engine:
         return canary.ask(engine.transport)

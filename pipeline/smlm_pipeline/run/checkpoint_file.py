@@ -24,6 +24,8 @@ FORMAT = 1
 
 _FACTS = "checkpoint.json"
 
+# Entries are dated 1980, as zip's first year, so that a clock that stands before it loses no run.
+
 _DAMAGE = (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError, tokenize.TokenError)
 """Errors of a zip or an array's header that lost bits: NumPy parses the header as Python."""
 
@@ -46,9 +48,9 @@ def write_checkpoint(path: Path, facts: Mapping[str, object], sinks: Mapping[str
         If it cannot be written; an earlier file of that name is unchanged.
     """
     with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(_FACTS, json.dumps({"format": FORMAT, **facts}, indent=2))
+        archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps({"format": FORMAT, **facts}, indent=2))
         for name, sink in sinks.items():
-            with archive.open(name, "w", force_zip64=True) as entry:
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 sink.write_to(entry)
 
 
@@ -62,6 +64,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_larger_than_file(archive)
             facts: dict[str, Any] = json.loads(archive.read(_FACTS))
     except _DAMAGE as error:
         raise _damaged(path) from error
@@ -83,6 +86,7 @@ def read_sinks(path: Path, sinks: Mapping[str, Sink]) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_larger_than_file(archive)
             kept = sorted(set(archive.namelist()) - {_FACTS})
             if kept != sorted(sinks):
                 raise CheckpointError(
@@ -97,6 +101,19 @@ def read_sinks(path: Path, sinks: Mapping[str, Sink]) -> None:
                         raise ValueError("longer than its state")
     except _DAMAGE as error:
         raise _damaged(path) from error
+
+
+def _refuse_larger_than_file(archive: zipfile.ZipFile) -> None:
+    """Refuse compressed entries, which this program never writes: they may grow without a bound.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    for entry in archive.infolist():
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise ValueError(f"{entry.filename} is compressed")
 
 
 def _listed(names: list[str]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError, ContractError, ReconError
+from smlm_pipeline.serving.pulse import Stub
 
 
 def triton_backend() -> Any:
@@ -61,7 +63,16 @@ def respond(
     list of InferenceResponse
         In the order of the requests.
     """
-    return [_answer(backend, spec, request, compute) for request in requests]
+    stub = _stub()
+    stub.end_if_stalled()  # Triton may have given the request up, and take this answer for another
+    answers = [_answer(backend, spec, request, compute) for request in requests]
+    stub.end_if_stalled()
+    return answers
+
+
+@cache
+def _stub() -> Stub:
+    return Stub()
 
 
 def message(error: Exception) -> str:

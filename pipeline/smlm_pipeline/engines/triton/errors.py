@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smlm_pipeline.errors import (
     ContractError,
+    DeadModelError,
     InferenceError,
     ReconError,
     ServerError,
@@ -33,7 +34,8 @@ _STOPPING = "no available versions"
 """Part of the text of a server that stops, for every model."""
 
 _DEAD_STUB = ("Stub process", "stub process")
-"""Parts of the text of a Python model whose process died: Triton does not start it again."""
+"""Parts of the text of a Python model whose process died: its server has to be restarted, which
+`recon-client serve` and the image do by themselves."""
 
 
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
@@ -66,8 +68,9 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
             "gRPC endpoint, not of its HTTP endpoint"
         )
     if any(words in text for words in _DEAD_STUB):
-        message = f"{label}: a model's process died on {server}, which has to be restarted: {text}"
-        return TransientServerError(message) if several else ServerError(message)
+        return DeadModelError(
+            f"{label}: a model's process died on {server}, which has to be restarted: {text}"
+        )
     if code == "UNAVAILABLE" and _FULL in text:
         return ServerFullError(f"{label}: {server} has too many requests: {text}")
     if _may_pass(code, text):

@@ -149,6 +149,25 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         version = (network.versions or state.versions)[-1]
         return ServedNetwork(version, network.request_pixels, network.class_borders_px)
 
+    def is_ready(self) -> bool:
+        """Ask whether the server and all its models are ready.
+
+        Raises
+        ------
+        ServerError
+            If no server answers.
+        """
+        return bool(self._ask("ServerReady").ready)
+
+    def reconnect(self, patience_s: float) -> bool:
+        """Wait until a server that was started again answers; False if it has not by then."""
+        question = service_pb2.ServerReadyRequest()
+        try:
+            self._service.ServerReady(question, timeout=patience_s, wait_for_ready=True)
+        except grpc.RpcError:
+            return False
+        return True
+
     def status(self) -> ServerStatus:
         """Ask for the state of the server and of this client's models.
 
@@ -157,7 +176,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         ServerError
             If no server answers.
         """
-        ready = self._ask("ServerReady").ready
+        ready = self.is_ready()
         version = self._ask("ServerMetadata").version
         names = dict.fromkeys([*(model.name for model in contract.MODELS), self.model])
         models = tuple(self._model_status(name) for name in names)

@@ -26,7 +26,7 @@ _LOGGERS = ("tifffile", "liffile")
 
 DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
     ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    AttributeError, struct.error, zlib.error, lzma.LZMAError, ParseError,
+    AttributeError, UnboundLocalError, struct.error, zlib.error, lzma.LZMAError, ParseError,
 )  # fmt: skip
 
 

@@ -1,0 +1,157 @@
+"""Whether a server works, by its processes and by canaries that it is sent."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle
+
+from smlm_pipeline.engines import canary, fleet
+from smlm_pipeline.engines.server_process import ServerProcess
+from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.errors import (
+    DeadModelError,
+    ReconError,
+    ServerFullError,
+    TransientServerError,
+)
+
+CANARY_EVERY_S = 5.0
+"""Pause between two canaries to a server of which no client complains."""
+
+HANG_S = 5.0
+"""Silence of a server that does no work, after which it hangs."""
+
+WORK_LEAST_S = 0.2
+"""Processor time within ``HANG_S`` of a server that works; one that waits uses a tenth of it."""
+
+CANARY_TIMEOUT_S = 600.0
+"""Silence after which a server hangs however busy it is: clients have given up by then."""
+
+PAUSE_S = 2.0
+"""Pause of the watcher itself, as of a suspended machine, after which all waits begin again."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The answer to a canary; ``refusal`` is what it lacks."""
+
+    model: str
+    refusal: ReconError | None = None
+
+
+class Health:
+    """Looks at one server, from its start to its end.
+
+    Parameters
+    ----------
+    process : ServerProcess
+        Its processes.
+    servers : Servers
+        Its address.
+    models : sequence of str
+        The ensembles that are sent canaries, in turn; without any, its processes alone tell.
+    """
+
+    def __init__(self, process: ServerProcess, servers: Servers, models: Sequence[str]) -> None:
+        self._process, self._servers = process, servers
+        self._models: Iterator[str] | None = cycle(models) if models else None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="canary")
+        self._canary: Future[_Answer] | None = None
+        self._looked_s = self._sent_s = self._due_s = time.monotonic()
+        self._work: deque[tuple[float, tuple[float, int]]] = deque()
+        self._silent_since_s: float | None = None
+        self._passed: set[str] = set()
+        self.sound_s = self._looked_s
+
+    def close(self) -> None:
+        """Ask no more; a pending canary ends with the server."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def fault(self, *, doubted: bool) -> str | None:
+        """Look, and return what is wrong with the server; None if nothing is known to be.
+
+        ``sound_s`` is then the latest time at which it is known to have worked.
+
+        Parameters
+        ----------
+        doubted : bool
+            Whether a client complains: a canary is sent at once.
+        """
+        now_s = time.monotonic()
+        if now_s - self._looked_s > PAUSE_S:
+            self._work.clear()
+            self._sent_s = now_s
+        self._looked_s = now_s
+        self._note_work(now_s)
+        dead = self._process.fault()
+        if dead is not None:
+            return dead
+        if self._models is None:
+            self.sound_s = now_s
+            return None
+        if self._canary is not None:
+            return self._fault_of_canary(self._canary, now_s)
+        if doubted or now_s >= self._due_s:
+            self._send(next(self._models), now_s)
+        return None
+
+    def _send(self, model: str, now_s: float) -> None:
+        self._sent_s, self._due_s = now_s, now_s + CANARY_EVERY_S
+        self._canary = self._pool.submit(_ask, self._servers, model)
+
+    def _fault_of_canary(self, pending: Future[_Answer], now_s: float) -> str | None:
+        if not pending.done():
+            waited_s = now_s - self._sent_s
+            hangs = waited_s > HANG_S and self._idles(now_s)
+            return f"no answer for {waited_s:.0f} s, without any work" if hangs else None
+        self._canary = None
+        try:
+            answer = pending.result()
+        except DeadModelError as error:
+            return str(error)
+        except TransientServerError as error:
+            since_s = self._silent_since_s = self._silent_since_s or self._sent_s
+            return str(error) if now_s - since_s > HANG_S else None
+        self._silent_since_s = None
+        if answer.refusal is None:
+            self._passed.add(answer.model)
+        elif answer.model in self._passed:  # it may be the answer to another request
+            return str(answer.refusal)
+        self.sound_s = self._sent_s
+        return None
+
+    def _note_work(self, now_s: float) -> None:
+        self._work.append((now_s, self._process.work()))
+        while len(self._work) > 2 and self._work[1][0] <= now_s - HANG_S:
+            self._work.popleft()
+
+    def _idles(self, now_s: float) -> bool:
+        """Whether the server has done no work for ``HANG_S``."""
+        first_s, (cpu_s, pages) = self._work[0]
+        last_cpu_s, last_pages = self._work[-1][1]
+        long_enough = now_s - first_s >= HANG_S
+        return long_enough and last_cpu_s - cpu_s < WORK_LEAST_S and last_pages == pages
+
+
+def _ask(servers: Servers, model: str) -> _Answer:
+    """Send a canary, and return what the server answered.
+
+    Raises
+    ------
+    TransientServerError
+        If no answer came, or the process of a model has died.
+    """
+    with fleet.connect(servers, model, timeout_s=CANARY_TIMEOUT_S) as transport:
+        try:
+            canary.ask(transport)
+        except ServerFullError:
+            return _Answer(model)
+        except TransientServerError:
+            raise
+        except ReconError as error:  # as a network of the user's may, from the first one on
+            return _Answer(model, error)
+        return _Answer(model)

@@ -1,0 +1,67 @@
+"""A server that is watched: whatever happens to it, the film ends with the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from fakes.command_line import invoke, names
+from fakes.processes import wait_for
+from fakes.real_servers import answered, hang, kill, stall_stub
+from smlm_pipeline.engines.embedded import EmbeddedServer
+
+pytestmark = pytest.mark.triton
+
+FAULTS: dict[str, Callable[[EmbeddedServer], None]] = {
+    "kill": kill,
+    "stall the stub of unet": partial(stall_stub, "unet"),
+    "hang": hang,
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_film_on_the_embedded_server(
+    name: str,
+    film_of_64: Path,
+    tmp_path: Path,
+    small_repository: Path,
+    undisturbed: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server is harmed when some of its answers have come back."""
+    struck = threading.Event()
+
+    def strike(server: EmbeddedServer) -> None:
+        with contextlib.suppress(OSError):
+            wait_for(lambda: answered(server) >= 6, "the server to work")
+            FAULTS[name](server)
+            struck.set()
+
+    class Harmed(EmbeddedServer):
+        def start(self, unwanted: threading.Event | None = None) -> None:
+            super().start(unwanted)
+            if not struck.is_set():
+                threading.Thread(target=strike, args=(self,), daemon=True).start()
+
+    monkeypatch.setattr("smlm_pipeline.engines.embedded.EmbeddedServer", Harmed)
+    image = tmp_path / "image.tif"
+    options = ["--chunk-frames", "1", "--in-flight", "3", "--json"]
+    done = invoke(
+        "submit", film_of_64, "-o", image, "--model-repository", small_repository, *options
+    )
+    assert done.exit_code == 0, done.stderr
+    assert struck.is_set()
+    told = json.loads(done.stdout)
+    assert (told["frames"], told["missing"]) == (64, [])
+    assert told["failures"] > 0
+    np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
+    assert names(tmp_path) == ["image.png", "image.tif"]
