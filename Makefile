@@ -2,11 +2,7 @@
 BIN := .venv/bin
 OUT := demo
 
-<<<<<<< HEAD
-.PHONY: help demo test check format bench memory gpu-check picasso readers pin clean
-=======
-.PHONY: help demo test check fuzz soak format bench memory gpu-check readers pin clean
->>>>>>> h3
+.PHONY: help demo test check fuzz soak format bench memory gpu-check picasso readers pin clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
