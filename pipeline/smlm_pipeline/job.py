@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
-from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.selection import Selection, frames_range, frames_text
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
@@ -20,6 +21,9 @@ from smlm_pipeline.tables.formats import format_of
 
 ZARR_ENDING = ".ome.zarr"
 """Ending of an image in OME-Zarr; others are in OME-TIFF."""
+
+PART_ENDING = ".npz"
+"""Ending of the file of a part of a film."""
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ZARR_ENDING)
 
@@ -30,6 +34,65 @@ _FILM_ENDINGS = (
 
 
 @dataclass(frozen=True)
+class PartAsked:
+    """A part of a film to sum, and the file to write its sum to.
+
+    ``frames`` are first and last (excluded; None is the end). ``share`` is I and N for the I-th,
+    from 0, of N parts that are as equal as whole frames allow; then ``frames`` does not count.
+    """
+
+    path: Path
+    frames: tuple[int, int | None] = (0, None)
+    share: tuple[int, int] | None = None
+
+    @classmethod
+    def parse(cls, path: Path, text: str | None) -> PartAsked:
+        """A part of frames ``A:B`` or ``I/N``; of all if there is no text.
+
+        Raises
+        ------
+        SettingError
+            If it is neither.
+        """
+        if text is None:
+            return cls(path)
+        share = re.fullmatch(r"(\d+)/(\d+)", text.replace(" ", ""))
+        if share:
+            number, count = int(share[1]), int(share[2])
+            if number >= count:
+                raise SettingError(
+                    f"frames is {text!r}; expected I/N with I from 0 to N - 1, the I-th of N parts"
+                )
+            return cls(path, share=(number, count))
+        first, last, *step = frames_range(text)
+        if step:
+            raise SettingError(
+                f"frames is {text!r}; expected A:B with --partial: frames that follow one another "
+                "are a part of a film"
+            )
+        return cls(path, (first, last))
+
+    def of(self, frame_count: int) -> range:
+        """The frames of the part, of a film of so many.
+
+        Raises
+        ------
+        SettingError
+            If they are not in the film.
+        """
+        if self.share is not None:
+            number, count = self.share
+            return range(number * frame_count // count, (number + 1) * frame_count // count)
+        first, last = self.frames
+        if first >= frame_count or (last or 0) > frame_count:
+            raise SettingError(
+                f"frames is {frames_text(self.frames)}; expected numbers up to {frame_count}, the "
+                "frames of the film"
+            )
+        return range(first, frame_count if last is None else last)
+
+
+@dataclass(frozen=True)
 class Job:
     """A film and the image to make of it.
 
@@ -37,7 +100,8 @@ class Job:
     file to take, ``overwrite`` allows to replace an earlier result, and ``resume`` continues
     from the checkpoint of an interrupted run. ``molecules`` is the table of molecules to write, if
     any, ``molecules_probability`` the least probability of its molecules, and ``camera`` what turns
-    their light into photons; None leaves it in ADU. ``style`` is that of the picture.
+    their light into photons; None leaves it in ADU. ``style`` is that of the picture. ``part`` is
+    the part of the film to sum, where no image is to be written.
     """
 
     film: Path
@@ -51,6 +115,7 @@ class Job:
     molecules_probability: float = MOLECULES_PROBABILITY
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
+    part: PartAsked | None = None
 
     @property
     def picture(self) -> Path:
@@ -93,12 +158,16 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """The checkpoint of an interrupted run, beside the image."""
+        """The checkpoint of an interrupted run, beside the image or the part."""
+        if self.part is not None:
+            return self.part.path.with_name(f"{_stem(self.part.path, (PART_ENDING,))}.checkpoint")
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
 
     @property
     def results(self) -> tuple[Path, ...]:
         """All files that the job writes."""
+        if self.part is not None:
+            return (self.part.path,)
         table = self.molecules
         tables = () if table is None else format_of(table).files_of(table)
         return (*self.images, *tables, *self.files_beside)
@@ -153,6 +222,11 @@ class Job:
             )
         continues = unfinished and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
+        if self.molecules is not None:
+            self._check_molecules()
+        if self.part is not None:
+            self._check_part(self.part.path, replaced=replaced)
+            return
         for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
         if self.molecules is not None:
@@ -178,8 +252,15 @@ class Job:
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
             )
 
-    def _check_table(self, table: Path, *, replaced: bool) -> None:
-        """Refuse a table that could not be made or written, or would replace another result."""
+    def _check_part(self, path: Path, *, replaced: bool) -> None:
+        """Refuse a part that could not be written, or would replace another file."""
+        if not path.name.lower().endswith(PART_ENDING):
+            raise SettingError(f"--partial is {path}; expected a name in {PART_ENDING}")
+        self._check_result(path, replaced=replaced, option="--partial")
+        check_writable(self.checkpoint)
+
+    def _check_molecules(self) -> None:
+        """Refuse a table that could not be made."""
         if self.settings.makes_maps:
             raise SettingError(
                 f"--molecules asks for molecules, which {self.settings.model} does not find; "
@@ -191,6 +272,9 @@ class Job:
             raise SettingError(
                 f"molecules-probability is {self.molecules_probability:g}; expected {least:g} to 1"
             )
+
+    def _check_table(self, table: Path, *, replaced: bool) -> None:
+        """Refuse a table that could not be written, or would replace another result."""
         kind = format_of(table)
         for file in kind.files_of(table):
             if file.resolve() in {each.resolve() for each in self.images}:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from smlm_pipeline import submission
+from smlm_pipeline import parts, submission
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.film_options import Pattern
 from smlm_pipeline.cli.json_output import print_json
@@ -23,7 +24,8 @@ from smlm_pipeline.cli.run_options import (
     RunOptions,
 )
 from smlm_pipeline.engines.triton.addresses import Servers
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import Job, PartAsked, image_path
+from smlm_pipeline.parts import PartReport
 from smlm_pipeline.report import DryRun, Report
 
 _PROGRAM = "recon-client"
@@ -70,11 +72,22 @@ def submit(
     ] = None,
     picture: PictureOptions,
     run: RunOptions,
+    partial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PART.npz",
+            help="Sum the part of the film that --frames names, A:B or I/N, the I-th of N equal "
+            "parts from 0, into this file instead of an image; 'merge' makes the image of all "
+            "parts.",
+            show_default=False,
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue an interrupted run from the checkpoint beside the image.",
+            help="Continue an interrupted run from the checkpoint beside the image or part.",
             rich_help_panel=INTERRUPTED_PANEL,
         ),
     ] = False,
@@ -99,18 +112,20 @@ def submit(
     (emitters per pixel, physical pixel size) and a PNG picture beside it.
     """
     with door(as_json=as_json):
+        asked = None if partial is None else PartAsked.parse(partial, part.frames)
         job = Job(
             film,
             image_path(film, output),
             run.settings(),
             part.pixel_size_nm,
-            part.selection(pattern),
+            (part if partial is None else replace(part, frames=None)).selection(pattern),
             overwrite,
             resume,
             molecules,
             run.molecules_probability,
             run.camera(),
             picture.style(),
+            asked,
         )
         engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(
@@ -134,11 +149,13 @@ def _run(
 ) -> None:
     """Run or plan the job, and print its facts."""
     with TerminalEvents(_PROGRAM, quiet=quiet or as_json) as events:
-        facts: DryRun | Report
+        facts: DryRun | Report | PartReport
         if dry_run:
             facts = submission.dry_run(job)
             for note in facts.notes:
                 (events.warning if note in facts.warnings else events.note)(note)
+        elif job.part is not None:
+            facts = parts.run_part(job, engine, model_repository=repository, events=events)
         else:
             facts = submission.run_job(job, engine, model_repository=repository, events=events)
     if as_json:

@@ -52,6 +52,8 @@ class Finish(AbstractContextManager["Finish"]):
         Edge of a camera pixel, in place of the film's.
     molecules : MoleculeSink, optional
         The user's; by default one in a temporary folder, where drift needs it.
+    whole : bool
+        Whether the run is of the whole film; that of a part is not finished.
 
     Raises
     ------
@@ -65,7 +67,10 @@ class Finish(AbstractContextManager["Finish"]):
         settings: Settings,
         pixel_size_nm: float | None,
         molecules: MoleculeSink | None,
+        *,
+        whole: bool = True,
     ) -> None:
+        self._whole = whole
         self._film, self._settings, self._pixel_size_nm = film, settings, pixel_size_nm
         self._asked = drift_asked(film, settings, pixel_size_nm)
         self._close = contextlib.ExitStack()
@@ -96,7 +101,9 @@ class Finish(AbstractContextManager["Finish"]):
         events: Events,
     ) -> Finished:
         """Finish the sum of a run; 0 in the camera pixels (Y, X) that are blank."""
-        settings = self._settings
+        settings, plain = self._settings, accumulator.image(blank)
+        if not self._whole:
+            return Finished(pixels=plain, uncorrected=plain)
         drift = corrected(accumulator, self.molecules, self._asked, plan, borders_px, events)
         best = accumulator if drift is None else drift.accumulator or accumulator
         resolution = None
@@ -107,7 +114,7 @@ class Finish(AbstractContextManager["Finish"]):
         refinement = refined(best, blank, borders_px, settings, plan, events)
         return Finished(
             pixels=best.image(blank),
-            uncorrected=accumulator.image(blank),
+            uncorrected=plain,
             drift=drift,
             resolution=resolution,
             refinement=refinement,
