@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -256,6 +257,8 @@ class Job:
         """Refuse a part that could not be written, or would replace another file."""
         if not path.name.lower().endswith(PART_ENDING):
             raise SettingError(f"--partial is {path}; expected a name in {PART_ENDING}")
+        with contextlib.suppress(OSError):  # which the check that follows explains
+            path.parent.mkdir(exist_ok=True)  # the first of many tasks makes it
         self._check_result(path, replaced=replaced, option="--partial")
         check_writable(self.checkpoint)
 

@@ -6,6 +6,7 @@ are integers. The merged result therefore has the bits of one run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.errors import CheckpointError, SettingError
+from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import PART_ENDING, Job, PartAsked, image_path
 from smlm_pipeline.output.picture_style import PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.report import Report, missing_parts
@@ -72,6 +74,8 @@ def run_part(
 ) -> PartReport:
     """Sum the part of a film that a job names, and write its file.
 
+    A job that resumes, and whose part is there, whole and with the same options, is done.
+
     Raises
     ------
     ReconError
@@ -79,6 +83,10 @@ def run_part(
     """
     if job.part is None:
         raise ValueError("the job names no part")
+    done = _done_before(job, job.part) if job.resume else None
+    if done is not None:
+        events.note(f"{job.part.path} is there already")
+        return done
     with job_run(job, engine, model_repository=model_repository, events=events) as run:
         result, frame_count = run.result, run.film.frame_count
         frames = job.part.of(frame_count)
@@ -115,6 +123,33 @@ def run_part(
         )
 
 
+def _done_before(job: Job, asked: PartAsked) -> PartReport | None:
+    """The facts of the part, if an earlier run has written it: a cluster may start a task again."""
+    if job.checkpoint.is_file() or not asked.path.is_file():
+        return None
+    part = Part.read(asked.path)
+    with open_film(job.film, job.selection, allow_partial=job.settings.allow_partial) as film:
+        frame_count, frames = film.frame_count, asked.of(film.frame_count)
+    same = (part.frame_count, part.frames) == (frame_count, frames) and not part.missing
+    if not same or dict(part.asked) != json.loads(json.dumps(_asked(job))):
+        return None  # which is refused as a file that exists
+    return PartReport(
+        part=str(asked.path),
+        film=str(job.film),
+        frames=(frames.start, frames.stop),
+        frames_of_film=frame_count,
+        requests=part.identity.requests,
+        engine=part.engine["description"],
+        model=job.settings.model,
+        model_version=part.engine["model_version"],
+        missing=[],
+        failures=part.failures,
+        elapsed_s=part.elapsed_s,
+        frames_per_s=part.frames_done / part.elapsed_s,
+        notes=[],
+    )
+
+
 def merge_parts(
     paths: Sequence[Path],
     output: Path | None = None,
@@ -133,7 +168,7 @@ def merge_parts(
     Parameters
     ----------
     paths : sequence of Path
-        Files of the parts, in any order.
+        Files of the parts, or folders of nothing else, in any order.
     output, film, molecules : Path, optional
         In place of the image, film and table that the parts name.
     overwrite : bool
@@ -146,7 +181,7 @@ def merge_parts(
     ReconError
         If the parts are not all of one run, or a result cannot be written.
     """
-    parts = [Part.read(path) for path in paths]
+    parts = [Part.read(file) for path in paths for file in _files(path)]
     parts.sort(key=lambda part: (part.frames.start, part.frames.stop))
     check_parts(parts)
     job = _job_of(parts[0], film, output, molecules)
@@ -156,6 +191,19 @@ def merge_parts(
     sums = PartialSums(parts)
     with job_run(job, engine_of(parts), events=events, merged=sums, chunk_frames=frames) as run:
         return write_results(job, replace(run, result=_of_all(run.result, parts)), events)
+
+
+def _files(path: Path) -> list[Path]:
+    """The parts in a folder, or the file."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob(f"*{PART_ENDING}"))
+    if not files:
+        raise CheckpointError(
+            f"{path} has no files in {PART_ENDING}; expected the parts of a film, as 'recon-client "
+            "submit --partial' writes them"
+        )
+    return files
 
 
 def _of_all(result: Reconstruction, parts: Sequence[Part]) -> Reconstruction:

@@ -139,6 +139,26 @@ def test_more_parts_than_requests_merge_too(film: Path) -> None:
     assert _pixels(film.with_name("film.sr.ome.tif")).sum() > 1
 
 
+def test_a_part_that_is_there_is_done_when_its_task_starts_again(
+    film: Path, transport: ComputingTransport
+) -> None:
+    part = _part(film, "0/2", "parts/0")
+    transport.requests.clear()
+    before = part.read_bytes()
+    _part(film, "0/2", "parts/0", "--resume")
+    assert not transport.requests
+    assert part.read_bytes() == before
+    asked = (*IN_TURN, "--frames", "0/2", "--partial", part, "--resume")
+    told = json.loads(submit(film, *asked, "--json").stdout)
+    assert (told["requests"], told["frames"], told["part"]) == (3, [0, 8], str(part))
+    assert submit(film, *asked, "--refine", "auto").exit_code == 7
+    assert submit(film, *asked, "--frames", "0:9").exit_code == 7
+    _part(film, "1/2", "parts/1")
+    assert invoke("merge", part.parent, "-q").exit_code == 0, "of a folder"
+    (film.parent / "none").mkdir()
+    assert "has no files in .npz" in _refused(film.parent / "none")
+
+
 def test_a_part_continues_from_its_checkpoint(
     film: Path, monkeypatch: pytest.MonkeyPatch, transport: ComputingTransport
 ) -> None:

@@ -20,7 +20,10 @@ _PROGRAM = "recon-client"
 def merge(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="PART...", help="Files of 'submit --partial': all parts of a film."),
+        typer.Argument(
+            metavar="PART...",
+            help="Files of 'submit --partial', or their folder: all parts of a film.",
+        ),
     ],
     output: Annotated[
         Path | None,
