@@ -38,7 +38,7 @@ memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2
 	$(BIN)/recon-bench memory -o bench/memory.json
 
 slurm-check: .venv/dev  ## Films on a real Slurm cluster of two nodes on this machine (needs Debian's packages, and root)
-	$(BIN)/pytest -m slurm
+	$(BIN)/pytest -m slurm tests/e2e/test_slurm.py
 
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/recon-bench gpu-check -o gpu-report.md
