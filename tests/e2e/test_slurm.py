@@ -185,3 +185,24 @@ def test_parts_with_a_server_for_each_that_are_told_to_end_merge_to_the_same_bit
     assert "Triton at 127.0.0.1:" in log
     pixels = tifffile.imread(tmp_path / "merged.tif")
     np.testing.assert_array_equal(pixels, _alone(films[1], tmp_path / "alone.tif"))
+
+
+def test_a_task_that_its_user_cancels_stays_so_and_can_be_continued(
+    slurm: Slurm, films: list[Path], tmp_path: Path
+) -> None:
+    listed, image = tmp_path / "films.txt", tmp_path / "image.tif"
+    listed.write_text(f"{films[1]}\n")
+    arguments = ("films", listed, "--engine", "local", "-o", image, *SLOWLY)
+    variables = {"RECON_CLIENT": shlex.quote(CLIENT)}
+    job = slurm.submit(SCRIPT, *SMALL, "--slurm-array=1", *arguments, **variables)
+    checkpoint = tmp_path / "image.checkpoint"
+    wait_for(checkpoint.is_file, "a checkpoint")
+    slurm.call("scancel", job)
+    _wait(slurm, job)
+    time.sleep(3)  # the script has ended too, and has asked for nothing
+    assert slurm.tasks(job)["1"].split()[0] == "CANCELLED", _log(slurm, job)
+    assert checkpoint.is_file()
+    job = slurm.submit(SCRIPT, *SMALL, "--slurm-array=1", *arguments, **variables)
+    _wait(slurm, job)
+    assert "continuing from image.checkpoint" in _log(slurm, job)
+    np.testing.assert_array_equal(tifffile.imread(image), _alone(films[1], tmp_path / "alone.tif"))
