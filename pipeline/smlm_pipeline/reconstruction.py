@@ -108,7 +108,7 @@ def reconstruct(
     model_repository : Path, optional
         The networks of an engine that is started here.
     plan, canvas, checkpoint, molecules, pixel_size_nm, part, events
-        Given by `submit`; by default made for the film; the chunks that begin in ``part`` alone.
+        Given by `submit`; by default made for the film. Chunks outside of ``part`` are left out.
 
     Raises
     ------
