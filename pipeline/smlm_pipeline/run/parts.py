@@ -112,8 +112,8 @@ def check_parts(parts: Sequence[Part]) -> None:
         for name, before, now in _differences(first, part):
             raise CheckpointError(
                 f"{part.path} and {first.path} are parts of different runs: {name} is "
-                f"{now or 'not stated'} and {before or 'not stated'}; expected parts that differ "
-                "in --frames and --partial alone: submit one of them again"
+                f"{_stated(now)} and {_stated(before)}; expected parts that differ in --frames and "
+                "--partial alone: submit one of them again"
             )
     end, before_path = 0, parts[0].path
     for part in parts:
@@ -135,6 +135,10 @@ def _gap(first: int, last: int) -> CheckpointError:
         f"frames {first:,} to {last - 1:,} are in no part; expected parts of the whole film: "
         f"submit --frames {first}:{last} too, or name its file"
     )
+
+
+def _stated(value: Any) -> Any:
+    return "not stated" if value is None or value == "" else value
 
 
 def _differences(first: Part, part: Part) -> Iterator[tuple[str, Any, Any]]:
