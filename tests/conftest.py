@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fakes.places import SHARED_DATA
 from fakes.real_servers import short_lived
+from fakes.slurm import why_no_slurm
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -51,6 +52,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         except ServerError as error:
             pytest.skip(str(error))
     if item.get_closest_marker("gpu") and (reason := why_no_gpu()):
+        pytest.skip(reason)
+    if item.get_closest_marker("slurm") and (reason := why_no_slurm()):
         pytest.skip(reason)
 
 

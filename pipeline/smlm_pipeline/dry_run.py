@@ -10,7 +10,10 @@ from smlm_pipeline.run.plan import RunPlan
 
 @dataclass(frozen=True)
 class DryRun:
-    """The plan of a job, its film, image and table; ``warnings`` are the urgent notes."""
+    """The plan of a job, its film, image and table; ``warnings`` are the urgent notes.
+
+    ``part`` is the file of a part of the film, if that is to be written instead of the image.
+    """
 
     film: str
     image: str
@@ -21,11 +24,12 @@ class DryRun:
     missing: list[dict[str, Any]]
     warnings: list[str]
     notes: list[str]
+    part: str | None = None
 
     @property
     def chunk_frames(self) -> int:
         """Frames of the largest request."""
-        return self.plan.chunks[0].frame_count
+        return self.plan.chunks[0].frame_count if self.plan.chunks else 0
 
     @property
     def in_flight(self) -> int:
@@ -38,6 +42,7 @@ class DryRun:
             "film": self.film,
             "image": self.image,
             "molecules": self.molecules,
+            "part": self.part,
             "frames": self.plan.frame_count,
             "height_px": self.plan.height_px,
             "width_px": self.plan.width_px,
@@ -64,5 +69,5 @@ class DryRun:
             f"{self.pixel_size_nm:g} nm -> {image} pixels of {self.pixel_size_nm / zoom:g} nm\n"
             f"at most {plan.memory_bytes / 2**20:,.0f} MiB of memory, the sum {place}\n"
             f"{len(plan.chunks)} requests of up to {self.chunk_frames} frames, {self.in_flight} at "
-            f"once -> {self.image}{table}"
+            f"once -> {self.part or self.image + table}"
         )

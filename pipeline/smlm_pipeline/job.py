@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
+from smlm_pipeline.film.part_asked import PartAsked
 from smlm_pipeline.film.selection import SPLITS, Half, Selection
 from smlm_pipeline.output.error_map_files import ErrorMapFiles
 from smlm_pipeline.output.page_files import PageFiles
@@ -22,6 +24,9 @@ from smlm_pipeline.tables.formats import format_of
 
 ZARR_ENDING = ".ome.zarr"
 """Ending of an image in OME-Zarr; others are in OME-TIFF."""
+
+PART_ENDING = ".npz"
+"""Ending of the file of a part of a film."""
 
 _ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ZARR_ENDING)
 
@@ -61,6 +66,7 @@ class Job:
     their light into photons; None leaves it in ADU. ``style`` is that of the picture. ``page`` is
     whether to write the report as a page, for which the settings have to make an error map.
     ``channels`` are two of the film, which make one image; None takes the film for one channel.
+    ``part`` is the part of the film to sum, where no image is to be written.
     """
 
     film: Path
@@ -76,6 +82,7 @@ class Job:
     style: PictureStyle = DEFAULT_STYLE
     page: bool = False
     channels: Channels | None = None
+    part: PartAsked | None = None
 
     @property
     def picture(self) -> Path:
@@ -128,7 +135,9 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """The checkpoint of an interrupted run, beside the image."""
+        """The checkpoint of an interrupted run, beside the image or the part."""
+        if self.part is not None:
+            return self.part.path.with_name(f"{_stem(self.part.path, (PART_ENDING,))}.checkpoint")
         return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
 
     @property
@@ -164,6 +173,8 @@ class Job:
     @property
     def results(self) -> tuple[Path, ...]:
         """All files that the job writes."""
+        if self.part is not None:
+            return (self.part.path,)
         tables = (file for table in self.tables for file in format_of(table).files_of(table))
         return (*self.images, *tables, *self.files_beside)
 
@@ -219,6 +230,11 @@ class Job:
             )
         continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
+        if self.molecules is not None:
+            self._check_molecules()
+        if self.part is not None:
+            self._check_part(self.part.path, replaced=replaced)
+            return
         for path in (*self.images, *self.files_beside):
             self._check_result(path, replaced=replaced)
         for table in self.tables:
@@ -250,6 +266,11 @@ class Job:
     def _check_channels(self, channels: Channels) -> None:
         """Refuse what two channels are not offered with."""
         settings, style = self.settings, self.style
+        if self.part is not None:
+            raise SettingError(
+                "--partial sums a part of one channel, and --channels asks for two; expected one "
+                "of them: leave out --partial, and share the film among servers by --server"
+            )
         asked = {
             f"--drift {settings.drift_name}": settings.corrects_drift,
             "--resolution": settings.resolution,
@@ -277,8 +298,17 @@ class Job:
                 "--registration off and --registration-film are both given; expected one of them"
             )
 
-    def _check_table(self, table: Path, *, replaced: bool) -> None:
-        """Refuse a table that could not be made or written, or would replace another result."""
+    def _check_part(self, path: Path, *, replaced: bool) -> None:
+        """Refuse a part that could not be written, or would replace another file."""
+        if not path.name.lower().endswith(PART_ENDING):
+            raise SettingError(f"--partial is {path}; expected a name in {PART_ENDING}")
+        with contextlib.suppress(OSError):  # which the check that follows explains
+            path.parent.mkdir(exist_ok=True)  # the first of many tasks makes it
+        self._check_result(path, replaced=replaced, option="--partial")
+        check_writable(self.checkpoint)
+
+    def _check_molecules(self) -> None:
+        """Refuse a table that could not be made."""
         if self.settings.makes_maps:
             raise SettingError(
                 f"--molecules asks for molecules, which {self.settings.model} does not find; "
@@ -290,6 +320,9 @@ class Job:
             raise SettingError(
                 f"molecules-probability is {self.molecules_probability:g}; expected {least:g} to 1"
             )
+
+    def _check_table(self, table: Path, *, replaced: bool) -> None:
+        """Refuse a table that could not be written, or would replace another result."""
         kind = format_of(table)
         _check_name(table)
         for file in kind.files_of(table):

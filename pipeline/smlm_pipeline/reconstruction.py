@@ -94,6 +94,7 @@ def reconstruct(
     checkpoint: Checkpoint = NO_CHECKPOINT,
     molecules: MoleculeSink | None = None,
     pixel_size_nm: float | None = None,
+    part: range | None = None,
     events: Events = SILENCE,
 ) -> Reconstruction:
     """Reconstruct one super-resolution image from a film of blinking molecules.
@@ -106,8 +107,8 @@ def reconstruct(
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, molecules, pixel_size_nm, events
-        Given by `submit`; by default made for the film, in memory or a file, and silent.
+    plan, canvas, checkpoint, molecules, pixel_size_nm, part, events
+        Given by `submit`; by default made for the film. Chunks outside of ``part`` are left out.
 
     Raises
     ------
@@ -119,15 +120,15 @@ def reconstruct(
     >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
-    finish = Finish(film, settings, pixel_size_nm, molecules)
+    finish = Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
     with finish, _opened(engine, settings, model_repository, events) as opened:
-        plan = fitted_plan(plan, film, settings, opened.request_pixels)
+        plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
         sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
-        events.progress(plan.frame_count - plan.whole_frames(left := sinks.left(plan.chunks)))
+        events.progress(plan.frames_done(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
             asked = ahead.requests(plan.zoom, borders_px, **finish.wanted)
@@ -138,11 +139,10 @@ def reconstruct(
                     finish.follow(chunk, accumulator, plan, events)
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
-        elapsed_s = time.perf_counter() - started
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
+        counted = limit.failures, time.perf_counter() - started, frames_done
         finished = finish.of(accumulator, seen, borders_px, plan, events)
-    facts = plan, seen, opened, missing, limit.failures, elapsed_s, frames_done
-    return Reconstruction(*facts, **vars(finished))
+    return Reconstruction(plan, seen, opened, missing, *counted, **vars(finished))
 
 
 def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:

@@ -211,6 +211,12 @@ class Settings:
         return ensemble.fixed_zoom if ensemble is not None else None
 
 
+CHANGE_NO_IMAGE = {
+    *("chunk_frames", "in_flight", "attempts", "timeout_s", "tile_px", "memory_bytes"),
+    "checkpoint_every_s",
+}
+"""Settings that may differ between runs whose images are the same."""
+
 DEFAULTS = Settings()
 """The settings of a reconstruction that names none."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from smlm_pipeline.page.page import write_page
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
-from smlm_pipeline.run.checkpoint import FileCheckpoint
+from smlm_pipeline.run.checkpoint import Checkpoint, FileCheckpoint
 from smlm_pipeline.run.drifting import DriftCorrection
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
@@ -155,16 +156,20 @@ def planned(job: Job, film: Film, memory_bytes: int) -> DryRun:
     SettingError
         If it needs more memory.
     """
+    plan = plan_run(film, job.settings, memory_bytes)
+    if job.part is not None:
+        plan = plan.of_part(job.part.of(film.frame_count))
     return DryRun(
         film=str(film.path),
         image=str(job.image),
         molecules=None if job.molecules is None else str(job.molecules),
-        plan=plan_run(film, job.settings, memory_bytes),
+        plan=plan,
         pixel_size_nm=job.camera_pixel_nm(film),
         selection=asdict(film.selection),
         missing=missing_parts(film),
         warnings=job.warnings(film),
         notes=job.notes(film),
+        part=None if job.part is None else str(job.part.path),
     )
 
 
@@ -189,6 +194,45 @@ def run_job(
 
     The film is opened and checked before the engine is, so that a bad file is refused at once.
     """
+    with job_run(job, engine, model_repository=model_repository, events=events) as run:
+        return write_results(job, run, events)
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """The reconstruction of a job, before its results are written.
+
+    ``notes`` are those on the film, ``checkpoint`` is to be removed when the results are written.
+    """
+
+    film: Film
+    result: Reconstruction
+    molecules: MoleculeSink | None
+    checkpoint: FileCheckpoint
+    notes: list[str]
+
+
+@contextmanager
+def job_run(
+    job: Job,
+    engine: EngineChoice,
+    *,
+    model_repository: Path | None = None,
+    events: Events = SILENCE,
+    merged: Checkpoint | None = None,
+    chunk_frames: int | None = None,
+) -> Iterator[JobRun]:
+    """Reconstruct the film of a job, or the part of it that the job names.
+
+    Parameters
+    ----------
+    job, engine, model_repository, events
+        See `submit`.
+    merged : Checkpoint, optional
+        Sums that were made before, in place of the job's own checkpoint.
+    chunk_frames : int, optional
+        Frames of a request of these sums.
+    """
     settings = job.settings
     memory_bytes = memory_limit_bytes(settings)
     with opened_film(job, memory_bytes) as film:
@@ -196,13 +240,15 @@ def run_job(
         if job.resume:  # so the earlier run has ended
             for path in (*job.results, job.checkpoint):
                 remove_unfinished(path)
+        part = None if job.part is None else job.part.of(film.frame_count)
         notes = job.notes(film)
         urgent = job.warnings(film)
         for note in notes:
             (events.warning if note in urgent else events.note)(note)
-        plan = plan_run(film, settings, memory_bytes)
+        as_planned = settings if merged is None else replace(settings, chunk_frames=chunk_frames)
+        plan = plan_run(film, as_planned, memory_bytes)
         with (
-            open_canvas(plan, job.image.resolve().parent) as canvas,
+            open_canvas(plan, job.checkpoint.resolve().parent) as canvas,
             _molecules(job, film) as molecules,
             FileCheckpoint(
                 job.checkpoint,
@@ -211,7 +257,7 @@ def run_job(
                 events=events,
             ) as checkpoint,
         ):
-            events.stage("starting", film.frame_count)
+            events.stage("starting", film.frame_count if part is None else len(part))
             result = reconstruct(
                 film,
                 engine,
@@ -219,22 +265,29 @@ def run_job(
                 model_repository=model_repository,
                 plan=plan,
                 canvas=canvas,
-                checkpoint=checkpoint,
+                checkpoint=merged or checkpoint,
                 molecules=molecules,
                 pixel_size_nm=job.pixel_size_nm,
+                part=part,
                 events=events,
             )
             events.stage("writing")
-            facts = report(result, job, film, notes, _row_count(job, molecules))
-            for note in result_notes(result):
-                (events.warning if result.missing.chunks else events.note)(note)
-            _write(job, result, facts)
-            if molecules is not None and job.molecules is not None:
-                _write_table(job.molecules, job, molecules, result, facts)
-            if job.page:
-                events.stage("writing the report")
-                _write_page(job, film, molecules, result, facts)
-            checkpoint.results_are_written()
+            yield JobRun(film, result, molecules, checkpoint, notes)
+
+
+def write_results(job: Job, run: JobRun, events: Events) -> Report:
+    """Write image, picture, table and page of a job, and report on them."""
+    result, molecules = run.result, run.molecules
+    facts = report(result, job, run.film, run.notes, _row_count(job, molecules))
+    for note in result_notes(result):
+        (events.warning if result.missing.chunks else events.note)(note)
+    _write(job, result, facts)
+    if molecules is not None and job.molecules is not None:
+        _write_table(job.molecules, job, molecules, result, facts)
+    if job.page:
+        events.stage("writing the report")
+        _write_page(job, run.film, molecules, result, facts)
+    run.checkpoint.results_are_written()
     return facts
 
 

@@ -30,7 +30,8 @@ HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "trit
 
 PLANNED = [
     "schema_version",
-    *("film", "image", "molecules", "frames", "height_px", "width_px", "pixel_size_nm", "zoom"),
+    *("film", "image", "molecules", "part"),
+    *("frames", "height_px", "width_px", "pixel_size_nm", "zoom"),
     "requests",
     *("chunk_frames", "in_flight", "memory_bytes", "sum_in_memory", "selection", "missing"),
     "notes",

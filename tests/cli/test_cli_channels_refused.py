@@ -30,6 +30,8 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["left,right", "--molecules", "a.txt"], "a.txt"),
         (["left,right", "--drift", "auto"], "--drift auto is not offered with --channels"),
         (["alternating", "--resolution"], "--resolution is not offered with --channels"),
+        (["left,right", "--partial", "p.npz"], "--partial sums a part of one channel"),
+        (["left,right", "--partial", "p.npz", "--resume"], "leave out --partial"),
         (["left,right", "--cmap", "gray"], "are for a picture of one channel"),
         (["left,right", "--colour-bar"], "are for a picture of one channel"),
         (["left,right", "--channel-names", "one"], "expected two names as mEos,Alexa647"),

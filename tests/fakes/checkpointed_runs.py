@@ -88,6 +88,12 @@ class FrameList:
     def read_from(self, file: IO[bytes]) -> None:
         self.frames = json.loads(file.read())
 
+    def write_part_to(self, file: IO[bytes]) -> None:
+        self.write_to(file)
+
+    def add_from(self, file: IO[bytes]) -> None:
+        self.frames += json.loads(file.read())
+
 
 class SumAndList(Sinks):
     """An accumulator, and a second sink."""

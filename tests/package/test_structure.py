@@ -39,6 +39,7 @@ ROOMS = {
         "localise",
         "output",
         "page",
+        "parts",
         "drift",
         "refine",
         "registration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -75,6 +76,23 @@ def test_a_checkpoint_keeps_it() -> None:
     np.testing.assert_array_equal(restored.per_frame(), whole.per_frame())
     with pytest.raises(ValueError, match="of another shape"):
         WideField(HEIGHT_PX, WIDTH_PX + 1, CHUNKS).read_from(io.BytesIO(file.getvalue()))
+
+
+@pytest.mark.parametrize("cuts", [[5], [0, 2, 9]])
+def test_parts_of_a_film_add_up(cuts: list[int]) -> None:
+    merged = WideField(HEIGHT_PX, WIDTH_PX, CHUNKS)
+    for first, last in itertools.pairwise([0, *cuts, len(CHUNKS)]):
+        part, file = WideField(HEIGHT_PX, WIDTH_PX, CHUNKS[first:last]), io.BytesIO()
+        for chunk in CHUNKS[first:last]:
+            part.add(chunk, _answer(chunk))
+        part.write_part_to(file)
+        merged.add_from(io.BytesIO(file.getvalue()))
+    whole = _filled(np.arange(len(CHUNKS)))
+    np.testing.assert_array_equal(merged.light, whole.light)
+    np.testing.assert_array_equal(merged.per_frame(), whole.per_frame())
+    for other in (CHUNKS[:1], CHUNKS[-1:]):
+        with pytest.raises(ValueError, match=r"of other chunks|of another shape"):
+            WideField(HEIGHT_PX, WIDTH_PX, other).add_from(io.BytesIO(file.getvalue()))
 
 
 def test_an_answer_without_light_is_refused() -> None:

@@ -33,6 +33,11 @@ COMMANDS = (
         "Put one or two servers under load for a given time, by default on this machine only.",
     ),
     LazyCommand(
+        "scaling",
+        "smlm_bench.scaling.command:scaling",
+        "Measure how throughput grows with the number of servers.",
+    ),
+    LazyCommand(
         "client",
         "smlm_bench.speed.commands:client",
         "Measure the client alone: megabytes of raw frames per second, and the limit of each "

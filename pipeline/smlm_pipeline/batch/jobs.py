@@ -14,14 +14,8 @@ from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
-from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.settings import CHANGE_NO_IMAGE, MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.camera_units import CameraUnits
-
-_CHANGE_NO_IMAGE = {
-    *("chunk_frames", "in_flight", "attempts", "timeout_s", "tile_px", "memory_bytes"),
-    "checkpoint_every_s",
-}
-"""Settings that may differ between calls whose images are the same."""
 
 DONE_BEFORE = "done before with the same settings"
 
@@ -99,7 +93,7 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
         "software": SOFTWARE,
         "network_sha256": asked.network_sha256,
         "file": _file_key(film.path),
-        **{name: value for name, value in settings.items() if name not in _CHANGE_NO_IMAGE},
+        **{name: value for name, value in settings.items() if name not in CHANGE_NO_IMAGE},
         "selection": _plain(asdict(replace(asked.selection, pattern=film.pattern))),
         "pixel_size_nm": asked.pixel_size_nm,
         "molecules": asked.molecules_ending,

@@ -12,6 +12,11 @@ COMMANDS = (
         "Reconstruct one super-resolution image from FILM.",
     ),
     LazyCommand(
+        "merge",
+        "smlm_pipeline.cli.merge:merge",
+        "Merge the parts of a film into its image.",
+    ),
+    LazyCommand(
         "batch",
         "smlm_pipeline.cli.batch:batch",
         "Reconstruct one image from each of many films, by one engine.",

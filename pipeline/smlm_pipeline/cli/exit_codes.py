@@ -19,7 +19,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the film cannot be used; "
     "4 no server, or it cannot be started; 5 the server serves another model or contract; "
     "6 the server refused or lost a chunk; 7 the result cannot be written; 8 no TensorRT plan "
-    "that fits this GPU; 9 the checkpoint is damaged, or of another film, model or option; "
+    "that fits this GPU; 9 a checkpoint or part is damaged, or of another film, model or option; "
     "10 the server died again and again; 130 interrupted (143 by SIGTERM). No file is ever "
     "half-written."
 )

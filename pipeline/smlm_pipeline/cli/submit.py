@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,10 @@ from smlm_pipeline.cli.run_options import (
 )
 from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.film.part_asked import PartAsked
 from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.parts.report import PartReport
+from smlm_pipeline.parts.summing import run_part
 from smlm_pipeline.report import Report
 
 _PROGRAM = "recon-client"
@@ -76,11 +80,22 @@ def submit(
     picture: PictureOptions,
     channels: ChannelOptions,
     run: RunOptions,
+    partial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PART.npz",
+            help="Sum the part of the film that --frames names, A:B or I/N, the I-th of N equal "
+            "parts from 0, into this file instead of an image; 'merge' makes the image of all "
+            "parts.",
+            show_default=False,
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue an interrupted run from the checkpoint beside the image.",
+            help="Continue an interrupted run from the checkpoint beside the image or part.",
             rich_help_panel=INTERRUPTED_PANEL,
         ),
     ] = False,
@@ -105,12 +120,13 @@ def submit(
     (emitters per pixel, physical pixel size) and a PNG picture beside it.
     """
     with door(as_json=as_json):
+        asked = None if partial is None else PartAsked.parse(partial, part.frames)
         job = Job(
             film,
             image_path(film, output),
             run.settings(),
             part.pixel_size_nm,
-            part.selection(pattern),
+            (part if partial is None else replace(part, frames=None)).selection(pattern),
             overwrite,
             resume,
             molecules,
@@ -119,6 +135,7 @@ def submit(
             picture.style(),
             run.report,
             channels.choice(),
+            asked,
         )
         engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
         _run(
@@ -142,12 +159,14 @@ def _run(
 ) -> None:
     """Run or plan the job, and print its facts."""
     with TerminalEvents(_PROGRAM, quiet=quiet or as_json) as events:
-        facts: DryRun | Report | ChannelsDryRun | ChannelsReport
+        facts: DryRun | Report | PartReport | ChannelsDryRun | ChannelsReport
         two = job.channels is not None
         if dry_run:
             facts = dry_run_channels(job) if two else submission.dry_run(job)
             for note in facts.notes:
                 (events.warning if note in facts.warnings else events.note)(note)
+        elif job.part is not None and not two:
+            facts = run_part(job, engine, model_repository=repository, events=events)
         else:
             work = run_channels if two else submission.run_job
             facts = work(job, engine, model_repository=repository, events=events)

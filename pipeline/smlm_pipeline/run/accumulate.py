@@ -207,11 +207,31 @@ class Accumulator:
         ValueError
             If the file is cut short, or its array has another shape or type.
         """
+        for first, band in self._read_bands(file):
+            self.canvas.put(first, band)
+
+    def write_part_to(self, file: IO[bytes]) -> None:
+        """Write the sum as ``.npy``."""
+        self.write_to(file)
+
+    def add_from(self, file: IO[bytes]) -> None:
+        """Add the sum of another part of the film.
+
+        Raises
+        ------
+        ValueError
+            If the file is cut short, or its array has another shape or type.
+        """
+        for first, band in self._read_bands(file):
+            self.canvas.put(first, self.canvas.rows(first, first + len(band)) + band)
+
+    def _read_bands(self, file: IO[bytes]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """First row and values of each band of a sum that `write_to` wrote."""
         _check_header(file, self.canvas.shape)
         width = self.canvas.shape[1]
         for first, last in _bands(self.canvas.shape):
             band = np.frombuffer(file.read(8 * width * (last - first)), "<i8")
-            self.canvas.put(first, band.reshape(last - first, width))
+            yield first, band.reshape(last - first, width)
 
     def image(self, blank: NDArray[np.bool_] | None = None) -> SrImage:
         """The image of what has been added; 0 in the camera pixels (Y, X) that are blank."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from smlm_pipeline.errors import CheckpointError, ContractError, OutputError
 from smlm_pipeline.run.checkpoint_file import read_facts, read_sinks, write_checkpoint
 from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.identity import RunIdentity
+from smlm_pipeline.run.partial_file import write_partial
 from smlm_pipeline.run.sinks import Sinks
 
 COST_SHARE = 0.05
@@ -153,6 +154,18 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
             if _file_key(self.path) == self._file:
                 self.path.unlink()
 
+    def write_part(self, path: Path, facts: Mapping[str, object]) -> None:
+        """Write the sinks, as those of a part of the film, with these facts beside the run's.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if self._run is None:
+            raise ValueError("the run has not begun")
+        write_partial(path, {**_facts_of(self._run), **facts}, self._run.sinks.by_name)
+
     def _restore(self, sinks: Sinks, identity: RunIdentity) -> RunIdentity:
         """Restore the sinks; the identity with the network that the file states."""
         facts = read_facts(self.path)
@@ -161,7 +174,7 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
         self._refuse_unlike(kept, identity)
         if not identity.network_sha256:  # an earlier run may know what this server does not state
             identity = replace(identity, network_sha256=str(kept.get("network_sha256", "")))
-        merged = _indices(facts.get("merged"), identity.requests, self.path)
+        merged = indices_of(facts.get("merged"), identity.indices, self.path)
         read_sinks(self.path, sinks.by_name)
         sinks.restore(merged)
         self._written, self._file = len(merged), _file_key(self.path)
@@ -192,8 +205,8 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
         started = time.monotonic()
         run.check_network()
         merged = run.sinks.merged
-        facts = {"identity": run.identity.as_dict(), "merged": _ranges(merged)}
         try:
+            facts = _facts_of(run)
             write_checkpoint(self.path, facts, run.sinks.by_name)
         except OutputError as error:
             if not self._complained:
@@ -214,7 +227,12 @@ def _file_key(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _ranges(indices: Iterable[int]) -> list[list[int]]:
+def _facts_of(run: _Run) -> dict[str, Any]:
+    """The run and the requests that are merged, for JSON."""
+    return {"identity": run.identity.as_dict(), "merged": ranges_of(run.sinks.merged)}
+
+
+def ranges_of(indices: Iterable[int]) -> list[list[int]]:
     """Whole numbers as ranges, first and last (excluded)."""
     ranges: list[list[int]] = []
     for index in sorted(indices):
@@ -225,10 +243,16 @@ def _ranges(indices: Iterable[int]) -> list[list[int]]:
     return ranges
 
 
-def _indices(ranges: Any, count: int, path: Path) -> set[int]:
-    """The reverse of `_ranges`, of numbers below ``count``."""
+def indices_of(ranges: Any, allowed: range, path: Path) -> set[int]:
+    """Indices of the requests that a file holds, written as ranges.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not among those allowed.
+    """
     try:
-        if all(0 <= first < last <= count for first, last in ranges):
+        if all(allowed.start <= first < last <= allowed.stop for first, last in ranges):
             return {index for first, last in ranges for index in range(first, last)}
     except (TypeError, ValueError):
         pass  # neither pairs nor numbers

@@ -58,6 +58,8 @@ class Finish(AbstractContextManager["Finish"]):
         Edge of a camera pixel, in place of the film's.
     molecules : MoleculeSink, optional
         The user's; by default one in a temporary folder, where drift needs it.
+    whole : bool
+        Whether the run is of the whole film; that of a part is not finished.
 
     Raises
     ------
@@ -71,7 +73,10 @@ class Finish(AbstractContextManager["Finish"]):
         settings: Settings,
         pixel_size_nm: float | None,
         molecules: MoleculeSink | None,
+        *,
+        whole: bool = True,
     ) -> None:
+        self._whole = whole
         self._film, self._settings, self._pixel_size_nm = film, settings, pixel_size_nm
         self._asked = drift_asked(film, settings, pixel_size_nm)
         self._close = contextlib.ExitStack()
@@ -110,7 +115,8 @@ class Finish(AbstractContextManager["Finish"]):
     def follow(self, chunk: Chunk, accumulator: Accumulator, plan: RunPlan, events: Events) -> None:
         """Count a chunk that was added to the sum."""
         settings, frames = self._settings, plan.whole_frames([chunk])
-        if self._hint is None and not (settings.corrects_drift or settings.makes_maps):
+        hints = self._whole and not (settings.corrects_drift or settings.makes_maps)
+        if hints and self._hint is None:
             self._hint = DriftHint(plan)
         if self._hint is not None:
             self._hint.follow(accumulator.image(), frames)
@@ -126,11 +132,13 @@ class Finish(AbstractContextManager["Finish"]):
     ) -> Finished:
         """Finish the sum of a run; 0 in the camera pixels that show no picture."""
         settings, blank = self._settings, seen.conditioning.blank
+        plain = accumulator.image(blank)
+        if not self._whole:
+            return Finished(pixels=plain, uncorrected=plain)
         comparison = None
         if self._wide_field is not None:
             events.stage("comparing with the wide field")
-            image = accumulator.image(blank)
-            comparison = compared(image, self._wide_field, blank, plan, seen)
+            comparison = compared(plain, self._wide_field, blank, plan, seen)
         drift = corrected(accumulator, self.molecules, self._asked, plan, borders_px, events)
         best = accumulator if drift is None else drift.accumulator or accumulator
         resolution = None
@@ -141,7 +149,7 @@ class Finish(AbstractContextManager["Finish"]):
         refinement = refined(best, blank, borders_px, settings, plan, events)
         return Finished(
             pixels=best.image(blank),
-            uncorrected=accumulator.image(blank),
+            uncorrected=plain,
             comparison=comparison,
             drift=drift,
             resolution=resolution,

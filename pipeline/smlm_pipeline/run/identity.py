@@ -24,7 +24,8 @@ class RunIdentity:
     ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not
     state it, and then any network of that version fits. ``network_engine`` and ``precision``
     are empty for running servers; their answers are not mixed with those of an engine that
-    states them. ``precision_classes`` are their number and their borders.
+    states them. ``precision_classes`` are their number and their borders. ``first_request`` is the
+    index of the first request, which is not 0 for a part of a film.
     """
 
     film_sha256: str
@@ -40,10 +41,16 @@ class RunIdentity:
     network_engine: str
     precision: str
     precision_classes: str = "1"
+    first_request: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return asdict(self)
+
+    @property
+    def indices(self) -> range:
+        """Indices of the requests."""
+        return range(self.first_request, self.first_request + self.requests)
 
     def differences(self, kept: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         """Name, kept value and own value of each field that differs."""
@@ -75,4 +82,5 @@ def identity_of(
         network_engine=engine.network_engine.name,
         precision=engine.network_engine.precision,
         precision_classes=" ".join(f"{each:g}" for each in (plan.classes, *class_borders_px)),
+        first_request=plan.first_request,
     )

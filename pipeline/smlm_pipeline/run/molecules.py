@@ -162,6 +162,31 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
             )
         self._rows.restore(np.load(io.BytesIO(file.read())), facts["checksum"])
 
+    def write_part_to(self, file: IO[bytes]) -> None:
+        """Write all rows, chunk by chunk."""
+        counts = self._rows.runs[:, 1].tolist()
+        facts = {"probability_min": self.probability_min, "row_counts": counts}
+        file.write(json.dumps(facts).encode() + b"\n")
+        with self._writing():
+            self._rows.copy_to(file)
+
+    def add_from(self, file: IO[bytes]) -> None:
+        """Add the rows of another part of the film.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or its molecules begin at another probability.
+        OutputError
+            If the disk is full.
+        """
+        facts = json.loads(file.readline())
+        if facts["probability_min"] != self.probability_min:
+            raise ValueError("of another least probability")
+        with self._writing():
+            for count in facts["row_counts"]:
+                self._rows.add_from(file, count)
+
     def records(self) -> Iterator[NDArray[Any]]:
         """All molecules in ascending order of frames, and of y and x within a frame.
 

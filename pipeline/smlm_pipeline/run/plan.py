@@ -42,7 +42,8 @@ class RunPlan:
     picture. ``in_flight`` is the number of concurrent requests that the user fixed, if any;
     ``in_flight_most`` is the number that fits into ``memory_bytes``. ``classes`` is the number of
     precision classes that are summed apart; ``half_frames`` are the frames of a part of the film
-    that goes to one half of it, and None where the film has no halves.
+    that goes to one half of it, and None where the film has no halves. ``first_request`` is the
+    index of the first chunk, which is not 0 where the plan is that of a part of the film.
     """
 
     frame_count: int
@@ -59,6 +60,7 @@ class RunPlan:
     in_flight_most: int
     classes: int = 1
     half_frames: int | None = None
+    first_request: int = 0
 
     @property
     def canvas_shape(self) -> tuple[int, int]:
@@ -66,6 +68,18 @@ class RunPlan:
         height, width = image_shape(self.zoom, self.height_px, self.width_px)
         planes = self.classes * (1 if self.half_frames is None else 2)
         return planes * height, width
+
+    def of_part(self, frames: range | None) -> RunPlan:
+        """The plan of a part of the film: the chunks that begin in these frames; None is all.
+
+        Chunks, levels and halves stay those of the whole film, and parts that adjoin share no
+        chunk and leave none out, wherever they meet.
+        """
+        if frames is None:
+            return self
+        chunks = tuple(chunk for chunk in self.chunks if chunk.first_frame in frames)
+        before = sum(chunk.first_frame < frames.start for chunk in self.chunks)
+        return replace(self, chunks=chunks, first_request=before)
 
     def half_of(self, chunk: Chunk) -> int:
         """The half of the film that a chunk belongs to: 0 or 1, by turns."""
@@ -81,6 +95,10 @@ class RunPlan:
             return ConcurrencyLimit(self.in_flight, self.in_flight)
         most = min(IN_FLIGHT_MOST * servers, self.in_flight_most)
         return ConcurrencyLimit(IN_FLIGHT_FIRST * servers, most, servers)
+
+    def frames_done(self, left: Iterable[Chunk]) -> float:
+        """Whole frames that are done when these chunks are left."""
+        return self.whole_frames(self.chunks) - self.whole_frames(left)
 
     def whole_frames(self, chunks: Iterable[Chunk]) -> float:
         """Size of some chunks in whole frames: a tile is a part of its frames."""

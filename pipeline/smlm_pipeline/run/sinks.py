@@ -48,6 +48,20 @@ class Sink(Protocol):
         """
         ...
 
+    def write_part_to(self, file: IO[bytes]) -> None:
+        """Write all that has been added, for `add_from`."""
+        ...
+
+    def add_from(self, file: IO[bytes]) -> None:
+        """Add what the sink of another part of the film wrote with `write_part_to`.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged or of another run.
+        """
+        ...
+
 
 class Sinks:
     """All sinks of a run and the chunks that they share.

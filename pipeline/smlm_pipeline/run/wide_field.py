@@ -61,13 +61,14 @@ class WideField:
     height_px, width_px : int
         Field of view, in camera pixels.
     chunks : sequence of Chunk
-        All chunks of the run, by index.
+        All chunks of the run, which follow one another.
     """
 
     name = "wide_field.npy"
 
     def __init__(self, height_px: int, width_px: int, chunks: Sequence[Chunk]) -> None:
         self._chunks = chunks
+        self._first_index = chunks[0].index if chunks else 0  # not 0 in a part of a film
         self._light = np.zeros((height_px, width_px), np.int64)
         self._emitters = np.full(len(chunks), -1, np.int64)
 
@@ -88,7 +89,8 @@ class WideField:
         if answer.light is None:
             return
         self._light[core_of(chunk)] += np.rint(answer.light * LIGHT_ONE).astype(np.int64)
-        self._emitters[chunk.index] = int(answer.sums.weight.sum(dtype=np.int64))
+        place = chunk.index - self._first_index
+        self._emitters[place] = int(answer.sums.weight.sum(dtype=np.int64))
 
     def write_to(self, file: IO[bytes]) -> None:
         """Write both sums, as two arrays in a row."""
@@ -105,10 +107,34 @@ class WideField:
         """
         stored = io.BytesIO(file.read())
         light, emitters = (np.load(stored) for _ in range(2))
-        for array, own in ((light, self._light), (emitters, self._emitters)):
-            if (array.shape, array.dtype) != (own.shape, own.dtype):
-                raise ValueError("of another shape or type")
+        _check_alike(light, self._light)
+        _check_alike(emitters, self._emitters)
         self._light, self._emitters = light, emitters
+
+    def write_part_to(self, file: IO[bytes]) -> None:
+        """Write both sums, after the index of the first chunk that the second one counts."""
+        np.save(file, np.int64(self._first_index))
+        self.write_to(file)
+
+    def add_from(self, file: IO[bytes]) -> None:
+        """Add the sums of another part of the film.
+
+        Raises
+        ------
+        ValueError
+            If they are of another shape or type, of chunks that the run does not have, or cut
+            short.
+        """
+        stored = io.BytesIO(file.read())
+        first, light, emitters = (np.load(stored) for _ in range(3))
+        place = int(first) - self._first_index
+        if place < 0:
+            raise ValueError("of other chunks")
+        own = self._emitters[place : place + len(emitters)]
+        _check_alike(light, self._light)
+        _check_alike(emitters, own)
+        self._light += light
+        np.maximum(own, emitters, out=own)  # -1 is not summed
 
     @property
     def light(self) -> NDArray[np.float64]:
@@ -128,7 +154,13 @@ class WideField:
         sums: dict[int, list[int]] = {}
         for chunk in self._chunks:
             emitters = sums.setdefault(chunk.first_frame, [chunk.frame_count])
-            emitters.append(int(self._emitters[chunk.index]))
+            emitters.append(int(self._emitters[chunk.index - self._first_index]))
         whole = {first: parts for first, (*parts,) in sorted(sums.items()) if min(parts[1:]) >= 0}
         rates = [sum(parts[1:]) / contract.WEIGHT_ONE / parts[0] for parts in whole.values()]
         return np.array(list(whole), np.int64), np.array(rates, np.float64)
+
+
+def _check_alike(array: NDArray[np.int64], own: NDArray[np.int64]) -> None:
+    """Refuse a sum of another shape or type."""
+    if (array.shape, array.dtype) != (own.shape, own.dtype):
+        raise ValueError("of another shape or type")

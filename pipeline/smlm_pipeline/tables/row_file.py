@@ -63,6 +63,32 @@ class RowFile:
         self.checksum = zlib.crc32(values.data, self.checksum)
         self.row_count += len(records)
 
+    def copy_to(self, file: IO[bytes]) -> None:
+        """Write all rows to another file, run after run."""
+        self.flush()
+        self._file.seek(0)
+        left = self.row_count * self.record.itemsize
+        while left:
+            block = self._file.read(min(left, 1 << 24))
+            file.write(block)
+            left -= len(block)
+
+    def add_from(self, file: IO[bytes], count: int) -> None:
+        """Add the next run of a file that `copy_to` wrote, which has so many rows.
+
+        Raises
+        ------
+        ValueError
+            If the file ends before.
+        """
+        while count:
+            rows = min(count, MERGE_ROWS)
+            part = file.read(rows * self.record.itemsize)
+            if rows < 0 or len(part) < rows * self.record.itemsize:
+                raise ValueError("rows are missing")
+            self.add(np.frombuffer(part, self.record))
+            count -= rows
+
     def flush(self) -> None:
         """Hand all rows to the system."""
         self._file.flush()

@@ -1,0 +1,1 @@
+"""Servers side by side: how throughput grows with their number, and what limits it."""

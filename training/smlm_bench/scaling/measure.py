@@ -1,0 +1,208 @@
+"""One client and 1, 2 or 4 real servers whose network waits: throughput, shares, a server lost."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from smlm_bench.gpu.films import film_of
+from smlm_bench.scaling.stand_in import repository_that_waits
+from smlm_pipeline import contract
+from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.film.film import open_film
+from smlm_pipeline.reconstruction import Reconstruction, reconstruct
+from smlm_pipeline.settings import Settings
+
+IN_FLIGHT = 4
+"""Concurrent requests to each server."""
+
+FRAME_PX, CHUNK_FRAMES = 64, 16
+"""Edge of the frames, and frames of a request."""
+
+_COUNT = rf'^nv_inference_count{{model="{contract.UNET.name}".*}} (\d+)$'
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a number of servers did together.
+
+    ``requests_per_s`` is the rate between the first answer and the last; ``linear`` its share of
+    as many times the rate of one server, ``ideal`` its share of what the waiting alone allows.
+    ``added_ms`` is what a request costs its server beside the waiting, and ``shares`` are those of
+    the requests that each server got.
+    """
+
+    servers: int
+    requests: int
+    requests_per_s: float
+    linear: float
+    ideal: float
+    added_ms: float
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """A run of which one server was stopped half way: its rate before and after.
+
+    ``failures`` are requests that were sent again, ``same_bits`` whether the image is that of one
+    server.
+    """
+
+    servers: int
+    requests_per_s_before: float
+    requests_per_s_after: float
+    failures: int
+    same_bits: bool
+
+
+@dataclass
+class _Clock:
+    """Events that note when answers came, and call a function at half of them."""
+
+    at_half: Callable[[], None] = lambda: None
+    half: int = 0
+    times_s: list[float] = field(default_factory=list)
+
+    def progress(self, frames: float) -> None:
+        """Note an answer."""
+        if frames:
+            self.times_s.append(time.perf_counter())
+            if len(self.times_s) == self.half:
+                self.at_half()
+
+    def stage(self, name: str, frames: int | None = None) -> None:
+        """Ignore a stage."""
+
+    def note(self, text: str) -> None:
+        """Ignore a note."""
+
+    def warning(self, text: str) -> None:
+        """Ignore a warning."""
+
+    def rate(self, first: int = 0, last: int | None = None) -> float:
+        """Answers a second, from one of them to another."""
+        times_s = self.times_s[first:last]
+        return (len(times_s) - 1) / (times_s[-1] - times_s[0])
+
+
+def measure(
+    counts: Sequence[int], *, wait_s: float, requests: int, tell: Callable[[str], None]
+) -> tuple[list[Scaling], Drain | None]:
+    """Reconstruct one film with each number of servers, and lose one of the most.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Numbers of servers, the first of which is the measure of the others.
+    wait_s : float
+        Time that a network takes for a request.
+    requests : int
+        Requests of the film for each server: the film is longer for more of them.
+    tell : callable
+        Receives a line before each step.
+
+    Returns
+    -------
+    figures : list of Scaling
+        One for each number of servers.
+    drain : Drain or None
+        The run that lost a server; None if there is never more than one.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        repository = repository_that_waits(folder, wait_s)
+        tell(f"starting {max(counts)} servers")
+        servers = [stack.enter_context(EmbeddedServer(repository)) for _ in range(max(counts))]
+        _run(_film(folder, len(servers) * IN_FLIGHT), servers, _Clock())  # allocates their memory
+        figures: list[Scaling] = []
+        for count in counts:
+            tell(f"{count} server{'s' * (count > 1)}")
+            film = _film(folder, count * requests)
+            base = figures[0].requests_per_s / figures[0].servers if figures else None
+            figures.append(_scaling(film, servers[:count], wait_s, base))
+        if len(servers) == 1:
+            return figures, None
+        tell(f"{len(servers)} servers, of which one stops")
+        return figures, _drain(_film(folder, len(servers) * requests), servers)
+
+
+def _film(folder: Path, requests: int) -> Path:
+    path = folder / f"{requests}.tif"
+    frames_adu = film_of(FRAME_PX, requests * CHUNK_FRAMES)
+    tifffile.imwrite(path, frames_adu, photometric="minisblack")
+    return path
+
+
+def _run(film: Path, servers: Sequence[EmbeddedServer], clock: _Clock) -> Reconstruction:
+    addresses = Servers.parse(",".join(server.address for server in servers))
+    settings = Settings(chunk_frames=CHUNK_FRAMES, in_flight=IN_FLIGHT * len(servers))
+    with open_film(film) as opened:
+        return reconstruct(opened, addresses, settings, events=clock)
+
+
+def _scaling(
+    film: Path, servers: Sequence[EmbeddedServer], wait_s: float, base: float | None
+) -> Scaling:
+    clock, before = _Clock(), [_requests(server) for server in servers]
+    result = _run(film, servers, clock)
+    done = [_requests(server) - earlier for server, earlier in zip(servers, before, strict=True)]
+    count, rate = len(servers), clock.rate()
+    return Scaling(
+        servers=count,
+        requests=result.chunk_count,
+        requests_per_s=rate,
+        linear=1.0 if base is None else rate / (count * base),
+        ideal=rate * wait_s / count,
+        added_ms=1000 * (count / rate - wait_s),
+        shares=tuple(each / sum(done) for each in done),
+    )
+
+
+def _drain(film: Path, servers: Sequence[EmbeddedServer]) -> Drain:
+    """The last server stops, as a pod does, when half of the answers have come."""
+    expected = _image(film, servers[:1])
+    stopping = threading.Thread(target=servers[-1].stop)
+    half = int(IN_FLIGHT * len(servers) + _chunks(film)) // 2
+    clock = _Clock(stopping.start, half)
+    try:
+        result = _run(film, servers, clock)
+    finally:
+        if stopping.ident is not None:
+            stopping.join()
+    return Drain(
+        servers=len(servers),
+        requests_per_s_before=clock.rate(0, half),
+        requests_per_s_after=clock.rate(half),
+        failures=result.failures,
+        same_bits=bool(np.array_equal(result.image, expected)),
+    )
+
+
+def _image(film: Path, servers: Sequence[EmbeddedServer]) -> NDArray[np.float32]:
+    return _run(film, servers, _Clock()).image
+
+
+def _chunks(film: Path) -> int:
+    with open_film(film) as opened:
+        return -(-opened.frame_count // CHUNK_FRAMES)
+
+
+def _requests(server: EmbeddedServer) -> int:
+    """Requests that a server's network has computed, by its metrics."""
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as answer:  # noqa: S310 - ours
+        text = answer.read().decode()
+    found = re.search(_COUNT, text, re.MULTILINE)
+    return int(found[1]) if found else 0

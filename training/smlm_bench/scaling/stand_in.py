@@ -1,0 +1,75 @@
+"""A network that computes nothing and takes a fixed time, as a GPU would: one model of Triton.
+
+Several real servers then fit on one machine, whose processors are left to the client and to all
+that is not the network: gRPC, Triton, the summation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smlm_pipeline import contract
+from smlm_pipeline.deploy.staging import copy_of_ensemble
+
+MOLECULES_APART_PX = 8
+"""Distance of the molecules of each answer, along both edges."""
+
+_MODEL = '''\
+"""Answers with the same molecules in every frame, after a fixed time; one request at once."""
+
+import time
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+WAIT_S = {wait_s!r}
+APART_PX = {apart_px}
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self._answers = {{}}
+
+    def execute(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        end_s = time.monotonic() + WAIT_S
+        frames = pb_utils.get_input_tensor_by_name(request, {frames!r}).as_numpy()
+        count, height, width, _ = frames.shape
+        shape = (count, {channels}, height, width)
+        if shape not in self._answers:
+            answer = np.zeros(shape, np.float32)
+            answer[:, 0, ::APART_PX, ::APART_PX] = 1
+            answer[:, 3:5] = 0.1
+            answer[:, 5:] = 1
+            self._answers[shape] = answer
+        tensor = pb_utils.Tensor({detections!r}, self._answers[shape])
+        time.sleep(max(end_s - time.monotonic(), 0))
+        return pb_utils.InferenceResponse([tensor])
+'''
+
+
+def repository_that_waits(folder: Path, wait_s: float) -> Path:
+    """Copy the default ensemble, with a network that waits in place of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the repository is made.
+    wait_s : float
+        Time that each request takes.
+    """
+    repository = copy_of_ensemble(contract.RECONSTRUCTION.name, folder)
+    model = repository / contract.UNET.name / "1" / "model.py"
+    model.write_text(
+        _MODEL.format(
+            wait_s=wait_s,
+            apart_px=MOLECULES_APART_PX,
+            frames=contract.FRAMES.name,
+            detections=contract.DETECTIONS.name,
+            channels=contract.DETECTION_ANSWER.channels,
+        ),
+        encoding="utf-8",
+    )
+    return repository
