@@ -9,11 +9,12 @@ from pathlib import Path
 from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import check_folder_writable, check_writable
 from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.part_asked import PartAsked
-from smlm_pipeline.film.selection import SPLITS, Half, Selection
+from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.output.error_map_files import ErrorMapFiles
 from smlm_pipeline.output.page_files import PageFiles
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
@@ -34,25 +35,6 @@ _FILM_ENDINGS = (
     *(*_ENDINGS, ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
     *(".hdf5", ".stk", ".lsm", ".sif", ".dcimg", ".spe", ".fits", ".fits.fz", ".fit"),
 )
-
-
-@dataclass(frozen=True)
-class Channels:
-    """Two channels of a film: how it holds them, their names, and how they are registered.
-
-    ``split`` is one of `film.selection.SPLITS`. ``beads`` is a film of beads, by which the second
-    channel is registered to the first; without one it is by the images, if ``registers``.
-    """
-
-    split: str
-    names: tuple[str, str]
-    beads: Path | None = None
-    registers: bool = True
-
-    @property
-    def halves(self) -> tuple[Half, Half]:
-        """The parts of the film that are the channels."""
-        return SPLITS[self.split]
 
 
 @dataclass(frozen=True)

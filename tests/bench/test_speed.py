@@ -37,6 +37,7 @@ from smlm_bench.speed.engines import (
     ONNX,
     OPENVINO_BF16,
     OPENVINO_F32,
+    OPENVINO_LAYERS,
     PEER,
     SERVER,
     TRITON,
@@ -85,7 +86,8 @@ def test_all_engines_are_timed_side_by_side(
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "speed.json").read_text())
     names = {(each["network"], each["engine"], each["size_px"]) for each in told["speeds"]}
-    engines = {(name, engine) for name in TIMED for engine in (*BARE_HERE, LOCAL, TRITON)}
+    forms = (*BARE_HERE, OPENVINO_LAYERS, LOCAL, TRITON)
+    engines = {(name, engine) for name in TIMED for engine in forms}
     peers = {(PEER, engine) for engine in (*BARE_HERE, KERAS)}
     assert names == {(*each, size_px) for each in engines | peers for size_px in (16, 24, 32)}
     for each in told["speeds"]:
@@ -172,13 +174,13 @@ def test_every_way_to_call_a_bare_network_gives_its_answers(tmp_path: Path) -> N
     for engine, _, work in (*onnx_ways(bare, ready), *openvino_ways(bare, ready)):
         engines.add(engine)
         found = np.concatenate(work())
-        tolerance = 0.1 if engine == OPENVINO_BF16 else 1e-3
+        tolerance = 0.2 if engine == OPENVINO_BF16 else 1e-3
         np.testing.assert_allclose(found, expected, atol=tolerance)
     assert engines == set(BARE_HERE)
     for _, _, work in layers_ways(write_layers(NETWORK, tmp_path / "layers.onnx"), ready):
         found = np.empty_like(expected)
         activate(np.concatenate(work()), found)
-        np.testing.assert_allclose(found[:, :5], expected[:, :5], atol=0.1)
+        np.testing.assert_allclose(found[:, :5], expected[:, :5], atol=0.2)
 
 
 def test_keras_is_called_in_batches() -> None:
@@ -192,7 +194,7 @@ def test_keras_is_called_in_batches() -> None:
 def test_the_peer_is_left_out_where_a_frame_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contenders, "memory_bytes", lambda: 24 << 30)
     frames = [contenders.peer_frames(size_px) for size_px in (64, 128, 256, 512)]
-    assert frames == [4, 4, 2, 0]
+    assert frames == [4, 3, 0, 0]
 
 
 def _speed(

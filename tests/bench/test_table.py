@@ -34,6 +34,7 @@ from smlm_bench.method import (
     FilmFacts,
     Method,
 )
+from smlm_pipeline.compute.processor import has_bf16
 from smlm_training.networks.fine_map import density, emitters_per_sr_pixel, enlarge_frames
 from smlm_training.networks.frames import read_input
 from smlm_training.networks.unet import detections
@@ -114,7 +115,9 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in markdown
     assert "The classical methods know: 100 nm a camera pixel" in markdown
     assert ", 1.1 px sigma (told), 1500 photons a molecule (told), " in markdown
-    assert "| unet@keras, @onnx, @triton | " in markdown
+    # bfloat16 has errors of its own
+    exact = "@keras, @onnx" if has_bf16() else "@keras, @onnx, @triton"
+    assert f"| unet{exact} | " in markdown
     assert "unet+refine@triton: the plain sum, not refined: few molecules; it took " in markdown
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 

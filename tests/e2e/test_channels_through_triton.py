@@ -15,7 +15,8 @@ from smlm_pipeline.channels.run import run_channels
 from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import EngineChoice, local_engine, server_engine
-from smlm_pipeline.job import Channels, Job
+from smlm_pipeline.film.channels_asked import Channels
+from smlm_pipeline.job import Job
 from smlm_pipeline.settings import Settings
 
 GEOMETRY = Geometry((2.3, -3.6))

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import FilmError
+from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.job import Channels, Job
+from smlm_pipeline.job import Job
 from smlm_pipeline.registration.affine import Affine, moved_by
 from smlm_pipeline.registration.beads import BeadMap, bead_map
 from smlm_pipeline.registration.correlation import GROUPS, Shift, shift_between

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.selection import SPLITS
-from smlm_pipeline.job import Channels
 
 CHANNELS_PANEL = "Two channels"
 

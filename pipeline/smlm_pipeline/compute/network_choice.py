@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from smlm_pipeline.compute.network import Network
+from smlm_pipeline.errors import ContractError
 from smlm_pipeline.model_repository import cpu_precision
 from smlm_pipeline.settings import check_precision
 
@@ -34,7 +35,7 @@ def open_network(path: Path, *, precision: str | None = None, threads: int = 0) 
     SettingError
         If there is no such precision.
     ContractError
-        If the network's tensors are not those of the contract.
+        If the file is damaged, or its tensors are not those of the contract.
     ModuleNotFoundError
         If neither OpenVINO nor ONNX Runtime is installed.
     """
@@ -57,7 +58,13 @@ def open_network(path: Path, *, precision: str | None = None, threads: int = 0) 
 
 def _onnx_network(path: Path, threads: int, reason: str) -> Network:
     # ONNX Runtime is an extra, and an OpenVINO that works does not need it.
-    from smlm_pipeline.compute.onnx_network import OnnxNetwork
+    from smlm_pipeline.compute.onnx_network import REFUSALS, OnnxNetwork
 
     note = f"{reason}; ONNX Runtime computes the network, in float32"
-    return OnnxNetwork(path, intra_op_threads=threads, note=note)
+    try:
+        return OnnxNetwork(path, intra_op_threads=threads, note=note)
+    except REFUSALS as error:
+        raise ContractError(
+            f"{path} is damaged or no network: {' '.join(str(error).split())[:200]}; publish it "
+            "again, or name another repository with --model-repository"
+        ) from error

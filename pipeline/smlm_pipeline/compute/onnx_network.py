@@ -9,21 +9,20 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.network import NetworkEngine, answer_of, byte_pairs, check_tile
 from smlm_pipeline.compute.normalize import check_levels
 from smlm_pipeline.compute.processor import available_cpus, processor_name
-from smlm_pipeline.errors import ContractError
 
-_REFUSALS = (
-    onnxruntime_pybind11_state.Fail,
-    onnxruntime_pybind11_state.InvalidArgument,
-    onnxruntime_pybind11_state.InvalidGraph,
-    onnxruntime_pybind11_state.InvalidProtobuf,
-    onnxruntime_pybind11_state.NotImplemented,
-    onnxruntime_pybind11_state.RuntimeException,
+REFUSALS = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
 )
 """Errors of ONNX Runtime about a file."""
 
@@ -52,19 +51,13 @@ class OnnxNetwork:
     Raises
     ------
     ContractError
-        If the file is damaged, or its tensors are not those of the contract.
+        If its tensors are not those of the contract.
     """
 
     def __init__(self, path: Path, *, intra_op_threads: int, note: str = "") -> None:
         self._threads = intra_op_threads or available_cpus()
         network = path.read_bytes()
-        try:
-            self._alone, self._together = _session(network, 1), _session(network, self._threads)
-        except _REFUSALS as error:
-            raise ContractError(
-                f"{path} is damaged or no network: {' '.join(str(error).split())[:200]}; publish "
-                "it again, or name another repository with --model-repository"
-            ) from error
+        self._alone, self._together = _session(network, 1), _session(network, self._threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="network")
         self._running = threading.Lock()
         self.answer = _answer(self._alone)

@@ -131,8 +131,8 @@ def test_what_is_no_network_is_refused_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"none")
     damaged = runner.invoke(app, ["structures", "--network", str(broken), "-o", str(tmp_path)])
-    assert damaged.exit_code == 2
-    assert "broken.onnx is no network" in damaged.output
+    assert damaged.exit_code == 5
+    assert "broken.onnx is damaged or no network" in damaged.output
 
 
 def test_a_film_is_written_for_other_programs(

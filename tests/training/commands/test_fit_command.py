@@ -142,8 +142,8 @@ def test_fit_shows_a_preset(begun: list[Any]) -> None:
     result = _invoke("--preset", "finish", "--seed", "5", "--print-preset")
     assert result.exit_code == 0, result.output
     shown = json.loads(result.stdout)
-    assert (shown["seed"], shown["steps"]) == (5, 24_000)
-    assert shown["ranges"]["photons_spread"] == [0.05, 0.5]
+    assert (shown["seed"], shown["steps"]) == (5, 20_000)
+    assert shown["ranges"]["photons_spread"] == [0.1, 0.4]
     assert begun == []
 
 

@@ -27,10 +27,9 @@ from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.film.survey import prepared
 from smlm_training.cli import app
-from smlm_training.delivery import card
+from smlm_training.delivery import activation_graph, card, normalizing_graph
 from smlm_training.delivery import export as exporting
 from smlm_training.delivery.export import Export, answer_of, export
-from smlm_training.delivery.normalizing_graph import PREFIX
 from smlm_training.networks import NETWORKS, kind_of
 from smlm_training.scoring import robustness
 
@@ -59,7 +58,8 @@ class _Exported:
     @property
     def nodes(self) -> list[Any]:
         """Nodes after the normalisation."""
-        return [node for node in self.graph.node if not node.name.startswith(PREFIX)]
+        ours = (normalizing_graph.PREFIX, activation_graph.PREFIX)
+        return [node for node in self.graph.node if not node.name.startswith(ours)]
 
 
 _Frames = tuple[NDArray[np.uint16], NDArray[np.float32]]

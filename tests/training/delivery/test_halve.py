@@ -106,15 +106,14 @@ def test_half_precision_takes_nothing_from_a_bright_background(
 
 @pytest.mark.parametrize("name", contract.NETWORKS)
 def test_the_networks_that_ship_can_be_halved(name: str, model_repository: Path) -> None:
-    """Casts of the frames and of what the heads read alone; rounding alone moves answers."""
+    """Casts of the frames and of what the last layer reads alone; rounding alone moves answers."""
     file = network_file(model_repository, name)
     if precision_of(file.read_bytes()) == "fp16":
         pytest.skip("it ships in FP16")
     whole = onnx.load(file)
     found = halved(whole)
     casts = [node.name for node in found.graph.node if node.op_type == "Cast"]
-    read_by_heads = 1 if contract.ensemble_of(name).answer.makes_maps else 2
-    assert len([cast for cast in casts if not cast.startswith(PREFIX)]) == 1 + read_by_heads
+    assert len([cast for cast in casts if not cast.startswith(PREFIX)]) == 2
     kinds, outputs = _kinds(found), {each.name: each.output[0] for each in found.graph.node}
     sensitive = sensitive_nodes(without_normalization(whole).graph)
     assert {kinds[outputs[node]] for node in sensitive} == {FLOAT}

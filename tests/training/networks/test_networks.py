@@ -76,7 +76,7 @@ def _reach_px(
 def test_size(name: str, network: Any) -> None:
     assert network.count_params() == PARAMETERS[name]
     filters = {layer.filters for layer in network.layers if hasattr(layer, "filters")}
-    assert {count % 16 for count in filters - {1, 2}} == {0}  # one and two: the answers
+    assert {count % 16 for count in filters - {7}} == {0}  # seven: the answers
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 20, 36), (2, 64, 28), (1, 4, 8)])
@@ -122,7 +122,7 @@ def test_frames_do_not_influence_each_other(network: Any) -> None:
     together = _answer(network, frames)
     for index in range(4):
         alone = _answer(network, frames[index : index + 1])[0]
-        np.testing.assert_allclose(together[index], alone, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(together[index], alone, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("alignment", range(contract.SIZE_MULTIPLE_PX))

@@ -72,7 +72,7 @@ def test_sum_and_error(name: str) -> None:
     found = _outcome(film)
     undisturbed = _outcome(replace(_film(), shown=film.shown, scored=film.scored))
     assert found.sum_ratio == pytest.approx(1, abs=0.05)
-    assert found.nmse_percent < 1.1 * undisturbed.nmse_percent
+    assert found.nmse_percent < 1.15 * undisturbed.nmse_percent
     assert found.outside_ratio == 0
 
 

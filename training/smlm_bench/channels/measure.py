@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from smlm_bench.channels.films import PIXEL_NM, Geometry, Sample, bead_film, two_channel_film
 from smlm_pipeline.channels.run import run_channels
 from smlm_pipeline.engines.opening import Engine
+from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.selection import SPLITS
-from smlm_pipeline.job import Channels, Job
+from smlm_pipeline.job import Job
 from smlm_pipeline.registration.affine import Affine
 from smlm_pipeline.settings import Settings
 

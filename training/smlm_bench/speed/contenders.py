@@ -32,8 +32,8 @@ PEER_FRAMES = 4
 _PEER_BYTES_A_PIXEL = 45_000
 """Memory that Deep-STORM takes for a frame's pixel: 11 GiB for a frame of 512 x 512 pixels."""
 
-_PEER_SHARE = 0.25
-"""Share of the machine's memory for Deep-STORM in one engine; the others keep theirs."""
+_PEER_SHARE = 0.1
+"""Share of the machine's memory for Deep-STORM in one engine; up to seven are open at a time."""
 
 
 @dataclass(frozen=True)

@@ -174,9 +174,9 @@ def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
     """
     name, channels = contract.NORMALIZED.name, contract.NORMALIZED.dims[1]
     signature = [tf.TensorSpec((None, None, None, channels), tf.float32, name=name)]
-    last = answer.last_layer
-    if last != answer.tensor:
-        model = keras.Model(model.inputs, model.get_layer(LOGITS).output)
+    last = answer.tensor
+    if any(layer.name == LOGITS for layer in model.layers):
+        last, model = answer.last_layer, keras.Model(model.inputs, model.get_layer(LOGITS).output)
 
     @tf.function(input_signature=signature, autograph=False)
     def forward(normalized: tf.Tensor) -> dict[str, tf.Tensor]:
