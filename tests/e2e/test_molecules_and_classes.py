@@ -33,8 +33,10 @@ BORDER_PX = 1e-4
 """Molecules so near to the border of two cores may be in both or in none: the network's answer
 differs in its last bits with the tile."""
 
-TOLERANCE_PX, LIGHT_TOLERANCE = 1e-3, 1e-3
-"""Largest difference of a molecule between the whole field and a tile, that of light relative."""
+TOLERANCE_PX, PROBABILITY_TOLERANCE, LIGHT_TOLERANCE = 1e-3, 5e-3, 1e-3
+"""Largest difference of a molecule between the whole field and a tile, that of light relative. In
+bfloat16 a pixel at the limit of candidates joins its molecule in one of them and not in the other,
+which moved a probability by 0.002."""
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +182,8 @@ def _matched(
     matched = 0
     for molecule in molecules:
         near = np.abs(among[:, :3] - molecule[:3]).max(axis=1) < TOLERANCE_PX
-        alike = near & (np.abs(among[:, 3:6] - molecule[3:6]).max(axis=1) < TOLERANCE_PX)
+        alike = near & (np.abs(among[:, 3:5] - molecule[3:5]).max(axis=1) < TOLERANCE_PX)
+        alike &= np.abs(among[:, 5] - molecule[5]) < PROBABILITY_TOLERANCE
         alike &= (np.abs(among[:, 6:] / molecule[6:] - 1) < LIGHT_TOLERANCE).all(axis=1)
         if not doubtful(molecule):
             assert alike.sum() == 1, molecule
