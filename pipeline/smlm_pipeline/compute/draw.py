@@ -28,9 +28,9 @@ NOT_DETECTIONS = (
 """Message of the error for ``DETECTIONS`` that cannot be drawn."""
 
 DRAWN_FROM = np.float32(1 / 2048)
-"""Probabilities up to this one are not drawn. They are half of the pixels and more, and together
-less than 0.3 % of the emitters of a sparse film, 0.06 % of those of a dense one; without them
-answers are half as large."""
+"""Probabilities up to this one are not drawn. They are a third to a half of the pixels, and
+together less than 0.3 % of the emitters of a sparse film, 0.06 % of those of a dense one; an answer
+would have an entry for each."""
 
 _BAND_PX = 16
 """Rows of camera pixels that are drawn at a time, of all frames: their image stays in the cache."""
