@@ -8,7 +8,6 @@ killed. NumPy opens it: the sum is its entry ``sum.npy``.
 from __future__ import annotations
 
 import json
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +15,17 @@ from typing import Any
 
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.errors import CheckpointError
-from smlm_pipeline.film.formats.refusals import DAMAGE
+from smlm_pipeline.run.sink_archive import (
+    DAMAGES,
+    FORMAT,
+    entries_beside,
+    listed,
+    read_entries,
+    write_entries,
+)
 from smlm_pipeline.run.sinks import Sink
 
-FORMAT = 1
-"""Version of the file's form."""
-
 _FACTS = "checkpoint.json"
-
-# Entries are dated 1980, as zip's first year, so that a clock that stands before it loses no run.
-
-_DAMAGE = (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError, tokenize.TokenError)
-"""Errors of a zip or an array's header that lost bits: NumPy parses the header as Python."""
 
 
 def write_checkpoint(path: Path, facts: Mapping[str, object], sinks: Mapping[str, Sink]) -> None:
@@ -48,10 +46,7 @@ def write_checkpoint(path: Path, facts: Mapping[str, object], sinks: Mapping[str
         If it cannot be written; an earlier file of that name is unchanged.
     """
     with written_whole(path) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(_FACTS), json.dumps({"format": FORMAT, **facts}, indent=2))
-        for name, sink in sinks.items():
-            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
-                sink.write_to(entry)
+        write_entries(archive, _FACTS, facts, {name: sink.write_to for name, sink in sinks.items()})
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             _refuse_larger_than_file(archive)
             facts: dict[str, Any] = json.loads(archive.read(_FACTS))
-    except _DAMAGE as error:
+    except DAMAGES as error:
         raise _damaged(path) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise CheckpointError(
@@ -87,19 +82,15 @@ def read_sinks(path: Path, sinks: Mapping[str, Sink]) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse_larger_than_file(archive)
-            kept = sorted(set(archive.namelist()) - {_FACTS})
+            kept = entries_beside(archive, _FACTS)
             if kept != sorted(sinks):
                 raise CheckpointError(
-                    f"{path} keeps {_listed(kept)}; expected {_listed(sorted(sinks))}, the parts "
+                    f"{path} keeps {listed(kept)}; expected {listed(sorted(sinks))}, the parts "
                     "of this run: use the options of the interrupted run, or start over with "
                     "--overwrite instead of --resume"
                 )
-            for name, sink in sinks.items():
-                with archive.open(name) as entry:
-                    sink.read_from(entry)
-                    if entry.read(1):  # reading to the end also verifies the checksum
-                        raise ValueError("longer than its state")
-    except _DAMAGE as error:
+            read_entries(archive, {name: sink.read_from for name, sink in sinks.items()})
+    except DAMAGES as error:
         raise _damaged(path) from error
 
 
@@ -114,10 +105,6 @@ def _refuse_larger_than_file(archive: zipfile.ZipFile) -> None:
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise ValueError(f"{entry.filename} is compressed")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "nothing"
 
 
 def _damaged(path: Path) -> CheckpointError:

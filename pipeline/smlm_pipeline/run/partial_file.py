@@ -7,7 +7,6 @@ too, since it travels. NumPy opens it: the sum is its entry ``sum.npy``.
 from __future__ import annotations
 
 import json
-import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,19 +15,20 @@ from typing import Any
 
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.errors import CheckpointError, OutputError
-from smlm_pipeline.film.formats.refusals import DAMAGE
+from smlm_pipeline.run.sink_archive import (
+    DAMAGES,
+    FORMAT,
+    entries_beside,
+    listed,
+    read_entries,
+    write_entries,
+)
 from smlm_pipeline.run.sinks import Sink
-
-FORMAT = 1
-"""Version of the file's form."""
 
 FACTS_BYTES_MAX = 1 << 26
 """Most bytes of the facts: a damaged file must not fill the memory."""
 
 _FACTS = "part.json"
-
-_DAMAGE = (*DAMAGE, OSError, zipfile.BadZipFile, SyntaxError, tokenize.TokenError)
-"""Errors of a zip or an array's header that lost bits: NumPy parses the header as Python."""
 
 
 def write_partial(path: Path, facts: Mapping[str, object], sinks: Mapping[str, Sink]) -> None:
@@ -53,10 +53,9 @@ def write_partial(path: Path, facts: Mapping[str, object], sinks: Mapping[str, S
         # most of a sum is zeros: the quickest level takes nearly all of them out
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        archive.writestr(_FACTS, json.dumps({"format": FORMAT, **facts}, indent=2))
-        for name, sink in sinks.items():
-            with archive.open(name, "w", force_zip64=True) as entry:
-                sink.write_part_to(entry)
+        write_entries(
+            archive, _FACTS, facts, {name: sink.write_part_to for name, sink in sinks.items()}
+        )
 
 
 def read_part_facts(path: Path) -> dict[str, Any]:
@@ -90,17 +89,13 @@ def add_part(path: Path, sinks: Mapping[str, Sink]) -> None:
         If the disk is full.
     """
     with _opened(path) as archive:
-        kept = sorted(set(archive.namelist()) - {_FACTS})
+        kept = entries_beside(archive, _FACTS)
         if kept != sorted(sinks):
             raise CheckpointError(
-                f"{path} keeps {', '.join(kept) or 'nothing'}; expected "
-                f"{', '.join(sorted(sinks))}, as its settings state: submit that part again"
+                f"{path} keeps {listed(kept)}; expected {listed(sorted(sinks))}, as its settings "
+                "state: submit that part again"
             )
-        for name, sink in sinks.items():
-            with archive.open(name) as entry:
-                sink.add_from(entry)
-                if entry.read(1):  # reading to the end also verifies the checksum
-                    raise ValueError("longer than its state")
+        read_entries(archive, {name: sink.add_from for name, sink in sinks.items()})
 
 
 @contextmanager
@@ -116,7 +111,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (CheckpointError, OutputError):
         raise
-    except _DAMAGE as error:
+    except DAMAGES as error:
         raise damaged(path) from error
 
 
