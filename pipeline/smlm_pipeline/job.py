@@ -69,12 +69,16 @@ class Job:
     @property
     def picture(self) -> Path:
         """The PNG beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.png")
+        return self._beside(".png")
 
     @property
     def sum_image(self) -> Path:
         """The plain sum beside a refined image, in the same format."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.sum{self._ending}")
+        return self._beside(f".sum{self._ending}")
+
+    def _beside(self, ending: str) -> Path:
+        """The image's path with this ending in place of its own."""
+        return self.image.with_name(_stem(self.image, _ENDINGS) + ending)
 
     @property
     def _ending(self) -> str:
@@ -88,48 +92,46 @@ class Job:
     @property
     def uncorrected_image(self) -> Path:
         """The plain sum with its drift, beside an image without, in the same format."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.uncorrected{self._ending}")
+        return self._beside(f".uncorrected{self._ending}")
 
     @property
     def drift_table(self) -> Path:
         """The drift of each frame, beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.csv")
+        return self._beside(".drift.csv")
 
     @property
     def drift_plot(self) -> Path:
         """The drift as a picture, beside the image."""
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.drift.png")
+        return self._beside(".drift.png")
 
     @property
     def resolution_files(self) -> ResolutionFiles:
         """The files that state the resolution, beside the image."""
-        return ResolutionFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+        return ResolutionFiles(self._beside(""))
 
     @property
     def error_files(self) -> ErrorMapFiles:
         """The error map and the wide field, beside the image."""
-        return ErrorMapFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+        return ErrorMapFiles(self._beside(""))
 
     @property
     def page_files(self) -> PageFiles:
         """The report as a page, and its numbers, beside the image."""
-        return PageFiles(self.image.with_name(_stem(self.image, _ENDINGS)))
+        return PageFiles(self._beside(""))
 
     @property
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image or the part."""
         if self.part is not None:
             return self.part.path.with_name(f"{_stem(self.part.path, (PART_ENDING,))}.checkpoint")
-        return self.image.with_name(f"{_stem(self.image, _ENDINGS)}.checkpoint")
+        return self._beside(".checkpoint")
 
     @property
     def checkpoints(self) -> tuple[Path, ...]:
         """The checkpoint, or that of each channel."""
         if self.channels is None:
             return (self.checkpoint,)
-        stem = _stem(self.image, _ENDINGS)
-        halves = self.channels.halves
-        return tuple(self.image.with_name(f"{stem}.{half}.checkpoint") for half in halves)
+        return tuple(self._beside(f".{half}.checkpoint") for half in self.channels.halves)
 
     @property
     def of_channels(self) -> tuple[Job, ...]:

@@ -121,7 +121,7 @@ def reconstruct(
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
     finish = Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
-    with finish, _opened(engine, settings, model_repository, events) as opened:
+    with finish, engine_opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
@@ -158,7 +158,8 @@ def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:
 
 
 def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:
-    """Survey the film and report the remarks on it."""
+    """Begin: survey the film and report the remarks on it."""
+    events.stage("reconstructing")
     seen = survey(film, settings)
     for remark in remarks(seen, film.corner):
         events.note(remark)
@@ -166,7 +167,7 @@ def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:
 
 
 @contextlib.contextmanager
-def _opened(
+def engine_opened(
     engine: EngineChoice,
     settings: Settings,
     model_repository: Path | None,
@@ -182,5 +183,4 @@ def _opened(
     ) as opened:
         for note in opened.notes:
             events.note(note)
-        events.stage("reconstructing")
         yield opened

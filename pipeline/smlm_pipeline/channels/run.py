@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from smlm_pipeline.atomic_files import remove, remove_unfinished
 from smlm_pipeline.channels.registering import Registration, by_beads, by_images, map_of_beads
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
 from smlm_pipeline.channels.tables import write_tables
-from smlm_pipeline.engines.opening import Engine, EngineChoice, open_engine
+from smlm_pipeline.engines.opening import Engine, EngineChoice
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.job import Job
 from smlm_pipeline.output import ome_tiff, ome_zarr
 from smlm_pipeline.output.picture import write_merged_picture
-from smlm_pipeline.reconstruction import Reconstruction, reconstruct
+from smlm_pipeline.reconstruction import Reconstruction, engine_opened, reconstruct
 from smlm_pipeline.registration.parts import Image
 from smlm_pipeline.registration.registered import Registered
 from smlm_pipeline.report import Report, report, result_notes
@@ -114,7 +113,7 @@ def run_channels(
             for path in job.checkpoints
         ]
         events.stage("starting", sum(film.frame_count for film in both.films))
-        with _opened(job, engine, model_repository, events) as opened:
+        with engine_opened(engine, job.settings, model_repository, events) as opened:
             notes += opened.notes
             alike = replace(opened, notes=())
             results = [
@@ -224,24 +223,6 @@ class _Both:
             elapsed_s=elapsed_s,
             notes=said,
         )
-
-
-@contextlib.contextmanager
-def _opened(
-    job: Job, engine: EngineChoice, model_repository: Path | None, events: Events
-) -> Iterator[Engine]:
-    """Open the engine of both channels, and report its notes once."""
-    settings = job.settings
-    with open_engine(
-        engine,
-        settings.model,
-        timeout_s=settings.timeout_s,
-        model_repository=model_repository,
-        precision=settings.precision,
-    ) as opened:
-        for note in opened.notes:
-            events.note(note)
-        yield opened
 
 
 def _result(

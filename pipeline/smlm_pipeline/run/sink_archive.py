@@ -1,4 +1,4 @@
-"""What checkpoints and files of parts have in common: a zip of facts, and an entry for each sink."""
+"""The form that checkpoints and files of parts share: a zip of facts, and an entry a sink."""
 
 from __future__ import annotations
 

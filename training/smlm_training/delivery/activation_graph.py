@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.activation import FACTORS, LEAST
 from smlm_pipeline.errors import ContractError
+from smlm_training.delivery.graph_end import NodeLine, prefixed_nodes, remove_prefixed
 
 PREFIX = "activate/"
 """Beginning of the names of nodes, tensors and constants that activate."""
@@ -24,9 +25,7 @@ _LOGITS, _DETECTIONS = contract.LOGITS.name, contract.DETECTIONS.name
 
 _CHANNELS = ("probability", "offset_px", "sigma_px", "intensity", "sigma_intensity")
 
-_Node = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
-
-_NODES: tuple[_Node, ...] = (
+_NODES: tuple[NodeLine, ...] = (
     ("Split", (_LOGITS, "1_2_4"), ("logit", "offset", "positive"), {"axis": 1}),
     ("Sigmoid", ("logit",), ("probability",), {}),
     ("Tanh", ("offset",), ("share",), {}),
@@ -38,7 +37,6 @@ _NODES: tuple[_Node, ...] = (
     ("Mul", ("intensity", "relative_sigma"), ("sigma_intensity",), {}),
     ("Concat", _CHANNELS, (_DETECTIONS,), {"axis": 1}),
 )
-"""Operator, inputs, outputs and attributes of each node."""
 
 
 def _of_channels(values: tuple[float, ...]) -> NDArray[np.float32]:
@@ -75,7 +73,7 @@ def activated(network: onnx.ModelProto) -> onnx.ModelProto:
             f"the network answers with {', '.join(tensor.name for tensor in graph.output)}; "
             f"expected {_LOGITS} alone, of which detections are made"
         )
-    graph.node.extend(_nodes())
+    graph.node.extend(prefixed_nodes(_NODES, PREFIX, {_LOGITS, _DETECTIONS}))
     graph.initializer.extend(
         numpy_helper.from_array(value, PREFIX + name) for name, value in _CONSTANTS.items()
     )
@@ -100,26 +98,9 @@ def without_activation(network: onnx.ModelProto) -> onnx.ModelProto:
             f"the network has no inner tensor {_LOGITS}; expected detections of 'recon-train "
             "export' of this release: export the run again"
         )
-    nodes = [node for node in graph.node if not node.name.startswith(PREFIX)]
-    constants = [each for each in graph.initializer if not each.name.startswith(PREFIX)]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
+    remove_prefixed(graph, PREFIX)
     graph.output[0].name = _LOGITS
     kept = [tensor for tensor in graph.value_info if tensor.name != _LOGITS]
     del graph.value_info[:]
     graph.value_info.extend(kept)
     return layers
-
-
-def _nodes() -> list[onnx.NodeProto]:
-    """The nodes, each named after its first result."""
-    ends = {_LOGITS, _DETECTIONS}
-
-    def named(names: tuple[str, ...]) -> list[str]:
-        return [name if name in ends else PREFIX + name for name in names]
-
-    return [
-        helper.make_node(kind, named(inputs), named(outputs), PREFIX + outputs[0], **attributes)
-        for kind, inputs, outputs, attributes in _NODES
-    ]

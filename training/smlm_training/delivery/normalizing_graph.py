@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from smlm_pipeline import contract
 from smlm_pipeline.compute.normalize import NORMALIZED_MAX
 from smlm_pipeline.errors import ContractError
+from smlm_training.delivery.graph_end import NodeLine, prefixed_nodes, remove_prefixed
 
 PREFIX = "normalize/"
 """Beginning of the names of nodes, tensors and constants that normalise."""
@@ -24,9 +25,7 @@ PREFIX = "normalize/"
 _FRAMES, _LEVELS = contract.FRAMES.name, contract.LEVELS.name
 _NORMALIZED = contract.NORMALIZED.name
 
-_Node = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
-
-_NODES: tuple[_Node, ...] = (
+_NODES: tuple[NodeLine, ...] = (
     # TensorRT takes a uint8 input only where nothing but a cast reads it.
     ("Cast", (_FRAMES,), ("bytes",), {"to": onnx.TensorProto.FLOAT}),
     ("Split", ("bytes",), ("low", "high"), {"axis": 3}),
@@ -39,7 +38,7 @@ _NODES: tuple[_Node, ...] = (
     ("Div", ("signal_adu", "scale_adu"), ("unlimited",), {}),
     ("Min", ("unlimited", "largest"), (_NORMALIZED,), {}),
 )
-"""Operator, inputs, outputs and attributes of each node; every value is float32."""
+"""Every value is float32."""
 
 _CONSTANTS: dict[str, NDArray[Any]] = {
     "256": np.array(256, np.float32),
@@ -71,7 +70,7 @@ def with_normalization(network: onnx.ModelProto) -> onnx.ModelProto:
         )
     inner = list(graph.node)
     del graph.node[:]
-    graph.node.extend(_nodes())
+    graph.node.extend(prefixed_nodes(_NODES, PREFIX, {_FRAMES, _LEVELS, _NORMALIZED}))
     graph.node.extend(inner)
     graph.initializer.extend(
         numpy_helper.from_array(value, PREFIX + name) for name, value in _CONSTANTS.items()
@@ -102,25 +101,8 @@ def without_normalization(network: onnx.ModelProto) -> onnx.ModelProto:
             f"the network has no inner tensor {_NORMALIZED}; expected one of 'recon-train export' "
             "of this release: export the run again"
         )
-    nodes = [node for node in graph.node if not node.name.startswith(PREFIX)]
-    constants = [each for each in graph.initializer if not each.name.startswith(PREFIX)]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
+    remove_prefixed(graph, PREFIX)
     graph.value_info.remove(frames[0])
     del graph.input[:]
     graph.input.append(frames[0])
     return inner
-
-
-def _nodes() -> list[onnx.NodeProto]:
-    """The nodes, each named after its first result."""
-    ends = {_FRAMES, _LEVELS, _NORMALIZED}
-
-    def named(names: tuple[str, ...]) -> list[str]:
-        return [name if name in ends else PREFIX + name for name in names]
-
-    return [
-        helper.make_node(kind, named(inputs), named(outputs), PREFIX + outputs[0], **attributes)
-        for kind, inputs, outputs, attributes in _NODES
-    ]
