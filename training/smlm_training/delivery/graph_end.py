@@ -1,4 +1,4 @@
-"""Nodes of ours before or behind the layers of a network, told from them by their names."""
+"""Nodes of ours before or behind the layers of a network; their names tell which they are."""
 
 from __future__ import annotations
 
