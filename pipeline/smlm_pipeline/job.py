@@ -164,8 +164,11 @@ class Job:
 
     @property
     def sure_results(self) -> tuple[Path, ...]:
-        """Those of `results` that do not depend on whether there is a drift or a resolution."""
-        sometimes = {self.uncorrected_image, *self.files_beside}
+        """Those of `results` that are there whatever the film is like.
+
+        There need not be a drift or a resolution, and an image may be too large to be refined.
+        """
+        sometimes = {self.sum_image, self.uncorrected_image, *self.files_beside}
         return tuple(path for path in self.results if path not in sometimes)
 
     @property
@@ -189,7 +192,7 @@ class Job:
     @property
     def images(self) -> tuple[Path, ...]:
         """The image, the sums beside it if it is refined or without drift, and the picture."""
-        sums = (self.sum_image,) if self.settings.refines else ()
+        sums = (self.sum_image,) if self.settings.may_refine else ()
         before = (self.uncorrected_image,) if self.settings.corrects_drift else ()
         return (self.image, *sums, *before, self.picture)
 

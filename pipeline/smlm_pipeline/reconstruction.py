@@ -124,7 +124,8 @@ def reconstruct(
     with finish, engine_opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
-        accumulator, borders_px = _sum_of(plan, canvas), class_borders_px(opened, settings, events)
+        borders_px = class_borders_px(opened, settings, plan, events)
+        accumulator = _sum_of(plan, canvas)
         sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)

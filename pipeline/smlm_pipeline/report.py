@@ -180,7 +180,8 @@ class Report:
             return ""
         steps = self.refinement["steps"]
         done = f"{steps} steps" if steps else "not at all"
-        return f"refined  {done}; the plain sum is {self.sum_image}\n"
+        beside = f"; the plain sum is {self.sum_image}" if self.sum_image else ""
+        return f"refined  {done}{beside}\n"
 
 
 def report(
@@ -196,7 +197,7 @@ def report(
     return Report(
         film=str(film.path),
         image=str(job.image),
-        sum_image=str(job.sum_image) if job.settings.refines else "",
+        sum_image=str(job.sum_image) if result.plan.refines else "",
         picture=str(job.picture),
         page=str(job.page_files.page) if job.page else "",
         molecules=_table(job, molecules),

@@ -43,6 +43,11 @@ REFINE_OFF, REFINE_AUTO = "off", "auto"
 REFINE_STEPS_MOST = 100
 """Most steps of a refinement."""
 
+AUTO_SR_PIXELS_MOST = 1 << 26
+"""Largest image, in SR pixels, that ``"auto"`` refines: a field of 1024 x 1024 camera pixels at a
+zoom of 8, which takes a minute and 4.4 GB of memory or disk. A rule by size and not by a machine's
+memory, so that a film's image, and the parts of a film, do not depend on the machine."""
+
 
 DRIFT_OFF, DRIFT_AUTO = "off", "auto"
 """Values of ``Settings.drift`` that are no file."""
@@ -88,9 +93,9 @@ class Settings:
     zoom: int = 8
     """SR pixels along the edge of a camera pixel."""
 
-    refine: int | str = REFINE_OFF
+    refine: int | str = REFINE_AUTO
     """Refinement of the image: ``"off"``, ``"auto"`` (as far as one half of the film foretells the
-    other) or a number of steps."""
+    other, up to ``AUTO_SR_PIXELS_MOST``) or a number of steps."""
 
     drift: str | Path = DRIFT_OFF
     """Correction of the sample's drift: ``"off"``, ``"auto"`` (estimated from the molecules) or a
@@ -174,14 +179,14 @@ class Settings:
             )
 
     @property
-    def refines(self) -> bool:
-        """Whether the image is to be refined: maps cannot be."""
+    def may_refine(self) -> bool:
+        """Whether an image is to be refined, if it is not too large: maps cannot be."""
         return self.refine != REFINE_OFF and not self.makes_maps
 
-    @property
-    def has_halves(self) -> bool:
-        """Whether the two halves of the film are summed apart."""
-        return self.refines or self.resolution
+    def refines(self, height_px: int, width_px: int) -> bool:
+        """Whether the image of a field of this size is to be refined."""
+        fits = height_px * width_px * self.zoom**2 <= AUTO_SR_PIXELS_MOST
+        return self.may_refine and (fits or self.refine != REFINE_AUTO)
 
     @property
     def corrects_drift(self) -> bool:

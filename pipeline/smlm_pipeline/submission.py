@@ -369,7 +369,7 @@ def _write(job: Job, result: Reconstruction, facts: Report) -> None:
     }
     provenance = facts.provenance()
     write(job.image, result.shown, provenance=provenance, **stated)
-    if job.settings.refines:
+    if result.plan.refines:
         write(job.sum_image, result.pixels, provenance={**provenance, "refinement": None}, **stated)
     elif job.overwrite:  # that of an earlier run is not this image's
         remove(job.sum_image)

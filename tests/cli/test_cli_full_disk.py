@@ -93,7 +93,7 @@ def test_no_room_for_a_sum_beyond_memory(film: Path, monkeypatch: pytest.MonkeyP
 
 def _ended(film: Path, *options: str, full: Literal["stdout", "stderr"]) -> tuple[int, str]:
     """Exit code and complaint of a command whose ``stdout`` or ``stderr`` has no room."""
-    command = [*CLIENT, "submit", str(film), "--engine", "local", *options]
+    command = [*CLIENT, "submit", str(film), "--engine", "local", "--refine", "off", *options]
     with FULL.open("wb") as device:
         done = subprocess.run(
             command,

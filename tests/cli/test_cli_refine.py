@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import names, one_line, submit, take_for_local, write_film
+from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
 from fakes.films import spots_adu
 from fakes.image_files import described
 from fakes.transports import ComputingTransport
+from smlm_pipeline import settings
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.refine.refinement import MOLECULES_LEAST, class_sigmas_px
@@ -82,6 +83,25 @@ def test_text_for_people(film: Path, transport: ComputingTransport) -> None:
     lines = result.stdout.splitlines()
     assert f"refined  3 steps; the plain sum is {film.with_name('film.sr.sum.ome.tif')}" in lines
     assert "refined" not in submit(film, "--overwrite").stdout
+
+
+def test_it_is_on_by_default_up_to_a_size(
+    film: Path, transport: ComputingTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*options: str) -> dict[str, Any]:
+        result = invoke("submit", "--engine", "local", film, "--overwrite", "--json", *options)
+        told: dict[str, Any] = json.loads(result.stdout)
+        return told
+
+    assert run()["refinement"]["asked"] == "auto"
+    assert film.with_name("film.sr.sum.ome.tif").is_file()
+    monkeypatch.setattr(settings, "AUTO_SR_PIXELS_MOST", 32 * 32 * 8**2 - 1)
+    large = run()
+    assert (large["refinement"]["stopped_by"], large["sum_image"]) == ("too large", "")
+    assert any("so this one is the plain sum" in note for note in large["notes"])
+    assert not film.with_name("film.sr.sum.ome.tif").exists()
+    assert run("--refine", "2")["refinement"]["steps"] == 2
+    assert run("--zoom", "7")["refinement"]["asked"] == "auto"
 
 
 def test_without_it_all_is_as_it_was(film: Path, transport: ComputingTransport) -> None:

@@ -109,7 +109,11 @@ def test_a_run_that_ends_well(film_file: Path, tmp_path: Path) -> None:
     assert len(seen) >= 6  # the server and a stub for each Python model
     assert not [pid for pid in seen if alive(pid)]
     assert not _segments(client)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.ome.tif", "image.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "image.ome.tif",
+        "image.png",
+        "image.sum.ome.tif",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ def _steps(halves: Sequence[Sequence[Image]], asked: int | None = None) -> Steps
     def opened() -> Canvas:
         return _canvas(halves[0][0])
 
-    return choose_steps(halves, _all(halves[0]), BLUR, opened, asked)
+    return choose_steps(halves, _all(halves[0]), BLUR, opened, asked, lambda _: None)
 
 
 def test_it_stops_before_noise_and_the_image_is_nearer_to_the_truth() -> None:

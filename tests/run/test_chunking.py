@@ -101,6 +101,20 @@ def test_chunks_go_frame_range_by_frame_range() -> None:
     assert [chunk.tile.x.core_start for chunk in chunks] == [0, 28] * 3
 
 
+@settings(max_examples=60, deadline=None)
+@given(frames=st.integers(1, 300), part_frames=st.integers(1, 80), chunk_frames=st.integers(1, 80))
+def test_no_chunk_is_in_two_parts(frames: int, part_frames: int, chunk_frames: int) -> None:
+    chunks = chunking.plan(
+        frames, 16, 16, chunk_frames=chunk_frames, tile_px=64, part_frames=part_frames
+    )
+    ends = [0, *(chunk.last_frame for chunk in chunks)]
+    assert [chunk.first_frame for chunk in chunks] == ends[:-1]
+    assert ends[-1] == frames
+    assert max(chunk.frame_count for chunk in chunks) <= chunk_frames
+    for chunk in chunks:
+        assert chunk.first_frame // part_frames == (chunk.last_frame - 1) // part_frames
+
+
 def test_window_is_the_core_within_the_read_region() -> None:
     tile = chunking.plan(1, 68, 286, chunk_frames=1, tile_px=128)[1].tile
     assert tile.window(8) == Window(8, 0, 24, 68, 80)

@@ -69,12 +69,12 @@ def test_a_file_holds_the_same_bits(tmp_path: Path) -> None:
 def test_the_second_sum_is_in_the_budget() -> None:
     film: Film = ArrayFilm(noise_adu(4, 400, 400))
     limit_bytes = 700 << 20
-    assert plan_run(film, Settings(), limit_bytes).canvas_in_memory
-    plan = plan_run(film, Settings(drift="auto"), limit_bytes)
+    assert plan_run(film, Settings(refine="off"), limit_bytes).canvas_in_memory
+    plan = plan_run(film, Settings(refine="off", drift="auto"), limit_bytes)
     assert not plan.canvas_in_memory
-    assert plan_run(film, Settings(), 500 << 20).in_flight_most
+    assert plan_run(film, Settings(refine="off"), 500 << 20).in_flight_most
     with pytest.raises(SettingError, match="raise --memory"):
-        plan_run(film, Settings(drift="auto"), 500 << 20)
+        plan_run(film, Settings(refine="off", drift="auto"), 500 << 20)
 
 
 def test_halves_of_frames_are_those_of_chunks() -> None:

@@ -19,6 +19,8 @@ from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings
 
 MUCH = 1 << 40
 
+PLAIN = Settings(refine="off")
+
 
 @dataclasses.dataclass
 class _Size:
@@ -48,7 +50,7 @@ def test_a_plan_reads_no_machine_and_does_not_change(monkeypatch: pytest.MonkeyP
 
 
 def test_a_plan_holds_all_that_a_run_needs() -> None:
-    plan = _plan(_Size(50, 300, 200), Settings(chunk_frames=15, zoom=4), 2 << 30)
+    plan = _plan(_Size(50, 300, 200), Settings(refine="off", chunk_frames=15, zoom=4), 2 << 30)
     assert len(plan.chunks) == 4
     assert plan.whole_frames(plan.chunks) == pytest.approx(50)
     assert (plan.chunk_frames, plan.tile_px, plan.zoom) == (15, 512, 4)
@@ -59,7 +61,7 @@ def test_a_plan_holds_all_that_a_run_needs() -> None:
 
 
 def test_the_sum_goes_to_a_file_where_memory_is_short() -> None:
-    size, settings = _Size(64, 2048, 2048), Settings()
+    size, settings = _Size(64, 2048, 2048), PLAIN
     assert not _plan(size, settings, 1000 << 20).canvas_in_memory
     assert _plan(size, settings, 8 << 30).canvas_in_memory
 
@@ -67,7 +69,7 @@ def test_the_sum_goes_to_a_file_where_memory_is_short() -> None:
 def test_too_little_memory_is_refused() -> None:
     said = "memory is 100 MiB; frames of 32 x 32 pixels need at least .* MiB: raise --memory"
     with pytest.raises(SettingError, match=said):
-        _plan(_Size(16, 32, 32), Settings(), 100 << 20)
+        _plan(_Size(16, 32, 32), PLAIN, 100 << 20)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +110,9 @@ def test_maps_that_no_memory_would_hold_are_refused() -> None:
     with pytest.raises(SettingError, match=said):
         _plan(size, larger)
     assert _plan(size, dataclasses.replace(larger, tile_px=256)).chunks
-    assert _plan(size, Settings(chunk_frames=8)).chunks
+    assert _plan(size, Settings(refine="off", chunk_frames=8)).chunks
     with pytest.raises(SettingError, match="17 frames of 512 x 512 pixels; expected at most 16:"):
-        _plan(size, Settings(chunk_frames=17))
+        _plan(size, Settings(refine="off", chunk_frames=17))
 
 
 # --- requests as the server asks for them -----------------------------------------------------
@@ -133,7 +135,7 @@ def test_a_server_decides_the_frames_of_a_request(
     edge_px: int, request_pixels: int | None, frames: int
 ) -> None:
     size = _Size(5000, edge_px, edge_px)
-    assert plan_run(size, Settings(), MUCH, request_pixels=request_pixels).chunk_frames == frames
+    assert plan_run(size, PLAIN, MUCH, request_pixels=request_pixels).chunk_frames == frames
 
 
 def test_the_user_decides_before_the_server() -> None:
@@ -145,16 +147,16 @@ def test_the_user_decides_before_the_server() -> None:
 
 def test_a_plan_is_fitted_to_the_server() -> None:
     size = _Size(5000, 64, 64)
-    first = _plan(size, Settings())
-    assert fitted_plan(first, size, Settings(), None) == first
-    fitted = fitted_plan(first, size, Settings(), 1 << 22)
+    first = _plan(size, PLAIN)
+    assert fitted_plan(first, size, PLAIN, None) == first
+    fitted = fitted_plan(first, size, PLAIN, 1 << 22)
     assert (first.chunk_frames, fitted.chunk_frames) == (256, 1024)
-    assert fitted == plan_run(size, Settings(), MUCH, request_pixels=1 << 22)
+    assert fitted == plan_run(size, PLAIN, MUCH, request_pixels=1 << 22)
 
 
 def test_a_server_cannot_ask_for_more_than_the_memory_holds() -> None:
     """Neither so that the run would not fit at all, nor so that the sum would have to move."""
-    size, settings = _Size(1000, 2048, 2048), Settings()
+    size, settings = _Size(1000, 2048, 2048), PLAIN
     kept, moved = 0, 0
     for mib in range(700, 6000, 50):
         try:
@@ -174,7 +176,7 @@ def test_a_server_cannot_ask_for_more_than_the_memory_holds() -> None:
 @pytest.mark.parametrize("servers", [1, 3])
 def test_as_many_are_under_way_for_each_server(servers: int) -> None:
     size = _Size(4, 32, 32)
-    limit = _plan(size, Settings()).concurrency(servers)
+    limit = _plan(size, PLAIN).concurrency(servers)
     assert limit.limit == servers * IN_FLIGHT_FIRST
     assert limit.most == servers * IN_FLIGHT_MOST
     fixed = _plan(size, Settings(in_flight=5)).concurrency(servers)
@@ -182,7 +184,7 @@ def test_as_many_are_under_way_for_each_server(servers: int) -> None:
 
 
 def test_memory_bounds_what_is_under_way_for_all_servers_together() -> None:
-    plan = _plan(_Size(2, 512, 512), Settings(), 800 << 20)
+    plan = _plan(_Size(2, 512, 512), PLAIN, 800 << 20)
     few = plan.concurrency(1).most
     assert few < IN_FLIGHT_MOST
     assert plan.concurrency(100).most == few
@@ -210,25 +212,49 @@ def test_both_halves_of_a_film_get_frames(frames: int, chunk_frames: int | None)
         assert min(shares) >= 0.3 * frames
 
 
+@pytest.mark.parametrize("frames", [1, 7, 16, 100, 5859])
+def test_halves_do_not_depend_on_the_requests(frames: int) -> None:
+    """So neither does the number of steps of a refinement."""
+
+    def halves(chunk_frames: int | None, request_pixels: int | None = None) -> list[int]:
+        settings = dataclasses.replace(REFINED, chunk_frames=chunk_frames)
+        size = _Size(frames, 64, 64)
+        plan = plan_run(size, settings, MUCH, request_pixels=request_pixels)
+        return [plan.half_of(chunk) for chunk in plan.chunks for _ in range(chunk.frame_count)]
+
+    expected = halves(None)
+    assert len(expected) == frames
+    for chunk_frames in (1, 3, 50):
+        assert halves(chunk_frames) == expected
+    assert halves(None, 1 << 22) == expected
+
+
 def test_a_refined_film_has_a_plane_for_each_class_and_half() -> None:
     size = _Size(100, 300, 200)
-    plain, refined = _plan(size, Settings()), _plan(size, REFINED)
+    plain, refined = _plan(size, PLAIN), _plan(size, REFINED)
     assert plain.canvas_shape == (8 * 302, 8 * 202)
     assert refined.canvas_shape == (2 * contract.MAX_CLASSES * 8 * 302, 8 * 202)
     maps = dataclasses.replace(REFINED, model="reconstruction_map")
     assert _plan(size, maps).canvas_shape == plain.canvas_shape
 
 
+def test_auto_refines_the_same_films_on_every_machine() -> None:
+    for memory_bytes in (1 << 30, MUCH):
+        assert _plan(_Size(64, 1024, 1024), REFINED, memory_bytes).refines
+        assert not _plan(_Size(64, 1024, 1025), REFINED, memory_bytes).refines
+        assert _plan(_Size(64, 1024, 1025), Settings(refine=1), memory_bytes).refines
+
+
 def test_planes_go_to_a_file_sooner_than_one_sum() -> None:
     size = _Size(64, 1024, 1024)
-    assert _plan(size, Settings(), 3 << 30).canvas_in_memory
+    assert _plan(size, PLAIN, 3 << 30).canvas_in_memory
     assert not _plan(size, REFINED, 3 << 30).canvas_in_memory
     assert _plan(size, REFINED, 12 << 30).canvas_in_memory
 
 
 def test_tiles_are_small_enough_for_the_images_of_all_classes() -> None:
     size = _Size(100, 512, 512)
-    for settings in (Settings(zoom=16), Settings(zoom=16, refine=2)):
+    for settings in (Settings(refine="off", zoom=16), Settings(refine=2, zoom=16)):
         plan = _plan(size, settings)
         classes = plan.classes
         pixels = max(classes * chunk.tile.window(16).size for chunk in plan.chunks)

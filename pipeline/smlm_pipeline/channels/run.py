@@ -270,7 +270,7 @@ def _write(
     )
     shown = registered(*(result.shown for result in results))
     write_images(job.image, shown, provenance=facts.provenance())
-    if job.settings.refines:
+    if results[0].plan.refines:
         plain = registered(*(result.pixels for result in results))
         write_images(job.sum_image, plain, provenance=facts.provenance_of_sums())
     elif job.overwrite:  # that of an earlier run is not this image's

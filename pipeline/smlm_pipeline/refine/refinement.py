@@ -31,7 +31,7 @@ MOLECULES_LEAST = 1000.0
 Halves = Sequence[Sequence[Image]]
 """The image of each precision class, of the first and of the second half of the film."""
 
-Stop = Literal["as asked", "likelihood", "limit", "few molecules", "no gain"]
+Stop = Literal["as asked", "likelihood", "limit", "few molecules", "no gain", "too large"]
 """Why there were so many steps; see `Steps`."""
 
 
@@ -42,7 +42,8 @@ class Steps:
     ``gains`` has for each step that was tried, the first included, by how much it raised the
     likelihood of the other half of the film, in nats a molecule. ``stop`` is "as asked" where the
     user gave the number, "likelihood" where the next step would not gain ``GAIN_MIN``, "limit"
-    after ``ITERATIONS_MOST``, and where the plain image is kept "few molecules" or "no gain".
+    after ``ITERATIONS_MOST``, and where the plain image is kept "few molecules", "no gain", or
+    "too large" for the number to be looked for.
     """
 
     taken: int
@@ -99,6 +100,7 @@ def choose_steps(
     blur: Blur,
     open_density: Callable[[], Density],
     asked: int | None,
+    begin_step: Callable[[int], None],
 ) -> Steps:
     """Find out how many steps the film supports.
 
@@ -117,6 +119,8 @@ def choose_steps(
         Opens a density of the images' shape.
     asked : int, optional
         The number that the user asks for; as many are tried then.
+    begin_step : callable
+        Hears the number of each step that is tried, from 1.
     """
     sums = [sum(_sum(image) for image in half) for half in halves]
     if min(sums) <= 0 or (asked is None and sum(sums) < MOLECULES_LEAST):
@@ -132,7 +136,8 @@ def choose_steps(
     gains: list[float] = []
     with ThreadPoolExecutor(2, thread_name_prefix="refine") as pool:
         before = sum(pool.map(advanced, (0, 1))) / sum(sums)
-        for _ in range(asked or ITERATIONS_MOST):
+        for number in range(1, (asked or ITERATIONS_MOST) + 1):
+            begin_step(number)
             now = sum(pool.map(advanced, (0, 1))) / sum(sums)
             gains.append(now - before)
             before = now

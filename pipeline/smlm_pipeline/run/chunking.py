@@ -69,7 +69,13 @@ class Chunk:
 
 
 def plan(
-    frame_count: int, height_px: int, width_px: int, *, chunk_frames: int, tile_px: int
+    frame_count: int,
+    height_px: int,
+    width_px: int,
+    *,
+    chunk_frames: int,
+    tile_px: int,
+    part_frames: int | None = None,
 ) -> list[Chunk]:
     """All chunks of a film, frame range by frame range.
 
@@ -83,6 +89,8 @@ def plan(
         Most frames of a chunk.
     tile_px : int
         Largest edge of a read region, a multiple of ``SIZE_MULTIPLE_PX``.
+    part_frames : int, optional
+        Frames of a part of the film: no chunk is in two of them.
 
     Returns
     -------
@@ -90,9 +98,12 @@ def plan(
         Their ``index`` counts from zero in this order.
     """
     tiles = [Tile(y, x) for y in _spans(height_px, tile_px) for x in _spans(width_px, tile_px)]
+    step = part_frames or max(frame_count, 1)
+    parts = [(first, min(first + step, frame_count)) for first in range(0, frame_count, step)]
     ranges = [
-        (first, min(first + chunk_frames, frame_count))
-        for first in range(0, frame_count, chunk_frames)
+        (first, min(first + chunk_frames, end))
+        for start, end in parts
+        for first in range(start, end, chunk_frames)
     ]
     places = [(first, last, tile) for first, last in ranges for tile in tiles]
     return [Chunk(index, *place) for index, place in enumerate(places)]

@@ -146,9 +146,11 @@ def memory_budget(
     finishing = max(refining, drifting, resolving, comparing)
     needed = max(running + request, survey, finishing)
     if needed > limit_bytes:
+        plain = ", or take --refine off" if needed == refining else ""
         raise SettingError(
             f"memory is {_mib(limit_bytes)}; frames of {height_px} x {width_px} pixels need at "
-            f"least {_mib(needed)}: raise --memory, or choose a smaller --tile-px or --chunk-frames"
+            f"least {_mib(needed)}: raise --memory, or choose a smaller --tile-px or "
+            f"--chunk-frames{plain}"
         )
     densities = DENSITIES if refined else 0
     sums = (2 if drift else 1) * planes

@@ -20,7 +20,11 @@ from smlm_pipeline.run.memory_budget import memory_budget
 from smlm_pipeline.settings import IN_FLIGHT_FIRST, IN_FLIGHT_MOST, Settings, frames_per_chunk
 
 HALF_PARTS = 8
-"""Parts of a film, at least, that go by turns to its two halves."""
+"""Parts of a film that go by turns to its two halves.
+
+They are long, so that few molecules shine in both halves; they alternate, so that bleaching and
+drift change both halves alike; and they depend on the film's length alone, so that its refinement
+and its resolution do not depend on how it is cut into requests."""
 
 
 class FilmSize(Protocol):
@@ -61,6 +65,11 @@ class RunPlan:
     classes: int = 1
     half_frames: int | None = None
     first_request: int = 0
+
+    @property
+    def refines(self) -> bool:
+        """Whether the image is to be refined: its precision classes are summed apart for that."""
+        return self.classes > 1
 
     @property
     def canvas_shape(self) -> tuple[int, int]:
@@ -134,14 +143,19 @@ def plan_run(
         If the film needs more memory than the limit, or a chunk is out of the contract's range.
     """
     size = film.frame_count, film.height_px, film.width_px
-    tile_px = _tile_px(settings)
+    refines = settings.refines(film.height_px, film.width_px)
+    has_halves = refines or settings.resolution
+    classes = contract.MAX_CLASSES if refines else 1
+    tile_px = _tile_px(settings, classes)
     settings = replace(settings, tile_px=tile_px)
     chunk_frames = frames_per_chunk(
         settings, film.height_px, film.width_px, request_pixels=request_pixels
     )
-    if settings.has_halves or settings.error_map:  # halves take turns; molecules over time
+    half_frames = -(-film.frame_count // HALF_PARTS) if has_halves else None
+    if half_frames is not None:
+        chunk_frames = -(-half_frames // -(-half_frames // chunk_frames))
+    elif settings.error_map:  # it has molecules over time
         chunk_frames = min(chunk_frames, max(film.frame_count // HALF_PARTS, 1))
-    classes = contract.MAX_CLASSES if settings.refines else 1
     budget = memory_budget(
         *size,
         chunk_frames=chunk_frames,
@@ -149,12 +163,14 @@ def plan_run(
         zoom=settings.zoom,
         limit_bytes=memory_bytes,
         decoded_bytes=film.decoded_bytes,
-        planes=2 * classes if settings.has_halves else 1,
-        refined=settings.refines,
+        planes=2 * classes if has_halves else 1,
+        refined=refines,
         drift=settings.corrects_drift,
         compared=settings.error_map,
     )
-    chunks = chunking.plan(*size, chunk_frames=chunk_frames, tile_px=tile_px)
+    chunks = chunking.plan(
+        *size, chunk_frames=chunk_frames, tile_px=tile_px, part_frames=half_frames
+    )
     _check_size(chunks[0], settings)
     return RunPlan(
         *size,
@@ -168,7 +184,7 @@ def plan_run(
         in_flight=settings.in_flight,
         in_flight_most=budget.in_flight_most,
         classes=classes,
-        half_frames=_half_frames(film.frame_count, chunk_frames) if settings.has_halves else None,
+        half_frames=half_frames,
     )
 
 
@@ -196,16 +212,6 @@ def fitted_plan(
     return fitted if fitted.canvas_in_memory == plan.canvas_in_memory else plan
 
 
-def _half_frames(frame_count: int, chunk_frames: int) -> int:
-    """Frames of a part of a half, in whole ranges of chunks.
-
-    Parts are long, so that few molecules shine in both halves, and they alternate, so that
-    bleaching and drift change both halves alike.
-    """
-    ranges = -(-frame_count // chunk_frames)
-    return chunk_frames * max(ranges // HALF_PARTS, 1)
-
-
 def _check_size(chunk: Chunk, settings: Settings) -> None:
     """Refuse a chunk that the server would refuse, before it is sent."""
     y, x = chunk.tile.y, chunk.tile.x
@@ -218,11 +224,10 @@ def _check_size(chunk: Chunk, settings: Settings) -> None:
         )
 
 
-def _tile_px(settings: Settings) -> int:
+def _tile_px(settings: Settings, classes: int) -> int:
     """The largest edge of a tile, up to the settings', whose image a request may have."""
     smaller = (edge for edge in reversed(contract.TILE_SIZES_PX) if edge < settings.tile_px)
     edges_px = (settings.tile_px, *smaller)
-    classes = contract.MAX_CLASSES if settings.refines else 1
     fitting = (
         edge
         for edge in edges_px

@@ -26,7 +26,7 @@ from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.canvas import Canvas
 from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.plan import RunPlan
-from smlm_pipeline.settings import REFINE_AUTO, Settings
+from smlm_pipeline.settings import AUTO_SR_PIXELS_MOST, REFINE_AUTO, Settings
 
 _NOT_STATED = "the engine does not state the borders of its network's precision classes"
 
@@ -119,6 +119,11 @@ class Refinement:
     @property
     def notes(self) -> list[str]:
         """What the user should know of it."""
+        if self.steps.stop == "too large":
+            return [
+                f"--refine {REFINE_AUTO} is for images of up to {AUTO_SR_PIXELS_MOST / 1e6:.0f} "
+                "million SR pixels, so this one is the plain sum; --refine 3 takes three steps"
+            ]
         if self.steps.stop == "few molecules":
             return [
                 f"too few molecules for --refine {REFINE_AUTO} (expected {MOLECULES_LEAST:,.0f}), "
@@ -138,7 +143,9 @@ class Refinement:
         return []
 
 
-def class_borders_px(engine: Engine, settings: Settings, events: Events) -> tuple[float, ...]:
+def class_borders_px(
+    engine: Engine, settings: Settings, plan: RunPlan, events: Events
+) -> tuple[float, ...]:
     """Borders between the precision classes of a run; empty where the image is not refined.
 
     Raises
@@ -146,9 +153,7 @@ def class_borders_px(engine: Engine, settings: Settings, events: Events) -> tupl
     ContractError
         If a number of steps is asked for and the engine does not state the borders.
     """
-    if not settings.refines:
-        if settings.refine == REFINE_AUTO:
-            events.note(f"{settings.model} answers with maps, which cannot be refined")
+    if not plan.refines:
         return ()
     borders_px = engine.class_borders_px.get(contract.MAX_CLASSES)
     if borders_px is not None:
@@ -170,7 +175,7 @@ def refined(
     plan: RunPlan,
     events: Events,
 ) -> Refinement | None:
-    """Refine the sum of a run; None where it has no precision classes.
+    """Refine the sum of a run; None where that is not wanted, or it has no precision classes.
 
     Parameters
     ----------
@@ -185,6 +190,8 @@ def refined(
     events : Events
         Hears that the stage begins.
     """
+    if not plan.refines and settings.may_refine:
+        return Refinement(None, settings.refine, Steps(0, (), "too large"), (), (), 0.0)
     if not borders_px:
         return None
     events.stage("refining")
@@ -195,7 +202,12 @@ def refined(
     open_density = functools.partial(accumulator.canvas.beside, plain.shape, np.float32)
     asked = None if isinstance(settings.refine, str) else settings.refine
     shown = Shown(blank, plan.zoom)
-    steps = choose_steps(accumulator.class_images(blank), shown, blur, open_density, asked)
+    halves = accumulator.class_images(blank)
+
+    def begin_step(number: int) -> None:
+        events.stage(f"refining, step {number}")
+
+    steps = choose_steps(halves, shown, blur, open_density, asked, begin_step)
     image, emitters = None, plain.emitters()
     if steps.taken and emitters:
         density = open_density()

@@ -18,7 +18,7 @@ from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.selection import SPLITS
 from smlm_pipeline.job import Job
 from smlm_pipeline.registration.affine import Affine
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 EDGE_PX = 64
 """Edge of a channel of the films."""
@@ -95,7 +95,7 @@ def registered(case: Case, engine: Engine, model: str) -> Registered:
             tifffile.imwrite(beads, frames, photometric="minisblack")
         channels = Channels(case.split, ("one", "two"), beads)
         files = folder / "film.tif", folder / "image.ome.tif"
-        job = Job(*files, Settings(model=model), PIXEL_NM, channels=channels)
+        job = Job(*files, Settings(model=model, refine=REFINE_OFF), PIXEL_NM, channels=channels)
         report = run_channels(job, engine)
     facts = report.registration
     return _compared(case, facts, warned=any("turned or scaled" in note for note in report.notes))

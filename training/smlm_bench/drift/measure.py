@@ -23,7 +23,7 @@ from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.run.molecules import MoleculeSink
-from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.settings import MOLECULES_PROBABILITY, REFINE_OFF, Settings
 from smlm_training.scoring.evaluate import score, truth_image
 
 BLUR = 1
@@ -58,7 +58,7 @@ class Residual:
 
 def residual(sample: str, kind: str, film: DriftingFilm, engine: Engine) -> Residual:
     """Reconstruct a film with ``--drift auto`` through the product's own path, and compare."""
-    settings = Settings(zoom=ZOOM, drift="auto", resolution=True)
+    settings = Settings(zoom=ZOOM, refine=REFINE_OFF, drift="auto", resolution=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.tif"
         frames_adu = film.film.frames_adu

@@ -40,7 +40,7 @@ from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import DeviceError, ReconError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 from smlm_training.scoring.evaluate import nmse_percent
 from smlm_training.simulation.presets import preset_film
 
@@ -289,7 +289,7 @@ def image_of(path: Path, server: Server, model: str) -> NDArray[np.float32]:
         open_film(path) as film,
         TritonTransport(Servers.parse(server.address), model=model) as transport,
     ):
-        return reconstruct(film, transport, Settings(model=model)).image
+        return reconstruct(film, transport, Settings(model=model, refine=REFINE_OFF)).image
 
 
 def compare(image: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:

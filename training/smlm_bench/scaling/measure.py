@@ -23,7 +23,7 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 IN_FLIGHT = 4
 """Concurrent requests to each server."""
@@ -148,7 +148,9 @@ def _film(folder: Path, requests: int) -> Path:
 
 def _run(film: Path, servers: Sequence[EmbeddedServer], clock: _Clock) -> Reconstruction:
     addresses = Servers.parse(",".join(server.address for server in servers))
-    settings = Settings(chunk_frames=CHUNK_FRAMES, in_flight=IN_FLIGHT * len(servers))
+    settings = Settings(
+        refine=REFINE_OFF, chunk_frames=CHUNK_FRAMES, in_flight=IN_FLIGHT * len(servers)
+    )
     with open_film(film) as opened:
         return reconstruct(opened, addresses, settings, events=clock)
 

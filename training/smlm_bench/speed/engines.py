@@ -7,7 +7,7 @@ from pathlib import Path
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 ONNX, OPENVINO_F32, OPENVINO_BF16 = "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16"
 
@@ -46,4 +46,4 @@ def reconstruct_film(film: Path, engine: EngineChoice, model: str) -> None:
         The ensemble.
     """
     with open_film(film) as opened:
-        reconstruct(opened, engine, Settings(model=model))
+        reconstruct(opened, engine, Settings(model=model, refine=REFINE_OFF))

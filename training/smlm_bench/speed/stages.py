@@ -33,7 +33,7 @@ from smlm_pipeline.model_repository import find_model_repository, network_file
 from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import DEFAULTS, Settings, frames_per_chunk
+from smlm_pipeline.settings import DEFAULTS, REFINE_OFF, Settings, frames_per_chunk
 
 FILMS = {"sparse": "filaments-1", "dense": "filaments-9"}
 """Presets of the films: 1 and 9 molecules for each square micrometre and frame."""
@@ -71,7 +71,7 @@ def stage_costs(network_name: str, sizes_px: tuple[int, ...]) -> Iterator[Costs]
         Of the next size and film.
     """
     network = open_network(network_file(find_model_repository(), network_name))
-    settings = Settings(model=contract.ensemble_of(network_name).name)
+    settings = Settings(model=contract.ensemble_of(network_name).name, refine=REFINE_OFF)
     with tempfile.TemporaryDirectory() as folder:
         for size_px in sizes_px:
             frames = frames_per_chunk(settings, size_px, size_px)

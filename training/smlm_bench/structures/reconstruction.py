@@ -26,7 +26,7 @@ from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 ZOOM = contract.MAP_ZOOM
 """SR pixels along a camera pixel: 12.5 nm."""
@@ -67,7 +67,9 @@ def reconstruct(frames_adu: NDArray[np.uint16], engine: LocalTransport) -> Recon
 
 def _reconstruct(film: Film, engine: LocalTransport) -> Reconstructed:
     has_molecules = not engine.network.answer.makes_maps
-    settings = Settings(model=_model(engine), zoom=ZOOM, chunk_frames=CHUNK_FRAMES)
+    settings = Settings(
+        model=_model(engine), zoom=ZOOM, refine=REFINE_OFF, chunk_frames=CHUNK_FRAMES
+    )
     plan = plan_run(film, settings, memory_limit_bytes(settings))
     conditioning = survey(film, settings).conditioning
     sums = [Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom) for _ in range(2)]
