@@ -119,14 +119,18 @@ def _is_map(name: str) -> bool:
 
 
 def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:
-    (frames, levels), (tensor_out,) = exported.graph.input, exported.graph.output
+    (frames, levels, request), (tensor_out, computed) = exported.graph.input, exported.graph.output
     assert [tensor.name for tensor in (frames, levels)] == ["FRAMES", "LEVELS"]
+    assert [tensor.name for tensor in (request, computed)] == ["REQUEST", "COMPUTED_REQUEST"]
+    assert _axes(request) == _axes(computed) == [2]
     assert tensor_out.name == exported.done.answer.name
     assert (_axes(frames), _axes(levels)) == (["N", "H", "W", 2], ["N", 2])
     map_axes: list[str | int] = ["N", 1, "8*H", "8*W"]
     assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 7, "H", "W"])
-    kinds = [each.type.tensor_type.elem_type for each in (frames, levels, tensor_out)]
-    assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT]]
+    tensors = (frames, levels, tensor_out, request, computed)
+    kinds = [each.type.tensor_type.elem_type for each in tensors]
+    whole = 2 * [onnx.TensorProto.INT32]
+    assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT], *whole]
 
 
 def test_opset(exported: _Exported) -> None:
