@@ -141,8 +141,7 @@ def reconstruct(
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        failed = limit.failures, limit.swapped_answers
-        counted = *failed, time.perf_counter() - started, frames_done
+        counted = limit.failures, limit.swapped_answers, time.perf_counter() - started, frames_done
         finished = finish.of(accumulator, seen, borders_px, plan, events)
     return Reconstruction(plan, seen, opened, missing, *counted, **vars(finished))
 

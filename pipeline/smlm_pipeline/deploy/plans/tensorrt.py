@@ -176,7 +176,7 @@ class LoadedPlan:
             on_gpu = {name: self._cupy.asarray(array) for name, array in inputs.items()}
             shape = tuple(context.get_tensor_shape(self._answer))
             on_gpu[self._answer] = self._cupy.empty(shape, np.float32)
-            on_gpu[contract.COMPUTED_REQUEST.name] = self._cupy.zeros(_NUMBER.shape, np.int32)
+            on_gpu[contract.COMPUTED_REQUEST.name] = self._cupy.asarray(~_NUMBER)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             raise self._no_room(str(error)) from error
         self._cupy.cuda.Device().synchronize()  # the copies were on another stream
