@@ -27,7 +27,7 @@ from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.film.survey import prepared
 from smlm_training.cli import app
-from smlm_training.delivery import activation_graph, card, normalizing_graph
+from smlm_training.delivery import activation_graph, card, normalizing_graph, request_graph
 from smlm_training.delivery import export as exporting
 from smlm_training.delivery.export import Export, answer_of, export
 from smlm_training.networks import NETWORKS, kind_of
@@ -57,8 +57,8 @@ class _Exported:
 
     @property
     def nodes(self) -> list[Any]:
-        """Nodes after the normalisation."""
-        ours = (normalizing_graph.PREFIX, activation_graph.PREFIX)
+        """Nodes of the layers."""
+        ours = (normalizing_graph.PREFIX, activation_graph.PREFIX, request_graph.PREFIX)
         return [node for node in self.graph.node if not node.name.startswith(ours)]
 
 
