@@ -131,6 +131,20 @@ DETECTIONS = TensorSpec("DETECTIONS", "FP32", (-1, len(DETECTION_CHANNELS), -1, 
 MAP = TensorSpec("MAP", "FP32", (-1, 1, -1, -1))
 """Expected emitters per SR pixel, N,1,``MAP_ZOOM`` H,``MAP_ZOOM`` W."""
 
+REQUEST = TensorSpec("REQUEST", "INT32", (2,))
+"""64 random bits that a client draws for each message, so that an answer shows which one it is to.
+
+Triton may hand the late answer of a model's process to the next request, as a success."""
+
+COMPUTED_REQUEST = TensorSpec("COMPUTED_REQUEST", REQUEST.dtype, REQUEST.dims)
+"""The REQUEST that a network got with its frames; a summation refuses another than its own."""
+
+SUMMED_REQUEST = TensorSpec("SUMMED_REQUEST", REQUEST.dtype, REQUEST.dims)
+"""The REQUEST whose frames are summed; a client takes no answer to another than its own."""
+
+SWAPPED = "answer to another request"
+"""Part of a summation's refusal of such answers; the client sends the chunk again."""
+
 WINDOW = TensorSpec("WINDOW", "INT32", (7,))
 """zoom; the core of the tile: y, x, height, width, in camera pixels; the number S of precision
 classes; 1 if the molecules are asked for, else 0."""
@@ -157,13 +171,14 @@ FRAME_COUNT = TensorSpec("FRAME_COUNT", "INT32", (1,))
 MOLECULES = TensorSpec("MOLECULES", "FP32", (-1, len(MOLECULE_COLUMNS)))
 """Molecules in the core, M,k; see ``MOLECULE_COLUMNS``. Empty unless they are asked for."""
 
-UNET = ModelSpec("unet", (FRAMES, LEVELS), (DETECTIONS,))
-UNET_FAST = ModelSpec("unet_fast", (FRAMES, LEVELS), (DETECTIONS,))
-UNET_MAP = ModelSpec("unet_map", (FRAMES, LEVELS), (MAP,))
-SUMMATION = ModelSpec(
-    "summation", (DETECTIONS, LEVELS, WINDOW, CLASS_BORDERS), (STEP, WEIGHT, FRAME_COUNT, MOLECULES)
-)
-SUMMATION_MAP = ModelSpec("summation_map", (MAP, LEVELS, WINDOW), (STEP, WEIGHT, FRAME_COUNT))
+_FILM, _SUMS = (FRAMES, LEVELS, REQUEST), (STEP, WEIGHT, FRAME_COUNT, SUMMED_REQUEST)
+_ASKED = (COMPUTED_REQUEST, LEVELS, REQUEST, WINDOW)
+
+UNET = ModelSpec("unet", _FILM, (DETECTIONS, COMPUTED_REQUEST))
+UNET_FAST = ModelSpec("unet_fast", _FILM, (DETECTIONS, COMPUTED_REQUEST))
+UNET_MAP = ModelSpec("unet_map", _FILM, (MAP, COMPUTED_REQUEST))
+SUMMATION = ModelSpec("summation", (DETECTIONS, *_ASKED, CLASS_BORDERS), (*_SUMS, MOLECULES))
+SUMMATION_MAP = ModelSpec("summation_map", (MAP, *_ASKED), _SUMS)
 
 
 @dataclass(frozen=True)
@@ -227,7 +242,9 @@ class Ensemble:
     @property
     def spec(self) -> ModelSpec:
         """The ensemble as a model: what goes into its steps from outside, and what comes out."""
-        inputs = dict.fromkeys((*self.network.inputs, *self.answer.summation.inputs[1:]))
+        inner = self.network.outputs
+        read = dict.fromkeys((*self.network.inputs, *self.answer.summation.inputs))
+        inputs = [tensor for tensor in read if tensor not in inner]
         return ModelSpec(self.name, tuple(inputs), self.answer.summation.outputs)
 
     @property

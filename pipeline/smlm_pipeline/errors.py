@@ -9,7 +9,8 @@
     ├── ServerError                       no server, or it cannot be started
     │   ├── TransientServerError          worth another try
     │   │   ├── ServerFullError           its queue is full
-    │   │   └── DeadModelError            the process of one of its models died
+    │   │   ├── DeadModelError            the process of one of its models died
+    │   │   └── SwappedAnswerError        it answered another request
     │   ├── ServerLostError               it died again and again
     │   └── DeviceError                   its GPU is missing, or data is in other memory
     ├── ContractError                     the server serves something else
@@ -65,6 +66,10 @@ class ServerFullError(TransientServerError):
 
 class DeadModelError(TransientServerError):
     """The process of a model died; the same request may pass once the server was started again."""
+
+
+class SwappedAnswerError(TransientServerError):
+    """The server answered another request; this one may pass, at the latest after its restart."""
 
 
 class ServerLostError(ServerError):

@@ -44,8 +44,8 @@ class Reconstruction(Finished):
     ``image`` (zoom Y, zoom X) float32 is the expected number of emitters per SR pixel;
     ``shown`` reads the same by rows, while the canvas is open. ``survey`` has the film's levels,
     ``missing`` the chunks that the image lacks, where that was allowed, and ``failures`` the number
-    of failed requests that were sent again. ``frames_done`` were summed by this run and not by an
-    earlier one.
+    of failed requests that were sent again, ``swapped_answers`` of them since the answer was to
+    another request. ``frames_done`` were summed by this run and not by an earlier one.
     """
 
     plan: RunPlan
@@ -53,6 +53,7 @@ class Reconstruction(Finished):
     engine: Engine
     missing: Missing
     failures: int
+    swapped_answers: int
     elapsed_s: float
     frames_done: float
 
@@ -141,7 +142,7 @@ def reconstruct(
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
         frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        counted = limit.failures, time.perf_counter() - started, frames_done
+        counted = limit.failures, limit.swapped_answers, time.perf_counter() - started, frames_done
         finished = finish.of(accumulator, seen, borders_px, plan, events)
     return Reconstruction(plan, seen, opened, missing, *counted, **vars(finished))
 

@@ -44,7 +44,8 @@ class Report:
     the camera's gain and offset where they were given; it is None where no table was asked for.
     ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
     ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent again,
-    and ``notes`` are sentences for the user.
+    ``swapped_answers`` of them since the answer was to another request, and ``notes`` are sentences
+    for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
     time. ``sum_image`` is the plain sum beside a refined image, and empty otherwise;
     ``drift`` states the files and the estimate of the drift, and whether it was corrected; it is
@@ -99,6 +100,7 @@ class Report:
     refinement: dict[str, Any] | None
     missing: list[dict[str, Any]]
     failures: int
+    swapped_answers: int
     elapsed_s: float
     frames_per_s: float
     selection: dict[str, Any]
@@ -231,6 +233,7 @@ def report(
         refinement=result.refinement.as_dict() if result.refinement is not None else None,
         missing=missing_parts(film, result.missing.chunks),
         failures=result.failures,
+        swapped_answers=result.swapped_answers,
         elapsed_s=result.elapsed_s,
         frames_per_s=result.frames_per_s,
         selection=asdict(film.selection),
@@ -336,6 +339,8 @@ def result_notes(result: Reconstruction) -> list[str]:
         notes.append(_missing_note(result))
     if result.failures:
         notes.append(_failures_note(result))
+    if result.swapped_answers:
+        notes.append(_swapped_note(result))
     return notes
 
 
@@ -345,6 +350,16 @@ def _failures_note(result: Reconstruction) -> str:
     return (
         f"requests failed {times} for reasons that may pass (a server that is full, stops or dies) "
         "and were sent again; 'recon-client status --canary' shows which servers work"
+    )
+
+
+def _swapped_note(result: Reconstruction) -> str:
+    """The note that a server mixed up requests, though none of its answers is in the image."""
+    times = "once" if result.swapped_answers == 1 else f"{result.swapped_answers:,} times"
+    return (
+        f"a server sent the answer to another request {times}; none is in the image, and the "
+        "chunks were sent again. A process of that server was stopped or swapped out: see "
+        "whether its machine has enough memory"
     )
 
 

@@ -12,7 +12,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.deploy import memory_pools
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.errors import InferenceError, TransientServerError
+from smlm_pipeline.errors import InferenceError, SwappedAnswerError, TransientServerError
 
 MODEL = contract.RECONSTRUCTION.name
 
@@ -34,6 +34,8 @@ class _Loaded:
             raise TransientServerError("the queue is full")
         if self.asked == 14:
             raise InferenceError("DETECTIONS reached 'summation' in host memory")
+        if self.asked == 18:
+            raise SwappedAnswerError("the answer to another request")
         place = int(request.frames_adu[0].argmax()) if self.asked != 16 else 0
         return ChunkAnswer(SparseSums(np.array([place]), np.array([1 << 16])), 1)
 
@@ -54,7 +56,7 @@ def test_wrong_and_refused_answers_are_counted_and_full_queues_are_not(
     monkeypatch.setattr(load, "PAUSE_S", 0)
     assert _under_load(monkeypatch) == LoadResult(MODEL, "64 MiB", 3, wrong=0, refused=0)
     monkeypatch.setattr(load, "ROUNDS", 10)
-    assert _under_load(monkeypatch) == LoadResult(MODEL, "64 MiB", 10, wrong=1, refused=1)
+    assert _under_load(monkeypatch) == LoadResult(MODEL, "64 MiB", 10, wrong=2, refused=1)
 
 
 @pytest.mark.parametrize("model", check.ENSEMBLES)

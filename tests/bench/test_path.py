@@ -33,7 +33,7 @@ def test_bytes_of_messages_are_told_by_network_film_and_classes(tmp_path: Path) 
     by_kind = dict(zip(kinds, found, strict=True))
     frames = 1024 * 16 * 16 * 2
     sparse, dense = (by_kind["unet_fast", film, 1] for film in ("sparse", "dense everywhere"))
-    assert sparse["request_bytes"] == frames + 8 * 1024 + 28 + 12
+    assert sparse["request_bytes"] == frames + 8 * 1024 + 28 + 8 + 12
     assert 0 < sparse["answer_bytes"] < dense["answer_bytes"] < frames
     assert (
         by_kind["unet_fast", "dense", 4]["answer_bytes"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.bounds import check_answers, check_frames
+from smlm_pipeline.compute.bounds import check_answers, check_frames, check_number
 from smlm_pipeline.contract import DETECTION_ANSWER, MAP_ANSWER, Answer
 from smlm_pipeline.errors import ChunkError
 
@@ -134,3 +137,19 @@ def test_maps_of_broken_camera_pixels_are_refused(size: tuple[int, int]) -> None
     words = f"MAP is {size[0]} x {size[1]} SR pixels; expected multiples of 8"
     with pytest.raises(ChunkError, match=words):
         check_answers((1, 1, *size), MAP_ANSWER)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        np.zeros(0, np.int32),
+        np.zeros(1, np.int32),
+        np.zeros((1, 2), np.int32),
+        np.zeros(2, np.int64),
+        np.zeros(2, np.float32),
+    ],
+)
+def test_a_number_of_another_kind_is_refused(number: NDArray[Any]) -> None:
+    check_number("REQUEST", np.zeros(2, np.int32))
+    with pytest.raises(ChunkError, match=r"REQUEST is \(.*; expected \(2,\) int32"):
+        check_number("REQUEST", number)

@@ -22,6 +22,7 @@ from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.model_repository import network_file
+from smlm_training.delivery.request_graph import without_request
 
 
 @pytest.fixture(scope="module")
@@ -110,22 +111,24 @@ def test_levels_that_cannot_be_divided_by_are_refused(
 
 
 OTHER_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g
-(uint8[N,H,W,2] FRAMES, float[N,{levels}] LEVELS) => (float[N,{channels},H,W] {answer})
+(uint8[N,H,W,2] FRAMES, float[N,{levels}] LEVELS, int32[2] REQUEST)
+=> (float[N,{channels},H,W] {answer}, int32[2] COMPUTED_REQUEST)
 <float[{channels},2,1,1] weights = {{{zeros}}}>
 {{
   numbers = Cast<to = 1>(FRAMES)
   turned = Transpose<perm = [0, 3, 1, 2]>(numbers)
   {answer} = Conv(turned, weights)
+  COMPUTED_REQUEST = Identity(REQUEST)
 }}"""
 
 
 @pytest.mark.parametrize(
     ("levels", "answer", "channels", "listed"),
     [
-        (2, "PIXELS", 5, r"LEVELS \[-1, 2\], PIXELS \[-1, 5, -1, -1\]"),
-        (3, "DETECTIONS", 5, r"LEVELS \[-1, 3\], DETECTIONS \[-1, 5, -1, -1\]"),
-        (2, "DETECTIONS", 3, r"LEVELS \[-1, 2\], DETECTIONS \[-1, 3, -1, -1\]"),
-        (2, "MAP", 2, r"LEVELS \[-1, 2\], MAP \[-1, 2, -1, -1\]"),
+        (2, "PIXELS", 5, r"LEVELS \[-1, 2\], REQUEST \[2\], PIXELS \[-1, 5, -1, -1\]"),
+        (3, "DETECTIONS", 5, r"LEVELS \[-1, 3\], REQUEST \[2\], DETECTIONS \[-1, 5, -1, -1\]"),
+        (2, "DETECTIONS", 3, r"LEVELS \[-1, 2\], REQUEST \[2\], DETECTIONS \[-1, 3, -1, -1\]"),
+        (2, "MAP", 2, r"LEVELS \[-1, 2\], REQUEST \[2\], MAP \[-1, 2, -1, -1\]"),
     ],
 )
 def test_a_network_of_another_contract_is_refused(
@@ -134,9 +137,16 @@ def test_a_network_of_another_contract_is_refused(
     zeros = ", ".join("0" * 2 * channels)
     text = OTHER_NETWORK.format(levels=levels, answer=answer, channels=channels, zeros=zeros)
     onnx.save(onnx.parser.parse_model(text), tmp_path / "other.onnx")
-    expected = r"expected FRAMES \[-1, -1, -1, 2\], LEVELS \[-1, 2\], then DETECTIONS .* or MAP"
-    with pytest.raises(ContractError, match=rf"tensors are FRAMES .*, {listed}; {expected}"):
+    expected = r"LEVELS \[-1, 2\], REQUEST \[2\], then DETECTIONS .* or MAP .*, then COMPUTED_R"
+    with pytest.raises(ContractError, match=rf"are FRAMES .*, {listed}, .*; expected .*{expected}"):
         OnnxNetwork(tmp_path / "other.onnx", intra_op_threads=1)
+
+
+def test_a_network_that_does_not_pass_the_number_on_is_refused(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "before.onnx"
+    onnx.save(without_request(onnx.load(path)), file)
+    with pytest.raises(ContractError, match=r"are FRAMES .*; expected .*, then COMPUTED_REQUEST"):
+        OnnxNetwork(file, intra_op_threads=1)
 
 
 OLD_NETWORK = """<ir_version: 8, opset_import: ["": 17]> g

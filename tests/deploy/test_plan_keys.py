@@ -94,6 +94,7 @@ def test_the_shapes_are_those_of_both_inputs() -> None:
     assert profiles("unet", largest_tile_px=LARGEST_PX)[1].shapes() == {
         "FRAMES": ((1, 16, 16, 2), (256, 128, 128, 2), (256, 128, 128, 2)),
         "LEVELS": ((1, 2), (256, 2), (256, 2)),
+        "REQUEST": ((2,), (2,), (2,)),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_an_operator_that_it_does_not_know(compiler: TensorRT, tmp_path: Path) -
 
 def test_other_tensors_are_refused(compiler: TensorRT, tmp_path: Path) -> None:
     network = write_network(tmp_path, DETECTIONS.replace("NORMALIZED", "frames"))
-    with pytest.raises(PlanError, match=r"inputs frames and 1 outputs; expected FRAMES and LEVELS"):
+    with pytest.raises(PlanError, match="inputs frames and 1 outputs; expected FRAMES, LEVELS, R"):
         _plan(compiler, network)
 
 
@@ -191,6 +192,23 @@ def test_a_plan_answers_as_its_network(compiler: TensorRT, network: Path) -> Non
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_a_plan_that_answers_another_request_is_refused(
+    compiler: TensorRT, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that computed with rounded numbers would."""
+    answers = trt.IExecutionContext._answers
+
+    def rounded(context: trt.IExecutionContext, inputs: dict[str, Any]) -> dict[str, Any]:
+        found = answers(context, inputs)
+        computed = found["COMPUTED_REQUEST"].astype(np.float16).astype(np.int32)
+        return {**found, "COMPUTED_REQUEST": computed}
+
+    monkeypatch.setattr(trt.IExecutionContext, "_answers", rounded)
+    executor = compiler.load(_plan(compiler, network))
+    with pytest.raises(PlanError, match=r"answers request \[.*\] as \[.*\]; expected the same num"):
+        executor.run(_frames(3, 20, 64), _levels(3), profile=0)
+
+
 def test_a_plan_passes_the_gate(compiler: TensorRT, network: Path) -> None:
     make_reference(network)
     reference = read_reference(network, contract.UNET)
@@ -200,7 +218,8 @@ def test_a_plan_passes_the_gate(compiler: TensorRT, network: Path) -> None:
 
 def test_memory_is_told_for_each_profile(compiler: TensorRT, network: Path) -> None:
     found = compiler.load(_plan(compiler, network)).activation_bytes
-    assert found == tuple(2 * int(np.prod(each.largest)) + 2 * each.largest[0] for each in PROFILES)
+    values = [2 * int(np.prod(each.largest)) + 2 * each.largest[0] for each in PROFILES]
+    assert found == tuple(each + contract.REQUEST.dims[0] for each in values)
 
 
 @pytest.mark.parametrize("where", ["at the context", "at the profile", "at the frames"])

@@ -86,6 +86,7 @@ class _Built:
     layers: list[tuple[Any, Any]]
     """Kind of each layer and type of what it gives."""
     ends: list[Any]
+    """Inputs, then outputs."""
 
 
 def _built(network: bytes, asked: Sequence[Profile]) -> _Built:
@@ -102,8 +103,8 @@ def _built(network: bytes, asked: Sequence[Profile]) -> _Built:
     engine = builder.build_serialized_network(definition, config)
     assert engine is not None, log.summary()
     memory = re.findall(r"Total Activation Memory: (\d+) bytes", "\n".join(log.lines))
-    ends = [definition.get_input(index).dtype for index in range(2)]
-    ends.append(definition.get_output(0).dtype)
+    ends = [definition.get_input(index) for index in range(3)]
+    ends += [definition.get_output(index) for index in range(2)]
     return _Built(engine.nbytes, [int(each) for each in memory], log.complaints, kinds, ends)
 
 
@@ -111,7 +112,12 @@ def _check(network: bytes, asked: Sequence[Profile], *, on_camera_grid: bool) ->
     precision = precision_of(network)
     found = _built(network, asked)
     assert found.complaints == []
-    assert found.ends == [rtx.uint8, rtx.float32, rtx.float32]
+    types = [rtx.uint8, rtx.float32, rtx.int32, rtx.float32, rtx.int32]
+    assert [end.dtype for end in found.ends] == types
+    assert [end.name for end in found.ends if end.dtype == rtx.int32] == [
+        *("REQUEST", "COMPUTED_REQUEST"),
+    ]
+    assert not [end.name for end in found.ends if end.is_shape_tensor]
     assert not [kind for kind, _ in found.layers if "PLUGIN" in kind.name]
     halves = [kind for kind, type_ in found.layers if type_ == rtx.float16]
     assert bool(halves) is (precision == "fp16")

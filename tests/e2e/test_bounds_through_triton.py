@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from fakes.network_inputs import REQUEST
 from smlm_pipeline import contract
 from smlm_pipeline.engines import canary
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -65,6 +66,8 @@ def _tensors(count: int, height_px: int, width_px: int, *window: int) -> dict[st
     return {
         "FRAMES": np.full((count, height_px, width_px, 2), 1, np.uint8),
         "LEVELS": np.ones((count, 2), np.float32),
+        "REQUEST": REQUEST,
+        "COMPUTED_REQUEST": REQUEST,
         "DETECTIONS": detections,
         "MAP": np.zeros((count, 1, 8 * height_px, 8 * width_px), np.float32),
         "WINDOW": np.array(window or (8, 0, 0, height_px, width_px, 1, 0), np.int32),

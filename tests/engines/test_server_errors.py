@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.errors import error_of
 from smlm_pipeline.errors import (
     DeadModelError,
     InferenceError,
     ReconError,
     ServerError,
+    SwappedAnswerError,
     TransientServerError,
 )
 
@@ -55,6 +57,32 @@ def test_what_may_pass(code: str, text: str, several: bool) -> None:
 @pytest.mark.parametrize(("code", "text", "kind"), FINAL)
 def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bool) -> None:
     assert type(_error(code, text, several=several)) is kind
+
+
+@each_number
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("UNAVAILABLE", f"in ensemble 'reconstruction', 'summation' got the {contract.SWAPPED}"),
+        (
+            "INVALID_ARGUMENT",
+            "in ensemble 'reconstruction', [request id: <id_unknown>] expected 6 inputs but got 5 "
+            "inputs for model 'summation'. Got input(s) ['REQUEST','WINDOW','DETECTIONS','LEVELS',"
+            "'CLASS_BORDERS'], but missing required input(s) ['COMPUTED_REQUEST'].",
+        ),
+    ],
+)
+def test_an_answer_to_another_request(code: str, text: str, several: bool) -> None:
+    """The summation has noticed it, or Triton, which lost a part of it (seen in 2.51)."""
+    error = _error(code, text, several=several)
+    assert type(error) is SwappedAnswerError
+    assert "mixed up requests" in str(error)
+
+
+def test_a_client_that_lacks_an_input_is_another_matter() -> None:
+    text = "expected 5 inputs but got 4 inputs for model 'reconstruction'. Got input(s) ['FRAMES']"
+    text += ", but missing required input(s) ['REQUEST']"
+    assert type(_error("INVALID_ARGUMENT", text, several=False)) is InferenceError
 
 
 @pytest.mark.parametrize("several", [False, True])

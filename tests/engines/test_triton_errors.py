@@ -28,6 +28,7 @@ from smlm_pipeline.errors import (
     ReconError,
     ServerError,
     ServerFullError,
+    SwappedAnswerError,
     TransientServerError,
 )
 
@@ -149,16 +150,41 @@ def test_all_that_is_asked_reaches_the_server(
         np.testing.assert_array_equal(getattr(found, name), getattr(asked, name))
 
 
+def test_no_two_messages_have_a_number_in_common(server: FakeTriton, request_: Request) -> None:
+    """Also if both send the same chunk."""
+    with TritonTransport(server.servers) as transport:
+        for _ in range(10):
+            transport.sum_chunk(request_)
+    assert len(set(server.numbers)) == 10
+
+
+@pytest.mark.parametrize("different", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("lacks", ["", "WEIGHT"])
+def test_an_answer_to_another_request_is_not_taken(
+    server: FakeTriton, request_: Request, different: tuple[int, int], lacks: str
+) -> None:
+    server.number_off_by = np.array(different, np.int32)
+    server.outputs = tuple(name for name in NAMES if name != lacks)
+    words = f"frames 0 to 1: {server.address} sent the answer to another request"
+    with (
+        TritonTransport(server.servers) as transport,
+        pytest.raises(SwappedAnswerError, match=words),
+    ):
+        transport.sum_chunk(request_)
+
+
 NAMES = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
 
 
 @pytest.mark.parametrize("lacks", NAMES)
-def test_a_part_of_an_answer_is_refused(server: FakeTriton, request_: Request, lacks: str) -> None:
+def test_a_part_of_an_answer_is_a_lost_answer(
+    server: FakeTriton, request_: Request, lacks: str
+) -> None:
     server.outputs = tuple(name for name in NAMES if name != lacks)
     asked = dataclasses.replace(request_, window=Window(4, 0, 0, 15, 18, molecules=True))
     with (
         TritonTransport(server.servers) as transport,
-        pytest.raises(InferenceError, match=f"{server.address} answered without its sums"),
+        pytest.raises(TransientServerError, match=f"{server.address} answered without its sums"),
     ):
         transport.sum_chunk(asked)
 

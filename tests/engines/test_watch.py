@@ -25,6 +25,7 @@ from smlm_pipeline.errors import (
     ReconError,
     ServerError,
     ServerLostError,
+    SwappedAnswerError,
     TransientServerError,
 )
 
@@ -215,6 +216,8 @@ def test_what_canaries_tell(now: SimpleNamespace, asked: SimpleNamespace) -> Non
     assert _settled(looked, doubted=True) == "0.00 emitters"
     asked.outcome = DeadModelError("died")
     assert _settled(looked, doubted=True) == "died"
+    asked.outcome = SwappedAnswerError("the answer to another request")
+    assert _settled(looked, doubted=True) == "the answer to another request"
     asked.outcome = TransientServerError("connection refused")
     assert _settled(looked, doubted=True) is None
     now.s += 1.5

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import grpc  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2
 
+from smlm_pipeline import contract
+
 SERVICE = "inference.GRPCInferenceService"
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -35,7 +37,13 @@ class Call:
 
     def passed_on(self) -> bytes:
         """What the server answers; its error, if it has one, becomes the proxy's."""
-        return self._proxy.ask("ModelInfer", self._request, self._context)
+        answer = self._proxy.ask("ModelInfer", self._request, self._context)
+        self._proxy.keep(self._request, answer)
+        return answer
+
+    def answer_to_another(self) -> bytes:
+        """What the server has answered, or will answer, to another request."""
+        return self._proxy.wait_for_another(self._request)
 
     def refuse(self, status: grpc.StatusCode, text: str) -> NoReturn:
         """End the call with an error."""
@@ -74,6 +82,7 @@ class FaultyProxy:
         self._changed = threading.Condition()
         self._closed = False
         self._sent: Counter[bytes] = Counter()
+        self._answers: dict[bytes, bytes] = {}
         self._upstream = grpc.insecure_channel(upstream, options=_UNLIMITED)
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="proxy")
         self._server = grpc.server(self._pool, options=_UNLIMITED)
@@ -122,6 +131,19 @@ class FaultyProxy:
         """Block until the request of this number has come, or the proxy is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._sent.total() >= number)
+
+    def keep(self, request: bytes, answer: bytes) -> None:
+        """Remember an answer, to give it to another request."""
+        with self._changed:
+            self._answers[_key(request)] = answer
+            self._changed.notify_all()
+
+    def wait_for_another(self, request: bytes) -> bytes:
+        """Block until another request has been answered, or the proxy is closed; that answer."""
+        key = _key(request)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._answers.keys() - {key})
+            return next((self._answers[each] for each in self._answers if each != key), b"")
 
     def _handlers(self) -> grpc.GenericRpcHandler:
         methods = service_pb2.DESCRIPTOR.services_by_name[SERVICE.split(".")[1]].methods
@@ -178,6 +200,12 @@ def duplicated(call: Call) -> bytes:
     return call.passed_on()
 
 
+def swapped(call: Call) -> bytes:
+    """The client gets the answer to another request, as a success."""
+    call.passed_on()
+    return call.answer_to_another()
+
+
 def refused(status: grpc.StatusCode, text: str) -> Fault:
     """The server never hears of it, and the client gets this error."""
 
@@ -198,4 +226,8 @@ def after(action: Callable[[], Any]) -> Fault:
 
 
 def _key(request: bytes) -> bytes:
-    return hashlib.sha256(request).digest()
+    """The same for a request that is sent again, under another number."""
+    message = service_pb2.ModelInferRequest.FromString(request)
+    names = [tensor.name for tensor in message.inputs]
+    message.raw_input_contents[names.index(contract.REQUEST.name)] = b""
+    return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()

@@ -23,8 +23,16 @@ def frames_and_levels(
     return frames_adu, np.tile(np.array(LEVELS_ADU, np.float32), (count, 1))
 
 
+REQUEST = np.array([7, -7], np.int32)
+"""The number of a request."""
+
+
 def tensors(
     frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> dict[str, NDArray[Any]]:
     """The tensors of a network's input, by name."""
-    return {contract.FRAMES.name: byte_pairs(frames_adu), contract.LEVELS.name: levels_adu}
+    return {
+        contract.FRAMES.name: byte_pairs(frames_adu),
+        contract.LEVELS.name: levels_adu,
+        contract.REQUEST.name: REQUEST,
+    }

@@ -1,6 +1,7 @@
 """Networks of one layer with their cards, as an export would leave them.
 
-The graphs begin at ``NORMALIZED``; the normalisation is put before them, as by an export.
+The graphs begin at ``NORMALIZED``; the normalisation is put before them and the number of the
+request beside them, as by an export.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import onnx.parser
 from smlm_pipeline import contract
 from smlm_training.delivery.card import SCORES
 from smlm_training.delivery.normalizing_graph import with_normalization
+from smlm_training.delivery.request_graph import with_request
 
 DETECTIONS = """
 (float[N,1,H,W] NORMALIZED) => (float[N,7,H,W] DETECTIONS)
@@ -39,7 +41,7 @@ def parsed(graph: str) -> onnx.ModelProto:
     for index, node in enumerate(model.graph.node):
         node.name = f"{node.op_type.lower()}_{index}"
     if [tensor.name for tensor in model.graph.input] == [contract.NORMALIZED.name]:
-        return with_normalization(model)
+        return with_request(with_normalization(model))
     return model
 
 

@@ -27,8 +27,9 @@ _MEMORY = 1 << 40
 _TYPES: dict[str, np.dtype[Any]] = {
     "tensor(uint8)": np.dtype(np.uint8),
     "tensor(float)": np.dtype(np.float32),
+    "tensor(int32)": np.dtype(np.int32),
 }
-"""Types of a network's inputs, as ONNX Runtime names them."""
+"""Types of a network's tensors, as ONNX Runtime names them."""
 
 
 class ILogger:
@@ -268,7 +269,7 @@ class IExecutionContext:
         if name in self._engine.types:
             raise AssertionError(f"the shape of {name} is no question")
         inputs = {each: np.zeros(*self._input(each)) for each in self._engine.types}
-        return [*self._answers(inputs).shape]
+        return [*self._answers(inputs)[name].shape]
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         _check(memory, int)
@@ -280,9 +281,8 @@ class IExecutionContext:
         inputs = {
             each: _at(self._addresses[each], *self._input(each)) for each in self._engine.types
         }
-        found = self._answers(inputs)
-        (answer,) = set(self._engine.names) - set(inputs)
-        _at(self._addresses[answer], found.shape, np.dtype(np.float32))[:] = found
+        for name, found in self._answers(inputs).items():
+            _at(self._addresses[name], found.shape, found.dtype)[:] = found
         return True
 
     def _input(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -291,9 +291,10 @@ class IExecutionContext:
             raise AssertionError(f"no shape was set for {name}")
         return self._shapes[name], self._engine.types[name]
 
-    def _answers(self, inputs: dict[str, Any]) -> Any:
-        (found,) = self._engine.session.run(None, inputs)
-        return found
+    def _answers(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        found = self._engine.session.run(None, inputs)
+        names = (each.name for each in self._engine.session.get_outputs())
+        return dict(zip(names, found, strict=True))
 
 
 class ICudaEngine:

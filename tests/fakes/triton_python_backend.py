@@ -131,12 +131,12 @@ class InferenceRequest:
 class TritonError:
     """What a client gets to read in place of tensors."""
 
-    INTERNAL, INVALID_ARG = "INTERNAL", "INVALID_ARG"
+    INTERNAL, INVALID_ARG, UNAVAILABLE = "INTERNAL", "INVALID_ARG", "UNAVAILABLE"
 
     def __init__(self, message: str, code: str) -> None:
         if not isinstance(message, str) or not message:
             raise TypeError(f"an error's message is a string, not {message!r}")
-        if code not in (TritonError.INTERNAL, TritonError.INVALID_ARG):
+        if code not in (TritonError.INTERNAL, TritonError.INVALID_ARG, TritonError.UNAVAILABLE):
             raise ValueError(f"an error's code is one of TritonError, not {code!r}")
         self._message, self._code = message, code
 

@@ -53,6 +53,8 @@ class FakeTriton:
         self.request_pixels: int | str | None = None
         self.class_borders_px: str | None = None
         self.answered = 0
+        self.numbers: list[bytes] = []
+        self.number_off_by = np.zeros(contract.REQUEST.dims, np.int32)
         self._lock = threading.Lock()
         self._serial = itertools.count()
         self._transport = transport
@@ -130,8 +132,13 @@ class FakeTriton:
         request = Request(label, frames_adu, arrays["LEVELS"], window, arrays["CLASS_BORDERS"])
         found = self._transport.sum_chunk(request)
         step, weight = encode(found.sums)
-        count = np.array([found.frame_count], np.int32)
-        computed: dict[str, NDArray[Any]] = {"STEP": step, "WEIGHT": weight, "FRAME_COUNT": count}
+        computed: dict[str, NDArray[Any]] = {
+            "STEP": step,
+            "WEIGHT": weight,
+            "FRAME_COUNT": np.array([found.frame_count], np.int32),
+            "SUMMED_REQUEST": arrays["REQUEST"] ^ self.number_off_by,
+        }
+        self.numbers.append(arrays["REQUEST"].tobytes())
         if found.molecules is not None:
             computed["MOLECULES"] = found.molecules
         answer = service_pb2.ModelInferResponse(model_name=question.model_name)

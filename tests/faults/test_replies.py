@@ -55,6 +55,35 @@ def test_a_spoilt_answer_changes_nothing(
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
 
 
+def test_answers_to_other_requests_are_sent_again_and_told(
+    film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
+) -> None:
+    image = tmp_path / "image.tif"
+    faults = dict.fromkeys((1, 4, 9, 10), faulty_proxy.swapped)
+    with FaultyProxy(triton.address, faults) as proxy:
+        done = invoke("submit", film_of_64, "-o", image, "--server", proxy.address, *OPTIONS)
+    assert done.exit_code == 0, done.stderr
+    assert (proxy.chunks, proxy.inferences) == (CHUNKS, CHUNKS + 4)
+    told = json.loads(done.stdout)
+    assert (told["failures"], told["swapped_answers"]) == (4, 4)
+    assert told["notes"][-1].startswith("a server sent the answer to another request 4 times; none")
+    np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
+
+
+def test_a_server_that_answers_other_requests_alone_gives_no_image(
+    film_of_64: Path, tmp_path: Path, triton: EmbeddedServer
+) -> None:
+    image = tmp_path / "image.tif"
+    faults = dict.fromkeys(range(2, 100), faulty_proxy.swapped)
+    with FaultyProxy(triton.address, faults) as proxy:
+        options = ["--server", proxy.address, "--attempts", "2", "--chunk-frames", "2"]
+        done = invoke("submit", film_of_64, "-o", image, *options)
+    assert done.exit_code == 4
+    assert "sent the answer to another request" in done.stderr
+    assert "(sent 2 times; see whether the server runs" in done.stderr
+    assert not image.exists()
+
+
 def test_every_third_answer_spoilt_in_some_way(
     film_of_64: Path, tmp_path: Path, triton: EmbeddedServer, undisturbed: NDArray[np.float32]
 ) -> None:

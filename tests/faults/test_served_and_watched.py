@@ -37,9 +37,10 @@ def _poison(address: str, model: str) -> None:
     request = service_pb2.ModelInferRequest(model_name=model)
     spec = next(each for each in contract.MODELS if each.name == model)
     for tensor in spec.inputs:
-        shape = [1 << 62, 0, 64, 2] if tensor is contract.FRAMES else [0, 2]
+        shapes = {contract.FRAMES: [1 << 62, 0, 64, 2], contract.REQUEST: [2]}
+        shape = shapes.get(tensor, [0, 2])
         request.inputs.add(name=tensor.name, datatype=tensor.dtype, shape=shape)
-        request.raw_input_contents.append(b"")
+        request.raw_input_contents.append(bytes(8) if tensor is contract.REQUEST else b"")
     with grpc.insecure_channel(address) as channel, contextlib.suppress(grpc.RpcError):
         service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from fakes.mutations import chance_of, mutated, seeds
+from fakes.network_inputs import REQUEST
 from smlm_pipeline import contract
 from smlm_pipeline.engines import canary, fleet
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -45,6 +46,8 @@ def _valid(model: contract.ModelSpec) -> service_pb2.ModelInferRequest:
     arrays: dict[str, NDArray[Any]] = {
         "FRAMES": np.random.default_rng(0).integers(0, 256, (2, 32, 32, 2), np.uint8),
         "LEVELS": np.array([[100, 200]] * 2, np.float32),
+        "REQUEST": REQUEST,
+        "COMPUTED_REQUEST": REQUEST,
         "WINDOW": np.array([8, 0, 0, 32, 32, 1, 0], np.int32),
         "CLASS_BORDERS": np.zeros(3, np.float32),
         "DETECTIONS": np.full((2, 7, 32, 32), 0.1, np.float32),

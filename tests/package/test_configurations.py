@@ -25,7 +25,11 @@ MODELS = {model.name: model for model in contract.MODELS}
 NETWORKS = tuple(contract.NETWORKS)
 FILES = sorted(MODEL_REPOSITORY.rglob("*.pbtxt"))
 NETWORK_BYTES_MAX = 5_000_000
-ELEMENT_TYPES = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8}
+ELEMENT_TYPES = {
+    "FP32": onnx.TensorProto.FLOAT,
+    "INT32": onnx.TensorProto.INT32,
+    "UINT8": onnx.TensorProto.UINT8,
+}
 
 each_file = pytest.mark.parametrize(
     "path", FILES, ids=lambda path: str(path.relative_to(MODEL_REPOSITORY))
@@ -272,6 +276,7 @@ def test_network_leaves_frames_and_size_open(name: str) -> None:
     assert _axes(graph.input[0]) == ("N", "H", "W", 2)
     assert _axes(graph.input[1]) == ("N", 2)
     assert _axes(graph.output[0])[0] == "N"
+    assert _axes(graph.input[2]) == _axes(graph.output[1]) == contract.REQUEST.dims
 
 
 @each_network

@@ -18,6 +18,7 @@ CODES = {
     errors.TransientServerError: 4,
     errors.ServerFullError: 4,
     errors.DeadModelError: 4,
+    errors.SwappedAnswerError: 4,
     errors.ServerLostError: 10,
     errors.DeviceError: 4,
     errors.ContractError: 5,

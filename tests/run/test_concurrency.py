@@ -36,7 +36,9 @@ def test_a_failure_halves_it() -> None:
     for expected in (4, 2, 1, 1):
         limit.failed()
         assert limit.limit == expected
-    assert limit.failures == 4
+    assert (limit.failures, limit.swapped_answers) == (4, 0)
+    limit.failed(swapped=True)
+    assert (limit.failures, limit.swapped_answers) == (5, 1)
 
 
 def test_as_many_wait_in_each_of_several_servers() -> None:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes import triton_python_backend as backend
+from fakes.network_inputs import REQUEST
 from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import CONFIGURATIONS, Refusal, ServedModel, Tensors, configuration
 from smlm_pipeline import contract
@@ -49,6 +50,7 @@ def _frames(count: int, height_px: int, width_px: int) -> Tensors:
     return {
         "FRAMES": np.zeros((count, height_px, width_px, 2), np.uint8),
         "LEVELS": np.ones((count, 2), np.float32),
+        "REQUEST": REQUEST,
     }
 
 
@@ -57,7 +59,9 @@ def _answers(name: str, count: int, height_px: int, width_px: int, *window: int)
     shape = (count, answer.channels, height_px * answer.zoom, width_px * answer.zoom)
     inputs: dict[str, NDArray[Any]] = {
         answer.name: np.zeros(shape, np.float32),
+        "COMPUTED_REQUEST": REQUEST,
         "LEVELS": np.ones((count, 2), np.float32),
+        "REQUEST": REQUEST,
         "WINDOW": np.array(window or (8, 0, 0, 4, 4, 1, 0), np.int32),
         "CLASS_BORDERS": np.array([0.1, 0.2, 0.3], np.float32),
     }

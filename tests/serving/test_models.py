@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fakes import network_inputs
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
+from fakes.network_inputs import REQUEST
 from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import CONFIGURATIONS, Array, ServedModel, Tensors, configuration
 from fakes.sums import image
@@ -29,7 +30,8 @@ from smlm_pipeline.compute.tiles import image_shape
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Request
-from smlm_pipeline.errors import ChunkError
+from smlm_pipeline.engines.triton.errors import error_of
+from smlm_pipeline.errors import ChunkError, SwappedAnswerError
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.localise.chunk import molecules
 from smlm_pipeline.model_repository import network_file
@@ -79,14 +81,15 @@ def _maps(*, seed: int = 0, frames: int = 2) -> NDArray[np.float32]:
 def _summation_inputs(answers: Array, window: Window = WHOLE) -> Tensors:
     """Of the summation of such answers."""
     levels_adu = np.ones((len(answers), 2), np.float32)
-    if answers.shape[1] == contract.MAP_ANSWER.channels:
-        return {"MAP": answers, "LEVELS": levels_adu, "WINDOW": window.as_tensor()}
-    return {
-        "DETECTIONS": answers,
+    inputs = {
+        "COMPUTED_REQUEST": REQUEST,
         "LEVELS": levels_adu,
+        "REQUEST": REQUEST,
         "WINDOW": window.as_tensor(),
-        "CLASS_BORDERS": BORDERS_PX,
     }
+    if answers.shape[1] == contract.MAP_ANSWER.channels:
+        return {"MAP": answers, **inputs}
+    return {"DETECTIONS": answers, **inputs, "CLASS_BORDERS": BORDERS_PX}
 
 
 def _image(response: Tensors | str, window: Window = WHOLE) -> NDArray[np.int64]:
@@ -123,6 +126,7 @@ def test_network(served: dict[str, ServedModel], name: str, answer: str) -> None
     for request, response in zip(requests, responses, strict=True):
         expected = alone.detect(request.frames_adu, request.levels_adu)
         np.testing.assert_array_equal(_tensors(response)[answer], expected)
+        assert _tensors(response)["COMPUTED_REQUEST"].tolist() == REQUEST.tolist()
 
 
 def test_unet_answers_within_the_contract(served: dict[str, ServedModel]) -> None:
@@ -178,8 +182,10 @@ def test_no_requests_have_no_responses(served: dict[str, ServedModel]) -> None:
 
 def _through_the_chain(served: dict[str, ServedModel], network: str, request: Request) -> Tensors:
     (found,) = served[network].execute(_network_inputs(request))
-    (answers,) = _tensors(found).values()
-    (summed,) = served[CHAINS[network]].execute(_summation_inputs(answers, request.window))
+    answers, number = _tensors(found).values()
+    inputs = {**_summation_inputs(answers, request.window), "COMPUTED_REQUEST": number}
+    (summed,) = served[CHAINS[network]].execute(inputs)
+    assert _tensors(summed)["SUMMED_REQUEST"].tolist() == REQUEST.tolist()
     return _tensors(summed)
 
 
@@ -294,6 +300,52 @@ def test_a_model_refuses_one_and_answers_its_neighbours(
     for response in (first, third):
         for tensor, values in _tensors(expected).items():
             np.testing.assert_array_equal(_tensors(response)[tensor], values)
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"), [("summation", _detections), ("summation_map", _maps)]
+)
+@pytest.mark.parametrize("different", [(1, 0), (0, 1), (-(2**31), 0)])
+def test_a_summation_refuses_the_answers_to_another_request(
+    served: dict[str, ServedModel],
+    name: str,
+    answers: Callable[[], Array],
+    different: tuple[int, int],
+) -> None:
+    """As Triton hands on the late answer of a network's process; also if it has other frames."""
+    good = _summation_inputs(answers())
+    other = {**good, "COMPUTED_REQUEST": REQUEST + np.array(different, np.int32)}
+    fewer = {**other, "LEVELS": other["LEVELS"][1:]}
+    backend.Logger.errors.clear()
+    first, *refused, last = served[name].execute(good, other, fewer, good)
+    for response in refused:
+        assert f"{name!r} got the network's answer to another request" in _error(response)
+        assert response.code == backend.TritonError.UNAVAILABLE  # type: ignore[union-attr]
+        text = f"in ensemble 'reconstruction', {response}"
+        told = error_of("UNAVAILABLE", text, "a:8001", "chunk 1", several=False)
+        assert isinstance(told, SwappedAnswerError)
+    assert backend.Logger.errors == []
+    for response in (first, last):
+        assert _image(response).any()
+        assert _tensors(response)["SUMMED_REQUEST"].tolist() == REQUEST.tolist()
+
+
+def test_a_number_is_that_of_its_request_though_its_memory_is_not(
+    served: dict[str, ServedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton may write the next request where this one was."""
+    memory = REQUEST.copy()
+    monkeypatch.setattr(backend.Tensor, "as_numpy", lambda tensor: tensor._array)
+    request = _network_inputs(_request())
+    detect = served["unet"]._model._network.detect
+
+    def detected(*frames_and_levels: Array) -> Any:
+        memory[:] = 0
+        return detect(*frames_and_levels)
+
+    monkeypatch.setattr(served["unet"]._model._network, "detect", detected)
+    (found,) = served["unet"].execute({**request, "REQUEST": memory})
+    assert _tensors(found)["COMPUTED_REQUEST"].tolist() == REQUEST.tolist()
 
 
 @pytest.mark.parametrize("name", ["unet", "summation", "summation_map"])

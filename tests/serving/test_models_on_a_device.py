@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fakes import cupy_on_host
 from fakes import triton_python_backend as backend
 from fakes.films import spots_adu
+from fakes.network_inputs import REQUEST
 from fakes.places import MODEL_REPOSITORY
 from fakes.served_model import ServedModel, Tensors, read_configuration
 from smlm_pipeline import contract
@@ -79,7 +80,9 @@ def _inputs(ensemble: contract.Ensemble, answers: Any) -> dict[str, Any]:
     """Those of its summation."""
     tensors = {
         ensemble.answer.name: answers,
+        contract.COMPUTED_REQUEST.name: REQUEST,
         contract.LEVELS.name: _request(ensemble).levels_adu,
+        contract.REQUEST.name: REQUEST,
         contract.WINDOW.name: _request(ensemble).window.as_tensor(),
         contract.CLASS_BORDERS.name: _BORDERS_PX,
     }
@@ -98,6 +101,7 @@ def _same(response: Tensors | str, expected: ChunkAnswer) -> None:
     assert expected.sums.weight.any()
     np.testing.assert_array_equal(sums.dense(shape), expected.sums.dense(shape))
     assert response["FRAME_COUNT"].tolist() == [expected.frame_count]
+    assert response["SUMMED_REQUEST"].tolist() == REQUEST.tolist()
     if expected.molecules is not None:
         assert len(expected.molecules)
         np.testing.assert_array_equal(response["MOLECULES"], expected.molecules)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from smlm_pipeline import contract
 from smlm_pipeline.errors import ChunkError
 
@@ -57,6 +59,19 @@ def check_answers(shape: tuple[int, ...], answer: contract.Answer) -> None:
             f"{answer.name} is {height} x {width} SR pixels; expected multiples of {answer.zoom}"
         )
     _check_size(answer.name, count, height // answer.zoom, width // answer.zoom, answer)
+
+
+def check_number(name: str, number: Any) -> None:
+    """Check the number of a request, (2,) int32.
+
+    Raises
+    ------
+    ChunkError
+        If its shape or type is another.
+    """
+    dims = contract.REQUEST.dims
+    if number.shape != dims or number.dtype != "int32":
+        raise ChunkError(f"{name} is {number.shape} {number.dtype}; expected {dims} int32")
 
 
 def _check_size(

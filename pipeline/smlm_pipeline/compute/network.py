@@ -122,18 +122,21 @@ def answer_of(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> contract.Answer
         If they are not those of the contract.
     """
     for answer in contract.ANSWERS:
-        if list(tensors) == _expected(answer):
+        if list(tensors) == _named(*_INPUTS, answer.tensor, contract.COMPUTED_REQUEST):
             return answer
-    ends = " or ".join(_listed(_expected(answer)[-1:]) for answer in contract.ANSWERS)
+    answers = " or ".join(_listed(_named(answer.tensor)) for answer in contract.ANSWERS)
     raise ContractError(
-        f"the network's tensors are {_listed(tensors)}; expected "
-        f"{_listed(_expected(contract.ANSWERS[0])[:-1])}, then {ends}: "
-        "train it with this release and export it"
+        f"the network's tensors are {_listed(tensors)}; expected {_listed(_named(*_INPUTS))}, then "
+        f"{answers}, then {_listed(_named(contract.COMPUTED_REQUEST))}: train it with this release "
+        "and export it"
     )
 
 
-def _expected(answer: contract.Answer) -> list[tuple[str, tuple[int, ...]]]:
-    return [(spec.name, spec.dims) for spec in (contract.FRAMES, contract.LEVELS, answer.tensor)]
+_INPUTS = (contract.FRAMES, contract.LEVELS, contract.REQUEST)
+
+
+def _named(*specs: contract.TensorSpec) -> list[tuple[str, tuple[int, ...]]]:
+    return [(spec.name, spec.dims) for spec in specs]
 
 
 def _listed(tensors: Sequence[tuple[str, tuple[int, ...]]]) -> str:

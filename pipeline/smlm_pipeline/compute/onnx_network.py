@@ -30,6 +30,10 @@ RUN_PIXELS = 64 * 64
 """Pixels that a thread computes at a time; larger runs exceed the CPU's cache."""
 
 
+_NO_REQUEST = np.zeros(contract.REQUEST.dims, np.int32)
+"""A call in this process cannot be taken for another; `serving.network` passes the number on."""
+
+
 class OnnxNetwork:
     """``model.onnx`` with a fixed number of threads; a `smlm_pipeline.compute.network.Network`.
 
@@ -77,7 +81,11 @@ class OnnxNetwork:
         answers = np.empty((count, channels, height * zoom, width * zoom), np.float32)
 
         def run(session: onnxruntime.InferenceSession, part: slice) -> None:
-            inputs = {contract.FRAMES.name: frames[part], contract.LEVELS.name: levels_adu[part]}
+            inputs = {
+                contract.FRAMES.name: frames[part],
+                contract.LEVELS.name: levels_adu[part],
+                contract.REQUEST.name: _NO_REQUEST,
+            }
             (answers[part],) = session.run([self.answer.name], inputs)
 
         step = max(RUN_PIXELS // (height * width), 1)

@@ -194,7 +194,7 @@ def _axes(shape: openvino.PartialShape) -> tuple[int, ...]:
 
 
 def _layers(model: openvino.Model, answer: contract.Answer) -> tuple[openvino.Model, bool]:
-    """The layers of the network, from its inner tensor NORMALIZED on, and whether they end there.
+    """The layers of the network, from its inner tensor NORMALIZED on, and whether to activate.
 
     They end before the activation, unless the network has no tensor of that name.
 
@@ -213,8 +213,8 @@ def _layers(model: openvino.Model, answer: contract.Answer) -> tuple[openvino.Mo
     for reader in normalized.get_target_inputs():
         reader.replace_source_output(given.output(0))
     activates = last is not None and answer.last_layer != answer.tensor
-    results = [openvino.opset13.result(last)] if activates else model.get_results()
-    return openvino.Model(results, [given], "network"), activates
+    end = last if activates else _port(model, answer.name)
+    return openvino.Model([openvino.opset13.result(end)], [given], "network"), activates
 
 
 def _port(model: openvino.Model, name: str) -> openvino.Output | None:

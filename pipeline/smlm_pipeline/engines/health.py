@@ -16,6 +16,7 @@ from smlm_pipeline.errors import (
     DeadModelError,
     ReconError,
     ServerFullError,
+    SwappedAnswerError,
     TransientServerError,
 )
 
@@ -111,8 +112,8 @@ class Health:
         self._canary = None
         try:
             answer = pending.result()
-        except DeadModelError as error:
-            return str(error)
+        except (DeadModelError, SwappedAnswerError) as error:
+            return str(error)  # answers stay one request behind until it is started again
         except TransientServerError as error:
             since_s = self._silent_since_s = self._silent_since_s or self._sent_s
             return str(error) if now_s - since_s > HANG_S else None

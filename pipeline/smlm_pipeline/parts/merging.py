@@ -77,6 +77,7 @@ def _of_all(result: Reconstruction, parts: Sequence[Part]) -> Reconstruction:
     return replace(
         result,
         failures=sum(part.failures for part in parts),
+        swapped_answers=sum(part.swapped_answers for part in parts),
         elapsed_s=sum(part.elapsed_s for part in parts),
         frames_done=sum(part.frames_done for part in parts),
     )

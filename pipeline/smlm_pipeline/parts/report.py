@@ -24,6 +24,7 @@ class PartReport:
     model_version: str
     missing: list[dict[str, Any]]
     failures: int
+    swapped_answers: int
     elapsed_s: float
     frames_per_s: float
     notes: list[str]

@@ -53,6 +53,7 @@ def run_part(
             "asked": asked_of(job),
             "job": facts_of(job),
             "failures": result.failures,
+            "swapped_answers": result.swapped_answers,
             "elapsed_s": result.elapsed_s,
             "frames_done": result.frames_done,
         }
@@ -73,6 +74,7 @@ def run_part(
             model_version=result.engine.model_version,
             missing=missing_parts(run.film, result.missing.chunks),
             failures=result.failures,
+            swapped_answers=result.swapped_answers,
             elapsed_s=result.elapsed_s,
             frames_per_s=result.frames_per_s,
             notes=notes,
@@ -100,6 +102,7 @@ def _done_before(job: Job, asked: PartAsked) -> PartReport | None:
         model_version=part.engine["model_version"],
         missing=[],
         failures=part.failures,
+        swapped_answers=part.swapped_answers,
         elapsed_s=part.elapsed_s,
         frames_per_s=part.frames_done / part.elapsed_s,
         notes=[],

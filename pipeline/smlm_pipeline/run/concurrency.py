@@ -14,7 +14,8 @@ class ConcurrencyLimit:
 
     Of ``limit`` concurrent requests, ``limit * (1 - fastest / present)`` wait for others, where
     ``fastest`` is the shortest time of an answer and ``present`` the mean of the last round.
-    A failure that may pass halves the limit, or one server's share of it. Used from several
+    A failure that may pass halves the limit, or one server's share of it. ``failures`` counts them,
+    and ``swapped_answers`` those of them that were answers to other requests. Used from several
     threads.
 
     Parameters
@@ -27,7 +28,7 @@ class ConcurrencyLimit:
 
     def __init__(self, first: int, most: int, servers: int = 1) -> None:
         self.most = most
-        self.failures = 0
+        self.failures = self.swapped_answers = 0
         self._servers = servers
         self._limit = min(first, most)
         self._fixed = first == most
@@ -55,10 +56,11 @@ class ConcurrencyLimit:
                 self._limit = max(self._limit - 1, 1)
             self._round_s.clear()
 
-    def failed(self) -> None:
+    def failed(self, *, swapped: bool = False) -> None:
         """Halve the share of a server that is full, gone or stopping, and start a new round."""
         with self._lock:
             self.failures += 1
+            self.swapped_answers += swapped
             if not self._fixed:
                 less = math.ceil(self._limit / (2 * self._servers))
                 self._limit = max(self._limit - less, 1)

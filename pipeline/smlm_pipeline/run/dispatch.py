@@ -10,7 +10,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
-from smlm_pipeline.errors import ReconError, ServerFullError, TransientServerError
+from smlm_pipeline.errors import (
+    ReconError,
+    ServerFullError,
+    SwappedAnswerError,
+    TransientServerError,
+)
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.concurrency import ConcurrencyLimit
 
@@ -121,7 +126,7 @@ def _attempt(
         try:
             answer = transport.sum_chunk(request)
         except TransientServerError as error:
-            limit.failed()
+            limit.failed(swapped=isinstance(error, SwappedAnswerError))
             if isinstance(error, ServerFullError) and started - first_sent < FULL_PATIENCE_S:
                 refusals += 1
             else:

@@ -31,8 +31,8 @@ class Part:
     ``frames`` are those asked for, of ``frame_count`` of the film, and ``indices`` those of the
     chunks that begin in them. ``missing`` are those that failed for good, ``reason`` why.
     ``asked`` has the options that every part must share, by their names, and ``job`` what else is
-    needed to write the result. ``failures``, ``elapsed_s`` and ``frames_done`` are those of
-    `Reconstruction`.
+    needed to write the result. ``failures``, ``swapped_answers``, ``elapsed_s`` and ``frames_done``
+    are those of `Reconstruction`.
     """
 
     path: Path
@@ -45,6 +45,7 @@ class Part:
     asked: Mapping[str, Any]
     job: Mapping[str, Any]
     failures: int
+    swapped_answers: int
     elapsed_s: float
     frames_done: float
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.bounds import check_frames
+from smlm_pipeline.compute.bounds import check_frames, check_number
 from smlm_pipeline.compute.network import frames_of
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.errors import ContractError
@@ -52,7 +52,9 @@ class TritonPythonModel:
         """Run the network on the frames of each request."""
         return respond(self._backend, self._spec, requests, self._detect)
 
-    def _detect(self, frames: Any, levels: Any) -> list[Any]:
+    def _detect(self, frames: Any, levels: Any, request: Any) -> list[Any]:
+        number = request.as_numpy().copy()  # first: the memory may be the next request's later
+        check_number(request.name(), number)
         pairs, levels_adu = frames.as_numpy(), levels.as_numpy()
         check_frames(pairs.shape[:-1], levels_adu.shape, self._network.answer)
-        return [self._network.detect(frames_of(pairs), levels_adu)]
+        return [self._network.detect(frames_of(pairs), levels_adu), number]

@@ -9,7 +9,12 @@ from functools import cache
 from typing import Any
 
 from smlm_pipeline import contract
-from smlm_pipeline.errors import ChunkError, ContractError, ReconError
+from smlm_pipeline.errors import (
+    ChunkError,
+    ContractError,
+    ReconError,
+    TransientServerError,
+)
 from smlm_pipeline.serving.pulse import Stub
 
 
@@ -83,9 +88,16 @@ def message(error: Exception) -> str:
 
 
 def _error(backend: Any, error: Exception) -> Any:
-    """Triton's error: INVALID_ARGUMENT for a request that is at fault, else INTERNAL."""
-    refused = isinstance(error, ChunkError)
-    kind = backend.TritonError.INVALID_ARG if refused else backend.TritonError.INTERNAL
+    """Triton's error: INVALID_ARGUMENT for a request that is at fault, UNAVAILABLE if it may pass.
+
+    INTERNAL otherwise.
+    """
+    kinds = backend.TritonError
+    kind = kinds.INTERNAL
+    if isinstance(error, ChunkError):
+        kind = kinds.INVALID_ARG
+    elif isinstance(error, TransientServerError):
+        kind = kinds.UNAVAILABLE
     return backend.TritonError(message(error), kind)
 
 

@@ -8,15 +8,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.bounds import check_answers
+from smlm_pipeline.compute.bounds import check_answers, check_number
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw, sum_map
 from smlm_pipeline.compute.normalize import check_levels
 from smlm_pipeline.compute.sparse import SparseSums, encode
 from smlm_pipeline.compute.window import check_image_size, check_window
-from smlm_pipeline.errors import DeviceError
+from smlm_pipeline.errors import DeviceError, SwappedAnswerError
 from smlm_pipeline.localise.chunk import molecules
 from smlm_pipeline.serving.device import VARIABLE, Device, gpu_of
 from smlm_pipeline.serving.metrics import DeviceMetrics
@@ -54,16 +55,26 @@ class TritonPythonModel:
         summed = self._sum_map if self._answer.makes_maps else self._sum_detections
         return respond(self._backend, self._spec, requests, summed)
 
-    def _sum_map(self, tensor: Any, levels: Any, window: Any) -> list[Any]:
+    def _sum_map(
+        self, tensor: Any, computed: Any, levels: Any, request: Any, window: Any
+    ) -> list[Any]:
+        number = self._number(computed, request)
         maps = self._answers(tensor, levels)
         device = _device_of(maps)
         sums = device.sum_map(maps, self._device.read_on_host(window))
         self._count(device, len(maps))
-        return _response(sums, len(maps))
+        return _response(sums, len(maps), number)
 
     def _sum_detections(
-        self, tensor: Any, levels: Any, window: Any, class_borders: Any
+        self,
+        tensor: Any,
+        computed: Any,
+        levels: Any,
+        request: Any,
+        window: Any,
+        class_borders: Any,
     ) -> list[Any]:
+        number = self._number(computed, request)
         detections = self._answers(tensor, levels)
         window, borders_px = map(self._device.read_on_host, (window, class_borders))
         asked = check_window(window, *detections.shape[2:])
@@ -74,7 +85,30 @@ class TritonPythonModel:
         if asked.molecules:
             table = molecules(device.candidates(detections), asked)
         self._count(device, len(detections))
-        return [*_response(sums, len(detections)), table]
+        return [*_response(sums, len(detections), number), table]
+
+    def _number(self, computed: Any, request: Any) -> NDArray[np.int32]:
+        """A copy of the request's number, before anything else of it is read.
+
+        Raises
+        ------
+        ChunkError
+            If it is no such number.
+        SwappedAnswerError
+            If the network's answers are to the request of another number.
+        """
+        of_answers, number = (
+            self._device.read_on_host(each).copy() for each in (computed, request)
+        )
+        check_number(computed.name(), of_answers)
+        check_number(request.name(), number)
+        if not np.array_equal(of_answers, number):
+            raise SwappedAnswerError(
+                f"{self._spec.name!r} got the network's {contract.SWAPPED}, from a process that "
+                "was stopped or died; send the request again, and restart this server if it "
+                "does not stop by itself"
+            )
+        return number
 
     def _answers(self, tensor: Any, levels: Any) -> Any:
         """The network's answers, in the memory that they are in.
@@ -109,6 +143,6 @@ def _device_of(answers: Any) -> Any:
     return _HOST if isinstance(answers, np.ndarray) else gpu_of(answers)
 
 
-def _response(sums: SparseSums, frame_count: int) -> list[Any]:
-    """STEP, WEIGHT and FRAME_COUNT."""
-    return [*encode(sums), np.array([frame_count], np.int32)]
+def _response(sums: SparseSums, frame_count: int, number: NDArray[np.int32]) -> list[Any]:
+    """STEP, WEIGHT, FRAME_COUNT and SUMMED_REQUEST."""
+    return [*encode(sums), np.array([frame_count], np.int32), number]

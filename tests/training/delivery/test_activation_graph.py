@@ -13,6 +13,7 @@ from smlm_pipeline.compute.activation import activate
 from smlm_pipeline.errors import ContractError
 from smlm_training.delivery.activation_graph import activated, without_activation
 from smlm_training.delivery.normalizing_graph import without_normalization
+from smlm_training.delivery.request_graph import without_request
 
 LAYERS = """
 (float[N,1,H,W] NORMALIZED) => (float[N,7,H,W] LOGITS)
@@ -21,8 +22,12 @@ LAYERS = """
 """
 
 
+def _network(graph: str = LAYERS) -> onnx.ModelProto:
+    return without_request(parsed(graph))
+
+
 def test_the_graph_activates_as_we_do() -> None:
-    graph = activated(without_normalization(parsed(LAYERS)))
+    graph = activated(without_normalization(_network()))
     onnx.checker.check_model(graph, full_check=True)
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -36,13 +41,13 @@ def test_the_graph_activates_as_we_do() -> None:
 
 
 def test_without_it_the_network_is_the_one_before() -> None:
-    layers = parsed(LAYERS)
+    layers = _network()
     without = without_activation(activated(layers))
     assert without.SerializeToString() == layers.SerializeToString()
 
 
 def test_a_network_of_another_end_is_refused() -> None:
-    other = parsed(LAYERS.replace("LOGITS", "ELSEWHERE"))
+    other = _network(LAYERS.replace("LOGITS", "ELSEWHERE"))
     with pytest.raises(ContractError, match="answers with ELSEWHERE; expected LOGITS alone"):
         activated(other)
     with pytest.raises(ContractError, match=r"no inner tensor LOGITS.*export the run again"):

@@ -27,7 +27,7 @@ from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.film.survey import prepared
 from smlm_training.cli import app
-from smlm_training.delivery import activation_graph, card, normalizing_graph
+from smlm_training.delivery import activation_graph, card, normalizing_graph, request_graph
 from smlm_training.delivery import export as exporting
 from smlm_training.delivery.export import Export, answer_of, export
 from smlm_training.networks import NETWORKS, kind_of
@@ -57,8 +57,8 @@ class _Exported:
 
     @property
     def nodes(self) -> list[Any]:
-        """Nodes after the normalisation."""
-        ours = (normalizing_graph.PREFIX, activation_graph.PREFIX)
+        """Nodes of the layers."""
+        ours = (normalizing_graph.PREFIX, activation_graph.PREFIX, request_graph.PREFIX)
         return [node for node in self.graph.node if not node.name.startswith(ours)]
 
 
@@ -119,14 +119,18 @@ def _is_map(name: str) -> bool:
 
 
 def test_tensors_are_those_of_the_contract(exported: _Exported) -> None:
-    (frames, levels), (tensor_out,) = exported.graph.input, exported.graph.output
+    (frames, levels, request), (tensor_out, computed) = exported.graph.input, exported.graph.output
     assert [tensor.name for tensor in (frames, levels)] == ["FRAMES", "LEVELS"]
+    assert [tensor.name for tensor in (request, computed)] == ["REQUEST", "COMPUTED_REQUEST"]
+    assert _axes(request) == _axes(computed) == [2]
     assert tensor_out.name == exported.done.answer.name
     assert (_axes(frames), _axes(levels)) == (["N", "H", "W", 2], ["N", 2])
     map_axes: list[str | int] = ["N", 1, "8*H", "8*W"]
     assert _axes(tensor_out) == (map_axes if _is_map(exported.name) else ["N", 7, "H", "W"])
-    kinds = [each.type.tensor_type.elem_type for each in (frames, levels, tensor_out)]
-    assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT]]
+    tensors = (frames, levels, tensor_out, request, computed)
+    kinds = [each.type.tensor_type.elem_type for each in tensors]
+    whole = 2 * [onnx.TensorProto.INT32]
+    assert kinds == [onnx.TensorProto.UINT8, *2 * [onnx.TensorProto.FLOAT], *whole]
 
 
 def test_opset(exported: _Exported) -> None:

@@ -25,6 +25,7 @@ from smlm_training.delivery.normalizing_graph import (
     with_normalization,
     without_normalization,
 )
+from smlm_training.delivery.request_graph import without_request
 from smlm_training.simulation.presets import preset_film
 
 EVERY_VALUE = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
@@ -47,6 +48,11 @@ def _bytes(frames_adu: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return frames_adu.astype("<u2").view(np.uint8).reshape(*frames_adu.shape, 2)
 
 
+def _network(graph: str = DETECTIONS) -> onnx.ModelProto:
+    """A network of one layer that normalises; its number is another matter."""
+    return without_request(parsed(graph))
+
+
 def _run(
     network: onnx.ModelProto, name: str, inputs: dict[str, NDArray[Any]]
 ) -> NDArray[np.float32]:
@@ -67,7 +73,7 @@ def _normalized(
     frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     inputs: dict[str, NDArray[Any]] = {"FRAMES": _bytes(frames_adu), "LEVELS": levels_adu}
-    return _run(parsed(DETECTIONS), contract.NORMALIZED.name, inputs)
+    return _run(_network(), contract.NORMALIZED.name, inputs)
 
 
 def _expected(
@@ -112,7 +118,7 @@ def test_openvino_reads_the_whole_graph() -> None:
     levels = np.array([[144.91, 291.37], [-50, 4000], [60_000, 700.3]], np.float32)
     frames = np.repeat(EVERY_VALUE[None], len(levels), axis=0)
     core = openvino.Core()
-    model = core.read_model(parsed(DETECTIONS).SerializeToString())
+    model = core.read_model(_network().SerializeToString())
     model.add_outputs(contract.NORMALIZED.name)
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled({"FRAMES": _bytes(frames), "LEVELS": levels})[contract.NORMALIZED.name]
@@ -124,7 +130,7 @@ def test_a_network_that_ships_answers_as_its_part_from_normalized_on(
     name: str, model_repository: Path
 ) -> None:
     """The part is the network as it was trained and scored; both answers have the same bits."""
-    network = onnx.load(network_file(model_repository, name))
+    network = without_request(onnx.load(network_file(model_repository, name)))
     answer = contract.ensemble_of(name).answer.name
     film = preset_film("evaluate", seed=5, frames=3, height_px=48, width_px=40)
     frames, levels = prepared(film.frames_adu)
@@ -137,7 +143,7 @@ def test_a_network_that_ships_answers_as_its_part_from_normalized_on(
 
 
 def test_the_tensors_are_the_contracts() -> None:
-    network = parsed(DETECTIONS)
+    network = _network()
     onnx.checker.check_model(network, full_check=True)
     kinds = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
     for tensor, spec in zip(
@@ -153,12 +159,12 @@ def test_the_tensors_are_the_contracts() -> None:
 
 def test_a_cast_alone_reads_the_bytes() -> None:
     """TensorRT takes no other reader of a uint8 input."""
-    readers = [node for node in parsed(DETECTIONS).graph.node if "FRAMES" in node.input]
+    readers = [node for node in _network().graph.node if "FRAMES" in node.input]
     assert [node.op_type for node in readers] == ["Cast"]
 
 
 def test_every_name_says_that_it_normalises() -> None:
-    graph = parsed(DETECTIONS).graph
+    graph = _network().graph
     added = [node for node in graph.node if node.name.startswith(PREFIX)]
     assert contract.NORMALIZED.name in added[-1].output
     assert len({node.name for node in graph.node}) == len(graph.node)
@@ -169,7 +175,7 @@ def test_every_name_says_that_it_normalises() -> None:
 
 
 def test_without_its_normalisation_the_network_is_what_it_was() -> None:
-    network = without_normalization(parsed(DETECTIONS))
+    network = without_normalization(_network())
     assert [tensor.name for tensor in network.graph.input] == ["NORMALIZED"]
     assert [node.op_type for node in network.graph.node] == ["Conv"]
     assert without_normalization(with_normalization(network)) == network
@@ -177,7 +183,7 @@ def test_without_its_normalisation_the_network_is_what_it_was() -> None:
 
 def test_what_normalises_already_is_refused() -> None:
     with pytest.raises(ContractError, match="reads FRAMES, LEVELS; expected NORMALIZED alone"):
-        with_normalization(parsed(DETECTIONS))
+        with_normalization(_network())
 
 
 def test_what_does_not_normalise_has_nothing_to_cut() -> None:

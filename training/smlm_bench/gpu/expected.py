@@ -148,6 +148,7 @@ def _shapes(network: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     sizes = {
         contract.FRAMES.name: (1, _EDGE_PX, _EDGE_PX, contract.FRAMES.dims[-1]),
         contract.LEVELS.name: (1, contract.LEVELS.dims[-1]),
+        contract.REQUEST.name: contract.REQUEST.dims,
     }
     del fixed.graph.value_info[:]
     for tensor in fixed.graph.input:

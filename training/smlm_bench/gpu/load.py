@@ -6,7 +6,6 @@ turn, so an answer that belongs to another request is noticed as well.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines.transport import ChunkAnswer, Request, Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
-from smlm_pipeline.errors import InferenceError, TransientServerError
+from smlm_pipeline.errors import InferenceError, SwappedAnswerError, TransientServerError
 
 REQUESTS = 128
 """Requests under way at once: more than every queue of a server holds."""
@@ -52,7 +51,8 @@ SMALL_POOL_ANSWERS = 4
 class LoadResult:
     """What many requests at once were answered with.
 
-    ``wrong`` counts answers other than the ones alone, ``refused`` requests that a model refused:
+    ``wrong`` counts answers other than the ones alone, and answers to other requests, which clients
+    do not take; ``refused`` counts requests that a model refused:
     with a CUDA pool of the right size none, with one that is too small those that did not fit.
     """
 
@@ -128,6 +128,8 @@ def _verdict(
     request, expected = requests[turn % len(requests)], alone[turn % len(requests)]
     try:
         image = _image(_repeatedly(partial(transport.sum_chunk, request)), request)
+    except SwappedAnswerError:
+        return "wrong"
     except InferenceError:
         return "refused"
     moved = np.abs(image - expected).sum()
@@ -142,8 +144,12 @@ def _repeatedly(ask: Callable[[], ChunkAnswer]) -> ChunkAnswer:
     """The answer of a server whose queue may be full, which then is asked again."""
     pause_s, end_s = PAUSE_S, time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
-        with contextlib.suppress(TransientServerError):
+        try:
             return ask()
+        except SwappedAnswerError:
+            raise
+        except TransientServerError:
+            pass
         time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
         pause_s = min(2 * pause_s, PAUSE_MOST_S)
     return ask()

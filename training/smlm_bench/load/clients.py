@@ -19,6 +19,7 @@ from smlm_bench.method import ZOOM
 from smlm_pipeline import contract
 from smlm_pipeline.compute.network import byte_pairs
 from smlm_pipeline.compute.window import Window
+from smlm_pipeline.engines.triton.transport import new_number
 from smlm_pipeline.film.survey import prepared
 from smlm_training.simulation.presets import preset_film
 
@@ -28,7 +29,7 @@ _SIMULATED_FRAMES = 32
 
 @dataclass(frozen=True)
 class Message:
-    """One request: its tensors, and the number of frames that its answer must state."""
+    """One request: its tensors but REQUEST, and the frames that its answer must state."""
 
     size_px: int
     frames: int
@@ -55,7 +56,8 @@ def _message(inputs: Sequence[contract.TensorSpec], size_px: int, frames: int) -
         contract.WINDOW: Window(ZOOM, 0, 0, size_px, size_px).as_tensor(),
         contract.CLASS_BORDERS: np.zeros(contract.CLASS_BORDERS.dims, np.float32),
     }
-    return Message(size_px, frames, tuple(_tensor(spec, arrays[spec]) for spec in inputs))
+    sent = tuple(_tensor(spec, arrays[spec]) for spec in inputs if spec != contract.REQUEST)
+    return Message(size_px, frames, sent)
 
 
 def _tensor(spec: contract.TensorSpec, values: NDArray[Any]) -> grpcclient.InferInput:
@@ -181,11 +183,15 @@ async def _client(
 
 async def _send(client: grpcaio.InferenceServerClient, model: str, message: Message) -> str | None:
     """Send a request; return why it failed, or None."""
+    number = new_number()
+    tensors = [*message.tensors, _tensor(contract.REQUEST, number)]
     try:
-        answer = await client.infer(model, list(message.tensors), client_timeout=REQUEST_TIMEOUT_S)
+        answer = await client.infer(model, tensors, client_timeout=REQUEST_TIMEOUT_S)
     except InferenceServerException as error:
         return str(error.status() or "no status")
     counted = answer.as_numpy(contract.FRAME_COUNT.name)
     if counted is None or int(counted[0]) != message.frames:
         return "an answer of another number of frames"
+    if not np.array_equal(answer.as_numpy(contract.SUMMED_REQUEST.name), number):
+        return f"the {contract.SWAPPED}"
     return None

@@ -44,9 +44,13 @@ class TritonPythonModel:
             answer[:, 3:5] = 0.1
             answer[:, 5:] = 1
             self._answers[shape] = answer
-        tensor = pb_utils.Tensor({detections!r}, self._answers[shape])
+        number = pb_utils.get_input_tensor_by_name(request, {request!r}).as_numpy().copy()
+        tensors = [
+            pb_utils.Tensor({detections!r}, self._answers[shape]),
+            pb_utils.Tensor({computed!r}, number),
+        ]
         time.sleep(max(end_s - time.monotonic(), 0))
-        return pb_utils.InferenceResponse([tensor])
+        return pb_utils.InferenceResponse(tensors)
 '''
 
 
@@ -67,7 +71,9 @@ def repository_that_waits(folder: Path, wait_s: float) -> Path:
             wait_s=wait_s,
             apart_px=MOLECULES_APART_PX,
             frames=contract.FRAMES.name,
+            request=contract.REQUEST.name,
             detections=contract.DETECTIONS.name,
+            computed=contract.COMPUTED_REQUEST.name,
             channels=contract.DETECTION_ANSWER.channels,
         ),
         encoding="utf-8",

@@ -23,6 +23,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.processor import available_cpus, has_bf16
 from smlm_training.delivery.activation_graph import without_activation
 from smlm_training.delivery.normalizing_graph import without_normalization
+from smlm_training.delivery.request_graph import without_request
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +47,7 @@ def write_bare(network: Path, file: Path) -> Path:
     ContractError
         If it has no such tensor.
     """
-    onnx.save(without_normalization(onnx.load(network)), file)
+    onnx.save(_layers(network), file)
     return file
 
 
@@ -58,8 +59,13 @@ def write_layers(network: Path, file: Path) -> Path:
     ContractError
         If it has no such tensors.
     """
-    onnx.save(without_activation(without_normalization(onnx.load(network))), file)
+    onnx.save(without_activation(_layers(network)), file)
     return file
+
+
+def _layers(network: Path) -> onnx.ModelProto:
+    """The network without what the contract puts before and beside its layers."""
+    return without_normalization(without_request(onnx.load(network)))
 
 
 def onnx_ways(file: Path, normalized: NDArray[np.float32]) -> Works:

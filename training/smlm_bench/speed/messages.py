@@ -73,18 +73,21 @@ def message_sizes(networks: Sequence[str], sizes_px: Sequence[int]) -> Iterator[
             for classes, borders in borders_px.items():
                 window = Window(DEFAULTS.zoom, 0, 0, size_px, size_px, classes).as_tensor()
                 sums = encode(sum_answers(answers, window, borders, network.answer))
-                sent: list[NDArray[Any]] = [frames_adu, levels_adu, window]
+                sent: list[NDArray[Any]] = [frames_adu, levels_adu, window, _NUMBER]
                 sent += [] if network.answer.makes_maps else [borders]
                 yield MessageSize(
                     *(name, film, size_px, classes, frames),
                     frames_bytes=frames_adu.nbytes,
                     request_bytes=sum(tensor.nbytes for tensor in sent),
-                    answer_bytes=sum(tensor.nbytes for tensor in sums) + _COUNT_BYTES,
+                    answer_bytes=sum(tensor.nbytes for tensor in (*sums, _NUMBER)) + _COUNT_BYTES,
                 )
 
 
 _COUNT_BYTES = 4
 """Size of FRAME_COUNT."""
+
+_NUMBER = np.zeros(contract.REQUEST.dims, np.int32)
+"""REQUEST, and SUMMED_REQUEST in the answer."""
 
 
 def _class_borders(card: dict[str, dict[str, list[float]]]) -> dict[int, NDArray[np.float32]]:

@@ -25,6 +25,12 @@ _BORDERS_BYTES = 2 + 4 * contract.CLASS_BORDERS.dims[0]
 _WINDOW_BYTES = 4 * contract.WINDOW.dims[0]
 """Size of the window, the tensor before: to parse all of a request would be to copy it."""
 
+_NUMBER_BYTES = 4 * contract.REQUEST.dims[0]
+"""Size of the number of the request, the tensor before the window."""
+
+_NUMBER_FIELD = bytes([6 << 3 | 2, _NUMBER_BYTES])
+"""What protobuf puts before the number in an answer: field 6, which takes so many bytes."""
+
 _EVERY = 10
 """One of so many SR pixels is not zero: as in the answers to dense films of large frames."""
 
@@ -92,7 +98,9 @@ def serve(frames: int) -> None:
         return _encoded(stub_sums(Window(zoom, top, left, height, width, classes)), frames)
 
     def infer(request: bytes, _context: Any) -> bytes:
-        return answer(request[-_BORDERS_BYTES - _WINDOW_BYTES : -_BORDERS_BYTES])
+        window = request[-_BORDERS_BYTES - _WINDOW_BYTES : -_BORDERS_BYTES]
+        end = -_BORDERS_BYTES - _WINDOW_BYTES - 2  # the window has two bytes of protobuf, too
+        return answer(window) + _NUMBER_FIELD + request[end - _NUMBER_BYTES : end]
 
     handler = grpc.unary_unary_rpc_method_handler(infer)  # bytes in, bytes out
     service = "inference.GRPCInferenceService"
@@ -115,6 +123,7 @@ def stub_sums(window: Window) -> SparseSums:
 
 
 def _encoded(sums: SparseSums, frames: int) -> bytes:
+    """The answer without the number of the request, its last tensor."""
     answer = service_pb2.ModelInferResponse(model_name=contract.RECONSTRUCTION.name)
     step, weight = encode(sums)
     for spec, array in (
@@ -124,6 +133,8 @@ def _encoded(sums: SparseSums, frames: int) -> bytes:
     ):
         answer.outputs.add(name=spec.name, datatype=spec.dtype, shape=array.shape)
         answer.raw_output_contents.append(array.tobytes())
+    summed = contract.SUMMED_REQUEST
+    answer.outputs.add(name=summed.name, datatype=summed.dtype, shape=summed.dims)
     encoded: bytes = answer.SerializeToString()
     return encoded
 

@@ -25,6 +25,7 @@ from smlm_training.delivery.card import write_card
 from smlm_training.delivery.normalizing_graph import with_normalization
 from smlm_training.delivery.onnx_graph import tidy
 from smlm_training.delivery.reference import make_reference
+from smlm_training.delivery.request_graph import with_request
 from smlm_training.fitting import runs
 from smlm_training.networks.unet import LOGITS
 from smlm_training.simulation import presets
@@ -165,7 +166,7 @@ def answer_of(model: keras.Model) -> contract.Answer:
 
 
 def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
-    """ONNX graph of a network, its normalisation and its activation, with the contract's tensors.
+    """ONNX graph of a network with its normalisation and activation, and the contract's tensors.
 
     N, H and W are left open.
 
@@ -190,7 +191,8 @@ def convert(model: keras.Model, answer: contract.Answer) -> onnx.ModelProto:
         outputs_as_nchw=[last.name],
     )
     tidy(graph, last, answer.zoom)
-    return with_normalization(graph if last == answer.tensor else activated(graph))
+    layers = graph if last == answer.tensor else activated(graph)
+    return with_request(with_normalization(layers))
 
 
 def _parity(

@@ -22,6 +22,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from smlm_pipeline.errors import ContractError
 from smlm_training.delivery.normalizing_graph import with_normalization, without_normalization
+from smlm_training.delivery.request_graph import with_request, without_request
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -37,9 +38,9 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     ContractError
-        If it is in FP16 already, has a weight that FP16 cannot hold, or does not normalise.
+        If it is in FP16 already, has a weight that FP16 cannot hold, or is not of this contract.
     """
-    inner = without_normalization(network)
+    inner = without_normalization(without_request(network))
     _check_weights(inner.graph)
     sensitive = sensitive_nodes(inner.graph)
     converted = OnnxModel(
@@ -48,7 +49,7 @@ def halved(network: onnx.ModelProto) -> onnx.ModelProto:
     _keep_full_precision(converted.model.graph)
     converted.prune_graph()
     converted.topological_sort()
-    model = with_normalization(converted.model)
+    model = with_request(with_normalization(converted.model))
     onnx.checker.check_model(model, full_check=True)
     return model
 

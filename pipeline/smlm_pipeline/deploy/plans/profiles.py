@@ -42,6 +42,7 @@ class Profile:
             contract.LEVELS.name: tuple(
                 (request[0], contract.LEVELS.dims[-1]) for request in requests
             ),
+            contract.REQUEST.name: (contract.REQUEST.dims,) * len(requests),
         }
 
 

@@ -23,6 +23,12 @@ SUPPORTED = (10, 11)
 """Major versions of TensorRT that can build plans."""
 
 
+_INPUTS = (contract.FRAMES, contract.LEVELS, contract.REQUEST)
+
+_NUMBER = np.array([0x5EED, -0x5EED], np.int32)
+"""The request of a plan that is checked: a plan that computes with it, or forgets it, shows."""
+
+
 def major(version: str) -> int:
     """Return the first number of a version.
 
@@ -143,7 +149,7 @@ class LoadedPlan:
         strategy = trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
         self._contexts = [self._context(strategy, index) for index in range(count)]
         names = (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors))
-        (self._answer,) = set(names) - {contract.FRAMES.name, contract.LEVELS.name}
+        (self._answer,) = set(names) - {spec.name for spec in (*_INPUTS, contract.COMPUTED_REQUEST)}
 
     def run(
         self, frames_adu: NDArray[np.uint16], levels_adu: NDArray[np.float32], *, profile: int
@@ -153,7 +159,8 @@ class LoadedPlan:
         Raises
         ------
         PlanError
-            If the frames do not fit the profile, or the GPU fails.
+            If the frames do not fit the profile, the GPU fails, or the plan does not pass the
+            number of its request on.
         GpuMemoryError
             If the GPU lacks memory for the frames or the answers.
         """
@@ -161,6 +168,7 @@ class LoadedPlan:
         inputs: dict[str, NDArray[Any]] = {
             contract.FRAMES.name: byte_pairs(frames_adu),
             contract.LEVELS.name: np.ascontiguousarray(levels_adu),
+            contract.REQUEST.name: _NUMBER,
         }
         for name, array in inputs.items():
             self._succeed(context.set_input_shape(name, array.shape))
@@ -168,6 +176,7 @@ class LoadedPlan:
             on_gpu = {name: self._cupy.asarray(array) for name, array in inputs.items()}
             shape = tuple(context.get_tensor_shape(self._answer))
             on_gpu[self._answer] = self._cupy.empty(shape, np.float32)
+            on_gpu[contract.COMPUTED_REQUEST.name] = self._cupy.asarray(~_NUMBER)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             raise self._no_room(str(error)) from error
         self._cupy.cuda.Device().synchronize()  # the copies were on another stream
@@ -175,6 +184,12 @@ class LoadedPlan:
             self._succeed(context.set_tensor_address(name, array.data.ptr))
         self._succeed(context.execute_async_v3(self._stream.ptr))
         self._stream.synchronize()
+        computed = self._cupy.asnumpy(on_gpu[contract.COMPUTED_REQUEST.name])
+        if not np.array_equal(computed, _NUMBER):
+            raise PlanError(
+                f"the plan answers request {_NUMBER.tolist()} as {computed.tolist()}; expected the "
+                "same number: report it with the GPU and the version of TensorRT"
+            )
         answers: NDArray[np.float32] = self._cupy.asnumpy(on_gpu[self._answer])
         return answers
 
@@ -249,11 +264,11 @@ def parsed(trt: Any, builder: Any, log: Any, network: bytes, flags: int) -> Any:
         errors = "; ".join(f"{error.node_name()}: {error.desc()}" for error in found)
         raise PlanError(f"TensorRT cannot read the network: {errors or log.summary()}")
     inputs = [definition.get_input(index).name for index in range(definition.num_inputs)]
-    expected = [contract.FRAMES.name, contract.LEVELS.name]
-    if inputs != expected or definition.num_outputs != 1:
+    expected = [spec.name for spec in _INPUTS]
+    if inputs != expected or definition.num_outputs != 2:
         raise PlanError(
             f"the network has the inputs {', '.join(inputs)} and {definition.num_outputs} outputs; "
-            f"expected {' and '.join(expected)}, and one output: export it again with this release"
+            f"expected {', '.join(expected)}, and two outputs: export it again with this release"
         )
     return definition
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smlm_pipeline import contract
 from smlm_pipeline.errors import (
     ContractError,
     DeadModelError,
@@ -9,6 +10,7 @@ from smlm_pipeline.errors import (
     ReconError,
     ServerError,
     ServerFullError,
+    SwappedAnswerError,
     TransientServerError,
 )
 
@@ -36,6 +38,11 @@ _STOPPING = "no available versions"
 _DEAD_STUB = ("Stub process", "stub process")
 """Parts of the text of a Python model whose process died: its server has to be restarted, which
 `recon-client serve` and the image do by themselves."""
+
+
+_IN_ENSEMBLE, _INPUT_LOST = "in ensemble", "missing required input"
+"""Parts of the text where a step got no input from the step before, whose process slept: Triton
+handed on a late answer from which an output was lost (seen in 2.51)."""
 
 
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
@@ -71,6 +78,8 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         return DeadModelError(
             f"{label}: a model's process died on {server}, which has to be restarted: {text}"
         )
+    if contract.SWAPPED in text or (_IN_ENSEMBLE in text and _INPUT_LOST in text):
+        return SwappedAnswerError(f"{label}: {server} mixed up requests: {text}")
     if code == "UNAVAILABLE" and _FULL in text:
         return ServerFullError(f"{label}: {server} has too many requests: {text}")
     if _may_pass(code, text):

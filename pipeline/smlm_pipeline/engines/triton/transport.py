@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
@@ -24,7 +26,14 @@ from smlm_pipeline.engines.triton.status import (
     network_of,
 )
 from smlm_pipeline.engines.triton.wire_format import encoded
-from smlm_pipeline.errors import ChunkError, ContractError, InferenceError, ServerError
+from smlm_pipeline.errors import (
+    ChunkError,
+    ContractError,
+    InferenceError,
+    ServerError,
+    SwappedAnswerError,
+    TransientServerError,
+)
 from smlm_pipeline.settings import Settings
 
 QUESTION_TIMEOUT_S = 5.0
@@ -84,7 +93,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         Raises
         ------
         TransientServerError
-            If the server is gone, full or stopping, or its model died and there are others.
+            If the server is gone, full or stopping, its model died and there are others, or it
+            answered another request or without the sums.
         ServerError
             If the model died on the only server.
         InferenceError
@@ -95,7 +105,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         for spec in specs.outputs:
             if spec is not contract.MOLECULES or request.window.molecules:
                 header.outputs.add(name=spec.name)
-        tensors = [_tensor(request, spec) for spec in specs.inputs]
+        number = new_number()
+        tensors = [_tensor(request, spec, number) for spec in specs.inputs]
         for spec, tensor in zip(specs.inputs, tensors, strict=True):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
         try:
@@ -107,16 +118,23 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
             several = self.server_count > 1
             raise error_of(code, text, self.address, request.label, several=several) from error
-        return self._read(InferResult(response), request)
+        return self._read(InferResult(response), request, number)
 
-    def _read(self, answer: InferResult, request: Request) -> ChunkAnswer:
-        """Read the tensors of an answer."""
+    def _read(
+        self, answer: InferResult, request: Request, number: NDArray[np.int32]
+    ) -> ChunkAnswer:
+        """Read the tensors of an answer, if it is to the request of this number."""
+        summed = answer.as_numpy(contract.SUMMED_REQUEST.name)
+        if summed is not None and not np.array_equal(summed, number):
+            raise SwappedAnswerError(
+                f"{request.label}: {self.address} sent the {contract.SWAPPED}; it is sent again"
+            )
         step, weight = answer.as_numpy(contract.STEP.name), answer.as_numpy(contract.WEIGHT.name)
         count = answer.as_numpy(contract.FRAME_COUNT.name)
         molecules = answer.as_numpy(contract.MOLECULES.name)
-        lacks = step is None or weight is None or count is None
+        lacks = any(tensor is None for tensor in (step, weight, count, summed))
         if lacks or (molecules is None and request.window.molecules):
-            raise InferenceError(f"{request.label}: {self.address} answered without its sums")
+            raise TransientServerError(f"{request.label}: {self.address} answered without its sums")
         try:
             sums = decode(step, weight)
         except ChunkError as error:
@@ -210,8 +228,15 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             ) from error
 
 
-def _tensor(request: Request, spec: contract.TensorSpec) -> NDArray[Any]:
+def new_number() -> NDArray[np.int32]:
+    """Draw a number for ``contract.REQUEST``, which no other message has."""
+    return np.frombuffer(os.urandom(8), np.int32)
+
+
+def _tensor(request: Request, spec: contract.TensorSpec, number: NDArray[np.int32]) -> NDArray[Any]:
     """The values of an input of the ensemble."""
+    if spec is contract.REQUEST:
+        return number
     if spec is contract.FRAMES:
         return byte_pairs(request.frames_adu)
     if spec is contract.LEVELS:
