@@ -94,7 +94,7 @@ def page_of(numbers: Mapping[str, Any], pictures: Pictures) -> str:
     )
     facts = numbers["report"]
     return Template(template).substitute(
-        title=html.escape(Path(facts["film"]).name),
+        title=html.escape(sections.name_of(facts)),
         software=html.escape(facts["software"], quote=True),
         style=style,
         script=script,

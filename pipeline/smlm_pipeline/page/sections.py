@@ -15,6 +15,12 @@ _VERDICTS = {
 }
 
 
+def name_of(facts: Numbers) -> str:
+    """The film, and its channel where it has a name."""
+    film = Path(facts["film"]).name
+    return f"{film}, {facts['channel']}" if facts["channel"] else film
+
+
 def head(numbers: Numbers) -> str:
     """Film, date, and the numbers that everyone asks for."""
     facts = numbers["report"]
@@ -41,7 +47,7 @@ def head(numbers: Numbers) -> str:
         f"<li><b>{text(value)}</b><span>{text(name)}</span></li>" for value, name in stated
     )
     return (
-        f"<h1>{text(Path(facts['film']).name)}</h1>"
+        f"<h1>{text(name_of(facts))}</h1>"
         f'<p class="quiet">{text(taken)}reconstructed by {text(facts["software"])} '
         f"({text(facts['model'])}, version {text(facts['model_version'])})</p>"
         f'<ul class="facts">{items}</ul>'

@@ -1,0 +1,1 @@
+"""What a run leaves on the disk: images, and the files beside them."""
