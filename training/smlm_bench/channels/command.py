@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, grid, note
+from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
@@ -32,12 +31,8 @@ _HEADS = (
 
 
 def channels(
-    model: Annotated[
-        str, typer.Option(help="Model whose network is used.")
-    ] = contract.RECONSTRUCTION.name,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench/channels"
-    ),
+    model: ModelName = contract.RECONSTRUCTION.name,
+    output: Folder = Path("bench/channels"),
 ) -> None:
     """Register the channels of films whose displacement is known."""
     with bench_door():
