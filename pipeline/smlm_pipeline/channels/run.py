@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,16 +149,23 @@ class _Both:
 
     def notes(self, events: Events) -> list[str]:
         """The notes on the film: those on both channels once, others with the channel's name."""
-        of_each = [self.job.notes(film) for film in self.films]
         urgent = {note for film in self.films for note in self.job.warnings(film)}
-        stated: dict[str, bool] = {}
+        return self._said([self.job.notes(film) for film in self.films], urgent, events)
+
+    def _said(self, of_each: list[list[str]], urgent: Container[str], events: Events) -> list[str]:
+        """Say the notes on each channel, and return them as they were said."""
+        named = self._named(of_each)
+        for stated, note in named.items():
+            (events.warning if note in urgent else events.note)(stated)
+        return list(named)
+
+    def _named(self, of_each: list[list[str]]) -> dict[str, str]:
+        """Notes as they are said: those on both channels once, others with the channel's name."""
+        named: dict[str, str] = {}
         for number, (name, notes) in enumerate(zip(self.names, of_each, strict=True)):
             for note in notes:
-                common = note in of_each[1 - number]
-                stated.setdefault(note if common else f"{name}: {note}", note in urgent)
-        for note, warns in stated.items():
-            (events.warning if warns else events.note)(note)
-        return list(stated)
+                named[note if note in of_each[1 - number] else f"{name}: {note}"] = note
+        return named
 
     def sinks(self, stack: contextlib.ExitStack) -> list[MoleculeSink | None]:
         """The sink of the molecules of each channel, for its table and for drift."""
@@ -208,21 +216,22 @@ class _Both:
     ) -> ChannelsReport:
         """The facts of both runs; what a user should know of the results is said."""
         reports: dict[str, Report] = {}
-        said = list(notes)
         for name, job, film, result, sink in zip(
             self.names, self.jobs, self.films, results, sinks, strict=True
         ):
             rows = sink.count(job.molecules_probability) if sink and job.molecules else None
             reports[name] = replace(report(result, job, film, [], rows), channel=name)
-            found = [f"{name}: {note}" for note in result_notes(result)]
-            for note in found:
-                (events.warning if result.missing.chunks else events.note)(note)
-            said += [f"{name}: {note}" for note in reports[name].notes]
+        found = [result_notes(result) for result in results]
+        urgent = {
+            note for result in results if result.missing.chunks for note in result_notes(result)
+        }
+        self._said(found, urgent, events)
         for note in registration.notes:
             events.note(note)
         for note in registration.warnings:
             events.warning(note)
-        said += [*registration.notes, *registration.warnings]
+        on_each = self._named([each.notes for each in reports.values()])
+        said = [*notes, *on_each, *registration.notes, *registration.warnings]
         first = reports[self.names[0]]
         return ChannelsReport(
             film=first.film,
