@@ -172,6 +172,7 @@ def test_each_channel_has_its_resolution_error_map_and_report(tmp_path: Path) ->
         assert any("is not registered" in note for note in numbers["report"]["notes"])
         page = (tmp_path / f"film.sr.{half}.report.html").read_text(encoding="utf-8")
         assert f"<h1>film.tif, {name}</h1>" in page
+        assert page.count('alt="Both channels" src="data:image/png;base64,') == 1
     assert str(tmp_path) not in json.dumps(described(tmp_path / "film.sr.ome.tif"))
 
 

@@ -12,8 +12,9 @@ from smlm_pipeline.channels.registering import Registration
 from smlm_pipeline.channels.report import ChannelsReport
 from smlm_pipeline.channels.tables import write_tables
 from smlm_pipeline.job import Job
-from smlm_pipeline.output.picture import write_merged_picture
+from smlm_pipeline.output.picture import draw_merged_picture, write_merged_picture
 from smlm_pipeline.output.pyramid import Rows
+from smlm_pipeline.page.pictures import EDGE_MOST_PX
 from smlm_pipeline.registration.registered import Registered
 from smlm_pipeline.results.beside import write_drift_files, write_measurements, write_report_page
 from smlm_pipeline.results.images import write_images
@@ -72,6 +73,9 @@ def write_results(
     if job.molecules is not None:
         write_tables(job, runs, registration)
     if job.page:
+        both = draw_merged_picture(
+            shown, sr_pixel_size_nm=sr_nm, edge_max_px=EDGE_MOST_PX, style=job.style
+        ).picture
         for run in runs:
             stated = replace(run.report, notes=facts.notes)
-            write_report_page(run.job, run.film, run.molecules, run.result, stated)
+            write_report_page(run.job, run.film, run.molecules, run.result, stated, both)

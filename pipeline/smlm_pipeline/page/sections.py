@@ -54,6 +54,17 @@ def head(numbers: Numbers) -> str:
     )
 
 
+def both_channels(pictures: Pictures) -> str:
+    """The picture of two channels, where the page is that of one of them."""
+    if not pictures.both:
+        return ""
+    return (
+        f'<h2>Both channels</h2><figure><img alt="Both channels" src="{pictures.both}">'
+        "<figcaption>White is where both are. All that follows is of one channel, before it was "
+        "registered; the notes say how the second one was.</figcaption></figure>"
+    )
+
+
 def picture(numbers: Numbers, pictures: Pictures) -> str:
     """The image beside the wide field, with a slider where scripts run."""
     width, height = pictures.size_px

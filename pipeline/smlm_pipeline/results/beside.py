@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from smlm_pipeline.drift.curve import no_drift
 from smlm_pipeline.drift.files import write_drift
@@ -69,8 +70,11 @@ def write_report_page(
     molecules: MoleculeSink | None,
     result: Reconstruction,
     facts: Report,
+    both: Image.Image | None = None,
 ) -> None:
     """Write the report as a page, with histograms of the molecules if there are any.
+
+    ``both`` is the picture of two channels, where the page is that of one of them.
 
     Raises
     ------
@@ -90,4 +94,5 @@ def write_report_page(
         frames=frames,
         histograms=histograms,
         style=job.style,
+        both=both,
     )
