@@ -60,8 +60,8 @@ def both_channels(pictures: Pictures) -> str:
         return ""
     return (
         f'<h2>Both channels</h2><figure><img alt="Both channels" src="{pictures.both}">'
-        "<figcaption>White is where both are. All that follows is of one channel, before it was "
-        "registered; the notes say how the second one was.</figcaption></figure>"
+        "<figcaption>White is where both are. All that follows is of one channel, at its own place "
+        "in the film; the notes say how the second one was registered.</figcaption></figure>"
     )
 
 
