@@ -153,8 +153,8 @@ class Job:
     @property
     def probability_kept(self) -> float:
         """Least probability of a molecule that is kept; drift needs all of them."""
-        drift = self.settings.corrects_drift
-        return contract.MOLECULE_PROBABILITY_MIN if drift else self.molecules_probability
+        drifts, own = self.settings.corrects_drift, self.molecules_probability
+        return contract.MOLECULE_PROBABILITY_MIN if drifts else own
 
     @property
     def tables(self) -> tuple[Path, ...]:
@@ -184,8 +184,7 @@ class Job:
     def files_beside(self) -> tuple[Path, ...]:
         """The files of drift, resolution, error map and report that are written."""
         if self.channels is not None:
-            of_each = (file for job in self.of_channels for file in job.files_beside)
-            return tuple(dict.fromkeys(of_each))
+            return tuple(dict.fromkeys(f for job in self.of_channels for f in job.files_beside))
         resolution = self.resolution_files.all if self.settings.resolution else ()
         error = self.error_files.all if self.settings.error_map else ()
         page = self.page_files.all if self.page else ()

@@ -26,7 +26,7 @@ from smlm_pipeline.run.finish import Finish
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import plan_run
-from smlm_pipeline.submission import opened_film, planned
+from smlm_pipeline.submission.submit import opened_film, planned
 
 
 class ChannelEvents:
@@ -86,7 +86,7 @@ def run_channels(
     job : Job
         With two channels.
     engine, model_repository, events
-        As in `submission.run_job`.
+        As in `submission.submit.run_job`.
 
     Raises
     ------

@@ -16,8 +16,8 @@ from smlm_pipeline.output.picture import draw_merged_picture, write_merged_pictu
 from smlm_pipeline.output.pyramid import Rows
 from smlm_pipeline.page.pictures import EDGE_MOST_PX
 from smlm_pipeline.registration.registered import Registered
-from smlm_pipeline.results.beside import write_drift_files, write_measurements, write_report_page
-from smlm_pipeline.results.images import write_images
+from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
+from smlm_pipeline.submission.images import write_images
 
 
 def write_results(

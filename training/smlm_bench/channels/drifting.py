@@ -18,7 +18,7 @@ from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.job import Job
 from smlm_pipeline.settings import DRIFT_AUTO, Settings
-from smlm_pipeline.submission import run_job
+from smlm_pipeline.submission.submit import run_job
 
 EDGE_PX = 48
 SAMPLES = (

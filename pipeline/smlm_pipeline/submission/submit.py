@@ -17,8 +17,6 @@ from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import Report, missing_parts, report, result_notes
-from smlm_pipeline.results.beside import write_drift_files, write_measurements, write_report_page
-from smlm_pipeline.results.images import write_images
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import Checkpoint, FileCheckpoint
 from smlm_pipeline.run.events import SILENCE, Events
@@ -26,6 +24,8 @@ from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
+from smlm_pipeline.submission.images import write_images
 from smlm_pipeline.tables.at_rest import at_rest
 from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import write_table

@@ -1,1 +1,0 @@
-"""What a run leaves on the disk: images, and the files beside them."""
