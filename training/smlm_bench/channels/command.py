@@ -40,7 +40,10 @@ def channels(
     model: ModelName = contract.RECONSTRUCTION.name,
     output: Folder = Path("bench/channels"),
 ) -> None:
-    """Register channels of known displacement, and take a known drift out of both."""
+    """Register the channels of films whose displacement is known.
+
+    A second table states what is left of a known drift that two channels share.
+    """
     with bench_door():
         output.mkdir(parents=True, exist_ok=True)
         found: list[measure.Registered] = []
