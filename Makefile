@@ -56,7 +56,9 @@ picasso: requirements/picasso.txt | .venv/bin/python  ## Install Picasso for a r
 
 readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan, napari-storm, bioio and ome-zarr, whose readers tests ask
 	$(BIN)/python -m venv .venv-readers
-	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@# by uv, which finds versions that fit in seconds, where pip tries them for half an hour
+	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-readers/bin/python -m uv pip install --quiet --python .venv-readers/bin/python -r $<
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv

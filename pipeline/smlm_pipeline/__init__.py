@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from smlm_pipeline.reconstruction import reconstruct
     from smlm_pipeline.report import Report
     from smlm_pipeline.settings import Settings
-    from smlm_pipeline.submission import submit
+    from smlm_pipeline.submission.submit import submit
     from smlm_pipeline.tables.camera_units import CameraUnits
 
 __version__ = "0.1.0"
@@ -50,7 +50,7 @@ _MODULES = {
     "Settings": "settings",
     "open_film": "film.film",
     "reconstruct": "reconstruction",
-    "submit": "submission",
+    "submit": "submission.submit",
 }
 
 if not TYPE_CHECKING:  # or a misspelt name would pass for one of type Any

@@ -7,6 +7,7 @@ client asks a server for ``CONTRACT_VERSION`` before it sends a frame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 CONTRACT_VERSION = 3
@@ -56,6 +57,13 @@ REQUEST_PIXELS_PARAMETER = "request_pixels"
 
 CLASS_BORDERS_PARAMETER = "class_borders_px"
 """Key of a network's class borders in its configuration; see `class_borders_of`."""
+
+TRAINED_RANGES_PARAMETER = "trained_ranges"
+"""Key of the ranges that a network was trained on, in its configuration; see `ranges_of`."""
+
+DENSITY_RANGE, WIDTH_RANGE = "molecules_per_100_px", "sigma_px"
+"""Names of these ranges: molecules of a frame in 10 x 10 camera pixels, and the sigma of the spots
+in camera pixels."""
 
 WEIGHT_ONE = 1 << 16
 """The integer that stands for one emitter: images count units of 2^-16 emitters."""
@@ -317,3 +325,20 @@ def class_borders_of(text: str) -> dict[int, tuple[float, ...]]:
 def class_borders_text(borders_px: dict[int, tuple[float, ...]]) -> str:
     """Write class borders as `class_borders_of` reads them."""
     return "; ".join(" ".join(f"{each:g}" for each in borders_px[count]) for count in borders_px)
+
+
+def ranges_of(text: str) -> dict[str, tuple[float, float]]:
+    """Read ranges as configurations state them: ``"molecules_per_100_px 0 20; sigma_px 0.8 2.2"``.
+
+    Returns
+    -------
+    dict
+        The lowest and the highest value of each, by its name.
+    """
+    parts = (part.split() for part in text.split(";") if part.strip())
+    return {name: (float(low), float(high)) for name, low, high in parts}
+
+
+def ranges_text(ranges: Mapping[str, tuple[float, float]]) -> str:
+    """Write ranges as `ranges_of` reads them."""
+    return "; ".join(f"{name} {low:g} {high:g}" for name, (low, high) in ranges.items())

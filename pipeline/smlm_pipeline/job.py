@@ -107,17 +107,23 @@ class Job:
     @property
     def resolution_files(self) -> ResolutionFiles:
         """The files that state the resolution, beside the image."""
-        return ResolutionFiles(self._beside(""))
+        return ResolutionFiles(self._channel_stem)
 
     @property
     def error_files(self) -> ErrorMapFiles:
         """The error map and the wide field, beside the image."""
-        return ErrorMapFiles(self._beside(""))
+        return ErrorMapFiles(self._channel_stem)
 
     @property
     def page_files(self) -> PageFiles:
         """The report as a page, and its numbers, beside the image."""
-        return PageFiles(self._beside(""))
+        return PageFiles(self._channel_stem)
+
+    @property
+    def _channel_stem(self) -> Path:
+        """Stem of the files beside the image that each channel has for itself: `FILM.sr.left`."""
+        half = self.selection.half
+        return self._beside("" if half is None else f".{half}")
 
     @property
     def checkpoint(self) -> Path:
@@ -143,6 +149,12 @@ class Job:
             replace(self, selection=part, molecules=table, channels=None)
             for part, table in zip(parts, tables, strict=True)
         )
+
+    @property
+    def probability_kept(self) -> float:
+        """Least probability of a molecule that is kept; drift needs all of them."""
+        drifts, own = self.settings.corrects_drift, self.molecules_probability
+        return contract.MOLECULE_PROBABILITY_MIN if drifts else own
 
     @property
     def tables(self) -> tuple[Path, ...]:
@@ -174,6 +186,8 @@ class Job:
     @property
     def files_beside(self) -> tuple[Path, ...]:
         """The files of drift, resolution, error map and report that are written."""
+        if self.channels is not None:
+            return tuple(dict.fromkeys(f for job in self.of_channels for f in job.files_beside))
         resolution = self.resolution_files.all if self.settings.resolution else ()
         error = self.error_files.all if self.settings.error_map else ()
         page = self.page_files.all if self.page else ()
@@ -252,25 +266,12 @@ class Job:
 
     def _check_channels(self, channels: Channels) -> None:
         """Refuse what two channels are not offered with."""
-        settings, style = self.settings, self.style
         if self.part is not None:
             raise SettingError(
                 "--partial sums a part of one channel, and --channels asks for two; expected one "
                 "of them: leave out --partial, and share the film among servers by --server"
             )
-        asked = {
-            f"--drift {settings.drift_name}": settings.corrects_drift,
-            "--resolution": settings.resolution,
-            "--report": self.page,
-            "--error-map": settings.error_map,
-        }
-        part = "--frames 0::2 and 1::2" if channels.split == "alternating" else "--roi X,Y,W,H"
-        for option in (option for option, wanted in asked.items() if wanted):
-            raise SettingError(
-                f"{option} is not offered with --channels; expected one of the two: reconstruct "
-                f"each channel by itself ({part}, and -o with another name), or leave it out"
-            )
-        if style.cmap != DEFAULT_STYLE.cmap or style.colour_bar:
+        if self.style.cmap != DEFAULT_STYLE.cmap or self.style.colour_bar:
             raise SettingError(
                 "--cmap and --colour-bar are for a picture of one channel; expected neither with "
                 "--channels, whose picture has a colour for each"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,6 @@ CARD_FILE = "model.json"
 
 CPU_PRECISION = "cpu_precision"
 """Name in a card: the precision on CPUs that have it, where the scores allow it."""
-
-DENSITY = "molecules_per_100_px"
-"""Name of the range of molecules of a frame in 10 x 10 camera pixels, among `trained_ranges`."""
 
 _UM_PX = 10
 """Camera pixels along a micrometre, as training counts."""
@@ -147,34 +145,31 @@ def network_sha256(file: Path) -> str:
 
 
 def trained_ranges(network: Path) -> dict[str, tuple[float, float]]:
-    """Return the ranges that a network's card says it was trained on, by name; empty without card.
-
-    Training in steps may fit the last layers alone at the end: ranges are those under which all
-    layers were fitted.
-    """
-    card = _card_of(network)
-    training = card.get("training")
-    while isinstance(training, dict):
-        recipe = training.get("recipe")
-        if isinstance(recipe, dict) and not recipe.get("only_layers"):
-            ranges = recipe.get("ranges")
-            return _ranges_of(ranges if isinstance(ranges, dict) else {})
-        training = training.get("start")
-    return {}
+    """Return the ranges that a network's card says it was trained on; empty without card."""
+    return ranges_of_card(_card_of(network))
 
 
-def _ranges_of(ranges: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """The pairs of a recipe's ranges, and `DENSITY`."""
-    pairs = {
-        name: (float(pair[0]), float(pair[1]))
-        for name, pair in ranges.items()
-        if isinstance(pair, list) and len(pair) == 2
-    }
-    if "density_per_um2" in pairs:  # lines fill patches more than areas do
-        patch_px, most = ranges.get("patch_px", 0), ranges.get("emitters_max", 0)
+def ranges_of_card(card: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return those of a card: `contract.DENSITY_RANGE` and `contract.WIDTH_RANGE`, where stated."""
+    found: Any = card
+    for name in ("training", "recipe", "ranges"):
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    ranges = {}
+    if density := _pair(found.get("density_per_um2")):  # lines fill patches more than areas do
+        patch_px, most = found.get("patch_px", 0), found.get("emitters_max", 0)
         of_patches = most * (_UM_PX / patch_px) ** 2 if patch_px else 0.0
-        pairs[DENSITY] = 0.0, max(pairs["density_per_um2"][1], of_patches)
-    return pairs
+        ranges[contract.DENSITY_RANGE] = 0.0, max(density[1], of_patches)
+    if width := _pair(found.get("sigma_px")):
+        ranges[contract.WIDTH_RANGE] = width
+    return ranges
+
+
+def _pair(stated: object) -> tuple[float, float] | None:
+    if isinstance(stated, list) and len(stated) == 2:
+        return float(stated[0]), float(stated[1])
+    return None
 
 
 def cpu_precision(network: Path) -> str:

@@ -96,20 +96,21 @@ def reconstruct(
     molecules: MoleculeSink | None = None,
     pixel_size_nm: float | None = None,
     part: range | None = None,
+    finish: Finish | None = None,
     events: Events = SILENCE,
 ) -> Reconstruction:
-    """Reconstruct one super-resolution image from a film of blinking molecules.
+    """Reconstruct one super-resolution image from an open film of blinking molecules.
 
     Parameters
     ----------
     film, settings : Film and Settings
-        The open film; how to cut, send and draw.
+        What to reconstruct, and how to cut, send and draw it.
     engine : str, Engine or Transport
         "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
     model_repository : Path, optional
         The networks of an engine that is started here.
-    plan, canvas, checkpoint, molecules, pixel_size_nm, part, events
-        Given by `submit`; by default made for the film. Chunks outside of ``part`` are left out.
+    plan, canvas, checkpoint, molecules, pixel_size_nm, part, finish, events
+        Given by `submit`, or made for the film. Chunks outside of ``part`` are left out.
 
     Raises
     ------
@@ -121,14 +122,14 @@ def reconstruct(
     >>> image = reconstruct(open_film("stack.tif"), engine="local").image  # doctest: +SKIP
     """
     plan = plan or plan_run(film, settings, memory_limit_bytes(settings))
-    finish = Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
+    finish = finish or Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
     with finish, engine_opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         borders_px = class_borders_px(opened, settings, plan, events)
         accumulator = _sum_of(plan, canvas)
-        sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
+        sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frames_done(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
@@ -138,13 +139,13 @@ def reconstruct(
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
                     sinks.add(chunk, answer)
-                    finish.follow(chunk, accumulator, plan, events)
+                    finish.follow(chunk, answer, plan, events)
                     checkpoint.keep()
         missing.close(sinks.left(plan.chunks), len(plan.chunks))
-        frames_done = plan.whole_frames(left) - plan.whole_frames(missing.chunks)
-        counted = limit.failures, limit.swapped_answers, time.perf_counter() - started, frames_done
+        rest = plan.whole_frames(missing.rest(left))
+        facts = limit.failures, limit.swapped_answers, time.perf_counter() - started, rest
         finished = finish.of(accumulator, seen, borders_px, plan, events)
-    return Reconstruction(plan, seen, opened, missing, *counted, **vars(finished))
+    return Reconstruction(plan, seen, opened, missing, *facts, **vars(finished))
 
 
 def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:

@@ -16,6 +16,7 @@ from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.job import Job
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.run.checks import Check, checks, notes_of
 from smlm_pipeline.run.chunking import Chunk
@@ -110,6 +111,12 @@ class Report:
         """All fields, for JSON."""
         return asdict(self)
 
+    def image_facts(self, *without: str) -> ImageFacts:
+        """What the image's file states; of the image before these steps, where some are named."""
+        provenance = {**self.provenance(), **dict.fromkeys(without)}
+        name = Path(self.film).name
+        return ImageFacts(self.sr_pixel_size_nm, provenance, name, self.acquired, self.channel)
+
     def provenance(self) -> dict[str, Any]:
         """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
@@ -133,10 +140,10 @@ class Report:
             table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
-            f"{self._drift_text()}"
-            f"{self._resolution_text()}"
-            f"{self._error_text()}"
-            f"{self._refinement_text()}"
+            f"{self.drift_line}"
+            f"{self.resolution_line}"
+            f"{self.error_line}"
+            f"{self.refinement_line}"
             f"picture  {self.picture}\n"
             f"{page}"
             f"{table}"
@@ -146,7 +153,8 @@ class Report:
             f"{self.model_version})"
         )
 
-    def _drift_text(self) -> str:
+    @property
+    def drift_line(self) -> str:
         """A line on the drift; none where it was not to be corrected."""
         if self.drift is None:
             return ""
@@ -158,7 +166,8 @@ class Report:
             f"({self.drift['table']}); before, {self.drift['uncorrected_image']}\n"
         )
 
-    def _resolution_text(self) -> str:
+    @property
+    def resolution_line(self) -> str:
         """A line on the resolution; none where it was not to be measured."""
         if self.resolution is None:
             return ""
@@ -166,7 +175,8 @@ class Report:
         number = "not found" if found_nm is None else f"{found_nm:.0f} nm (ring correlation)"
         return f"resolved {number}; see {self.resolution['plot'] or 'the notes'}\n"
 
-    def _error_text(self) -> str:
+    @property
+    def error_line(self) -> str:
         """A line on the error map; none where there is none."""
         if self.error_map is None:
             return ""
@@ -176,7 +186,8 @@ class Report:
             f"{self.error_map['rsp']:.3f} ({self.error_map['map']})\n"
         )
 
-    def _refinement_text(self) -> str:
+    @property
+    def refinement_line(self) -> str:
         """A line on the refinement; none where there was none."""
         if self.refinement is None:
             return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import tifffile
 from fakes.command_line import write_film
 from smlm_pipeline.batch.films import Search, find_films
 from smlm_pipeline.errors import FilmError, SettingError
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 
@@ -100,9 +100,8 @@ def test_one_name_twice_is_refused(night: Path) -> None:
 
 def test_results_are_no_films_even_if_named(night: Path) -> None:
     image = np.ones((64, 64), np.float32)
-    facts: dict[str, Any] = {"sr_pixel_size_nm": 10, "provenance": {}}
-    write_image(night / "fine.tif", image, **facts)
-    write_zarr(night / "fine.zarr", image, **facts)
+    write_image(night / "fine.tif", image, ImageFacts(10))
+    write_zarr(night / "fine.zarr", image, ImageFacts(10))
     inputs = [night / "b.tif", night / "fine.tif", night / "fine.zarr", night / "a.sr.png"]
     films, passed_over = find_films(Search(inputs, Path("out")))
     assert [film.name for film in films] == ["b.tif"]

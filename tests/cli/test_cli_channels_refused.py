@@ -28,8 +28,7 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["left"], "channels is 'left'; expected left,right, top,bottom, alternating"),
         (["left,right", "--molecules", "a.txt"], "a.txt"),
-        (["left,right", "--drift", "auto"], "--drift auto is not offered with --channels"),
-        (["alternating", "--resolution"], "--resolution is not offered with --channels"),
+        (["left,right", "--drift", "no.csv"], "no.csv"),
         (["left,right", "--partial", "p.npz"], "--partial sums a part of one channel"),
         (["left,right", "--partial", "p.npz", "--resume"], "leave out --partial"),
         (["left,right", "--cmap", "gray"], "are for a picture of one channel"),

@@ -12,8 +12,7 @@ from fakes.command_line import submit, take_for_local
 from fakes.drifting_samples import film_adu
 from fakes.transports import ComputingTransport
 
-RUN = ("--pixel-size-nm", "100", "--chunk-frames", "20", "--in-flight", "1", "--json")
-"""One request at a time: of so short a film, those in flight together are a large part."""
+RUN = ("--pixel-size-nm", "100", "--chunk-frames", "20", "--json")
 
 
 def _notes(film: Path, *options: str) -> list[str]:

@@ -91,7 +91,7 @@ def test_a_run_continues_in_its_precision_only(film: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("smlm_pipeline.submission.write_image", stop)
+        patched.setattr("smlm_pipeline.output.ome_tiff.write_image", stop)
         assert submit(film, "--precision", "f32").exit_code != 0
     line = one_line(submit(film, "--precision", "bf16", "--resume"))
     assert "was begun with precision f32, this run has bf16; use the same, or start over" in line

@@ -13,11 +13,11 @@ import tifffile
 
 from fakes.command_line import invoke, names, one_line, submit, take_for_local, write_film
 from fakes.transports import ComputingTransport
-from smlm_pipeline import submission
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError, OutputError, TransientServerError
 from smlm_pipeline.run import dispatch
+from smlm_pipeline.submission import submit as submission
 
 
 @pytest.fixture

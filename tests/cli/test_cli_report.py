@@ -13,9 +13,9 @@ from fakes.command_line import invoke, names, one_line, submit, take_for_local
 from fakes.drifting_samples import film_adu
 from fakes.image_files import described
 from fakes.transports import ComputingTransport
-from smlm_pipeline import submission
 from smlm_pipeline.film.formats.own_results import is_result, is_result_by_name
 from smlm_pipeline.output.image_reading import read_image
+from smlm_pipeline.submission import submit as submission
 
 
 @pytest.fixture

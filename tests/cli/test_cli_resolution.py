@@ -16,6 +16,7 @@ from fakes.drifting_samples import film_adu, molecules
 from fakes.image_files import described
 from fakes.tables import write
 from fakes.transports import ComputingTransport
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.tables.rows import Rows
 
@@ -86,7 +87,7 @@ def test_two_images_are_halves_and_one_is_not(tmp_path: Path) -> None:
     sample = rng.poisson(0.02, (128, 128)) * 30.0
     for name in ("a", "b"):
         half = rng.poisson(sample).astype(np.float32)
-        write_image(tmp_path / f"{name}.tif", half, sr_pixel_size_nm=20, provenance={})
+        write_image(tmp_path / f"{name}.tif", half, ImageFacts(20))
     both = _measured(tmp_path / "a.tif", tmp_path / "b.tif")
     assert both["sr_pixel_nm"] == 20
     assert both["limited_by_pixels"]
@@ -125,7 +126,7 @@ def test_refusals(
     tifffile.imwrite("plain.tif", np.zeros((32, 32), np.float32))
     for name, size in (("large.tif", 64), ("other.tif", 48)):
         image = np.ones((size, size), np.float32)
-        write_image(Path(name), image, sr_pixel_size_nm=10, provenance={})
+        write_image(Path(name), image, ImageFacts(10))
     result = invoke("resolution", *arguments)
     assert result.exit_code in (2, 3)
     assert message in result.stderr

@@ -233,7 +233,7 @@ def test_without_room_for_the_table_the_image_is_kept(
     def full(*_: object) -> None:
         raise OutputError("table.csv cannot be written: the disk is full")
 
-    monkeypatch.setattr("smlm_pipeline.submission.write_table", full)
+    monkeypatch.setattr("smlm_pipeline.submission.submit.write_table", full)
     result = submit(film, "--quiet", "--molecules", film.with_name("table.csv"))
     assert result.exit_code == 7
     assert names(film.parent) == [

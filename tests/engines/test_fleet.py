@@ -302,11 +302,13 @@ def test_a_model_of_another_name_in_the_embedded_server(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("second", "shared"), [("0.1 0.2", {3: (0.1, 0.2)}), ("0.1 0.3", {})])
-def test_class_borders_are_those_that_all_state(
+def test_what_all_servers_state_is_taken(
     two: tuple[FakeTriton, FakeTriton], second: str, shared: dict[int, tuple[float, ...]]
 ) -> None:
     for server, stated in zip(two, ("0.1 0.2", second), strict=True):
         server.class_borders_px = stated
+        server.trained_ranges = f"sigma_px {stated}"
     servers = Servers.parse(",".join(server.address for server in two))
     with opening.server_engine(servers, MODEL) as engine:
         assert engine.class_borders_px == shared
+        assert engine.trained_ranges == ({"sigma_px": shared[3]} if shared else {})

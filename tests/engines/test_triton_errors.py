@@ -244,6 +244,18 @@ def test_the_borders_of_precision_classes_are_read(
         assert transport.served_network().class_borders_px == read
 
 
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [("sigma_px 0.8 2.2", {"sigma_px": (0.8, 2.2)}), ("", {}), ("wide; narrow", {}), (None, {})],
+)
+def test_the_ranges_of_training_are_read(
+    server: FakeTriton, stated: str | None, read: dict[str, tuple[float, float]]
+) -> None:
+    server.trained_ranges = stated
+    with TritonTransport(server.servers) as transport:
+        assert transport.served_network().trained_ranges == read
+
+
 def test_the_version_is_that_of_the_network(server: FakeTriton) -> None:
     """What is published anew is the network; the ensemble around it stays as it is."""
     server.network_versions = ("2", "11")
@@ -265,6 +277,7 @@ def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
         "contract_version": str(contract.CONTRACT_VERSION),
         "request_pixels": None,
         "class_borders_px": {},
+        "trained_ranges": {},
         "fits": True,
     }
 

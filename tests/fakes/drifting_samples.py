@@ -71,12 +71,18 @@ def rms_nm(apart: NDArray[np.float64]) -> float:
     return float(np.sqrt(apart.var(axis=1).mean()))
 
 
-def film_adu(kind: str, *, frames: int, edge_px: int = 32) -> NDArray[np.uint16]:
-    """A film (F, E, E) of 16 dots that blink, of pixels of 100 nm, whose sample drifts."""
+def film_adu(
+    kind: str, *, frames: int, edge_px: int = 32, blinks: int | None = None
+) -> NDArray[np.uint16]:
+    """A film (F, E, E) of 16 dots that blink, of pixels of 100 nm, whose sample drifts.
+
+    Another number of ``blinks`` makes the same dots blink otherwise.
+    """
     rng = np.random.default_rng(1)
     centres = np.arange(edge_px) + 0.5
     dots_px = rng.uniform(6, edge_px - 6, (16, 2))
     moved_px = drift_nm(kind, frames, rng).T / 100
+    rng = rng if blinks is None else np.random.default_rng(blinks)
     photons = np.full((frames, edge_px, edge_px), 100.0)
     for frame, place_px in zip(photons, moved_px, strict=True):
         for y, x in dots_px[rng.choice(len(dots_px), 4, replace=False)] + place_px:

@@ -12,13 +12,14 @@ import zarr
 from numpy.typing import NDArray
 
 from smlm_pipeline.output import ome_tiff, picture
+from smlm_pipeline.output.facts import ImageFacts
 
 PIXEL_NM = 12.5
 PROVENANCE = {"model": "reconstruction", "version": 3, "frames": 1000, "levels": [101.5, 40.25]}
 
 
 def write_image(path: Path, image: NDArray[np.float32]) -> None:
-    ome_tiff.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=PROVENANCE)
+    ome_tiff.write_image(path, image, ImageFacts(PIXEL_NM, PROVENANCE))
 
 
 def write_picture(path: Path, image: NDArray[np.float32]) -> None:

@@ -52,6 +52,7 @@ class FakeTriton:
         self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
         self.request_pixels: int | str | None = None
         self.class_borders_px: str | None = None
+        self.trained_ranges: str | None = None
         self.answered = 0
         self.numbers: list[bytes] = []
         self.number_off_by = np.zeros(contract.REQUEST.dims, np.int32)
@@ -117,6 +118,9 @@ class FakeTriton:
         if self.class_borders_px is not None:
             borders = answer.config.parameters[contract.CLASS_BORDERS_PARAMETER]
             borders.string_value = self.class_borders_px
+        if self.trained_ranges is not None:
+            ranges = answer.config.parameters[contract.TRAINED_RANGES_PARAMETER]
+            ranges.string_value = self.trained_ranges
         return answer
 
     def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:

@@ -13,6 +13,7 @@ from fakes.films import noise_adu, spots_adu
 from fakes.format_films import make_film, write_ndtiff_film, write_ome_zarr, write_raw
 from fakes.micro_manager_films import write_mmstack
 from smlm_pipeline.film.formats.film_folders import PassedOver, films_in, name_of_pattern
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 
 FILM_ADU = noise_adu(4, 32, 32)
@@ -101,7 +102,7 @@ def test_results_are_no_films(folder: Path) -> None:
     image = np.ones((64, 64), np.float32)
     _write(folder / "film.tif")
     for name in ("film.sr.ome.tif", "film.sr.sum.ome.tif", "fine.ome.tif", "fine_2.ome.tif"):
-        write_image(folder / name, image, sr_pixel_size_nm=10, provenance={})
+        write_image(folder / name, image, ImageFacts(10))
     for name in ("film.sr.png", "film.sr.checkpoint", "film.sr.hdf5", "film.sr.tif"):
         (folder / name).write_bytes(b"x")
     assert found(folder) == ["night/film.tif"]

@@ -14,6 +14,7 @@ from fakes.tiff_films import refuse
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 
 
@@ -178,7 +179,7 @@ def test_a_film_and_a_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("result", ["film.sr.ome.tif", "result.tif"])
 def test_own_result_in_the_folder(tmp_path: Path, result: str) -> None:
     image = np.zeros((60, 60), np.float32)
-    write_image(tmp_path / result, image, sr_pixel_size_nm=20, provenance={})
+    write_image(tmp_path / result, image, ImageFacts(20))
     refuse(tmp_path, "is a folder without a film")
     film = make_film()
     tifffile.imwrite(tmp_path / "film.tif", film, photometric="minisblack")

@@ -16,6 +16,7 @@ from fakes.tiff_films import patch
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 
 
@@ -78,7 +79,7 @@ def test_own_result_is_no_part(tmp_path: Path, named: str, result: str) -> None:
     film = make_film()
     write_parts(tmp_path, film)
     image = np.zeros((60, 60), np.float32)
-    write_image(tmp_path / result, image, sr_pixel_size_nm=20, provenance={})
+    write_image(tmp_path / result, image, ImageFacts(20))
     np.testing.assert_array_equal(read_all(tmp_path / named), film)
 
 

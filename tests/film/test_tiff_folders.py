@@ -22,6 +22,7 @@ from fakes.ndtiff_films import write_ndtiff
 from smlm_pipeline.errors import FilmError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 
 
@@ -113,7 +114,7 @@ def test_ndtiff_through_one_of_its_files(tmp_path: Path) -> None:
     folder = write_ndtiff_film(tmp_path / "film", make_film())
     image = np.zeros((60, 60), np.float32)
     result = folder / "film_NDTiffStack.sr.ome.tif"
-    write_image(result, image, sr_pixel_size_nm=20, provenance={})
+    write_image(result, image, ImageFacts(20))
     files = sorted(folder.glob("*_NDTiffStack*.tif"))
     assert len(files) > 2
     for path in (folder, *files):
@@ -190,7 +191,7 @@ def test_results_in_a_folder_of_the_folder(tmp_path: Path) -> None:
     for name in ("x.sr.ome.tif", "renamed.tif"):
         (tmp_path / "results").mkdir(exist_ok=True)
         image = np.zeros((60, 60), np.float32)
-        write_image(tmp_path / "results" / name, image, sr_pixel_size_nm=20, provenance={})
+        write_image(tmp_path / "results" / name, image, ImageFacts(20))
         np.testing.assert_array_equal(read_all(tmp_path), film)
 
 

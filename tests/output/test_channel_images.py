@@ -12,10 +12,11 @@ import zarr
 from numpy.typing import NDArray
 
 from smlm_pipeline.output import ome_tiff, ome_zarr
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.picture import write_merged_picture
 from smlm_pipeline.output.pyramid import TILE_PX
 
-FACTS = {"sr_pixel_size_nm": 12.5, "provenance": {"split": "left,right"}, "name": "film.tif"}
+FACTS = ImageFacts(12.5, {"split": "left,right"}, "film.tif", "2026-11-26T21:05:06")
 
 
 def _images(height: int, width: int) -> dict[str, NDArray[np.float32]]:
@@ -26,7 +27,7 @@ def _images(height: int, width: int) -> dict[str, NDArray[np.float32]]:
 @pytest.mark.parametrize("shape", [(40, 56), (40, 2100)])
 def test_tiff_has_both_channels(tmp_path: Path, shape: tuple[int, int]) -> None:
     images, path = _images(*shape), tmp_path / "two.ome.tif"
-    ome_tiff.write_channels(path, images, **FACTS, acquired="2026-11-26T21:05:06")  # type: ignore[arg-type]
+    ome_tiff.write_channels(path, images, FACTS)
     with tifffile.TiffFile(path) as tiff:
         (series,) = tiff.series
         assert (series.axes, series.shape) == ("CYX", (2, *shape))
@@ -49,7 +50,7 @@ def test_tiff_has_both_channels(tmp_path: Path, shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(40, 56), (TILE_PX + 8, 2100)])
 def test_zarr_has_both_channels(tmp_path: Path, shape: tuple[int, int]) -> None:
     images, path = _images(*shape), tmp_path / "two.ome.zarr"
-    ome_zarr.write_channels(path, images, **FACTS)  # type: ignore[arg-type]
+    ome_zarr.write_channels(path, images, FACTS)
     group = zarr.open_group(str(path), mode="r")
     np.testing.assert_array_equal(group["0"][:], np.stack(list(images.values())))
     (multiscales,) = group.attrs["multiscales"]
@@ -66,7 +67,7 @@ def test_zarr_has_both_channels(tmp_path: Path, shape: tuple[int, int]) -> None:
 def test_an_empty_channel_is_black(tmp_path: Path) -> None:
     images = {"a": np.zeros((64, 64), np.float32), "b": np.ones((64, 64), np.float32)}
     write_merged_picture(tmp_path / "two.png", images, sr_pixel_size_nm=12.5)
-    ome_zarr.write_channels(tmp_path / "two.ome.zarr", images, **FACTS)  # type: ignore[arg-type]
+    ome_zarr.write_channels(tmp_path / "two.ome.zarr", images, FACTS)
     assert (tmp_path / "two.png").stat().st_size > 500
     read = zarr.open_group(str(tmp_path / "two.ome.zarr"), mode="r")["0"][:]
     np.testing.assert_array_equal(read, np.stack(list(images.values())))

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.places import ROOT
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 
@@ -28,13 +29,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 PIXEL_NM = 12.5
-FACTS: dict[str, Any] = {
-    "sr_pixel_size_nm": PIXEL_NM,
-    "provenance": {"settings": {"zoom": 8}, "notes": ["a <b> & c"]},
-    "name": "film.tif",
-    "acquired": "2026-11-26T21:05:06+01:00",
-    "channel": "Cy5",
-}
+FACTS = ImageFacts(
+    PIXEL_NM,
+    {"settings": {"zoom": 8}, "notes": ["a <b> & c"]},
+    name="film.tif",
+    acquired="2026-11-26T21:05:06+01:00",
+    channel="Cy5",
+)
 
 BIOIO = """
 import {module}
@@ -92,7 +93,7 @@ def _image(edge_px: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize("edge_px", [300, 2600])
 def test_bioio_reads_ome_tiff(tmp_path: Path, edge_px: int) -> None:
     path, image = tmp_path / "image.ome.tif", _image(edge_px)
-    write_image(path, image, **FACTS)
+    write_image(path, image, FACTS)
     found, data = _read(BIOIO, tmp_path, module="bioio_ome_tiff", path=path)
     assert found == {"sizes": [PIXEL_NM, PIXEL_NM], "channels": ["Cy5"]}
     np.testing.assert_array_equal(data, image)
@@ -102,14 +103,14 @@ def test_bioio_reads_ome_tiff(tmp_path: Path, edge_px: int) -> None:
 def test_xml_is_of_the_schema(tmp_path: Path, edge_px: int) -> None:
     """By OME's own XSD."""
     path = tmp_path / "image.ome.tif"
-    write_image(path, _image(edge_px), **FACTS)
+    write_image(path, _image(edge_px), FACTS)
     found, _ = _read(SCHEMA, tmp_path, path=path)
     assert found == {"name": "film.tif"}
 
 
 def test_bioio_reads_ome_zarr(tmp_path: Path) -> None:
     path, image = tmp_path / "image.ome.zarr", _image(2600)
-    write_zarr(path, image, **FACTS)
+    write_zarr(path, image, FACTS)
     found, data = _read(BIOIO, tmp_path, module="bioio_ome_zarr", path=path)
     assert found["sizes"] == [PIXEL_NM, PIXEL_NM]
     np.testing.assert_array_equal(data, image)
@@ -117,7 +118,7 @@ def test_bioio_reads_ome_zarr(tmp_path: Path) -> None:
 
 def test_ome_zarr_reads_all_levels(tmp_path: Path) -> None:
     path, image = tmp_path / "image.ome.zarr", _image(2600)
-    write_zarr(path, image, **FACTS)
+    write_zarr(path, image, FACTS)
     found, data = _read(OME_ZARR, tmp_path, path=path)
     assert found["name"] == "film.tif"
     assert found["scales"] == [[PIXEL_NM] * 2, [2 * PIXEL_NM] * 2]

@@ -45,7 +45,7 @@ def test_image_that_is_not_contiguous(tmp_path: Path) -> None:
 
 def test_pixel_size_stands_in_ome_and_in_the_tags(tmp_path: Path) -> None:
     path = tmp_path / "image.ome.tif"
-    ome_tiff.write_image(path, np.ones((8, 16), np.float32), sr_pixel_size_nm=13.54, provenance={})
+    ome_tiff.write_image(path, np.ones((8, 16), np.float32), facts.ImageFacts(13.54))
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
         assert (tiff.series[0].axes, tiff.series[0].shape) == ("YX", (8, 16))
@@ -70,7 +70,7 @@ def test_provenance_is_readable_json(tmp_path: Path) -> None:
         "server": {"device": "cpu"},
     }
     image = np.zeros((8, 8), np.float32)
-    ome_tiff.write_image(path, image, sr_pixel_size_nm=PIXEL_NM, provenance=provenance)
+    ome_tiff.write_image(path, image, facts.ImageFacts(PIXEL_NM, provenance))
     with tifffile.TiffFile(path) as tiff:
         description = _ome_image(tiff)["Description"]
     assert json.loads(description) == {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +17,12 @@ from fakes.image_files import image_of
 from smlm_pipeline.errors import OutputError
 from smlm_pipeline.film.formats.own_results import is_result, is_result_folder
 from smlm_pipeline.output import pyramid
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.pyramid import level_shapes
 
-FACTS: dict[str, Any] = {"sr_pixel_size_nm": 12.5, "provenance": {"model": "reconstruction"}}
+FACTS = ImageFacts(12.5, {"model": "reconstruction"})
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_levels() -> None:
 @pytest.mark.parametrize("shape", [(150, 161), (64, 65), (33, 257)])
 def test_tiff(tmp_path: Path, small_tiles: None, shape: tuple[int, int]) -> None:
     image, path = _image(*shape), tmp_path / "image.ome.tif"
-    write_image(path, image, **FACTS)
+    write_image(path, image, FACTS)
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
         (series,) = tiff.series
@@ -82,7 +83,7 @@ def test_sparse_tiff_is_small(tmp_path: Path) -> None:
     image = np.zeros((2600, 2600), np.float32)
     image[::50, ::50] = 0.7
     path = tmp_path / "image.ome.tif"
-    write_image(path, image, **FACTS)
+    write_image(path, image, FACTS)
     assert path.stat().st_size < image.nbytes / 50
     np.testing.assert_array_equal(tifffile.imread(path), image)
 
@@ -91,7 +92,8 @@ def test_sparse_tiff_is_small(tmp_path: Path) -> None:
 def test_zarr(tmp_path: Path, small_tiles: None, shape: tuple[int, int]) -> None:
     image, path = _image(*shape), tmp_path / "image.ome.zarr"
     image[:40, :20] = 0
-    write_zarr(path, image, **FACTS, name="film.tif", acquired="2026-11-26T21:05:06", channel="Cy5")
+    stated = replace(FACTS, name="film.tif", acquired="2026-11-26T21:05:06", channel="Cy5")
+    write_zarr(path, image, stated)
     group = zarr.open_group(str(path), mode="r")
     attributes = dict(group.attrs)
     (scales,) = attributes["multiscales"]
@@ -116,20 +118,20 @@ def test_zarr(tmp_path: Path, small_tiles: None, shape: tuple[int, int]) -> None
 def test_zarr_replaces_an_earlier_one(tmp_path: Path) -> None:
     path = tmp_path / "image.ome.zarr"
     for edge_px in (600, 20):
-        write_zarr(path, np.ones((edge_px, edge_px), np.float32), **FACTS)
+        write_zarr(path, np.ones((edge_px, edge_px), np.float32), FACTS)
     assert image_of(path).shape == (20, 20)
     assert [each.name for each in tmp_path.iterdir()] == ["image.ome.zarr"]
 
 
 def test_failure_leaves_the_earlier_zarr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "image.ome.zarr"
-    write_zarr(path, np.ones((20, 20), np.float32), **FACTS)
+    write_zarr(path, np.ones((20, 20), np.float32), FACTS)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(json, "dumps", full)
     with pytest.raises(OutputError, match="the disk is full"):
-        write_zarr(path, np.zeros((30, 30), np.float32), **FACTS)
+        write_zarr(path, np.zeros((30, 30), np.float32), FACTS)
     assert image_of(path).shape == (20, 20)
     assert [each.name for each in tmp_path.iterdir()] == ["image.ome.zarr"]

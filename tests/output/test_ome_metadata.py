@@ -17,6 +17,7 @@ from fakes.transports import ComputingTransport
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.acquisition_date import iso_date
 from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 
 PROVENANCE = {
@@ -47,11 +48,13 @@ def test_all_facts_are_read_by_ome_types(tmp_path: Path, edge_px: int) -> None:
     write_image(
         path,
         np.ones((edge_px, 32), np.float32),
-        sr_pixel_size_nm=13.54,
-        provenance=PROVENANCE,
-        name="cell [1] \u00b5.tif",
-        acquired="2026-11-26T21:05:06+01:00",
-        channel="Alexa 647",
+        ImageFacts(
+            13.54,
+            PROVENANCE,
+            name="cell [1] \u00b5.tif",
+            acquired="2026-11-26T21:05:06+01:00",
+            channel="Alexa 647",
+        ),
     )
     ome = described(path)
     assert ome.creator.startswith("smlm-recon ")

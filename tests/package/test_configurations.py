@@ -19,7 +19,7 @@ from fakes.served_model import read_configuration
 from smlm_pipeline import contract, settings
 from smlm_pipeline.compute.window import check_class_borders
 from smlm_pipeline.contract import ModelSpec, TensorSpec
-from smlm_pipeline.model_repository import network_file
+from smlm_pipeline.model_repository import network_file, trained_ranges
 
 MODELS = {model.name: model for model in contract.MODELS}
 NETWORKS = tuple(contract.NETWORKS)
@@ -169,6 +169,14 @@ def test_a_network_states_the_class_borders_of_its_card(name: str) -> None:
             for each in borders_px.values():
                 padded = np.array([*each, 0, 0], np.float32)[: contract.MAX_CLASSES - 1]
                 check_class_borders(padded, len(each) + 1)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_states_the_ranges_of_its_card(name: str) -> None:
+    ranges = trained_ranges(network_file(MODEL_REPOSITORY, name))
+    for path in (MODEL_REPOSITORY / name / "config.pbtxt", _cpu(name)):
+        text = _parsed(path).parameters[contract.TRAINED_RANGES_PARAMETER].string_value
+        assert text == contract.ranges_text(ranges) != ""
 
 
 @pytest.mark.parametrize("name", [answer.summation.name for answer in contract.ANSWERS])

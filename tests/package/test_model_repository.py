@@ -81,20 +81,16 @@ def test_a_repository_without_a_network(tmp_path: Path, files: tuple[str, ...]) 
         model_repository.network_file(tmp_path, "unet")
 
 
-def test_ranges_are_those_under_which_all_layers_were_trained(tmp_path: Path) -> None:
+def test_ranges_are_those_of_the_card(tmp_path: Path) -> None:
     network = tmp_path / "model.onnx"
     network.write_bytes(b"a network")
-    before = {"sigma_px": [0.9, 1.6], "density_per_um2": [0.3, 9], "patch_px": 40}
-    training = {
-        "recipe": {"only_layers": "intensity", "ranges": {"sigma_px": [0.5, 3]}},
-        "start": {"recipe": {"ranges": {**before, "emitters_max": 320}}},
-    }
+    ranges = {"sigma_px": [0.9, 1.6], "density_per_um2": [0.3, 9], "patch_px": 40}
+    training = {"recipe": {"ranges": {**ranges, "emitters_max": 320}}}
     card = {"sha256": model_repository.network_sha256(network), "training": training}
     network.with_name("model.json").write_text(json.dumps(card))
-    ranges = model_repository.trained_ranges(network)
-    assert ranges["sigma_px"] == (0.9, 1.6)
-    assert ranges[model_repository.DENSITY] == (0, 20)
-    assert "patch_px" not in ranges
+    found = model_repository.trained_ranges(network)
+    assert found == {"molecules_per_100_px": (0, 20), "sigma_px": (0.9, 1.6)}
+    assert contract.ranges_of(contract.ranges_text(found)) == found
     network.write_bytes(b"another network")
     assert model_repository.trained_ranges(network) == {}
 
@@ -103,6 +99,6 @@ def test_the_shipped_networks_state_their_ranges() -> None:
     found = model_repository.find_model_repository()
     for name in contract.NETWORKS:
         ranges = model_repository.trained_ranges(model_repository.network_file(found, name))
-        low, high = ranges["sigma_px"]
+        low, high = ranges[contract.WIDTH_RANGE]
         assert 0.5 < low < 1.3 < high
-        assert ranges[model_repository.DENSITY][1] >= 9
+        assert ranges[contract.DENSITY_RANGE][1] >= 9

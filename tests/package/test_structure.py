@@ -44,6 +44,7 @@ ROOMS = {
         "refine",
         "registration",
         "resolution",
+        "submission",
         "tables",
     ),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fakes.labelled_images import SR_NM, STRUCTURES, labelled
+from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import sparse
 from smlm_pipeline.registration.affine import moved_by
 from smlm_pipeline.run import drift_hint
 from smlm_pipeline.run.drift_hint import DriftHint
@@ -32,18 +36,22 @@ def _notes(
     molecules: int = 4000,
     lost: int = 0,
     seed: int = 1,
+    order: Sequence[int] = range(10),
 ) -> list[str]:
-    """Feed the sums of two halves in ten steps, of which the first ones may be lost."""
+    """Feed the sums of two halves as ten chunks in some order; the first ones may be lost."""
     rng = np.random.default_rng(seed)
     first = STRUCTURES[structures[0]](rng)
     second = first if structures[0] == structures[1] else STRUCTURES[structures[1]](rng)
     rest = moved_by(np.zeros(2))
     half = labelled(first, rng, rest, molecules)
     whole = half + labelled(second, rng, moved_by(np.array(moved_nm)), molecules)
-    plan = plan_run(_Size(frames), DEFAULTS, 1 << 30)
+    plan = plan_run(_Size(frames), replace(DEFAULTS, chunk_frames=frames // 10), 1 << 30)
     hint = DriftHint(plan)
-    for step in range(lost, 10):
-        hint.follow(half if step < 5 else whole, frames / 10)
+    shares = {1: half, 8: whole - half}
+    for number in order[lost:]:
+        share = np.pad(shares.get(number, 0 * half), contract.MARGIN_PX * plan.zoom)
+        sums = sparse((share * contract.WEIGHT_ONE).astype(np.int32))
+        hint.follow(plan.chunks[number], sums, frames / 10)
     return hint.notes(whole, SR_NM)
 
 
@@ -75,8 +83,15 @@ def test_no_false_alarms(
     assert _notes(structures, moved_nm, seed=seed) == []
 
 
+def test_the_order_of_answers_changes_nothing() -> None:
+    """Also where the second half of the film is answered first."""
+    in_order = _notes(("curves", "curves"), (60.0, -80.0))
+    assert len(in_order) == 1
+    assert _notes(("curves", "curves"), (60.0, -80.0), order=range(9, -1, -1)) == in_order
+
+
 @pytest.mark.parametrize("few", [{"frames": 190}, {"molecules": 400}, {"lost": 3}])
-def test_too_little_to_tell(few: dict[str, int]) -> None:
+def test_too_little_to_tell(few: dict[str, Any]) -> None:
     """A short film, few molecules, and a run that continued and does not know its first part."""
     moved_nm = (60.0, -80.0)
     assert _notes(("dots", "dots"), moved_nm)

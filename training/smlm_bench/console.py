@@ -9,6 +9,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,6 +28,12 @@ bench_door = functools.partial(
 )
 """The door of every command; a command that keeps its results passes another
 ``if_interrupted``."""
+
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")]
+"""Option of a command that writes several files."""
+
+ModelName = Annotated[str, typer.Option(help="Model whose network is used.")]
+"""Option of a command that runs one of our networks."""
 
 FILE_COLUMNS = 240
 """Width of a file or a pipe, in columns: no table is wider."""

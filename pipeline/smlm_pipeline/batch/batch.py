@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
 
-from smlm_pipeline import submission
 from smlm_pipeline.batch.jobs import BatchJob, check_replaced
 from smlm_pipeline.batch.record import Outcome, Record
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.errors import ContractError, ServerError
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.events import Events
+from smlm_pipeline.submission import submit as submission
 
 _LOOK_S = 0.5
 """Pause between two looks for Ctrl-C, which does not wake a wait on every system."""

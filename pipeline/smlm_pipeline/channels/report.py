@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from smlm_pipeline.dry_run import DryRun
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.report import Report
+
+_HEADWORD = len("picture  ")
+"""Characters of a line's headword, with the spaces behind it."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class ChannelsReport:
             "value": "expected number of emitters per pixel",
         }
 
-    def provenance_of_sums(self) -> dict[str, Any]:
-        """Those of the plain sums beside refined images."""
-        kept = self.provenance()
-        plain = {name: {**each, "refinement": None} for name, each in kept["channels"].items()}
-        return {**kept, "channels": plain}
+    def image_facts(self, *without: str) -> ImageFacts:
+        """What the image's file states; of the image before these steps, where some are named."""
+        provenance = self.provenance()
+        for each in provenance["channels"].values():
+            each.update(dict.fromkeys(without))
+        acquired = next(iter(self.channels.values())).acquired
+        return ImageFacts(self.sr_pixel_size_nm, provenance, Path(self.film).name, acquired)
 
     def as_text(self) -> str:
         """A few lines for people."""
@@ -69,10 +75,19 @@ class ChannelsReport:
             f"{plain}"
             f"picture  {self.picture}\n"
             f"{self._registration_text()}"
+            f"{first.drift_line}"
+            f"{self._of_each('resolution_line')}"
+            f"{self._of_each('error_line')}"
             f"{found}"
             f"speed    {self.elapsed_s:.1f} s, {first.engine}, {first.model} version "
             f"{first.model_version}"
         )
+
+    def _of_each(self, line: str) -> str:
+        """A line of the report of each channel, with its name after the headword."""
+        lines = {name: getattr(each, line) for name, each in self.channels.items()}
+        cut = _HEADWORD
+        return "".join(f"{text[:cut]}{name}: {text[cut:]}" for name, text in lines.items() if text)
 
     def _registration_text(self) -> str:
         facts = self.registration

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
-from smlm_pipeline.atomic_files import remove, remove_unfinished
+from smlm_pipeline.atomic_files import remove_unfinished
+from smlm_pipeline.channels.channel_run import ChannelRun
 from smlm_pipeline.channels.registering import Registration, by_beads, by_images, map_of_beads
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
-from smlm_pipeline.channels.tables import write_tables
+from smlm_pipeline.channels.writing import write_results
 from smlm_pipeline.engines.opening import Engine, EngineChoice
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.job import Job
-from smlm_pipeline.output import ome_tiff, ome_zarr
-from smlm_pipeline.output.picture import write_merged_picture
 from smlm_pipeline.reconstruction import Reconstruction, engine_opened, reconstruct
-from smlm_pipeline.registration.parts import Image
-from smlm_pipeline.registration.registered import Registered
 from smlm_pipeline.report import Report, report, result_notes
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import FileCheckpoint
+from smlm_pipeline.run.drifting import drift_found
 from smlm_pipeline.run.events import SILENCE, Events
+from smlm_pipeline.run.finish import Finish
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import plan_run
-from smlm_pipeline.submission import opened_film, planned
+from smlm_pipeline.submission.submit import opened_film, planned
 
 
 class ChannelEvents:
@@ -87,7 +86,7 @@ def run_channels(
     job : Job
         With two channels.
     engine, model_repository, events
-        As in `submission.run_job`.
+        As in `submission.submit.run_job`.
 
     Raises
     ------
@@ -105,6 +104,7 @@ def run_channels(
         folder = job.image.resolve().parent  # sums and molecules are closed after the checkpoints
         canvases = [stack.enter_context(open_canvas(plan, folder)) for plan in both.plans]
         sinks = both.sinks(stack)
+        finishes = both.finishes(sinks)
         every_s = job.settings.checkpoint_every_s
         checkpoints = [
             stack.enter_context(
@@ -116,20 +116,15 @@ def run_channels(
         with engine_opened(engine, job.settings, model_repository, events) as opened:
             notes += opened.notes
             alike = replace(opened, notes=())
-            results = [
-                _result(both, number, alike, *kept, events)
-                for number, kept in enumerate(zip(canvases, checkpoints, sinks, strict=True))
-            ]
+            kept = list(zip(canvases, checkpoints, sinks, finishes, strict=True))
+            sums = [_sum(both, number, alike, *each, events) for number, each in enumerate(kept)]
+        results = _finished(both, sums, finishes, events)
         events.stage("registering")
         registration = both.registration(results)
         events.stage("writing")
         elapsed_s = time.perf_counter() - started
         facts = both.report(results, registration, notes, sinks, events, elapsed_s)
-        _write(job, both.names, results, registration, facts)
-        if job.molecules is not None:
-            kept = [sink for sink in sinks if sink is not None]
-            corners = [film.corner for film in both.films]
-            write_tables(job, kept, corners, registration, list(facts.channels.values()))
+        write_results(job, both.runs(results, sinks, facts), registration, facts)
         for checkpoint in checkpoints:
             checkpoint.results_are_written()
     return facts
@@ -154,26 +149,52 @@ class _Both:
 
     def notes(self, events: Events) -> list[str]:
         """The notes on the film: those on both channels once, others with the channel's name."""
-        of_each = [self.job.notes(film) for film in self.films]
         urgent = {note for film in self.films for note in self.job.warnings(film)}
-        stated: dict[str, bool] = {}
+        return self._said([self.job.notes(film) for film in self.films], urgent, events)
+
+    def _said(self, of_each: list[list[str]], urgent: Container[str], events: Events) -> list[str]:
+        """Say the notes on each channel, and return them as they were said."""
+        named = self._named(of_each)
+        for stated, note in named.items():
+            (events.warning if note in urgent else events.note)(stated)
+        return list(named)
+
+    def _named(self, of_each: list[list[str]]) -> dict[str, str]:
+        """Notes as they are said: those on both channels once, others with the channel's name."""
+        named: dict[str, str] = {}
         for number, (name, notes) in enumerate(zip(self.names, of_each, strict=True)):
             for note in notes:
-                common = note in of_each[1 - number]
-                stated.setdefault(note if common else f"{name}: {note}", note in urgent)
-        for note, warns in stated.items():
-            (events.warning if warns else events.note)(note)
-        return list(stated)
+                named[note if note in of_each[1 - number] else f"{name}: {note}"] = note
+        return named
 
     def sinks(self, stack: contextlib.ExitStack) -> list[MoleculeSink | None]:
-        """The sink of the molecules of each channel, if tables are to be written."""
-        if self.job.molecules is None:
+        """The sink of the molecules of each channel, for its table and for drift."""
+        if self.job.molecules is None and not self.job.settings.corrects_drift:
             return [None, None]
-        least = self.job.molecules_probability
+        least = self.job.probability_kept
         return [
             stack.enter_context(MoleculeSink(path, least, film.corner))
             for path, film in zip(self.job.checkpoints, self.films, strict=True)
         ]
+
+    def finishes(self, sinks: list[MoleculeSink | None]) -> list[Finish]:
+        """What finishes the run of each channel, when both are summed."""
+        settings, pixel_nm = self.job.settings, self.job.pixel_size_nm
+        return [
+            Finish(film, settings, pixel_nm, sink, later=True)
+            for film, sink in zip(self.films, sinks, strict=True)
+        ]
+
+    def runs(
+        self,
+        results: list[Reconstruction],
+        sinks: list[MoleculeSink | None],
+        facts: ChannelsReport,
+    ) -> list[ChannelRun]:
+        """What there is to write of each channel."""
+        reports = facts.channels.values()
+        parts = zip(self.jobs, self.films, results, sinks, reports, strict=True)
+        return [ChannelRun(*each) for each in parts]
 
     def registration(self, results: list[Reconstruction]) -> Registration:
         """The registration of the second channel to the first."""
@@ -195,21 +216,22 @@ class _Both:
     ) -> ChannelsReport:
         """The facts of both runs; what a user should know of the results is said."""
         reports: dict[str, Report] = {}
-        said = list(notes)
         for name, job, film, result, sink in zip(
             self.names, self.jobs, self.films, results, sinks, strict=True
         ):
-            rows = None if sink is None else sink.count(job.molecules_probability)
-            reports[name] = report(result, job, film, [], rows)
-            found = [f"{name}: {note}" for note in result_notes(result)]
-            for note in found:
-                (events.warning if result.missing.chunks else events.note)(note)
-            said += [f"{name}: {note}" for note in reports[name].notes]
+            rows = sink.count(job.molecules_probability) if sink and job.molecules else None
+            reports[name] = replace(report(result, job, film, [], rows), channel=name)
+        found = [result_notes(result) for result in results]
+        urgent = {
+            note for result in results if result.missing.chunks for note in result_notes(result)
+        }
+        self._said(found, urgent, events)
         for note in registration.notes:
             events.note(note)
         for note in registration.warnings:
             events.warning(note)
-        said += [*registration.notes, *registration.warnings]
+        on_each = self._named([each.notes for each in reports.values()])
+        said = [*notes, *on_each, *registration.notes, *registration.warnings]
         first = reports[self.names[0]]
         return ChannelsReport(
             film=first.film,
@@ -225,16 +247,17 @@ class _Both:
         )
 
 
-def _result(
+def _sum(
     both: _Both,
     number: int,
     engine: Engine,
     canvas: Canvas,
     checkpoint: FileCheckpoint,
     molecules: MoleculeSink | None,
+    finish: Finish,
     events: Events,
 ) -> Reconstruction:
-    """Run one of the channels; the precision is that with which the engine was opened."""
+    """Sum one of the channels; the precision is that with which the engine was opened."""
     return reconstruct(
         both.films[number],
         engine,
@@ -244,38 +267,21 @@ def _result(
         checkpoint=checkpoint,
         molecules=molecules,
         pixel_size_nm=both.job.pixel_size_nm,
+        finish=finish,
         events=ChannelEvents(both.names[number], events),
     )
 
 
-def _write(
-    job: Job,
-    names: tuple[str, str],
-    results: list[Reconstruction],
-    registration: Registration,
-    facts: ChannelsReport,
-) -> None:
-    """Write the image first: an hour of computing is not lost for a picture."""
-    sr_nm = facts.sr_pixel_size_nm
-
-    def registered(one: Image, two: Image) -> dict[str, Image]:
-        affine = registration.affine
-        moved = two if affine is None else Registered(two, affine, sr_nm)
-        return {names[0]: one, names[1]: moved}
-
-    write = ome_zarr.write_channels if job.is_zarr else ome_tiff.write_channels
-    acquired = facts.channels[names[0]].acquired
-    write_images = functools.partial(
-        write, sr_pixel_size_nm=sr_nm, name=Path(facts.film).name, acquired=acquired
-    )
-    shown = registered(*(result.shown for result in results))
-    write_images(job.image, shown, provenance=facts.provenance())
-    if results[0].plan.refines:
-        plain = registered(*(result.pixels for result in results))
-        write_images(job.sum_image, plain, provenance=facts.provenance_of_sums())
-    elif job.overwrite:  # that of an earlier run is not this image's
-        remove(job.sum_image)
-    edge_max_px = min(result.plan.picture_edge_px for result in results)
-    write_merged_picture(
-        job.picture, shown, sr_pixel_size_nm=sr_nm, edge_max_px=edge_max_px, style=job.style
-    )
+def _finished(
+    both: _Both, sums: list[Reconstruction], finishes: list[Finish], events: Events
+) -> list[Reconstruction]:
+    """Finish both channels, with one drift: there is one stage."""
+    drifting = [each for finish in finishes if (each := finish.drifting) is not None]
+    drift = None
+    if drifting:
+        events.stage("estimating drift")
+        drift = drift_found(drifting)
+    return [
+        replace(result, **vars(finish.complete(ChannelEvents(name, events), drift)))
+        for name, result, finish in zip(both.names, sums, finishes, strict=True)
+    ]

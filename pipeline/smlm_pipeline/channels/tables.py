@@ -6,42 +6,50 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from smlm_pipeline.channels.channel_run import ChannelRun
 from smlm_pipeline.channels.registering import Registration
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.job import Job
 from smlm_pipeline.registration.affine import Affine, moved_by
-from smlm_pipeline.report import Report
-from smlm_pipeline.run.molecules import MoleculeSink, columns_of
+from smlm_pipeline.run.molecules import columns_of
+from smlm_pipeline.tables.at_rest import at_rest
 from smlm_pipeline.tables.formats import write_table
 from smlm_pipeline.tables.rows import Rows, TableFacts
 
 
-def write_tables(
-    job: Job,
-    sinks: Sequence[MoleculeSink],
-    corners: Sequence[Corner],
-    registration: Registration,
-    reports: Sequence[Report],
-) -> None:
+def write_tables(job: Job, runs: Sequence[ChannelRun], registration: Registration) -> None:
     """Write the tables of both channels.
 
     Frames count as the film's file does. Places are those of the first channel in the file: the
-    second one is laid over it, as in the image, and registered where it is known how.
+    second one is laid over it, as in the image, and registered where it is known how. The drift
+    that was taken out of the image is taken out of them too.
 
     Parameters
     ----------
     job : Job
         With two channels and a table.
-    sinks, corners, reports : sequence
-        The molecules, the first pixel and the report of each channel.
+    runs : sequence of ChannelRun
+        Both channels, with their molecules.
     registration : Registration
         Of the second channel.
+
+    Raises
+    ------
+    OutputError
+        If a table cannot be written.
     """
     affine = registration.affine or moved_by(np.zeros(2))
-    pixel_nm, least = reports[0].pixel_size_nm, job.molecules_probability
-    x_px, y_px, width_px, height_px = reports[0].selection["roi_px"]
-    for number, (path, sink, report) in enumerate(zip(job.tables, sinks, reports, strict=True)):
-        rows: Iterable[Rows] = sink.blocks(pixel_nm, job.camera, least)
+    first = runs[0].report
+    pixel_nm, least = first.pixel_size_nm, job.molecules_probability
+    x_px, y_px, width_px, height_px = first.selection["roi_px"]
+    corners = [run.film.corner for run in runs]
+    for number, (path, run) in enumerate(zip(job.tables, runs, strict=True)):
+        if run.molecules is None:
+            continue
+        rows: Iterable[Rows] = run.molecules.blocks(pixel_nm, job.camera, least)
+        drift = run.result.drift
+        if drift is not None and drift.applied is not None:
+            rows = at_rest(rows, drift.applied)
         if number:
             rows = laid_over(rows, affine, corners, pixel_nm)
         facts = TableFacts(
@@ -49,10 +57,10 @@ def write_tables(
             pixel_size_nm=pixel_nm,
             width_px=x_px + width_px,
             height_px=y_px + height_px,
-            frame_count=report.selection["frames"][1],
-            provenance={**report.provenance(), "registration": registration.facts},
+            frame_count=run.report.selection["frames"][1],
+            provenance={**run.report.provenance(), "registration": registration.facts},
         )
-        write_table(path, rows, facts, sink.count(least))
+        write_table(path, rows, facts, run.molecules.count(least))
 
 
 def laid_over(

@@ -21,6 +21,7 @@ from smlm_pipeline.cli.run_options import PictureOptions
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.film.selection import frames_range
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import PictureStyle
@@ -281,7 +282,7 @@ class Target:
         *images, picture = self.files
         for file in images:
             made = {**provenance, **facts, "value": "molecules per pixel"}
-            write_image(file, image.pixels, sr_pixel_size_nm=edge_nm, provenance=made)
+            write_image(file, image.pixels, ImageFacts(edge_nm, made))
         write_picture(picture, image.pixels, sr_pixel_size_nm=edge_nm, style=self.style)
         return facts
 

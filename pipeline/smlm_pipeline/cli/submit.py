@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from smlm_pipeline import submission
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
 from smlm_pipeline.channels.run import dry_run_channels, run_channels
 from smlm_pipeline.cli.channel_options import ChannelOptions
@@ -34,6 +33,7 @@ from smlm_pipeline.job import Job, image_path
 from smlm_pipeline.parts.report import PartReport
 from smlm_pipeline.parts.summing import run_part
 from smlm_pipeline.report import Report
+from smlm_pipeline.submission import submit as submission
 
 _PROGRAM = "recon-client"
 

@@ -20,6 +20,8 @@ ASKED_AT_ONCE = 16
 """Servers that are asked at the same time: a silent one takes seconds."""
 
 _Answer = TypeVar("_Answer")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Fleet:
     """Servers that serve the same version of the network of a model.
 
     ``left_out`` are those that did not answer at the start. ``request_pixels`` is the number that
-    suits all of them, ``class_borders_px`` what all of them state; see `ServedNetwork`.
+    suits all of them, ``class_borders_px`` and ``trained_ranges`` what all of them state; see
+    `ServedNetwork`.
     """
 
     servers: Servers
@@ -36,6 +39,7 @@ class Fleet:
     left_out: tuple[Address, ...] = ()
     request_pixels: int | None = None
     class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    trained_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, servers: Servers, model: str) -> Fleet:
@@ -57,9 +61,9 @@ class Fleet:
         budgets = [network.request_pixels for network in networks.values()]
         smallest = min((each for each in budgets if each is not None), default=None)
         version = next(iter(versions.values()))
-        borders_px, *others_px = (network.class_borders_px for network in networks.values())
-        shared_px = borders_px if all(each == borders_px for each in others_px) else {}
-        return cls(Servers(answering), model, version, left_out, smallest, shared_px)
+        borders_px = _shared([network.class_borders_px for network in networks.values()])
+        ranges = _shared([network.trained_ranges for network in networks.values()])
+        return cls(Servers(answering), model, version, left_out, smallest, borders_px, ranges)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -139,6 +143,12 @@ def connect(
     from smlm_pipeline.engines.triton.transport import TritonTransport
 
     return TritonTransport(servers, model=model, timeout_s=timeout_s)
+
+
+def _shared(stated: Sequence[Mapping[_Key, _Value]]) -> Mapping[_Key, _Value]:
+    """What all servers state; empty where they differ."""
+    first, *others = stated
+    return first if all(each == first for each in others) else {}
 
 
 def _ask_each(

@@ -41,7 +41,7 @@ class Engine:
     should have, if the engine states it. ``network_engine`` states what computes the network; it
     is empty for running servers, which do not state that. ``class_borders_px`` are the borders of
     the network's precision classes, for each number of classes, where they are stated.
-    ``trained_ranges`` are those of the network's card, where its repository is known here.
+    ``trained_ranges`` are those that it was trained on (`contract.ranges_of`), where stated.
     """
 
     transport: Transport
@@ -203,6 +203,7 @@ def server_engine(
             fleet=running,
             request_pixels=running.request_pixels,
             class_borders_px=running.class_borders_px,
+            trained_ranges=running.trained_ranges,
         )
         yield engine
     engine.check()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.resolution.error_map import ErrorMap
 
@@ -65,4 +66,4 @@ class ErrorMapFiles:
             (self.wide_field, found.wide_field, WIDE_FIELD_VALUE),
         ):
             provenance = {**facts, "value": meaning}
-            write_image(path, values, sr_pixel_size_nm=pixel_size_nm, provenance=provenance)
+            write_image(path, values, ImageFacts(pixel_size_nm, provenance))

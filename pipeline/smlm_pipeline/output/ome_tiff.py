@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,16 +24,7 @@ _BIG_BYTES = (1 << 32) - (1 << 25)
 """Larger files are BigTIFF; compression may enlarge noise by a thousandth."""
 
 
-def write_image(
-    path: Path,
-    image: Rows,
-    *,
-    sr_pixel_size_nm: float,
-    provenance: Mapping[str, object],
-    name: str = "",
-    acquired: str | None = None,
-    channel: str = "",
-) -> None:
+def write_image(path: Path, image: Rows, facts: ImageFacts) -> None:
     """Write the image as OME-TIFF, as BigTIFF where it needs to be.
 
     An image of more than ``LARGE_EDGE_PX`` along an edge is compressed (zlib), in tiles, with a
@@ -45,27 +37,18 @@ def write_image(
         Target; replaced if it exists.
     image : ndarray or Rows, shape (Y, X), float32
         Expected number of emitters per SR pixel; stored as it is.
-    sr_pixel_size_nm, provenance, name, acquired, channel
-        For the OME metadata, see `ImageFacts`; the pixel size also for the resolution tags, which
-        ImageJ reads.
+    facts : ImageFacts
+        For the OME metadata; the pixel size also for the resolution tags, which ImageJ reads.
 
     Raises
     ------
     OutputError
         If the file cannot be written; no partial file is left.
     """
-    _write(path, [image], ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel))
+    _write(path, [image], facts)
 
 
-def write_channels(
-    path: Path,
-    images: Mapping[str, Rows],
-    *,
-    sr_pixel_size_nm: float,
-    provenance: Mapping[str, object],
-    name: str = "",
-    acquired: str | None = None,
-) -> None:
+def write_channels(path: Path, images: Mapping[str, Rows], facts: ImageFacts) -> None:
     """Write the images of several channels, of one shape, as one OME-TIFF; see `write_image`.
 
     Parameters
@@ -74,17 +57,15 @@ def write_channels(
         Target; replaced if it exists.
     images : Mapping of str to Rows
         The image of each channel, by its name; two at most.
-    sr_pixel_size_nm, provenance, name, acquired
-        For the OME metadata, see `ImageFacts`.
+    facts : ImageFacts
+        For the OME metadata, but for the names of the channels.
 
     Raises
     ------
     OutputError
         If the file cannot be written; no partial file is left.
     """
-    names = tuple(images)
-    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channels=names)
-    _write(path, list(images.values()), facts)
+    _write(path, list(images.values()), replace(facts, channels=tuple(images)))
 
 
 def _write(path: Path, images: Sequence[Rows], facts: ImageFacts) -> None:

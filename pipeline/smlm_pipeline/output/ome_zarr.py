@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,7 @@ _COMPRESSION_LEVEL = 1
 """Of zlib: sparse images hardly shrink further at higher levels, which are slower."""
 
 
-def write_zarr(
-    path: Path,
-    image: Rows,
-    *,
-    sr_pixel_size_nm: float,
-    provenance: Mapping[str, object],
-    name: str = "",
-    acquired: str | None = None,
-    channel: str = "",
-) -> None:
+def write_zarr(path: Path, image: Rows, facts: ImageFacts) -> None:
     """Write the image as a folder in OME-Zarr, with levels of half the size each.
 
     Parameters
@@ -44,26 +36,18 @@ def write_zarr(
         Target; an earlier folder of that name is replaced.
     image : ndarray or Rows, shape (Y, X), float32
         Expected number of emitters per SR pixel; levels are means.
-    sr_pixel_size_nm, provenance, name, acquired, channel
-        For the metadata; see `ImageFacts`.
+    facts : ImageFacts
+        For the metadata.
 
     Raises
     ------
     OutputError
         If the folder cannot be written; no part of it is left.
     """
-    _write(path, [image], ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channel))
+    _write(path, [image], facts)
 
 
-def write_channels(
-    path: Path,
-    images: Mapping[str, Rows],
-    *,
-    sr_pixel_size_nm: float,
-    provenance: Mapping[str, object],
-    name: str = "",
-    acquired: str | None = None,
-) -> None:
+def write_channels(path: Path, images: Mapping[str, Rows], facts: ImageFacts) -> None:
     """Write the images of several channels, of one shape, as one OME-Zarr; see `write_zarr`.
 
     Parameters
@@ -72,17 +56,15 @@ def write_channels(
         Target; an earlier folder of that name is replaced.
     images : Mapping of str to Rows
         The image of each channel, by its name; two at most.
-    sr_pixel_size_nm, provenance, name, acquired
-        For the metadata; see `ImageFacts`.
+    facts : ImageFacts
+        For the metadata, but for the names of the channels.
 
     Raises
     ------
     OutputError
         If the folder cannot be written; no part of it is left.
     """
-    names = tuple(images)
-    facts = ImageFacts(sr_pixel_size_nm, provenance, name, acquired, channels=names)
-    _write(path, list(images.values()), facts)
+    _write(path, list(images.values()), replace(facts, channels=tuple(images)))
 
 
 def _write(path: Path, images: Sequence[Rows], facts: ImageFacts) -> None:

@@ -146,25 +146,44 @@ def write_merged_picture(
     OutputError
         If the file cannot be written; no partial file is left.
     """
+    merged = draw_merged_picture(
+        images, sr_pixel_size_nm=sr_pixel_size_nm, edge_max_px=edge_max_px, style=style
+    )
+    text = _text(merged.pixel_nm, style, None)
+    for name, (low, high) in merged.limits.items():
+        stated = f"from {low:.6g} to {high:.6g} emitters per SR pixel"
+        text.add_text(f"Colours of {name}", stated)
+    _save(path, merged.picture, text, style)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The picture of two channels, its pixel in nm, and the limits of each channel's colours."""
+
+    picture: Image.Image
+    pixel_nm: float
+    limits: dict[str, tuple[float, float]]
+
+
+def draw_merged_picture(
+    images: Mapping[str, Rows], *, sr_pixel_size_nm: float, edge_max_px: int, style: PictureStyle
+) -> Merged:
+    """Draw the images of two channels as `write_merged_picture` writes them."""
     shape = next(iter(images.values())).shape
     binning = _binning(shape, edge_max_px)
     colours = dict(zip(images, CHANNEL_COLOURS, strict=True))
-    planes, stated = [np.zeros((), np.uint8)] * 3, {}
+    planes, limits = [np.zeros((), np.uint8)] * 3, {}
     for name, image in images.items():
         view = _smoothed(_binned(image, binning))
-        low, high = _limits(view, style)
-        stated[f"Colours of {name}"] = f"from {low:.6g} to {high:.6g} emitters per SR pixel"
-        grey = _grey(view, (low, high))
+        limits[name] = _limits(view, style)
+        grey = _grey(view, limits[name])
         planes = [grey if own else other for own, other in zip(colours[name], planes, strict=True)]
     field = Image.fromarray(np.stack(planes, axis=-1))  # no two channels share a primary colour
     field, zoom = _enlarged(field, edge_max_px)
     pixel_nm = sr_pixel_size_nm * binning / zoom
     picture = _framed(field, pixel_nm)
     _draw_names(picture, colours)
-    text = _text(pixel_nm, style, None)
-    for key, value in stated.items():
-        text.add_text(key, value)
-    _save(path, picture, text, style)
+    return Merged(picture, pixel_nm, limits)
 
 
 def _enlarged(field: Image.Image, edge_max_px: int) -> tuple[Image.Image, int]:

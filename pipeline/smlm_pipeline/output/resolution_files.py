@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from smlm_pipeline.atomic_files import written_whole
+from smlm_pipeline.output.facts import ImageFacts
 from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.plot import Axes, Curve, write_plot
 from smlm_pipeline.resolution.correlation import THRESHOLD, ResolutionMap, RingCurve
@@ -75,7 +76,7 @@ class ResolutionFiles:
             "not a number where there are too few molecules",
             "tile_edge_nm": tiles.edge_nm,
         }
-        write_image(self.map, tiles.resolution_nm, sr_pixel_size_nm=tiles.step_nm, provenance=facts)
+        write_image(self.map, tiles.resolution_nm, ImageFacts(tiles.step_nm, facts))
 
     def _named(self, ending: str) -> Path:
         return self.stem.with_name(f"{self.stem.name}.resolution.{ending}")

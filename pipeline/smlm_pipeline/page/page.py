@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.output.page_files import PageFiles
@@ -33,6 +34,7 @@ def write_page(
     frames: NDArray[np.int64],
     histograms: Sequence[Histogram],
     style: PictureStyle,
+    both: Image.Image | None = None,
 ) -> None:
     """Write the page and its numbers; each file is replaced if it exists.
 
@@ -50,6 +52,8 @@ def write_page(
         Of the molecules; empty where they were not asked for.
     style : PictureStyle
         Colours and contrast of the image.
+    both : Image, optional
+        The picture of two channels, where the image is that of one of them.
 
     Raises
     ------
@@ -64,6 +68,7 @@ def write_page(
         result.comparison.map,
         sr_pixel_size_nm=facts["sr_pixel_size_nm"],
         style=style,
+        both=both,
     )
     for path, text in (
         (files.numbers, json.dumps(numbers, indent=1, allow_nan=False)),
@@ -78,6 +83,7 @@ def page_of(numbers: Mapping[str, Any], pictures: Pictures) -> str:
     body = markup.joined(
         [
             sections.head(numbers),
+            sections.both_channels(pictures),
             sections.picture(numbers, pictures),
             sections.trust(numbers, pictures),
             sections.warnings(numbers),
@@ -94,7 +100,7 @@ def page_of(numbers: Mapping[str, Any], pictures: Pictures) -> str:
     )
     facts = numbers["report"]
     return Template(template).substitute(
-        title=html.escape(Path(facts["film"]).name),
+        title=html.escape(sections.name_of(facts)),
         software=html.escape(facts["software"], quote=True),
         style=style,
         script=script,

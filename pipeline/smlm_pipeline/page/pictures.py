@@ -38,7 +38,7 @@ class Pictures:
     ``image`` and ``wide_field`` have the same size and scale bar. ``seen``, ``model`` and
     ``difference`` are the wide field, the image blurred back and the error map in camera pixels;
     ``ends_adu`` is the value of the strongest colours of the error map, and ``light_adu`` those of
-    black and white of the other two.
+    black and white of the other two. ``both`` is the picture of two channels, if there are two.
     """
 
     image: str
@@ -50,10 +50,16 @@ class Pictures:
     difference: str
     light_adu: tuple[float, float]
     ends_adu: float
+    both: str = ""
 
 
 def pictures_of(
-    image: Rows, found: ErrorMap, *, sr_pixel_size_nm: float, style: PictureStyle
+    image: Rows,
+    found: ErrorMap,
+    *,
+    sr_pixel_size_nm: float,
+    style: PictureStyle,
+    both: Image.Image | None = None,
 ) -> Pictures:
     """Draw all pictures of a page.
 
@@ -67,6 +73,8 @@ def pictures_of(
         Edge of an SR pixel.
     style : PictureStyle
         Colours and contrast of the SR image.
+    both : Image, optional
+        The picture of two channels.
     """
     drawn = draw_picture(
         image, sr_pixel_size_nm=sr_pixel_size_nm, edge_max_px=EDGE_MOST_PX, style=style
@@ -87,6 +95,7 @@ def pictures_of(
         difference=_address(_enlarged(_two_coloured(found.difference, ends_adu))),
         light_adu=light_adu,
         ends_adu=ends_adu,
+        both="" if both is None else _address(both),
     )
 
 

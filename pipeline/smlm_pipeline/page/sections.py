@@ -15,6 +15,12 @@ _VERDICTS = {
 }
 
 
+def name_of(facts: Numbers) -> str:
+    """The film, and its channel where it has a name."""
+    film = Path(facts["film"]).name
+    return f"{film}, {facts['channel']}" if facts["channel"] else film
+
+
 def head(numbers: Numbers) -> str:
     """Film, date, and the numbers that everyone asks for."""
     facts = numbers["report"]
@@ -41,10 +47,21 @@ def head(numbers: Numbers) -> str:
         f"<li><b>{text(value)}</b><span>{text(name)}</span></li>" for value, name in stated
     )
     return (
-        f"<h1>{text(Path(facts['film']).name)}</h1>"
+        f"<h1>{text(name_of(facts))}</h1>"
         f'<p class="quiet">{text(taken)}reconstructed by {text(facts["software"])} '
         f"({text(facts['model'])}, version {text(facts['model_version'])})</p>"
         f'<ul class="facts">{items}</ul>'
+    )
+
+
+def both_channels(pictures: Pictures) -> str:
+    """The picture of two channels, where the page is that of one of them."""
+    if not pictures.both:
+        return ""
+    return (
+        f'<h2>Both channels</h2><figure><img alt="Both channels" src="{pictures.both}">'
+        "<figcaption>White is where both are. All that follows is of one channel, at its own place "
+        "in the film; the notes say how the second one was registered.</figcaption></figure>"
     )
 
 

@@ -13,7 +13,7 @@ from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.parts import Part, PartialSums, check_parts, engine_of
-from smlm_pipeline.submission import job_run, write_results
+from smlm_pipeline.submission.submit import job_run, write_results
 
 
 def merge_parts(

@@ -18,7 +18,7 @@ from smlm_pipeline.parts.report import PartReport
 from smlm_pipeline.report import missing_parts
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.parts import Part, part_facts
-from smlm_pipeline.submission import job_run
+from smlm_pipeline.submission.submit import job_run
 
 
 def run_part(
@@ -35,7 +35,7 @@ def run_part(
     Raises
     ------
     ReconError
-        As `submission.submit` does.
+        As `submission.submit.submit` does.
     """
     if job.part is None:
         raise ValueError("the job names no part")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from smlm_pipeline import contract
 from smlm_pipeline.film.remarks import remarks_by_kind
 from smlm_pipeline.film.selection import Corner
 from smlm_pipeline.film.survey import Survey
-from smlm_pipeline.model_repository import DENSITY
 from smlm_pipeline.resolution.error_map import SIGMA_MOST_PX
 from smlm_pipeline.resolution.pixel_places import BLOCK_PX
 from smlm_pipeline.run.comparing import Comparison
@@ -57,7 +57,7 @@ def checks(
     corner : Corner
         Where the film begins in its file.
     trained : Mapping of str to a pair of float
-        Ranges that the network was trained on (`model_repository.trained_ranges`); empty where
+        Ranges that the network was trained on (`contract.ranges_of`); empty where
         they are not known.
     """
     return [*_on_image(comparison, trained), *_on_film(survey, corner)]
@@ -72,8 +72,8 @@ def notes_of(comparison: Comparison, trained: Mapping[str, tuple[float, float]])
 def _on_image(comparison: Comparison, trained: Mapping[str, tuple[float, float]]) -> list[Check]:
     return [
         _on_wide_field(comparison),
-        _on_density(comparison, trained.get(DENSITY)),
-        _on_width(comparison, trained.get("sigma_px")),
+        _on_density(comparison, trained.get(contract.DENSITY_RANGE)),
+        _on_width(comparison, trained.get(contract.WIDTH_RANGE)),
         _on_gridding(comparison),
         _on_time(comparison),
     ]

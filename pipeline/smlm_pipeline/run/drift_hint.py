@@ -8,8 +8,11 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.registration.correlation import shift_between
 from smlm_pipeline.registration.parts import Image
+from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.plan import RunPlan
 from smlm_pipeline.settings import DRIFT_AUTO
 
@@ -26,16 +29,15 @@ FRAMES_LEAST, MOLECULES_LEAST = 200, 500.0
 EDGE_MOST_PX = 1024
 """Longest edge of the part of the image that is compared, in SR pixels: drift is everywhere."""
 
-
 _BAND_ROWS = 64
 
 
 class DriftHint:
     """Compares the halves in time of a run's sum.
 
-    Chunks come in the order of time, but for some that are in flight together: when half of the
-    frames are summed, the sum is that of the first half. An interrupted run that continues is not
-    compared, since it is not known what was summed before.
+    A request is of the half in which the middle of its frames is, whenever it is answered, so the
+    same requests give the same note. An interrupted run that continues is not compared, since it
+    is not known what was summed before.
 
     Parameters
     ----------
@@ -45,24 +47,34 @@ class DriftHint:
 
     def __init__(self, plan: RunPlan) -> None:
         self._plan, self._frames = plan, 0.0
-        self._first: NDArray[np.float32] | None = None
+        shape = plan.height_px * plan.zoom, plan.width_px * plan.zoom
+        self._middle = _Middle(shape)
+        self._first = np.zeros(self._middle.shape, np.int64)
         self.elapsed_s = 0.0
 
-    def follow(self, image: Image, frames: float) -> None:
-        """Keep the sum of the first half, when the frames that were added complete it.
+    def follow(self, chunk: Chunk, sums: SparseSums, frames: float) -> None:
+        """Add a chunk to the sum of the first half, if it is of that.
 
         Parameters
         ----------
-        image : Image
-            The sum so far.
+        chunk : Chunk
+            One that was added to the sum of the run.
+        sums : SparseSums
+            Its sums, of all precision classes.
         frames : float
-            Those that were added last; a tile counts as its share of its frames.
+            Its frames; a tile counts as its share of them.
         """
-        self._frames += frames
-        if self._first is not None or 2 * self._frames < self._plan.frame_count:
-            return
         started = time.perf_counter()
-        self._first = _middle(image)
+        self._frames += frames
+        if chunk.first_frame + chunk.last_frame < self._plan.frame_count:
+            zoom = self._plan.zoom
+            window = chunk.tile.window(zoom)
+            corner = (
+                (chunk.tile.y.core_start - contract.MARGIN_PX) * zoom,
+                (chunk.tile.x.core_start - contract.MARGIN_PX) * zoom,
+            )
+            for part in sums.parts(window.size):
+                self._middle.add(self._first, part, corner, window.shape[2])
         self.elapsed_s += time.perf_counter() - started
 
     def notes(self, image: Image, sr_pixel_nm: float) -> list[str]:
@@ -76,11 +88,11 @@ class DriftHint:
             Edge of an SR pixel.
         """
         whole = round(self._frames) == self._plan.frame_count
-        if self._first is None or not whole or self._plan.frame_count < FRAMES_LEAST:
+        if not whole or self._plan.frame_count < FRAMES_LEAST:
             return []
         started = time.perf_counter()
-        halves = self._first, _middle(image) - self._first
-        found = self._apart_nm(halves, sr_pixel_nm)
+        first = (self._first / contract.WEIGHT_ONE).astype(np.float32)
+        found = self._apart_nm((first, self._middle.of(image) - first), sr_pixel_nm)
         self.elapsed_s += time.perf_counter() - started
         return [] if found is None else [_note(found)]
 
@@ -101,12 +113,36 @@ def _note(apart_nm: float) -> str:
     )
 
 
-def _middle(image: Image) -> NDArray[np.float32]:
-    """The middle of an image, as a copy; a band of rows at a time, since rows may be long."""
-    height, width = (min(edge, EDGE_MOST_PX) for edge in image.shape)
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    middle = np.empty((height, width), np.float32)
-    for first in range(0, height, _BAND_ROWS):
-        rows = image[top + first : top + min(first + _BAND_ROWS, height)]
-        middle[first : first + len(rows)] = rows[:, left : left + width]
-    return middle
+class _Middle:
+    """The middle of an image of this shape (height, width)."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = min(shape[0], EDGE_MOST_PX), min(shape[1], EDGE_MOST_PX)
+        self._top, self._left = (
+            (edge - own) // 2 for edge, own in zip(shape, self.shape, strict=True)
+        )
+
+    def of(self, image: Image) -> NDArray[np.float32]:
+        """A copy out of an image; a band of rows at a time, since rows may be long."""
+        height, width = self.shape
+        middle = np.empty(self.shape, np.float32)
+        for first in range(0, height, _BAND_ROWS):
+            last = min(first + _BAND_ROWS, height)
+            rows = image[self._top + first : self._top + last]
+            middle[first:last] = rows[:, self._left : self._left + width]
+        return middle
+
+    def add(
+        self,
+        total: NDArray[np.int64],
+        sums: SparseSums,
+        corner: tuple[int, int],
+        width: int,
+    ) -> None:
+        """Add sums, whose image is so wide and begins at this row and column, to the middle's."""
+        row, column = np.divmod(sums.index, width)
+        row += corner[0] - self._top
+        column += corner[1] - self._left
+        height, own_width = self.shape
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < own_width)
+        np.add.at(total, (row[inside], column[inside]), sums.weight[inside])

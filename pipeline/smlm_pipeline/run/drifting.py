@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.draw import class_limits_px2
+from smlm_pipeline.drift.beside import side_by_side
 from smlm_pipeline.drift.curve import Drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, MOLECULES_MOST, Estimate, estimate
 from smlm_pipeline.drift.files import check_covers, read_drift
 from smlm_pipeline.drift.points import Points, thinned
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.run.accumulate import Accumulator
-from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan
 from smlm_pipeline.settings import DRIFT_AUTO, MOLECULES_PROBABILITY, Settings
@@ -108,15 +108,49 @@ def drift_asked(film: Film, settings: Settings, pixel_size_nm: float | None) -> 
     return DriftAsked(settings.drift_name, known, frames, place_px, pixel_nm)
 
 
+@dataclass(frozen=True)
+class DriftFound:
+    """The drift of a film: that of the user's file, or that of ``estimate``, if there is one."""
+
+    drift: Drift | None
+    estimate: Estimate | None
+    elapsed_s: float
+
+    @property
+    def applies(self) -> bool:
+        """Whether it is to be taken out."""
+        return self.drift is not None and (self.estimate is None or self.estimate.found)
+
+
+def drift_found(samples: Sequence[tuple[MoleculeSink, DriftAsked]]) -> DriftFound:
+    """Find the drift that the molecules of one or more channels share.
+
+    Parameters
+    ----------
+    samples : sequence
+        The molecules of each channel, and what is asked of it.
+    """
+    started = time.perf_counter()
+    known = samples[0][1].known
+    if known is not None:
+        return DriftFound(known, None, 0.0)
+    count = sum(molecules.count(MOLECULES_PROBABILITY) for molecules, _ in samples)
+    points = [_points(*sample, count) for sample in samples]
+    corners_nm = [asked.corner_px * asked.pixel_size_nm for _, asked in samples]
+    found = estimate(side_by_side(points, corners_nm))
+    drift = None if found is None else found.drift
+    return DriftFound(drift, found, time.perf_counter() - started)
+
+
 def corrected(
     accumulator: Accumulator,
-    molecules: MoleculeSink | None,
-    asked: DriftAsked | None,
+    molecules: MoleculeSink,
+    asked: DriftAsked,
+    found: DriftFound,
     plan: RunPlan,
     borders_px: Sequence[float],
-    events: Events,
-) -> DriftCorrection | None:
-    """Take the drift out of the sum of a run; None where that was not asked for.
+) -> DriftCorrection:
+    """Take the drift out of the sum of a run.
 
     Parameters
     ----------
@@ -124,31 +158,28 @@ def corrected(
         The sum of the run, which stays as it is.
     molecules : MoleculeSink
         All its molecules.
-    asked : DriftAsked, optional
-        What to take out.
+    asked : DriftAsked
+        What was asked for.
+    found : DriftFound
+        The drift to take out.
     plan : RunPlan
         That of the run.
     borders_px : sequence of float
         Borders between the precision classes, in camera pixels.
-    events : Events
-        Hears that the stage begins.
     """
-    if asked is None or molecules is None:
-        return None
-    events.stage("correcting drift")
     started = time.perf_counter()
-    found = None if asked.known else estimate(_points(molecules, asked.pixel_size_nm))
-    drift = asked.known or (found.drift if found is not None else None)
     redrawn = None
-    if drift is not None and (found is None or found.found):
+    if found.drift is not None and found.applies:
         redrawn, factor = accumulator.another(), _factor(accumulator, molecules)
         for rows in molecules.records():
             half = plan.half_of_frames(np.searchsorted(asked.frames, rows["frame"]))
             weight = rows["probability"] * factor
-            places_px = _at_rest_px(rows, drift, asked)
+            places_px = _at_rest_px(rows, found.drift, asked)
             redrawn.draw(places_px, weight, half, _classes(rows, borders_px))
-    elapsed_s = time.perf_counter() - started
-    return DriftCorrection(asked.name, drift, redrawn, found, asked.frames, elapsed_s)
+    elapsed_s = found.elapsed_s + time.perf_counter() - started
+    return DriftCorrection(
+        asked.name, found.drift, redrawn, found.estimate, asked.frames, elapsed_s
+    )
 
 
 def _factor(accumulator: Accumulator, molecules: MoleculeSink) -> np.float32:
@@ -168,16 +199,16 @@ def _at_rest_px(rows: NDArray[Any], drift: Drift, asked: DriftAsked) -> NDArray[
     return at_rest
 
 
-def _points(molecules: MoleculeSink, pixel_size_nm: float) -> Points:
-    """The molecules that are more probable than not; of too many, some."""
+def _points(molecules: MoleculeSink, asked: DriftAsked, count: int) -> Points:
+    """The molecules that are more probable than not; of too many in all channels, some."""
 
     def blocks() -> Iterator[Points]:
         for rows in molecules.records():
             probable = rows[rows["probability"] >= np.float32(MOLECULES_PROBABILITY)]
             places_px = np.stack([probable["y_px"], probable["x_px"]])
-            yield Points(probable["frame"].astype(np.int64), places_px * pixel_size_nm)
+            yield Points(probable["frame"].astype(np.int64), places_px * asked.pixel_size_nm)
 
-    return thinned(blocks(), molecules.count(MOLECULES_PROBABILITY), MOLECULES_MOST)
+    return thinned(blocks(), count, MOLECULES_MOST)
 
 
 def _classes(rows: NDArray[Any], borders_px: Sequence[float]) -> NDArray[np.int64]:

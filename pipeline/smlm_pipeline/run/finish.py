@@ -8,15 +8,24 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from smlm_pipeline import contract
+from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import Survey
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.comparing import Comparison, compared
 from smlm_pipeline.run.drift_hint import DriftHint
-from smlm_pipeline.run.drifting import DriftCorrection, corrected, drift_asked
+from smlm_pipeline.run.drifting import (
+    DriftAsked,
+    DriftCorrection,
+    DriftFound,
+    corrected,
+    drift_asked,
+    drift_found,
+)
 from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import RunPlan
@@ -47,6 +56,15 @@ class Finished:
     hints: tuple[str, ...] = ()
 
 
+class _Sum(NamedTuple):
+    """What a run has summed."""
+
+    accumulator: Accumulator
+    seen: Survey
+    borders_px: Sequence[float]
+    plan: RunPlan
+
+
 class Finish(AbstractContextManager["Finish"]):
     """Finishes a run; ``molecules`` is the sink that the run must feed for that, if any.
 
@@ -60,6 +78,8 @@ class Finish(AbstractContextManager["Finish"]):
         The user's; by default one in a temporary folder, where drift needs it.
     whole : bool
         Whether the run is of the whole film; that of a part is not finished.
+    later : bool
+        Whether the run is finished by `complete` alone, when another channel is summed too.
 
     Raises
     ------
@@ -75,8 +95,10 @@ class Finish(AbstractContextManager["Finish"]):
         molecules: MoleculeSink | None,
         *,
         whole: bool = True,
+        later: bool = False,
     ) -> None:
-        self._whole = whole
+        self._whole, self._later = whole, later
+        self._sum: _Sum | None = None
         self._film, self._settings, self._pixel_size_nm = film, settings, pixel_size_nm
         self._asked = drift_asked(film, settings, pixel_size_nm)
         self._close = contextlib.ExitStack()
@@ -112,14 +134,14 @@ class Finish(AbstractContextManager["Finish"]):
             sinks.append(self._wide_field)
         return sinks
 
-    def follow(self, chunk: Chunk, accumulator: Accumulator, plan: RunPlan, events: Events) -> None:
+    def follow(self, chunk: Chunk, answer: ChunkAnswer, plan: RunPlan, events: Events) -> None:
         """Count a chunk that was added to the sum."""
         settings, frames = self._settings, plan.whole_frames([chunk])
         hints = self._whole and not (settings.corrects_drift or settings.makes_maps)
         if hints and self._hint is None:
             self._hint = DriftHint(plan)
         if self._hint is not None:
-            self._hint.follow(accumulator.image(), frames)
+            self._hint.follow(chunk, answer.sums, frames)
         events.progress(frames)
 
     def of(
@@ -131,16 +153,36 @@ class Finish(AbstractContextManager["Finish"]):
         events: Events,
     ) -> Finished:
         """Finish the sum of a run; 0 in the camera pixels that show no picture."""
+        self._sum = _Sum(accumulator, seen, borders_px, plan)
+        if self._whole and not self._later:
+            return self.complete(events)
+        plain = accumulator.image(seen.conditioning.blank)
+        return Finished(pixels=plain, uncorrected=plain)
+
+    @property
+    def drifting(self) -> tuple[MoleculeSink, DriftAsked] | None:
+        """The molecules that show the drift and what is asked of it, if it is to be corrected."""
+        if self.molecules is None or self._asked is None:
+            return None
+        return self.molecules, self._asked
+
+    def complete(self, events: Events, drift: DriftFound | None = None) -> Finished:
+        """Finish the sum of the run, with this drift or else the one of its own molecules."""
+        if self._sum is None:
+            raise ValueError("nothing is summed yet; expected a run of this film before")
+        accumulator, seen, borders_px, plan = self._sum
         settings, blank = self._settings, seen.conditioning.blank
         plain = accumulator.image(blank)
-        if not self._whole:
-            return Finished(pixels=plain, uncorrected=plain)
         comparison = None
         if self._wide_field is not None:
             events.stage("comparing with the wide field")
             comparison = compared(plain, self._wide_field, blank, plan, seen)
-        drift = corrected(accumulator, self.molecules, self._asked, plan, borders_px, events)
-        best = accumulator if drift is None else drift.accumulator or accumulator
+        correction = None
+        if (drifting := self.drifting) is not None:
+            events.stage("correcting drift")
+            found = drift or drift_found([drifting])
+            correction = corrected(accumulator, *drifting, found, plan, borders_px)
+        best = accumulator if correction is None else correction.accumulator or accumulator
         resolution = None
         if settings.resolution:
             events.stage("measuring resolution")
@@ -151,7 +193,7 @@ class Finish(AbstractContextManager["Finish"]):
             pixels=best.image(blank),
             uncorrected=plain,
             comparison=comparison,
-            drift=drift,
+            drift=correction,
             resolution=resolution,
             refinement=refinement,
             hints=self._hints(accumulator, plan),

@@ -55,6 +55,11 @@ class Missing:
         if self.reason is not None and len(chunks) == chunk_count:
             raise self.reason
 
+    def rest(self, chunks: Iterable[Chunk]) -> list[Chunk]:
+        """Those of the chunks that the image has."""
+        lacking = {chunk.index for chunk in self.chunks}
+        return [chunk for chunk in chunks if chunk.index not in lacking]
+
     @contextmanager
     def end_of_server(self) -> Iterator[None]:
         """Finish the image with the answers so far when the server is gone for good."""

@@ -90,6 +90,7 @@ def part_facts(missing: Missing, engine: Engine) -> dict[str, Any]:
             "class_borders_px": [
                 [count, *borders] for count, borders in engine.class_borders_px.items()
             ],
+            "trained_ranges": {name: list(each) for name, each in engine.trained_ranges.items()},
             "notes": list(engine.notes),
         },
     }
@@ -165,6 +166,7 @@ def engine_of(parts: Sequence[Part]) -> Engine:
             int(count): tuple(map(float, borders))
             for count, *borders in facts[0]["class_borders_px"]
         }
+        ranges = {name: (low, high) for name, (low, high) in facts[0]["trained_ranges"].items()}
         return Engine(
             _NoAnswer(parts),
             _joined(each["description"] for each in facts),
@@ -175,6 +177,7 @@ def engine_of(parts: Sequence[Part]) -> Engine:
                 engines[0], processor=_joined(each.processor for each in engines)
             ),
             class_borders_px=borders_px,
+            trained_ranges=ranges,
         )
     except (TypeError, KeyError, ValueError) as error:
         raise damaged(parts[0].path) from error

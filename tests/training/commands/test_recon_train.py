@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
@@ -20,12 +21,14 @@ from typer.testing import CliRunner
 
 from fakes.format_films import WRITERS
 from fakes.nd2_files import write_nd2
+from smlm_pipeline.cli.json_output import SCHEMA_FILE
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.localise.table_files import read_molecules
 from smlm_training.cli import app
 from smlm_training.scoring.evaluate import truth_image
 
 FRAMES, SIZE_PX, ZOOM = 12, 24, 4
+SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
 
 
 class _Case:
@@ -101,8 +104,10 @@ def test_evaluate_as_json(case: _Case) -> None:
     result = case.evaluate("--json")
     assert result.exit_code == 0, result.output
     scores = json.loads(result.stdout)
-    assert set(scores) == {"image", "blank image", "wide field", "detections"}
+    SCHEMA.validate(scores)
     found = scores.pop("detections")
+    assert scores.pop("schema_version") == 1
+    assert set(scores) == {"image", "blank image", "wide field"}
     for each in scores.values():
         assert set(each) == {"nmse_percent", "nmse_fitted_percent", "psnr_db", "sum_ratio"}
         assert {len(value) for value in each.values() if isinstance(value, list)} == {3}

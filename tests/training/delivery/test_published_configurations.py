@@ -26,8 +26,12 @@ def _stated(file: Path) -> dict[str, str]:
     return parameters
 
 
-def test_configurations_state_what_the_card_does(network: Path, repository: Path) -> None:
+RANGES = {"density_per_um2": [0.3, 9.0], "sigma_px": [0.9, 1.6]}
+
+
+def test_configurations_state_what_the_card_does(repository: Path, tmp_path: Path) -> None:
     """In the lines of before; all else stays, and an empty file gets them too."""
+    network = write_network(tmp_path / "new", training={"recipe": {"ranges": RANGES}})
     folder = repository / "unet"
     on_gpu, on_cpu = folder / "config.pbtxt", folder / "configs" / "cpu.pbtxt"
     before = on_gpu.read_text().splitlines()
@@ -35,10 +39,21 @@ def test_configurations_state_what_the_card_does(network: Path, repository: Path
     publish(network, repository)
     borders = "0.12; 0.1 0.15; 0.09 0.12 0.18"
     assert _stated(on_gpu)["class_borders_px"] == borders
-    assert _stated(on_cpu) == {"request_pixels": "1048576", "class_borders_px": borders}
+    ranges = "molecules_per_100_px 0 9; sigma_px 0.9 1.6"
+    stated = {"request_pixels": "1048576", "class_borders_px": borders, "trained_ranges": ranges}
+    assert _stated(on_cpu) == stated
     after = on_gpu.read_text().splitlines()
-    (changed,) = (new for new, old in zip(after, before, strict=True) if new != old)
-    assert borders in changed
+    changed = [new for new, old in zip(after, before, strict=True) if new != old]
+    assert [borders in changed[0], ranges in changed[1]] == [True, True]
+    assert len(changed) == 2
+
+
+def test_ranges_of_another_network_do_not_stay(network: Path, repository: Path) -> None:
+    """This one's card states none."""
+    on_gpu = repository / "unet" / "config.pbtxt"
+    assert "trained_ranges" in _stated(on_gpu)
+    publish(network, repository)
+    assert "trained_ranges" not in _stated(on_gpu)
 
 
 def test_the_newest_version_rules_the_configurations(

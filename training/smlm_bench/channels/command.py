@@ -6,16 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, grid, note
+from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
 with imported_when_used():
-    from smlm_bench.channels import measure
+    from smlm_bench.channels import drifting, measure
     from smlm_pipeline.engines.opening import open_engine
     from smlm_pipeline.settings import Settings
 
@@ -30,16 +29,21 @@ _HEADS = (
     "stated error, nm",
 )
 
+_DRIFT_HEADS = (
+    *("channels show", "split", "drift", "RMS, nm"),
+    *("left by both, nm", "by the first alone, nm", "by the second alone, nm"),
+    "stated error, nm",
+)
+
 
 def channels(
-    model: Annotated[
-        str, typer.Option(help="Model whose network is used.")
-    ] = contract.RECONSTRUCTION.name,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench/channels"
-    ),
+    model: ModelName = contract.RECONSTRUCTION.name,
+    output: Folder = Path("bench/channels"),
 ) -> None:
-    """Register the channels of films whose displacement is known."""
+    """Register the channels of films whose displacement is known.
+
+    A second table states what is left of a known drift that two channels share.
+    """
     with bench_door():
         output.mkdir(parents=True, exist_ok=True)
         found: list[measure.Registered] = []
@@ -49,8 +53,16 @@ def channels(
                 last = found[-1]
                 left = "-" if last.residual_nm is None else f"{last.residual_nm:.1f}"
                 note(f"{last.sample}, {last.split}: {last.method}, {left} nm are left")
-        table = _as_markdown(found)
-        facts = [asdict(each) for each in found]
+            drifts: list[drifting.SharedDrift] = []
+            for sample, split, kind in drifting.CASES:
+                drifts.append(drifting.shared_drift(sample, split, kind, engine, model))
+                left = _number(drifts[-1].both_nm)
+                note(f"{sample.name}, {split}, {kind}: {left} nm of drift are left")
+        table = f"{_as_markdown(found)}\n{_drifts_as_markdown(drifts)}"
+        facts = {
+            "registration": [asdict(each) for each in found],
+            "drift": [asdict(each) for each in drifts],
+        }
         (output / "channels.json").write_text(json.dumps(facts, indent=1) + "\n")
         (output / "channels.md").write_text(table)
         bench_console().print(table, markup=False, soft_wrap=True)
@@ -73,6 +85,22 @@ def _as_markdown(found: Sequence[measure.Registered]) -> str:
         for each in found
     ]
     return grid(_HEADS, rows) + "\n"
+
+
+def _drifts_as_markdown(drifts: Sequence[drifting.SharedDrift]) -> str:
+    """A row a film."""
+    rows = [
+        [
+            each.sample,
+            each.split,
+            each.kind,
+            f"{each.drift_nm:.0f}",
+            *(_number(left) for left in (each.both_nm, each.first_nm, each.second_nm)),
+            _number(each.error_nm),
+        ]
+        for each in drifts
+    ]
+    return grid(_DRIFT_HEADS, rows) + "\n"
 
 
 def _number(value: float | None) -> str:

@@ -52,7 +52,13 @@ class Sample:
 
 
 def two_channel_film(
-    sample: Sample, split: str, geometry: Geometry, *, edge_px: int = 64, seed: int = 1
+    sample: Sample,
+    split: str,
+    geometry: Geometry,
+    *,
+    edge_px: int = 64,
+    seed: int = 1,
+    drift_nm: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint16]:
     """A film whose channels are square, ``edge_px`` wide.
 
@@ -68,6 +74,9 @@ def two_channel_film(
         Edge of a channel.
     seed : int
         Other numbers make other films.
+    drift_nm : ndarray, shape (2, F), optional
+        How far the stage has moved down and to the right in each frame of the film; F is twice
+        ``sample.frames`` where channels alternate. By default it is at rest.
 
     Returns
     -------
@@ -80,7 +89,14 @@ def two_channel_film(
     of_first = _places(rng, [(first, 1.0)], sample, affine=None)
     shares = [(first, sample.common), (second, 1 - sample.common)]
     of_second = _places(rng, shares, sample, affine=affine)
-    frames = [_frames_adu(rng, places, edge_px) for places in (of_first, of_second)]
+    moved_px = [0.0 * of_first[:, :, :1]] * 2
+    if drift_nm is not None:
+        taken = [np.s_[:, number::2] if split == "alternating" else np.s_[:] for number in (0, 1)]
+        moved_px = [drift_nm[some][:, :, None] / PIXEL_NM for some in taken]
+    frames = [
+        _frames_adu(rng, places + moved, edge_px)
+        for places, moved in zip((of_first, of_second), moved_px, strict=True)
+    ]
     return joined(frames[0], frames[1], split)
 
 

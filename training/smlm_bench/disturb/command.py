@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, grid, note
+from smlm_bench.console import Folder, bench_console, bench_door, grid, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.model_repository import find_model_repository, network_file
 
@@ -25,9 +25,7 @@ def disturb(
     network: Annotated[
         Path | None, typer.Option(help="ONNX network; by default the one that is shipped.")
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench"
-    ),
+    output: Folder = Path("bench"),
 ) -> None:
     """Disturb three films as instruments do, and compare the images with what is to be found."""
     with bench_door():

@@ -6,11 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, grid, note
+from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
@@ -30,12 +29,8 @@ _RING_HEADS = (
 
 
 def drift(
-    model: Annotated[
-        str, typer.Option(help="Model whose network is used.")
-    ] = contract.RECONSTRUCTION.name,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench/drift"
-    ),
+    model: ModelName = contract.RECONSTRUCTION.name,
+    output: Folder = Path("bench/drift"),
 ) -> None:
     """Take known drifts out of films, and measure known resolutions."""
     with bench_door():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, note
+from smlm_bench.console import Folder, bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.options import Precision
 
@@ -33,9 +33,7 @@ def nairr(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of all films.")] = 0,
     precision: Precision = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench/nairr"
-    ),
+    output: Folder = Path("bench/nairr"),
 ) -> None:
     """Score a network on the public benchmark NAIRR-SMLM, beside the published rows.
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from smlm_bench.console import bench_console, bench_door, grid, note
+from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
@@ -31,9 +31,7 @@ _HEADS = (
 
 
 def refinement(
-    model: Annotated[
-        str, typer.Option(help="Model whose network is used.")
-    ] = contract.RECONSTRUCTION.name,
+    model: ModelName = contract.RECONSTRUCTION.name,
     half: Annotated[
         str, typer.Option(metavar="choose|report|all", help="Films of the suite of structures.")
     ] = "all",
@@ -46,9 +44,7 @@ def refinement(
     picture: Annotated[
         bool, typer.Option("--picture", help="Draw the picture of the page on refinement alone.")
     ] = False,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench/refinement"
-    ),
+    output: Folder = Path("bench/refinement"),
 ) -> None:
     """Refine films of known truth, and show by how much their errors shrink or grow."""
     with bench_door():

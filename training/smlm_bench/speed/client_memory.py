@@ -30,7 +30,7 @@ from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ReconError
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import REFINE_OFF, Settings, frames_per_chunk
-from smlm_pipeline.submission import submit
+from smlm_pipeline.submission.submit import submit
 
 
 @dataclass(frozen=True)

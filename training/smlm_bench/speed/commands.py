@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from smlm_bench.console import bench_console, bench_door, grid, load_tensorflow_quietly
+from smlm_bench.console import Folder, bench_console, bench_door, grid, load_tensorflow_quietly
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import SettingError
@@ -38,9 +38,7 @@ def speed(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
     networks: Annotated[bool, typer.Option(help="Time every network, untrained, as well.")] = True,
     memory: Annotated[bool, typer.Option(help="Measure peak memory as well.")] = True,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write to.")] = Path(
-        "bench"
-    ),
+    output: Folder = Path("bench"),
 ) -> None:
     """Time engines side by side: ONNX Runtime, OpenVINO, Triton; Deep-STORM's layers, Keras."""
     with bench_door(if_interrupted=f"{output} has what was measured until then"):

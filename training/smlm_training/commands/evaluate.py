@@ -15,6 +15,7 @@ from rich.console import Console
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli import film_options
+from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.errors import FilmError, SettingError
 from smlm_pipeline.film.film import open_film
@@ -33,8 +34,8 @@ from smlm_training.scoring.score_tables import (
     detection_tables,
     gridding_line,
     image_table,
+    score_facts,
     scores_csv,
-    scores_json,
 )
 from smlm_training.simulation.table_check import check_table
 
@@ -184,7 +185,7 @@ def evaluate(
         if output is not None:
             output.write_text(scores_csv(scores, report), encoding="utf-8")
         if as_json:
-            typer.echo(scores_json(scores, report))
+            print_json(score_facts(scores, report))
         else:
             _print(scores, report)
 

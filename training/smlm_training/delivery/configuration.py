@@ -10,8 +10,13 @@ from typing import Any
 
 from smlm_pipeline import contract
 from smlm_pipeline.atomic_files import written_whole
-from smlm_pipeline.contract import CLASS_BORDERS_PARAMETER, REQUEST_PIXELS_PARAMETER
+from smlm_pipeline.contract import (
+    CLASS_BORDERS_PARAMETER,
+    REQUEST_PIXELS_PARAMETER,
+    TRAINED_RANGES_PARAMETER,
+)
 from smlm_pipeline.errors import ContractError
+from smlm_pipeline.model_repository import ranges_of_card
 from smlm_pipeline.settings import MAP_REQUEST_PIXELS, REQUEST_PIXELS
 
 _FOR_A_GPU, _FOR_A_CPU = "config.pbtxt", "configs/cpu.pbtxt"
@@ -65,13 +70,16 @@ def configure(folder: Path, answer: contract.Answer, card: Mapping[str, Any]) ->
     OutputError
         If a file cannot be written.
     """
-    borders = {} if answer.makes_maps else {CLASS_BORDERS_PARAMETER: _borders_text(card)}
+    ranges = contract.ranges_text(ranges_of_card(card))
+    of_card = {TRAINED_RANGES_PARAMETER: ranges}
+    if not answer.makes_maps:
+        of_card[CLASS_BORDERS_PARAMETER] = _borders_text(card)
     for name, request_pixels in _request_pixels(answer).items():
         file = folder / name
         if not file.exists():
             continue
         text = file.read_text(encoding="utf-8")
-        stated = {REQUEST_PIXELS_PARAMETER: str(request_pixels), **borders}
+        stated = {REQUEST_PIXELS_PARAMETER: str(request_pixels), **of_card}
         for parameter, value in stated.items():
             text = _with_parameter(text, parameter, value)
         with written_whole(file) as stream:
@@ -89,9 +97,12 @@ def _request_pixels(answer: contract.Answer) -> dict[str, int]:
 
 
 def _with_parameter(text: str, parameter: str, value: str) -> str:
-    """A configuration with this value of a parameter, in its old line or in a new one."""
-    line = f'parameters {{ key: "{parameter}" value {{ string_value: "{value}" }} }}'
-    stated = re.compile(rf'^parameters *{{ *key: *"{parameter}".*$', re.MULTILINE)
-    if stated.search(text):
-        return stated.sub(line, text, count=1)
-    return f"{text.rstrip()}\n{line}\n".lstrip()
+    """A configuration with this value of a parameter, in its old line or in a new one.
+
+    Without a value the line goes: it was another network's.
+    """
+    line = f'parameters {{ key: "{parameter}" value {{ string_value: "{value}" }} }}\n'
+    stated = re.compile(rf'^parameters *{{ *key: *"{parameter}".*\n?', re.MULTILINE)
+    if not value or stated.search(text):
+        return stated.sub(line if value else "", text, count=1)
+    return f"{text.rstrip()}\n{line}".lstrip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -101,11 +100,12 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def scores_json(scores: Mapping[str, Score], report: DetectionReport | None) -> str:
-    """One object for each image, and ``detections``; infinite values and NaN are null."""
+def score_facts(scores: Mapping[str, Score], report: DetectionReport | None) -> dict[str, Any]:
+    """One object for each image, and ``detections``, for JSON: what is not finite is None."""
     content: dict[str, Any] = {name: _image(name, score) for name, score in scores.items()}
     content["detections"] = None if report is None else _detections(report)
-    return json.dumps(_finite(content), indent=2, allow_nan=False)
+    facts: dict[str, Any] = _finite(content)
+    return facts
 
 
 def scores_csv(scores: Mapping[str, Score], report: DetectionReport | None) -> str:

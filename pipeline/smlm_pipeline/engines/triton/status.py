@@ -16,19 +16,22 @@ class ServedNetwork:
     ``version`` is the one that answers; ``request_pixels`` are the camera pixels, over all
     frames, that a request should have, or None where the server states no number.
     ``class_borders_px`` are the borders of its precision classes, for each number of classes
-    (`contract.class_borders_of`); empty where the server states none.
+    (`contract.class_borders_of`), ``trained_ranges`` the ranges that it was trained on
+    (`contract.ranges_of`); each is empty where the server states none.
     """
 
     version: str
     request_pixels: int | None
     class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    trained_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelStatus:
     """The state of one model; ``versions`` are in ascending order.
 
-    ``request_pixels`` and ``class_borders_px`` are stated by networks alone; see `ServedNetwork`.
+    ``request_pixels``, ``class_borders_px`` and ``trained_ranges`` are stated by networks alone;
+    see `ServedNetwork`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class ModelStatus:
     contract_version: str | None = None
     request_pixels: int | None = None
     class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    trained_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:

@@ -165,7 +165,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             )
         network = self._model_status(network_of(self.model))
         version = (network.versions or state.versions)[-1]
-        return ServedNetwork(version, network.request_pixels, network.class_borders_px)
+        stated = network.request_pixels, network.class_borders_px, network.trained_ranges
+        return ServedNetwork(version, *stated)
 
     def is_ready(self) -> bool:
         """Ask whether the server and all its models are ready.
@@ -213,6 +214,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             contract_version=stated.get(contract.CONTRACT_PARAMETER),
             request_pixels=_whole_number(stated.get(contract.REQUEST_PIXELS_PARAMETER)),
             class_borders_px=_class_borders(stated.get(contract.CLASS_BORDERS_PARAMETER, "")),
+            trained_ranges=_ranges(stated.get(contract.TRAINED_RANGES_PARAMETER, "")),
         )
 
     def _ask(self, question: str, **fields: str) -> Any:
@@ -251,6 +253,13 @@ def _whole_number(text: str | None) -> int | None:
 def _class_borders(text: str) -> dict[int, tuple[float, ...]]:
     try:
         return contract.class_borders_of(text)
+    except ValueError:  # not this project's configuration
+        return {}
+
+
+def _ranges(text: str) -> dict[str, tuple[float, float]]:
+    try:
+        return contract.ranges_of(text)
     except ValueError:  # not this project's configuration
         return {}
 

@@ -6,36 +6,26 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from smlm_pipeline import contract
-from smlm_pipeline.atomic_files import remove, remove_unfinished
-from smlm_pipeline.drift.curve import no_drift
-from smlm_pipeline.drift.files import write_drift
+from smlm_pipeline.atomic_files import remove_unfinished
 from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.job import Job, image_path
-from smlm_pipeline.output.drift_plot import write_drift_plot
-from smlm_pipeline.output.ome_tiff import write_image
-from smlm_pipeline.output.ome_zarr import write_zarr
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
-from smlm_pipeline.page.histograms import Histogram, molecule_histograms
-from smlm_pipeline.page.page import write_page
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.report import Report, missing_parts, report, result_notes
 from smlm_pipeline.run.canvas import open_canvas
 from smlm_pipeline.run.checkpoint import Checkpoint, FileCheckpoint
-from smlm_pipeline.run.drifting import DriftCorrection
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
+from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
+from smlm_pipeline.submission.images import write_images
 from smlm_pipeline.tables.at_rest import at_rest
 from smlm_pipeline.tables.camera_units import CameraUnits
 from smlm_pipeline.tables.formats import write_table
@@ -286,18 +276,16 @@ def write_results(job: Job, run: JobRun, events: Events) -> Report:
         _write_table(job.molecules, job, molecules, result, facts)
     if job.page:
         events.stage("writing the report")
-        _write_page(job, run.film, molecules, result, facts)
+        write_report_page(job, run.film, molecules, result, facts)
     run.checkpoint.results_are_written()
     return facts
 
 
 def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | None]:
     """The sink of the molecules, if a table is to be written or drift corrected."""
-    if job.settings.corrects_drift:  # the image is drawn again from all of them
-        return MoleculeSink(job.checkpoint, contract.MOLECULE_PROBABILITY_MIN, film.corner)
-    if job.molecules is None:
+    if job.molecules is None and not job.settings.corrects_drift:
         return nullcontext()
-    return MoleculeSink(job.checkpoint, job.molecules_probability, film.corner)
+    return MoleculeSink(job.checkpoint, job.probability_kept, film.corner)
 
 
 def _row_count(job: Job, molecules: MoleculeSink | None) -> int | None:
@@ -327,70 +315,19 @@ def _write_table(
     write_table(path, rows, table, molecules.count(least))
 
 
-def _write_page(
-    job: Job, film: Film, molecules: MoleculeSink | None, result: Reconstruction, facts: Report
-) -> None:
-    """Write the report as a page, with histograms of the molecules if there are any."""
-    frames = np.asarray(film.corner.frames[: film.frame_count], np.int64)
-    histograms: list[Histogram] = []
-    if molecules is not None:
-        least = job.molecules_probability
-        blocks = molecules.blocks(facts.pixel_size_nm, job.camera, least)
-        histograms = molecule_histograms(blocks, frames)
-    write_page(
-        job.page_files,
-        facts.as_dict(),
-        result,
-        frames=frames,
-        histograms=histograms,
-        style=job.style,
-    )
-
-
-def _write_drift(job: Job, drift: DriftCorrection) -> None:
-    """Write the drift that was taken out, frame by frame, and plot that which was found."""
-    if job.drift_table in job.drift_files:
-        write_drift(job.drift_table, drift.applied or no_drift(), drift.frames.tolist())
-    title = "Drift" if drift.applied is not None else "Drift, not corrected"
-    error_nm = None if drift.estimate is None else drift.estimate.error_nm
-    shown = drift.drift or no_drift()
-    write_drift_plot(job.drift_plot, shown, drift.frames, title=title, error_nm=error_nm)
-
-
 def _write(job: Job, result: Reconstruction, facts: Report) -> None:
-    """Write the image first: an hour of computing is not lost for a picture."""
-    pixel_nm = facts.sr_pixel_size_nm
-    write = write_zarr if job.is_zarr else write_image
-    stated: dict[str, Any] = {
-        "sr_pixel_size_nm": pixel_nm,
-        "name": Path(facts.film).name,
-        "acquired": facts.acquired,
-        "channel": facts.channel,
-    }
-    provenance = facts.provenance()
-    write(job.image, result.shown, provenance=provenance, **stated)
-    if result.plan.refines:
-        write(job.sum_image, result.pixels, provenance={**provenance, "refinement": None}, **stated)
-    elif job.overwrite:  # that of an earlier run is not this image's
-        remove(job.sum_image)
-    if result.drift is not None and result.drift.applied is not None:
-        before = {**provenance, "refinement": None, "drift": None}
-        write(job.uncorrected_image, result.uncorrected, provenance=before, **stated)
-    elif job.overwrite:
-        remove(job.uncorrected_image)
-    resolution = result.resolution
-    if resolution is not None and resolution.curve is not None and resolution.tiles is not None:
-        job.resolution_files.write(resolution.curve, resolution.tiles)
-    if result.drift is not None:
-        _write_drift(job, result.drift)
-    if result.comparison is not None:
-        about = {"film": Path(facts.film).name, **(provenance["error_map"] or {})}
-        job.error_files.write(result.comparison.map, facts.pixel_size_nm, about)
-    edge_max_px = result.plan.picture_edge_px
+    """Write the image and all files beside it that are not of molecules."""
+    sums = result.pixels if result.plan.refines else None
+    drift = result.drift
+    uncorrected = result.uncorrected if drift is not None and drift.applied is not None else None
+    write_images(job, facts, result.shown, sums, uncorrected)
+    write_measurements(job, result, facts)
+    if drift is not None:
+        write_drift_files(job, drift, drift.frames)
     write_picture(
         job.picture,
         result.shown,
-        sr_pixel_size_nm=pixel_nm,
-        edge_max_px=edge_max_px,
+        sr_pixel_size_nm=facts.sr_pixel_size_nm,
+        edge_max_px=result.plan.picture_edge_px,
         style=job.style,
     )
