@@ -1,4 +1,4 @@
-"""The engine on Triton servers, over one gRPC channel. No other module uses ``tritonclient``."""
+"""The engine on Triton servers, over one gRPC channel. The gate alone uses ``tritonclient`` too."""
 
 from __future__ import annotations
 
