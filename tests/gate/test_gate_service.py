@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -151,6 +152,27 @@ def test_an_address_that_is_taken() -> None:
     several = invoke("gate", "--listen", "a:1,b:2")
     assert several.exit_code == 2
     assert "expected one address" in one_line(several)
+
+
+def test_a_message_that_would_unpack_to_more_is_not_unpacked() -> None:
+    bomb = b"\x3a" + bytes([0x80, 0x80, 0x80, 0x80, 0x01]) + bytes(1 << 28)
+    with (
+        FakeTriton(ComputingTransport()) as triton,
+        gate_before(triton.address) as gate,
+        grpc.insecure_channel(
+            gate.address, options=[("grpc.max_send_message_length", -1)]
+        ) as channel,
+    ):
+        for message in (bomb, MESSAGE):
+            with pytest.raises(grpc.RpcError) as refused:
+                channel.unary_unary(f"{SERVICE}ModelInfer")(
+                    message, timeout=60, compression=grpc.Compression.Gzip
+                )
+            assert refused.value.code().name == "INVALID_ARGUMENT", refused.value.details()
+        status = Path(f"/proc/{gate.process.pid}/status").read_text()
+        (most_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+        assert int(most_kib) < 200 << 10
+        assert _code(gate.address)[0] == "OK"
 
 
 def test_a_request_that_never_comes_whole_holds_one_place(held: _Held) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,9 @@ from smlm_pipeline.errors import SettingError
 
 ANONYMOUS = "anonymous"
 """Name, in counts, of all clients that have neither a token nor a certificate."""
+
+ANSWERS_MOST = 2
+"""Most answers to one client that are in memory at once."""
 
 BURST_S = 2.0
 """Time for which a client may have been silent and then catch up with its rate."""
@@ -46,6 +50,7 @@ class Client:
     name: str
     limits: Limits
     under_way: int = 0
+    answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS_MOST))
     _due_s: float = field(default=0.0, repr=False)
 
     def pause_s(self, size_bytes: int, now_s: float) -> float:

@@ -34,8 +34,8 @@ QUESTIONS = (
 REQUESTS_MOST, QUESTIONS_MOST = 64, 64
 """Most requests for inference, and most questions, under way at once, of all clients."""
 
-ANSWERS_MOST, ANSWERS_OF_A_CLIENT = 8, 2
-"""Most answers held in memory at once, of all clients and of one."""
+ANSWERS_MOST = 8
+"""Most answers held in memory at once, to all clients."""
 
 ANSWER_BYTES_MOST = 1 << 27
 """Most bytes of an answer: a tile of 512 pixels at zoom 8 without any zero has 68 MB."""
@@ -81,7 +81,6 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._questions = {name: channel.unary_unary(SERVICE + name) for name in QUESTIONS}
         self._under_way = {"requests": 0, "questions": 0}
         self._answers = asyncio.Semaphore(ANSWERS_MOST)
-        self._answers_of: dict[str, asyncio.Semaphore] = {}
         self._busy: dict[int, Client] = {}
 
     @property
@@ -145,11 +144,11 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _answer_from(self, call: Any, message: bytes, client: Client, context: Any) -> int:
         """Send a request to the server and its answer to the client; return the answer's bytes."""
-        await call.write(message)
-        await call.done_writing()
+        with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
+            await call.write(message)
+            await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
-        own = self._answers_of.setdefault(client.name, asyncio.Semaphore(ANSWERS_OF_A_CLIENT))
-        async with own, self._answers:
+        async with client.answers, self._answers:
             answer = await call.read()
             if answer is grpc.aio.EOF:
                 raise _of_the_server(await call.code(), await call.details())
