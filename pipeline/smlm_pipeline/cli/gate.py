@@ -15,7 +15,7 @@ from smlm_pipeline.cli.connection_options import CONNECTION_PANEL, CertificateOp
 from smlm_pipeline.cli.exit_codes import MESSAGES, door
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.option_groups import with_groups
-from smlm_pipeline.cli.options import ADDRESSES, ENGINE_PANEL, SERVER_VARIABLE
+from smlm_pipeline.cli.options import ADDRESSES, ENGINE_PANEL
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.errors import SettingError
 
@@ -80,7 +80,6 @@ def gate(
     server: Annotated[
         str,
         typer.Option(
-            envvar=SERVER_VARIABLE,
             metavar=ADDRESSES,
             help="gRPC endpoint of the Triton server behind the gate, or of several.",
             rich_help_panel=ENGINE_PANEL,

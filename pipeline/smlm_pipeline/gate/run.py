@@ -35,9 +35,8 @@ _LISTENING = [
     # A client finds new gates behind a name when a connection ends.
     ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 900_000),
-    ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.so_reuseport", 0),
-    # A compressed message of some megabytes may unpack to gigabytes: it is refused as it is.
+    # Nothing is unpacked: a compressed message is no request, and refused as it is.
     ("grpc.per_message_decompression", 0),
 ]
 

@@ -37,7 +37,7 @@ def gate(
     """
     with bench_door():
         figures = measure.measure(size_px, frames, requests, tell=note)
-        heads = ["way", "median ms", "p95 ms", "requests/s of 8", "checks shapes"]
+        heads = ["way", "median ms", "p95 ms", "requests/s of 8", "CPU ms", "checks shapes"]
         typer.echo(
             grid(
                 heads,
@@ -47,6 +47,7 @@ def gate(
                         f"{each.median_ms:.1f}",
                         f"{each.p95_ms:.1f}",
                         f"{each.requests_per_s:.0f}",
+                        f"{each.cpu_ms:.1f}",
                         "yes" if each.checks_shapes else "no",
                     ]
                     for each in figures

@@ -28,7 +28,8 @@ ZOOM, ROUNDS, IN_FLIGHT = 8, 5, 8
 class WayFigures:
     """What a way costs.
 
-    The latency is that of one request after another, the rate that of eight at once.
+    The latency is that of one request after another, the rate that of eight at once. ``cpu_ms`` is
+    the processor time of the process between, for each request.
     ``checks_shapes`` is whether the way refuses frames that are too small.
     """
 
@@ -36,6 +37,7 @@ class WayFigures:
     median_ms: float
     p95_ms: float
     requests_per_s: float
+    cpu_ms: float
     checks_shapes: bool
 
 
@@ -65,6 +67,7 @@ def measure(
         rates: list[list[float]] = [[] for _ in found]
         for transport in transports:
             _latencies_ms(transport, request, 3)
+        before_s = [way.cpu_s() for way in found]
         for number in range(ROUNDS):
             tell(f"round {number + 1} of {ROUNDS}")
             for index, transport in enumerate(transports):
@@ -76,6 +79,7 @@ def measure(
                 median(latencies_ms[index]),
                 float(np.percentile(latencies_ms[index], 95)),
                 median(rates[index]),
+                1e3 * (way.cpu_s() - before_s[index]) / (2 * ROUNDS * requests),
                 _checks_shapes(way),
             )
             for index, way in enumerate(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -55,10 +56,22 @@ backend servers
 
 @dataclass(frozen=True)
 class Way:
-    """A way to a server: its name, and where clients connect."""
+    """A way to a server: its name, where clients connect, and the process between, if any."""
 
     name: str
     servers: Servers
+    pid: int | None = None
+
+    def cpu_s(self) -> float:
+        """Processor time of the process between and of its children, so far."""
+        if self.pid is None:
+            return 0.0
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        ticks = 0
+        for pid in (str(self.pid), *children):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -106,8 +119,8 @@ def ways(server: str, folder: Path) -> Iterator[list[Way]]:
     with contextlib.ExitStack() as stack:
         found = [Way("direct", Servers.parse(server))]
         for name, by, command in asked:
-            address = stack.enter_context(_listening(command))
-            found.append(Way(name, Servers.parse(address, by)))
+            address, pid = stack.enter_context(_listening(command))
+            found.append(Way(name, Servers.parse(address, by), pid))
         yield found
 
 
@@ -125,15 +138,15 @@ def _make_certificate(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _listening(command: Callable[[int], list[str]]) -> Iterator[str]:
-    """Run a proxy until the end of the block."""
+def _listening(command: Callable[[int], list[str]]) -> Iterator[tuple[str, int]]:
+    """Run a proxy until the end of the block; yield its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     process = subprocess.Popen(command(port), stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait()

@@ -46,7 +46,7 @@ def tls_fault(address: Address, tls: ClientTls | None) -> str | None:
     """
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="smlm_recon_tls_") as folder,
+            tempfile.TemporaryDirectory(prefix="recon_tls_") as folder,
             socket.create_connection((address.host, address.port), PATIENCE_S) as connection,
         ):
             context = client_context(tls, Path(folder))
