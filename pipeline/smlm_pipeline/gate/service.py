@@ -47,7 +47,10 @@ READ_S, WRITE_S, ANSWER_S, QUESTION_S = 60.0, 60.0, 900.0, 5.0
 
 _FULL = "the gate has too many requests under way; send it again later"
 
-_KEPT_TEXTS = ("maximum queue size", "tub process", "no available versions")
+_KEPT_TEXTS = (
+    *("maximum queue size", "tub process", "no available versions"),
+    *("another request", "missing required input"),  # a late answer that Triton mixed up
+)
 """Parts of texts of a server by which clients decide whether to send a request again."""
 
 _KEPT_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
