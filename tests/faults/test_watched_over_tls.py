@@ -56,6 +56,6 @@ def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
         _, said = serving.communicate(timeout=60)
     assert (
         " ended" in said.splitlines()[0]
-    )  # tritonserver, or one of its models: what is seen first
+    )  # the server, or a model of it
     assert "; restarting (1 of 5)" in said
     assert "restarted after " in said
