@@ -54,8 +54,6 @@ def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
         assert "it asks for a certificate of its clients" in one_line(without)
         serving.send_signal(signal.SIGTERM)
         _, said = serving.communicate(timeout=60)
-    assert (
-        " ended" in said.splitlines()[0]
-    )  # the server, or a model of it
+    assert " ended" in said.splitlines()[0]  # the server, or a model of it
     assert "; restarting (1 of 5)" in said
     assert "restarted after " in said
