@@ -207,7 +207,7 @@ def test_services_have_no_more_rights_than_they_need() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not service["user"].startswith("0"), name
-        loopback = r"127\.0\.0\.1:|\$\{RECON_BIND:-127\.0\.0\.1\}:"
+        loopback = r"127\.0\.0\.1:|\$\{RECON_(GATE_)?BIND:-127\.0\.0\.1\}:"
         assert all(re.match(loopback, each) for each in service["ports"]), name
 
 
@@ -220,7 +220,7 @@ def test_nothing_that_looks_like_a_secret() -> None:
     for path in DOCKER.rglob("*"):
         if path.is_file():
             assert not re.search(
-                r"(?i)(password|secret|token)\s*[:=]\s*(?!false\b)\S", path.read_text()
+                r"(?i)(password|secret|token)\s*[:=]\s*(?!false\b|\{secretName)\S", path.read_text()
             ), path
 
 

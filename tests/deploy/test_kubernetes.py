@@ -24,8 +24,8 @@ from smlm_pipeline.serving import metrics
 
 KUBERNETES = ROOT / "docker" / "kubernetes"
 OVERLAYS = ("cpu", "gpu", "mig")
-NEXT = "overlays/gpu-next"
-FOLDERS = (*(f"overlays/{name}" for name in OVERLAYS), NEXT, "films", "monitoring")
+NEXT, GATED = "overlays/gpu-next", "overlays/gpu-gate"
+FOLDERS = (*(f"overlays/{name}" for name in OVERLAYS), NEXT, GATED, "films", "monitoring")
 VERSIONS = ("1.31", "1.37")
 """Of Kubernetes: the oldest that knows all fields, and the newest whose schema is at hand."""
 
@@ -117,7 +117,9 @@ def test_all_is_in_one_namespace(folder: str) -> None:
 def test_pods_have_no_more_rights_than_they_need() -> None:
     """As the standard "restricted" asks for, to which the namespace holds them, and more."""
     pods = [*_pods()]
-    assert len(pods) == len(OVERLAYS) + 1 + 3
+    assert len(pods) == len(OVERLAYS) + 1 + 2 + 3, (
+        "servers, those of a second network, of a gate, films"
+    )
     for pod in (template["spec"] for template in pods):
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 1000)

@@ -35,8 +35,7 @@ def kill(server: EmbeddedServer) -> None:
 def drain(server: EmbeddedServer) -> None:
     """SIGTERM; returns when the server has begun to stop."""
     os.kill(server.pid, signal.SIGTERM)
-    (address,) = server.servers.addresses
-    wait_for(lambda: not fleet.is_ready(address), "the server to begin to stop")
+    wait_for(lambda: not fleet.is_ready(server.servers), "the server to begin to stop")
 
 
 def kill_stub(model: str, server: EmbeddedServer) -> None:

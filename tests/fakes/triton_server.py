@@ -79,6 +79,10 @@ class FakeTriton:
         self._server.stop(grace=None).wait()
         self._pool.shutdown()
 
+    def listen(self, credentials: grpc.ServerCredentials) -> str:
+        """Listen with TLS on another port too, before the start; return its address."""
+        return f"127.0.0.1:{self._server.add_secure_port('127.0.0.1:0', credentials)}"
+
     def _handlers(self) -> grpc.GenericRpcHandler:
         answers: dict[str, Callable[[Any, grpc.ServicerContext], Any]] = {
             "ServerReady": lambda _question, _: service_pb2.ServerReadyResponse(ready=True),

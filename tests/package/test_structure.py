@@ -33,6 +33,7 @@ ROOMS = {
         "film",
         "run",
         "engines",
+        "gate",
         "compute",
         "serving",
         "deploy",
@@ -283,10 +284,12 @@ def test_inputs_are_not_checked_by_assert(path: Path) -> None:
 
 def test_one_module_of_the_client_speaks_to_triton() -> None:
     room = ROOT / "pipeline" / "smlm_pipeline" / "engines" / "triton"
+    gate = ROOT / "pipeline" / "smlm_pipeline" / "gate"  # a program of its own, before a server
     speaking = [path for path in CLIENT if "tritonclient" in _imported(path)]
-    assert speaking == [room / "transport.py"]
+    assert speaking == [room / "transport.py", gate / "requests.py", gate / "service.py"]
     stub = ["stub_server.py"]  # of the benchmark, in a process of its own
-    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["transport.py", *stub]
+    others = ["run.py", "service.py", *stub]
+    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["transport.py", *others]
 
 
 def test_nothing_of_the_client_needs_training() -> None:

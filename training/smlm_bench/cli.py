@@ -38,6 +38,11 @@ COMMANDS = (
         "Measure how throughput grows with the number of servers.",
     ),
     LazyCommand(
+        "gate",
+        "smlm_bench.gate.command:gate",
+        "Measure what a gate or a proxy before a server costs, side by side.",
+    ),
+    LazyCommand(
         "client",
         "smlm_bench.speed.commands:client",
         "Measure the client alone: megabytes of raw frames per second, and the limit of each "

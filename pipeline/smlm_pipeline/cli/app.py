@@ -42,6 +42,11 @@ COMMANDS = (
         "Run the embedded Triton server on this machine until Ctrl-C.",
     ),
     LazyCommand(
+        "gate",
+        "smlm_pipeline.cli.gate:gate",
+        "Check the requests of clients that are not trusted, and pass them on to servers.",
+    ),
+    LazyCommand(
         "status",
         "smlm_pipeline.cli.status:status",
         "Report whether servers are ready, what they serve and whether that fits this client.",

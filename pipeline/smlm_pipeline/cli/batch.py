@@ -26,6 +26,7 @@ from smlm_pipeline.batch.record import (
     read_record,
 )
 from smlm_pipeline.cli.batch_progress import TerminalBatchEvents
+from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door, explained
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
@@ -40,6 +41,7 @@ from smlm_pipeline.cli.run_options import (
     RunOptions,
 )
 from smlm_pipeline.engines.opening import open_engine
+from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import OutputError, SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.film_folders import PassedOver
@@ -119,6 +121,7 @@ def batch(
     ] = None,
     picture: PictureOptions,
     run: RunOptions,
+    connection: ConnectionOptions,
     films_at_once: Annotated[
         int | None,
         typer.Option(
@@ -171,7 +174,7 @@ def batch(
         if molecules is not None:
             format_of(Path(f"table.{molecules.removeprefix('.')}"))
         at_once = films_at_once or _films_at_once(run)
-        asked = _asked(part, run, at_once)
+        asked = _asked(part, run, connection, at_once)
         asked = replace(
             asked, molecules_ending=molecules, overwrite=overwrite, style=picture.style()
         )
@@ -186,7 +189,8 @@ def batch(
             if dry_run:
                 outcomes = [_planned(job, record, events) for job in jobs]
             else:
-                outcomes = _run(jobs, run, record, at_once, events)
+                engine = run.engine_choice(connection)
+                outcomes = _run(jobs, run, engine, record, at_once, events)
         summary = Summary.of(outcomes, round(time.monotonic() - started_s, 2))
         if as_json:
             print_json({"summary": asdict(summary)}, one_line=True)
@@ -201,13 +205,15 @@ def _films_at_once(run: RunOptions) -> int:
     return FILMS_AT_ONCE if share_bytes >= FILM_MEMORY_MIN_BYTES else 1
 
 
-def _asked(part: FilmOptions, run: RunOptions, films_at_once: int) -> BatchSettings:
+def _asked(
+    part: FilmOptions, run: RunOptions, connection: ConnectionOptions, films_at_once: int
+) -> BatchSettings:
     """What is asked for all films; each gets its share of the memory."""
     settings = run.settings()
     if part.pixel_size_nm is not None:
         check_given(part.pixel_size_nm)
     network = ""  # a server does not state it
-    if isinstance(run.engine_choice(), str) and run.model in contract.ENSEMBLES:
+    if isinstance(run.engine_choice(connection), str) and run.model in contract.ENSEMBLES:
         repository = find_model_repository(run.model_repository)
         name = contract.ENSEMBLES[run.model].network.name
         network = network_sha256(network_file(repository, name))
@@ -237,6 +243,7 @@ def _make_folder(folder: Path) -> None:
 def _run(
     jobs: Sequence[BatchJob],
     run: RunOptions,
+    engine: str | Servers,
     record: Record,
     films_at_once: int,
     events: TerminalBatchEvents,
@@ -246,7 +253,7 @@ def _run(
     return run_batch(
         jobs,
         lambda: open_engine(
-            run.engine_choice(),
+            engine,
             settings.model,
             timeout_s=settings.timeout_s,
             model_repository=run.model_repository,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
+from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.film_options import (
     FILM_PANEL,
     Channel,
@@ -332,14 +333,14 @@ class RunOptions:
             )
         return None
 
-    def engine_choice(self) -> str | Servers:
+    def engine_choice(self, connection: ConnectionOptions) -> str | Servers:
         """The engine: the named servers, or one that is started here.
 
         Raises
         ------
         SettingError
-            If an address is malformed.
+            If an address is malformed, or a certificate cannot be used.
         """
         if self.server and self.engine is EngineName.TRITON:
-            return Servers.parse(self.server)
+            return Servers.parse(self.server, connection.tls())
         return self.engine.value

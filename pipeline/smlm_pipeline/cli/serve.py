@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
+from smlm_pipeline.cli.connection_options import CertificateOptions
 from smlm_pipeline.cli.exit_codes import MESSAGES, door
+from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import served_ensembles
@@ -18,7 +20,9 @@ from smlm_pipeline.engines.watched import RESTARTS_MOST, Watch
 from smlm_pipeline.model_repository import find_model_repository, network_file
 
 
+@with_groups
 def serve(
+    *,
     port: Annotated[
         int,
         typer.Option(
@@ -42,6 +46,7 @@ def serve(
             rich_help_panel=ENGINE_PANEL,
         ),
     ] = RESTARTS_MOST,
+    certificates: CertificateOptions,
 ) -> None:
     """Run the embedded Triton server on this machine until Ctrl-C."""
     with door():
@@ -50,7 +55,9 @@ def serve(
         for name in served:
             network_file(repository, contract.ENSEMBLES[name].network.name)  # before Triton does
         chosen = precision.value if precision else None
-        server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen)
+        server = EmbeddedServer(
+            repository, grpc_port=port, log_file=log, precision=chosen, tls=certificates.tls()
+        )
         with Watch(server, served, restarts_most=restarts, report=_report) as watch:
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             for network in (contract.ENSEMBLES[name].network.name for name in served):

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from smlm_pipeline import contract
+from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
+from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import (
     ADDRESSES,
     ENGINE_PANEL,
@@ -97,9 +99,9 @@ def _in_words(canary: Canary | ReconError) -> str:
     return f"canary: {canary.emitters:.2f} of 1 emitter, {canary.elapsed_ms:.0f} ms"
 
 
-def _canary(address: Address, model: str) -> Canary | ReconError:
+def _canary(server: Servers, model: str) -> Canary | ReconError:
     try:
-        return opening.server_canary(Servers((address,)), model)
+        return opening.server_canary(server, model)
     except ReconError as error:
         return error
 
@@ -117,7 +119,9 @@ def _table(state: ServerStatus) -> Table:
     return table
 
 
+@with_groups
 def status(
+    *,
     server: Annotated[
         str,
         typer.Option(
@@ -127,6 +131,7 @@ def status(
             rich_help_panel=ENGINE_PANEL,
         ),
     ] = f"127.0.0.1:{contract.GRPC_PORT}",
+    connection: ConnectionOptions,
     model: Model = Settings.model,
     canary: Annotated[
         bool,
@@ -141,9 +146,10 @@ def status(
 ) -> None:
     """Report whether servers are ready, what they serve and whether that fits this client."""
     with door(as_json=as_json):
-        states = fleet.server_states(Servers.parse(server), model)
+        servers = Servers.parse(server, connection.tls())
+        states = fleet.server_states(servers, model)
         canaries = {
-            address: _canary(address, model)
+            address: _canary(servers.only(address), model)
             for address, state in states.items()
             if canary and not isinstance(state, ServerError) and state.fits
         }

@@ -11,6 +11,7 @@ import typer
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
 from smlm_pipeline.channels.run import dry_run_channels, run_channels
 from smlm_pipeline.cli.channel_options import ChannelOptions
+from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.film_options import Pattern
 from smlm_pipeline.cli.json_output import print_json
@@ -80,6 +81,7 @@ def submit(
     picture: PictureOptions,
     channels: ChannelOptions,
     run: RunOptions,
+    connection: ConnectionOptions,
     partial: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +139,7 @@ def submit(
             channels.choice(),
             asked,
         )
-        engine = "" if dry_run else run.engine_choice()  # a dry run asks no server
+        engine = "" if dry_run else run.engine_choice(connection)  # a dry run asks no server
         _run(
             job,
             engine,

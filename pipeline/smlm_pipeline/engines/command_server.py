@@ -79,7 +79,7 @@ class CommandServer:
         while time.monotonic() < deadline and not unwanted.is_set():
             if process.status is not None:
                 raise EndedAtStartError(process.status)
-            if fleet.is_ready(self._address):
+            if fleet.is_ready(self.servers):
                 process.note_stubs()
                 return
             time.sleep(0.2)

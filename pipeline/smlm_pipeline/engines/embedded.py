@@ -20,6 +20,7 @@ from smlm_pipeline.compute.network import NetworkEngine
 from smlm_pipeline.engines import fleet, server_folder
 from smlm_pipeline.engines.server_process import ServerProcess, require_running, undisturbed
 from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton.tls import ServerTls
 from smlm_pipeline.engines.triton_wheel import check_platform, environment, stub, wheel_folder
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.settings import ENGINE_RECORDS_VARIABLE, PRECISION_VARIABLE
@@ -62,6 +63,15 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         and its end is quoted if the start fails.
     precision : str, optional
         Precision of its networks, one of ``settings.PRECISIONS``; by default those of their cards.
+    tls : ServerTls, optional
+        Its certificate, and the CA of its clients; by default it has no TLS.
+
+    Raises
+    ------
+    ServerError
+        If the port is taken.
+    SettingError
+        If the certificate does not let this process watch the server.
     """
 
     def __init__(
@@ -71,7 +81,10 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         grpc_port: int = 0,
         log_file: Path | None = None,
         precision: str | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
+        self._tls = tls
+        self._watcher_tls = None if tls is None else tls.of_watcher()
         self._repository, self._precision = model_repository, precision
         self._admin_key = secrets.token_hex(24)  # it is given to no one
         self._folder = server_folder.unused_folder()
@@ -102,7 +115,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     @property
     def servers(self) -> Servers:
         """The one server, for a connection to it."""
-        return Servers((self._grpc,))
+        return Servers((self._grpc,), self._watcher_tls)
 
     @property
     def address(self) -> str:
@@ -226,6 +239,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
             f"--backend-directory={self._folder / 'backends'}",
             "--disable-auto-complete-config",
             *listen,
+            *_tls_arguments(self._tls),
             "--allow-http=false",
             "--allow-gpu-metrics=false",
             f"--backend-config=python,shm-region-prefix-name={self._folder.name}",
@@ -240,7 +254,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
                 raise ServerError("the embedded server is no longer wanted")
             if process.status is not None:
                 raise ServerError(f"the embedded server ended while starting: {self.log_tail()}")
-            if fleet.is_ready(self._grpc):
+            if fleet.is_ready(self.servers):
                 process.note_stubs()
                 server_folder.close_memory(self._folder)
                 return
@@ -248,6 +262,15 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         raise ServerError(
             f"the embedded server was not ready after {START_TIMEOUT_S:.0f} s: {self.log_tail()}"
         )
+
+
+def _tls_arguments(tls: ServerTls | None) -> list[str]:
+    if tls is None:
+        return []
+    own = [f"--grpc-server-cert={tls.certificate}", f"--grpc-server-key={tls.key}"]
+    if tls.ca is None:
+        return ["--grpc-use-ssl=true", *own]
+    return ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={tls.ca}", *own]
 
 
 def _check_free(port: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.status import ServedNetwork, ServerStatus
+from smlm_pipeline.engines.triton.tls_faults import tls_fault
 from smlm_pipeline.errors import ContractError, ServerError
 from smlm_pipeline.settings import Settings
 
@@ -52,7 +54,9 @@ class Fleet:
         ContractError
             If one serves another contract, or they serve several versions.
         """
-        networks, errors = _ask_each(servers.endpoints(), lambda address: _network(address, model))
+        networks, errors = _ask_each(
+            servers.endpoints(), lambda address: _network(servers.only(address), model)
+        )
         versions = {address: network.version for address, network in networks.items()}
         if unlike := unlike_networks(versions, model):
             raise unlike
@@ -63,7 +67,7 @@ class Fleet:
         version = next(iter(versions.values()))
         borders_px = _shared([network.class_borders_px for network in networks.values()])
         ranges = _shared([network.trained_ranges for network in networks.values()])
-        return cls(Servers(answering), model, version, left_out, smallest, borders_px, ranges)
+        return cls(servers.only(*answering), model, version, left_out, smallest, borders_px, ranges)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,7 +89,8 @@ class Fleet:
         """
         try:
             networks, _ = _ask_each(
-                self.servers.endpoints(), lambda address: _network(address, self.model)
+                self.servers.endpoints(),
+                lambda address: _network(self.servers.only(address), self.model),
             )
         except ServerError:
             return  # all have ended since; their answers are whole
@@ -111,7 +116,7 @@ def server_states(servers: Servers, model: str) -> dict[Address, ServerStatus | 
         If no server answers.
     """
     addresses = servers.endpoints()  # once: a name may stand for other servers the next time
-    states, errors = _ask_each(addresses, lambda address: _status(address, model))
+    states, errors = _ask_each(addresses, lambda address: _status(servers.only(address), model))
     return {address: states.get(address) or errors[address] for address in addresses}
 
 
@@ -126,9 +131,9 @@ def unlike_networks(versions: Mapping[Address, str | None], model: str) -> Contr
     )
 
 
-def is_ready(address: Address) -> bool:
+def is_ready(server: Servers) -> bool:
     """Whether a server answers that it and all its models are ready."""
-    with connect(Servers((address,)), contract.RECONSTRUCTION.name) as transport:
+    with connect(server, contract.RECONSTRUCTION.name) as transport:
         try:
             return transport.is_ready()
         except ServerError:
@@ -175,11 +180,30 @@ def _ask_each(
     return answers, errors
 
 
-def _network(address: Address, model: str) -> ServedNetwork:
-    with connect(Servers((address,)), model) as transport:
+def _network(server: Servers, model: str) -> ServedNetwork:
+    with _explained(server), connect(server, model) as transport:
         return transport.served_network()
 
 
-def _status(address: Address, model: str) -> ServerStatus:
-    with connect(Servers((address,)), model) as transport:
+def _status(server: Servers, model: str) -> ServerStatus:
+    with _explained(server), connect(server, model) as transport:
         return transport.status()
+
+
+@contextlib.contextmanager
+def _explained(server: Servers) -> Iterator[None]:
+    """Raise what is wrong with TLS, if something is: gRPC reports no more than a lost connection.
+
+    With TLS it is looked for before, since gRPC would write to standard error.
+    """
+    (address,) = server.addresses
+    fault = None if server.tls is None else tls_fault(address, server.tls)
+    try:
+        if fault is None:
+            yield
+            return
+    except ServerError:
+        fault = tls_fault(address, server.tls)
+        if fault is None:
+            raise
+    raise ServerError(f"no connection to {address}: {fault}")

@@ -6,9 +6,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smlm_pipeline import contract
+from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.errors import ServerError, SettingError
 
 _SHAPE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+)):(?P<port>\d{1,5})")
@@ -37,21 +38,38 @@ class Address:
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers that share the requests: several addresses, or one, whose name may be of many."""
+    """The servers that share the requests: several addresses, or one, whose name may be of many.
+
+    ``tls`` is how they are connected to; None without TLS.
+    """
 
     addresses: tuple[Address, ...]
+    tls: ClientTls | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Servers:
+    def parse(cls, text: str, tls: ClientTls | None = None) -> Servers:
         """Read ``HOST:PORT``, or several with commas between; repeated ones count once.
 
         Raises
         ------
         SettingError
-            If the text is anything else.
+            If the text is anything else, or several hosts are to be connected to by TLS, and no
+            name is given that their certificates share.
         """
-        addresses = (_parse_one(part.strip(), text) for part in text.split(","))
-        return cls(tuple(dict.fromkeys(addresses)))
+        addresses = tuple(dict.fromkeys(_parse_one(part.strip(), text) for part in text.split(",")))
+        if tls is not None and tls.server_name is None:
+            host, *others = {address.host: None for address in addresses}
+            if others:
+                raise SettingError(
+                    f"server is {text!r}, several hosts, with TLS; expected one name that their "
+                    "certificates share: give it with --tls-server-name"
+                )
+            tls = replace(tls, server_name=host)  # the numeric addresses of a name need it, too
+        return cls(addresses, tls)
+
+    def only(self, *addresses: Address) -> Servers:
+        """Some of the servers, or of those behind their names, connected to in the same way."""
+        return replace(self, addresses=addresses)
 
     def __str__(self) -> str:
         """List the addresses in words: ``a:1``, ``a:1 and b:1``, ``a:1, b:1 and c:1``."""

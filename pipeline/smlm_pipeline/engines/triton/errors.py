@@ -20,8 +20,11 @@ _TOO_SLOW = "DEADLINE_EXCEEDED"
 _PASSING = {"UNAVAILABLE", "CANCELLED", _TOO_SLOW}
 """Gone, full, stopping, or slow: by the names of gRPC's status codes."""
 
-_FULL = "maximum queue size"
-"""Part of UNAVAILABLE where a model's queue is full, which shows that its server works."""
+_FULL = {"UNAVAILABLE": "maximum queue size", "RESOURCE_EXHAUSTED": "requests under way"}
+"""Codes and part of their texts where a model's queue, or a gate, is full: its server works."""
+
+NOT_ADMITTED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
+"""Codes of a gate that does not know this client."""
 
 _TOO_LARGE = "larger than max"
 """Part of RESOURCE_EXHAUSTED for a message that is too large, for which no other try helps."""
@@ -67,7 +70,7 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         A `TransientServerError` where another try may help.
     """
     server = f"one of the servers at {address}" if several else f"the server at {address}"
-    if "restricted" in text:
+    if "restricted" in text or code in NOT_ADMITTED:
         return ServerError(f"{label}: {server} refuses inference: {text}")
     if _OTHER_PROTOCOL in text:
         return ServerError(
@@ -80,7 +83,7 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         )
     if contract.SWAPPED in text or (_IN_ENSEMBLE in text and _INPUT_LOST in text):
         return SwappedAnswerError(f"{label}: {server} mixed up requests: {text}")
-    if code == "UNAVAILABLE" and _FULL in text:
+    if code in _FULL and _FULL[code] in text:
         return ServerFullError(f"{label}: {server} has too many requests: {text}")
     if _may_pass(code, text):
         hint = "; --timeout-s allows it more time" if code == _TOO_SLOW else ""

@@ -1,4 +1,4 @@
-"""The engine on Triton servers, over one gRPC channel. No other module uses ``tritonclient``."""
+"""The engine on Triton servers, over one gRPC channel. The gate alone uses ``tritonclient`` too."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
-from smlm_pipeline.engines.triton.errors import error_of
+from smlm_pipeline.engines.triton.errors import NOT_ADMITTED, error_of
 from smlm_pipeline.engines.triton.status import (
     ModelStatus,
     ServedNetwork,
     ServerStatus,
     network_of,
 )
+from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.engines.triton.wire_format import encoded
 from smlm_pipeline.errors import (
     ChunkError,
@@ -72,7 +73,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         target, self.server_count = servers.connection()
         self._timeout_s = timeout_s
         arguments = channel_arguments(target, self.server_count)
-        self._channel = grpc.insecure_channel(target, options=arguments)
+        self._channel = _channel(target, arguments, servers.tls)
         self._service = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._infer_encoded = self._channel.unary_unary(  # its requests are bytes already
             "/inference.GRPCInferenceService/ModelInfer",
@@ -224,6 +225,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             return getattr(self._service, question)(request, timeout=QUESTION_TIMEOUT_S)
         except grpc.RpcError as error:
             reason = _first_line(error.details())
+            if error.code().name in NOT_ADMITTED:
+                raise ServerError(f"{self.address} does not admit this client: {reason}") from error
             raise ServerError(
                 f"no Triton server answers at {self.address} ({reason}); start one with "
                 "'recon-client serve', or leave out --server to use the embedded one"
@@ -233,6 +236,21 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
 def new_number() -> NDArray[np.int32]:
     """Draw a number for ``contract.REQUEST``, which no other message has."""
     return np.frombuffer(os.urandom(8), np.int32)
+
+
+def _channel(
+    target: str, arguments: list[tuple[str, int | str]], tls: ClientTls | None
+) -> grpc.Channel:
+    """Open a channel, with TLS where it is asked for."""
+    if tls is None:
+        return grpc.insecure_channel(target, options=arguments)
+    credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
+    if tls.token is not None:
+        token = grpc.access_token_call_credentials(tls.token)
+        credentials = grpc.composite_channel_credentials(credentials, token)
+    if tls.server_name is not None:
+        arguments = [*arguments, ("grpc.ssl_target_name_override", tls.server_name)]
+    return grpc.secure_channel(target, credentials, options=arguments)
 
 
 def _tensor(request: Request, spec: contract.TensorSpec, number: NDArray[np.int32]) -> NDArray[Any]:

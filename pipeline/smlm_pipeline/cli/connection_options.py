@@ -1,0 +1,143 @@
+"""Options of TLS: of commands that connect to servers, and of those that are servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smlm_pipeline.engines.triton.tls import ClientTls, ServerTls
+
+CONNECTION_PANEL = "Encryption and identity"
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """How the servers of ``--server`` are connected to."""
+
+    with_tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            envvar="RECON_TLS",
+            help="Connect to --server by TLS; implied by the options below.",
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = False
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECON_TLS_CA",
+            metavar="PEM",
+            help="Certificates of the CAs that the servers' come from; by default the public ones.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECON_TLS_CERT",
+            metavar="PEM",
+            help="Certificate of this client, for servers that ask for one.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECON_TLS_KEY",
+            metavar="PEM",
+            help="Key of that certificate.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    tls_server_name: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RECON_TLS_SERVER_NAME",
+            metavar="NAME",
+            help="Name that the servers' certificates must state; by default the host of --server.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RECON_TOKEN_FILE",
+            metavar="FILE",
+            help="File of the token by which a gate knows this client.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+
+    def tls(self) -> ClientTls | None:
+        """How to connect; None without TLS.
+
+        Raises
+        ------
+        SettingError
+            If a file cannot be used.
+        """
+        named = (self.tls_ca, self.tls_cert, self.tls_key, self.tls_server_name, self.token_file)
+        if not self.with_tls and all(each is None for each in named):
+            return None
+        return ClientTls.read(
+            ca=self.tls_ca,
+            certificate=self.tls_cert,
+            key=self.tls_key,
+            server_name=self.tls_server_name,
+            token_file=self.token_file,
+        )
+
+
+@dataclass(frozen=True)
+class CertificateOptions:
+    """The certificate of a server, and the CA of its clients."""
+
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM",
+            help="Certificate of this server; with it, clients connect by TLS.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM",
+            help="Key of that certificate.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM",
+            help="Certificates of the CAs of the clients; with it, clients need a certificate of "
+            "one.",
+            show_default=False,
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None
+
+    def tls(self) -> ServerTls | None:
+        """The certificates; None without TLS.
+
+        Raises
+        ------
+        SettingError
+            If a file cannot be used, or the options are not complete.
+        """
+        if self.tls_cert is None and self.tls_key is None and self.tls_ca is None:
+            return None
+        return ServerTls.read(certificate=self.tls_cert, key=self.tls_key, ca=self.tls_ca)

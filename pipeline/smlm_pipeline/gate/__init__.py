@@ -1,0 +1,1 @@
+"""The gate before servers, for clients that are not trusted: see docs/gate.md."""

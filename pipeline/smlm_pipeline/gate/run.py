@@ -1,0 +1,151 @@
+"""Run a gate until a signal: listen, drain, and state what it listens on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc  # type: ignore[import-untyped]
+
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton.channel import channel_arguments
+from smlm_pipeline.engines.triton.tls import ServerTls
+from smlm_pipeline.errors import ServerError
+from smlm_pipeline.gate.clients import Clients
+from smlm_pipeline.gate.counts import serve_page
+from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
+from smlm_pipeline.gate.service import ANSWER_BYTES_MOST, Gate
+
+DRAIN_S = 60.0
+"""Longest wait, after a signal, for requests that are under way."""
+
+CONNECTIONS_MOST, STREAMS_MOST = 256, 64
+"""Most connections, and most calls of one at once; each waiting call holds 64 kB."""
+
+_LISTENING = [
+    ("grpc.max_receive_message_length", REQUEST_BYTES_MOST),
+    ("grpc.max_send_message_length", ANSWER_BYTES_MOST),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS_MOST),
+    ("grpc.max_concurrent_streams", STREAMS_MOST),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # A client finds new gates behind a name when a connection ends.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 900_000),
+    ("grpc.so_reuseport", 0),
+    # Nothing is unpacked: a compressed message is no request, and refused as it is.
+    ("grpc.per_message_decompression", 0),
+]
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Names of mallopt's parameters (``man 3 mallopt``)."""
+
+_KEPT_BYTES = 256 << 20
+"""Freed memory that the gate keeps."""
+
+_LARGE_BYTES = 32 << 20
+"""Size from which memory comes from the kernel, for each message: most messages are smaller."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a gate listens: for clients, and for Prometheus and probes, None for nowhere."""
+
+    clients: Address
+    page: Address | None
+    tls: ServerTls | None
+
+
+async def run_gate(
+    listening: Listening, servers: Servers, clients: Clients, *, report: Callable[[str], None]
+) -> None:
+    """Let requests through until SIGTERM or SIGINT, then end those that are under way.
+
+    Parameters
+    ----------
+    listening : Listening
+        Addresses and certificates.
+    servers : Servers
+        Where requests are sent.
+    clients : Clients
+        Who is admitted.
+    report : callable
+        Receives a line about the start and the end.
+
+    Raises
+    ------
+    ServerError
+        If an address is taken, or a server's name is not known.
+    """
+    _keep_freed_memory()
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    target, server_count = servers.connection()
+    arguments = {
+        **dict(channel_arguments(target, server_count)),
+        "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
+    }
+    async with grpc.aio.insecure_channel(target, options=list(arguments.items())) as channel:
+        gate = Gate(clients, channel)
+        server = _bound(listening)
+        server.add_generic_rpc_handlers((gate,))
+        await server.start()
+        page = None
+        try:
+            if listening.page is not None:
+                page = await _page(listening.page, gate)
+            report(f"gate at {listening.clients} before {servers}")
+            await ended.wait()
+            report(f"ending; requests under way have {DRAIN_S:.0f} s")
+        finally:
+            await server.stop(DRAIN_S)
+            if page is not None:
+                page.close()
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory: the kernel's pages cost a gate half of its processor time."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def _bound(listening: Listening) -> grpc.aio.Server:
+    server = grpc.aio.server(options=_LISTENING)
+    try:
+        if listening.tls is None:
+            server.add_insecure_port(str(listening.clients))
+        else:
+            server.add_secure_port(str(listening.clients), _credentials(listening.tls))
+    except RuntimeError as error:
+        raise _taken(listening.clients, "--listen") from error
+    return server
+
+
+def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    ca = None if tls.ca is None else tls.ca.read_bytes()
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+async def _page(address: Address, gate: Gate) -> asyncio.Server:
+    try:
+        return await serve_page(
+            address.host, address.port, lambda: gate.counts.as_text(gate.busy), gate.is_ready
+        )
+    except OSError as error:
+        raise _taken(address, "--metrics") from error
+
+
+def _taken(address: Address, option: str) -> ServerError:
+    return ServerError(
+        f"{address} cannot be listened on; expected an address of this machine with a free port: "
+        f"choose another with {option}"
+    )

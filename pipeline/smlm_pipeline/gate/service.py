@@ -1,0 +1,277 @@
+"""The gate as a gRPC service: what it lets through to a server, and how much of it at once.
+
+A client is known, and its requests under way are counted, before a byte of its message is read. A
+message is checked before the server gets it (`smlm_pipeline.gate.requests`). An answer is read from
+the server when there is room for it; until then gRPC's flow control leaves it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2
+
+from smlm_pipeline import contract
+from smlm_pipeline.errors import ChunkError, ContractError
+from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
+from smlm_pipeline.gate.counts import Counts
+from smlm_pipeline.gate.requests import check_request
+
+SERVICE = "/inference.GRPCInferenceService/"
+
+QUESTIONS = (
+    *("ServerLive", "ServerReady", "ServerMetadata"),
+    *("ModelReady", "ModelMetadata", "ModelConfig"),
+)
+"""Methods of Triton, beside ``ModelInfer``, that clients may call; no other one exists here."""
+
+REQUESTS_MOST, QUESTIONS_MOST = 64, 64
+"""Most requests for inference, and most questions, under way at once, of all clients."""
+
+ANSWERS_MOST = 8
+"""Most answers held in memory at once, to all clients."""
+
+ANSWER_BYTES_MOST = 1 << 27
+"""Most bytes of an answer: a tile of 512 pixels at zoom 8 without any zero has 68 MB."""
+
+QUESTION_BYTES_MOST = 4096
+
+READ_S, WRITE_S, ANSWER_S, QUESTION_S = 60.0, 60.0, 900.0, 5.0
+"""Longest time to receive a request and to send an answer; longest wait for the server."""
+
+_FULL = "the gate has too many requests under way; send it again later"
+
+_KEPT_TEXTS = (
+    *("maximum queue size", "tub process", "no available versions"),
+    *("another request", "missing required input"),  # a late answer that Triton mixed up
+)
+"""Parts of texts of a server by which clients decide whether to send a request again."""
+
+_KEPT_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+"""Codes whose texts are about the request alone; others may hold addresses behind the gate."""
+
+_Handler = Callable[[Any, Any], Awaitable[None]]
+
+
+class RefusedError(Exception):
+    """Why a request does not pass, in gRPC's terms."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The methods that clients may call.
+
+    Parameters
+    ----------
+    clients : Clients
+        Who is admitted.
+    channel : grpc.aio.Channel
+        The connection to the servers.
+    """
+
+    def __init__(self, clients: Clients, channel: Any) -> None:
+        self._clients, self.counts = clients, Counts()
+        self._infer = channel.stream_stream(f"{SERVICE}ModelInfer")
+        self._questions = {name: channel.unary_unary(SERVICE + name) for name in QUESTIONS}
+        self._under_way = {"requests": 0, "questions": 0}
+        self._answers = asyncio.Semaphore(ANSWERS_MOST)
+        self._busy: dict[int, Client] = {}
+
+    @property
+    def busy(self) -> list[Client]:
+        """The clients with requests under way."""
+        return list(self._busy.values())
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return what answers a method; None for all that is closed."""
+        prefix, _, name = handler_call_details.method.rpartition("/")
+        if f"{prefix}/" != SERVICE:
+            return None
+        if name == "ModelInfer":
+            return grpc.stream_stream_rpc_method_handler(self._answer_request)
+        if name in QUESTIONS:
+
+            async def answer(_messages: Any, context: Any) -> None:
+                await self._answer_question(name, context)
+
+            return grpc.stream_stream_rpc_method_handler(answer)
+        return None
+
+    async def is_ready(self) -> bool:
+        """Whether a server answers that it is ready."""
+        try:
+            answer = await self._questions["ServerReady"](b"", timeout=QUESTION_S)
+        except grpc.RpcError:
+            return False
+        return bool(service_pb2.ServerReadyResponse.FromString(answer).ready)
+
+    async def _answer_request(self, _messages: Any, context: Any) -> None:
+        """Let one request for inference through, or end it with a refusal."""
+        client: Client | None = None
+        try:
+            client = self._admitted(context)
+            async with self._counted(client):
+                await self._pass_on(client, context)
+        except RefusedError as refusal:
+            self.counts.refused(client.name if client else ANONYMOUS, refusal.code.name)
+            await context.abort(refusal.code, refusal.text)
+
+    async def _pass_on(self, client: Client, context: Any) -> None:
+        message = await _received(context)
+        try:
+            request = check_request(message, client.limits)
+        except ChunkError as error:
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        except ContractError as error:
+            raise RefusedError(grpc.StatusCode.NOT_FOUND, str(error)) from error
+        pause_s = client.pause_s(len(message), time.monotonic())
+        if pause_s:
+            await asyncio.sleep(pause_s)
+        call = self._infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
+        try:
+            sent_bytes = await self._answer_from(call, request.message, client, context)
+        except grpc.RpcError as error:
+            raise _of_the_server(error.code(), error.details()) from error
+        finally:
+            call.cancel()
+        self.counts.answered(client.name, request.frames, len(message), sent_bytes)
+
+    async def _answer_from(self, call: Any, message: bytes, client: Client, context: Any) -> int:
+        """Send a request to the server and its answer to the client; return the answer's bytes."""
+        with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
+            await call.write(message)
+            await call.done_writing()
+        await call.initial_metadata()  # the answer is there, or the reason why there is none
+        async with client.answers, self._answers:
+            answer = await call.read()
+            if answer is grpc.aio.EOF:
+                raise _of_the_server(await call.code(), await call.details())
+            await _sent(context, answer)
+        return len(answer)
+
+    async def _answer_question(self, name: str, context: Any) -> None:
+        """Answer a question about the server or a model, from the server."""
+        try:
+            self._admitted(context)
+            with self._slot("questions", QUESTIONS_MOST):
+                asked = _question(name, await _received(context))
+                if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
+                    answer = service_pb2.ModelReadyResponse(ready=False).SerializeToString()
+                else:
+                    answer = await self._questions[name](
+                        asked.SerializeToString(), timeout=QUESTION_S
+                    )
+                await _sent(context, answer)
+        except RefusedError as refusal:
+            await context.abort(refusal.code, refusal.text)
+        except grpc.RpcError as error:
+            of_the_server = _of_the_server(error.code(), error.details())
+            await context.abort(of_the_server.code, of_the_server.text)
+
+    def _admitted(self, context: Any) -> Client:
+        metadata = dict(context.invocation_metadata() or ())
+        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        client = self._clients.find(
+            token if scheme.lower() == "bearer" else None,
+            _certified_names(context.auth_context()),
+            context.peer().rpartition(":")[0],
+        )
+        if client is None:
+            raise RefusedError(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "the gate knows neither a token nor a certificate of this client; give "
+                "--token-file, or --tls-cert and --tls-key",
+            )
+        return client
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, client: Client) -> AsyncIterator[None]:
+        """Count a request of a client while it is under way."""
+        if client.under_way >= client.limits.requests:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{client.name} has {client.under_way} requests under way, which is its limit; "
+                "send it again later",
+            )
+        with self._slot("requests", REQUESTS_MOST):
+            client.under_way += 1
+            self._busy[id(client)] = client
+            try:
+                yield
+            finally:
+                client.under_way -= 1
+                if not client.under_way:
+                    del self._busy[id(client)]
+
+    @contextlib.contextmanager
+    def _slot(self, kind: str, most: int) -> Any:
+        if self._under_way[kind] >= most:
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, _FULL)
+        self._under_way[kind] += 1
+        try:
+            yield
+        finally:
+            self._under_way[kind] -= 1
+
+
+async def _received(context: Any) -> bytes:
+    """The only message of a call."""
+    try:
+        message = await asyncio.wait_for(context.read(), READ_S)
+    except asyncio.TimeoutError as error:
+        text = f"the request was not received within {READ_S:.0f} s; send it again"
+        raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
+    if message is grpc.aio.EOF:
+        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "there is no message; expected one")
+    return bytes(message)
+
+
+async def _sent(context: Any, answer: bytes) -> None:
+    try:
+        await asyncio.wait_for(context.write(answer), WRITE_S)
+    except asyncio.TimeoutError as error:
+        text = f"the answer was not taken within {WRITE_S:.0f} s"
+        raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
+
+
+def _question(name: str, message: bytes) -> Any:
+    """A question as the server gets it: about a model that clients may know, or about itself."""
+    kind = getattr(service_pb2, f"{name}Request")
+    try:
+        stated = kind.FromString(message if len(message) <= QUESTION_BYTES_MOST else b"\xff")
+    except DecodeError as error:
+        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"this is no {name}Request") from error
+    if not name.startswith("Model"):
+        return kind()
+    if name != "ModelReady" and not _is_known(stated.name):
+        raise RefusedError(grpc.StatusCode.NOT_FOUND, "there is no such model for clients")
+    version = stated.version if stated.version.isdecimal() and len(stated.version) < 10 else ""
+    return kind(name=stated.name, version=version)
+
+
+def _is_known(model: str) -> bool:
+    return any(model == each.name for each in contract.MODELS)
+
+
+def _certified_names(identity: Any) -> list[str]:
+    """Names in the certificate of a client, which gRPC has verified."""
+    kinds = ("x509_subject_alternative_name", "x509_common_name")
+    found = [name for kind in kinds for name in identity.get(kind) or ()]
+    return [name.decode("utf-8", "replace") for name in found]
+
+
+def _of_the_server(code: grpc.StatusCode, text: str | None) -> RefusedError:
+    """The refusal that a client gets for an error of the server."""
+    said = text or ""
+    if code in _KEPT_CODES or any(words in said for words in _KEPT_TEXTS):
+        return RefusedError(code, said)
+    return RefusedError(code, f"the server behind the gate answered with {code.name}")

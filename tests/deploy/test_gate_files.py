@@ -1,0 +1,184 @@
+"""The gate in ``docker/``: it agrees with the servers, with its program and with its own bounds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from fakes.command_tree import commands, options
+from fakes.places import ROOT
+from smlm_pipeline.gate import run, service
+from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
+from smlm_pipeline.run.memory_budget import parse_bytes
+
+DOCKER = ROOT / "docker"
+BASE_BYTES = 200 << 20
+"""The program itself, by a generous estimate."""
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="no kubectl, which renders the manifests"
+)
+
+
+@cache
+def _rendered(folder: str) -> dict[tuple[str, str], Any]:
+    done = subprocess.run(
+        ["kubectl", "kustomize", DOCKER / "kubernetes" / folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = YAML(typ="safe").load_all(done.stdout)
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def _pod(name: str = "recon-gate") -> dict[str, Any]:
+    deployment = _rendered("overlays/gpu-gate")["Deployment", name]
+    template: dict[str, Any] = deployment["spec"]["template"]
+    return template
+
+
+def _compose() -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load(DOCKER / "compose.yaml")
+    return content
+
+
+def _arguments(words: list[str]) -> dict[str, str]:
+    assert words[0] == "gate"
+    return dict(word.split("=", 1) for word in words[1:])
+
+
+def _most_bytes() -> int:
+    """What the gate holds at most: each message in Python, and in gRPC on its way."""
+    requests = service.REQUESTS_MOST * REQUEST_BYTES_MOST
+    return 2 * (requests + service.ANSWERS_MOST * service.ANSWER_BYTES_MOST) + BASE_BYTES
+
+
+def _policy(name: str, folder: str = "overlays/gpu-gate") -> Any:
+    return _rendered(folder)["NetworkPolicy", name]["spec"]
+
+
+@needs_kubectl
+def test_only_the_gate_reaches_the_servers() -> None:
+    gate, server = (_pod(name)["metadata"]["labels"].items() for name in ("recon-gate", "recon"))
+    (admitted,) = _policy("server")["ingress"][0]["from"]
+    assert admitted["podSelector"]["matchLabels"].items() <= gate
+    client = _policy("client")
+    assert client["egress"][0]["to"] == [admitted]
+    assert not client["podSelector"]["matchLabels"].items() <= gate
+    assert _policy("gate")["podSelector"]["matchLabels"].items() <= gate
+    (reached,) = _policy("gate")["egress"][0]["to"]
+    assert reached["podSelector"]["matchLabels"].items() <= server
+    assert not reached["podSelector"]["matchLabels"].items() <= gate
+    assert _policy("gate")["ingress"][0] == {"ports": [{"port": "grpc", "protocol": "TCP"}]}
+    (without,) = _policy("server", "overlays/gpu")["ingress"][0]["from"]
+    assert (
+        without["podSelector"]["matchLabels"].items()
+        <= client["podSelector"]["matchLabels"].items()
+    ), "without a gate, clients reach servers"
+
+
+@needs_kubectl
+def test_selectors_select_the_gate_alone() -> None:
+    found = _rendered("overlays/gpu-gate")
+    gate, server = (_pod(name)["metadata"]["labels"].items() for name in ("recon-gate", "recon"))
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        chosen = found[kind, "recon-gate"]["spec"]["selector"]["matchLabels"].items()
+        assert chosen <= gate
+        assert not chosen <= server
+    assert found["Service", "recon-gate"]["spec"]["selector"].items() <= gate
+    assert not found["Service", "recon"]["spec"]["selector"].items() <= gate
+    budget = found["PodDisruptionBudget", "recon"]["spec"]["selector"]["matchLabels"].items()
+    assert not budget <= gate
+
+
+@needs_kubectl
+def test_ports_of_the_gate_agree() -> None:
+    found = _rendered("overlays/gpu-gate")
+    (container,) = _pod()["spec"]["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    stated = _arguments(container["args"])
+    assert stated["--listen"] == f"0.0.0.0:{ports['grpc']}"
+    assert stated["--metrics"] == f"0.0.0.0:{ports['metrics']}"
+    service_ports = found["Service", "recon-gate"]["spec"]["ports"]
+    assert {each["targetPort"]: each["port"] for each in service_ports} == ports
+    server = found["Service", "recon"]["spec"]["ports"][0]
+    assert stated["--server"] == f"recon:{server['port']}"
+    assert _policy("gate")["egress"][0]["ports"][0]["port"] == server["port"]
+    assert _policy("client")["egress"][0]["ports"][0]["port"] == ports["grpc"]
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["port"] == "metrics"
+
+
+@needs_kubectl
+def test_files_of_the_gate_are_mounted() -> None:
+    pod = _pod()["spec"]
+    (container,) = pod["containers"]
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    secrets = {each["name"] for each in pod["volumes"] if "secret" in each}
+    stated = _arguments(container["args"])
+    folders = {stated[name].rpartition("/")[0] for name in ("--tls-cert", "--tls-key", "--clients")}
+    assert folders == {mounts[name] for name in secrets}
+
+
+@needs_kubectl
+def test_a_gate_ends_its_requests_before_it_is_killed() -> None:
+    pod = _pod()["spec"]
+    (container,) = pod["containers"]
+    pause_s = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pause_s >= 10
+    assert pod["terminationGracePeriodSeconds"] > pause_s + run.DRAIN_S
+    grace = _compose()["services"]["gate"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) > run.DRAIN_S
+
+
+@needs_kubectl
+def test_memory_is_enough_for_what_a_gate_may_hold() -> None:
+    (container,) = _pod()["spec"]["containers"]
+    limit = container["resources"]["limits"]["memory"].replace("i", "iB")
+    assert parse_bytes(limit) >= _most_bytes()
+    assert parse_bytes(_compose()["services"]["gate"]["mem_limit"].replace("g", "GiB")) >= (
+        _most_bytes()
+    )
+
+
+def test_the_gate_of_compose_agrees_with_its_program() -> None:
+    gate = _compose()["services"]["gate"]
+    stated = _arguments(gate["command"])
+    known = {
+        name
+        for each in options(commands("recon-client")["recon-client gate"])
+        for name in each.opts
+    }
+    assert stated.keys() <= known
+    files = {
+        value for name, value in stated.items() if name not in ("--listen", "--metrics", "--server")
+    }
+    assert files == {f"/run/secrets/{name}" for name in gate["secrets"]}
+    assert set(gate["secrets"]) == set(_compose()["secrets"])
+    assert gate["ports"][0].endswith(f":{stated['--listen'].rpartition(':')[2]}")
+    assert stated["--metrics"].rpartition(":")[2] in gate["healthcheck"]["test"][-1]
+    assert not any(":8003" in port for port in gate["ports"]), "counts are not for clients"
+    assert stated["--server"].partition(":")[0] in _compose()["services"]
+
+
+@needs_kubectl
+def test_the_gate_of_kubernetes_agrees_with_its_program() -> None:
+    (container,) = _pod()["spec"]["containers"]
+    known = {
+        name
+        for each in options(commands("recon-client")["recon-client gate"])
+        for name in each.opts
+    }
+    assert _arguments(container["args"]).keys() <= known
+    page = (ROOT / "docs" / "gate.md").read_text()
+    for name in ("recon-gate-tls", "recon-gate-clients"):
+        assert re.search(rf"create secret \w+ {name}", page), "how to make it"

@@ -1,0 +1,197 @@
+"""A gate under way: limits, drain, what clients are told, and a server that is gone."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+
+from fakes.command_line import invoke, one_line, write_film
+from fakes.gates import gate_before
+from fakes.infer_requests import request
+from fakes.processes import free_port, wait_for
+from fakes.transports import ComputingTransport
+from fakes.triton_server import FakeTriton
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.gate.service import SERVICE
+
+MESSAGE = request().SerializeToString()
+
+
+class _Held:
+    """An engine that answers when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.asked = 0
+        self._engine = ComputingTransport()
+
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        self.asked += 1
+        assert self.let_go.wait(60)
+        return self._engine.sum_chunk(request)
+
+
+@pytest.fixture
+def held() -> Iterator[_Held]:
+    held = _Held()
+    yield held
+    held.let_go.set()
+
+
+def _code(address: str) -> tuple[str, str]:
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(f"{SERVICE}ModelInfer")(MESSAGE, timeout=60)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+    return "OK", ""
+
+
+def test_a_client_has_so_many_requests_under_way(held: _Held) -> None:
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address, "--requests", "2") as gate,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        under_way = [pool.submit(_code, gate.address) for _ in range(2)]
+        wait_for(lambda: held.asked == 2, "two requests to be under way")
+        code, text = _code(gate.address)
+        with urllib.request.urlopen(f"http://{gate.page}/metrics", timeout=30) as page:
+            counts = page.read().decode()
+        held.let_go.set()
+        assert [each.result()[0] for each in under_way] == ["OK", "OK"]
+        assert _code(gate.address)[0] == "OK"
+    assert (code, "has 2 requests under way, which is its limit" in text) == (
+        "RESOURCE_EXHAUSTED",
+        True,
+    )
+    assert 'recon_gate_under_way{client="anonymous"} 2' in counts
+
+
+def test_a_film_waits_for_its_limit(tmp_path: Path) -> None:
+    """Refusals for the limit are sent again, and cost no attempt: ``--attempts 1`` suffices."""
+    with (
+        FakeTriton(ComputingTransport()) as triton,
+        gate_before(triton.address, "--requests", "1") as gate,
+    ):
+        film = write_film(tmp_path / "film.tif")
+        options = ("--chunk-frames", "1", "--in-flight", "4", "--attempts", "1", "-q")
+        done = invoke("submit", film, "-o", tmp_path / "i.tif", "--server", gate.address, *options)
+        assert done.exit_code == 0, done.stderr
+        assert triton.answered >= 16
+
+
+def test_sigterm_ends_the_gate_after_its_requests(held: _Held) -> None:
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address) as gate,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        under_way = pool.submit(_code, gate.address)
+        wait_for(lambda: held.asked == 1, "a request to be under way")
+        gate.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: _code(gate.address)[0] == "UNAVAILABLE", "the gate to close")
+        assert gate.process.poll() is None
+        held.let_go.set()
+        assert under_way.result() == ("OK", "")
+        assert gate.process.wait(timeout=30) == 0
+
+
+def test_a_client_that_hangs_up_frees_its_place(held: _Held) -> None:
+    with FakeTriton(held) as triton, gate_before(triton.address, "--requests", "1") as gate:
+        with grpc.insecure_channel(gate.address) as channel:
+            pending = channel.unary_unary(f"{SERVICE}ModelInfer").future(MESSAGE, timeout=60)
+            wait_for(lambda: held.asked == 1, "a request to be under way")
+            pending.cancel()
+        held.let_go.set()
+        wait_for(lambda: _code(gate.address)[0] == "OK", "its place to be free")
+
+
+def test_what_the_server_says_reaches_the_client_as_far_as_it_needs_it() -> None:
+    with FakeTriton(ComputingTransport()) as triton, gate_before(triton.address) as gate:
+        for failure, expected in (
+            ((grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"), "maximum queue size"),
+            ((grpc.StatusCode.INTERNAL, "Stub process 'unet_0' is not healthy"), "Stub process"),
+            ((grpc.StatusCode.INTERNAL, "at 10.1.2.3"), "behind the gate answered with INTERNAL"),
+            ((grpc.StatusCode.INVALID_ARGUMENT, "WINDOW asks"), "WINDOW asks"),
+        ):
+            triton.failure = failure
+            code, text = _code(gate.address)
+            assert code == failure[0].name
+            assert expected in text
+            assert "10.1.2.3" not in text
+
+
+def test_a_server_that_is_gone(tmp_path: Path) -> None:
+    server = f"127.0.0.1:{free_port()}"
+    with gate_before(server) as gate:
+        code, text = _code(gate.address)
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"http://{gate.page}/ready", timeout=30)
+        status = invoke("status", "--server", gate.address)
+    assert (code, text) == ("UNAVAILABLE", "the server behind the gate answered with UNAVAILABLE")
+    assert status.exit_code == 4
+    assert server not in status.stderr
+
+
+def test_an_address_that_is_taken() -> None:
+    with FakeTriton(ComputingTransport()) as triton:
+        taken = invoke("gate", "--listen", triton.address, "--server", triton.address)
+    assert taken.exit_code == 4
+    assert "cannot be listened on; expected an address of this machine" in one_line(taken)
+    several = invoke("gate", "--listen", "a:1,b:2")
+    assert several.exit_code == 2
+    assert "expected one address" in one_line(several)
+
+
+def test_a_message_that_would_unpack_to_more_is_not_unpacked() -> None:
+    bomb = b"\x3a" + bytes([0x80, 0x80, 0x80, 0x80, 0x01]) + bytes(1 << 28)
+    with (
+        FakeTriton(ComputingTransport()) as triton,
+        gate_before(triton.address) as gate,
+        grpc.insecure_channel(
+            gate.address, options=[("grpc.max_send_message_length", -1)]
+        ) as channel,
+    ):
+        for message in (bomb, MESSAGE):
+            with pytest.raises(grpc.RpcError) as refused:
+                channel.unary_unary(f"{SERVICE}ModelInfer")(
+                    message, timeout=60, compression=grpc.Compression.Gzip
+                )
+            assert refused.value.code().name == "INVALID_ARGUMENT", refused.value.details()
+        status = Path(f"/proc/{gate.process.pid}/status").read_text()
+        (most_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+        assert int(most_kib) < 200 << 10
+        assert _code(gate.address)[0] == "OK"
+
+
+def test_a_request_that_never_comes_whole_holds_one_place(held: _Held) -> None:
+    """An upload that stops is no reason for others to wait."""
+    held.let_go.set()
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address) as gate,
+        grpc.insecure_channel(gate.address) as channel,
+    ):
+        stopped = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            stopped.wait(60)
+            yield MESSAGE
+
+        slow = channel.stream_stream(f"{SERVICE}ModelInfer")(nothing(), timeout=60)
+        started_s = time.monotonic()
+        assert _code(gate.address)[0] == "OK"
+        assert time.monotonic() - started_s < 30
+        stopped.set()
+        assert len(list(slow)) == 1

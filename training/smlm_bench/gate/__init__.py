@@ -1,0 +1,1 @@
+"""What a gate or a proxy before a server costs, and what it lets through."""
