@@ -65,6 +65,7 @@ pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group server-image -c requirements/client-image.txt -o requirements/server-image.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group server-gpu -c requirements/server-image.txt --no-emit-package numpy -o requirements/server-gpu.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) pyproject.toml --extra train --group training-image -o requirements/training-image.txt
 
 PIN := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \

@@ -23,10 +23,15 @@ class ConcurrencyLimit:
         Requests at the start and at most; if they are equal, the limit is fixed.
     servers : int
         Number of servers that share the requests.
+    ceiling : int, optional
+        Requests at most of any number of servers; by default those of these.
     """
 
-    def __init__(self, first: int, most: int, servers: int = 1) -> None:
-        self.most = most
+    def __init__(
+        self, first: int, most: int, servers: int = 1, *, ceiling: int | None = None
+    ) -> None:
+        self.most, self.ceiling = most, most if ceiling is None else ceiling
+        self._most_each = most / servers
         self.failures = 0
         self._servers = servers
         self._limit = min(first, most)
@@ -53,6 +58,17 @@ class ConcurrencyLimit:
                 self._limit = min(self._limit + 1, self.most)
             elif waiting > WAITING_MANY * self._servers:
                 self._limit = max(self._limit - 1, 1)
+            self._round_s.clear()
+
+    def share(self, servers: int) -> None:
+        """Allow for servers that have joined or left: each keeps its share of the limit."""
+        with self._lock:
+            if self._fixed or servers == self._servers:
+                return
+            self.most = min(max(round(self._most_each * servers), 1), self.ceiling)
+            share = round(self._limit * servers / self._servers)
+            self._limit = min(max(share, 1), self.most)
+            self._servers = servers
             self._round_s.clear()
 
     def failed(self) -> None:

@@ -94,7 +94,8 @@ class RunPlan:
         if self.in_flight is not None:
             return ConcurrencyLimit(self.in_flight, self.in_flight)
         most = min(IN_FLIGHT_MOST * servers, self.in_flight_most)
-        return ConcurrencyLimit(IN_FLIGHT_FIRST * servers, most, servers)
+        first = IN_FLIGHT_FIRST * servers
+        return ConcurrencyLimit(first, most, servers, ceiling=self.in_flight_most)
 
     def frames_done(self, left: Iterable[Chunk]) -> float:
         """Whole frames that are done when these chunks are left."""

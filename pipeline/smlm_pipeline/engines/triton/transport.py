@@ -8,14 +8,14 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
+from tritonclient.grpc import InferResult, service_pb2
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.network import byte_pairs
 from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
-from smlm_pipeline.engines.triton.channel import channel_arguments
+from smlm_pipeline.engines.triton.connections import Connections
 from smlm_pipeline.engines.triton.errors import error_of
 from smlm_pipeline.engines.triton.status import (
     ModelStatus,
@@ -60,15 +60,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
     ) -> None:
         self.address = str(servers)
         self.model = model
-        target, self.server_count = servers.connection()
         self._timeout_s = timeout_s
-        arguments = channel_arguments(target, self.server_count)
-        self._channel = grpc.insecure_channel(target, options=arguments)
-        self._service = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._infer_encoded = self._channel.unary_unary(  # its requests are bytes already
-            "/inference.GRPCInferenceService/ModelInfer",
-            response_deserializer=service_pb2.ModelInferResponse.FromString,
-        )
+        self.connections = Connections(servers)
 
     def __enter__(self) -> TritonTransport:
         """Do nothing: the first request opens the connection."""
@@ -76,7 +69,12 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
 
     def __exit__(self, *_: object) -> None:
         """Close the connections; pending requests are cancelled."""
-        self._channel.close()
+        self.connections.close()
+
+    @property
+    def server_count(self) -> int:
+        """Number of servers that share the requests now."""
+        return self.connections.server_count
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Send one chunk and wait for its sum.
@@ -89,6 +87,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             If the model died on the only server.
         InferenceError
             If a model refused the chunk.
+        ContractError
+            If a server that has joined has another network.
         """
         specs = contract.ENSEMBLES.get(self.model, contract.RECONSTRUCTION).spec
         header = service_pb2.ModelInferRequest(model_name=self.model)
@@ -98,10 +98,10 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         tensors = [_tensor(request, spec) for spec in specs.inputs]
         for spec, tensor in zip(specs.inputs, tensors, strict=True):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
+        message = encoded(header.SerializeToString(), tensors)
         try:
-            response = self._infer_encoded(
-                encoded(header.SerializeToString(), tensors), timeout=self._timeout_s
-            )
+            with self.connections.for_a_request() as connection:
+                response = connection.infer_encoded(message, timeout=self._timeout_s)
         except grpc.RpcError as error:
             code, text = error.code().name, _first_line(error.details())
             _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
@@ -163,7 +163,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         """Wait until a server that was started again answers; False if it has not by then."""
         question = service_pb2.ServerReadyRequest()
         try:
-            self._service.ServerReady(question, timeout=patience_s, wait_for_ready=True)
+            self.connections.service.ServerReady(question, timeout=patience_s, wait_for_ready=True)
         except grpc.RpcError:
             return False
         return True
@@ -201,7 +201,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         """Call a method of Triton's service that asks about its state."""
         request = getattr(service_pb2, f"{question}Request")(**fields)
         try:
-            return getattr(self._service, question)(request, timeout=QUESTION_TIMEOUT_S)
+            return getattr(self.connections.service, question)(request, timeout=QUESTION_TIMEOUT_S)
         except grpc.RpcError as error:
             reason = _first_line(error.details())
             raise ServerError(

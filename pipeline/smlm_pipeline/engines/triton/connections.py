@@ -1,0 +1,123 @@
+"""The gRPC channel to all servers, and its successor when those of a name have changed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import grpc  # type: ignore[import-untyped]
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS, channel_arguments
+from smlm_pipeline.errors import ServerError
+
+
+class Connection:
+    """One channel, and the calls on it; it is closed when it is old and no request uses it."""
+
+    def __init__(self, target: str, server_count: int) -> None:
+        self.server_count = server_count
+        self.requests = 0
+        arguments = channel_arguments(target, server_count)
+        self.channel = grpc.insecure_channel(target, options=arguments)
+        self.service = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        self.infer_encoded = self.channel.unary_unary(  # its requests are bytes already
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+
+
+class Connections:
+    """Lends the channel to all servers.
+
+    gRPC looks a name up again when a connection is lost, so a server that joins would get no
+    request while the others live. The name is therefore looked up here, at most every
+    ``LOOK_UP_LEAST_MS`` and when a request is sent. If it has other addresses, the next requests
+    take another channel; those that wait for an answer keep theirs, so a server that leaves the
+    name finishes what it has. Used from several threads.
+
+    Parameters
+    ----------
+    servers : Servers
+        The servers of one name are followed; a list stays as it is.
+
+    Raises
+    ------
+    ServerError
+        If a host is not known.
+    """
+
+    def __init__(self, servers: Servers) -> None:
+        self.check_changed: Callable[[], None] = lambda: None
+        self._servers = servers
+        self._numeric = frozenset(servers.numeric())
+        self._current = Connection(*servers.connection())
+        self._former: set[Connection] = set()
+        self._looked_up_s = time.monotonic()
+        self._lock, self._looking = threading.Lock(), threading.Lock()
+
+    @property
+    def server_count(self) -> int:
+        """Number of servers that share the requests now."""
+        return self._current.server_count
+
+    @property
+    def service(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        """The calls that ask about the state of a server."""
+        return self._current.service
+
+    @contextlib.contextmanager
+    def for_a_request(self) -> Iterator[Connection]:
+        """Lend the channel for one request, after a look at the name if that is due.
+
+        Raises
+        ------
+        ContractError
+            If a server that has joined has another network.
+        """
+        if self._servers.is_name and self._looking.acquire(blocking=False):
+            try:
+                self._follow()
+            finally:
+                self._looking.release()
+        with self._lock:
+            lent = self._current
+            lent.requests += 1
+        try:
+            yield lent
+        finally:
+            with self._lock:
+                lent.requests -= 1
+            self._close_unused()
+
+    def close(self) -> None:
+        """Close the connections; pending requests are cancelled."""
+        for each in (self._current, *self._former):
+            each.channel.close()
+
+    def _close_unused(self) -> None:
+        with self._lock:
+            unused = {each for each in self._former if not each.requests}
+            self._former -= unused
+        for each in unused:
+            each.channel.close()
+
+    def _follow(self) -> None:
+        if time.monotonic() - self._looked_up_s < LOOK_UP_LEAST_MS / 1000:
+            return
+        try:
+            numeric = frozenset(self._servers.numeric())
+        except ServerError:  # the name is gone for now; the servers may not be
+            numeric = self._numeric
+        self._looked_up_s = time.monotonic()
+        if numeric == self._numeric:
+            return
+        self.check_changed()
+        successor = Connection(*self._servers.connection())
+        with self._lock:
+            self._former.add(self._current)
+            self._current, self._numeric = successor, numeric
+        self._close_unused()
