@@ -27,6 +27,7 @@ from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton import connections
+from smlm_pipeline.engines.triton.addresses import Address
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
@@ -146,8 +147,14 @@ def test_one_that_joins_with_another_network_ends_the_run_at_once(film: Path) ->
 def test_a_name_is_looked_up_every_few_seconds_and_a_list_never(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(NamedServers, "numeric", lambda self: asked.append(1) or self.present)
+    asked: list[int] = []
+    numeric = NamedServers.numeric
+
+    def counted(self: NamedServers) -> list[Address]:
+        asked.append(1)
+        return numeric(self)
+
+    monkeypatch.setattr(NamedServers, "numeric", counted)
     with _two(Slow(takes_s=0)) as (one, two), open_film(film) as stack:
         with opening.server_engine(_addresses(one, two), MODEL) as engine:
             before = len(asked)

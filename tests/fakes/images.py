@@ -2,7 +2,8 @@
 
 Nothing is pulled: stand-ins take the names of the bases in a storage of the test's own. That of
 ``python`` is Debian with a Python of this machine, that of ``tritonserver`` the server of the wheel
-``nvidia-pytriton`` on the first. All else is what a Dockerfile says.
+``nvidia-pytriton`` on the first. Its Python backend cannot read arrays of NumPy 2, so the server
+gets the NumPy of ``requirements/dev.txt``. All else is what a Dockerfile says.
 """
 
 from __future__ import annotations
@@ -55,12 +56,16 @@ ENV PATH=/opt/tritonserver/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 """
 
 
+_NUMPY = re.compile(r"^numpy==.*\n(?:    .*\n)+", re.MULTILINE)
+"""The pin of NumPy, with its hashes."""
+
+
 @cache
 def _python_prefix() -> Path | None:
     """Where this machine has the images' Python with a shared library and pip, or None."""
     asked = (
-        "import pip, sys, sysconfig; sys.exit(not sysconfig.get_config_var('Py_ENABLE_SHARED')) "
-        "or print(sys.base_prefix)"
+        "import pip, sys, sysconfig; print(sys.base_prefix); "
+        "sys.exit(not sysconfig.get_config_var('Py_ENABLE_SHARED'))"
     )
     for found in (shutil.which(f"python{_PYTHON}"), *_of_pyenv()):
         if found is None:
@@ -128,19 +133,34 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
 
+def context_for_the_wheel(folder: Path) -> Path:
+    """A copy of what the server's image is built from, with a NumPy that Triton 2.51 knows."""
+    for name in ("docker", "model_repository", "pipeline", "requirements", "training"):
+        unused = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=unused)
+    for name in (".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    pinned = folder / "requirements" / "server-image.txt"
+    (known,) = _NUMPY.findall((ROOT / "requirements" / "dev.txt").read_text())
+    text, count = _NUMPY.subn(known.replace("\\", r"\\"), pinned.read_text())
+    assert count == 1
+    pinned.write_text(text)
+    return folder
+
+
 def limited() -> list[str]:
     """Options of podman for the rights that Compose gives the server."""
     service = YAML(typ="safe").load(DOCKER / "compose.yaml")["services"]["server"]
-    tmpfs = [each.split(":")[0] for each in service["tmpfs"]]
+    folders = [each.partition(":") for each in service["tmpfs"]]
     assert service["read_only"] is True
     return [
         *("--read-only", "--read-only-tmpfs=false", f"--user={service['user']}"),
         *(f"--cap-drop={each}" for each in service["cap_drop"]),
         *(f"--security-opt={each.removesuffix(':true')}" for each in service["security_opt"]),
-        *(f"--tmpfs={each}:mode=1777" for each in tmpfs),
+        # Podman's tmpfs are root's; a volume has the owner that the image gives its folder.
+        *(f"--{'volume' if 'uid=' in told else 'tmpfs'}={path}" for path, _, told in folders),
         # Processes of a container have at most what root has here, who may lack SYS_RESOURCE.
         *("--ulimit=nofile=1024:4096", f"--ulimit=nproc={service['pids_limit']}"),
-        "--cgroups=enabled",
     ]
 
 
