@@ -129,13 +129,12 @@ def reconstruct(
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frames_done(left := sinks.left(plan.chunks)))
-        missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.count_servers())
+        missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.count_servers)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
             asked = ahead.requests(plan.zoom, borders_px, **finish.wanted)
             sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
-                    limit.share(opened.count_servers())
                     sinks.add(chunk, answer)
                     finish.follow(chunk, accumulator, plan, events)
                     checkpoint.keep()

@@ -22,7 +22,7 @@ from fakes.films import spots_adu
 from fakes.processes import started, wait_for
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
-from smlm_bench.scaling.named import NamedServers
+from smlm_bench.scaling.stand_in import NamedServers
 from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines import opening
 from smlm_pipeline.engines.transport import ChunkAnswer, Request

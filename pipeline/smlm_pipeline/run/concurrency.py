@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 
 WAITING_FEW, WAITING_MANY = 1.0, 2.0
 """Requests that wait in each server: the limit grows below the first, shrinks above the second."""
@@ -25,11 +26,20 @@ class ConcurrencyLimit:
         Number of servers that share the requests.
     ceiling : int, optional
         Requests at most of any number of servers; by default those of these.
+    count_servers : callable, optional
+        Their number now; it is asked with each answer.
     """
 
     def __init__(
-        self, first: int, most: int, servers: int = 1, *, ceiling: int | None = None
+        self,
+        first: int,
+        most: int,
+        servers: int = 1,
+        *,
+        ceiling: int | None = None,
+        count_servers: Callable[[], int] | None = None,
     ) -> None:
+        self._count_servers = count_servers
         self.most, self.ceiling = most, most if ceiling is None else ceiling
         self._most_each = most / servers
         self.failures = 0
@@ -47,6 +57,8 @@ class ConcurrencyLimit:
 
     def answered(self, took_s: float) -> None:
         """Learn from the time of one answer; the limit changes once in ``limit`` answers."""
+        if self._count_servers is not None:
+            self.share(self._count_servers())
         with self._lock:
             self._fastest_s = min(self._fastest_s, took_s)
             self._round_s.append(took_s)

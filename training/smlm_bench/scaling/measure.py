@@ -19,8 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_bench.gpu.films import film_of
-from smlm_bench.scaling.named import NamedServers
-from smlm_bench.scaling.stand_in import repository_that_waits
+from smlm_bench.scaling.stand_in import NamedServers, repository_that_waits
 from smlm_pipeline import contract
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.triton.addresses import Address, Servers

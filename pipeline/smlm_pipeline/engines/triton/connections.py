@@ -6,31 +6,33 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-
-import grpc  # type: ignore[import-untyped]
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from typing import Generic, Protocol, TypeVar
 
 from smlm_pipeline.engines.triton.addresses import Servers
-from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS, channel_arguments
+from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS
 from smlm_pipeline.errors import ServerError
 
 
-class Connection:
-    """One channel, and the calls on it; it is closed when it is old and no request uses it."""
+class Channel(Protocol):
+    """A channel to servers, with the calls on it."""
 
-    def __init__(self, target: str, server_count: int) -> None:
-        self.server_count = server_count
+    def close(self) -> None:
+        """Close it; pending requests are cancelled."""
+        ...
+
+
+_Channel = TypeVar("_Channel", bound=Channel)
+
+
+class _Lent(Generic[_Channel]):
+    """One channel, its number of servers and of requests that use it."""
+
+    def __init__(self, channel: _Channel, server_count: int) -> None:
+        self.channel, self.server_count = channel, server_count
         self.requests = 0
-        arguments = channel_arguments(target, server_count)
-        self.channel = grpc.insecure_channel(target, options=arguments)
-        self.service = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
-        self.infer_encoded = self.channel.unary_unary(  # its requests are bytes already
-            "/inference.GRPCInferenceService/ModelInfer",
-            response_deserializer=service_pb2.ModelInferResponse.FromString,
-        )
 
 
-class Connections:
+class Connections(Generic[_Channel]):
     """Lends the channel to all servers.
 
     gRPC looks a name up again when a connection is lost, so a server that joins would get no
@@ -43,6 +45,8 @@ class Connections:
     ----------
     servers : Servers
         The servers of one name are followed; a list stays as it is.
+    open_channel : callable
+        Opens a channel to a target of gRPC, with a number of servers.
 
     Raises
     ------
@@ -50,12 +54,12 @@ class Connections:
         If a host is not known.
     """
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, open_channel: Callable[[str, int], _Channel]) -> None:
         self.check_changed: Callable[[], None] = lambda: None
-        self._servers = servers
+        self._servers, self._open_channel = servers, open_channel
         self._numeric = frozenset(servers.numeric())
-        self._current = Connection(*servers.connection())
-        self._former: set[Connection] = set()
+        self._current = self._opened()
+        self._former: set[_Lent[_Channel]] = set()
         self._looked_up_s = time.monotonic()
         self._lock, self._looking = threading.Lock(), threading.Lock()
 
@@ -65,12 +69,12 @@ class Connections:
         return self._current.server_count
 
     @property
-    def service(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
-        """The calls that ask about the state of a server."""
-        return self._current.service
+    def channel(self) -> _Channel:
+        """The channel to the servers of now."""
+        return self._current.channel
 
     @contextlib.contextmanager
-    def for_a_request(self) -> Iterator[Connection]:
+    def for_a_request(self) -> Iterator[_Channel]:
         """Lend the channel for one request, after a look at the name if that is due.
 
         Raises
@@ -87,7 +91,7 @@ class Connections:
             lent = self._current
             lent.requests += 1
         try:
-            yield lent
+            yield lent.channel
         finally:
             with self._lock:
                 lent.requests -= 1
@@ -97,6 +101,10 @@ class Connections:
         """Close the connections; pending requests are cancelled."""
         for each in (self._current, *self._former):
             each.channel.close()
+
+    def _opened(self) -> _Lent[_Channel]:
+        target, server_count = self._servers.connection()
+        return _Lent(self._open_channel(target, server_count), server_count)
 
     def _close_unused(self) -> None:
         with self._lock:
@@ -116,7 +124,7 @@ class Connections:
         if numeric == self._numeric:
             return
         self.check_changed()
-        successor = Connection(*self._servers.connection())
+        successor = self._opened()
         with self._lock:
             self._former.add(self._current)
             self._current, self._numeric = successor, numeric

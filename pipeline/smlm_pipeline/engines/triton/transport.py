@@ -8,13 +8,14 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from tritonclient.grpc import InferResult, service_pb2
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.network import byte_pairs
 from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.connections import Connections
 from smlm_pipeline.engines.triton.errors import error_of
 from smlm_pipeline.engines.triton.status import (
@@ -31,6 +32,22 @@ QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer about the state of a server."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Channel:
+    """A channel of gRPC with Triton's calls."""
+
+    def __init__(self, target: str, server_count: int) -> None:
+        arguments = channel_arguments(target, server_count)
+        self._channel = grpc.insecure_channel(target, options=arguments)
+        self.service = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self.infer_encoded = self._channel.unary_unary(  # its requests are bytes already
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+
+    def close(self) -> None:
+        self._channel.close()
 
 
 class TritonTransport(AbstractContextManager["TritonTransport"]):
@@ -61,7 +78,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         self.address = str(servers)
         self.model = model
         self._timeout_s = timeout_s
-        self.connections = Connections(servers)
+        self.connections = Connections(servers, _Channel)
 
     def __enter__(self) -> TritonTransport:
         """Do nothing: the first request opens the connection."""
@@ -75,6 +92,10 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
     def server_count(self) -> int:
         """Number of servers that share the requests now."""
         return self.connections.server_count
+
+    @property
+    def _service(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        return self.connections.channel.service
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Send one chunk and wait for its sum.
@@ -100,8 +121,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
         message = encoded(header.SerializeToString(), tensors)
         try:
-            with self.connections.for_a_request() as connection:
-                response = connection.infer_encoded(message, timeout=self._timeout_s)
+            with self.connections.for_a_request() as channel:
+                response = channel.infer_encoded(message, timeout=self._timeout_s)
         except grpc.RpcError as error:
             code, text = error.code().name, _first_line(error.details())
             _log.info("%s on %s: %s: %s", request.label, self.address, code, text)
@@ -163,7 +184,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         """Wait until a server that was started again answers; False if it has not by then."""
         question = service_pb2.ServerReadyRequest()
         try:
-            self.connections.service.ServerReady(question, timeout=patience_s, wait_for_ready=True)
+            self._service.ServerReady(question, timeout=patience_s, wait_for_ready=True)
         except grpc.RpcError:
             return False
         return True
@@ -201,7 +222,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         """Call a method of Triton's service that asks about its state."""
         request = getattr(service_pb2, f"{question}Request")(**fields)
         try:
-            return getattr(self.connections.service, question)(request, timeout=QUESTION_TIMEOUT_S)
+            return getattr(self._service, question)(request, timeout=QUESTION_TIMEOUT_S)
         except grpc.RpcError as error:
             reason = _first_line(error.details())
             raise ServerError(
