@@ -3,7 +3,7 @@
 Nothing is pulled: stand-ins take the names of the bases in a storage of the test's own. That of
 ``python`` is Debian with a Python of this machine, that of ``tritonserver`` the server of the wheel
 ``nvidia-pytriton`` on the first. Its Python backend cannot read arrays of NumPy 2, so the server
-gets the NumPy of ``requirements/dev.txt``. All else is what a Dockerfile says.
+gets the NumPy and SciPy of ``requirements/dev.txt``. All else is what a Dockerfile says.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ ENV PATH=/opt/tritonserver/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 """
 
 
-_NUMPY = re.compile(r"^numpy==.*\n(?:    .*\n)+", re.MULTILINE)
-"""The pin of NumPy, with its hashes."""
+_OF_NUMPY_1 = ("numpy", "scipy")
+"""Packages that the server gets in the versions of ``requirements/dev.txt``."""
 
 
 @cache
@@ -141,9 +141,12 @@ def context_for_the_wheel(folder: Path) -> Path:
     for name in (".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     pinned = folder / "requirements" / "server-image.txt"
-    (known,) = _NUMPY.findall((ROOT / "requirements" / "dev.txt").read_text())
-    text, count = _NUMPY.subn(known.replace("\\", r"\\"), pinned.read_text())
-    assert count == 1
+    text = pinned.read_text()
+    for name in _OF_NUMPY_1:
+        pin = re.compile(rf"^{name}==.*\n(?:    .*\n)+", re.MULTILINE)
+        known = pin.findall((ROOT / "requirements" / "dev.txt").read_text())[-1]  # of this Python
+        (present,) = pin.findall(text)
+        text = text.replace(present, known)
     pinned.write_text(text)
     return folder
 
