@@ -3,7 +3,7 @@
 Nothing is pulled: stand-ins take the names of the bases in a storage of the test's own. That of
 ``python`` is Debian with a Python of this machine, that of ``tritonserver`` the server of the wheel
 ``nvidia-pytriton`` on the first. Its Python backend cannot read arrays of NumPy 2, so the server
-gets the NumPy and SciPy of ``requirements/dev.txt``. All else is what a Dockerfile says.
+gets the versions of ``requirements/dev.txt``, which has NumPy 1. All else is what a Dockerfile says.
 """
 
 from __future__ import annotations
@@ -54,10 +54,6 @@ COPY tritonserver /opt/tritonserver
 ENV PATH=/opt/tritonserver/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
     LD_LIBRARY_PATH=/opt/tritonserver/lib
 """
-
-
-_OF_NUMPY_1 = ("numpy", "scipy")
-"""Packages that the server gets in the versions of ``requirements/dev.txt``."""
 
 
 @cache
@@ -133,6 +129,14 @@ def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
 
+def _pins(requirements: str) -> dict[str, str]:
+    """The pins of packages by name, with hashes; of several the last, for the latest Python."""
+    return {
+        found[1]: found[0]
+        for found in re.finditer(r"^([\w-]+)==.*\n(?:    .*\n)+", requirements, re.MULTILINE)
+    }
+
+
 def context_for_the_wheel(folder: Path) -> Path:
     """A copy of what the server's image is built from, with a NumPy that Triton 2.51 knows."""
     for name in ("docker", "model_repository", "pipeline", "requirements", "training"):
@@ -141,13 +145,9 @@ def context_for_the_wheel(folder: Path) -> Path:
     for name in (".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     pinned = folder / "requirements" / "server-image.txt"
-    text = pinned.read_text()
-    for name in _OF_NUMPY_1:
-        pin = re.compile(rf"^{name}==.*\n(?:    .*\n)+", re.MULTILINE)
-        known = pin.findall((ROOT / "requirements" / "dev.txt").read_text())[-1]  # of this Python
-        (present,) = pin.findall(text)
-        text = text.replace(present, known)
-    pinned.write_text(text)
+    known = _pins((ROOT / "requirements" / "dev.txt").read_text())
+    pins = _pins(pinned.read_text())
+    pinned.write_text("".join(known.get(name, pin) for name, pin in pins.items()))
     return folder
 
 
