@@ -3,7 +3,8 @@
 Nothing is pulled: stand-ins take the names of the bases in a storage of the test's own. That of
 ``python`` is Debian with a Python of this machine, that of ``tritonserver`` the server of the wheel
 ``nvidia-pytriton`` on the first. Its Python backend cannot read arrays of NumPy 2, so the server
-gets the versions of ``requirements/dev.txt``, which has NumPy 1. All else is what a Dockerfile says.
+gets the versions of ``requirements/dev.txt``, which has NumPy 1. All else is what a Dockerfile
+says.
 """
 
 from __future__ import annotations
