@@ -2,7 +2,7 @@
 BIN := .venv/bin
 OUT := demo
 
-.PHONY: help demo test check fuzz soak format bench memory slurm-check gpu-check picasso readers pin clean
+.PHONY: help demo test check fuzz soak format bench memory slurm-check images-check gpu-check picasso readers pin clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,7 +18,7 @@ demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the p
 	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."
 
 test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included, two files at a time
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slurm"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slurm and not images"
 
 fuzz: .venv/dev  ## Damaged requests, films and checkpoints for SECONDS (600) each, from SEED (0) on
 	RECON_FUZZ_S=$(or $(SECONDS),600) RECON_FUZZ_SEED=$(or $(SEED),0) \
@@ -47,6 +47,9 @@ memory: .venv/dev  ## Peak memory of the client on films of 6 GB and of 2048 x 2
 slurm-check: .venv/dev  ## Films on a real Slurm cluster of two nodes on this machine (needs Debian's packages, and root)
 	$(BIN)/pytest -m slurm tests/e2e/test_slurm.py
 
+images-check: .venv/dev  ## Build the client's and the CPU server's image, and run them (needs Debian's buildah, podman, runc and mmdebstrap, and root)
+	$(BIN)/pytest -m images tests/e2e/test_images.py
+
 gpu-check: .venv/dev  ## On a machine with an NVIDIA GPU: check and measure all that needs one (with Docker)
 	$(BIN)/recon-bench gpu-check -o gpu-report.md
 
@@ -67,6 +70,7 @@ pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group client-image -o requirements/client-image.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group server-image -c requirements/client-image.txt -o requirements/server-image.txt
+	$(BIN)/uv pip compile $(PIN) $(IMAGE) --group server-gpu -c requirements/server-image.txt --no-emit-package numpy -o requirements/server-gpu.txt
 	$(BIN)/uv pip compile $(PIN) $(IMAGE) pyproject.toml --extra train --group training-image -o requirements/training-image.txt
 
 PIN := --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \

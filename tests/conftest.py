@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from fakes.images import why_no_images
 from fakes.places import SHARED_DATA
 from fakes.real_servers import short_lived
 from fakes.slurm import why_no_slurm
@@ -54,6 +55,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and (reason := why_no_gpu()):
         pytest.skip(reason)
     if item.get_closest_marker("slurm") and (reason := why_no_slurm()):
+        pytest.skip(reason)
+    if item.get_closest_marker("images") and (reason := why_no_images()):
         pytest.skip(reason)
 
 

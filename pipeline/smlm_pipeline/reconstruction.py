@@ -132,7 +132,7 @@ def reconstruct(
         sinks = Sinks(accumulator, *finish.sinks(seen, plan))
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frames_done(left := sinks.left(plan.chunks)))
-        missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.server_count)
+        missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.count_servers)
         with ReadAhead(film, left, seen.conditioning) as ahead, missing.end_of_server():
             asked = ahead.requests(plan.zoom, borders_px, **finish.wanted)
             sent = left, asked, opened.transport, limit, settings.attempts, missing.leave_out

@@ -13,6 +13,7 @@ from smlm_bench import cli
 from smlm_bench.scaling import expected
 from smlm_bench.scaling.stand_in import repository_that_waits
 from smlm_pipeline import contract
+from smlm_pipeline.engines.triton import connections
 
 GPU_PX_PER_S = 1e9
 
@@ -55,7 +56,10 @@ def test_the_network_that_waits_is_the_only_change(tmp_path: Path, model_reposit
 
 
 @pytest.mark.triton
-def test_two_servers_share_the_requests_and_one_may_stop(tmp_path: Path) -> None:
+def test_two_servers_share_the_requests_and_one_may_join_or_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LOOK_UP_LEAST_MS", 100)  # the film takes a second
     output = tmp_path / "scaling.json"
     arguments = ["--servers", "1,2", "--wait-ms", "60", "--requests", "12", "-o", str(output)]
     result = CliRunner().invoke(cli.app, ["scaling", *arguments])
@@ -70,5 +74,10 @@ def test_two_servers_share_the_requests_and_one_may_stop(tmp_path: Path) -> None
         assert 0 < figures["requests_per_s"] < 1.1 * most
         assert figures["ideal"] == pytest.approx(figures["requests_per_s"] / most)
     assert two["linear"] == pytest.approx(two["requests_per_s"] / (2 * one["requests_per_s"]))
+    join = told["join"]
+    assert join["same_bits"] is True
+    assert 0 < join["first_request_s"] < 1
+    assert join["share"] > 0.2
+    assert join["failures"] == 0
     assert told["drain"]["same_bits"] is True
     assert told["drain"]["requests_per_s_before"] > 0

@@ -69,7 +69,8 @@ def test_image_is_pinned_and_not_run_by_root(path: Path) -> None:
     assert bases
     assert not any(base.endswith(":latest") for base in bases)
     assert re.findall(r"^USER (.+)$", text, re.MULTILINE)[-1] == "1000:1000"
-    assert text.count("--require-hashes") == 2, "of the wheel's build and of the image"
+    stages = 3 if "AS cpu" in text else 2
+    assert text.count("--require-hashes") == stages, "of the wheel's build and of the image"
 
 
 @each_dockerfile
@@ -136,7 +137,24 @@ def test_the_build_of_the_server_image_proves_that_its_packages_load() -> None:
     before, _ = text.split('RUN python3 -c "import cupy, tensorrt; ')
     assert "install-tensorrt /opt/recon" in before
     assert "LD_LIBRARY_PATH=/opt/recon" in before
-    assert before.rindex("-r /tmp/server-image.txt") < before.rindex("LD_LIBRARY_PATH")
+    assert before.rindex("-r /tmp/server-gpu.txt") < before.rindex("LD_LIBRARY_PATH")
+
+
+def test_the_server_for_cpus_is_the_same_without_what_needs_a_gpu() -> None:
+    """A stage before the last, which is what a build makes without ``--target``."""
+    text = (DOCKER / "server" / "Dockerfile").read_text()
+    assert re.findall(r"^FROM .+ AS (\w+)$", text, re.MULTILINE) == ["wheel", "cpu", "gpu"]
+    for_cpus, for_gpus = text.split("FROM cpu AS gpu\n")
+    assert "RECON_DEVICE=cpu" in for_cpus
+    assert "RECON_DEVICE=gpu" in for_gpus
+    pins = {
+        name: set(
+            re.findall(r"^([\w-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text(), re.M)
+        )
+        for name in ("server-image", "server-gpu")
+    }
+    assert pins["server-gpu"] == {"cupy-cuda13x", "nvidia-cuda-nvrtc", "cuda-pathfinder"}
+    assert not pins["server-gpu"] & pins["server-image"]
 
 
 def test_server_image_is_new_enough_for_the_network() -> None:

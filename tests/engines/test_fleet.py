@@ -95,7 +95,7 @@ def test_one_that_fails_is_left_to_the_others(
         cut = Settings(chunk_frames=1, attempts=20)
         shared = reconstruct(stack, engine, cut)
         alone = reconstruct(stack, ComputingTransport(), Settings())
-    assert engine.server_count == 2
+    assert engine.count_servers() == 2
     assert two[0].answered == 16
     np.testing.assert_array_equal(shared.image, alone.image)
 
@@ -273,7 +273,7 @@ def test_a_name_of_several_servers_is_asked_at_each(
     with opening.server_engine(Servers.parse("gpus:8001"), MODEL) as engine:
         assert engine.description == "Triton at gpus:8001"
         assert engine.notes == ()
-        assert engine.server_count == 3
+        assert engine.count_servers() == 3
 
 
 class _Started:

@@ -38,6 +38,10 @@ class FakeTriton:
         Those that are ready.
     versions : tuple of str
         What is served of each.
+    host : str
+        Where it listens, an address of the loopback.
+    port : int
+        Its port, or 0 for a free one.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class FakeTriton:
         contract_version: str | None = str(contract.CONTRACT_VERSION),
         models: tuple[str, ...] = MODELS,
         versions: tuple[str, ...] = ("10", "9"),
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.outputs = tuple(spec.name for spec in contract.RECONSTRUCTION.spec.outputs)
@@ -67,8 +73,8 @@ class FakeTriton:
         unbounded = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
         self._server = grpc.server(self._pool, options=unbounded)
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        self.servers = Servers((Address("127.0.0.1", port),))
+        port = self._server.add_insecure_port(f"{host}:{port}")
+        self.servers = Servers((Address(host, port),))
         self.address = str(self.servers)
 
     def __enter__(self) -> FakeTriton:

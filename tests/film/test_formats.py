@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import yaml
 import zarr
 
 from fakes.format_films import (
@@ -237,6 +238,45 @@ def test_raw_without_description(tmp_path: Path) -> None:
         open_film(path)
     described.unlink()
     with pytest.raises(FilmError, match=r"has no film.yaml beside it; .*Picasso's description"):
+        open_film(path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"Frames": -12}, "Frames is -12; expected a whole number from 1 on"),
+        ({"Height": -20, "Width": -24}, "Height is -20"),  # whose product fits the file
+        ({"Frames": 0}, "Frames is 0"),
+        ({"Frames": "-12"}, "Frames is -12"),
+        ({"Height": 20.5}, "Height is 20.5"),
+        ({"Width": float("inf")}, "cannot convert float infinity to integer"),
+        ({"Data Type": "object"}, "Data Type is object"),
+        ({"Data Type": "V0"}, "Data Type is void"),
+    ],
+)
+def test_raw_described_by_numbers_that_no_film_has(
+    tmp_path: Path, wrong: dict[str, object], named: str
+) -> None:
+    path = write_raw(tmp_path / "film", make_film())
+    described = path.with_suffix(".yaml")
+    told = next(yaml.safe_load_all(described.read_text()))
+    described.write_text(yaml.dump(told | wrong))
+    with pytest.raises(FilmError, match=rf"is described by film.yaml wrongly \({named}"):
+        open_film(path)
+
+
+def test_raw_that_describes_more_than_any_disk_holds(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "film", make_film())
+    described = path.with_suffix(".yaml")
+    described.write_text(described.read_text().replace("Frames: 12", f"Frames: {2**62}"))
+    with pytest.raises(FilmError, match=rf"film.yaml describes {2**62 * 20 * 24 * 2}"):
+        open_film(path)
+
+
+def test_raw_described_by_brackets_without_end(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "film", make_film())
+    path.with_suffix(".yaml").write_text("[" * 100_000)
+    with pytest.raises(FilmError, match=r"is described by film.yaml wrongly \(maximum recursion"):
         open_film(path)
 
 

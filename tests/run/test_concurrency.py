@@ -66,3 +66,16 @@ def test_no_time_at_all() -> None:
     for _ in range(20):
         limit.answered(0.0)
     assert limit.limit == 4
+
+
+def test_a_server_that_joins_brings_its_share_and_one_that_leaves_takes_it() -> None:
+    limit = ConcurrencyLimit(2, 8, ceiling=20)
+    limit.share(2)
+    assert (limit.limit, limit.most) == (4, 16)
+    limit.share(4)
+    assert (limit.limit, limit.most) == (8, 20), "memory for so many"
+    limit.share(1)
+    assert (limit.limit, limit.most) == (2, 8)
+    fixed = ConcurrencyLimit(3, 3)
+    fixed.share(4)
+    assert fixed.limit == 3

@@ -176,18 +176,18 @@ def test_a_server_cannot_ask_for_more_than_the_memory_holds() -> None:
 @pytest.mark.parametrize("servers", [1, 3])
 def test_as_many_are_under_way_for_each_server(servers: int) -> None:
     size = _Size(4, 32, 32)
-    limit = _plan(size, PLAIN).concurrency(servers)
+    limit = _plan(size, PLAIN).concurrency(lambda: servers)
     assert limit.limit == servers * IN_FLIGHT_FIRST
     assert limit.most == servers * IN_FLIGHT_MOST
-    fixed = _plan(size, Settings(in_flight=5)).concurrency(servers)
+    fixed = _plan(size, Settings(in_flight=5)).concurrency(lambda: servers)
     assert fixed.limit == fixed.most == 5
 
 
 def test_memory_bounds_what_is_under_way_for_all_servers_together() -> None:
     plan = _plan(_Size(2, 512, 512), PLAIN, 800 << 20)
-    few = plan.concurrency(1).most
+    few = plan.concurrency().most
     assert few < IN_FLIGHT_MOST
-    assert plan.concurrency(100).most == few
+    assert plan.concurrency(lambda: 100).most == few
 
 
 REFINED = Settings(refine="auto")

@@ -67,7 +67,8 @@ class Fleet:
         version = next(iter(versions.values()))
         borders_px = _shared([network.class_borders_px for network in networks.values()])
         ranges = _shared([network.trained_ranges for network in networks.values()])
-        return cls(servers.only(*answering), model, version, left_out, smallest, borders_px, ranges)
+        running = servers.only(*answering) if left_out else servers
+        return cls(running, model, version, left_out, smallest, borders_px, ranges)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -80,7 +81,9 @@ class Fleet:
         )
 
     def check_unchanged(self) -> None:
-        """Check that no server has switched to another version: its answers do not state theirs.
+        """Check that all servers have the version of the start: their answers do not state theirs.
+
+        A server that has joined a name since is asked too.
 
         Raises
         ------
@@ -101,9 +104,9 @@ class Fleet:
         ]
         if changed:
             raise ContractError(
-                f"servers switched to another network for {self.model!r} during the run, which "
-                f"began with version {self.version}: {', '.join(changed)}; expected one for the "
-                "whole image: submit the film again, with --overwrite"
+                f"servers switched to another network for {self.model!r} or joined with one during "
+                f"the run, which began with version {self.version}: {', '.join(changed)}; expected "
+                "one for the whole image: submit the film again, with --overwrite"
             )
 
 

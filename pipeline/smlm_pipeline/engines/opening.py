@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -35,19 +35,19 @@ CANARY_PATIENCE_S = 60.0
 class Engine:
     """An open engine and its description.
 
-    ``server_count`` is the number of servers that share the requests; ``notes`` are for the
-    user. ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is
-    None without servers. ``request_pixels`` are the camera pixels, over all frames, that a request
-    should have, if the engine states it. ``network_engine`` states what computes the network; it
-    is empty for running servers, which do not state that. ``class_borders_px`` are the borders of
-    the network's precision classes, for each number of classes, where they are stated.
+    ``count_servers`` counts the servers that share the requests now; ``notes`` are for the user.
+    ``network_sha256`` is empty for running servers, which do not state it; ``fleet`` is None
+    without servers. ``request_pixels`` are the camera pixels, over all frames, that a request
+    should have, if the engine states it. ``network_engine`` states what computes the network; it is
+    empty for running servers, which do not state that. ``class_borders_px`` are the borders of the
+    network's precision classes, for each number of classes, where they are stated.
     ``trained_ranges`` are those that it was trained on (`contract.ranges_of`), where stated.
     """
 
     transport: Transport
     description: str
     model_version: str
-    server_count: int = 1
+    count_servers: Callable[[], int] = lambda: 1
     notes: tuple[str, ...] = ()
     network_sha256: str = ""
     fleet: Fleet | None = None
@@ -194,11 +194,12 @@ def server_engine(
     """
     running = Fleet.of(servers, model)
     with fleet.connect(running.servers, model, timeout_s=timeout_s) as transport:
+        transport.connections.check_changed = running.check_unchanged
         engine = Engine(
             transport,
             f"Triton at {running.servers}",
             running.version,
-            transport.server_count,
+            lambda: transport.server_count,
             running.notes,
             fleet=running,
             request_pixels=running.request_pixels,

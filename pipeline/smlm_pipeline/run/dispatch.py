@@ -70,7 +70,7 @@ def run(
         The error that ``failed`` raises.
     """
     stopped = threading.Event()
-    pool = ThreadPoolExecutor(limit.most, thread_name_prefix="chunk")
+    pool = ThreadPoolExecutor(limit.ceiling, thread_name_prefix="chunk")
     in_flight: dict[Future[ChunkAnswer], Chunk] = {}
     try:
         for chunk in chunks:

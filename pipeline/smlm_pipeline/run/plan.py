@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -98,12 +98,16 @@ class RunPlan:
         """The half of the film of each frame (K,), counted from the film's first: 0 or 1."""
         return frame // (self.half_frames or self.frame_count) % 2
 
-    def concurrency(self, servers: int = 1) -> ConcurrencyLimit:
-        """A new limit for a number of servers: fixed by the user, or adapting within memory."""
+    def concurrency(self, count_servers: Callable[[], int] = lambda: 1) -> ConcurrencyLimit:
+        """A new limit for servers that may change: fixed by the user, or adapting within memory."""
         if self.in_flight is not None:
             return ConcurrencyLimit(self.in_flight, self.in_flight)
+        servers = count_servers()
         most = min(IN_FLIGHT_MOST * servers, self.in_flight_most)
-        return ConcurrencyLimit(IN_FLIGHT_FIRST * servers, most, servers)
+        first = IN_FLIGHT_FIRST * servers
+        return ConcurrencyLimit(
+            first, most, servers, ceiling=self.in_flight_most, count_servers=count_servers
+        )
 
     def frames_done(self, left: Iterable[Chunk]) -> float:
         """Whole frames that are done when these chunks are left."""

@@ -44,30 +44,32 @@ def scaling(
     """Measure how throughput grows with the number of servers.
 
     One client and real servers on this machine, whose network computes nothing and takes a fixed
-    time, as a GPU would. At last a server stops half way. docs/scaling.md states what follows.
+    time, as a GPU would. At last a server joins a run, and one stops half way. docs/scaling.md
+    states what follows.
     """
     with bench_door():
         if expected:
             typer.echo(calculation.table(), nl=False)
             return
         counts = _counts(servers)
-        figures, drain = measure.measure(
-            counts, wait_s=wait_ms / 1000, requests=requests, tell=note
-        )
+        found = measure.measure(counts, wait_s=wait_ms / 1000, requests=requests, tell=note)
         heads = ["servers", "requests/s", "of linear", "of the ideal", "added ms", "shares"]
-        typer.echo(grid(heads, [_row(each) for each in figures]))
-        if drain is not None:
+        typer.echo(grid(heads, [_row(each) for each in found.scaling]))
+        if (join := found.join) is not None:
             typer.echo(
-                f"one of {drain.servers} stopped half way: {drain.requests_per_s_before:.1f}, then "
-                f"{drain.requests_per_s_after:.1f} requests/s, {drain.failures} sent again, "
-                f"{'the same bits' if drain.same_bits else 'OTHER BITS'}"
+                f"one of {join.servers} joined after a third: its first request came after "
+                f"{join.first_request_s:.1f} s, then its share was {join.share:.3f}; "
+                f"{_before_and_after(join)}"
+            )
+        if found.drain is not None:
+            typer.echo(
+                f"one of {found.drain.servers} stopped half way: {_before_and_after(found.drain)}"
             )
         if output is not None:
             content = {
                 "machine": machine.machine(),
                 "wait_ms": wait_ms,
-                "scaling": [asdict(each) for each in figures],
-                "drain": asdict(drain) if drain is not None else None,
+                **asdict(found),
             }
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -80,6 +82,13 @@ def _counts(servers: str) -> list[int]:
             f"servers is {servers!r}; expected numbers from 1 to {SERVERS_MOST}, as 1,2,4"
         )
     return counts
+
+
+def _before_and_after(run: measure.Join | measure.Drain) -> str:
+    return (
+        f"{run.requests_per_s_before:.1f}, then {run.requests_per_s_after:.1f} requests/s, "
+        f"{run.failures} sent again, {'the same bits' if run.same_bits else 'OTHER BITS'}"
+    )
 
 
 def _row(figures: measure.Scaling) -> list[str]:

@@ -1,8 +1,10 @@
-"""One client and 1, 2 or 4 real servers whose network waits: throughput, shares, a server lost."""
+"""One client and 1, 2 or 4 real servers whose network waits: throughput, shares, changes."""
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import math
 import re
 import tempfile
 import threading
@@ -17,10 +19,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from smlm_bench.gpu.films import film_of
-from smlm_bench.scaling.stand_in import repository_that_waits
+from smlm_bench.scaling.stand_in import NamedServers, repository_that_waits
 from smlm_pipeline import contract
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.engines.triton.addresses import Servers
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
 from smlm_pipeline.settings import REFINE_OFF, Settings
@@ -68,20 +72,47 @@ class Drain:
     same_bits: bool
 
 
+@dataclass(frozen=True)
+class Join:
+    """A run that one of the servers joined: it came under their name after a third of the answers.
+
+    ``first_request_s`` is the time from then to its first request, and ``share`` its share of all
+    requests from its first on, of ``servers``. The rates are those before it came and after its
+    first request; ``failures`` and ``same_bits`` as in `Drain`.
+    """
+
+    servers: int
+    first_request_s: float
+    share: float
+    requests_per_s_before: float
+    requests_per_s_after: float
+    failures: int
+    same_bits: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured; the last two are None if there is never more than one server."""
+
+    scaling: list[Scaling]
+    join: Join | None
+    drain: Drain | None
+
+
 @dataclass
 class _Clock:
-    """Events that note when answers came, and call a function at half of them."""
+    """Events that note when answers came, and call a function after some of them."""
 
-    at_half: Callable[[], None] = lambda: None
-    half: int = 0
+    then: Callable[[], None] = lambda: None
+    after: int = 0
     times_s: list[float] = field(default_factory=list)
 
     def progress(self, frames: float) -> None:
         """Note an answer."""
         if frames:
             self.times_s.append(time.perf_counter())
-            if len(self.times_s) == self.half:
-                self.at_half()
+            if len(self.times_s) == self.after:
+                self.then()
 
     def stage(self, name: str, frames: int | None = None) -> None:
         """Ignore a stage."""
@@ -100,8 +131,8 @@ class _Clock:
 
 def measure(
     counts: Sequence[int], *, wait_s: float, requests: int, tell: Callable[[str], None]
-) -> tuple[list[Scaling], Drain | None]:
-    """Reconstruct one film with each number of servers, and lose one of the most.
+) -> Measured:
+    """Reconstruct one film with each number of servers; one of the most joins, then stops.
 
     Parameters
     ----------
@@ -116,10 +147,8 @@ def measure(
 
     Returns
     -------
-    figures : list of Scaling
-        One for each number of servers.
-    drain : Drain or None
-        The run that lost a server; None if there is never more than one.
+    Measured
+        A `Scaling` for each number of servers, the run that one joined, the one that lost one.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -134,9 +163,13 @@ def measure(
             base = figures[0].requests_per_s / figures[0].servers if figures else None
             figures.append(_scaling(film, servers[:count], wait_s, base))
         if len(servers) == 1:
-            return figures, None
+            return Measured(figures, None, None)
+        film = _film(folder, len(servers) * requests)
+        expected = _run(film, servers[:1], _Clock()).image
+        tell(f"{len(servers)} servers, of which one joins late")
+        join = _join(film, servers, expected)
         tell(f"{len(servers)} servers, of which one stops")
-        return figures, _drain(_film(folder, len(servers) * requests), servers)
+        return Measured(figures, join, _drain(film, servers, expected))
 
 
 def _film(folder: Path, requests: int) -> Path:
@@ -146,13 +179,25 @@ def _film(folder: Path, requests: int) -> Path:
     return path
 
 
-def _run(film: Path, servers: Sequence[EmbeddedServer], clock: _Clock) -> Reconstruction:
-    addresses = Servers.parse(",".join(server.address for server in servers))
+def _run(
+    film: Path,
+    servers: Sequence[EmbeddedServer],
+    clock: _Clock,
+    *,
+    listed: Servers | None = None,
+) -> Reconstruction:
+    """Reconstruct by a list of all servers, or by what is ``listed`` in its place."""
+    addresses = listed or Servers(tuple(_address(server) for server in servers))
     settings = Settings(
         refine=REFINE_OFF, chunk_frames=CHUNK_FRAMES, in_flight=IN_FLIGHT * len(servers)
     )
     with open_film(film) as opened:
         return reconstruct(opened, addresses, settings, events=clock)
+
+
+def _address(server: EmbeddedServer) -> Address:
+    (address,) = server.servers.addresses
+    return address
 
 
 def _scaling(
@@ -173,9 +218,60 @@ def _scaling(
     )
 
 
-def _drain(film: Path, servers: Sequence[EmbeddedServer]) -> Drain:
+def _join(film: Path, servers: Sequence[EmbeddedServer], expected: NDArray[np.float32]) -> Join:
+    """The last server joins the name of the others when a third of the answers have come."""
+    named = NamedServers(present=[_address(server) for server in servers[:-1]])
+    joins = _Joins(servers, named)
+    waiting = threading.Thread(target=joins.wait)
+    clock = _Clock(waiting.start, _chunks(film) // 3)
+    try:
+        result = _run(film, servers, clock, listed=named)
+    finally:
+        joins.ended.set()
+        if waiting.ident is not None:
+            waiting.join()
+    done = [
+        _requests(server) - earlier for server, earlier in zip(servers, joins.done, strict=True)
+    ]
+    if math.isinf(joins.first_request_s):
+        raise SettingError(
+            f"the film ended before a request reached the server that joined; clients look a name "
+            f"up every {LOOK_UP_LEAST_MS / 1000:.0f} s: expected more --requests"
+        )
+    first = bisect.bisect(clock.times_s, joins.first_request_s)
+    return Join(
+        servers=len(servers),
+        first_request_s=joins.first_request_s - joins.joined_s,
+        share=done[-1] / sum(done),
+        requests_per_s_before=clock.rate(0, clock.after),
+        requests_per_s_after=clock.rate(first),
+        failures=result.failures,
+        same_bits=bool(np.array_equal(result.image, expected)),
+    )
+
+
+class _Joins:
+    """Lets the last server join a name, and notes when it gets its first request."""
+
+    def __init__(self, servers: Sequence[EmbeddedServer], named: NamedServers) -> None:
+        self._servers, self._named = servers, named
+        self.ended = threading.Event()
+        self.joined_s = self.first_request_s = math.inf
+        self.done = [0] * len(servers)
+
+    def wait(self) -> None:
+        """Join, and return after the first request, or when the run has ended."""
+        before, self.joined_s = _requests(self._servers[-1]), time.perf_counter()
+        self._named.present.append(_address(self._servers[-1]))
+        while not self.ended.wait(0.05):
+            if _requests(self._servers[-1]) > before:
+                self.first_request_s = time.perf_counter()
+                self.done = [_requests(server) for server in self._servers]
+                return
+
+
+def _drain(film: Path, servers: Sequence[EmbeddedServer], expected: NDArray[np.float32]) -> Drain:
     """The last server stops, as a pod does, when half of the answers have come."""
-    expected = _image(film, servers[:1])
     stopping = threading.Thread(target=servers[-1].stop)
     half = int(IN_FLIGHT * len(servers) + _chunks(film)) // 2
     clock = _Clock(stopping.start, half)
@@ -191,10 +287,6 @@ def _drain(film: Path, servers: Sequence[EmbeddedServer]) -> Drain:
         failures=result.failures,
         same_bits=bool(np.array_equal(result.image, expected)),
     )
-
-
-def _image(film: Path, servers: Sequence[EmbeddedServer]) -> NDArray[np.float32]:
-    return _run(film, servers, _Clock()).image
 
 
 def _chunks(film: Path) -> int:

@@ -1,15 +1,20 @@
-"""A network that computes nothing and takes a fixed time, as a GPU would: one model of Triton.
+"""Stand-ins for what a cluster has: a network that takes a fixed time, and a name of servers.
 
-Several real servers then fit on one machine, whose processors are left to the client and to all
-that is not the network: gRPC, Triton, the summation.
+The network computes nothing and waits, as for a GPU: one model of Triton. Several real servers then
+fit on one machine, whose processors are left to the client and to all that is not the network:
+gRPC, Triton, the summation.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.staging import copy_of_ensemble
+from smlm_pipeline.engines.triton.addresses import Address, Servers
+
+_NAME = Address("servers.invalid", 8001)
 
 MOLECULES_APART_PX = 8
 """Distance of the molecules of each answer, along both edges."""
@@ -79,3 +84,26 @@ def repository_that_waits(folder: Path, wait_s: float) -> Path:
         encoding="utf-8",
     )
     return repository
+
+
+@dataclass(frozen=True)
+class NamedServers(Servers):
+    """Servers that are followed as those of a name are; ``present`` are its addresses now.
+
+    gRPC gets the addresses themselves, as if it had looked the name up.
+    """
+
+    addresses: tuple[Address, ...] = (_NAME,)
+    present: list[Address] = field(default_factory=list)
+
+    def numeric(self) -> list[Address]:
+        """The addresses of the name now."""
+        return list(self.present)
+
+    def endpoints(self) -> tuple[Address, ...]:
+        """The address of each server now."""
+        return tuple(self.present)
+
+    def connection(self) -> tuple[str, int]:
+        """The target of a gRPC channel to all servers, and their number."""
+        return Servers(tuple(self.present)).connection()

@@ -89,21 +89,35 @@ class Servers:
         numeric = look_up(self.addresses[0])
         return numeric if count_servers(numeric) > 1 else self.addresses
 
-    def connection(self) -> tuple[str, int]:
-        """Return the target of a gRPC channel to all servers, and their number.
+    @property
+    def is_name(self) -> bool:
+        """Whether this is one name, which may have other servers later."""
+        return len(self.addresses) == 1 and self.addresses[0].is_name
 
-        gRPC looks a single name up again when a connection is lost, and so finds servers that
-        were started later. A list is static, and of one family: where both occur, IPv4 is
-        written as IPv6.
+    def numeric(self) -> list[Address]:
+        """Look up the addresses of all hosts.
 
         Raises
         ------
         ServerError
             If a name is not known.
         """
-        numeric = [found for address in self.addresses for found in look_up(address)]
+        return [found for address in self.addresses for found in look_up(address)]
+
+    def connection(self) -> tuple[str, int]:
+        """Return the target of a gRPC channel to all servers, and their number.
+
+        gRPC looks a single name up, and does so again when a connection is lost. A list is static,
+        and of one family: where both occur, IPv4 is written as IPv6.
+
+        Raises
+        ------
+        ServerError
+            If a name is not known.
+        """
+        numeric = self.numeric()
         server_count = max(len(self.addresses), count_servers(numeric))
-        if len(self.addresses) == 1 and self.addresses[0].is_name:
+        if self.is_name:
             return f"dns:///{self.addresses[0]}", server_count
         if not any(":" in address.host for address in numeric):
             return f"ipv4:{','.join(map(str, numeric))}", server_count

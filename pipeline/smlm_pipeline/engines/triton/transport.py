@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
+from smlm_pipeline.engines.triton.connections import Connections
 from smlm_pipeline.engines.triton.errors import NOT_ADMITTED, error_of
 from smlm_pipeline.engines.triton.status import (
     ModelStatus,
@@ -41,6 +43,22 @@ QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer about the state of a server."""
 
 _log = logging.getLogger(__name__)
+
+
+class _Channel:
+    """A channel of gRPC with Triton's calls."""
+
+    def __init__(self, target: str, server_count: int, *, tls: ClientTls | None) -> None:
+        arguments = channel_arguments(target, server_count)
+        self._channel = _channel(target, arguments, tls)
+        self.service = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self.infer_encoded = self._channel.unary_unary(  # its requests are bytes already
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+
+    def close(self) -> None:
+        self._channel.close()
 
 
 class TritonTransport(AbstractContextManager["TritonTransport"]):
@@ -70,15 +88,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
     ) -> None:
         self.address = str(servers)
         self.model = model
-        target, self.server_count = servers.connection()
         self._timeout_s = timeout_s
-        arguments = channel_arguments(target, self.server_count)
-        self._channel = _channel(target, arguments, servers.tls)
-        self._service = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._infer_encoded = self._channel.unary_unary(  # its requests are bytes already
-            "/inference.GRPCInferenceService/ModelInfer",
-            response_deserializer=service_pb2.ModelInferResponse.FromString,
-        )
+        self.connections = Connections(servers, functools.partial(_Channel, tls=servers.tls))
 
     def __enter__(self) -> TritonTransport:
         """Do nothing: the first request opens the connection."""
@@ -86,7 +97,16 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
 
     def __exit__(self, *_: object) -> None:
         """Close the connections; pending requests are cancelled."""
-        self._channel.close()
+        self.connections.close()
+
+    @property
+    def server_count(self) -> int:
+        """Number of servers that share the requests now."""
+        return self.connections.server_count
+
+    @property
+    def _service(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        return self.connections.channel.service
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         """Send one chunk and wait for its sum.
@@ -100,6 +120,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             If the model died on the only server.
         InferenceError
             If a model refused the chunk.
+        ContractError
+            If a server that has joined has another network.
         """
         specs = contract.ENSEMBLES.get(self.model, contract.RECONSTRUCTION).spec
         header = service_pb2.ModelInferRequest(model_name=self.model)
@@ -110,10 +132,10 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         tensors = [_tensor(request, spec, number) for spec in specs.inputs]
         for spec, tensor in zip(specs.inputs, tensors, strict=True):
             header.inputs.add(name=spec.name, datatype=spec.dtype, shape=tensor.shape)
+        message = encoded(header.SerializeToString(), tensors)
         try:
-            response = self._infer_encoded(
-                encoded(header.SerializeToString(), tensors), timeout=self._timeout_s
-            )
+            with self.connections.for_a_request() as channel:
+                response = channel.infer_encoded(message, timeout=self._timeout_s)
         except grpc.RpcError as error:
             code, text = error.code().name, _first_line(error.details())
             _log.info("%s on %s: %s: %s", request.label, self.address, code, text)

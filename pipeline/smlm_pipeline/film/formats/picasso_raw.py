@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from smlm_pipeline.film.formats import pixel_size
 from smlm_pipeline.film.formats.refusals import AGAIN, refusal
 from smlm_pipeline.film.formats.source import Gaps, SourceAtRest, squeezed
 from smlm_pipeline.film.formats.written import written_bytes
+
+_NOT_A_DESCRIPTION = (
+    *(yaml.YAMLError, LookupError, TypeError, ValueError, OverflowError),
+    RecursionError,  # of brackets in brackets, by the thousand
+)
 
 
 class RawSource(SourceAtRest):
@@ -56,19 +62,21 @@ def open_raw(path: Path) -> RawSource:
     try:
         parts = list(yaml.safe_load_all(yaml_file.read_text(encoding="utf-8")))
         description = parts[0]
-        shape = tuple(int(description[name]) for name in ("Frames", "Height", "Width"))
+        shape = tuple(_count(description, name) for name in ("Frames", "Height", "Width"))
         dtype = np.dtype(description["Data Type"]).newbyteorder(description.get("Byte Order", "<"))
-    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        if dtype.kind not in "iuf":
+            raise ValueError(f"Data Type is {dtype.name}")
+    except _NOT_A_DESCRIPTION as error:
         remedy = "it must state Frames, Height, Width and Data Type, as Picasso writes it"
         raise refusal(
             path, f"is described by {yaml_file.name} wrongly ({error})", remedy
         ) from error
-    described_bytes, file_bytes = dtype.itemsize * np.prod(shape, dtype=int), path.stat().st_size
+    described_bytes, file_bytes = dtype.itemsize * math.prod(shape), path.stat().st_size
     sizes = f"it is {file_bytes} bytes, and {yaml_file.name} describes {described_bytes}"
     if file_bytes > described_bytes:
         raise refusal(path, f"has a header or more frames: {sizes}", AGAIN)
     source = RawSource(path, shape, dtype)
-    frame_bytes = int(described_bytes // shape[0])
+    frame_bytes = described_bytes // shape[0]
     whole = written_bytes(path, frame_bytes) // frame_bytes
     if file_bytes < described_bytes:
         source.gaps = Gaps(np.arange(whole), f"it is cut short: {sizes}", AGAIN)
@@ -79,6 +87,15 @@ def open_raw(path: Path) -> RawSource:
     stated = [_size_of(part, yaml_file.name) for part in parts if isinstance(part, dict)]
     source.pixel_size_nm, source.pixel_doubt = pixel_size.settle(stated)
     return source
+
+
+def _count(description: dict[str, Any], name: str) -> int:
+    """A whole number from 1 on, also as text; two negative ones would make a size that fits."""
+    stated = description[name]
+    number = int(stated)
+    if number < 1 or (isinstance(stated, float) and number != stated):
+        raise ValueError(f"{name} is {stated}; expected a whole number from 1 on")
+    return number
 
 
 def _size_of(described: dict[str, Any], place: str) -> pixel_size.Edges | None:
