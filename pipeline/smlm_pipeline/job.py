@@ -176,10 +176,7 @@ class Job:
 
     @property
     def sure_results(self) -> tuple[Path, ...]:
-        """Those of `results` that are there whatever the film is like.
-
-        There need not be a drift or a resolution, and an image may be too large to be refined.
-        """
+        """Those of `results` that depend neither on drift, nor on resolution or refinement."""
         sometimes = {self.sum_image, self.uncorrected_image, *self.files_beside}
         return tuple(path for path in self.results if path not in sometimes)
 

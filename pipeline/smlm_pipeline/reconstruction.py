@@ -105,10 +105,9 @@ def reconstruct(
     ----------
     film, settings : Film and Settings
         What to reconstruct, and how to cut, send and draw it.
-    engine : str, Engine or Transport
-        "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine.
-    model_repository : Path, optional
-        The networks of an engine that is started here.
+    engine, model_repository
+        "triton" (the embedded server), "local" (this process), "HOST:PORT", or an open engine;
+        the networks of an engine that is started here.
     plan, canvas, checkpoint, molecules, pixel_size_nm, part, finish, events
         Given by `submit`, or made for the film. Chunks outside of ``part`` are left out.
 
@@ -127,9 +126,8 @@ def reconstruct(
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
         started, seen = time.perf_counter(), _surveyed(film, settings, events)
         borders_px = class_borders_px(opened, settings, plan, events)
-        accumulator = _sum_of(plan, canvas)
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
-        sinks = Sinks(accumulator, *finish.sinks(seen, plan))
+        sinks = Sinks(accumulator := _sum_of(plan, canvas), *finish.sinks(seen, plan))
         checkpoint.begin(sinks, identity, opened.check)
         events.progress(plan.frames_done(left := sinks.left(plan.chunks)))
         missing, limit = Missing(settings.allow_partial), plan.concurrency(opened.count_servers)

@@ -48,7 +48,8 @@ def _frames_sent(
 ) -> list[int]:
     """Numbers of frames of all requests, in ascending order."""
     with _servers(*request_pixels) as (addresses, transports):
-        result = invoke("submit", film, "--overwrite", "--json", *options, "--server", addresses)
+        plain = ("--overwrite", "--json", "--refine", "off", *options)
+        result = invoke("submit", film, *plain, "--server", addresses)
     assert result.exit_code == 0, result.output
     sent = [request for transport in transports for request in transport.requests.values()]
     assert json.loads(result.stdout)["chunks"] == len(sent)

@@ -70,6 +70,7 @@ def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bo
             "inputs for model 'summation'. Got input(s) ['REQUEST','WINDOW','DETECTIONS','LEVELS',"
             "'CLASS_BORDERS'], but missing required input(s) ['COMPUTED_REQUEST'].",
         ),
+        ("INTERNAL", "in ensemble 'reconstruction', Failed to retrieve the response error."),
     ],
 )
 def test_an_answer_to_another_request(code: str, text: str, several: bool) -> None:

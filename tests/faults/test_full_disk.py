@@ -21,7 +21,16 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
-OPTIONS = ["--chunk-frames", "2", "--in-flight", "4", "--checkpoint-every-s", "0"]
+OPTIONS = [
+    "--refine",
+    "off",
+    "--chunk-frames",
+    "2",
+    "--in-flight",
+    "4",
+    "--checkpoint-every-s",
+    "0",
+]
 FULL = "cannot be written: the disk is full; free space or choose another disk"
 
 

@@ -58,7 +58,17 @@ def test_a_film_whose_model_is_stopped(
 
     with ThreadPoolExecutor(1) as striking:
         struck = striking.submit(strike)
-        cut = ["--chunk-frames", "1", "--in-flight", "3", "--attempts", "30", "--json"]
+        cut = [
+            "--refine",
+            "off",
+            "--chunk-frames",
+            "1",
+            "--in-flight",
+            "3",
+            "--attempts",
+            "30",
+            "--json",
+        ]
         done = invoke("submit", film_of_64, "-o", image, "--server", heedless.address, *cut)
         struck.result()
     assert done.exit_code == 0, done.stderr

@@ -29,12 +29,21 @@ from smlm_pipeline.settings import Settings
 pytestmark = pytest.mark.triton
 
 FIELD = [0, 0, 56, 48]
-OPTIONS = ["--chunk-frames", "2", "--in-flight", "1", "--allow-partial", "--json"]
+OPTIONS = [
+    "--refine",
+    "off",
+    "--chunk-frames",
+    "2",
+    "--in-flight",
+    "1",
+    "--allow-partial",
+    "--json",
+]
 
 
 def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[np.float32]:
     """The sum of the other chunks."""
-    settings = Settings(chunk_frames=2, allow_partial=True)
+    settings = Settings(refine="off", chunk_frames=2, allow_partial=True)
     with open_film(film) as stack:
         seen = survey(stack, settings)
         sums = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)

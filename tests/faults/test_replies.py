@@ -22,7 +22,17 @@ from smlm_pipeline.engines.embedded import EmbeddedServer
 pytestmark = pytest.mark.triton
 
 CHUNKS = 32
-OPTIONS = ["--chunk-frames", "2", "--in-flight", "4", "--timeout-s", "2", "--json"]
+OPTIONS = [
+    "--refine",
+    "off",
+    "--chunk-frames",
+    "2",
+    "--in-flight",
+    "4",
+    "--timeout-s",
+    "2",
+    "--json",
+]
 
 
 @pytest.mark.parametrize(

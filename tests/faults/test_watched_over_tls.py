@@ -44,7 +44,18 @@ def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
 
         striker = threading.Thread(target=strike)
         striker.start()
-        options = ["--chunk-frames", "2", "--in-flight", "3", "--attempts", "20", "-q", *ca]
+        options = [
+            "--refine",
+            "off",
+            "--chunk-frames",
+            "2",
+            "--in-flight",
+            "3",
+            "--attempts",
+            "20",
+            "-q",
+            *ca,
+        ]
         options += ["--tls-cert", str(own), "--tls-key", str(own_key)]
         done = invoke("submit", film_of_64, "-o", image, "--server", address, *options)
         striker.join()

@@ -96,7 +96,7 @@ def test_an_engine_that_is_open_is_used_and_settings_are_as_the_commands(film: P
         film,
         film.with_name("out.tif"),
         engine=transport,
-        settings=recon.Settings(zoom=4, chunk_frames=4),
+        settings=recon.Settings(refine="off", zoom=4, chunk_frames=4),
         selection=recon.Selection(frames=(2, 10)),
         pixel_size_nm=160,
         events=events,
@@ -113,7 +113,7 @@ def test_the_sum_of_a_large_image_lies_in_a_file(tmp_path: Path) -> None:
     """Which is gone with the result."""
     frames_adu = np.full((3, 96, 200), 100, np.uint16)
     tifffile.imwrite(tmp_path / "wide.tif", frames_adu, photometric="minisblack")
-    little = recon.Settings(zoom=16, tile_px=64, memory_bytes=310 << 20)
+    little = recon.Settings(refine="off", zoom=16, tile_px=64, memory_bytes=310 << 20)
     with recon.open_film(tmp_path / "wide.tif") as film:
         result = recon.reconstruct(film, ComputingTransport(), little)
     assert not result.plan.canvas_in_memory

@@ -45,10 +45,10 @@ def _directly(frames_adu: NDArray[np.uint16], zoom: int) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("shape", "settings"),
     [
-        ((12, 32, 32), Settings()),
-        ((12, 30, 33), Settings(zoom=5, chunk_frames=5, in_flight=3)),
-        ((3, 21, 18), Settings(zoom=1, chunk_frames=1, in_flight=1)),
-        ((4, 70, 101), Settings(zoom=4, chunk_frames=3, tile_px=64)),
+        ((12, 32, 32), Settings(refine="off")),
+        ((12, 30, 33), Settings(refine="off", zoom=5, chunk_frames=5, in_flight=3)),
+        ((3, 21, 18), Settings(refine="off", zoom=1, chunk_frames=1, in_flight=1)),
+        ((4, 70, 101), Settings(refine="off", zoom=4, chunk_frames=3, tile_px=64)),
     ],
 )
 def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_image_equals_a_direct_computation(shape: tuple[int, int, int], settings
 @pytest.mark.parametrize("tile_px", [64, 512])
 def test_progress_adds_up_to_the_frames(tile_px: int) -> None:
     events = RecordedEvents()
-    settings = Settings(chunk_frames=3, tile_px=tile_px)
+    settings = Settings(refine="off", chunk_frames=3, tile_px=tile_px)
     result = reconstruction.reconstruct(
         ArrayFilm(spots_adu(10, 68, 16)), ComputingTransport(), settings, events=events
     )
@@ -83,7 +83,7 @@ def test_requests_say_what_they_hold() -> None:
     transport = ComputingTransport()
     stack = ArrayFilm(spots_adu(5, 68, 16))
     result = reconstruction.reconstruct(
-        stack, transport, Settings(zoom=3, chunk_frames=4, tile_px=64)
+        stack, transport, Settings(refine="off", zoom=3, chunk_frames=4, tile_px=64)
     )
     assert sorted(transport.requests) == [
         "frame 4, tile at y 0, x 0",
@@ -100,7 +100,7 @@ def test_requests_say_what_they_hold() -> None:
 
 def test_a_request_goes_beyond_the_field_with_its_last_rows() -> None:
     transport = ComputingTransport()
-    reconstruction.reconstruct(ArrayFilm(spots_adu(3, 18, 21)), transport, Settings())
+    reconstruction.reconstruct(ArrayFilm(spots_adu(3, 18, 21)), transport, Settings(refine="off"))
     (request,) = transport.requests.values()
     assert request.frames_adu.shape == (3, 20, 24)
     beyond = request.frames_adu[:, 18:]
@@ -110,7 +110,7 @@ def test_a_request_goes_beyond_the_field_with_its_last_rows() -> None:
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
     stack = ArrayFilm(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frame 0, tile at y 0, x 0": [InferenceError("no")]})
-    settings = Settings(chunk_frames=1, in_flight=1, level_frames=1)
+    settings = Settings(refine="off", chunk_frames=1, in_flight=1, level_frames=1)
     with pytest.raises(InferenceError, match="no"):
         reconstruction.reconstruct(stack, failing, settings)
     assert stack.reads in ([(0, 1), (0, 1)], [(0, 1), (0, 1), (1, 2)]), "one is read ahead"

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
+from smlm_pipeline.engines.triton.errors import LOST
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.counts import Counts
@@ -49,7 +50,7 @@ _FULL = "the gate has too many requests under way; send it again later"
 
 _KEPT_TEXTS = (
     *("maximum queue size", "tub process", "no available versions"),
-    *("another request", "missing required input"),  # a late answer that Triton mixed up
+    *("another request", *LOST),  # a late answer that Triton mixed up
 )
 """Parts of texts of a server by which clients decide whether to send a request again."""
 

@@ -104,6 +104,10 @@ class NamedServers(Servers):
         """The address of each server now."""
         return tuple(self.present)
 
+    def only(self, *addresses: Address) -> Servers:
+        """Some of them, by their addresses."""
+        return Servers(addresses)
+
     def connection(self) -> tuple[str, int]:
         """The target of a gRPC channel to all servers, and their number."""
         return Servers(tuple(self.present)).connection()

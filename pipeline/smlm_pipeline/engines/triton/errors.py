@@ -43,9 +43,10 @@ _DEAD_STUB = ("Stub process", "stub process")
 `recon-client serve` and the image do by themselves."""
 
 
-_IN_ENSEMBLE, _INPUT_LOST = "in ensemble", "missing required input"
-"""Parts of the text where a step got no input from the step before, whose process slept: Triton
-handed on a late answer from which an output was lost (seen in 2.51)."""
+_IN_ENSEMBLE = "in ensemble"
+LOST = ("missing required input", "Failed to retrieve the response")
+"""Parts of the text where a step's process slept and the next step got no input from it, or its
+answer could not be read: Triton handed on a late one of which a part was lost (seen in 2.51)."""
 
 
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
@@ -81,7 +82,7 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         return DeadModelError(
             f"{label}: a model's process died on {server}, which has to be restarted: {text}"
         )
-    if contract.SWAPPED in text or (_IN_ENSEMBLE in text and _INPUT_LOST in text):
+    if contract.SWAPPED in text or _is_lost(text):
         return SwappedAnswerError(f"{label}: {server} mixed up requests: {text}")
     if code in _FULL and _FULL[code] in text:
         return ServerFullError(f"{label}: {server} has too many requests: {text}")
@@ -91,6 +92,11 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
     if code == "NOT_FOUND":
         return ContractError(f"{server} lacks the model: {text}")
     return InferenceError(f"{label}: {server} refused the chunk: {text}")
+
+
+def _is_lost(text: str) -> bool:
+    """Whether a part of an answer was lost between the steps of an ensemble."""
+    return _IN_ENSEMBLE in text and any(words in text for words in LOST)
 
 
 def _may_pass(code: str, text: str) -> bool:
