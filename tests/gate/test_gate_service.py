@@ -124,6 +124,12 @@ def test_what_the_server_says_reaches_the_client_as_far_as_it_needs_it() -> None
             ((grpc.StatusCode.INTERNAL, "Stub process 'unet_0' is not healthy"), "Stub process"),
             ((grpc.StatusCode.INTERNAL, "at 10.1.2.3"), "behind the gate answered with INTERNAL"),
             ((grpc.StatusCode.INVALID_ARGUMENT, "WINDOW asks"), "WINDOW asks"),
+            ((grpc.StatusCode.UNKNOWN, "10.1.2.3: Stream removed"), "Stream removed"),
+            ((grpc.StatusCode.INTERNAL, "Received RST_STREAM"), "RST_STREAM"),
+            (
+                (grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max"),
+                "larger than max",
+            ),
         ):
             triton.failure = failure
             code, text = _code(gate.address)

@@ -212,8 +212,8 @@ class RunOptions:
         typer.Option(
             metavar="auto|off|N",
             help="Sharpen the image by the precision that the network states, in N steps or, with "
-            "auto, as far as one half of the film foretells the other; the plain sum is written "
-            "beside it.",
+            "auto, as far as one half of the film foretells the other (up to 67 million SR "
+            "pixels); the plain sum is written beside it.",
             rich_help_panel=IMAGE_PANEL,
         ),
     ] = str(Settings.refine)

@@ -16,6 +16,7 @@ from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import served_ensembles
+from smlm_pipeline.engines.triton.tls import ServerTls
 from smlm_pipeline.engines.watched import RESTARTS_MOST, Watch
 from smlm_pipeline.model_repository import find_model_repository, network_file
 
@@ -55,15 +56,14 @@ def serve(
         for name in served:
             network_file(repository, contract.ENSEMBLES[name].network.name)  # before Triton does
         chosen = precision.value if precision else None
-        server = EmbeddedServer(
-            repository, grpc_port=port, log_file=log, precision=chosen, tls=certificates.tls()
-        )
+        tls = certificates.tls()
+        server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen, tls=tls)
         with Watch(server, served, restarts_most=restarts, report=_report) as watch:
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             for network in (contract.ENSEMBLES[name].network.name for name in served):
                 typer.echo(f"{network} in {server.network_engine(network)}")
             typer.echo(f"metrics at {server.metrics_url}")
-            typer.echo(f"use it: recon-client submit FILM --server {server.address}")
+            typer.echo(f"use it: recon-client submit FILM --server {_way_to(server, tls)}")
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):  # the way to end it
                 watch.wait()
@@ -73,3 +73,11 @@ def _report(line: str) -> None:
     """Print what becomes of the server, from the thread that watches it."""
     with contextlib.suppress(OSError):
         MESSAGES.print(f"recon-client: {line}", markup=False, soft_wrap=True)
+
+
+def _way_to(server: EmbeddedServer, tls: ServerTls | None) -> str:
+    """The address for ``--server``, and what TLS needs beside it."""
+    if tls is None:
+        return server.address
+    own = "" if tls.ca is None else " --tls-cert CERT --tls-key KEY"
+    return f"{server.address} --tls-server-name {tls.names[0]} --tls-ca CA{own}"

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.triton.errors import LOST
+from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.counts import Counts
@@ -39,7 +39,8 @@ ANSWERS_MOST = 8
 """Most answers held in memory at once, to all clients."""
 
 ANSWER_BYTES_MOST = 1 << 27
-"""Most bytes of an answer: a tile of 512 pixels at zoom 8 without any zero has 68 MB."""
+"""Most bytes of an answer: a tile of 512 pixels at zoom 8 without any zero has 68 MB in
+one precision class; a larger one is refused as too large."""
 
 QUESTION_BYTES_MOST = 4096
 
@@ -50,7 +51,7 @@ _FULL = "the gate has too many requests under way; send it again later"
 
 _KEPT_TEXTS = (
     *("maximum queue size", "tub process", "no available versions"),
-    *("another request", *LOST),  # a late answer that Triton mixed up
+    *(contract.SWAPPED, *LOST),  # a late answer that Triton mixed up
 )
 """Parts of texts of a server by which clients decide whether to send a request again."""
 
@@ -275,4 +276,7 @@ def _of_the_server(code: grpc.StatusCode, text: str | None) -> RefusedError:
     said = text or ""
     if code in _KEPT_CODES or any(words in said for words in _KEPT_TEXTS):
         return RefusedError(code, said)
+    for words in (*BROKEN_CONNECTION, TOO_LARGE):  # a text of gRPC, which may hold an address
+        if words in said:
+            return RefusedError(code, f"the server behind the gate: {words}")
     return RefusedError(code, f"the server behind the gate answered with {code.name}")

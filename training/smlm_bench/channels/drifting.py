@@ -17,7 +17,7 @@ from smlm_pipeline.drift.files import read_drift
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.job import Job
-from smlm_pipeline.settings import DRIFT_AUTO, Settings
+from smlm_pipeline.settings import DRIFT_AUTO, REFINE_OFF, Settings
 from smlm_pipeline.submission.submit import run_job
 
 EDGE_PX = 48
@@ -66,7 +66,7 @@ def shared_drift(sample: Sample, split: str, kind: str, engine: Engine, model: s
         film = two_channel_film(sample, split, _SHIFTED, edge_px=EDGE_PX, drift_nm=drift_nm)
         tifffile.imwrite(folder / "film.tif", film, photometric="minisblack")
         channels = Channels(split, ("one", "two"), registers=False)
-        settings = Settings(model=model, drift=DRIFT_AUTO)
+        settings = Settings(model=model, refine=REFINE_OFF, drift=DRIFT_AUTO)
         files = folder / "film.tif", folder / "both.ome.tif"
         job = Job(*files, settings, PIXEL_NM, channels=channels)
         facts = next(iter(run_channels(job, engine).channels.values())).drift or {}

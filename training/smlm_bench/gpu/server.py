@@ -28,7 +28,7 @@ from smlm_pipeline.errors import ServerError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.serving import metrics
-from smlm_pipeline.settings import Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 REQUESTS_ALONE = 4
 """Requests, one after the other, by which the network's own time is measured."""
@@ -135,7 +135,11 @@ def measure(
     film_adu = film_of(size_px, max(-(-frames // batch), 2) * batch)
     requests = requests_of(film_adu, batch)
     settings = Settings(
-        model=model, chunk_frames=batch, in_flight=in_flight, tile_px=contract.TILE_SIZES_PX[-1]
+        model=model,
+        refine=REFINE_OFF,
+        chunk_frames=batch,
+        in_flight=in_flight,
+        tile_px=contract.TILE_SIZES_PX[-1],
     )
     with TritonTransport(Servers.parse(server.address), model=model) as transport:
         transport.sum_chunk(requests[0])  # the first request of a shape is slower

@@ -124,7 +124,10 @@ class Connections(Generic[_Channel]):
         if numeric == self._numeric:
             return
         self.check_changed()
-        successor = self._opened()
+        try:
+            successor = self._opened()
+        except ServerError:  # gone between two looks; the next one may find it
+            return
         with self._lock:
             self._former.add(self._current)
             self._current, self._numeric = successor, numeric

@@ -26,10 +26,10 @@ _FULL = {"UNAVAILABLE": "maximum queue size", "RESOURCE_EXHAUSTED": "requests un
 NOT_ADMITTED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 """Codes of a gate that does not know this client."""
 
-_TOO_LARGE = "larger than max"
+TOO_LARGE = "larger than max"
 """Part of RESOURCE_EXHAUSTED for a message that is too large, for which no other try helps."""
 
-_BROKEN_CONNECTION = ("Stream removed", "RST_STREAM")
+BROKEN_CONNECTION = ("Stream removed", "RST_STREAM")
 """Parts of the text of a lost connection under other codes, which proxies use among others."""
 
 _OTHER_PROTOCOL = "Failed parsing HTTP/2"
@@ -104,6 +104,6 @@ def _may_pass(code: str, text: str) -> bool:
     return (
         code in _PASSING
         or (code == "NOT_FOUND" and _STOPPING in text)
-        or (code == "RESOURCE_EXHAUSTED" and _TOO_LARGE not in text)
-        or any(words in text for words in _BROKEN_CONNECTION)
+        or (code == "RESOURCE_EXHAUSTED" and TOO_LARGE not in text)
+        or any(words in text for words in BROKEN_CONNECTION)
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from smlm_pipeline.errors import ChunkError
 
 HEADER_BYTES_MOST, TENSORS_MOST = 1 << 14, 64
-"""Most bytes of a message beside its tensors, and most tensors; a client's have 400 and 4."""
+"""Most bytes of a message beside its tensors, and most tensors; a client's have 400 and 5."""
 
 _RAW_INPUT_CONTENTS = 7
 """Number of the field of tensors in ``ModelInferRequest`` of KServe's protocol, version 2."""
