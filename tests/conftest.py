@@ -32,10 +32,6 @@ from smlm_training.simulation.presets import preset_film
 
 THUNDERSTORM = SHARED_DATA / "thunderstorm"
 
-LONGEST_FIRST = ("e2e", "training", "faults", "gate", "bench", "serving", "fuzz", "engines", "cli")
-"""Folders whose files take longest: two processes share the files out in this order (`make test`),
-and neither should wait for the other at the end."""
-
 pytest_plugins = ["fakes.gpu_devices", "fakes.publishing", "fakes.termination"]
 
 
@@ -47,18 +43,6 @@ class ThunderStorm:
     frames_adu: NDArray[np.uint16]
     y_px: NDArray[np.float64]
     x_px: NDArray[np.float64]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders that take longest; the README's commands are the longest file."""
-
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        known = folder in LONGEST_FIRST
-        number = LONGEST_FIRST.index(folder) if known else len(LONGEST_FIRST)
-        return item.path.name != "test_readme.py", number
-
-    items.sort(key=place)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
