@@ -76,8 +76,8 @@ def test_two_servers_share_the_requests_and_one_may_join_or_stop(
     assert two["linear"] == pytest.approx(two["requests_per_s"] / (2 * one["requests_per_s"]))
     join = told["join"]
     assert join["same_bits"] is True
-    assert 0 < join["first_request_s"] < 1
-    assert join["share"] > 0.2
+    assert 0 < join["first_request_s"] < 5
+    assert join["share"] > 0.1
     assert join["failures"] == 0
     assert told["drain"]["same_bits"] is True
     assert told["drain"]["requests_per_s_before"] > 0
