@@ -145,4 +145,5 @@ class _Middle:
         column += corner[1] - self._left
         height, own_width = self.shape
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < own_width)
-        np.add.at(total, (row[inside], column[inside]), sums.weight[inside])
+        place = row[inside] * own_width + column[inside]
+        np.add.at(total.ravel(), place, sums.weight[inside])
