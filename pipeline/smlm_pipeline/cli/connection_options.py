@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from smlm_pipeline.engines.triton.tls import ClientTls, ServerTls
 
 CONNECTION_PANEL = "Encryption and identity"
+
+
+def _option(text: str, metavar: str = "PEM", envvar: str | None = None) -> Any:
+    """An option whose value is a file or a name, and which is left out by default."""
+    return typer.Option(
+        envvar=envvar,
+        metavar=metavar,
+        help=text,
+        show_default=False,
+        rich_help_panel=CONNECTION_PANEL,
+    )
 
 
 @dataclass(frozen=True)
@@ -28,52 +39,35 @@ class ConnectionOptions:
     ] = False
     tls_ca: Annotated[
         Path | None,
-        typer.Option(
+        _option(
+            "Certificates of the CAs that the servers' come from; by default the public ones.",
             envvar="RECON_TLS_CA",
-            metavar="PEM",
-            help="Certificates of the CAs that the servers' come from; by default the public ones.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None
     tls_cert: Annotated[
         Path | None,
-        typer.Option(
-            envvar="RECON_TLS_CERT",
-            metavar="PEM",
-            help="Certificate of this client, for servers that ask for one.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
+        _option(
+            "Certificate of this client, for servers that ask for one.", envvar="RECON_TLS_CERT"
         ),
     ] = None
     tls_key: Annotated[
         Path | None,
-        typer.Option(
-            envvar="RECON_TLS_KEY",
-            metavar="PEM",
-            help="Key of that certificate.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        _option("Key of that certificate.", envvar="RECON_TLS_KEY"),
     ] = None
     tls_server_name: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            "Name that the servers' certificates must state; by default the host of --server.",
+            "NAME",
             envvar="RECON_TLS_SERVER_NAME",
-            metavar="NAME",
-            help="Name that the servers' certificates must state; by default the host of --server.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None
     token_file: Annotated[
         Path | None,
-        typer.Option(
+        _option(
+            "File of the token by which a gate knows this client.",
+            "FILE",
             envvar="RECON_TOKEN_FILE",
-            metavar="FILE",
-            help="File of the token by which a gate knows this client.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None
 
@@ -103,30 +97,16 @@ class CertificateOptions:
 
     tls_cert: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PEM",
-            help="Certificate of this server; with it, clients connect by TLS.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        _option("Certificate of this server; with it, clients connect by TLS."),
     ] = None
     tls_key: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PEM",
-            help="Key of that certificate.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        _option("Key of that certificate."),
     ] = None
     tls_ca: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PEM",
-            help="Certificates of the CAs of the clients; with it, clients need a certificate of "
-            "one.",
-            show_default=False,
-            rich_help_panel=CONNECTION_PANEL,
+        _option(
+            "Certificates of the CAs of the clients; with it, clients need a certificate of one."
         ),
     ] = None
 

@@ -38,6 +38,12 @@ _INTERRUPTED, _NOTHING_HALF = "Interrupted", "nothing is half-written"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
+def report_line(line: str, program: str = "recon-client") -> None:
+    """Print what happens meanwhile, from any thread; where that fails, the work goes on."""
+    with contextlib.suppress(OSError):
+        MESSAGES.print(f"{program}: {line}", markup=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
 def door(
     program: str = "recon-client",

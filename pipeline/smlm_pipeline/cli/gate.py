@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.connection_options import CONNECTION_PANEL, CertificateOptions
-from smlm_pipeline.cli.exit_codes import MESSAGES, door
+from smlm_pipeline.cli.exit_codes import door, report_line
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import ADDRESSES, ENGINE_PANEL
@@ -118,7 +117,7 @@ def gate(
         listening = gate_run.Listening(_address("--listen", listen), page, tls)
         known = gate_clients.Clients.read(clients, gate_clients.Limits(**asdict(limits)))
         known.check_recognisable(tls)
-        asyncio.run(gate_run.run_gate(listening, Servers.parse(server), known, report=_report))
+        asyncio.run(gate_run.run_gate(listening, Servers.parse(server), known, report=report_line))
 
 
 def _address(option: str, text: str) -> Address:
@@ -126,8 +125,3 @@ def _address(option: str, text: str) -> Address:
     if len(addresses) != 1:
         raise SettingError(f"{option} is {text!r}; expected one address, as 0.0.0.0:8443")
     return addresses[0]
-
-
-def _report(line: str) -> None:
-    with contextlib.suppress(OSError):
-        MESSAGES.print(f"recon-client: {line}", markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ import typer
 
 from smlm_pipeline import contract
 from smlm_pipeline.cli.connection_options import CertificateOptions
-from smlm_pipeline.cli.exit_codes import MESSAGES, door
+from smlm_pipeline.cli.exit_codes import door, report_line
 from smlm_pipeline.cli.option_groups import with_groups
 from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -58,7 +58,7 @@ def serve(
         chosen = precision.value if precision else None
         tls = certificates.tls()
         server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen, tls=tls)
-        with Watch(server, served, restarts_most=restarts, report=_report) as watch:
+        with Watch(server, served, restarts_most=restarts, report=report_line) as watch:
             typer.echo(f"serving {', '.join(served)} at {server.address}")
             for network in (contract.ENSEMBLES[name].network.name for name in served):
                 typer.echo(f"{network} in {server.network_engine(network)}")
@@ -67,12 +67,6 @@ def serve(
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):  # the way to end it
                 watch.wait()
-
-
-def _report(line: str) -> None:
-    """Print what becomes of the server, from the thread that watches it."""
-    with contextlib.suppress(OSError):
-        MESSAGES.print(f"recon-client: {line}", markup=False, soft_wrap=True)
 
 
 def _way_to(server: EmbeddedServer, tls: ServerTls | None) -> str:

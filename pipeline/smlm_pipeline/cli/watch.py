@@ -6,7 +6,6 @@ one of its models is dead.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import Annotated
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
-from smlm_pipeline.cli.exit_codes import MESSAGES, door
+from smlm_pipeline.cli.exit_codes import door, report_line
 from smlm_pipeline.engines.command_server import CommandServer, EndedAtStartError
 from smlm_pipeline.engines.watched import RESTARTS_MOST, Watch
 
@@ -41,18 +40,18 @@ def watch(
     server = CommandServer(command)
     with door("recon-server"):
         try:
-            with Watch(server, ensembles, restarts_most=restarts, report=_report) as watched:
+            with Watch(
+                server,
+                ensembles,
+                restarts_most=restarts,
+                report=lambda line: report_line(line, "recon-server"),
+            ) as watched:
                 watched.wait()
         except EndedAtStartError as error:  # it has said why
             status = error.status if error.status >= 0 else 128 - error.status
             raise typer.Exit(status) from error
         except (SystemExit, KeyboardInterrupt) as ending:  # the way to end a server
             raise typer.Exit(0) from ending
-
-
-def _report(line: str) -> None:
-    with contextlib.suppress(OSError):
-        MESSAGES.print(f"recon-server: {line}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
