@@ -45,8 +45,9 @@ REFINE_STEPS_MOST = 100
 
 AUTO_SR_PIXELS_MOST = 1 << 26
 """Largest image, in SR pixels, that ``"auto"`` refines: a field of 1024 x 1024 camera pixels at a
-zoom of 8, which takes a minute and 4.4 GB of memory or disk. A rule by size and not by a machine's
-memory, so that a film's image, and the parts of a film, do not depend on the machine."""
+zoom of 8, which takes some four minutes of two cores and 4.4 GB of memory or disk. A rule by size
+and not by a machine's memory, so that a film's image, and the parts of a film, do not depend on the
+machine."""
 
 
 DRIFT_OFF, DRIFT_AUTO = "off", "auto"

@@ -39,7 +39,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def report_line(line: str, program: str = "recon-client") -> None:
-    """Print what happens meanwhile, from any thread; where that fails, the work goes on."""
+    """Print what happens meanwhile, from any thread; where that fails, the work continues."""
     with contextlib.suppress(OSError):
         MESSAGES.print(f"{program}: {line}", markup=False, soft_wrap=True)
 
