@@ -22,6 +22,7 @@ from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey, survey
 from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
+from smlm_pipeline.run.brightness import brightness_spread
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
 from smlm_pipeline.run.events import SILENCE, Events
@@ -124,7 +125,7 @@ def reconstruct(
     finish = finish or Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
     with finish, engine_opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
-        started, seen = time.perf_counter(), _surveyed(film, settings, events)
+        started, seen = time.perf_counter(), _look(film, settings, plan, opened, checkpoint, events)
         borders_px = class_borders_px(opened, settings, plan, events)
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         sinks = Sinks(accumulator := _sum_of(plan, canvas), *finish.sinks(seen, plan))
@@ -158,10 +159,21 @@ def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:
     )
 
 
-def _surveyed(film: Film, settings: Settings, events: Events) -> Survey:
-    """Begin: survey the film and report the remarks on it."""
+def _look(
+    film: Film,
+    settings: Settings,
+    plan: RunPlan,
+    engine: Engine,
+    checkpoint: Checkpoint,
+    events: Events,
+) -> Survey:
+    """Begin: survey the film, look at its molecules, and report the remarks on it."""
     events.stage("reconstructing")
     seen = survey(film, settings)
+    servers = engine.transport, engine.count_servers
+    spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
+    if spread is not None:
+        seen = seen.with_spread(spread)
     for remark in remarks(seen, film.corner):
         events.note(remark)
     return seen

@@ -50,6 +50,9 @@ and not by a machine's memory, so that a film's image, and the parts of a film, 
 machine."""
 
 
+BRIGHTNESS_OFF, BRIGHTNESS_AUTO = "off", "auto"
+"""Values of ``Settings.brightness``."""
+
 DRIFT_OFF, DRIFT_AUTO = "off", "auto"
 """Values of ``Settings.drift`` that are no file."""
 
@@ -80,6 +83,18 @@ def _check_refine(refine: int | str) -> None:
         )
 
 
+def _check_brightness(brightness: str, model: str, *, makes_maps: bool) -> None:
+    if brightness not in (BRIGHTNESS_OFF, BRIGHTNESS_AUTO):
+        raise SettingError(
+            f"brightness is {brightness!r}; expected {BRIGHTNESS_OFF} or {BRIGHTNESS_AUTO}"
+        )
+    if brightness == BRIGHTNESS_AUTO and makes_maps:
+        raise SettingError(
+            f"brightness is {brightness} and {model} answers with maps, which hold no molecules; "
+            f"expected --brightness {BRIGHTNESS_OFF}, or another --model"
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a film is cut into chunks, sent and drawn."""
@@ -97,6 +112,11 @@ class Settings:
     refine: int | str = REFINE_AUTO
     """Refinement of the image: ``"off"``, ``"auto"`` (as far as one half of the film foretells the
     other, up to ``AUTO_SR_PIXELS_MOST``) or a number of steps."""
+
+    brightness: str = BRIGHTNESS_OFF
+    """Whether to look before the run how unlike molecules are in brightness, and to correct the
+    scale by it: ``"off"`` or ``"auto"``. It mends the counts of dense films of unlike molecules,
+    and harms those of molecules that persist (docs/limits.md)."""
 
     drift: str | Path = DRIFT_OFF
     """Correction of the sample's drift: ``"off"``, ``"auto"`` (estimated from the molecules) or a
@@ -155,6 +175,7 @@ class Settings:
                 f"refine is {self.refine} and {self.model} answers with maps, which state no "
                 f"precision; expected --refine {REFINE_OFF}, or another --model"
             )
+        _check_brightness(self.brightness, self.model, makes_maps=self.makes_maps)
         if self.corrects_drift and self.makes_maps:
             raise SettingError(
                 f"drift is {self.drift_name} and {self.model} answers with maps, which hold no "

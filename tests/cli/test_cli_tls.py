@@ -199,3 +199,15 @@ def test_a_silent_server_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch)
         assert tls_faults.tls_fault(address, None) is None
         accepted.result()[0].close()
     assert threading.active_count() < 50
+
+
+@pytest.mark.parametrize("option", [("--tls",), ("--tls-server-name", "recon.example")])
+def test_options_of_tls_without_servers_are_not_ignored(
+    option: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A server that is started here has none, so whoever gives them forgot the address."""
+    film = write_film(tmp_path / "film.tif")
+    result = invoke("submit", film, *option)
+    assert result.exit_code == 2
+    assert "options of TLS, or a token, but no --server; expected" in one_line(result)
+    assert invoke("submit", film, *option, "--engine", "local").exit_code == 0

@@ -86,7 +86,7 @@ def _run(line: str, folder: Path, servers: ExitStack) -> None:
         assert f"127.0.0.1:{arguments[-1]}" in serving.stdout.readline()
         return
     if arguments[0] == "fit":
-        arguments += ["--steps", "16"]  # hours otherwise
+        arguments += ["--steps", "4"]  # hours otherwise
     if arguments[0] == "publish":  # scores all films: minutes
         _run(
             f"recon-train export {arguments[1]} -o exported/model.onnx --film uniform-1",

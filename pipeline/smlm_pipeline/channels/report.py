@@ -63,7 +63,6 @@ class ChannelsReport:
             for name, each in self.channels.items()
         )
         first = next(iter(self.channels.values()))
-        plain = f"sums     {self.sum_image}\n" if self.sum_image else ""
         tables = (each.molecules for each in self.channels.values())
         found += "".join(
             f"table    {table['file']}  ({table['rows']:,} molecules)\n"
@@ -72,12 +71,12 @@ class ChannelsReport:
         )
         return (
             f"image    {self.image}  (2 channels, {self.sr_pixel_size_nm:g} nm pixels, float32)\n"
-            f"{plain}"
             f"picture  {self.picture}\n"
             f"{self._registration_text()}"
             f"{first.drift_line}"
             f"{self._of_each('resolution_line')}"
             f"{self._of_each('error_line')}"
+            f"{self._of_each('refinement_line')}"
             f"{found}"
             f"speed    {self.elapsed_s:.1f} s, {first.engine}, {first.model} version "
             f"{first.model_version}"

@@ -217,6 +217,15 @@ class RunOptions:
             rich_help_panel=IMAGE_PANEL,
         ),
     ] = str(Settings.refine)
+    brightness: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off",
+            help="Look before the run how unlike molecules are in brightness, and correct the "
+            "scale by it: for dense films whose molecules shine once (docs/limits.md).",
+            rich_help_panel=IMAGE_PANEL,
+        ),
+    ] = Settings.brightness
     model: Model = Settings.model
     server: Server = None
     engine: Annotated[
@@ -303,6 +312,7 @@ class RunOptions:
             precision=self.precision.value if self.precision else None,
             zoom=self.zoom,
             refine=int(refine) if refine.isdecimal() else refine,
+            brightness=self.brightness,
             drift=self.drift if self.drift in (DRIFT_OFF, DRIFT_AUTO) else Path(self.drift),
             resolution=self.resolution,
             error_map=self.error_map or self.report,
@@ -339,8 +349,17 @@ class RunOptions:
         Raises
         ------
         SettingError
-            If an address is malformed, or a certificate cannot be used.
+            If an address is malformed, or a certificate cannot be used, or no server is named that
+            it could be shown to.
         """
-        if self.server and self.engine is EngineName.TRITON:
-            return Servers.parse(self.server, connection.tls())
+        if self.engine is EngineName.TRITON:
+            tls = connection.tls()
+            if self.server:
+                return Servers.parse(self.server, tls)
+            if tls is not None:
+                raise SettingError(
+                    "there are options of TLS, or a token, but no --server; expected the servers "
+                    "that they are for: name them, or leave these options (and the variables "
+                    "RECON_TLS..., RECON_TOKEN_FILE) out"
+                )
         return self.engine.value

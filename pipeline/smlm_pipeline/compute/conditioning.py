@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -95,6 +95,13 @@ class Conditioning:
         ends = [segment.last for segment in self.segments[:-1]]
         scales = np.array([segment.scale_adu for segment in self.segments], np.float32)
         return scales[np.searchsorted(ends, frames, side="right")]
+
+    def scaled(self, factor: float) -> Conditioning:
+        """The same with scales that are so many times as large."""
+        segments = (
+            replace(segment, scale_adu=segment.scale_adu * factor) for segment in self.segments
+        )
+        return replace(self, segments=tuple(segments))
 
     @property
     def blank(self) -> NDArray[np.bool_]:

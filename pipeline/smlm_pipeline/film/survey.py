@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.brightness import scale_factor
 from smlm_pipeline.compute.conditioning import Conditioning, condition
 from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, spread_evenly
 from smlm_pipeline.errors import FilmError, is_of_chunk
@@ -24,12 +25,25 @@ class Survey:
 
     ``conditioning`` prepares its frames, ``sample`` has the facts of the frames that were read.
     ``film_sha256`` identifies the film: it covers its size, the sampled frames, and which of two
-    channels it is, if it is one.
+    channels it is, if it is one. ``brightness_spread`` is that of the molecules' brightness, by
+    which the scale was corrected; None where that was not looked at.
     """
 
     conditioning: Conditioning
     sample: Sample
     film_sha256: str
+    brightness_spread: float | None = None
+
+    def with_spread(self, spread: float) -> Survey:
+        """The same with the nominal scale of molecules of such a spread of brightness."""
+        factor = scale_factor(spread)
+        sample = replace(self.sample, scales_adu=self.sample.scales_adu * np.float32(factor))
+        return replace(
+            self,
+            conditioning=self.conditioning.scaled(factor),
+            sample=sample,
+            brightness_spread=spread,
+        )
 
 
 def sampled_frames(

@@ -46,6 +46,7 @@ def _film(facts: Numbers) -> dict[str, str]:
         "channel": facts["channel"],
         "SHA-256 of size and sampled frames": facts["film_sha256"],
         "usual levels": levels,
+        "spread of molecules' brightness": _value(facts["brightness_spread"] or ""),
         **{f"selected {name}": value for name, value in selection.items()},
         "missing": f"{len(facts['missing'])} parts" if facts["missing"] else "",
     }

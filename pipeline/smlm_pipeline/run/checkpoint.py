@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from smlm_pipeline.compute.brightness import SPREAD_MAX
 from smlm_pipeline.errors import CheckpointError, ContractError, OutputError
 from smlm_pipeline.run.checkpoint_file import read_facts, read_sinks, write_checkpoint
 from smlm_pipeline.run.events import Events
@@ -27,6 +28,10 @@ _START_OVER = "start over with --overwrite instead of --resume"
 class Checkpoint(Protocol):
     """Follows the sinks of a run while they grow."""
 
+    def spread(self, look: Callable[[], float | None]) -> float | None:
+        """The spread of brightness of the run that continues, or else what a look finds."""
+        ...
+
     def begin(self, sinks: Sinks, identity: RunIdentity, check_network: Callable[[], None]) -> None:
         """Restore the sinks, or start with empty ones; called before the first chunk."""
         ...
@@ -38,6 +43,10 @@ class Checkpoint(Protocol):
 
 class NoCheckpoint:
     """Keeps nothing."""
+
+    def spread(self, look: Callable[[], float | None]) -> float | None:
+        """Look: there is no run before."""
+        return look()
 
     def begin(self, sinks: Sinks, identity: RunIdentity, check_network: Callable[[], None]) -> None:
         """Restore nothing."""
@@ -104,6 +113,22 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
                 f"{self._written:,} of {self._run.identity.requests:,} requests are kept in "
                 f"{self.path}; run the same command with --resume to continue"
             )
+
+    def spread(self, look: Callable[[], float | None]) -> float | None:
+        """The spread of brightness of the run that is continued, or else what a look finds.
+
+        So a run ends with the levels that it began with.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged.
+        """
+        if not (self._resume and self.path.is_file()):
+            return look()
+        kept = read_facts(self.path).get("identity")
+        spread = kept.get("brightness_spread") if isinstance(kept, dict) else None
+        return float(spread) if isinstance(spread, float) and 0 <= spread <= SPREAD_MAX else None
 
     def begin(self, sinks: Sinks, identity: RunIdentity, check_network: Callable[[], None]) -> None:
         """Restore the sinks from the file if the run resumes; otherwise remove the file.

@@ -21,11 +21,11 @@ class RunIdentity:
     """All that determines the answers of a run, and how they are summed.
 
     ``film_sha256`` identifies the film (`smlm_pipeline.film.survey.Survey`); ``zoom`` to
-    ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not
-    state it, and then any network of that version fits. ``network_engine`` and ``precision``
-    are empty for running servers; their answers are not mixed with those of an engine that
-    states them. ``precision_classes`` are their number and their borders. ``first_request`` is the
-    index of the first request, which is not 0 for a part of a film.
+    ``requests`` state how it is cut. ``network_sha256`` is empty where a server does not state it,
+    and then any network of that version fits. ``network_engine`` and ``precision`` are empty for
+    running servers; their answers are not mixed with those of an engine that states them.
+    ``brightness_spread`` is the survey's. ``precision_classes`` are their number and their borders.
+    ``first_request`` is the index of the first request, which is not 0 for a part of a film.
     """
 
     film_sha256: str
@@ -40,6 +40,7 @@ class RunIdentity:
     network_sha256: str
     network_engine: str
     precision: str
+    brightness_spread: float | None = None
     precision_classes: str = "1"
     first_request: int = 0
 
@@ -81,6 +82,7 @@ def identity_of(
         network_sha256=engine.network_sha256,
         network_engine=engine.network_engine.name,
         precision=engine.network_engine.precision,
+        brightness_spread=survey.brightness_spread,
         precision_classes=" ".join(f"{each:g}" for each in (plan.classes, *class_borders_px)),
         first_request=plan.first_request,
     )

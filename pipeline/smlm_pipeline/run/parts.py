@@ -217,6 +217,13 @@ class PartialSums:
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
 
+    def spread(
+        self,
+        look: Callable[[], float | None],  # noqa: ARG002 - no engine is asked
+    ) -> float | None:
+        """The spread of brightness of the parts, which is the same in all of them."""
+        return self._parts[0].identity.brightness_spread
+
     def begin(
         self,
         sinks: Sinks,

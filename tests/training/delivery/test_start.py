@@ -20,7 +20,8 @@ from smlm_pipeline import contract
 from smlm_pipeline.errors import ContractError, SettingError
 from smlm_training.cli import app
 from smlm_training.delivery.export import export
-from smlm_training.delivery.start import start_from
+from smlm_training.delivery.start import mean_of, start_from
+from smlm_training.fitting.runs import Start
 from smlm_training.networks import NETWORKS
 
 pytestmark = pytest.mark.training
@@ -96,12 +97,32 @@ def test_fit_goes_on_from_what_is_served(tmp_path: Path) -> None:
         "ranges": {"patch_px": 16, "frames_per_film": 2, "emitters_max": 40},
     }
     (tmp_path / "mine.json").write_text(json.dumps(recipe))
-    run = tmp_path / "run"
-    words = ["fit", str(run), "--preset", str(tmp_path / "mine.json"), "--start", str(file)]
+    run, starts = tmp_path / "run", ["--start", str(file)] * 2
+    words = ["fit", str(run), "--preset", str(tmp_path / "mine.json"), *starts]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["start"] == {"recipe": {"network": "unet-fast"}, "command": "recon-train fit"}
+    begun = {"recipe": {"network": "unet-fast"}, "command": "recon-train fit"}
+    assert manifest["start"] == {**begun, "mean_with": [begun]}
+    assert manifest["command"].endswith("--start START --start START")
     saved = keras.saving.load_model(run / "network.keras").get_weights()
     for found, expected in zip(saved, weights, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_several_starts_are_the_mean_of_their_weights() -> None:
+    first = Start([np.array([1, 2], np.float32), np.array([[4]], np.float32)], {"command": "a"})
+    second = Start([np.array([3, 6], np.float32), np.array([[0]], np.float32)], {"command": "b"})
+    mean = mean_of([first, second])
+    assert mean is not None
+    assert [weight.tolist() for weight in mean.weights] == [[2, 4], [[2]]]
+    assert {weight.dtype for weight in mean.weights} == {np.dtype(np.float32)}
+    assert mean.manifest == {"command": "a", "mean_with": [{"command": "b"}]}
+    assert mean_of([first]) is first
+    assert mean_of([]) is None
+
+
+def test_networks_of_two_kinds_have_no_mean() -> None:
+    first, second = Start([np.zeros(2)], {}), Start([np.zeros(3)], {})
+    with pytest.raises(SettingError, match="other layers; expected several runs of the same"):
+        mean_of([first, second])

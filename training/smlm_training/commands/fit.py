@@ -37,11 +37,12 @@ def fit(
         ),
     ] = "default",
     start: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="RUN_OR_NETWORK",
             help="Train further: a finished run, a model.onnx with its card, or a network of the "
-            "model repository by its name, such as unet. Another network takes its first layers.",
+            "model repository by its name, such as unet. Another network takes its first layers. "
+            "Given again, it is the mean of the weights.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -100,7 +101,7 @@ def fit(
             training.fit(
                 recipe,
                 folder,
-                start=None if start is None else starts.start_from(start),
+                start=starts.mean_of([starts.start_from(each) for each in start or []]),
                 film=_film(stack, positions),
                 resume=resume,
                 strategy=training.all_devices() if strategy == "auto" else None,
@@ -137,9 +138,12 @@ def _command(context: typer.Context) -> str:
     words = ["recon-train fit FOLDER"]
     defaults = {parameter.name: parameter.default for parameter in context.command.params}
     for name, value in context.params.items():
+        option = "--" + name.replace("_", "-")
+        if name == "start":
+            words += [f"{option} {name.upper()}"] * len(value or [])
+            continue
         if name == "folder" or value is None or value == defaults[name]:
             continue
-        option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             words.append(option if value else f"--no-{name}")
         elif isinstance(value, Path) or (name == "preset" and value not in PRESETS):

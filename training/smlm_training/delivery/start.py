@@ -7,6 +7,7 @@ are all different, and each of them is searched for in that file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,34 @@ def start_from(path: Path) -> Start:
     name = training.get("recipe", {}).get("network", "")
     kind_of(name)
     return Start(_weights(path, onnx.load_from_string(network), name), training)
+
+
+def mean_of(starts: Sequence[Start]) -> Start | None:
+    """The mean of the weights of several networks, one of which was trained from another.
+
+    It is often better than both (doi 10.48550/arXiv.2109.01903). Its manifest is that of the
+    first, with those of the others as ``mean_with``; without any network there is no start.
+
+    Raises
+    ------
+    SettingError
+        If the networks are of different kinds.
+    """
+    if len(starts) < 2:
+        return starts[0] if starts else None
+    first, *others = starts
+    shapes = [[weight.shape for weight in start.weights] for start in starts]
+    if any(shape != shapes[0] for shape in shapes):
+        raise SettingError(
+            "the starts have other layers; expected several runs of the same network for a mean of "
+            "their weights, or one start"
+        )
+    weights = [
+        np.mean(each, axis=0, dtype=np.float64).astype(each[0].dtype)
+        for each in zip(*(start.weights for start in starts), strict=True)
+    ]
+    manifest = {**first.manifest, "mean_with": [dict(start.manifest) for start in others]}
+    return Start(weights, manifest)
 
 
 def _weights(path: Path, network: onnx.ModelProto, name: str) -> list[NDArray[Any]]:
