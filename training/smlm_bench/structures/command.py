@@ -13,6 +13,7 @@ import typer
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.options import Precision
+from smlm_pipeline.settings import BRIGHTNESS_OFF
 
 with imported_when_used():
     from smlm_bench.structures import film_files, films, report, strip, suite
@@ -46,6 +47,9 @@ def structures(
         ),
     ] = Half.CHOOSE,
     precision: Precision = None,
+    brightness: Annotated[
+        str, typer.Option(metavar="auto|off", help="As of 'recon-client submit'.")
+    ] = BRIGHTNESS_OFF,
     write: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +83,12 @@ def structures(
         )
         started, found = time.monotonic(), []
         made = suite.outcomes(
-            lines, engine, network_sha256=sha256, folder=output / "films", note=note
+            lines,
+            engine,
+            network_sha256=sha256,
+            folder=output / "films",
+            note=note,
+            brightness=brightness,
         )
         for outcome in made:
             found.append(outcome)

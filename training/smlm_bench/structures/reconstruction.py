@@ -23,10 +23,11 @@ from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
 from smlm_pipeline.localise.table import Localisations
 from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.brightness import brightness_spread
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import REFINE_OFF, Settings
+from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings
 
 ZOOM = contract.MAP_ZOOM
 """SR pixels along a camera pixel: 12.5 nm."""
@@ -48,7 +49,9 @@ class Reconstructed:
     molecules: Localisations | None
 
 
-def reconstruct(frames_adu: NDArray[np.uint16], engine: LocalTransport) -> Reconstructed:
+def reconstruct(
+    frames_adu: NDArray[np.uint16], engine: LocalTransport, brightness: str = BRIGHTNESS_OFF
+) -> Reconstructed:
     """Reconstruct a film.
 
     Parameters
@@ -57,21 +60,29 @@ def reconstruct(frames_adu: NDArray[np.uint16], engine: LocalTransport) -> Recon
         The film.
     engine : LocalTransport
         The network.
+    brightness : str
+        As `Settings.brightness`.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.tif"
         tifffile.imwrite(path, frames_adu, photometric="minisblack", metadata={"axes": "TYX"})
         with open_film(path) as film:
-            return _reconstruct(film, engine)
+            return _reconstruct(film, engine, brightness)
 
 
-def _reconstruct(film: Film, engine: LocalTransport) -> Reconstructed:
+def _reconstruct(film: Film, engine: LocalTransport, brightness: str) -> Reconstructed:
     has_molecules = not engine.network.answer.makes_maps
     settings = Settings(
-        model=_model(engine), zoom=ZOOM, refine=REFINE_OFF, chunk_frames=CHUNK_FRAMES
+        model=_model(engine),
+        zoom=ZOOM,
+        refine=REFINE_OFF,
+        brightness=brightness,
+        chunk_frames=CHUNK_FRAMES,
     )
     plan = plan_run(film, settings, memory_limit_bytes(settings))
-    conditioning = survey(film, settings).conditioning
+    seen = survey(film, settings)
+    spread = brightness_spread(film, seen, engine, lambda: 1, plan, settings)
+    conditioning = (seen if spread is None else seen.with_spread(spread)).conditioning
     sums = [Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom) for _ in range(2)]
     second_half = np.zeros(plan.frame_count, bool)
     tables = []

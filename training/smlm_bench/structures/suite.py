@@ -26,6 +26,7 @@ from smlm_bench.structures.scores import (
 )
 from smlm_bench.table.results import KeptFile
 from smlm_pipeline.engines.local import LocalTransport
+from smlm_pipeline.settings import BRIGHTNESS_OFF
 
 _CODE = (smlm_bench.structures, smlm_pipeline, smlm_training.scoring)
 """Packages whose source decides what comes out."""
@@ -55,6 +56,7 @@ def outcomes(
     network_sha256: str,
     folder: Path,
     note: Callable[[str], None],
+    brightness: str = BRIGHTNESS_OFF,
 ) -> Iterator[Outcome]:
     """Make, reconstruct and score films; those that are done already are read.
 
@@ -73,6 +75,8 @@ def outcomes(
         Keeps a file for each film.
     note : callable
         Receives a line about a damaged file.
+    brightness : str
+        As `Settings.brightness`.
 
     Yields
     ------
@@ -81,16 +85,16 @@ def outcomes(
     """
     code = _code_sha256()
     for line in lines:
-        key = [asdict(line), network_sha256, str(engine.network.engine), code]
+        key = [asdict(line), network_sha256, str(engine.network.engine), brightness, code]
         name = line.name.replace(" ", "-")
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
         file = KeptFile(folder / f"{name}.npz", digest, note)
-        yield _kept(line, file) or _made(line, engine, file)
+        yield _kept(line, file) or _made(line, engine, brightness, file)
 
 
-def _made(line: FilmLine, engine: LocalTransport, file: KeptFile) -> Outcome:
+def _made(line: FilmLine, engine: LocalTransport, brightness: str, file: KeptFile) -> Outcome:
     film = make_film(line)
-    found = reconstruct(film.frames_adu, engine)
+    found = reconstruct(film.frames_adu, engine, brightness)
     scores = score_film(film, found)
     truth = drawn_halves(film.emitters.molecules(), found.second_half).whole
     outcome = Outcome(line, scores, truth.astype(np.float32), found.halves.whole.astype(np.float32))
