@@ -35,7 +35,7 @@ from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.run.refining import RefinedImage, class_borders_px
 from smlm_pipeline.run.sinks import Sinks
-from smlm_pipeline.settings import DEFAULTS, Settings
+from smlm_pipeline.settings import BRIGHTNESS_OFF, DEFAULTS, Settings
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def reconstruct(
     finish = finish or Finish(film, settings, pixel_size_nm, molecules, whole=part is None)
     with finish, engine_opened(engine, settings, model_repository, events) as opened:
         plan = fitted_plan(plan, film, settings, opened.request_pixels).of_part(part)
-        started, seen = time.perf_counter(), _look(film, settings, plan, opened, checkpoint, events)
+        started, seen = time.perf_counter(), _seen(film, settings, plan, opened, checkpoint, events)
         borders_px = class_borders_px(opened, settings, plan, events)
         identity = identity_of(seen, settings.model, plan, opened, borders_px)
         sinks = Sinks(accumulator := _sum_of(plan, canvas), *finish.sinks(seen, plan))
@@ -159,7 +159,7 @@ def _sum_of(plan: RunPlan, canvas: Canvas | None) -> Accumulator:
     )
 
 
-def _look(
+def _seen(
     film: Film,
     settings: Settings,
     plan: RunPlan,
@@ -170,10 +170,10 @@ def _look(
     """Begin: survey the film, look at its molecules, and report the remarks on it."""
     events.stage("reconstructing")
     seen = survey(film, settings)
-    servers = engine.transport, engine.count_servers
-    spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
-    if spread is not None:
-        seen = seen.with_spread(spread)
+    if settings.brightness != BRIGHTNESS_OFF:
+        servers = engine.transport, engine.count_servers
+        spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
+        seen = seen if spread is None else seen.with_spread(spread)
     for remark in remarks(seen, film.corner):
         events.note(remark)
     return seen

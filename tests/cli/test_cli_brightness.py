@@ -13,8 +13,7 @@ import tifffile
 
 from fakes.command_line import invoke, submit, take_for_local
 from fakes.films import spots_adu
-from fakes.transports import ComputingTransport, is_look
-from smlm_pipeline import contract
+from fakes.transports import ComputingTransport, is_look, molecules_apart
 from smlm_pipeline.compute.brightness import scale_factor
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
@@ -32,10 +31,9 @@ class Unlike(ComputingTransport):
             if request.label.startswith(self.failing):
                 raise InferenceError("the server refused the chunk")
             return super().sum_chunk(request)
-        grid = np.stack(np.meshgrid(np.arange(4, 60, 8), np.arange(4, 60, 8)), -1).reshape(-1, 2)
-        table = np.ones((len(grid), len(contract.MOLECULE_COLUMNS)), np.float32)
-        table[:, 0], table[:, 1:3], table[:, 7] = 0, grid, 1e-3
-        table[:, 6] = np.where(np.arange(len(grid)) % 2, 3.0, 9.0)
+        table = molecules_apart(
+            request.window, lambda count: np.where(np.arange(count) % 2, 3.0, 9.0)
+        )
         return replace(super().sum_chunk(request), molecules=table)
 
 
@@ -82,6 +80,18 @@ def test_a_run_that_continues_does_not_look_again(film: Path, engine: Unlike) ->
     assert submit(film, *asked, "--resume").exit_code == 0
     assert not engine.looks
     np.testing.assert_array_equal(tifffile.imread(whole["image"]), image)
+
+
+@pytest.mark.parametrize(("begun", "asked"), [("off", "auto"), ("auto", "off")])
+def test_a_run_does_not_continue_with_another_scale(
+    film: Path, engine: Unlike, begun: str, asked: str
+) -> None:
+    engine.failing = "frames 30 "
+    assert submit(film, *IN_TURN, "--brightness", begun).exit_code == 6
+    engine.failing = "none"
+    refused = submit(film, *IN_TURN, "--brightness", asked, "--resume")
+    assert refused.exit_code == 9
+    assert "was begun with brightness spread" in refused.stderr
 
 
 def test_parts_merge_to_the_image_of_one_run(film: Path, engine: Unlike) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.sparse import sparse
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.localise.chunk import molecules
 
@@ -38,6 +40,22 @@ def neighbour_detections(normalized: NDArray[np.float32]) -> NDArray[np.float32]
 def is_look(request: Request) -> bool:
     """Whether it belongs to the look before a run: no test's image has so small a zoom."""
     return request.window.molecules and request.window.zoom == 1
+
+
+def molecules_apart(
+    window: Window, intensity: Callable[[int], NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """``MOLECULES`` of sure ones on a grid, far apart in the window, in the first frame.
+
+    ``intensity`` is called with their number; what it states is sure too.
+    """
+    y_px = window.top_px + np.arange(4, window.height_px - 3, 8)
+    x_px = window.left_px + np.arange(4, window.width_px - 3, 8)
+    grid = np.stack(np.meshgrid(y_px, x_px), -1).reshape(-1, 2)
+    table = np.ones((len(grid), len(contract.MOLECULE_COLUMNS)), np.float32)
+    table[:, 0], table[:, 1:3] = 0, grid
+    table[:, 6], table[:, 7] = intensity(len(grid)), 1e-3
+    return table
 
 
 class ComputingTransport:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fakes.films import ArrayFilm, spots_adu
-from fakes.transports import ComputingTransport
+from fakes.transports import ComputingTransport, molecules_apart
 from smlm_pipeline import contract
 from smlm_pipeline.compute.brightness import scale_factor
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
@@ -31,12 +31,18 @@ class Sure(ComputingTransport):
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         answer = super().sum_chunk(request)
         rng = np.random.default_rng(zlib.crc32(request.label.encode()))
-        places = np.stack(np.meshgrid(np.arange(4, 60, 8), np.arange(4, 60, 8)), -1).reshape(-1, 2)
-        table = np.ones((len(places), len(contract.MOLECULE_COLUMNS)), np.float32)
-        table[:, 0], table[:, 1:3] = 0, places
-        table[:, 6] = np.exp(rng.normal(2, 0.5, len(table)))
-        table[:, 7] = 1e-3
+        table = molecules_apart(request.window, lambda count: np.exp(rng.normal(2, 0.5, count)))
         return replace(answer, molecules=table)
+
+
+class Astray(Sure):
+    """States a molecule of a frame that was not sent."""
+
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        answer = super().sum_chunk(request)
+        assert answer.molecules is not None
+        answer.molecules[0, 0] = len(request.frames_adu)
+        return answer
 
 
 class Failing(ComputingTransport):
@@ -138,3 +144,8 @@ def test_without_a_server_there_is_no_image_that_may_lack_frames() -> None:
         _looked(_film(), Failing(ServerError("no server")), allow_partial=True)
     with pytest.raises(InferenceError, match="not this one"):
         _looked(_film(), Failing(InferenceError("not this one")))
+
+
+def test_molecules_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InferenceError, match="a molecule outside of its core"):
+        _looked(_film(), Astray())

@@ -7,11 +7,12 @@ from contextlib import closing
 
 from smlm_pipeline.compute.brightness import IsolatedLight, isolated_light, look
 from smlm_pipeline.engines.transport import Transport
-from smlm_pipeline.errors import ReconError, is_of_chunk
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.survey import GOLDEN_RATIO, Survey
 from smlm_pipeline.run import chunking, dispatch
 from smlm_pipeline.run.chunking import Chunk
+from smlm_pipeline.run.missing import Missing
+from smlm_pipeline.run.molecules import check_molecules
 from smlm_pipeline.run.plan import RunPlan
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.settings import BRIGHTNESS_OFF, Settings
@@ -64,11 +65,7 @@ def brightness_spread(
     """
     if settings.brightness == BRIGHTNESS_OFF:
         return None
-    shown = False
-
-    def failed(_chunk: Chunk, error: ReconError) -> None:
-        if not (settings.allow_partial and is_of_chunk(error)):
-            raise error
+    shown, leave_out = False, Missing(settings.allow_partial).leave_out
 
     def light_of(ranges: list[range]) -> Iterator[IsolatedLight]:
         nonlocal shown
@@ -76,10 +73,11 @@ def brightness_spread(
         with ReadAhead(film, chunks, seen.conditioning) as ahead:
             asked = ahead.requests(_ZOOM, molecules=True)
             limit = plan.concurrency(count_servers)
-            sent = chunks, asked, transport, limit, settings.attempts, failed
+            sent = chunks, asked, transport, limit, settings.attempts, leave_out
             with closing(dispatch.run(*sent)) as answers:
                 for chunk, answer in answers:
                     if answer.molecules is not None:
+                        check_molecules(chunk, answer.molecules)
                         shown = True
                         window = chunk.tile.window(_ZOOM)
                         yield isolated_light(answer.molecules, window, chunk.frame_count)

@@ -117,18 +117,19 @@ class FileCheckpoint(AbstractContextManager["FileCheckpoint"]):
     def spread(self, look: Callable[[], float | None]) -> float | None:
         """The spread of brightness of the run that is continued, or else what a look finds.
 
-        So a run ends with the levels that it began with.
+        So a run ends with the levels that it began with; a run that began without a look is refused
+        by `begin`, unless the engine shows no molecules.
 
         Raises
         ------
         CheckpointError
             If the file is damaged.
         """
-        if not (self._resume and self.path.is_file()):
-            return look()
-        kept = read_facts(self.path).get("identity")
-        spread = kept.get("brightness_spread") if isinstance(kept, dict) else None
-        return float(spread) if isinstance(spread, float) and 0 <= spread <= SPREAD_MAX else None
+        spread = None
+        if self._resume and self.path.is_file():
+            kept = read_facts(self.path).get("identity")
+            spread = kept.get("brightness_spread") if isinstance(kept, dict) else None
+        return spread if isinstance(spread, float) and 0 <= spread <= SPREAD_MAX else look()
 
     def begin(self, sinks: Sinks, identity: RunIdentity, check_network: Callable[[], None]) -> None:
         """Restore the sinks from the file if the run resumes; otherwise remove the file.

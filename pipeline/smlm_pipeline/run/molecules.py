@@ -31,6 +31,26 @@ _RECORD = np.dtype(
 """44 bytes a molecule: the frame and the place as the film's file counts them, light in ADU."""
 
 
+def check_molecules(chunk: Chunk, table: NDArray[np.float32]) -> None:
+    """Check that molecules (M, 8) are in the chunk's core, and are numbers.
+
+    Raises
+    ------
+    InferenceError
+        If one is not.
+    """
+    y, x = chunk.tile.y, chunk.tile.x
+    positive = len(contract.MOLECULE_COLUMNS) - 3
+    low = [0, y.core_start - y.read_start, x.core_start - x.read_start, *[0] * positive]
+    size = [chunk.frame_count, y.core_size, x.core_size, *[np.inf] * positive]
+    within = (table >= low) & (table < np.add(low, size))  # false for what is no number
+    if not within.all():
+        raise InferenceError(
+            f"chunk {chunk.index} came back with a molecule outside of its core, or one that "
+            "is not a number; expected molecules as contract.py states them: update the server"
+        )
+
+
 class MoleculeSink(AbstractContextManager["MoleculeSink"]):
     """Keeps the molecules of a run in a file beside its checkpoint, which grows at its end alone.
 
@@ -88,16 +108,7 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
                 f"chunk {chunk.index} came back with molecules of shape {shape}; expected M rows "
                 f"of {len(contract.MOLECULE_COLUMNS)}: leave out --molecules, or update the server"
             )
-        y, x = chunk.tile.y, chunk.tile.x
-        positive = len(contract.MOLECULE_COLUMNS) - 3
-        low = [0, y.core_start - y.read_start, x.core_start - x.read_start, *[0] * positive]
-        size = [chunk.frame_count, y.core_size, x.core_size, *[np.inf] * positive]
-        within = (table >= low) & (table < np.add(low, size))  # false for what is no number
-        if not within.all():
-            raise InferenceError(
-                f"chunk {chunk.index} came back with a molecule outside of its core, or one that "
-                "is not a number; expected molecules as contract.py states them: update the server"
-            )
+        check_molecules(chunk, table)
 
     def add(self, chunk: Chunk, answer: ChunkAnswer) -> None:
         """Write the molecules of a chunk to the file.

@@ -138,14 +138,13 @@ def _command(context: typer.Context) -> str:
     words = ["recon-train fit FOLDER"]
     defaults = {parameter.name: parameter.default for parameter in context.command.params}
     for name, value in context.params.items():
+        if name == "folder" or value in (None, (), defaults[name]):
+            continue
         option = "--" + name.replace("_", "-")
-        if name == "start":
-            words += [f"{option} {name.upper()}"] * len(value or [])
-            continue
-        if name == "folder" or value is None or value == defaults[name]:
-            continue
         if isinstance(value, bool):
             words.append(option if value else f"--no-{name}")
+        elif isinstance(value, list):
+            words += [f"{option} {name.upper()}"] * len(value)
         elif isinstance(value, Path) or (name == "preset" and value not in PRESETS):
             words.append(f"{option} {'FILE' if name == 'preset' else name.upper()}")
         else:
