@@ -59,7 +59,7 @@ def _arguments(words: list[str]) -> dict[str, str]:
 def _most_bytes() -> int:
     """What the gate holds at most: each message in Python, and in gRPC on its way."""
     requests = service.REQUESTS_MOST * REQUEST_BYTES_MOST
-    return 2 * (requests + service.ANSWERS_MOST * service.ANSWER_BYTES_MOST) + BASE_BYTES
+    return 2 * (requests + service.ANSWERS_BYTES_MOST) + BASE_BYTES
 
 
 def _policy(name: str, folder: str = "overlays/gpu-gate") -> Any:

@@ -5,18 +5,32 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fakes.processes import CLIENT, free_port, started
 
 
 @dataclass(frozen=True)
 class RunningGate:
-    """A gate in a process of its own; ``page`` is the address of its counts."""
+    """A gate in a process of its own.
+
+    ``page`` is the address of its counts, ``lines`` what was read of its standard error.
+    """
 
     process: subprocess.Popen[str]
     address: str
     page: str
+    lines: list[str] = field(default_factory=list)
+
+    def line_with(self, words: str) -> str:
+        """Wait for a line of its standard error that has these words."""
+        assert self.process.stderr is not None
+        while True:
+            line = self.process.stderr.readline()
+            assert line, f"the gate ended: {self.lines}"
+            self.lines.append(line)
+            if words in line:
+                return line
 
 
 @contextlib.contextmanager
@@ -25,7 +39,6 @@ def gate_before(server: str, *options: str) -> Iterator[RunningGate]:
     address, page = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command = [*CLIENT, "gate", "--server", server, "--listen", address, "--metrics", page]
     with started([*command, *options], stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert line.startswith(f"recon-client: gate at {address} before "), line
-        yield RunningGate(process, address, page)
+        gate = RunningGate(process, address, page)
+        gate.line_with(f"recon-client: gate at {address} before ")
+        yield gate

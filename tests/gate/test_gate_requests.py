@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,16 @@ from fakes import infer_requests
 from fakes.infer_requests import LARGE, SHAPES_THAT_WRAP, arrays, request, too_large
 from fakes.mutations import chance_of, mutated, seeds
 from smlm_pipeline import contract
+from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.clients import Limits
-from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST, check_request
+from smlm_pipeline.gate.requests import (
+    ANSWER_BYTES_MOST,
+    REQUEST_BYTES_MOST,
+    answer_bytes_most,
+    check_request,
+)
 
 LIMITS = Limits(16, contract.MAX_FRAMES, contract.DETECTION_ANSWER.pixels_most, 1000.0)
 Message = service_pb2.ModelInferRequest
@@ -28,7 +36,7 @@ def test_an_honest_request_keeps_its_bytes(model: str) -> None:
     sent.outputs.add(name="WEIGHT")
     checked = check_request(sent.SerializeToString(), LIMITS)
     assert checked.message == sent.SerializeToString()
-    assert (checked.frames, checked.pixels) == (2, 2 * 32 * 32)
+    assert checked.frames == 2
 
 
 def test_the_server_gets_the_contract_s_order() -> None:
@@ -59,7 +67,33 @@ def test_the_largest_request_of_the_contract_passes() -> None:
     values = arrays(16, 512, 512)
     sent = request(values={**values, "WINDOW": np.array([8, 0, 0, 512, 512, 1, 0], np.int32)})
     assert len(sent.SerializeToString()) < REQUEST_BYTES_MOST
-    assert check_request(sent.SerializeToString(), LIMITS).pixels == LIMITS.pixels
+    checked = check_request(sent.SerializeToString(), LIMITS)
+    assert checked.frames * 512 * 512 == LIMITS.pixels
+
+
+def test_an_answer_has_at_most_so_many_bytes() -> None:
+    """All SR pixels with large sums, far apart, and a molecule in every camera pixel."""
+    core_px, frames = 16, 1
+    pixels = frames * core_px**2
+    for zoom, classes in ((1, 1), (2, 4), (64, 1)):
+        asked = Window(zoom, 0, 0, core_px, core_px, classes, molecules=True)
+        weight = np.zeros(asked.size, np.int64)
+        weight[-pixels:] = contract.WEIGHT_ONE  # as far from the start as can be
+        everywhere = encode(SparseSums(np.arange(asked.size), np.maximum(weight, 1)))
+        at_the_end = encode(
+            SparseSums(np.arange(asked.size - pixels, asked.size), weight[-pixels:])
+        )
+        molecules = np.zeros((pixels, len(contract.MOLECULE_COLUMNS)), np.float32)
+        for step, summed in (everywhere, at_the_end):
+            size_bytes = step.nbytes + summed.nbytes + molecules.nbytes
+            assert size_bytes <= answer_bytes_most(asked, pixels) <= ANSWER_BYTES_MOST
+
+
+def test_molecules_and_classes_are_counted() -> None:
+    plain = Window(8, 0, 0, 32, 32)
+    one = answer_bytes_most(plain, 2048)
+    assert answer_bytes_most(replace(plain, molecules=True), 2048) == one + 32 * 2048
+    assert answer_bytes_most(replace(plain, classes=4), 2048) == one + 4 * 3 * plain.size
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import signal
 import threading
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 import pytest
+from typer.testing import Result
 
+from fakes.certificates import authority, issued, needs_openssl, other_authority
 from fakes.command_line import invoke, one_line, write_film
 from fakes.gates import gate_before
 from fakes.infer_requests import request
@@ -22,7 +25,7 @@ from fakes.processes import free_port, wait_for
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.gate.service import SERVICE
+from smlm_pipeline.gate.behind import SERVICE
 
 MESSAGE = request().SerializeToString()
 
@@ -202,3 +205,84 @@ def test_a_request_that_never_comes_whole_holds_one_place(held: _Held) -> None:
         assert time.monotonic() - started_s < 30
         stopped.set()
         assert len(list(slow)) == 1
+
+
+def test_servers_of_another_network_get_no_requests(tmp_path: Path) -> None:
+    """Three servers, one with another network, one that is not there."""
+    film = write_film(tmp_path / "film.tif")
+    servers = [FakeTriton(ComputingTransport()) for _ in range(3)]
+    servers[2].class_borders_px = "0.3; 0.2 0.4; 0.1 0.3 0.5"
+    with servers[0], servers[1], servers[2]:
+        names = [each.address for each in servers] + [f"127.0.0.1:{free_port()}"]
+        with gate_before(",".join(names)) as gate:
+            done = _submit(film, gate.address)
+    assert done.exit_code == 0, done.stderr
+    answered = [each.answered for each in servers]
+    assert min(answered[:2]) > 0, answered
+    assert answered[2] == 0
+    unlike = f"{names[2]}: other networks than those of {names[0]} and {names[1]}, so no requests"
+    assert unlike in "".join(gate.lines)
+
+
+def _submit(film: Path, server: str, *options: str | Path) -> Result:
+    """A film in sixteen requests."""
+    rest = ("--chunk-frames", "1", "--in-flight", "4", "-q", "--overwrite", *options)
+    return invoke("submit", film, "-o", film.with_name("i.tif"), "--server", server, *rest)
+
+
+@needs_openssl
+def test_servers_with_tls_that_ask_for_a_certificate(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.tif")
+    certificate, key = issued("server")
+    own, own_key = issued("gate")
+    ca = authority().ca
+    pair = [(key.read_bytes(), certificate.read_bytes())]
+    triton = FakeTriton(ComputingTransport())
+    address = triton.listen(grpc.ssl_server_credentials(pair, ca.read_bytes(), True))
+    tls = ("--server-tls-ca", str(ca), "--server-tls-cert", str(own), "--server-tls-key")
+    with triton:
+        with gate_before(address, *tls, str(own_key)) as gate:
+            done = _submit(film, gate.address)
+        assert done.exit_code == 0, done.stderr
+        assert triton.answered >= 16
+        with gate_before(address, "--server-tls-ca", str(ca)) as gate:
+            refused = invoke("status", "--server", gate.address)
+    assert refused.exit_code == 4
+    wrong = invoke("gate", "--server-tls-ca", key)
+    assert wrong.exit_code == 2
+    assert f"--server-tls-ca {key} has no certificate" in one_line(wrong)
+    alone = invoke("gate", "--server-tls-key", own_key)
+    assert "--server-tls-key is given without --server-tls-cert" in one_line(alone)
+
+
+@needs_openssl
+def test_clients_and_certificates_are_read_again(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    clients, token = tmp_path / "clients.yaml", tmp_path / "token"
+    token.write_text("second")
+
+    def write(first: tuple[Path, Path], known: str) -> None:
+        for source, target in zip(first, (certificate, key), strict=True):
+            target.write_bytes(source.read_bytes())
+        clients.write_text(known)
+
+    def listed(secret: str) -> str:
+        return f"ada: {{token_sha256: {hashlib.sha256(secret.encode()).hexdigest()}}}\n"
+
+    write(other_authority().issue("first"), listed("first"))
+    options = ["--tls-cert", str(certificate), "--tls-key", str(key), "--clients", str(clients)]
+    ask = ("--tls-ca", authority().ca, "--token-file", token)
+    with FakeTriton(ComputingTransport()) as triton, gate_before(triton.address, *options) as gate:
+
+        def state() -> Result:
+            return invoke("status", "--no-canary", "--server", gate.address, *ask)
+
+        assert state().exit_code == 4  # of a CA that this client does not know
+        write(issued("server"), listed("first"))
+        assert "does not admit this client" in state().stderr
+        clients.write_text("[")
+        assert gate.line_with(str(certificate)).endswith(f"{certificate} is read again\n")
+        assert "the clients before stay" in gate.line_with("is no YAML")
+        assert "does not admit this client" in state().stderr
+        clients.write_text(listed("second"))
+        wait_for(lambda: state().exit_code == 0, "the client to be admitted")

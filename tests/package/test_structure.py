@@ -286,10 +286,12 @@ def test_one_module_of_the_client_speaks_to_triton() -> None:
     room = ROOT / "pipeline" / "smlm_pipeline" / "engines" / "triton"
     gate = ROOT / "pipeline" / "smlm_pipeline" / "gate"  # a program of its own, before a server
     speaking = [path for path in CLIENT if "tritonclient" in _imported(path)]
-    assert speaking == [room / "transport.py", gate / "requests.py", gate / "service.py"]
+    of_gate = [gate / name for name in ("behind.py", "requests.py", "service.py")]
+    assert speaking == [room / "transport.py", *of_gate]
     stub = ["stub_server.py"]  # of the benchmark, in a process of its own
-    others = ["run.py", "service.py", *stub]
-    assert [path.name for path in SOURCES if "grpc" in _imported(path)] == ["transport.py", *others]
+    before_servers = ["behind.py", "certificates.py", "run.py", "service.py"]
+    of_grpc = [path.name for path in SOURCES if "grpc" in _imported(path)]
+    assert of_grpc == ["credentials.py", "transport.py", *before_servers, *stub]
 
 
 def test_nothing_of_the_client_needs_training() -> None:

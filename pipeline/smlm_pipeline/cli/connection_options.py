@@ -121,3 +121,56 @@ class CertificateOptions:
         if self.tls_cert is None and self.tls_key is None and self.tls_ca is None:
             return None
         return ServerTls.read(certificate=self.tls_cert, key=self.tls_key, ca=self.tls_ca)
+
+
+@dataclass(frozen=True)
+class BehindOptions:
+    """How a gate connects to the servers behind it."""
+
+    server_tls: Annotated[
+        bool,
+        typer.Option(
+            "--server-tls",
+            help="Connect to --server by TLS; implied by the options below.",
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = False
+    server_tls_ca: Annotated[
+        Path | None,
+        _option("Certificates of the CAs that the servers' come from; by default the public ones."),
+    ] = None
+    server_tls_cert: Annotated[
+        Path | None,
+        _option("Certificate of this gate, for servers that ask for one."),
+    ] = None
+    server_tls_key: Annotated[
+        Path | None,
+        _option("Key of that certificate."),
+    ] = None
+    server_tls_name: Annotated[
+        str | None,
+        _option(
+            "Name that the servers' certificates must state; by default the host of --server.",
+            "NAME",
+        ),
+    ] = None
+
+    def tls(self) -> ClientTls | None:
+        """How to connect; None without TLS.
+
+        Raises
+        ------
+        SettingError
+            If a file cannot be used.
+        """
+        files = (self.server_tls_ca, self.server_tls_cert, self.server_tls_key)
+        if not self.server_tls and all(each is None for each in (*files, self.server_tls_name)):
+            return None
+        ca, certificate, key = files
+        return ClientTls.read(
+            ca=ca,
+            certificate=certificate,
+            key=key,
+            server_name=self.server_tls_name,
+            prefix="--server-tls",
+        )

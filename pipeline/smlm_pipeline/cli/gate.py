@@ -10,7 +10,11 @@ from typing import Annotated
 import typer
 
 from smlm_pipeline import contract
-from smlm_pipeline.cli.connection_options import CONNECTION_PANEL, CertificateOptions
+from smlm_pipeline.cli.connection_options import (
+    CONNECTION_PANEL,
+    BehindOptions,
+    CertificateOptions,
+)
 from smlm_pipeline.cli.exit_codes import door, report_line
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.option_groups import with_groups
@@ -94,6 +98,7 @@ def gate(
         ),
     ] = None,
     certificates: CertificateOptions,
+    behind: BehindOptions,
     clients: Annotated[
         Path | None,
         typer.Option(
@@ -117,7 +122,8 @@ def gate(
         listening = gate_run.Listening(_address("--listen", listen), page, tls)
         known = gate_clients.Clients.read(clients, gate_clients.Limits(**asdict(limits)))
         known.check_recognisable(tls)
-        asyncio.run(gate_run.run_gate(listening, Servers.parse(server), known, report=report_line))
+        servers = Servers.parse(server, behind.tls())
+        asyncio.run(gate_run.run_gate(listening, servers, known, report=report_line))
 
 
 def _address(option: str, text: str) -> Address:

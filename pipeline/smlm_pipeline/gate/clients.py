@@ -14,6 +14,7 @@ import yaml
 
 from smlm_pipeline.engines.triton.tls import ServerTls
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.gate.files import stamp
 
 ANONYMOUS = "anonymous"
 """Name, in counts, of all clients that have neither a token nor a certificate."""
@@ -79,6 +80,8 @@ class Clients:
         self._known = {(kind, key): client for kind, key, client in known}
         self._limits, self._open = limits, open_to_all
         self._others: dict[str, Client] = {}
+        self._file: Path | None = None
+        self._stamp: object = None
 
     @classmethod
     def read(cls, path: Path | None, limits: Limits) -> Clients:
@@ -99,7 +102,33 @@ class Clients:
         """
         if path is None:
             return cls((), limits, open_to_all=True)
-        return cls(_read(path, limits), limits, open_to_all=False)
+        stamp_before = stamp(path)
+        clients = cls(_read(path, limits), limits, open_to_all=False)
+        clients._file, clients._stamp = path, stamp_before
+        return clients
+
+    def read_again(self, tls: ServerTls | None) -> bool:
+        """Read the file again if it has changed; return whether it had.
+
+        A client that is still listed keeps its requests under way, and gets its new limits.
+
+        Raises
+        ------
+        SettingError
+            If the file cannot be used. The clients stay as they were, and the file is not read
+            again before it changes.
+        """
+        if self._file is None or (stamp_now := stamp(self._file)) == self._stamp:
+            return False
+        self._stamp = stamp_now
+        renewed = {(kind, key): client for kind, key, client in _read(self._file, self._limits)}
+        _check_recognisable({kind for kind, _ in renewed}, tls)
+        former = {client.name: client for client in self._known.values()}
+        for key, client in renewed.items():
+            renewed[key] = former.get(client.name, client)
+            renewed[key].limits = client.limits
+        self._known = renewed
+        return True
 
     def check_recognisable(self, tls: ServerTls | None) -> None:
         """Check that a gate with these certificates can recognise the listed clients.
@@ -109,16 +138,7 @@ class Clients:
         SettingError
             If tokens would travel in clear, or no client is asked for a certificate.
         """
-        kinds = {kind for kind, _ in self._known}
-        if kinds and tls is None:
-            raise SettingError(
-                "--clients is given without --tls-cert and --tls-key; expected them, since tokens "
-                "would travel in clear"
-            )
-        if "certificate" in kinds and tls is not None and tls.ca is None:
-            raise SettingError(
-                "--clients names certificates; expected --tls-ca with the CA that they come from"
-            )
+        _check_recognisable({kind for kind, _ in self._known}, tls)
 
     def find(
         self, token: str | None, certified_names: Iterable[str], address: str
@@ -149,6 +169,18 @@ class Clients:
         if len(self._others) > _CLIENTS_MOST:
             self._others = {key: each for key, each in self._others.items() if each.under_way}
         return self._others.setdefault(key, Client(name, self._limits))
+
+
+def _check_recognisable(kinds: set[str], tls: ServerTls | None) -> None:
+    if kinds and tls is None:
+        raise SettingError(
+            "--clients is given without --tls-cert and --tls-key; expected them, since tokens "
+            "would travel in clear"
+        )
+    if "certificate" in kinds and tls is not None and tls.ca is None:
+        raise SettingError(
+            "--clients names certificates; expected --tls-ca with the CA that they come from"
+        )
 
 
 def _read(path: Path, limits: Limits) -> Iterable[tuple[str, str, Client]]:

@@ -20,6 +20,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.bounds import check_frames
 from smlm_pipeline.compute.normalize import check_levels
 from smlm_pipeline.compute.window import (
+    Window,
     check_class_borders,
     check_image_size,
     check_map_window,
@@ -30,7 +31,7 @@ from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.clients import Limits
 
 _NUMPY_TYPES = {"UINT8": np.uint8, "UINT16": np.uint16, "INT32": np.int32, "FP32": np.float32}
-"""Types of the tensors that clients send, all of whose bytes are little-endian."""
+"""Types of tensors, all of whose bytes are little-endian."""
 
 _PIXELS_MOST = max(answer.pixels_most for answer in contract.ANSWERS)
 
@@ -38,6 +39,18 @@ REQUEST_BYTES_MOST = (
     HEADER_BYTES_MOST + 2 * _PIXELS_MOST + 8 * contract.MAX_FRAMES + HEADER_BYTES_MOST
 )
 """Most bytes of a message: frames, levels, small tensors, header."""
+
+_ENTRY_BYTES = sum(
+    np.dtype(_NUMPY_TYPES[spec.dtype]).itemsize for spec in (contract.STEP, contract.WEIGHT)
+)
+_MOLECULE_BYTES = len(contract.MOLECULE_COLUMNS) * np.dtype(np.float32).itemsize
+
+ANSWER_BYTES_MOST = (
+    _ENTRY_BYTES * (contract.MAX_IMAGE_PIXELS + 2 * _PIXELS_MOST)
+    + _MOLECULE_BYTES * _PIXELS_MOST
+    + HEADER_BYTES_MOST
+)
+"""Most bytes of an answer to any request; see `answer_bytes_most`."""
 
 _ID_LENGTH_MOST = 64
 _VERSION_LENGTH_MOST = 9
@@ -48,11 +61,30 @@ Tensors = Mapping[str, tuple[tuple[int, ...], memoryview]]
 
 @dataclass(frozen=True)
 class CheckedRequest:
-    """A request as the server gets it, with its frames and their pixels."""
+    """A request as the server gets it, with its frames, and the most bytes of its answer."""
 
     message: bytes
     frames: int
-    pixels: int
+    answer_bytes_most: int
+
+
+def answer_bytes_most(asked: Window, pixels: int) -> int:
+    """Most bytes that an answer can have.
+
+    Each SR pixel takes an entry, each sum above 2^16 another, of which every camera pixel of every
+    frame adds at most one, and so does each long way without a sum. Every camera pixel of every
+    frame may show a molecule.
+
+    Parameters
+    ----------
+    asked : Window
+        What the request asks for.
+    pixels : int
+        Its camera pixels, over all frames.
+    """
+    molecules = pixels if asked.molecules else 0
+    entries = asked.size + 2 * pixels
+    return _ENTRY_BYTES * entries + _MOLECULE_BYTES * molecules + HEADER_BYTES_MOST
 
 
 def check_request(message: bytes, limits: Limits) -> CheckedRequest:
@@ -86,8 +118,7 @@ def check_request(message: bytes, limits: Limits) -> CheckedRequest:
     _check_header(asked)
     spec = ensemble.spec
     tensors = _tensors(asked, raw, spec)
-    frames, height_px, width_px = _check_values(tensors, ensemble)
-    pixels = frames * height_px * width_px
+    frames, pixels, window = _check_values(tensors, ensemble)
     for name, count, most in (
         ("frames", frames, limits.frames),
         ("camera pixels", pixels, limits.pixels),
@@ -97,7 +128,8 @@ def check_request(message: bytes, limits: Limits) -> CheckedRequest:
                 f"the request has {count} {name}; this gate allows {most}: send smaller chunks "
                 "(--chunk-frames)"
             )
-    return CheckedRequest(_written(asked, spec, tensors), frames, pixels)
+    message = _written(asked, spec, tensors)
+    return CheckedRequest(message, frames, answer_bytes_most(window, pixels))
 
 
 def _check_header(asked: Any) -> None:
@@ -149,8 +181,8 @@ def _tensors(asked: Any, raw: list[memoryview], spec: contract.ModelSpec) -> Ten
     return tensors
 
 
-def _check_values(tensors: Tensors, ensemble: contract.Ensemble) -> tuple[int, int, int]:
-    """Check the bounds of all that has some; return frames, height and width in pixels."""
+def _check_values(tensors: Tensors, ensemble: contract.Ensemble) -> tuple[int, int, Window]:
+    """Check the bounds of all that has some; return frames, pixels over all frames, window."""
 
     def values_of(spec: contract.TensorSpec) -> NDArray[Any]:
         shape, values = tensors[spec.name]
@@ -169,7 +201,7 @@ def _check_values(tensors: Tensors, ensemble: contract.Ensemble) -> tuple[int, i
     check_image_size(asked)
     if contract.CLASS_BORDERS.name in tensors:
         check_class_borders(values_of(contract.CLASS_BORDERS), asked.classes)
-    return frames, height_px, width_px
+    return frames, frames * height_px * width_px, asked
 
 
 def _written(asked: Any, spec: contract.ModelSpec, tensors: Tensors) -> bytes:

@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import grpc  # type: ignore[import-untyped]
 
 from smlm_pipeline.engines.triton.addresses import Address, Servers
-from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.tls import ServerTls
-from smlm_pipeline.errors import ServerError
+from smlm_pipeline.errors import ServerError, SettingError
+from smlm_pipeline.gate.behind import Behind
+from smlm_pipeline.gate.certificates import Certificates
 from smlm_pipeline.gate.clients import Clients
 from smlm_pipeline.gate.counts import serve_page
-from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
-from smlm_pipeline.gate.service import ANSWER_BYTES_MOST, Gate
+from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST, REQUEST_BYTES_MOST
+from smlm_pipeline.gate.service import Gate
 
 DRAIN_S = 60.0
 """Longest wait, after a signal, for requests that are under way."""
 
 CONNECTIONS_MOST, STREAMS_MOST = 256, 64
 """Most connections, and most calls of one at once; each waiting call holds 64 kB."""
+
+_READ_AGAIN_S = 2.0
+"""Time between two looks at the file of clients."""
 
 _LISTENING = [
     ("grpc.max_receive_message_length", REQUEST_BYTES_MOST),
@@ -86,24 +90,21 @@ async def run_gate(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    target, server_count = servers.connection()
-    arguments = {
-        **dict(channel_arguments(target, server_count)),
-        "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
-    }
-    async with grpc.aio.insecure_channel(target, options=list(arguments.items())) as channel:
-        gate = Gate(clients, channel)
-        server = _bound(listening)
+    async with Behind(servers, report=report) as behind:
+        gate = Gate(clients, behind)
+        server = _bound(listening, report)
+        reading = asyncio.create_task(_read_clients_again(clients, listening.tls, report))
         server.add_generic_rpc_handlers((gate,))
         await server.start()
         page = None
         try:
             if listening.page is not None:
-                page = await _page(listening.page, gate)
+                page = await _page(listening.page, gate, behind)
             report(f"gate at {listening.clients} before {servers}")
             await ended.wait()
             report(f"ending; requests under way have {DRAIN_S:.0f} s")
         finally:
+            reading.cancel()
             await server.stop(DRAIN_S)
             if page is not None:
                 page.close()
@@ -117,28 +118,36 @@ def _keep_freed_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _bound(listening: Listening) -> grpc.aio.Server:
+async def _read_clients_again(
+    clients: Clients, tls: ServerTls | None, report: Callable[[str], None]
+) -> None:
+    """Look every `_READ_AGAIN_S` whether the file of clients has changed."""
+    while True:
+        await asyncio.sleep(_READ_AGAIN_S)
+        try:
+            if clients.read_again(tls):
+                report("the clients are read again")
+        except SettingError as error:
+            report(f"{error}; the clients before stay")
+
+
+def _bound(listening: Listening, report: Callable[[str], None]) -> grpc.aio.Server:
     server = grpc.aio.server(options=_LISTENING)
     try:
         if listening.tls is None:
             server.add_insecure_port(str(listening.clients))
         else:
-            server.add_secure_port(str(listening.clients), _credentials(listening.tls))
+            credentials = Certificates(listening.tls, report=report).credentials()
+            server.add_secure_port(str(listening.clients), credentials)
     except RuntimeError as error:
         raise _taken(listening.clients, "--listen") from error
     return server
 
 
-def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    ca = None if tls.ca is None else tls.ca.read_bytes()
-    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
-
-
-async def _page(address: Address, gate: Gate) -> asyncio.Server:
+async def _page(address: Address, gate: Gate, behind: Behind) -> asyncio.Server:
     try:
         return await serve_page(
-            address.host, address.port, lambda: gate.counts.as_text(gate.busy), gate.is_ready
+            address.host, address.port, lambda: gate.counts.as_text(gate.busy), behind.is_ready
         )
     except OSError as error:
         raise _taken(address, "--metrics") from error

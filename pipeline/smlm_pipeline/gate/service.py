@@ -20,31 +20,21 @@ from tritonclient.grpc import service_pb2
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
 from smlm_pipeline.errors import ChunkError, ContractError
+from smlm_pipeline.gate.behind import QUESTIONS, SERVICE, Behind
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.counts import Counts
-from smlm_pipeline.gate.requests import check_request
-
-SERVICE = "/inference.GRPCInferenceService/"
-
-QUESTIONS = (
-    *("ServerLive", "ServerReady", "ServerMetadata"),
-    *("ModelReady", "ModelMetadata", "ModelConfig"),
-)
-"""Methods of Triton, beside ``ModelInfer``, that clients may call; no other one exists here."""
+from smlm_pipeline.gate.requests import CheckedRequest, check_request
+from smlm_pipeline.gate.room import Room
 
 REQUESTS_MOST, QUESTIONS_MOST = 64, 64
 """Most requests for inference, and most questions, under way at once, of all clients."""
 
-ANSWERS_MOST = 8
-"""Most answers held in memory at once, to all clients."""
-
-ANSWER_BYTES_MOST = 1 << 27
-"""Most bytes of an answer: a tile of 512 pixels at zoom 8 without any zero has 68 MB in
-one precision class; a larger one is refused as too large."""
+ANSWERS_BYTES_MOST = 1 << 30
+"""Most bytes of answers held in memory at once, to all clients, by the most that each can have."""
 
 QUESTION_BYTES_MOST = 4096
 
-READ_S, WRITE_S, ANSWER_S, QUESTION_S = 60.0, 60.0, 900.0, 5.0
+READ_S, WRITE_S, ANSWER_S = 60.0, 60.0, 900.0
 """Longest time to receive a request and to send an answer; longest wait for the server."""
 
 _FULL = "the gate has too many requests under way; send it again later"
@@ -76,16 +66,14 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
     ----------
     clients : Clients
         Who is admitted.
-    channel : grpc.aio.Channel
-        The connection to the servers.
+    behind : Behind
+        The servers.
     """
 
-    def __init__(self, clients: Clients, channel: Any) -> None:
-        self._clients, self.counts = clients, Counts()
-        self._infer = channel.stream_stream(f"{SERVICE}ModelInfer")
-        self._questions = {name: channel.unary_unary(SERVICE + name) for name in QUESTIONS}
+    def __init__(self, clients: Clients, behind: Behind) -> None:
+        self._clients, self._behind, self.counts = clients, behind, Counts()
         self._under_way = {"requests": 0, "questions": 0}
-        self._answers = asyncio.Semaphore(ANSWERS_MOST)
+        self._answers = Room(ANSWERS_BYTES_MOST)
         self._busy: dict[int, Client] = {}
 
     @property
@@ -107,14 +95,6 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
 
             return grpc.stream_stream_rpc_method_handler(answer)
         return None
-
-    async def is_ready(self) -> bool:
-        """Whether a server answers that it is ready."""
-        try:
-            answer = await self._questions["ServerReady"](b"", timeout=QUESTION_S)
-        except grpc.RpcError:
-            return False
-        return bool(service_pb2.ServerReadyResponse.FromString(answer).ready)
 
     async def _answer_request(self, _messages: Any, context: Any) -> None:
         """Let one request for inference through, or end it with a refusal."""
@@ -138,22 +118,25 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         pause_s = client.pause_s(len(message), time.monotonic())
         if pause_s:
             await asyncio.sleep(pause_s)
-        call = self._infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
-        try:
-            sent_bytes = await self._answer_from(call, request.message, client, context)
-        except grpc.RpcError as error:
-            raise _of_the_server(error.code(), error.details()) from error
-        finally:
-            call.cancel()
+        with self._behind.lent() as calls:
+            call = calls.infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
+            try:
+                sent_bytes = await self._answer_from(call, request, client, context)
+            except grpc.RpcError as error:
+                raise _of_the_server(error.code(), error.details()) from error
+            finally:
+                call.cancel()
         self.counts.answered(client.name, request.frames, len(message), sent_bytes)
 
-    async def _answer_from(self, call: Any, message: bytes, client: Client, context: Any) -> int:
+    async def _answer_from(
+        self, call: Any, request: CheckedRequest, client: Client, context: Any
+    ) -> int:
         """Send a request to the server and its answer to the client; return the answer's bytes."""
         with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
-            await call.write(message)
+            await call.write(request.message)
             await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
-        async with client.answers, self._answers:
+        async with client.answers, self._answers.held(request.answer_bytes_most):
             answer = await call.read()
             if answer is grpc.aio.EOF:
                 raise _of_the_server(await call.code(), await call.details())
@@ -169,9 +152,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                 if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
                     answer = service_pb2.ModelReadyResponse(ready=False).SerializeToString()
                 else:
-                    answer = await self._questions[name](
-                        asked.SerializeToString(), timeout=QUESTION_S
-                    )
+                    answer = await self._behind.ask(name, asked.SerializeToString())
                 await _sent(context, answer)
         except RefusedError as refusal:
             await context.abort(refusal.code, refusal.text)

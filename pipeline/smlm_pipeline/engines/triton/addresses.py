@@ -62,7 +62,8 @@ class Servers:
             if others:
                 raise SettingError(
                     f"server is {text!r}, several hosts, with TLS; expected one name that their "
-                    "certificates share: give it with --tls-server-name"
+                    "certificates share: give it with --tls-server-name, for a gate with "
+                    "--server-tls-name"
                 )
             tls = replace(tls, server_name=host)  # the numeric addresses of a name need it, too
         return cls(addresses, tls)

@@ -41,8 +41,9 @@ class ClientTls:
         key: Path | None = None,
         server_name: str | None = None,
         token_file: Path | None = None,
+        prefix: str = "--tls",
     ) -> ClientTls:
-        """Read the files that the options name.
+        """Read the files that the options name, which begin with ``prefix``.
 
         Raises
         ------
@@ -50,9 +51,9 @@ class ClientTls:
             If one cannot be read or is of another kind, or a key and a certificate are not a pair.
         """
         if ca is not None:
-            _check_ca(ca)
+            _check_ca(ca, prefix)
         if certificate is not None or key is not None:
-            _check_pair(certificate, key)
+            _check_pair(certificate, key, prefix)
         return cls(
             None if ca is None else ca.read_bytes(),
             None if certificate is None else certificate.read_bytes(),
@@ -138,37 +139,40 @@ def client_context(tls: ClientTls | None, folder: Path) -> ssl.SSLContext:
     return context
 
 
-def _check_ca(path: Path) -> None:
-    _check_readable("--tls-ca", path)
+def _check_ca(path: Path, prefix: str = "--tls") -> None:
+    _check_readable(f"{prefix}-ca", path)
     try:
         ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
         raise SettingError(
-            f"--tls-ca {path} has no certificate; expected one in PEM, which begins with "
+            f"{prefix}-ca {path} has no certificate; expected one in PEM, which begins with "
             "-----BEGIN CERTIFICATE-----"
         ) from error
 
 
-def _check_pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path]:
+def _check_pair(
+    certificate: Path | None, key: Path | None, prefix: str = "--tls"
+) -> tuple[Path, Path]:
+    named = f"{prefix}-cert", f"{prefix}-key"
     if certificate is None or key is None:
-        given, lacking = ("--tls-key", "--tls-cert") if key else ("--tls-cert", "--tls-key")
+        lacking, given = named if key else named[::-1]
         raise SettingError(
             f"{given} is given without {lacking}; expected both"
             if certificate or key
-            else "--tls-ca is given without --tls-cert and --tls-key; expected a server's own"
+            else f"{prefix}-ca is given without {' and '.join(named)}; expected a server's own"
         )
-    _check_readable("--tls-cert", certificate)
-    _check_readable("--tls-key", key)
+    for option, path in zip(named, (certificate, key), strict=True):
+        _check_readable(option, path)
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, key)
     except ssl.SSLError as error:
         if "MISMATCH" in (error.reason or ""):
             raise SettingError(
-                f"--tls-key {key} is not the key of --tls-cert {certificate}; expected a pair"
+                f"{named[1]} {key} is not the key of {named[0]} {certificate}; expected a pair"
             ) from error
         raise SettingError(
-            f"--tls-cert {certificate} and --tls-key {key} cannot be used; expected a certificate "
-            "and its key in PEM, without a password"
+            f"{named[0]} {certificate} and {named[1]} {key} cannot be used; expected a "
+            "certificate and its key in PEM, without a password"
         ) from error
     return certificate, key
 

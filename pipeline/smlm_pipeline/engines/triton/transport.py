@@ -20,6 +20,7 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.connections import Connections
+from smlm_pipeline.engines.triton.credentials import credentials_of
 from smlm_pipeline.engines.triton.errors import NOT_ADMITTED, error_of
 from smlm_pipeline.engines.triton.status import (
     ModelStatus,
@@ -266,13 +267,8 @@ def _channel(
     """Open a channel, with TLS where it is asked for."""
     if tls is None:
         return grpc.insecure_channel(target, options=arguments)
-    credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
-    if tls.token is not None:
-        token = grpc.access_token_call_credentials(tls.token)
-        credentials = grpc.composite_channel_credentials(credentials, token)
-    if tls.server_name is not None:
-        arguments = [*arguments, ("grpc.ssl_target_name_override", tls.server_name)]
-    return grpc.secure_channel(target, credentials, options=arguments)
+    credentials, named = credentials_of(tls)
+    return grpc.secure_channel(target, credentials, options=[*arguments, *named])
 
 
 def _tensor(request: Request, spec: contract.TensorSpec, number: NDArray[np.int32]) -> NDArray[Any]:
