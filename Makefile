@@ -18,7 +18,7 @@ demo: .venv/demo  ## Simulate a film, reconstruct it through Triton, score the p
 	@echo "Look at $(OUT)/stack.sr.png (the picture) and $(OUT)/comparison.png (beside wide field and truth)."
 
 test: .venv/dev .venv/tensorrt  ## Run all tests, those on the real Triton server included, two files at a time
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slurm and not images"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slurm"
 
 fuzz: .venv/dev  ## Damaged requests, films and checkpoints for SECONDS (600) each, from SEED (0) on
 	RECON_FUZZ_S=$(or $(SECONDS),600) RECON_FUZZ_SEED=$(or $(SEED),0) \

@@ -128,7 +128,7 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     )
     loaded = set(done.stdout.split())
     assert "smlm_bench" in loaded
-    assert loaded.isdisjoint({"keras", "scipy", "tensorflow", "tifffile", "tritonclient"})
+    assert loaded.isdisjoint({"keras", "numba", "scipy", "tensorflow", "tifffile", "tritonclient"})
 
 
 # --- a server -------------------------------------------------------------------------------

@@ -237,7 +237,16 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
-    heavy = {"keras", "matplotlib", "onnxruntime", "pywt", "scipy", "tensorflow", "tritonclient"}
+    heavy = {
+        "keras",
+        "matplotlib",
+        "onnxruntime",
+        "pywt",
+        "numba",
+        "scipy",
+        "tensorflow",
+        "tritonclient",
+    }
     assert set(done.stdout.split()).isdisjoint(heavy)
     assert {*catalogue.CLASSICAL, PICASSO} == {*CLASSICAL_NAMES}
 

@@ -25,7 +25,7 @@ from smlm_pipeline.cli import app
 from smlm_pipeline.compute.openvino_network import NO_BF16
 from smlm_pipeline.report import Report
 
-HEAVY = {"grpc", "keras", "onnxruntime", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
+HEAVY = {"grpc", "keras", "onnxruntime", "numba", "scipy", "tensorflow", "tf2onnx", "tritonclient"}
 
 
 PLANNED = [

@@ -313,6 +313,15 @@ def test_arithmetic_loads_nothing_heavy(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     loaded = set(done.stdout.split())
-    heavy = {"grpc", "onnxruntime", "rich", "scipy", "tensorflow", "tifffile", "tritonclient"}
+    heavy = {
+        "grpc",
+        "onnxruntime",
+        "rich",
+        "numba",
+        "scipy",
+        "tensorflow",
+        "tifffile",
+        "tritonclient",
+    }
     assert "smlm_pipeline" in loaded
     assert loaded.isdisjoint(heavy | {"PIL", "keras", "typer"})
