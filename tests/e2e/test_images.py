@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,10 @@ IN_ITS_NETWORK = "--network=container:server"
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     context = context_for_the_wheel(tmp_path_factory.mktemp("context"))
-    with storage_with_bases(tmp_path_factory.mktemp("images")) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="smlm_") as short,  # podman takes 50 characters at most
+        storage_with_bases(Path(short)) as made,
+    ):
         made.build(DOCKER / "client" / "Dockerfile", CLIENT, ROOT)
         made.build(DOCKER / "server" / "Dockerfile", SERVER, context, "--target=cpu")
         yield made
