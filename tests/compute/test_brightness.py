@@ -143,3 +143,37 @@ def test_the_factor_makes_the_scale_one_of_mean_light(spread: float) -> None:
     light = np.exp(np.random.default_rng(3).normal(-(spread**2) / 2, spread, 2_000_000))
     scale = (light**3).mean() / (light**2).mean() * scale_factor(spread)
     assert scale == pytest.approx(np.exp(2 * NOMINAL_SPREAD**2), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("again", "persists"),
+    [
+        (((0, 0), (0, 0)), False),  # a film of one frame
+        (((2, 2), (0, 1)), False),  # by chance
+        (((560, 1330), (157, 437)), False),  # lines: others are often there
+        (((640, 1330), (157, 437)), True),
+        (((61, 92), (9, 24)), False),  # too few to be sure
+        (((1380, 1450), (440, 480)), True),  # for thirty frames: hardly fewer later
+        (((1000, 1450), (330, 480)), False),
+    ],
+)
+def test_molecules_that_are_there_again(
+    again: tuple[tuple[int, int], tuple[int, int]], persists: bool
+) -> None:
+    light = _light(2000, 0.4)
+    found = IsolatedLight(light.intensity, light.sigma, np.array(again))
+    assert found.persists is persists
+    spread = look(1000, 64 * 64, lambda _ranges: [found])
+    assert (spread is None) is persists
+
+
+def test_who_is_there_again_is_counted_in_a_pixel_s_reach() -> None:
+    table = np.zeros((6, len(contract.MOLECULE_COLUMNS)), np.float32)
+    table[:, 5:] = 1
+    # Two isolated molecules of the first frame; one is near in the next frame, one in the fourth.
+    places = [(0, 20.5, 30.5), (0, 30.5, 50.5), (1, 21.9, 29.1), (1, 33.0, 50.5), (3, 29.2, 51.9)]
+    table[:5, :3] = places
+    table[5, :3], table[5, 5] = (3, 22.6, 30.5), 0.5  # two pixels away, and doubtful
+    found = isolated_light(table, CORE, 4)
+    # Of the five sure ones, four have a next frame in the request, two a third one after theirs.
+    assert found.again.tolist() == [[1, 4], [1, 2]]

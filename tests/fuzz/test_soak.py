@@ -146,7 +146,9 @@ def _image(film: Film, address: str, runs: Counter[str]) -> NDArray[np.float32]:
     for attempt in range(20):
         with contextlib.suppress(ReconError):
             with opening.server_engine(Servers.parse(address), "reconstruction") as engine:
-                done = reconstruct(film, engine, Settings(chunk_frames=2, attempts=20))
+                done = reconstruct(
+                    film, engine, Settings(chunk_frames=2, attempts=20, refine="off")
+                )
             runs["images"] += 1
             runs["failures"] += done.failures
             return done.image

@@ -9,8 +9,8 @@ their stated light nearly alike, and a common factor does not count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,14 @@ SPREAD_MAX = 3.0
 ISOLATED_PROBABILITY, ISOLATED_REACH_PX = 0.9, 3
 """An isolated molecule is so sure, and alone in the square of pixels up to so far from its own."""
 
+PERSISTENT, THERE_AGAIN, SURE = 0.1, 0.8, 3.0
+"""Molecules persist if so many more of them are there again in the next frame than in the third one
+after theirs, where others are there by chance alike; or if so many are there again. The first has
+to be so many standard errors from none, the second from this share."""
+
+_LATER = (1, 3)
+"""Frames after a molecule's in which others are looked for at its place."""
+
 ENOUGH = 2_000
 """Isolated molecules after which no more frames are looked at."""
 
@@ -49,10 +57,36 @@ _PROBABILITY, _INTENSITY, _SIGMA_INTENSITY = (
 
 @dataclass(frozen=True)
 class IsolatedLight:
-    """Light of isolated molecules, (K,) float64, in scales, and its standard errors."""
+    """Light of isolated molecules, (K,) float64, in scales, and its standard errors.
+
+    ``again`` (2, 2) int64: for the next frame, and for the third one after a molecule's, at how
+    many of their places there are molecules again, and of how many that is known.
+    """
 
     intensity: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    again: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, 2), np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[IsolatedLight]) -> IsolatedLight:
+        """The light of all parts."""
+        return cls(
+            np.concatenate([part.intensity for part in parts]),
+            np.concatenate([part.sigma for part in parts]),
+            np.sum([part.again for part in parts], axis=0),
+        )
+
+    @property
+    def persists(self) -> bool:
+        """Whether molecules shine in several frames in a row.
+
+        Then their light in a frame differs as much by the share of it for which they shine, and
+        the scale needs no correction.
+        """
+        seen, asked = (self.again + np.array([1, 2])).T  # a half where nothing is known
+        (soon, later), errors = seen / asked, np.sqrt(seen * (asked - seen) / asked**3)
+        more = soon - later > max(PERSISTENT, SURE * np.hypot(*errors))
+        return bool(more or soon - SURE * errors[0] > THERE_AGAIN)
 
     def spread(self) -> float:
         """Standard deviation of the logarithm of the molecules' true light.
@@ -96,15 +130,23 @@ def isolated_light(table: NDArray[np.float32], window: Window, frames: int) -> I
     top, bottom, left, right = y - reach, y + reach + 1, x - reach, x + reach + 1
     near = crowd[frame, bottom, right] - crowd[frame, top, right]
     near -= crowd[frame, bottom, left] - crowd[frame, top, left]
-    alone = table[chosen[near == 1]].astype(np.float64)
-    return IsolatedLight(alone[:, _INTENSITY], alone[:, _SIGMA_INTENSITY])
+    alone = near == 1
+    again = np.zeros((2, 2), np.int64)
+    for row, later in enumerate(_LATER):
+        known = alone & (frame + later < frames)
+        at, y_at, x_at = frame[known] + later, y[known], x[known]
+        there = crowd[at, y_at + 2, x_at + 2] - crowd[at, y_at - 1, x_at + 2]
+        there -= crowd[at, y_at + 2, x_at - 1] - crowd[at, y_at - 1, x_at - 1]
+        again[row] = np.count_nonzero(there), len(there)
+    light = table[chosen[alone]].astype(np.float64)
+    return IsolatedLight(light[:, _INTENSITY], light[:, _SIGMA_INTENSITY], again)
 
 
 def look(
     frame_count: int,
     frame_pixels: int,
     light_of: Callable[[list[range]], Iterable[IsolatedLight]],
-) -> float:
+) -> float | None:
     """The spread of a film's molecules, from a few of its frames.
 
     Parameters
@@ -116,8 +158,9 @@ def look(
 
     Returns
     -------
-    float
-        The spread, to two digits: so it is the same where answers differ in their last bits.
+    float or None
+        The spread, to two digits: so it is the same where answers differ in their last bits. None
+        where molecules persist.
     """
     most = max(LEVEL_PIXELS // (RANGE_FRAMES * frame_pixels), RANGES_PER_ROUND)
     count = min(ROUNDS * RANGES_PER_ROUND, most, -(-frame_count // RANGE_FRAMES))
@@ -126,14 +169,10 @@ def look(
     rounds = -(-len(ranges) // RANGES_PER_ROUND)
     found = IsolatedLight(np.empty(0), np.empty(0))
     for number in range(rounds):
-        parts = [found, *light_of(ranges[number::rounds])]
-        found = IsolatedLight(
-            np.concatenate([part.intensity for part in parts]),
-            np.concatenate([part.sigma for part in parts]),
-        )
+        found = IsolatedLight.joined([found, *light_of(ranges[number::rounds])])
         if len(found.intensity) >= ENOUGH:
             break
-    return min(round(found.spread(), 2), SPREAD_MAX)
+    return None if found.persists else min(round(found.spread(), 2), SPREAD_MAX)
 
 
 def scale_factor(spread: float) -> float:

@@ -25,6 +25,13 @@ _ZOOM = 1
 """The image of these requests is not used, so it is small."""
 
 
+UNCORRECTED = (
+    "brightness: the scale stays as it is, since molecules shine in several frames in a row, or "
+    "the engine shows no molecules (docs/limits.md)"
+)
+"""The note where a look corrects nothing."""
+
+
 def brightness_spread(
     film: Film,
     seen: Survey,
@@ -54,8 +61,8 @@ def brightness_spread(
     Returns
     -------
     float or None
-        See `smlm_pipeline.compute.brightness`; None where that is not asked for, or an engine
-        shows no molecules.
+        See `smlm_pipeline.compute.brightness`; None where that is not asked for, molecules shine
+        in several frames in a row, or an engine shows no molecules.
 
     Raises
     ------
