@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -183,11 +184,11 @@ class Report:
         """A line on the error map; none where there is none."""
         if self.error_map is None:
             return ""
-        looks = sum(check["verdict"] == "look" for check in self.checks)
-        return (
-            f"checked  {len(self.checks) - looks} of {len(self.checks)} checks found nothing; RSP "
-            f"{self.error_map['rsp']:.3f} ({self.error_map['map']})\n"
-        )
+        count = Counter(check["verdict"] for check in self.checks)
+        words = f"{count['ok']} of {len(self.checks)} checks ok"
+        for verdict, said in (("look", "to look at"), ("not checked", "not checked")):
+            words += f", {count[verdict]} {said}" if count[verdict] else ""
+        return f"checked  {words}; RSP {self.error_map['rsp']:.3f} ({self.error_map['map']})\n"
 
     @property
     def refinement_line(self) -> str:

@@ -116,7 +116,27 @@ def test_a_table_is_drawn_beside_ours(tmp_path: Path) -> None:
 def test_a_table_without_a_field_is_drawn_up_to_its_last_molecule(tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", rows_at((0, 100, 50), (0, 990, 490)))
     _facts(table, "-o", tmp_path / "a.tif")
-    assert tifffile.imread(tmp_path / "a.tif").shape == (40, 80)
+    image = tifffile.imread(tmp_path / "a.tif")
+    assert (image.shape, image.sum()) == ((40, 80), 2)
+
+
+def test_molecules_at_the_border_are_drawn_and_others_are_counted(tmp_path: Path) -> None:
+    """A place on the border of a pixel is in the next one; what is left of the first is nowhere."""
+    table = write(tmp_path / "a.csv", rows_at((0, 100, 50), (0, 200, 100), (0, -20, 30)))
+    for pixels in ((), ("--pixel-size-nm", "100")):
+        facts = _facts(table, "-o", tmp_path / "a.tif", "--overwrite", *pixels)
+        assert (facts["molecules"], facts["outside"]) == (3, 1)
+        assert tifffile.imread(tmp_path / "a.tif").sum() == 2
+    done = invoke("molecules", table, "-o", tmp_path / "b.tif")
+    assert "(3 rows read, 3 kept); 1 of them lie outside of the image" in done.stdout
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text('"id","frame","x [nm]","y [nm]","uncertainty_x [nm]","uncertainty_y [nm]"\n')
+    facts = _facts(empty, "-o", tmp_path / "a.hdf5", "--pixel-size-nm", "100")
+    assert facts["molecules"] == 0
+    assert "uncertainty_x_nm" in facts["columns"]
 
 
 @pytest.mark.parametrize(

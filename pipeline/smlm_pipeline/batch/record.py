@@ -103,7 +103,9 @@ class Summary:
             "planned": self.planned,
         }
         stated = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        return f"{self.films} films: {stated} ({self.elapsed_s:,.0f} s)"
+        return (
+            f"{self.films} film{'s' if self.films != 1 else ''}: {stated} ({self.elapsed_s:,.0f} s)"
+        )
 
 
 class Record:

@@ -30,9 +30,9 @@ class ChannelOptions:
     channels: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join(SPLITS),
-            help="The film has two channels, side by side or in alternating frames: one image of "
-            "both, the second registered to the first.",
+            metavar="SPLIT",
+            help=f"The film has two channels ({'; '.join(SPLITS)}): one image of both, the second "
+            "registered to the first.",
             show_default=False,
             rich_help_panel=CHANNELS_PANEL,
         ),

@@ -269,7 +269,7 @@ class Target:
             )
         pixel_nm = found.facts.pixel_size_nm
         edge_nm = self.sr_pixel_nm or (pixel_nm / 8 if pixel_nm else SR_PIXEL_NM)
-        grid = Grid(edge_nm, _drawn_region(found))
+        grid = _grid(found, edge_nm)
         grid.check()
         image = TableImage(grid, gaussian=gaussian)
         for rows in found.rows.blocks():
@@ -278,6 +278,7 @@ class Target:
             "sr_pixel_nm": edge_nm,
             "region_nm": list(grid.region_nm),
             "drawing": self.drawing.value,
+            "outside": image.outside,
         }
         *images, picture = self.files
         for file in images:
@@ -287,24 +288,27 @@ class Target:
         return facts
 
 
-def _drawn_region(found: Converted) -> tuple[float, float, float, float]:
+def _grid(found: Converted, edge_nm: float) -> Grid:
     """The region of the filter, or the camera's field, or up to the farthest molecule."""
     facts = found.facts
     asked: tuple[float, float, float, float] | None = facts.provenance["filters"].get("region_nm")
     if asked is not None:
-        return asked
+        return Grid(edge_nm, asked)
     if facts.pixel_size_nm and facts.width_px and facts.height_px:
-        return 0, 0, facts.width_px * facts.pixel_size_nm, facts.height_px * facts.pixel_size_nm
-    return 0, 0, *found.extent_nm
+        field_nm = facts.width_px * facts.pixel_size_nm, facts.height_px * facts.pixel_size_nm
+        return Grid(edge_nm, (0, 0, *field_nm))
+    return Grid.up_to(edge_nm, found.extent_nm)
 
 
 def _text(facts: dict[str, Any]) -> str:
     """A few lines for people."""
     joined = facts["rows_kept"] - facts["molecules"]
     linked = f", {joined:,} joined to others" if joined else ""
+    outside = facts.get("outside")
+    missed = f"; {outside:,} of them lie outside of the image" if outside else ""
     return (
         f"{facts['output']}: {facts['molecules']:,} molecules "
-        f"({facts['rows_read']:,} rows read, {facts['rows_kept']:,} kept{linked})"
+        f"({facts['rows_read']:,} rows read, {facts['rows_kept']:,} kept{linked}){missed}"
     )
 
 

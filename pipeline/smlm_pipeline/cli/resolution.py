@@ -135,7 +135,7 @@ def _halves_of_table(
     ):
         facts = found.facts
         edge_nm = sr_pixel_nm or (facts.pixel_size_nm / 8 if facts.pixel_size_nm else SR_PIXEL_NM)
-        grid = Grid(edge_nm, (0, 0, *found.extent_nm))
+        grid = Grid.up_to(edge_nm, found.extent_nm)
         grid.check()
         halves = [TableImage(grid, gaussian=False) for _ in range(2)]
         block_frames = max((facts.frame_count or 1) // BLOCKS, 1)

@@ -6,24 +6,54 @@ compute in float64 and in a fixed order, so all machines give the same bits.
 
 from __future__ import annotations
 
+import functools
+import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core.caching import NullCache
 from numpy.typing import NDArray
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
+_dispatchers: list[Any] = []
+
+_CACHE_FAULTS = (
+    # the disk is full or cannot be read; a file that is kept is damaged (see pickle's Unpickler)
+    *(OSError, pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError),
+    *(ValueError, KeyError),
+)
+
 
 def _compiled(kernel: _Kernel) -> _Kernel:
     try:
-        compiled: _Kernel = numba.njit(cache=True, nogil=True)(kernel)
+        compiled: Any = numba.njit(cache=True, nogil=True)(kernel)
     except RuntimeError:  # there is no folder that may be written, as in a container
         compiled = numba.njit(nogil=True)(kernel)
-    return compiled
+    _dispatchers.append(compiled)
+    kept: _Kernel = compiled
+    return kept
 
 
+def _whatever_is_kept(kernel: _Kernel) -> _Kernel:
+    """A kernel that compiles again where what was kept cannot be used, or nothing can be kept."""
+
+    @functools.wraps(kernel)
+    def call(*values: Any) -> Any:
+        try:
+            return kernel(*values)
+        except _CACHE_FAULTS:  # before anything is computed
+            for each in _dispatchers:
+                each._cache = NullCache()  # noqa: SLF001 - Numba has no other way back
+            return kernel(*values)
+
+    wrapped: Any = call
+    return wrapped  # type: ignore[no-any-return]
+
+
+@_whatever_is_kept
 @_compiled
 def merge_frames(
     places: NDArray[np.float64],
@@ -35,6 +65,9 @@ def merge_frames(
     most: float,
 ) -> None:
     """Merge places, in rounds, those that are each other's nearest; in place, frame by frame.
+
+    Pairs are found once, before the first round: the number of places in reach of one another has
+    to be small.
 
     Parameters
     ----------
@@ -194,6 +227,7 @@ def _merge(here: NDArray[np.float64], kept: int, gone: int) -> None:
     here[gone, 0] = 0.0
 
 
+@_whatever_is_kept
 @_compiled
 def give_surplus(
     probability: NDArray[np.float64],

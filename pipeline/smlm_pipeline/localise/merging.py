@@ -52,13 +52,14 @@ class Places:
 
 
 def merge(places: Places) -> Places:
-    """Merge places of the same frame until no two belong to one molecule.
+    """Merge places of the same frame that belong to one molecule.
 
-    Pairs within ``REACH_PX`` whose probabilities sum to at most ``ONE_MOLECULE_MAX``
-    are candidates. In each round those candidates are merged that are each other's
-    nearest. The merged place has the mean and the variance of the mixture of the two,
-    so its variance grows with their distance. Of places k with probabilities p_k, means m_k and
-    variances v_k these are m = sum p_k m_k / sum p_k and sum p_k (v_k + (m_k - m)^2) / sum p_k,
+    Pairs within ``REACH_PX`` whose probabilities sum to at most ``ONE_MOLECULE_MAX`` are
+    candidates; places that come near only when others have been merged are not. In each round those
+    candidates are merged that are each other's nearest. The merged place has the mean and the
+    variance of the mixture of the two, so its variance grows with their distance. Of places k with
+    probabilities p_k, means m_k and variances v_k these are m = sum p_k m_k / sum p_k and
+    sum p_k (v_k + (m_k - m)^2) / sum p_k,
     for y, for x and for the intensity.
 
     Parameters

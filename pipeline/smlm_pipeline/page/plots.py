@@ -65,11 +65,13 @@ def drift(numbers: Numbers) -> str:
     frame = np.array(curve["frame"], np.float64)
     curves = [Curve(axis, frame, np.array(curve[f"{axis}_nm"])) for axis in "xy"]
     plot = curves_svg(Axes("Drift", "frame", "drift, nm"), curves)
-    done = "taken out of the image" if found["corrected"] else "not taken out: within its error"
+    done = "taken out of the image"
+    if not found["corrected"]:
+        done = "not taken out: two halves of the sample do not agree on it"
     across, down = (f"<b>{found[f'range_{axis}_nm']:.1f} nm</b> in {axis}" for axis in "xy")
-    words = f"{across} and {down}, {done}."
+    words = f"The estimate ranges over {across} and {down}; {done}."
     if found.get("error_nm") is not None:
-        words += f" Standard error {found['error_nm']:.1f} nm."
+        words += f" Standard error of a part of the film: {found['error_nm']:.1f} nm."
     return _beside("Drift", plot, [words])
 
 

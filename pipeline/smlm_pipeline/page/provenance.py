@@ -26,11 +26,22 @@ def provenance(numbers: Numbers) -> str:
     parts = [
         ("Film", _film(facts)),
         ("Files", {**files, **_files_beside(facts)}),
-        ("Settings", {name: _value(value) for name, value in facts["settings"].items()}),
+        ("Settings", {**_of_table(facts), **_values(facts["settings"])}),
         ("Network and versions", _versions(facts)),
         ("Timings", _timings(facts)),
     ]
     return "".join(f"<h2>{title}</h2>{table(rows)}" for title, rows in parts)
+
+
+def _values(facts: Numbers) -> dict[str, str]:
+    return {name: _value(value) for name, value in facts.items()}
+
+
+def _of_table(facts: Numbers) -> dict[str, str]:
+    """What the molecules' photons and their number depend on."""
+    asked = ("gain_adu_per_photon", "offset_adu", "probability_min")
+    stated = facts["molecules"] or {}
+    return _values({name: stated[name] for name in asked if stated.get(name) is not None})
 
 
 def _film(facts: Numbers) -> dict[str, str]:

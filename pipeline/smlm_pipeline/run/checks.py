@@ -28,6 +28,8 @@ GRIDDING_MOST, GRIDDING_ERRORS = 0.15, 3.0
 PEAK_MOST = 3.0
 """Molecules a frame in the fullest eighth of a film, relative to the mean: more is uneven."""
 
+_NO_MOLECULE = "there is no molecule in the image"
+
 Verdict = Literal["ok", "look", "not checked"]
 
 
@@ -97,6 +99,8 @@ def _on_wide_field(comparison: Comparison) -> Check:
 def _on_density(comparison: Comparison, trained: tuple[float, float] | None) -> Check:
     name, area = "density", BLOCK_PX**2
     densest = area * comparison.densest_per_px
+    if not densest:
+        return Check(name, "not checked", _NO_MOLECULE)
     text = f"up to {densest:.3g} molecules a frame in {BLOCK_PX} x {BLOCK_PX} camera pixels"
     if trained is None:
         return Check(name, "not checked", f"{text}; the engine does not state its network's range")
@@ -149,6 +153,8 @@ def _on_time(comparison: Comparison) -> Check:
     name, rates = "molecules over time", comparison.molecules_per_frame
     if not rates.size:
         return Check(name, "not checked", "no range of frames is whole")
+    if not rates.any():
+        return Check(name, "not checked", _NO_MOLECULE)
     text = (
         f"{rates.mean():,.3g} molecules a frame; {comparison.peak:.2f} times as many in the "
         "fullest part of the film"

@@ -68,7 +68,7 @@ class DriftCorrection:
                 f"{MOLECULES_LEAST:,} molecules), so the image is not corrected"
             ]
         return [
-            "two halves of the sample agree on no drift (it is smaller than twice its error of "
+            "two halves of the sample agree on no drift (a part of the film has an error of "
             f"{self.estimate.error_nm:.1f} nm), so the image is not corrected"
         ]
 

@@ -190,5 +190,5 @@ def _facts(
 
 
 def _pixels(extent_nm: float, pixel_nm: float | None) -> int | None:
-    """Camera pixels up to a place."""
-    return None if pixel_nm is None else max(math.ceil(extent_nm / pixel_nm), 1)
+    """Camera pixels up to a place, its own among them."""
+    return None if pixel_nm is None else math.floor(extent_nm / pixel_nm) + 1

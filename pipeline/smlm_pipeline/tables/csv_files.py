@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import FilmError
+from smlm_pipeline.tables.decimal_text import decimal_lines
 from smlm_pipeline.tables.rows import COLUMNS, PLACE, READ_ROWS, Rows, Table, TableFacts
 
 _Value = Callable[[Rows, int], NDArray[Any]]
@@ -28,22 +29,19 @@ class CsvWriter:
         Open for writing. The header is written at once.
     header : str
         The first line.
-    columns : list of str and callable
-        The conversion of a value to text, as ``%d``, and the values, column by column.
+    columns : list of int and callable
+        The decimals and the values, column by column.
     """
 
-    def __init__(self, file: BinaryIO, header: str, columns: list[tuple[str, _Value]]) -> None:
-        self._file = file
-        self._line = ",".join(conversion for conversion, _ in columns) + "\n"
-        self._values = [value for _, value in columns]
+    def __init__(self, file: BinaryIO, header: str, columns: list[tuple[int, _Value]]) -> None:
+        self._file, self._columns = file, columns
         self._row_count = 0
         file.write(f"{header}\n".encode())
 
     def add(self, rows: Rows) -> None:
         """Write the next rows."""
-        columns = (value(rows, self._row_count).tolist() for value in self._values)
-        text = "".join(map(self._line.__mod__, zip(*columns, strict=True)))
-        self._file.write(text.encode("ascii"))
+        columns = [(value(rows, self._row_count), decimals) for decimals, value in self._columns]
+        self._file.write(decimal_lines(columns))
         self._row_count += len(rows)
 
     def finish(self) -> None:
@@ -56,12 +54,12 @@ class CsvWriter:
 def thunderstorm_writer(file: BinaryIO, facts: TableFacts, _row_count: int) -> CsvWriter:
     """Write as ThunderSTORM does: nm from the corner of the first pixel, frames from 1."""
     columns = [
-        (heading, conversion, value)
-        for needed, heading, conversion, value in _THUNDERSTORM
+        (heading, decimals, value)
+        for needed, heading, decimals, value in _THUNDERSTORM
         if set(needed) <= set(facts.columns)
     ]
     header = ",".join(f'"{heading}"' for heading, _, _ in columns)
-    return CsvWriter(file, header, [(conversion, value) for _, conversion, value in columns])
+    return CsvWriter(file, header, [(decimals, value) for _, decimals, value in columns])
 
 
 def challenge_writer(file: BinaryIO, facts: TableFacts, _row_count: int) -> CsvWriter:
@@ -72,11 +70,10 @@ def challenge_writer(file: BinaryIO, facts: TableFacts, _row_count: int) -> CsvW
     """
     header = "Ground-truth,frame,xnano,ynano,znano,intensity"
     optional = [
-        ("%.3f", _column(name) if name in facts.columns else _unknown)
-        for name in ("z_nm", "photons")
+        (3, _column(name) if name in facts.columns else _unknown) for name in ("z_nm", "photons")
     ]
-    place = [("%.3f", _column(name)) for name in ("x_nm", "y_nm")]
-    return CsvWriter(file, header, [("%d", _number), ("%d", _frame_from_1), *place, *optional])
+    place = [(3, _column(name)) for name in ("x_nm", "y_nm")]
+    return CsvWriter(file, header, [(0, _number), (0, _frame_from_1), *place, *optional])
 
 
 @contextlib.contextmanager
@@ -182,36 +179,36 @@ def _root_mean_square(first: str, second: str) -> _Value:
 _SPOT = ("spot_sigma_x_nm", "spot_sigma_y_nm")
 _UNCERTAINTY = ("uncertainty_x_nm", "uncertainty_y_nm")
 
-_THUNDERSTORM: tuple[tuple[tuple[str, ...], str, str, _Value], ...] = (
-    ((), "id", "%d", _number),
-    ((), "frame", "%d", _frame_from_1),
-    ((), "x [nm]", "%.3f", _column("x_nm")),
-    ((), "y [nm]", "%.3f", _column("y_nm")),
-    (("z_nm",), "z [nm]", "%.3f", _column("z_nm")),
-    (_SPOT, "sigma [nm]", "%.3f", _mean(*_SPOT)),
-    (("photons",), "intensity [photon]", "%.3f", _column("photons")),
-    (("background_photons",), "offset [photon]", "%.3f", _column("background_photons")),
-    (("intensity_adu",), "intensity [ADU]", "%.3f", _column("intensity_adu")),
-    (("background_adu",), "level [ADU]", "%.3f", _column("background_adu")),
-    (_UNCERTAINTY, "uncertainty_xy [nm]", "%.3f", _root_mean_square(*_UNCERTAINTY)),
-    (_UNCERTAINTY, "uncertainty_x [nm]", "%.3f", _column(_UNCERTAINTY[0])),
-    (_UNCERTAINTY, "uncertainty_y [nm]", "%.3f", _column(_UNCERTAINTY[1])),
+_THUNDERSTORM: tuple[tuple[tuple[str, ...], str, int, _Value], ...] = (
+    ((), "id", 0, _number),
+    ((), "frame", 0, _frame_from_1),
+    ((), "x [nm]", 3, _column("x_nm")),
+    ((), "y [nm]", 3, _column("y_nm")),
+    (("z_nm",), "z [nm]", 3, _column("z_nm")),
+    (_SPOT, "sigma [nm]", 3, _mean(*_SPOT)),
+    (("photons",), "intensity [photon]", 3, _column("photons")),
+    (("background_photons",), "offset [photon]", 3, _column("background_photons")),
+    (("intensity_adu",), "intensity [ADU]", 3, _column("intensity_adu")),
+    (("background_adu",), "level [ADU]", 3, _column("background_adu")),
+    (_UNCERTAINTY, "uncertainty_xy [nm]", 3, _root_mean_square(*_UNCERTAINTY)),
+    (_UNCERTAINTY, "uncertainty_x [nm]", 3, _column(_UNCERTAINTY[0])),
+    (_UNCERTAINTY, "uncertainty_y [nm]", 3, _column(_UNCERTAINTY[1])),
     (
         ("uncertainty_photons",),
         "uncertainty_intensity [photon]",
-        "%.3f",
+        3,
         _column("uncertainty_photons"),
     ),
     (
         ("uncertainty_intensity_adu",),
         "uncertainty_intensity [ADU]",
-        "%.3f",
+        3,
         _column("uncertainty_intensity_adu"),
     ),
-    (("detections",), "detections", "%d", _column("detections")),
-    (("probability",), "probability", "%.4f", _column("probability")),
+    (("detections",), "detections", 0, _column("detections")),
+    (("probability",), "probability", 4, _column("probability")),
 )
-"""Columns of the canonical table that a column of the file needs, its heading and values.
+"""Columns of the canonical table that a column of the file needs, heading, decimals and values.
 
 ThunderSTORM (doi 10.1093/bioinformatics/btu202) has one uncertainty for x and y; those of either
 axis and of the intensity, the level and the probability are columns of our own, which it keeps as

@@ -34,6 +34,14 @@ class Grid:
     sr_pixel_nm: float
     region_nm: tuple[float, float, float, float]
 
+    @classmethod
+    def up_to(cls, sr_pixel_nm: float, extent_nm: tuple[float, float]) -> Grid:
+        """From the corner of the first pixel to a place x, y, its own pixel among them."""
+        width_nm, height_nm = (
+            (math.floor(place_nm / sr_pixel_nm) + 1) * sr_pixel_nm for place_nm in extent_nm
+        )
+        return cls(sr_pixel_nm, (0, 0, width_nm, height_nm))
+
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the image, in pixels."""
@@ -69,17 +77,24 @@ class TableImage:
         The pixels.
     gaussian : bool
         Whether to draw a Gaussian of each molecule's uncertainty, instead of its pixel alone.
+
+    Attributes
+    ----------
+    outside : int
+        Molecules so far whose place is not in the image.
     """
 
     def __init__(self, grid: Grid, *, gaussian: bool) -> None:
         self._grid, self._gaussian = grid, gaussian
         self.pixels: NDArray[np.float32] = np.zeros(grid.shape, np.float32)
+        self.outside = 0
 
     def add(self, rows: Rows) -> None:
         """Draw molecules."""
         left, top, _, _ = self._grid.region_nm
         edge_nm = self._grid.sr_pixel_nm
         place = np.stack([(rows["y_nm"] - top) / edge_nm, (rows["x_nm"] - left) / edge_nm])
+        self.outside += int(np.count_nonzero(~self._inside(np.floor(place).astype(np.int64))))
         if self._gaussian:
             sigma = [rows[f"uncertainty_{axis}_nm"] / edge_nm for axis in "yx"]
             self._draw_gaussians(place, np.stack(sigma))
@@ -87,9 +102,14 @@ class TableImage:
             self._count(np.floor(place).astype(np.int64))
 
     def _count(self, pixel: NDArray[np.int64]) -> None:
-        height, width = self.pixels.shape
-        inside = ((pixel >= 0) & (pixel < [[height], [width]])).all(axis=0)
+        inside = self._inside(pixel)
+        width = self.pixels.shape[1]
         np.add.at(self.pixels.ravel(), pixel[0, inside] * width + pixel[1, inside], 1)
+
+    def _inside(self, pixel: NDArray[np.int64]) -> NDArray[np.bool_]:
+        height, width = self.pixels.shape
+        inside: NDArray[np.bool_] = ((pixel >= 0) & (pixel < [[height], [width]])).all(axis=0)
+        return inside
 
     def _draw_gaussians(self, place: NDArray[np.float64], sigma: NDArray[np.float64]) -> None:
         """Draw in groups of one width; those without an uncertainty are one pixel."""

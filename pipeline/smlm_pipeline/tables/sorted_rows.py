@@ -51,7 +51,9 @@ class SortedRows(AbstractContextManager["SortedRows"]):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns in which any row has a value."""
+        """Columns in which any row has a value; all of a table without rows."""
+        if not self.row_count:
+            return self.all_columns
         return tuple(name for name in self.all_columns if name in self._valued)
 
     def add(self, rows: Rows) -> None:
