@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import socket
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from smlm_pipeline.engines import triton_wheel
+from smlm_pipeline.engines import server_folder, triton_wheel
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.server_folder import sweep
 from smlm_pipeline.errors import ServerError
@@ -212,13 +213,35 @@ def test_a_start_sweeps_up_after_killed_clients(
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     gone, running = tmp_path / "smlm_recon_999999999_ab", tmp_path / f"smlm_recon_{os.getpid()}_cd"
     others = [tmp_path / name for name in ("smlm_recon_other", "smlm_recon_a_b_c")]
-    for folder in (gone, running, *others):
+    elsewhere, young = (tmp_path / f"smlm_recon_99999999{end}" for end in ("8_ab", "7_ab"))
+    server_folder.make(elsewhere)  # of a client on another machine, as its lock shows
+    for folder in (gone, running, young, *others):
         folder.mkdir()
     (gone / "tritonserver.log").touch()
+    os.utime(gone, (0, 0))
     sweep()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [running.name, *(other.name for other in others)]
+    left = {elsewhere.name, young.name, running.name, *(other.name for other in others)}
+    assert {path.name for path in tmp_path.iterdir()} == left
+    server_folder.remove(elsewhere)
+    assert not elsewhere.exists()
+
+
+def test_the_lock_of_a_client_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / "smlm_recon_999999999_ab"
+    words = (
+        "import sys; from pathlib import Path; from smlm_pipeline.engines import server_folder; "
     )
+    words += "server_folder.make(Path(sys.argv[1])); print('made', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", words, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"made\n"
+        sweep()
+        assert folder.exists()
+        client.kill()
+    sweep()
+    assert not folder.exists()
 
 
 def _program(wheel: Path, text: str) -> Path:

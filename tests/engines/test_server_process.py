@@ -59,6 +59,7 @@ def test_orphans_of_a_killed_client_are_ended(
         folder.mkdir()
         name = str(folder / "backends" / "python" / "triton_python_backend_stub")
         stubs.append(subprocess.Popen([name, "600"], executable="/bin/sleep"))
+    os.utime(gone, (0, 0))
     try:
         sweep()
         assert stubs[0].wait(60) == -signal.SIGKILL

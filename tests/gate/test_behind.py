@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -40,9 +39,13 @@ def test_servers_of_one_network(
     known: tuple[ModelStatus, ...] | None,
     used: tuple[Address, ...],
 ) -> None:
-    found, networks = of_one_network(stated, known)
+    found, networks = of_one_network(stated, known, may_change=True)
     assert found == used
     assert networks == (stated[used[0]] if used else known)
+
+
+def test_others_take_their_place_in_time() -> None:
+    assert of_one_network({B: SECOND}, FIRST, may_change=False) == ((), FIRST)
 
 
 @dataclass
@@ -51,24 +54,18 @@ class _Name:
 
     hosts: list[str] | None = field(default_factory=list)
 
-    def numeric(self, servers: Servers) -> list[Address]:
-        """In the place of `Servers.numeric`."""
-        if servers.addresses[0].host != "recon":
-            return list(servers.addresses)
+    def look_up(self, address: Address) -> tuple[Address, ...]:
+        if address.host != "recon":
+            return (address,)
         if self.hosts is None:
             raise ServerError("the name cannot be looked up")
-        return [Address(host, servers.addresses[0].port) for host in self.hosts]
+        return tuple(Address(host, address.port) for host in self.hosts)
 
 
 def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     name, lines = _Name(["127.0.0.1"]), list[str]()
-    monkeypatch.setattr(Servers, "numeric", lambda servers: name.numeric(servers))
+    monkeypatch.setattr(module, "look_up", name.look_up)
     monkeypatch.setattr(module, "FOLLOW_S", 0.05)
-
-    async def asked(behind: Behind, count: int) -> None:
-        for _ in range(count):
-            with contextlib.suppress(grpc.RpcError):
-                await behind.ask("ModelReady", b"")
 
     async def check(first: FakeTriton, second: FakeTriton) -> None:
         servers = Servers((Address("recon", first.servers.addresses[0].port),))
@@ -76,17 +73,18 @@ def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
             with behind.lent() as calls:
                 name.hosts = ["127.0.0.1", "127.0.0.2"]
                 await _until(lambda: len(lines) == 1)
+                name.hosts = ["127.0.0.2"]
+                await _until(lambda: len(lines) == 2)
                 assert behind._former == {calls}  # until the request on it has ended
             assert not behind._former
             name.hosts = None
             await asyncio.sleep(0.2)
-            name.hosts = ["127.0.0.2"]
-            await _until(lambda: len(lines) == 2)
-            second.class_borders_px = "0.3; 0.2 0.4; 0.1 0.3 0.5"
-            name.hosts = ["127.0.0.1", "127.0.0.2"]
-            await _until(lambda: len(lines) == 4)
             assert await behind.is_ready()
-            await asked(behind, 2)
+            name.hosts = ["127.0.0.1", "127.0.0.2"]
+            await _until(lambda: len(lines) == 3)
+            second.class_borders_px = "0.3; 0.2 0.4; 0.1 0.3 0.5"
+            await _until(lambda: len(lines) == 5)
+            assert await behind.is_ready()
 
     with FakeTriton(ComputingTransport()) as first:
         port = first.servers.addresses[0].port
@@ -97,22 +95,90 @@ def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         f"requests are sent to {here} and {there}",
         f"requests are sent to {there}",
     ]
+    assert lines[2] == lines[0]
     # The first server states the networks of before; the second has others now.
-    assert lines[2].startswith(f"{there}: other networks than those of {here}")
-    assert lines[3] == f"requests are sent to {here}"
+    assert lines[3].startswith(f"{there}: other networks than those of {here}")
+    assert lines[4] == f"requests are sent to {here}"
 
 
-def test_a_name_that_nobody_knows_is_an_error_at_the_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Servers, "numeric", lambda servers: _Name(None).numeric(servers))
-
-    async def check() -> None:
-        async with Behind(Servers.parse("recon:1"), report=print):
-            pytest.fail("it started")
+def test_a_name_that_no_one_knows_is_an_error_at_the_start() -> None:
+    async def check(names: str) -> None:
+        async with Behind(Servers.parse(names), report=print) as behind:
+            assert await behind.is_ready()
 
     with pytest.raises(ServerError, match="cannot be looked up"):
-        asyncio.run(check())
+        asyncio.run(check("nosuch.invalid:1"))
+    with FakeTriton(ComputingTransport()) as triton:  # others do not wait for it
+        asyncio.run(check(f"{triton.address},nosuch.invalid:8001"))
+
+
+def test_a_server_that_comes_back_with_another_network_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though it is back before the next look: its connection was lost."""
+    monkeypatch.setattr(module, "FOLLOW_S", 60)
+    lines = list[str]()
+
+    async def check() -> None:
+        first = FakeTriton(ComputingTransport())
+        port = first.servers.addresses[0].port
+        with first:
+            behind = await Behind(first.servers, report=lines.append).__aenter__()
+            with behind.lent() as calls:
+                assert calls is not None
+            await asyncio.to_thread(first.__exit__)
+        with FakeTriton(ComputingTransport(), port=port, versions=("11",)):
+            await _until(lambda: not behind._used[first.servers.addresses[0]].is_connected)
+            with behind.lent() as calls:
+                assert calls is None
+            await _until(lambda: len(lines) == 2)
+            assert not await behind.is_ready()
+            monkeypatch.setattr(module, "ABSENT_S", 0.1)
+            await asyncio.sleep(0.2)
+            assert await behind.ask("ServerReady", b"") is None  # which asks for a look
+            await _until(lambda: bool(behind._used))
+            assert await behind.ask("ServerReady", b"")
+        await behind.__aexit__()
+
+    asyncio.run(check())
+    assert "other networks than those of before" in lines[0]
+    assert lines[1] == "requests are sent to no server"
+    assert "no server has the networks of before, so requests are sent to" in lines[2]
+
+
+def test_servers_that_fail_are_the_last_choice() -> None:
+    async def check() -> None:
+        with FakeTriton(ComputingTransport()) as one, FakeTriton(ComputingTransport()) as other:
+            servers = Servers(one.servers.addresses + other.servers.addresses)
+            async with Behind(servers, report=print) as behind:
+                with behind.lent() as busy:
+                    assert busy is not None
+                    with behind.lent() as idle:
+                        assert idle is not None
+                        assert idle is not busy
+                        idle.ended(grpc.StatusCode.UNAVAILABLE)
+                    with behind.lent() as again:
+                        assert again is busy
+                    idle.ended(grpc.StatusCode.OK)
+
+    asyncio.run(check())
+
+
+def test_what_cannot_be_read_ends_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = list[str]()
+    monkeypatch.setattr(module, "FOLLOW_S", 0.05)
+
+    async def check(triton: FakeTriton) -> None:
+        async with Behind(triton.servers, report=lines.append) as behind:
+            triton.versions = triton.network_versions = ("x",)
+            await _until(lambda: bool(lines))
+            triton.versions = triton.network_versions = ("10",)
+            before_s = behind._looked_s
+            await _until(lambda: behind._looked_s > before_s)
+
+    with FakeTriton(ComputingTransport()) as triton:
+        asyncio.run(check(triton))
+    assert "the servers cannot be looked at: ValueError" in lines[0]
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

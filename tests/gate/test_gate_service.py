@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import signal
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -286,3 +289,59 @@ def test_clients_and_certificates_are_read_again(tmp_path: Path) -> None:
         assert "does not admit this client" in state().stderr
         clients.write_text(listed("second"))
         wait_for(lambda: state().exit_code == 0, "the client to be admitted")
+
+
+def test_one_client_asks_so_many_questions_at_once() -> None:
+    """Those that never come whole do not keep others from asking: they end in seconds."""
+    with (
+        FakeTriton(ComputingTransport()) as triton,
+        gate_before(triton.address) as gate,
+        grpc.insecure_channel(gate.address) as channel,
+    ):
+        ended = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            ended.wait(60)
+            yield b""
+
+        ask = channel.stream_stream(f"{SERVICE}ServerLive")
+        pending = [ask(nothing(), timeout=60) for _ in range(9)]
+        codes = Counter(each.code().name for each in pending)
+        ended.set()
+        assert codes == {"RESOURCE_EXHAUSTED": 1, "DEADLINE_EXCEEDED": 8}
+        assert invoke("status", "--no-canary", "--server", gate.address).exit_code == 0
+
+
+def test_an_answer_waits_for_its_client(tmp_path: Path) -> None:
+    """It is not lost while a client is busy, and holds no place of others."""
+
+    class Large(FakeTriton):
+        def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:
+            answer = super()._infer(question, context)
+            answer.raw_output_contents.append(bytes(20_000_000))
+            return answer
+
+    with (
+        Large(ComputingTransport()) as triton,
+        gate_before(triton.address, "--requests", "4") as gate,
+        grpc.insecure_channel(
+            gate.address, options=[("grpc.max_receive_message_length", -1)]
+        ) as channel,
+    ):
+        ask = channel.stream_stream(f"{SERVICE}ModelInfer")
+        slow = [ask(iter([MESSAGE]), timeout=60) for _ in range(4)]
+        wait_for(lambda: triton.answered == 4, "all to be answered")
+        assert _code(gate.address)[0] == "RESOURCE_EXHAUSTED"
+        with ThreadPoolExecutor(4) as pool:
+            taken: list[bytes] = list(itertools.chain(*pool.map(list, slow)))
+        assert len(taken) == 4
+        assert min(map(len, taken)) > 20_000_000
+
+
+def test_a_file_of_clients_that_raises_more_than_yaml_s_errors(tmp_path: Path) -> None:
+    clients = tmp_path / "clients.yaml"
+    for text in ("ada: {certificate: 2024-02-30}", "[" * 5000, "ada: 0x_"):
+        clients.write_text(text)
+        refused = invoke("gate", "--clients", clients)
+        assert refused.exit_code == 2, text
+        assert f"--clients {clients}" in one_line(refused)

@@ -32,6 +32,20 @@ def test_as_much_as_there_is_in_turn() -> None:
     asyncio.run(check())
 
 
+def test_what_is_not_needed_is_given_back() -> None:
+    async def check() -> None:
+        room = Room(10)
+        async with room.held(10) as share:
+            share.shrink(4)
+            share.shrink(7)  # it does not grow again
+            async with asyncio.timeout(1), room.held(6):
+                pass
+        async with asyncio.timeout(1), room.held(10):
+            pass
+
+    asyncio.run(check())
+
+
 def test_whoever_leaves_gives_its_place_back() -> None:
     async def hold(room: Room, size_bytes: int) -> None:
         async with room.held(size_bytes):

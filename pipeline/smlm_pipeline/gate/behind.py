@@ -1,20 +1,21 @@
-"""The servers behind a gate: those of one network, and the channel to them."""
+"""The servers behind a gate: those of one network, each with a connection of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import grpc  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
 from smlm_pipeline.engines.fleet import server_states
-from smlm_pipeline.engines.triton.addresses import Address, Servers
-from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS, channel_arguments
+from smlm_pipeline.engines.triton.addresses import Address, Servers, look_up
+from smlm_pipeline.engines.triton.channel import EJECTION_S, LOOK_UP_LEAST_MS, channel_arguments
 from smlm_pipeline.engines.triton.credentials import credentials_of
 from smlm_pipeline.engines.triton.status import ModelStatus, ServerStatus
 from smlm_pipeline.errors import ServerError
@@ -29,31 +30,45 @@ QUESTIONS = (
 """Methods of Triton, beside ``ModelInfer``, that clients may call; no other one exists here."""
 
 QUESTION_S = 5.0
-"""Longest wait for the answer to a question."""
+"""Longest wait for the answer to a question, and for a connection."""
 
-FOLLOW_S = LOOK_UP_LEAST_MS / 1000
-"""Time between two looks at the servers."""
+FOLLOW_S, LOST_S = LOOK_UP_LEAST_MS / 1000, 0.5
+"""Time between two looks at the servers, and after a connection was lost."""
+
+ABSENT_S = 60.0
+"""Time for which no server has the networks of before, after which others take their place; and
+after which a gate that could not look at its servers is not ready."""
+
+_OWN = {
+    "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
+    # Unlike round robin, it opens a connection that was lost when it is asked to, and not before.
+    "grpc.service_config": json.dumps({"loadBalancingConfig": [{"pick_first": {}}]}),
+}
 
 Networks = tuple[ModelStatus, ...]
 """What a server states of the models that clients may ask."""
 
-_Answer = TypeVar("_Answer")
+
+_READY = grpc.ChannelConnectivity.READY
+
+_FAILURES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+"""Codes of a server that fails. That of a full queue is one, but then all are busy."""
 
 
 class Calls:
-    """Triton's calls on one channel, whose messages are bytes.
+    """One server: Triton's calls, whose messages are bytes.
 
     Parameters
     ----------
     servers : Servers
-        Numeric addresses, which requests reach in turn.
+        Its numeric address.
     """
 
     def __init__(self, servers: Servers) -> None:
         self.requests = 0
-        target, server_count = servers.connection()
-        limit = ("grpc.max_receive_message_length", ANSWER_BYTES_MOST)
-        arguments = [*dict([*channel_arguments(target, server_count), limit]).items()]
+        self._aside_until_s = 0.0
+        target, _ = servers.connection()
+        arguments = [*{**dict(channel_arguments(target, 1)), **_OWN}.items()]
         if servers.tls is None:
             self._channel = grpc.aio.insecure_channel(target, options=arguments)
         else:
@@ -62,17 +77,49 @@ class Calls:
         self.infer = self._channel.stream_stream(f"{SERVICE}ModelInfer")
         self.questions = {name: self._channel.unary_unary(SERVICE + name) for name in QUESTIONS}
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is that of the last `connect`: it does not come back by itself."""
+        return bool(self._channel.get_state() is _READY)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it has failed lately."""
+        return time.monotonic() < self._aside_until_s
+
+    def ended(self, code: grpc.StatusCode) -> None:
+        """Note the code of a request.
+
+        Others are preferred for a while after a failure: a server that drains fails at once, and
+        so seems the idlest.
+        """
+        if code in _FAILURES:
+            self._aside_until_s = time.monotonic() + EJECTION_S
+
+    async def connect(self) -> bool:
+        """Open the connection; False if that takes too long."""
+
+        async def connected() -> None:
+            while (state := self._channel.get_state(try_to_connect=True)) is not _READY:
+                await self._channel.wait_for_state_change(state)
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(connected(), QUESTION_S)
+        return self.is_connected
+
     async def close(self) -> None:
-        """Close the channel; what is under way on it ends."""
+        """Close the connection; what is under way on it ends."""
         await self._channel.close()
 
 
 class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
-    """Lends the channel to the servers of one network, and keeps it up to date.
+    """Lends the servers of one network, the idlest first.
 
-    Every `FOLLOW_S` the names are looked up and each server is asked for its networks. Servers
-    that join or leave are followed; those that are not ready, or have other networks than the
-    rest, get no requests. The first networks stay, until no server has them and others are ready.
+    Every `FOLLOW_S`, and when a connection was lost, the names are looked up and each server is
+    asked for its networks. Servers that join or leave are followed; those that are not ready, or
+    have other networks than the rest, get no requests. A server whose connection was lost, as by a
+    restart with another network, gets none before it was asked again. The first networks stay,
+    until no server has had them for `ABSENT_S` and others are ready.
 
     Parameters
     ----------
@@ -84,37 +131,43 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
     Raises
     ------
     ServerError
-        At the start, if a name is not known.
+        At the start, if no name is known.
     """
 
     def __init__(self, servers: Servers, *, report: Callable[[str], None]) -> None:
         self._servers, self._report = servers, report
-        self._addresses: tuple[Address, ...] = ()
+        self._known: dict[Address, tuple[Address, ...]] = {}
         self._networks: Networks | None = None
+        self._networks_s = self._looked_s = time.monotonic()
         self._left_out: frozenset[Address] = frozenset()
-        self._calls: Calls
+        self._used: dict[Address, Calls] = {}
         self._former: set[Calls] = set()
+        self._lost = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Behind:
         """Look at the servers for the first time, and begin to follow them."""
-        numeric = await _in_thread(self._servers.numeric)
-        self._take(tuple(numeric))
+        numeric = await asyncio.to_thread(self._look_up)
+        if not numeric:
+            await asyncio.to_thread(self._servers.numeric)  # raises what is wrong
         await self._look(numeric)
         self._following = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close all channels."""
+        """Close all connections."""
         if self._following is not None:
             self._following.cancel()
-        for calls in (self._calls, *self._former):
+        for calls in (*self._used.values(), *self._former):
             await calls.close()
 
     @contextlib.contextmanager
-    def lent(self) -> Iterator[Calls]:
-        """Lend the channel of now for one request; it stays open until that has ended."""
-        calls = self._calls
+    def lent(self) -> Iterator[Calls | None]:
+        """Lend the idlest server for one request, or None; it stays until the request has ended."""
+        calls = self._idlest()
+        if calls is None:
+            yield None
+            return
         calls.requests += 1
         try:
             yield calls
@@ -122,60 +175,103 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
             calls.requests -= 1
             self._close_unused()
 
-    async def ask(self, name: str, question: bytes) -> bytes:
-        """Ask one of the servers a question, both encoded.
+    async def ask(self, name: str, question: bytes) -> bytes | None:
+        """Ask one of the servers a question, both encoded; None if there is no server.
 
         Raises
         ------
         grpc.RpcError
-            If none answers.
+            If it does not answer.
         """
         with self.lent() as calls:
+            if calls is None:
+                return None
             return bytes(await calls.questions[name](question, timeout=QUESTION_S))
 
     async def is_ready(self) -> bool:
-        """Whether a server answers that it is ready."""
+        """Whether a server answers that it is ready, and the servers were looked at lately."""
         try:
             answer = await self.ask("ServerReady", b"")
         except grpc.RpcError:
             return False
+        if answer is None or time.monotonic() - self._looked_s > ABSENT_S:
+            return False
         return bool(service_pb2.ServerReadyResponse.FromString(answer).ready)
+
+    def _idlest(self) -> Calls | None:
+        connected = [calls for calls in self._used.values() if calls.is_connected]
+        if len(connected) < len(self._used) or not connected:
+            self._lost.set()
+        return min(connected, key=lambda calls: (calls.is_aside, calls.requests), default=None)
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(FOLLOW_S)
-            with contextlib.suppress(ServerError):  # the name is gone; its servers may not be
-                await self._look(await _in_thread(self._servers.numeric))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), FOLLOW_S)
+                await asyncio.sleep(LOST_S)
+            self._lost.clear()
+            try:
+                await self._look(await asyncio.to_thread(self._look_up))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may do better
+                self._report(f"the servers cannot be looked at: {type(error).__name__}: {error}")
 
-    async def _look(self, numeric: Collection[Address]) -> None:
+    def _look_up(self) -> tuple[Address, ...]:
+        """The numeric addresses of all servers; of a name that is gone those of before."""
+        for address in self._servers.addresses:
+            with contextlib.suppress(ServerError):
+                self._known[address] = look_up(address)
+        return tuple(dict.fromkeys(each for found in self._known.values() for each in found))
+
+    async def _look(self, numeric: tuple[Address, ...]) -> None:
         """Ask the servers at these addresses for their networks, and use those that agree."""
         servers = self._servers.only(*numeric)
         try:
-            states = await _in_thread(lambda: server_states(servers, contract.RECONSTRUCTION.name))
-        except ServerError:  # none answers; gRPC tries all that it has again
-            return
-        stated = {
-            address: networks_of(state)
-            for address, state in states.items()
-            if isinstance(state, ServerStatus) and state.ready
-        }
-        used, self._networks = of_one_network(stated, self._networks)
-        unlike = frozenset(stated.keys() - set(used))
-        if unlike - self._left_out:
+            found = await asyncio.to_thread(
+                lambda: server_states(servers, contract.RECONSTRUCTION.name)
+            )
+        except ServerError:  # none answers
+            found = {}
+        states = {each: state for each, state in found.items() if isinstance(state, ServerStatus)}
+        now_s = self._looked_s = time.monotonic()
+        stated = {each: networks_of(state) for each, state in states.items() if state.ready}
+        if self._networks in stated.values():
+            self._networks_s = now_s
+        may_change = self._networks is None or now_s - self._networks_s > ABSENT_S
+        used, networks = of_one_network(stated, self._networks, may_change=may_change)
+        if self._networks is not None and networks != self._networks:
             self._report(
-                f"{Servers(tuple(sorted(unlike, key=str)))}: other networks than those of "
-                f"{Servers(used)}, so no requests are sent there; start a gate of their own"
+                f"no server has the networks of before, so requests are sent to {Servers(used)}, "
+                "which has others"
+            )
+            self._networks_s = now_s
+        self._networks = networks
+        self._report_unlike(frozenset(stated.keys() - set(used)), used)
+        silent = frozenset(numeric) - states.keys()
+        await self._use(used, silent)
+
+    def _report_unlike(self, unlike: frozenset[Address], used: tuple[Address, ...]) -> None:
+        if unlike - self._left_out:
+            than = f"those of {Servers(used)}" if used else "those of before"
+            self._report(
+                f"{Servers(tuple(sorted(unlike, key=str)))}: other networks than {than}, so no "
+                "requests are sent there; start a gate of their own"
             )
         self._left_out = unlike
-        if used and set(used) != set(self._addresses):
-            self._report(f"requests are sent to {Servers(used)}")
-            self._take(used)
 
-    def _take(self, addresses: tuple[Address, ...]) -> None:
-        """Send the next requests to these; those under way keep their channel."""
-        if self._addresses:
-            self._former.add(self._calls)
-        self._addresses, self._calls = addresses, Calls(self._servers.only(*addresses))
+    async def _use(self, agreeing: tuple[Address, ...], silent: frozenset[Address]) -> None:
+        """Connect to the servers that agree, and leave those that do not, or are gone."""
+        before = set(self._used)
+        for address in before - set(agreeing):
+            # One that is silent for a moment keeps its connection, if it still has it.
+            if address not in silent or not self._used[address].is_connected:
+                self._former.add(self._used.pop(address))
+        new = {each: Calls(self._servers.only(each)) for each in agreeing if each not in before}
+        self._used |= new
+        lost = [self._used[each] for each in agreeing if not self._used[each].is_connected]
+        await asyncio.gather(*(calls.connect() for calls in lost))
+        if before and set(self._used) != before:
+            places = tuple(sorted(self._used, key=str))
+            self._report(f"requests are sent to {Servers(places) if places else 'no server'}")
         self._close_unused()
 
     def _close_unused(self) -> None:
@@ -187,7 +283,7 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
 
 
 _closing: set[asyncio.Future[None]] = set()
-"""Tasks that close channels: nothing else refers to them."""
+"""Tasks that close connections: nothing else refers to them."""
 
 
 def networks_of(state: ServerStatus) -> Networks:
@@ -196,7 +292,7 @@ def networks_of(state: ServerStatus) -> Networks:
 
 
 def of_one_network(
-    stated: Mapping[Address, Networks], known: Networks | None
+    stated: Mapping[Address, Networks], known: Networks | None, *, may_change: bool
 ) -> tuple[tuple[Address, ...], Networks | None]:
     """Choose the servers that requests are sent to.
 
@@ -206,6 +302,8 @@ def of_one_network(
         The networks of each server that is ready.
     known : tuple or None
         The networks that requests were sent to before.
+    may_change : bool
+        Whether others may take their place, if no server has them.
 
     Returns
     -------
@@ -213,13 +311,7 @@ def of_one_network(
         The servers of the known networks, or if there is none, of those that most have; and
         these networks.
     """
-    if stated and known not in stated.values():
+    if stated and known not in stated.values() and may_change:
         each = list(stated.values())
         known = max(each, key=each.count)
     return tuple(address for address in stated if stated[address] == known), known
-
-
-async def _in_thread(question: Callable[[], _Answer]) -> _Answer:
-    """Ask what takes time, such as a look-up of a name."""
-    asked: Awaitable[_Answer] = asyncio.to_thread(question)
-    return await asked

@@ -24,7 +24,7 @@ class Certificates:
 
     def __init__(self, tls: ServerTls, *, report: Callable[[str], None]) -> None:
         self._tls, self._report = tls, report
-        self._stamp = self._stamp_now()
+        self._stamp, self._failure = self._stamp_now(), ""
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials that look at the files before each connection."""
@@ -37,16 +37,21 @@ class Certificates:
         stamp_now = self._stamp_now()
         if stamp_now == self._stamp:
             return None
-        self._stamp = stamp_now
         tls = self._tls
         try:
             ServerTls.read(certificate=tls.certificate, key=tls.key, ca=tls.ca)
             read = self._read()
-        except (SettingError, OSError) as error:
-            self._report(f"{error}; the certificates before stay")
+        except (SettingError, OSError) as error:  # it may be usable later, as one not yet valid
+            self._fail(f"{error}; the certificates before stay")
             return None
+        self._stamp, self._failure = stamp_now, ""
         self._report(f"{tls.certificate} is read again")
         return read
+
+    def _fail(self, text: str) -> None:
+        if text != self._failure:
+            self._report(text)
+        self._failure = text
 
     def _stamp_now(self) -> list[object]:
         files = (self._tls.certificate, self._tls.key, self._tls.ca)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,19 @@ ANONYMOUS = "anonymous"
 ANSWERS_MOST = 2
 """Most answers to one client that are in memory at once."""
 
+QUESTIONS_MOST = 8
+"""Most questions of one client that are answered at once."""
+
 BURST_S = 2.0
 """Time for which a client may have been silent and then catch up with its rate."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w.@ -]{1,64}")
 _CLIENTS_MOST = 1000
+
+
+class TooManyQuestionsError(Exception):
+    """A client asks too much at once."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,29 @@ class Client:
     name: str
     limits: Limits
     under_way: int = 0
+    questions: int = 0
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS_MOST))
     _due_s: float = field(default=0.0, repr=False)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Count a question while it is answered.
+
+        Raises
+        ------
+        TooManyQuestionsError
+            If the client asks `QUESTIONS_MOST` already.
+        """
+        if self.questions >= QUESTIONS_MOST:
+            raise TooManyQuestionsError(
+                f"{self.name} asks {self.questions} questions at once, which is the limit; ask "
+                "again later"
+            )
+        self.questions += 1
+        try:
+            yield
+        finally:
+            self.questions -= 1
 
     def pause_s(self, size_bytes: int, now_s: float) -> float:
         """How long a request of this size has to wait for the client's rate."""
@@ -115,19 +144,18 @@ class Clients:
         Raises
         ------
         SettingError
-            If the file cannot be used. The clients stay as they were, and the file is not read
-            again before it changes.
+            If the file cannot be used. The clients stay as they were, and the file is read again
+            the next time.
         """
         if self._file is None or (stamp_now := stamp(self._file)) == self._stamp:
             return False
-        self._stamp = stamp_now
         renewed = {(kind, key): client for kind, key, client in _read(self._file, self._limits)}
         _check_recognisable({kind for kind, _ in renewed}, tls)
         former = {client.name: client for client in self._known.values()}
         for key, client in renewed.items():
             renewed[key] = former.get(client.name, client)
             renewed[key].limits = client.limits
-        self._known = renewed
+        self._known, self._stamp = renewed, stamp_now
         return True
 
     def check_recognisable(self, tls: ServerTls | None) -> None:
@@ -189,7 +217,8 @@ def _read(path: Path, limits: Limits) -> Iterable[tuple[str, str, Client]]:
         listed = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"--clients {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML raises the others for dates that are none, and for what nests too deep.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingError(f"--clients {path} is no YAML; {example}") from error
     if not isinstance(listed, dict) or not 1 <= len(listed) <= _CLIENTS_MOST:
         raise SettingError(f"--clients {path} lists no clients; {example}")

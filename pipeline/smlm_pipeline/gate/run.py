@@ -36,6 +36,11 @@ _LISTENING = [
     ("grpc.max_allowed_incoming_connections", CONNECTIONS_MOST),
     ("grpc.max_concurrent_streams", STREAMS_MOST),
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # Whoever is gone without a word gives its places back.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Connections of those who ask nothing make room for others.
+    ("grpc.max_connection_idle_ms", 60_000),
     # A client finds new gates behind a name when a connection ends.
     ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 900_000),
@@ -122,13 +127,18 @@ async def _read_clients_again(
     clients: Clients, tls: ServerTls | None, report: Callable[[str], None]
 ) -> None:
     """Look every `_READ_AGAIN_S` whether the file of clients has changed."""
+    reported = ""
     while True:
         await asyncio.sleep(_READ_AGAIN_S)
+        text = ""
         try:
             if clients.read_again(tls):
                 report("the clients are read again")
         except SettingError as error:
-            report(f"{error}; the clients before stay")
+            text = f"{error}; the clients before stay"
+        if text and text != reported:
+            report(text)
+        reported = text
 
 
 def _bound(listening: Listening, report: Callable[[str], None]) -> grpc.aio.Server:

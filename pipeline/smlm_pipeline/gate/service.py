@@ -15,13 +15,14 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError
+from grpc.aio import Metadata  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
 from smlm_pipeline.errors import ChunkError, ContractError
-from smlm_pipeline.gate.behind import QUESTIONS, SERVICE, Behind
-from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
+from smlm_pipeline.gate.behind import QUESTION_S, QUESTIONS, SERVICE, Behind
+from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients, TooManyQuestionsError
 from smlm_pipeline.gate.counts import Counts
 from smlm_pipeline.gate.requests import CheckedRequest, check_request
 from smlm_pipeline.gate.room import Room
@@ -34,8 +35,8 @@ ANSWERS_BYTES_MOST = 1 << 30
 
 QUESTION_BYTES_MOST = 4096
 
-READ_S, WRITE_S, ANSWER_S = 60.0, 60.0, 900.0
-"""Longest time to receive a request and to send an answer; longest wait for the server."""
+READ_S, ANSWER_S = 60.0, 900.0
+"""Longest time to receive a request, and longest wait for the server."""
 
 _FULL = "the gate has too many requests under way; send it again later"
 
@@ -104,8 +105,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             async with self._counted(client):
                 await self._pass_on(client, context)
         except RefusedError as refusal:
-            self.counts.refused(client.name if client else ANONYMOUS, refusal.code.name)
-            await context.abort(refusal.code, refusal.text)
+            await self._refuse(client, context, refusal)
 
     async def _pass_on(self, client: Client, context: Any) -> None:
         message = await _received(context)
@@ -119,10 +119,13 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         if pause_s:
             await asyncio.sleep(pause_s)
         with self._behind.lent() as calls:
+            if calls is None:
+                raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
             call = calls.infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
             try:
                 sent_bytes = await self._answer_from(call, request, client, context)
             except grpc.RpcError as error:
+                calls.ended(error.code())
                 raise _of_the_server(error.code(), error.details()) from error
             finally:
                 call.cancel()
@@ -136,24 +139,36 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             await call.write(request.message)
             await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
-        async with client.answers, self._answers.held(request.answer_bytes_most):
+        async with client.answers, self._answers.held(request.answer_bytes_most) as share:
             answer = await call.read()
             if answer is grpc.aio.EOF:
-                raise _of_the_server(await call.code(), await call.details())
-            await _sent(context, answer)
+                raise grpc.aio.AioRpcError(
+                    await call.code(), Metadata(), Metadata(), details=await call.details()
+                )
+            share.shrink(len(answer))
+            # It has its place until the client has it or is gone: gRPC cannot let go of it before.
+            await context.write(answer)
         return len(answer)
+
+    async def _refuse(self, client: Client | None, context: Any, refusal: RefusedError) -> None:
+        self.counts.refused(client.name if client else ANONYMOUS, refusal.code.name)
+        await context.abort(refusal.code, refusal.text)
 
     async def _answer_question(self, name: str, context: Any) -> None:
         """Answer a question about the server or a model, from the server."""
         try:
-            self._admitted(context)
-            with self._slot("questions", QUESTIONS_MOST):
-                asked = _question(name, await _received(context))
+            client = self._admitted(context)
+            with self._slot("questions", QUESTIONS_MOST), client.asking():
+                asked = _question(name, await _received(context, QUESTION_S))
                 if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
                     answer = service_pb2.ModelReadyResponse(ready=False).SerializeToString()
                 else:
                     answer = await self._behind.ask(name, asked.SerializeToString())
-                await _sent(context, answer)
+                    if answer is None:
+                        raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
+                await context.write(answer)
+        except TooManyQuestionsError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except RefusedError as refusal:
             await context.abort(refusal.code, refusal.text)
         except grpc.RpcError as error:
@@ -206,24 +221,16 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             self._under_way[kind] -= 1
 
 
-async def _received(context: Any) -> bytes:
+async def _received(context: Any, within_s: float = READ_S) -> bytes:
     """The only message of a call."""
     try:
-        message = await asyncio.wait_for(context.read(), READ_S)
+        message = await asyncio.wait_for(context.read(), within_s)
     except asyncio.TimeoutError as error:
-        text = f"the request was not received within {READ_S:.0f} s; send it again"
+        text = f"the request was not received within {within_s:.0f} s; send it again"
         raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
     if message is grpc.aio.EOF:
         raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "there is no message; expected one")
     return bytes(message)
-
-
-async def _sent(context: Any, answer: bytes) -> None:
-    try:
-        await asyncio.wait_for(context.write(answer), WRITE_S)
-    except asyncio.TimeoutError as error:
-        text = f"the answer was not taken within {WRITE_S:.0f} s"
-        raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
 
 def _question(name: str, message: bytes) -> Any:

@@ -32,9 +32,9 @@ LINK_REACHED = 0.9
 SERVER_PX_PER_S = 12_000 * 256**2
 """What a server does beside its network, for several clients (``docs/gpu/expected.md``)."""
 
-CLIENT_PX_PER_S = 3.1e6 / 0.013 / OUT_BYTES_PER_PX
-"""What a client decodes and adds: 3.1 MB of answers in 13 ms, measured on one core
-(``docs/gpu/expected.md``)."""
+CLIENT_PX_PER_S = 153e6 / OUT_BYTES_PER_PX
+"""What a client decodes and adds: 153 MB of answers a second, measured on a film
+(docs/measurements/client.md)."""
 
 CLIENTS_PER_GPU = 8
 """Clients for each GPU in the last rows: those of parts of a film, or of other films."""
