@@ -301,11 +301,14 @@ def test_the_server_stops_before_it_is_killed() -> None:
 
 def test_prometheus_scrapes_the_server_where_compose_runs_it() -> None:
     found = YAML(typ="safe").load(DOCKER / "prometheus" / "prometheus.yaml")
-    (job,) = found["scrape_configs"]
-    ((target,),) = [each["targets"] for each in job["static_configs"]]
+    ((target,), (gate,)) = [
+        each["targets"] for job in found["scrape_configs"] for each in job["static_configs"]
+    ]
     host, port = target.split(":")
     assert host in _services()
     assert port in re.findall(r"EXPOSE (.+)", (DOCKER / "server/Dockerfile").read_text())[0].split()
+    host, port = gate.split(":")
+    assert f"--metrics=0.0.0.0:{port}" in _services()[host]["command"]
 
 
 def test_grafana_reads_prometheus() -> None:

@@ -19,6 +19,7 @@ from fakes.command_tree import commands, options
 from fakes.places import ROOT
 from smlm_pipeline import contract
 from smlm_pipeline.deploy.memory_pools import sizes
+from smlm_pipeline.gate.counts import Counts
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.serving import metrics
 
@@ -182,7 +183,9 @@ def test_selectors_select(overlay: str) -> None:
     assert policies["server"]["ingress"][0]["from"] == [{"podSelector": {"matchLabels": client}}]
     for job in (each for each in _rendered("films") if each["kind"] == "Job"):
         assert client.items() <= job["spec"]["template"]["metadata"]["labels"].items()
-    monitored = _only("monitoring", "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    (chosen,) = _only("monitoring", "ServiceMonitor")["spec"]["selector"]["matchExpressions"]
+    monitored = {chosen["key"]: chosen["values"][0]}
+    assert chosen["values"] == ["server", "gate"]
     assert monitored.items() <= service["metadata"]["labels"].items()
     scaled = _only("monitoring", "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert scaled["name"] == _only(folder, "Deployment")["metadata"]["name"]
@@ -336,7 +339,7 @@ def _rules() -> list[dict[str, Any]]:
 
 def test_alerts_say_what_to_do() -> None:
     alerts = [rule for rule in _rules() if "alert" in rule]
-    assert len(alerts) == 6
+    assert len(alerts) == 7
     for rule in alerts:
         assert rule["annotations"].keys() == {"summary", "action"}
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
@@ -348,7 +351,11 @@ def test_expressions_name_metrics_that_exist() -> None:
     text = " ".join(rule["expr"] for rule in _rules())
     for rule in _rules():
         promql_parser.parse(rule["expr"])
-    assert set(re.findall(r"\brecon_\w+_total\b", text)) == {metrics.HOST_INPUTS}
+    counted = {metrics.HOST_INPUTS, "recon_gate_requests_total"}
+    assert set(re.findall(r"\brecon_\w+_total\b", text)) == counted
+    counts = Counts()
+    counts.refused("ada", "UNAVAILABLE")
+    assert 'recon_gate_requests_total{client="ada",code="UNAVAILABLE"} 1' in counts.as_text([])
     scaled = _only("monitoring", "HorizontalPodAutoscaler")["spec"]["metrics"][0]["pods"]["metric"]
     assert scaled["name"] in {rule.get("record") for rule in _rules()}
     summed = "|".join(
