@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -102,12 +102,20 @@ def serve(frames: int) -> None:
         end = -_BORDERS_BYTES - _WINDOW_BYTES - 2  # the window has two bytes of protobuf, too
         return answer(window) + _NUMBER_FIELD + request[end - _NUMBER_BYTES : end]
 
-    handler = grpc.unary_unary_rpc_method_handler(infer)  # bytes in, bytes out
+    ready = service_pb2.ServerReadyResponse(ready=True).SerializeToString()
+    answers: dict[str, Callable[[bytes, Any], bytes]] = {
+        "ModelInfer": infer,
+        # What a gate asks its servers: this one is ready, and states nothing of its models.
+        "ServerReady": lambda _question, _context: ready,
+        "ServerMetadata": lambda _question, _context: b"",
+        "ModelReady": lambda _question, _context: b"",
+    }
+    handlers = {  # bytes in, bytes out
+        name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in answers.items()
+    }
     service = "inference.GRPCInferenceService"
     server = grpc.server(ThreadPoolExecutor(4), options=_UNLIMITED)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {"ModelInfer": handler}),)
-    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"127.0.0.1:{port}\n")
