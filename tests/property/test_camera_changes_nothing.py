@@ -38,9 +38,14 @@ def test_doubling_the_gain_changes_no_bit(
 def test_any_gain_and_offset_give_the_same_picture(
     film_adu: NDArray[np.uint16], local_transport: LocalTransport, gain: int, offset_adu: int
 ) -> None:
-    """Rounding moves a detection across the border of a SR pixel now and then."""
+    """Rounding moves a detection across the border of a SR pixel now and then.
+
+    In bfloat16 more of them: by up to 0.0038 of the sum in 120 gains and offsets at random.
+    """
     assert int(film_adu.max()) * gain + offset_adu < 1 << 16
     expected = _image(film_adu, local_transport)
     found = _image(film_adu * np.uint16(gain) + np.uint16(offset_adu), local_transport)
     assert expected.sum() > 0
-    assert np.abs(found - expected).sum() <= 1e-3 * expected.sum()
+    most = 1e-3 if local_transport.network.engine.precision == "f32" else 1e-2
+    assert np.abs(found - expected).sum() <= most * expected.sum()
+    assert abs(found.sum() / expected.sum() - 1) <= 1e-4
