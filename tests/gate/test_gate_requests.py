@@ -86,14 +86,16 @@ def test_an_answer_has_at_most_so_many_bytes() -> None:
         molecules = np.zeros((pixels, len(contract.MOLECULE_COLUMNS)), np.float32)
         for step, summed in (everywhere, at_the_end):
             size_bytes = step.nbytes + summed.nbytes + molecules.nbytes
-            assert size_bytes <= answer_bytes_most(asked, pixels) <= ANSWER_BYTES_MOST
+            most = answer_bytes_most(asked.size, pixels, molecules=True)
+            assert size_bytes <= most <= ANSWER_BYTES_MOST
 
 
 def test_molecules_and_classes_are_counted() -> None:
     plain = Window(8, 0, 0, 32, 32)
-    one = answer_bytes_most(plain, 2048)
-    assert answer_bytes_most(replace(plain, molecules=True), 2048) == one + 32 * 2048
-    assert answer_bytes_most(replace(plain, classes=4), 2048) == one + 4 * 3 * plain.size
+    one = answer_bytes_most(plain.size, 2048, molecules=False)
+    assert answer_bytes_most(plain.size, 2048, molecules=True) == one + 32 * 2048
+    four = replace(plain, classes=4)
+    assert answer_bytes_most(four.size, 2048, molecules=False) == one + 4 * 3 * plain.size
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,13 @@ def _option(text: str, metavar: str = "PEM", envvar: str | None = None) -> Any:
     )
 
 
+def _client_tls(asked: bool, prefix: str = "--tls", **named: Any) -> ClientTls | None:
+    """TLS where it is asked for, or any of what is named for it is given; else None."""
+    if not asked and all(each is None for each in named.values()):
+        return None
+    return ClientTls.read(prefix=prefix, **named)
+
+
 @dataclass(frozen=True)
 class ConnectionOptions:
     """How the servers of ``--server`` are connected to."""
@@ -79,10 +86,8 @@ class ConnectionOptions:
         SettingError
             If a file cannot be used.
         """
-        named = (self.tls_ca, self.tls_cert, self.tls_key, self.tls_server_name, self.token_file)
-        if not self.with_tls and all(each is None for each in named):
-            return None
-        return ClientTls.read(
+        return _client_tls(
+            self.with_tls,
             ca=self.tls_ca,
             certificate=self.tls_cert,
             key=self.tls_key,
@@ -163,14 +168,11 @@ class BehindOptions:
         SettingError
             If a file cannot be used.
         """
-        files = (self.server_tls_ca, self.server_tls_cert, self.server_tls_key)
-        if not self.server_tls and all(each is None for each in (*files, self.server_tls_name)):
-            return None
-        ca, certificate, key = files
-        return ClientTls.read(
-            ca=ca,
-            certificate=certificate,
-            key=key,
+        return _client_tls(
+            self.server_tls,
+            "--server-tls",
+            ca=self.server_tls_ca,
+            certificate=self.server_tls_cert,
+            key=self.server_tls_key,
             server_name=self.server_tls_name,
-            prefix="--server-tls",
         )

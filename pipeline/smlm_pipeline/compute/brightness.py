@@ -55,6 +55,9 @@ _PROBABILITY, _INTENSITY, _SIGMA_INTENSITY = (
 )
 
 
+_Places = NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class IsolatedLight:
     """Light of isolated molecules, (K,) float64, in scales, and its standard errors.
@@ -127,16 +130,19 @@ def isolated_light(table: NDArray[np.float32], window: Window, frames: int) -> I
     sure = table[:, _PROBABILITY] >= ISOLATED_PROBABILITY
     chosen = np.flatnonzero(inner_y & inner_x & sure)
     frame, y, x = frame[chosen], y[chosen], x[chosen]
-    top, bottom, left, right = y - reach, y + reach + 1, x - reach, x + reach + 1
-    near = crowd[frame, bottom, right] - crowd[frame, top, right]
-    near -= crowd[frame, bottom, left] - crowd[frame, top, left]
-    alone = near == 1
+
+    def within(reach: int, frame: _Places, y: _Places, x: _Places) -> _Places:
+        """Molecules in the square around each place."""
+        top, bottom, left, right = y - reach, y + reach + 1, x - reach, x + reach + 1
+        below = crowd[frame, bottom, right] - crowd[frame, top, right]
+        found: _Places = below - (crowd[frame, bottom, left] - crowd[frame, top, left])
+        return found
+
+    alone = within(reach, frame, y, x) == 1
     again = np.zeros((2, 2), np.int64)
     for row, later in enumerate(_LATER):
         known = alone & (frame + later < frames)
-        at, y_at, x_at = frame[known] + later, y[known], x[known]
-        there = crowd[at, y_at + 2, x_at + 2] - crowd[at, y_at - 1, x_at + 2]
-        there -= crowd[at, y_at + 2, x_at - 1] - crowd[at, y_at - 1, x_at - 1]
+        there = within(1, frame[known] + later, y[known], x[known])
         again[row] = np.count_nonzero(there), len(there)
     light = table[chosen[alone]].astype(np.float64)
     return IsolatedLight(light[:, _INTENSITY], light[:, _SIGMA_INTENSITY], again)

@@ -8,7 +8,7 @@ import grpc  # type: ignore[import-untyped]
 
 from smlm_pipeline.engines.triton.tls import ServerTls
 from smlm_pipeline.errors import SettingError
-from smlm_pipeline.gate.files import stamp
+from smlm_pipeline.gate.files import Fault, stamp
 
 
 class Certificates:
@@ -24,7 +24,7 @@ class Certificates:
 
     def __init__(self, tls: ServerTls, *, report: Callable[[str], None]) -> None:
         self._tls, self._report = tls, report
-        self._stamp, self._failure = self._stamp_now(), ""
+        self._stamp, self._fault = self._stamp_now(), Fault(report)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials that look at the files before each connection."""
@@ -42,16 +42,12 @@ class Certificates:
             ServerTls.read(certificate=tls.certificate, key=tls.key, ca=tls.ca)
             read = self._read()
         except (SettingError, OSError) as error:  # it may be usable later, as one not yet valid
-            self._fail(f"{error}; the certificates before stay")
+            self._fault.is_now(f"{error}; the certificates before stay")
             return None
-        self._stamp, self._failure = stamp_now, ""
+        self._stamp = stamp_now
+        self._fault.is_now("")
         self._report(f"{tls.certificate} is read again")
         return read
-
-    def _fail(self, text: str) -> None:
-        if text != self._failure:
-            self._report(text)
-        self._failure = text
 
     def _stamp_now(self) -> list[object]:
         files = (self._tls.certificate, self._tls.key, self._tls.ca)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,12 @@ ANONYMOUS = "anonymous"
 ANSWERS_MOST = 2
 """Most answers to one client that are in memory at once."""
 
-QUESTIONS_MOST = 8
-"""Most questions of one client that are answered at once."""
-
 BURST_S = 2.0
 """Time for which a client may have been silent and then catch up with its rate."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w.@ -]{1,64}")
 _CLIENTS_MOST = 1000
-
-
-class TooManyQuestionsError(Exception):
-    """A client asks too much at once."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +54,6 @@ class Client:
     questions: int = 0
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS_MOST))
     _due_s: float = field(default=0.0, repr=False)
-
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Count a question while it is answered.
-
-        Raises
-        ------
-        TooManyQuestionsError
-            If the client asks `QUESTIONS_MOST` already.
-        """
-        if self.questions >= QUESTIONS_MOST:
-            raise TooManyQuestionsError(
-                f"{self.name} asks {self.questions} questions at once, which is the limit; ask "
-                "again later"
-            )
-        self.questions += 1
-        try:
-            yield
-        finally:
-            self.questions -= 1
 
     def pause_s(self, size_bytes: int, now_s: float) -> float:
         """How long a request of this size has to wait for the client's rate."""

@@ -45,13 +45,6 @@ _ENTRY_BYTES = sum(
 )
 _MOLECULE_BYTES = len(contract.MOLECULE_COLUMNS) * np.dtype(np.float32).itemsize
 
-ANSWER_BYTES_MOST = (
-    _ENTRY_BYTES * (contract.MAX_IMAGE_PIXELS + 2 * _PIXELS_MOST)
-    + _MOLECULE_BYTES * _PIXELS_MOST
-    + HEADER_BYTES_MOST
-)
-"""Most bytes of an answer to any request; see `answer_bytes_most`."""
-
 _ID_LENGTH_MOST = 64
 _VERSION_LENGTH_MOST = 9
 
@@ -68,7 +61,7 @@ class CheckedRequest:
     answer_bytes_most: int
 
 
-def answer_bytes_most(asked: Window, pixels: int) -> int:
+def answer_bytes_most(sr_pixels: int, pixels: int, *, molecules: bool) -> int:
     """Most bytes that an answer can have.
 
     Each SR pixel takes an entry, each sum above 2^16 another, of which every camera pixel of every
@@ -77,14 +70,19 @@ def answer_bytes_most(asked: Window, pixels: int) -> int:
 
     Parameters
     ----------
-    asked : Window
-        What the request asks for.
+    sr_pixels : int
+        SR pixels of the image, over all classes.
     pixels : int
-        Its camera pixels, over all frames.
+        Camera pixels of the request, over all frames.
+    molecules : bool
+        Whether it asks for molecules.
     """
-    molecules = pixels if asked.molecules else 0
-    entries = asked.size + 2 * pixels
-    return _ENTRY_BYTES * entries + _MOLECULE_BYTES * molecules + HEADER_BYTES_MOST
+    of_molecules = _MOLECULE_BYTES * pixels if molecules else 0
+    return _ENTRY_BYTES * (sr_pixels + 2 * pixels) + of_molecules + HEADER_BYTES_MOST
+
+
+ANSWER_BYTES_MOST = answer_bytes_most(contract.MAX_IMAGE_PIXELS, _PIXELS_MOST, molecules=True)
+"""Most bytes of an answer to any request."""
 
 
 def check_request(message: bytes, limits: Limits) -> CheckedRequest:
@@ -129,7 +127,8 @@ def check_request(message: bytes, limits: Limits) -> CheckedRequest:
                 "(--chunk-frames)"
             )
     message = _written(asked, spec, tensors)
-    return CheckedRequest(message, frames, answer_bytes_most(window, pixels))
+    most = answer_bytes_most(window.size, pixels, molecules=window.molecules)
+    return CheckedRequest(message, frames, most)
 
 
 def _check_header(asked: Any) -> None:

@@ -18,6 +18,7 @@ from smlm_pipeline.gate.behind import Behind
 from smlm_pipeline.gate.certificates import Certificates
 from smlm_pipeline.gate.clients import Clients
 from smlm_pipeline.gate.counts import serve_page
+from smlm_pipeline.gate.files import Fault
 from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST, REQUEST_BYTES_MOST
 from smlm_pipeline.gate.service import Gate
 
@@ -127,18 +128,15 @@ async def _read_clients_again(
     clients: Clients, tls: ServerTls | None, report: Callable[[str], None]
 ) -> None:
     """Look every `_READ_AGAIN_S` whether the file of clients has changed."""
-    reported = ""
+    fault = Fault(report)
     while True:
         await asyncio.sleep(_READ_AGAIN_S)
-        text = ""
         try:
             if clients.read_again(tls):
                 report("the clients are read again")
+            fault.is_now("")
         except SettingError as error:
-            text = f"{error}; the clients before stay"
-        if text and text != reported:
-            report(text)
-        reported = text
+            fault.is_now(f"{error}; the clients before stay")
 
 
 def _bound(listening: Listening, report: Callable[[str], None]) -> grpc.aio.Server:

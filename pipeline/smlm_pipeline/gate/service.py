@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -22,13 +22,16 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.behind import QUESTION_S, QUESTIONS, SERVICE, Behind
-from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients, TooManyQuestionsError
+from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.counts import Counts
 from smlm_pipeline.gate.requests import CheckedRequest, check_request
 from smlm_pipeline.gate.room import Room
 
 REQUESTS_MOST, QUESTIONS_MOST = 64, 64
 """Most requests for inference, and most questions, under way at once, of all clients."""
+
+CLIENT_QUESTIONS_MOST = 8
+"""Most questions of one client that are answered at once."""
 
 ANSWERS_BYTES_MOST = 1 << 30
 """Most bytes of answers held in memory at once, to all clients, by the most that each can have."""
@@ -158,7 +161,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Answer a question about the server or a model, from the server."""
         try:
             client = self._admitted(context)
-            with self._slot("questions", QUESTIONS_MOST), client.asking():
+            with self._asking(client):
                 asked = _question(name, await _received(context, QUESTION_S))
                 if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
                     answer = service_pb2.ModelReadyResponse(ready=False).SerializeToString()
@@ -167,8 +170,6 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                     if answer is None:
                         raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
                 await context.write(answer)
-        except TooManyQuestionsError as error:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except RefusedError as refusal:
             await context.abort(refusal.code, refusal.text)
         except grpc.RpcError as error:
@@ -209,6 +210,22 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                 client.under_way -= 1
                 if not client.under_way:
                     del self._busy[id(client)]
+
+    @contextlib.contextmanager
+    def _asking(self, client: Client) -> Iterator[None]:
+        """Count a question of a client while it is answered."""
+        with self._slot("questions", QUESTIONS_MOST):
+            if client.questions >= CLIENT_QUESTIONS_MOST:
+                raise RefusedError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{client.name} asks {client.questions} questions at once, which is the limit; "
+                    "ask again later",
+                )
+            client.questions += 1
+            try:
+                yield
+            finally:
+                client.questions -= 1
 
     @contextlib.contextmanager
     def _slot(self, kind: str, most: int) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -33,8 +33,7 @@ def _compiled(kernel: _Kernel) -> _Kernel:
     except RuntimeError:  # there is no folder that may be written, as in a container
         compiled = numba.njit(nogil=True)(kernel)
     _dispatchers.append(compiled)
-    kept: _Kernel = compiled
-    return kept
+    return cast(_Kernel, compiled)
 
 
 def _whatever_is_kept(kernel: _Kernel) -> _Kernel:
@@ -49,8 +48,7 @@ def _whatever_is_kept(kernel: _Kernel) -> _Kernel:
                 each._cache = NullCache()  # noqa: SLF001 - Numba has no other way back
             return kernel(*values)
 
-    wrapped: Any = call
-    return wrapped  # type: ignore[no-any-return]
+    return cast(_Kernel, call)
 
 
 @_whatever_is_kept

@@ -94,12 +94,13 @@ class TableImage:
         left, top, _, _ = self._grid.region_nm
         edge_nm = self._grid.sr_pixel_nm
         place = np.stack([(rows["y_nm"] - top) / edge_nm, (rows["x_nm"] - left) / edge_nm])
-        self.outside += int(np.count_nonzero(~self._inside(np.floor(place).astype(np.int64))))
+        pixel = np.floor(place).astype(np.int64)
+        self.outside += int(np.count_nonzero(~self._inside(pixel)))
         if self._gaussian:
             sigma = [rows[f"uncertainty_{axis}_nm"] / edge_nm for axis in "yx"]
             self._draw_gaussians(place, np.stack(sigma))
         else:
-            self._count(np.floor(place).astype(np.int64))
+            self._count(pixel)
 
     def _count(self, pixel: NDArray[np.int64]) -> None:
         inside = self._inside(pixel)

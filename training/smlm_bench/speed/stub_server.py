@@ -111,7 +111,7 @@ def serve(frames: int) -> None:
         "ModelReady": lambda _question, _context: b"",
     }
     handlers = {  # bytes in, bytes out
-        name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in answers.items()
+        name: grpc.unary_unary_rpc_method_handler(method) for name, method in answers.items()
     }
     service = "inference.GRPCInferenceService"
     server = grpc.server(ThreadPoolExecutor(4), options=_UNLIMITED)
