@@ -71,9 +71,17 @@ def answered(server: EmbeddedServer) -> int:
     return counted(server.metrics_url, "nv_inference_request_success", contract.RECONSTRUCTION.name)
 
 
-def counted(metrics_url: str, metric: str, model: str) -> int:
-    """One of a server's counters for a model, summed over its versions."""
-    with urllib.request.urlopen(metrics_url, timeout=60) as answer:  # noqa: S310 - loopback
-        lines = answer.read().decode().splitlines()
+def counted(metrics_url: str, metric: str, model: str, *, expected: int = 0) -> int:
+    """One of a server's counters for a model, summed over its versions.
+
+    Triton counts a request after its answer was sent, so an expected number is waited for.
+    """
     prefix = f'{metric}{{model="{model}"'
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(prefix))
+    until_s = time.monotonic() + 10
+    while True:
+        with urllib.request.urlopen(metrics_url, timeout=60) as answer:  # noqa: S310 - loopback
+            lines = answer.read().decode().splitlines()
+        found = sum(int(float(each.rsplit(" ", 1)[1])) for each in lines if each.startswith(prefix))
+        if found >= expected or time.monotonic() > until_s:
+            return found
+        time.sleep(0.05)

@@ -136,7 +136,7 @@ def test_a_server_that_comes_back_with_another_network_gets_nothing(
             monkeypatch.setattr(module, "ABSENT_S", 0.1)
             await asyncio.sleep(0.2)
             assert await behind.ask("ServerReady", b"") is None  # which asks for a look
-            await _until(lambda: bool(behind._used))
+            await _until(lambda: any(calls.is_connected for calls in behind._used.values()))
             assert await behind.ask("ServerReady", b"")
         await behind.__aexit__()
 
