@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.errors import ChunkError, SettingError
-from smlm_pipeline.localise.localise import localise
+from smlm_pipeline.localise import localise as module
+from smlm_pipeline.localise.localise import localise, molecule_places
 from smlm_pipeline.localise.merging import Places, merge, share_surplus
 from smlm_training.scoring import inference
 from smlm_training.scoring.inference import localise_by_file, localise_film
@@ -125,6 +127,24 @@ def test_an_answer_that_makes_no_sense_is_refused(channel: int, value: float) ->
     detections[0, channel, 3, 3] = value
     with pytest.raises(ChunkError, match="or a sigma or an intensity that is not positive"):
         localise(detections, pixel_size_nm=100)
+
+
+@pytest.mark.parametrize("most", [1, 7, 40, 1000])
+def test_frames_are_merged_in_parts_without_a_difference(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    detections = np.full((9, len(contract.DETECTION_CHANNELS), 12, 12), 0.3, np.float32)
+    detections[:, 0] = rng.random((9, 12, 12)) * (rng.random((9, 1, 1)) < 0.7)  # some are empty
+    detections[:, 1:3] = rng.uniform(-0.9, 0.9, (9, 2, 12, 12))
+    expected = molecule_places(candidates(detections))
+    monkeypatch.setattr(module, "_PART", most)
+    parts = [len(part.frame) for part in candidates(detections).parts(most)]
+    found = molecule_places(candidates(detections))
+    assert sum(parts) == len(candidates(detections).frame)
+    assert max(parts) <= max(most, 12 * 12)
+    for name, column in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), column)
 
 
 def _crowd(seed: int) -> Places:

@@ -44,3 +44,11 @@ def test_lines_of_whole_and_broken_numbers() -> None:
         (np.array([0.99999, 0.1, 1.0]), 4),
     ]
     assert decimal_lines(columns) == (b"1,0.500,1.0000\n22,107.250,0.1000\n-333,2.000,1.0000\n")
+
+
+def test_many_lines_of_any_width() -> None:
+    values = np.random.default_rng(6).normal(0, 10.0 ** (np.arange(10_000) // 1500))
+    whole = np.arange(10_000) ** 2
+    text = decimal_lines([(whole, 0), (values, 2)]).decode()
+    pairs = zip(whole.tolist(), _expected(values.tolist(), 2), strict=True)
+    assert text.splitlines() == [f"{number},{value}" for number, value in pairs]

@@ -59,6 +59,28 @@ def test_rows_come_in_order(seed: int, memory_rows: int, sizes: list[int]) -> No
         np.testing.assert_array_equal(found, _sorted(runs))
 
 
+@pytest.mark.parametrize("frames", [1, 50, 1 << 40])
+@pytest.mark.parametrize(
+    "places",
+    [
+        [0.0],
+        [0.25, -3.0, 1e300, -1e300],
+        [1.0, 1.0 + 2**-50, 1.0 + 2**-52, 900.0],  # closer than a sorted number tells
+        [float("inf"), 2.0, float("nan"), 1.0],
+        [0.0, 5e-324, 1e-310],
+    ],
+)
+def test_any_places_and_frames(frames: int, places: list[float]) -> None:
+    rng = np.random.default_rng(7)
+    runs = [_run(rng, 300, 0, frames) for _ in range(3)]
+    for run in runs:
+        run["y_nm"], run["x_nm"] = rng.choice(places, (2, 300))
+    file = _file()
+    for run in runs:
+        file.add(run)
+    assert _all(file).tobytes() == _sorted(runs).tobytes()  # of NaN, too
+
+
 def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a long film are as small as those of a short one."""
     monkeypatch.setattr(row_file, "MERGE_ROWS", 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,22 @@ class Candidates:
     row: NDArray[np.int64]
     column: NDArray[np.int64]
     channels: NDArray[np.float32]
+
+    def parts(self, most: int) -> Iterator[Candidates]:
+        """Whole frames with at most so many pixels, or a single one; one part if there is none."""
+        start, count = 0, len(self.frame)
+        while True:
+            end = min(start + most, count)
+            if end < count:
+                first_of_frame = int(np.searchsorted(self.frame, self.frame[end]))
+                following = int(np.searchsorted(self.frame, self.frame[end], "right"))
+                end = first_of_frame if first_of_frame > start else following
+            some = slice(start, end)
+            place = self.frame[some], self.row[some], self.column[some]
+            yield Candidates(*place, self.channels[:, some])
+            start = end
+            if start == count:
+                return
 
 
 def candidates(detections: NDArray[np.float32]) -> Candidates:

@@ -84,7 +84,7 @@ def merge_frames(
     reach_px, most : float
         Largest distance, and largest summed probability, of two places of one molecule.
     """
-    first, second = np.empty(1024, np.int64), np.empty(1024, np.int64)
+    pairs, distance2 = np.empty((1024, 2), np.int64), np.empty(1024)
     start = 0
     while start < len(cell):
         end = start
@@ -94,10 +94,10 @@ def merge_frames(
         here = np.empty((count, 7))  # the places of a frame, which the processor's cache holds
         for one in range(count):
             here[one] = places[order[start + one]]
-        first, second, left = _pairs(
-            here, cell[start:end], order[start:end], width, reach_px, most, first, second
+        pairs, distance2, left = _pairs(
+            here, cell[start:end], order[start:end], width, reach_px, most, pairs, distance2
         )
-        _merge_pairs(here, order[start:end], first, second, left, reach_px, most)
+        _merge_pairs(here, order[start:end], pairs, distance2, left, reach_px, most)
         for one in range(count):
             places[order[start + one]] = here[one]
         start = end
@@ -111,15 +111,15 @@ def _pairs(
     width: int,
     reach_px: float,
     most: float,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    pairs: NDArray[np.int64],
+    distance2: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """Find the pairs of a frame that may be merged, the place with the lower number first."""
     count, found = len(cell), 0
     # A pair is in one square or in two that touch, and of those the later one follows at once or
     # is one of three in the next row.
     for below in range(2):
-        start = 0
+        start = end = 0
         for one in range(count):
             if below:
                 while start < count and cell[start] < cell[one] + width - 1:
@@ -127,67 +127,70 @@ def _pairs(
                 last = cell[one] + width + 1
             else:
                 start, last = one + 1, cell[one] + 1
-            other = start
-            while other < count and cell[other] <= last:
+            end = max(start, end)
+            while end < count and cell[end] <= last:
+                end += 1
+            if found + end - start > len(pairs):
+                more = len(pairs) + end - start
+                pairs = np.concatenate((pairs, np.empty((more, 2), np.int64)))
+                distance2 = np.concatenate((distance2, np.empty(more)))
+            for other in range(start, end):
                 y, x = here[one, 1] - here[other, 1], here[one, 2] - here[other, 2]
-                near = y * y + x * x <= reach_px * reach_px
-                if near and here[one, 0] + here[other, 0] <= most:
-                    if found == len(first):
-                        first = np.concatenate((first, np.empty_like(first)))
-                        second = np.concatenate((second, np.empty_like(second)))
-                    in_order = order[one] < order[other]
-                    first[found], second[found] = (one, other) if in_order else (other, one)
-                    found += 1
-                other += 1
-    return first, second, found
+                apart2 = y * y + x * x
+                in_order = order[one] < order[other]
+                # Written in any case, and kept by counting it: a branch would be mispredicted.
+                pairs[found, 0] = one if in_order else other
+                pairs[found, 1] = other if in_order else one
+                distance2[found] = apart2
+                one_molecule = here[one, 0] + here[other, 0] <= most
+                found += one_molecule & (apart2 <= reach_px * reach_px)
+    return pairs, distance2, found
 
 
 @_compiled
 def _merge_pairs(
     here: NDArray[np.float64],
     order: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    distance2: NDArray[np.float64],
     left: int,
     reach_px: float,
     most: float,
 ) -> None:
     """Merge the pairs of a frame, of which there are ``left``; all arrays are overwritten."""
     count = len(order)
-    distance2, nearest = np.empty(left), np.empty(count)
+    nearest = np.full(count, np.inf)
     merged_into, foremost = np.arange(count), np.empty(count, np.int64)
     mutual = np.empty(count, np.int64)
-    while True:
+    for pair in range(left):
+        for place in pairs[pair]:
+            nearest[place] = min(nearest[place], distance2[pair])
+    while left:
+        foremost[:] = -1
+        found = _mutually_nearest(pairs[:left], distance2, nearest, foremost, mutual)
+        for pair in mutual[:found]:
+            kept, gone = pairs[pair]
+            _merge(here, kept, gone)
+            merged_into[gone] = kept
         nearest[:] = np.inf
-        kept = 0
-        for pair in range(left):
-            a, b = merged_into[first[pair]], merged_into[second[pair]]
+        former, left = left, 0
+        for pair in range(former):
+            one, other = merged_into[pairs[pair, 0]], merged_into[pairs[pair, 1]]
+            in_order = order[one] <= order[other]
+            a, b = (one, other) if in_order else (other, one)
             y, x = here[a, 1] - here[b, 1], here[a, 2] - here[b, 2]
             apart2 = y * y + x * x
-            one_molecule = here[a, 0] + here[b, 0] <= most and apart2 <= reach_px * reach_px
-            if a == b or not one_molecule:
-                continue
-            if order[a] > order[b]:
-                a, b = b, a
-            first[kept], second[kept], distance2[kept] = a, b, apart2
-            nearest[a] = min(nearest[a], apart2)
-            nearest[b] = min(nearest[b], apart2)
-            kept += 1
-        left = kept
-        if left == 0:
-            return
-        foremost[:] = -1
-        found = _mutually_nearest(first, second, distance2[:left], nearest, foremost, mutual)
-        for pair in mutual[:found]:
-            a, b = first[pair], second[pair]
-            _merge(here, a, b)
-            merged_into[b] = a
+            near = (apart2 <= reach_px * reach_px) & (a != b)
+            one_molecule = near & (here[a, 0] + here[b, 0] <= most)
+            pairs[left, 0], pairs[left, 1], distance2[left] = a, b, apart2
+            left += one_molecule
+            nearest[a] = min(nearest[a], apart2 if one_molecule else np.inf)
+            nearest[b] = min(nearest[b], apart2 if one_molecule else np.inf)
 
 
 @_compiled
 def _mutually_nearest(
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    pairs: NDArray[np.int64],
     distance2: NDArray[np.float64],
     nearest: NDArray[np.float64],
     foremost: NDArray[np.int64],
@@ -198,8 +201,8 @@ def _mutually_nearest(
     The first pair decides between equal distances. ``foremost`` is -1 everywhere before.
     """
     found = 0
-    for pair in range(len(distance2)):
-        a, b = first[pair], second[pair]
+    for pair in range(len(pairs)):
+        a, b = pairs[pair]
         if distance2[pair] > nearest[a] or distance2[pair] > nearest[b]:
             continue
         if foremost[a] < 0 and foremost[b] < 0:

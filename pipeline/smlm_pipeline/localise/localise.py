@@ -24,6 +24,9 @@ from smlm_pipeline.localise.table import Localisations, in_field
 THRESHOLD = 0.5
 """Summed probability from which a place counts as a localisation."""
 
+_PART = 1 << 15
+"""Pixels that are merged at once: the processor's cache holds what is computed of them."""
+
 
 def localise(
     detections: NDArray[np.float32],
@@ -88,15 +91,31 @@ def molecule_places(found: Candidates) -> Places:
     ChunkError
         If a detection is not within the contract.
     """
-    channels = found.channels.astype(np.float64)
-    likely = (channels[0] <= 1).all() and (np.abs(channels[1:3]) <= contract.MAX_OFFSET_PX).all()
-    if not (likely and np.isfinite(channels).all() and (channels[3:] > 0).all()):
+    parts = [_merged(part) for part in found.parts(_PART)]
+    frame, probability, intensity, intensity_variance = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("frame", "probability", "intensity", "intensity_variance")
+    )
+    mean_px, variance_px2 = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("mean_px", "variance_px2")
+    )
+    return Places(frame, probability, mean_px, variance_px2, intensity, intensity_variance)
+
+
+def _merged(found: Candidates) -> Places:
+    channels = np.ascontiguousarray(found.channels)  # by channel: they are used one by one
+    low = channels.min(axis=1, initial=np.inf)  # no number, where one is not
+    high = channels.max(axis=1, initial=-np.inf)
+    likely = high[0] <= 1 and np.maximum(-low[1:3], high[1:3]).max() <= contract.MAX_OFFSET_PX
+    if not (likely and (low[3:] > 0).all() and (high[3:] < np.inf).all()):
         raise ChunkError(
             "the network answered with a probability above 1, an offset beyond "
             f"{contract.MAX_OFFSET_PX:g} px, a value that is not a number, or a sigma or an "
             "intensity that is not positive; expected detections as the contract has them: export "
             "it again"
         )
+    channels = channels.astype(np.float64)
     centre_px = np.stack([found.row, found.column]) + 0.5
     places = Places(
         found.frame,

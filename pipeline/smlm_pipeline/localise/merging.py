@@ -80,10 +80,11 @@ def merge(places: Places) -> Places:
     )
     cells = _cells(places, REACH_PX)
     _kernels().merge_frames(merged, places.frame, *cells, REACH_PX, ONE_MOLECULE_MAX)
-    left = merged[:, 0] > 0
-    probability, y, x, intensity, *variance = np.ascontiguousarray(merged[left].T)
-    mean_px, variance_px2 = np.stack([y, x]), np.stack(variance[:2])
-    return Places(places.frame[left], probability, mean_px, variance_px2, intensity, variance[2])
+    left = np.flatnonzero(merged[:, 0] > 0)
+    columns = np.ascontiguousarray(merged.take(left, axis=0).T)
+    probability, mean_px, intensity = columns[0], columns[1:3], columns[3]
+    frame = places.frame.take(left)
+    return Places(frame, probability, mean_px, columns[4:6], intensity, columns[6])
 
 
 def share_surplus(places: Places) -> Places:

@@ -137,9 +137,10 @@ class MoleculeSink(AbstractContextManager["MoleculeSink"]):
         if self._blank is not None:
             row, column = (np.floor(rows[axis]).astype(np.int64) for axis in ("y_px", "x_px"))
             kept &= ~self._blank[row - self._corner.y_px, column - self._corner.x_px]
-        rows = rows[kept]
+        left = np.flatnonzero(kept)
+        order = np.argsort(rows["frame"][left], kind="stable")
         with self._writing():
-            self._rows.add(rows[np.argsort(rows["frame"], kind="stable")])
+            self._rows.add(rows.take(left[order]))  # NumPy's indexing takes ten times as long
 
     def write_to(self, file: IO[bytes]) -> None:
         """Write the place of each chunk's rows; the rows are on the disk already."""
@@ -253,7 +254,7 @@ def columns_of(camera: CameraUnits | None) -> tuple[str, ...]:
 
 def _from(rows: NDArray[Any], probability_min: float) -> NDArray[Any]:
     """The records that are as probable at least."""
-    return rows[rows["probability"] >= np.float32(probability_min)]
+    return rows.take(np.flatnonzero(rows["probability"] >= np.float32(probability_min)))
 
 
 def _in_units(rows: NDArray[Any], pixel_size_nm: float, camera: CameraUnits | None) -> Rows:

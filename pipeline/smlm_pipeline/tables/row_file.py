@@ -157,8 +157,31 @@ class RowFile:
 
     def _sorted(self, parts: list[NDArray[Any]]) -> NDArray[Any]:
         rows = np.concatenate(parts)
-        order = np.lexsort([rows[name] for name in (*self._order[::-1], "frame")])
-        return np.asarray(rows[order])
+        return np.asarray(rows.take(_order(rows, ("frame", *self._order))))
+
+
+def _order(rows: NDArray[Any], fields: tuple[str, ...]) -> NDArray[np.int64]:
+    """The order of rows (K,) by whole ``frame`` and by other fields; equal ones stay in order.
+
+    One number of 62 bits, which holds the frame and what it can of the first field, is sorted
+    several times as fast as all fields. They decide between rows whose numbers are equal.
+    """
+    frame, values = (np.ascontiguousarray(rows[name]) for name in fields[:2])
+    first, last = int(frame.min()), int(frame.max())
+    bits = max(0, min(32, 62 - (last - first).bit_length()))
+    key = (frame.astype(np.int64) - first) << bits
+    low = values.min()
+    with np.errstate(all="ignore"):
+        steps = (2**bits - 1) / (values.max() - low)
+    if np.isfinite(steps):  # else they are all equal, or one is no number
+        key += ((values - low) * steps).astype(np.int64)
+    order = np.argsort(key)
+    equal = np.diff(key[order]) == 0
+    if equal.any():
+        among = np.append(equal, False) | np.insert(equal, 0, False)
+        held = np.sort(order[among])
+        order[among] = held[np.lexsort([rows[name][held] for name in reversed(fields)])]
+    return order
 
 
 @dataclass
