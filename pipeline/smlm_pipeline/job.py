@@ -250,7 +250,7 @@ class Job:
             check_given(self.pixel_size_nm)
         if self.camera is not None and self.molecules is None:
             raise SettingError(
-                "--gain-adu-per-photon is for the table of molecules, and none is asked for; "
+                f"{self.camera.option} is for the table of molecules, and none is asked for; "
                 "expected --molecules FILE too, or no gain: the image does not depend on it"
             )
         self.style.check()
@@ -273,15 +273,7 @@ class Job:
                 "--cmap and --colour-bar are for a picture of one channel; expected neither with "
                 "--channels, whose picture has a colour for each"
             )
-        first, second = channels.names
-        if not first or not second or first == second:
-            raise SettingError(
-                f"channel-names is {first},{second}; expected two unlike names as mEos,Alexa647"
-            )
-        if channels.beads is not None and not channels.registers:
-            raise SettingError(
-                "--registration off and --registration-film are both given; expected one of them"
-            )
+        channels.check()
 
     def _check_part(self, path: Path, *, replaced: bool) -> None:
         """Refuse a part that could not be written, or would replace another file."""
@@ -352,7 +344,8 @@ class Job:
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work; `warnings` are the first."""
-        return [*self.warnings(film), *film.notes, *film.notes_on_ends()]
+        camera = () if self.camera is None else self.camera.notes
+        return [*self.warnings(film), *film.notes, *film.notes_on_ends(), *camera]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

@@ -98,7 +98,7 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
         "pixel_size_nm": asked.pixel_size_nm,
         "molecules": asked.molecules_ending,
         "molecules_probability": asked.molecules_probability,
-        "camera": asdict(asked.camera) if asked.camera else None,
+        "camera": asked.camera.as_dict() if asked.camera else None,
         "picture": asdict(asked.style),
         "page": asked.page,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.output.facts import ImageFacts
-from smlm_pipeline.report import Report
+from smlm_pipeline.report import Report, table_line
 
 _HEADWORD = len("picture  ")
 """Characters of a line's headword, with the spaces behind it."""
@@ -64,11 +64,7 @@ class ChannelsReport:
         )
         first = next(iter(self.channels.values()))
         tables = (each.molecules for each in self.channels.values())
-        found += "".join(
-            f"table    {table['file']}  ({table['rows']:,} molecules)\n"
-            for table in tables
-            if table
-        )
+        found += "".join(f"{table_line(table)}\n" for table in tables if table)
         return (
             f"image    {self.image}  (2 channels, {self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"picture  {self.picture}\n"
