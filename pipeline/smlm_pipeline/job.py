@@ -219,7 +219,7 @@ class Job:
             If the output's folder cannot be written to, or an earlier result or a checkpoint
             exists.
         """
-        self._check_options()
+        self.check_options()
         unfinished = [path for path in self.checkpoints if path.is_file()]
         if unfinished and not (self.resume or self.overwrite):
             raise OutputError(
@@ -228,8 +228,6 @@ class Job:
             )
         continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        if self.molecules is not None:
-            self._check_molecules()
         if self.part is not None:
             self._check_part(self.part.path, replaced=replaced)
             return
@@ -240,7 +238,14 @@ class Job:
         for path in self.checkpoints:
             check_writable(path)
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Refuse options that cannot be met, whatever the film: they are `batch`'s for all films.
+
+        Raises
+        ------
+        SettingError
+            If a value is absurd, or options exclude each other.
+        """
         if self.resume and self.overwrite:
             raise SettingError(
                 "--resume continues an interrupted run and --overwrite starts over; expected "
@@ -256,6 +261,8 @@ class Job:
         self.style.check()
         if self.channels is not None:
             self._check_channels(self.channels)
+        if self.molecules is not None:
+            self._check_molecules()
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"

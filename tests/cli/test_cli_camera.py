@@ -165,4 +165,4 @@ def test_a_batch_knows_the_camera_again(film: Path, mine: Path) -> None:
     other = write_matched(mine, gain=Value(6.0, 0.2))
     refused = invoke(*asked, "--camera", other)
     assert refused.exit_code == 7
-    assert "exists, and camera was" in refused.stderr
+    assert "camera: gain adu per photon was 5.0 and is 6.0; expected" in refused.stderr

@@ -60,6 +60,8 @@ class Search:
         Globs of names, or of paths within the searched folder; by default all are included.
     sub_folders : bool
         Whether folders of a folder are searched too.
+    beads : Path, optional
+        The film of beads that registers two channels, which is not one of the films.
     """
 
     inputs: Sequence[Path]
@@ -67,6 +69,7 @@ class Search:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     sub_folders: bool = True
+    beads: Path | None = None
 
 
 def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
@@ -88,9 +91,12 @@ def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
     """
     found: dict[tuple[Path, str | None], tuple[FoundFilm, str]] = {}
     passed: list[PassedOver] = []
+    beads = None if search.beads is None else search.beads.resolve()
     for each, name in _found(search):
         if isinstance(each, PassedOver):
             passed.append(each)
+        elif each.path.resolve() == beads:
+            passed.append(PassedOver(each.path, "is the film of beads"))
         else:
             found.setdefault((each.path.resolve(), each.pattern), (each, name))
     if not found:

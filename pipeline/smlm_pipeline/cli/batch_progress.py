@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -126,10 +127,22 @@ class _FilmEvents:
         self._batch.say(text, self._name)
 
 
+def channels_in_words(report: Mapping[str, Any]) -> str:
+    """Emitters of each of two channels, and the registration; empty for a film of one channel."""
+    channels = report.get("channels", {})
+    if not channels:
+        return ""
+    counts = ", ".join(f"{name} {each['emitters']:,.0f}" for name, each in channels.items())
+    method = report["registration"]["method"]
+    return f"{counts}; {'not registered' if method == 'none' else f'registered by {method}'}"
+
+
 def _in_words(outcome: Outcome) -> str:
     """State, and the reason or what was found."""
     if outcome.state == "done" and outcome.report is not None:
         emitters, frames = outcome.report["emitters"], outcome.report["frames"]
         found = f"{emitters:,.0f} emitters in {frames:,} frames"
-        return f"done, {found}, {outcome.elapsed_s:.1f} s"
+        channels = channels_in_words(outcome.report)
+        of_each = f" ({channels})" if channels else ""
+        return f"done, {found}{of_each}, {outcome.elapsed_s:.1f} s"
     return f"{outcome.state}: {outcome.reason}" if outcome.reason else outcome.state
