@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from smlm_pipeline.batch.record import Outcome
+from smlm_pipeline.cli.bars import Bars
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.printable import printable
-from smlm_pipeline.cli.progress import ProgressLines, progress_bar
+from smlm_pipeline.cli.progress import ProgressLines
 
 
 class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
@@ -37,7 +38,7 @@ class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
         self._program, self._films = program, films
         self._quiet, self._as_json = quiet or as_json, as_json
         shown = self._console.is_terminal and not self._quiet
-        self._bars = progress_bar("frames", self._console, disable=not shown)
+        self._bars = Bars("frames", self._console, disable=not shown)
         self._lines = not self._quiet and not shown
         self._ended, self._lock = 0, threading.Lock()
         self._noted: set[str] = set()
@@ -97,7 +98,7 @@ class _FilmEvents:
         self,
         batch: TerminalBatchEvents,
         name: str,
-        bars: Progress,
+        bars: Bars,
         bar: TaskID,
         lines: ProgressLines | None,
     ) -> None:
