@@ -219,7 +219,7 @@ class Job:
             If the output's folder cannot be written to, or an earlier result or a checkpoint
             exists.
         """
-        self._check_options()
+        self.check_options()
         unfinished = [path for path in self.checkpoints if path.is_file()]
         if unfinished and not (self.resume or self.overwrite):
             raise OutputError(
@@ -228,8 +228,6 @@ class Job:
             )
         continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
-        if self.molecules is not None:
-            self._check_molecules()
         if self.part is not None:
             self._check_part(self.part.path, replaced=replaced)
             return
@@ -240,7 +238,14 @@ class Job:
         for path in self.checkpoints:
             check_writable(path)
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Refuse options that cannot be met, whatever the film: they are `batch`'s for all films.
+
+        Raises
+        ------
+        SettingError
+            If a value is absurd, or options exclude each other.
+        """
         if self.resume and self.overwrite:
             raise SettingError(
                 "--resume continues an interrupted run and --overwrite starts over; expected "
@@ -250,12 +255,14 @@ class Job:
             check_given(self.pixel_size_nm)
         if self.camera is not None and self.molecules is None:
             raise SettingError(
-                "--gain-adu-per-photon is for the table of molecules, and none is asked for; "
+                f"{self.camera.option} is for the table of molecules, and none is asked for; "
                 "expected --molecules FILE too, or no gain: the image does not depend on it"
             )
         self.style.check()
         if self.channels is not None:
             self._check_channels(self.channels)
+        if self.molecules is not None:
+            self._check_molecules()
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
                 f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
@@ -273,15 +280,7 @@ class Job:
                 "--cmap and --colour-bar are for a picture of one channel; expected neither with "
                 "--channels, whose picture has a colour for each"
             )
-        first, second = channels.names
-        if not first or not second or first == second:
-            raise SettingError(
-                f"channel-names is {first},{second}; expected two unlike names as mEos,Alexa647"
-            )
-        if channels.beads is not None and not channels.registers:
-            raise SettingError(
-                "--registration off and --registration-film are both given; expected one of them"
-            )
+        channels.check()
 
     def _check_part(self, path: Path, *, replaced: bool) -> None:
         """Refuse a part that could not be written, or would replace another file."""
@@ -352,7 +351,8 @@ class Job:
 
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work; `warnings` are the first."""
-        return [*self.warnings(film), *film.notes, *film.notes_on_ends()]
+        camera = () if self.camera is None else self.camera.notes
+        return [*self.warnings(film), *film.notes, *film.notes_on_ends(), *camera]
 
 
 def image_path(film: Path, output: Path | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class Report:
     """The facts of one run; field names carry their units.
 
     ``molecules`` states the table's file, its number of rows, the least probability of a row, and
-    the camera's gain and offset where they were given; it is None where no table was asked for.
+    the camera's gain and offset where they were given, and the estimate that they come from where
+    there is one; it is None where no table was asked for.
     ``missing`` lists frames and regions that the image lacks, as the film's file counts them;
     ``emitters`` is the sum of the image, ``failures`` the number of requests that were sent again,
     ``swapped_answers`` of them since the answer was to another request, and ``notes`` are sentences
@@ -141,7 +142,7 @@ class Report:
         page = f"report   {self.page}\n" if self.page else ""
         table = ""
         if self.molecules is not None:
-            table = f"table    {self.molecules['file']}  ({self.molecules['rows']:,} molecules)\n"
+            table = f"{table_line(self.molecules)}\n"
         return (
             f"image    {self.image}  ({self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"{self.drift_line}"
@@ -199,6 +200,13 @@ class Report:
         done = f"{steps} steps" if steps else "not at all"
         beside = f"; the plain sum is {self.sum_image}" if self.sum_image else ""
         return f"refined  {done}{beside}\n"
+
+
+def table_line(table: Mapping[str, Any]) -> str:
+    """A line on a table of molecules, which says whether photons are by an estimate."""
+    estimate = table.get("camera_estimate")
+    by = "" if estimate is None else f"; photons by the camera in {estimate['file']}"
+    return f"table    {table['file']}  ({table['rows']:,} molecules{by})"
 
 
 def report(
@@ -279,7 +287,7 @@ def _table(job: Job, rows: int | None) -> dict[str, Any] | None:
         "file": str(job.molecules),
         "rows": rows,
         "probability_min": job.molecules_probability,
-        **(asdict(job.camera) if job.camera is not None else {}),
+        **(job.camera.as_dict() if job.camera is not None else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,36 @@ def test_results_are_no_films_even_if_named(night: Path) -> None:
     image = np.ones((64, 64), np.float32)
     write_image(night / "fine.tif", image, ImageFacts(10))
     write_zarr(night / "fine.zarr", image, ImageFacts(10))
+    (night / "a.sr.png").touch()
     inputs = [night / "b.tif", night / "fine.tif", night / "fine.zarr", night / "a.sr.png"]
     films, passed_over = find_films(Search(inputs, Path("out")))
     assert [film.name for film in films] == ["b.tif"]
     assert [each.path.name for each in passed_over] == ["fine.tif", "fine.zarr", "a.sr.png"]
     assert names(night, sub_folders=False) == ["a.tif", "b.tif"]
+
+
+@pytest.mark.parametrize("absent", ["nihgt", "films.txt", "c.tif", "no*.tif", "x" * 300])
+def test_an_input_that_is_not_there_is_refused(night: Path, absent: str) -> None:
+    """A folder, a list or a film that was mistyped, or a glob that matches nothing."""
+    complaint = rf"there is no {re.escape(str(night / absent))}; expected folders with films"
+    with pytest.raises(SettingError, match=complaint):
+        names(night, night / absent)
+
+
+@pytest.mark.parametrize(
+    ("held", "complaint"),
+    [(b"\xff\xfe bad\n", "it is no text in UTF-8"), (b"a\0b\n", "it is no text")],
+)
+def test_a_list_that_is_no_text_is_refused(night: Path, held: bytes, complaint: str) -> None:
+    listed = night / "films.txt"
+    listed.write_bytes(held)
+    with pytest.raises(SettingError, match=f"cannot be read as a list of films .{complaint}.; exp"):
+        names(listed)
+
+
+def test_all_inputs_that_are_not_there_are_named(night: Path) -> None:
+    with pytest.raises(SettingError, match="there is no nihgt and no day3; expected folders"):
+        names(Path("nihgt"), night, Path("day3"))
 
 
 def test_nothing_to_do(night: Path) -> None:

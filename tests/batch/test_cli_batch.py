@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from typer.testing import Result
 
-from fakes.command_line import invoke, submit, take_for_local, write_film
+from fakes.command_line import invoke, one_line, submit, take_for_local, write_film
 from fakes.transports import ComputingTransport
 from smlm_pipeline.cli.json_output import SCHEMA_FILE
 from smlm_pipeline.engines import opening
@@ -269,6 +269,24 @@ def test_dry_run_writes_nothing(night: Path) -> None:
     assert "16 frames of 32 x 32 pixels -> " in result.stdout
     assert "1 failed, 2 planned" in result.stdout
     assert not (night.parent / "out").exists()
+
+
+def test_a_mistyped_folder_is_refused_before_the_first_film(night: Path) -> None:
+    refused = batch(night, night.parent / "nihgt", "--quiet")
+    assert refused.exit_code == 2
+    assert f"there is no {night.parent / 'nihgt'}; expected" in one_line(refused)
+    assert not (night.parent / "out").exists()
+    failure = json.loads(batch(night, night.parent / "nihgt", "--json").stdout)
+    SCHEMA.validate(failure)
+    assert (failure["failure"]["error"], failure["failure"]["exit_code"]) == ("SettingError", 2)
+
+
+def test_a_list_with_a_film_that_is_missing_fails_for_that_film(night: Path) -> None:
+    listed = night / "films.txt"
+    listed.write_text("a.tif\nmissing.tif\nb.tif\n")
+    out = night.parent / "out"
+    assert invoke("batch", listed, "-o", out, "--engine", "local", "-q").exit_code == 3
+    assert states(night) == {"a.tif": "done", "missing.tif": "failed", "b.tif": "done"}
 
 
 def test_tables_of_molecules(night: Path) -> None:

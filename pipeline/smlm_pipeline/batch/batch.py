@@ -15,9 +15,8 @@ from smlm_pipeline.batch.jobs import BatchJob, check_replaced
 from smlm_pipeline.batch.record import Outcome, Record
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.errors import ContractError, ServerError
-from smlm_pipeline.report import Report
+from smlm_pipeline.job import Job
 from smlm_pipeline.run.events import Events
-from smlm_pipeline.submission import submit as submission
 
 _LOOK_S = 0.5
 """Pause between two looks for Ctrl-C, which does not wake a wait on every system."""
@@ -26,6 +25,18 @@ INTERRUPTED = "interrupted; the same command continues it"
 
 Opening = Callable[[], AbstractContextManager[Engine]]
 """Opens the engine of a batch: starts a server, or connects to one."""
+
+
+class Facts(Protocol):
+    """The report of a film, of one channel or two."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All facts, for JSON."""
+        ...
+
+
+Work = Callable[[Job, Engine, Events], Facts]
+"""Runs the job of a film."""
 
 Failure = Callable[[Exception], tuple[str, int]]
 """The line and the exit code of an error."""
@@ -83,6 +94,7 @@ def run_batch(
     opening: Opening,
     record: Record,
     *,
+    work: Work,
     films_at_once: int,
     failure: Failure,
     events: BatchEvents,
@@ -100,6 +112,8 @@ def run_batch(
         Opens the one engine of all films; called when the first film needs it.
     record : Record
         Keeps each outcome in the folder of the results.
+    work : Callable
+        Runs one job by the engine; called from several threads.
     films_at_once : int
         Films that are computed side by side; each gets its share of the memory.
     failure : Callable
@@ -121,7 +135,7 @@ def run_batch(
         If the record cannot be written.
     """
     with _LazyEngine(opening) as engine:
-        run = _Run(jobs, engine, record, failure, events)
+        run = _Run(jobs, engine, record, work, failure, events)
         return run.all(films_at_once)
 
 
@@ -133,11 +147,12 @@ class _Run:
         jobs: Sequence[BatchJob],
         engine: _LazyEngine,
         record: Record,
+        work: Work,
         failure: Failure,
         events: BatchEvents,
     ) -> None:
         self._jobs, self._engine, self._record = jobs, engine, record
-        self._failure, self._events = failure, events
+        self._work, self._failure, self._events = work, failure, events
         self._stopped = threading.Event()
 
     def all(self, films_at_once: int) -> list[Outcome]:
@@ -198,7 +213,7 @@ class _Run:
         try:
             with self._events.film(before.film) as events:
                 stoppable = _Stoppable(events, self._stopped)
-                report = submission.run_job(planned.job, engine, events=stoppable)
+                report = self._work(planned.job, engine, stoppable)
         except KeyboardInterrupt:
             return begun
         except Exception as error:  # noqa: BLE001 - the door of each film: it stops no other
@@ -249,8 +264,9 @@ def _as_completed(futures: dict[Future[Outcome], int]) -> Iterator[Future[Outcom
         yield from sorted(done, key=futures.__getitem__)
 
 
-def _without_levels(report: Report) -> dict[str, Any]:
+def _without_levels(report: Facts) -> dict[str, Any]:
     """A report for the record, which has one for each film."""
     facts = report.as_dict()
-    del facts["levels"]
+    for each in (facts, *facts.get("channels", {}).values()):
+        each.pop("levels", None)
     return facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -60,6 +61,8 @@ class Search:
         Globs of names, or of paths within the searched folder; by default all are included.
     sub_folders : bool
         Whether folders of a folder are searched too.
+    beads : Path, optional
+        The film of beads that registers two channels, which is not one of the films.
     """
 
     inputs: Sequence[Path]
@@ -67,6 +70,7 @@ class Search:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     sub_folders: bool = True
+    beads: Path | None = None
 
 
 def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
@@ -84,13 +88,17 @@ def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
     FilmError
         If there is no film.
     SettingError
-        If two films would get the same image.
+        If an input is not there, a list is no text, or two films would get the same image.
     """
+    _check_inputs(search.inputs)
     found: dict[tuple[Path, str | None], tuple[FoundFilm, str]] = {}
     passed: list[PassedOver] = []
+    beads = None if search.beads is None else search.beads.resolve()
     for each, name in _found(search):
         if isinstance(each, PassedOver):
             passed.append(each)
+        elif each.path.resolve() == beads:
+            passed.append(PassedOver(each.path, "is the film of beads"))
         else:
             found.setdefault((each.path.resolve(), each.pattern), (each, name))
     if not found:
@@ -101,6 +109,27 @@ def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
         )
     films = [_named(film, name, search.output) for film, name in found.values()]
     return _apart(films), passed
+
+
+def _check_inputs(inputs: Sequence[Path]) -> None:
+    """Refuse inputs that are not there, which were mistyped; a list may name films that are not."""
+    absent = [path for path in inputs if not (_exists(path) or _matches(path))]
+    if absent:
+        raise SettingError(
+            f"there is no {' and no '.join(map(str, absent))}; expected folders with films, lists "
+            "of films, or films: check the names"
+        )
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file or folder; not of a name that no file can have."""
+    return os.path.exists(path)  # noqa: PTH110 - which raises nothing
+
+
+def _matches(path: Path) -> bool:
+    """Whether it is a glob that the shell left as it is, and matches something."""
+    text = str(path)
+    return glob.has_magic(text) and any(glob.iglob(text, recursive=True))  # noqa: PTH207
 
 
 def _found(search: Search) -> Iterator[tuple[FoundFilm | PassedOver, str]]:
@@ -120,15 +149,31 @@ def _found(search: Search) -> Iterator[tuple[FoundFilm | PassedOver, str]]:
 def _entries(path: Path) -> Iterator[tuple[Path, Path]]:
     """A path of the user, or those of a list or glob, each with the folder that names begin at."""
     if path.is_file() and path.name.lower().endswith(LIST_ENDINGS):
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
+        for line in _lines(path):
             entry = line.strip().strip("\"'")
             if entry and not entry.startswith("#"):
                 yield path.parent / entry, path.parent
-    elif not path.exists() and glob.has_magic(str(path)):
+    elif not _exists(path) and glob.has_magic(str(path)):
         for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 - any root
             yield Path(name), Path(name).parent
     else:
         yield path, path.parent
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a list."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise SettingError(
+            f"{path} cannot be read as a list of films ({reason}); expected one path a line"
+        ) from error
+    if "\0" in text:
+        raise SettingError(
+            f"{path} cannot be read as a list of films (it is no text); expected one path a line"
+        )
+    return text.splitlines()
 
 
 def _in_folder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from smlm_pipeline.batch.films import BatchFilm
 from smlm_pipeline.batch.record import Record
 from smlm_pipeline.errors import OutputError
-from smlm_pipeline.film.selection import Selection
+from smlm_pipeline.film.channels_asked import Channels
+from smlm_pipeline.film.selection import SPLITS, Selection
 from smlm_pipeline.job import Job
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
@@ -36,6 +37,7 @@ class BatchSettings:
     camera: CameraUnits | None = None
     style: PictureStyle = DEFAULT_STYLE
     page: bool = False
+    channels: Channels | None = None
     overwrite: bool = False
     network_sha256: str = ""
 
@@ -74,8 +76,9 @@ def batch_job(film: BatchFilm, asked: BatchSettings, record: Record) -> BatchJob
         camera=asked.camera,
         style=asked.style,
         page=asked.page,
+        channels=asked.channels,
     )
-    unfinished = job.checkpoint.is_file()
+    unfinished = any(map(Path.is_file, job.checkpoints))
     if before == made:
         if record.report(film.name) and not unfinished and all(map(Path.exists, job.sure_results)):
             return BatchJob(film, job, made, DONE_BEFORE)
@@ -98,10 +101,19 @@ def settings_of(film: BatchFilm, asked: BatchSettings) -> dict[str, Any]:
         "pixel_size_nm": asked.pixel_size_nm,
         "molecules": asked.molecules_ending,
         "molecules_probability": asked.molecules_probability,
-        "camera": asdict(asked.camera) if asked.camera else None,
+        "camera": asked.camera.as_dict() if asked.camera else None,
         "picture": asdict(asked.style),
         "page": asked.page,
+        "channels": _channels_key(asked.channels),
     }
+
+
+def _channels_key(channels: Channels | None) -> dict[str, Any] | None:
+    """How a film holds two channels, and the state of the film of beads."""
+    if channels is None:
+        return None
+    beads = channels.beads
+    return {**_plain(asdict(channels)), "beads_file": [] if beads is None else _file_key(beads)}
 
 
 def check_replaced(planned: BatchJob, before: Mapping[str, Any]) -> None:
@@ -115,7 +127,7 @@ def check_replaced(planned: BatchJob, before: Mapping[str, Any]) -> None:
         If there is such a result, or one that is not of this batch.
     """
     job = planned.job
-    existing = [path for path in (*job.results, job.checkpoint) if path.exists()]
+    existing = [path for path in (*job.results, *_checkpoints(job)) if path.exists()]
     if existing and not (job.overwrite or job.resume):
         reason = _differences(before, planned.made) or "it is not of this batch"
         raise OutputError(
@@ -124,18 +136,39 @@ def check_replaced(planned: BatchJob, before: Mapping[str, Any]) -> None:
         )
 
 
+def _checkpoints(job: Job) -> list[Path]:
+    """The checkpoints that an interrupted run may have left, of one channel or of two."""
+    splits = (replace(job, channels=Channels(split, ("", ""))) for split in SPLITS)
+    return [job.checkpoint, *(path for split in splits for path in split.checkpoints)]
+
+
+_FILES = {"file": "film", "network_sha256": "network", "beads_file": "film of beads"}
+"""What is known by its size, time or checksum, which mean nothing to people."""
+
+
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What changed between two calls, in words; empty if the film was not in the first one."""
-    if not before:
-        return ""
-    changed = [
-        f"{name.replace('_', ' ')} was {before.get(name)} and is {value}"
-        if name not in ("file", "network_sha256")
-        else f"the {'film' if name == 'file' else 'network'} has changed"
-        for name, value in now.items()
-        if before.get(name) != value
-    ]
-    return "; ".join(changed)
+    return "; ".join(_changes(before, now)) if before else ""
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Each change, in words; settings that hold several values are looked into."""
+    for name in {**now, **before}:
+        was, value = before.get(name), now.get(name)
+        if was == value or (name == "beads_file" and before.get("beads") != now.get("beads")):
+            continue
+        if name in _FILES:
+            yield f"the {_FILES[name]} has changed"
+        elif isinstance(was, dict) and isinstance(value, dict):
+            for change in _changes(was, value):
+                yield f"{name.replace('_', ' ')}: {change}"
+        else:
+            yield f"{name.replace('_', ' ')} was {_said(was)} and is {_said(value)}"
+
+
+def _said(value: Any) -> Any:
+    """A value as a reason names it: two channels by how a film holds them."""
+    return value.get("split", value) if isinstance(value, dict) else value
 
 
 def _table(film: BatchFilm, ending: str | None) -> Path | None:

@@ -26,6 +26,10 @@ _COLUMNS = ("film", "state", "reason", "image", "exit_code", "elapsed_s")
 
 _OF_REPORT = ("frames", "emitters", "pixel_size_nm", "sr_pixel_size_nm", "frames_per_s")
 
+_OF_CHANNELS = (
+    *("first_channel", "first_emitters", "second_channel", "second_emitters", "registered_by"),
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -47,7 +51,8 @@ class Outcome:
     made : Mapping
         Film and settings from which the image is or is to be made; see `settings_of`.
     report : Mapping or None
-        The report of the run, without levels, which are in the image's metadata.
+        The report of the run, of one channel or two, without levels, which are in the image's
+        metadata.
     """
 
     film: str
@@ -175,12 +180,23 @@ def read_record(folder: Path) -> Record:
 
 
 def _as_csv(films: Sequence[Mapping[str, Any]]) -> str:
-    """One row for each film; numbers that are not known are empty."""
+    """One row for each film; what is not known, or of two channels alone, is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *_OF_REPORT])
+    writer.writerow([*_COLUMNS, *_OF_REPORT, *_OF_CHANNELS])
     for film in films:
         report = film.get("report") or {}
         facts = [film.get(name, "") for name in _COLUMNS]
-        writer.writerow([*facts, *(report.get(name, "") for name in _OF_REPORT)])
+        writer.writerow(
+            [*facts, *(report.get(name, "") for name in _OF_REPORT), *_channels(report)]
+        )
     return text.getvalue()
+
+
+def _channels(report: Mapping[str, Any]) -> list[Any]:
+    """Names and emitters of two channels, and by what the second one is registered."""
+    channels = report.get("channels", {})
+    if not channels:
+        return [""] * len(_OF_CHANNELS)
+    found = [fact for name, each in channels.items() for fact in (name, each["emitters"])]
+    return [*found, report["registration"]["method"]]

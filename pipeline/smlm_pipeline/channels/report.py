@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from smlm_pipeline.dry_run import DryRun
+from smlm_pipeline.film.selection import ALTERNATING
 from smlm_pipeline.output.facts import ImageFacts
-from smlm_pipeline.report import Report
+from smlm_pipeline.report import Report, table_line
 
 _HEADWORD = len("picture  ")
 """Characters of a line's headword, with the spaces behind it."""
@@ -33,9 +34,27 @@ class ChannelsReport:
     elapsed_s: float
     notes: list[str]
 
+    @property
+    def frames(self) -> int:
+        """Frames of the film: each shows both channels, or one of them where they alternate."""
+        counts = [each.frames for each in self.channels.values()]
+        return sum(counts) if self.split == ALTERNATING else max(counts)
+
+    @property
+    def emitters(self) -> float:
+        """Emitters of both channels, before the second one was moved."""
+        return sum(each.emitters for each in self.channels.values())
+
     def as_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return asdict(self)
+        """All fields, and those of both channels together that are not a channel's, for JSON."""
+        first = next(iter(self.channels.values()))
+        return {
+            **asdict(self),
+            "frames": self.frames,
+            "emitters": self.emitters,
+            "pixel_size_nm": first.pixel_size_nm,
+            "frames_per_s": self.frames / self.elapsed_s,
+        }
 
     def provenance(self) -> dict[str, Any]:
         """The facts for the image's metadata, without the names of this machine's folders."""
@@ -64,11 +83,7 @@ class ChannelsReport:
         )
         first = next(iter(self.channels.values()))
         tables = (each.molecules for each in self.channels.values())
-        found += "".join(
-            f"table    {table['file']}  ({table['rows']:,} molecules)\n"
-            for table in tables
-            if table
-        )
+        found += "".join(f"{table_line(table)}\n" for table in tables if table)
         return (
             f"image    {self.image}  (2 channels, {self.sr_pixel_size_nm:g} nm pixels, float32)\n"
             f"picture  {self.picture}\n"

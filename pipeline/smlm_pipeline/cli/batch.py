@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,11 @@ from smlm_pipeline.batch.record import (
     Summary,
     read_record,
 )
-from smlm_pipeline.cli.batch_progress import TerminalBatchEvents
+from smlm_pipeline.channels.registering import map_of_beads
+from smlm_pipeline.channels.report import ChannelsReport
+from smlm_pipeline.channels.run import run_channels
+from smlm_pipeline.cli.batch_progress import TerminalBatchEvents, channels_in_words
+from smlm_pipeline.cli.channel_options import ChannelOptions
 from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door, explained
 from smlm_pipeline.cli.json_output import print_json
@@ -40,14 +45,19 @@ from smlm_pipeline.cli.run_options import (
     PictureOptions,
     RunOptions,
 )
-from smlm_pipeline.engines.opening import open_engine
+from smlm_pipeline.engines.opening import Engine, open_engine
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import OutputError, SettingError
+from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.film_folders import PassedOver
 from smlm_pipeline.film.formats.pixel_size import check_given
+from smlm_pipeline.job import Job
 from smlm_pipeline.model_repository import find_model_repository, network_file, network_sha256
+from smlm_pipeline.report import Report
+from smlm_pipeline.run.events import Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
+from smlm_pipeline.submission import submit as submission
 from smlm_pipeline.tables.formats import format_of
 
 _PROGRAM = "recon-client"
@@ -120,6 +130,7 @@ def batch(
         ),
     ] = None,
     picture: PictureOptions,
+    channels: ChannelOptions,
     run: RunOptions,
     connection: ConnectionOptions,
     films_at_once: Annotated[
@@ -170,19 +181,26 @@ def batch(
     """
     started_s = time.monotonic()
     with door(if_interrupted="the same command continues", as_json=as_json):
-        search = Search(films, output, include or (), exclude or (), sub_folders)
+        two = _channels(channels)
+        beads = None if two is None else two.beads
+        search = Search(films, output, include or (), exclude or (), sub_folders, beads)
         if molecules is not None:
             format_of(Path(f"table.{molecules.removeprefix('.')}"))
         at_once = films_at_once or _films_at_once(run)
         asked = _asked(part, run, connection, at_once)
         asked = replace(
-            asked, molecules_ending=molecules, overwrite=overwrite, style=picture.style()
+            asked,
+            molecules_ending=molecules,
+            overwrite=overwrite,
+            style=picture.style(),
+            channels=two,
         )
         found, passed_over = find_films(search)
-        if not dry_run:
-            _make_folder(output)
         record = read_record(output)
         jobs = [batch_job(film, asked, record) for film in found]
+        jobs[0].job.check_options()  # which are the same for all films
+        if not dry_run:
+            _make_folder(output)
         with TerminalBatchEvents(_PROGRAM, len(jobs), quiet=quiet, as_json=as_json) as events:
             for note in _notes(passed_over):
                 events.note(note)
@@ -203,6 +221,17 @@ def _films_at_once(run: RunOptions) -> int:
     """Films side by side, where the user does not say."""
     share_bytes = memory_limit_bytes(run.settings()) // FILMS_AT_ONCE
     return FILMS_AT_ONCE if share_bytes >= FILM_MEMORY_MIN_BYTES else 1
+
+
+def _channels(options: ChannelOptions) -> Channels | None:
+    """The channels, if there are two; a film of beads that is not there would fail each film."""
+    channels = options.choice()
+    if channels is not None and channels.beads is not None and not channels.beads.exists():
+        raise SettingError(
+            f"there is no film of beads {channels.beads}; expected an existing film: check the "
+            "name with --registration-film"
+        )
+    return channels
 
 
 def _asked(
@@ -260,15 +289,23 @@ def _run(
             precision=settings.precision,
         ),
         record,
+        work=_work,
         films_at_once=films_at_once,
         failure=explained,
         events=events,
     )
 
 
+def _work(job: Job, engine: Engine, events: Events) -> Report | ChannelsReport:
+    """Run the job of a film, of one channel or two."""
+    if job.channels is not None:
+        return run_channels(job, engine, events=events)
+    return submission.run_job(job, engine, events=events)
+
+
 def _planned(planned: BatchJob, record: Record, events: TerminalBatchEvents) -> Outcome:
     """What would be done with a film, which is opened and checked."""
-    job, settings = planned.job, planned.job.settings
+    job = planned.job
     outcome = Outcome(planned.film.name, str(job.image), "planned", made=planned.made)
     if planned.skipped:
         report = record.report(planned.film.name)
@@ -276,16 +313,33 @@ def _planned(planned: BatchJob, record: Record, events: TerminalBatchEvents) -> 
     else:
         try:
             check_replaced(planned, record.made(planned.film.name))
-            with open_film(job.film, job.selection, allow_partial=settings.allow_partial) as film:
-                job.camera_pixel_nm(film)
-                size = f"{film.frame_count:,} frames of {film.height_px} x {film.width_px} pixels"
             verb = "continues: " if job.resume else ""
-            outcome = replace(outcome, reason=f"{verb}{size} -> {job.image}")
+            outcome = replace(outcome, reason=f"{verb}{_sizes(job)} -> {job.image}")
         except Exception as error:  # noqa: BLE001 - the door of each film
             reason, code = explained(error)
             outcome = replace(outcome, state="failed", reason=reason, exit_code=code)
     events.ended(outcome)
     return outcome
+
+
+def _sizes(job: Job) -> str:
+    """Frames and pixels of a film, or of each of its channels, which are opened and checked."""
+    with ExitStack() as stack:
+        films = [
+            stack.enter_context(
+                open_film(each.film, each.selection, allow_partial=job.settings.allow_partial)
+            )
+            for each in (job.of_channels or (job,))
+        ]
+        pixel_nm = job.camera_pixel_nm(films[0])
+        if job.channels is not None:
+            map_of_beads(job, job.channels, pixel_nm, films[0])
+        sizes = [
+            f"{film.frame_count:,} frames of {film.height_px} x {film.width_px} pixels"
+            for film in films
+        ]
+    names = ("",) if job.channels is None else (f"{name}: " for name in job.channels.names)
+    return ", ".join(f"{name}{size}" for name, size in zip(names, sizes, strict=True))
 
 
 def _notes(passed_over: Sequence[PassedOver]) -> Iterator[str]:
@@ -309,7 +363,8 @@ def _show(outcomes: Sequence[Outcome], summary: Summary, output: Path | None) ->
         report = each.report or {}
         facts = [f"{report[name]:,.0f}" if report else "" for name in ("emitters", "frames")]
         seconds = f"{each.elapsed_s:,.1f}" if each.elapsed_s else ""
-        cells = (each.film, each.state, *facts, seconds, each.reason)
+        words = each.reason or channels_in_words(report)
+        cells = (each.film, each.state, *facts, seconds, words)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
     console.print(summary.as_text(), markup=False)

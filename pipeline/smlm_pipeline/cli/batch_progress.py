@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from smlm_pipeline.batch.record import Outcome
+from smlm_pipeline.cli.bars import Bars
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.printable import printable
-from smlm_pipeline.cli.progress import ProgressLines, progress_bar
+from smlm_pipeline.cli.progress import ProgressLines
 
 
 class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
@@ -36,7 +38,7 @@ class TerminalBatchEvents(AbstractContextManager["TerminalBatchEvents"]):
         self._program, self._films = program, films
         self._quiet, self._as_json = quiet or as_json, as_json
         shown = self._console.is_terminal and not self._quiet
-        self._bars = progress_bar("frames", self._console, disable=not shown)
+        self._bars = Bars("frames", self._console, disable=not shown)
         self._lines = not self._quiet and not shown
         self._ended, self._lock = 0, threading.Lock()
         self._noted: set[str] = set()
@@ -96,7 +98,7 @@ class _FilmEvents:
         self,
         batch: TerminalBatchEvents,
         name: str,
-        bars: Progress,
+        bars: Bars,
         bar: TaskID,
         lines: ProgressLines | None,
     ) -> None:
@@ -126,10 +128,22 @@ class _FilmEvents:
         self._batch.say(text, self._name)
 
 
+def channels_in_words(report: Mapping[str, Any]) -> str:
+    """Emitters of each of two channels, and the registration; empty for a film of one channel."""
+    channels = report.get("channels", {})
+    if not channels:
+        return ""
+    counts = ", ".join(f"{name} {each['emitters']:,.0f}" for name, each in channels.items())
+    method = report["registration"]["method"]
+    return f"{counts}; {'not registered' if method == 'none' else f'registered by {method}'}"
+
+
 def _in_words(outcome: Outcome) -> str:
     """State, and the reason or what was found."""
     if outcome.state == "done" and outcome.report is not None:
         emitters, frames = outcome.report["emitters"], outcome.report["frames"]
         found = f"{emitters:,.0f} emitters in {frames:,} frames"
-        return f"done, {found}, {outcome.elapsed_s:.1f} s"
+        channels = channels_in_words(outcome.report)
+        of_each = f" ({channels})" if channels else ""
+        return f"done, {found}{of_each}, {outcome.elapsed_s:.1f} s"
     return f"{outcome.state}: {outcome.reason}" if outcome.reason else outcome.state

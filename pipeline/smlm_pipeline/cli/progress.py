@@ -5,39 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
+from smlm_pipeline.cli.bars import Bars, duration, rate
 from smlm_pipeline.cli.exit_codes import MESSAGES
 from smlm_pipeline.cli.printable import printable
 
 LINES_EVERY_S = 30.0
 """Shortest pause between two lines of progress where the output is no terminal."""
-
-
-class _Speed(ProgressColumn):
-    """Frames a second, or other units, as soon as they are measured."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Speed of the last seconds."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
 
 
 class ProgressLines:
@@ -76,8 +52,8 @@ class ProgressLines:
         elapsed_s = now_s - self._began_s
         speed = (self._done - self._first) / elapsed_s if elapsed_s > 0 else 0.0
         self._say(
-            f"{self._done:,.0f} of {total:,} {self._unit}, {_speed(speed)} {self._unit}/s, "
-            f"{_duration(elapsed_s)} passed{_left(total - self._done, speed)}"
+            f"{self._done:,.0f} of {total:,} {self._unit}, {rate(speed)} {self._unit}/s, "
+            f"{duration(elapsed_s)} passed{_left(total - self._done, speed)}"
         )
 
 
@@ -97,7 +73,7 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
     def __init__(self, program: str, *, quiet: bool, unit: str = "frames") -> None:
         console = Console(stderr=True)
         self._program, self._quiet = program, quiet
-        self._bar = progress_bar(unit, console, disable=quiet or not console.is_terminal)
+        self._bar = Bars(unit, console, disable=quiet or not console.is_terminal)
         self._task = self._bar.add_task("opening", total=None, start=False)
         self._frames: int | None = None
         shown = not quiet and not console.is_terminal
@@ -135,43 +111,6 @@ class TerminalEvents(AbstractContextManager["TerminalEvents"]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def progress_bar(unit: str, console: Console, *, disable: bool) -> Progress:
-    """Make bars of what is done of a task, how fast, the time that passed, and the time left.
-
-    Parameters
-    ----------
-    unit : str
-        What is counted.
-    console : Console
-        Where they are shown.
-    disable : bool
-        Whether they are not.
-    """
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        _Speed(unit),
-        TimeElapsedColumn(),
-        TextColumn("passed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        disable=disable,
-    )
-
-
-def _speed(speed: float) -> str:
-    """A speed in as many digits as are of use."""
-    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
-
-
 def _left(count: float, speed: float) -> str:
     """The time that is left, for the end of a line."""
-    return f", {_duration(count / speed)} left" if speed > 0 else ""
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
+    return f", {duration(count / speed)} left" if speed > 0 else ""

@@ -34,6 +34,7 @@ from smlm_pipeline.settings import (
     MOLECULES_PROBABILITY,
     Settings,
 )
+from smlm_pipeline.tables.camera_file import read_camera
 from smlm_pipeline.tables.camera_units import CameraUnits
 
 IMAGE_PANEL, PICTURE_PANEL, TABLE_PANEL = "Image", "Picture", "Table of molecules"
@@ -164,6 +165,17 @@ class RunOptions:
             metavar="O",
             help="The camera's reading without light: the table has the background in photons "
             "then.",
+            show_default=False,
+            rich_help_panel=TABLE_PANEL,
+        ),
+    ] = None
+    camera_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--camera",
+            metavar="FILE",
+            help="Take gain and offset from the JSON file that 'recon-train match' wrote; tables "
+            "and reports state them as its estimate, with the errors.",
             show_default=False,
             rich_help_panel=TABLE_PANEL,
         ),
@@ -332,8 +344,21 @@ class RunOptions:
         Raises
         ------
         SettingError
-            If there is an offset without a gain, or a number is absurd.
+            If there is an offset without a gain, a number is absurd, or a file of a camera cannot
+            be used, or is given beside numbers.
         """
+        if self.camera_file is not None:
+            numbers = {
+                "--gain-adu-per-photon": self.gain_adu_per_photon,
+                "--offset-adu": self.offset_adu,
+            }
+            for option in (option for option, number in numbers.items() if number is not None):
+                raise SettingError(
+                    f"--camera and {option} are both given; expected one of them, since "
+                    f"{self.camera_file} states gain and offset: a number that is known can be "
+                    "given to recon-train match, which keeps it"
+                )
+            return read_camera(self.camera_file)
         if self.gain_adu_per_photon is not None:
             return CameraUnits(self.gain_adu_per_photon, self.offset_adu)
         if self.offset_adu is not None:

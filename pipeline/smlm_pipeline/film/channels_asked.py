@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.selection import SPLITS, Half
 
 
@@ -25,3 +26,21 @@ class Channels:
     def halves(self) -> tuple[Half, Half]:
         """The parts of the film that are the channels."""
         return SPLITS[self.split]
+
+    def check(self) -> None:
+        """Refuse names that are not two, and a registration that is both off and by beads.
+
+        Raises
+        ------
+        SettingError
+            If one cannot be met.
+        """
+        first, second = self.names
+        if not first or not second or first == second:
+            raise SettingError(
+                f"channel-names is {first},{second}; expected two unlike names as mEos,Alexa647"
+            )
+        if self.beads is not None and not self.registers:
+            raise SettingError(
+                "--registration off and --registration-film are both given; expected one of them"
+            )

@@ -32,11 +32,14 @@ Half: TypeAlias = Literal["left", "right", "top", "bottom", "first", "second"]
 """One of two channels: half of the region, or every second frame from the first or the second of
 the range on."""
 
+ALTERNATING = "alternating"
+"""The split whose channels are frames of their own."""
+
 SPLITS: Mapping[str, tuple[Half, Half]] = MappingProxyType(
     {
         "left,right": ("left", "right"),
         "top,bottom": ("top", "bottom"),
-        "alternating": ("first", "second"),
+        ALTERNATING: ("first", "second"),
     }
 )
 """Ways in which a film holds two channels, and the halves that are these."""

@@ -41,7 +41,11 @@ def _of_table(facts: Numbers) -> dict[str, str]:
     """What the molecules' photons and their number depend on."""
     asked = ("gain_adu_per_photon", "offset_adu", "probability_min")
     stated = facts["molecules"] or {}
-    return _values({name: stated[name] for name in asked if stated.get(name) is not None})
+    estimate = stated.get("camera_estimate") or {}
+    return {
+        **_values({name: stated[name] for name in asked if stated.get(name) is not None}),
+        **{f"camera estimate: {name}": _value(value) for name, value in estimate.items()},
+    }
 
 
 def _film(facts: Numbers) -> dict[str, str]:

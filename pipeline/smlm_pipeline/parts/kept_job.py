@@ -32,6 +32,7 @@ def asked_of(job: Job) -> dict[str, Any]:
         "pixel_size_nm": job.pixel_size_nm,
         "molecules": job.molecules is not None,
         "molecules_probability": job.molecules_probability,
+        "camera": job.camera and job.camera.estimate and job.camera.estimate.file,
         "gain_adu_per_photon": job.camera and job.camera.gain_adu_per_photon,
         "offset_adu": job.camera and job.camera.offset_adu,
     }
@@ -51,7 +52,7 @@ def facts_of(job: Job) -> dict[str, Any]:
         "selection": asdict(job.selection),
         "pixel_size_nm": job.pixel_size_nm,
         "molecules_probability": job.molecules_probability,
-        "camera": None if job.camera is None else asdict(job.camera),
+        "camera": None if job.camera is None else job.camera.as_dict(),
         "style": asdict(job.style),
         "page": job.page,
     }
@@ -75,7 +76,7 @@ def job_of(part: Part, film: Path | None, output: Path | None, molecules: Path |
             Selection(**selection),
             molecules=kept["molecules"] and Path(kept["molecules"]),
             molecules_probability=kept["molecules_probability"],
-            camera=kept["camera"] and CameraUnits(**kept["camera"]),
+            camera=kept["camera"] and CameraUnits.from_dict(kept["camera"]),
             style=PictureStyle(**kept["style"]),
             page=kept["page"],
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,31 @@ from smlm_pipeline.errors import SettingError
 
 
 @dataclass(frozen=True)
+class CameraEstimate:
+    """Where gain and offset of a camera were estimated, and how certain they are.
+
+    ``file`` is the name of the preset of ``recon-train match`` that states them, ``film`` the name
+    of the film that they were estimated from, and ``camera`` the kind that was assumed: the gain of
+    an EMCCD's film is half of that which an sCMOS would have by the same noise.
+    ``gain_error_adu_per_photon`` and ``offset_error_adu`` are standard errors: 0 for a number that
+    the user gave to match, and None for one that is not stated.
+    """
+
+    file: str
+    film: str
+    camera: str
+    gain_error_adu_per_photon: float | None = None
+    offset_error_adu: float | None = None
+
+
+@dataclass(frozen=True)
 class CameraUnits:
     """What turns a camera's readings into photons.
 
     ``gain_adu_per_photon`` is all of the gain from a detected photon to ADU, that of an EMCCD's
     multiplication included: the EM gain over the electrons per ADU. ``offset_adu`` is the reading
-    without light; None where it is not known.
+    without light; None where it is not known. ``estimate`` is where both were estimated; None
+    where the user gave them.
 
     Raises
     ------
@@ -27,6 +48,7 @@ class CameraUnits:
 
     gain_adu_per_photon: float
     offset_adu: float | None = None
+    estimate: CameraEstimate | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.gain_adu_per_photon < math.inf:
@@ -39,6 +61,55 @@ class CameraUnits:
                 f"offset-adu is {self.offset_adu:g}; expected a number: the camera's reading "
                 "without light"
             )
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> CameraUnits:
+        """The camera that `as_dict` stated.
+
+        Raises
+        ------
+        KeyError or TypeError
+            If there is no gain, or a field is unknown.
+        """
+        estimate = facts.get("camera_estimate")
+        return cls(
+            facts["gain_adu_per_photon"],
+            facts["offset_adu"],
+            None if estimate is None else CameraEstimate(**estimate),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, for JSON; no ``camera_estimate`` where the user gave the numbers."""
+        facts = asdict(self)
+        estimate = facts.pop("estimate")
+        return facts if estimate is None else {**facts, "camera_estimate": estimate}
+
+    @property
+    def option(self) -> str:
+        """The option of the command line that gives the gain."""
+        return "--gain-adu-per-photon" if self.estimate is None else "--camera"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of photons by an estimate."""
+        if self.estimate is None:
+            return ()
+        found = self.estimate
+        gain = f"gain {_stated(self.gain_adu_per_photon, found.gain_error_adu_per_photon)}"
+        offset = "no offset, so the table has no background in photons"
+        if self.offset_adu is not None:
+            offset = f"offset {_stated(self.offset_adu, found.offset_error_adu)} ADU"
+        return (
+            f"photons are by the camera in {found.file}, which recon-train match --camera "
+            f"{found.camera} estimated from {found.film}: {gain} ADU a photon, {offset}",
+        )
+
+
+def _stated(value: float, error: float | None) -> str:
+    """A number with its standard error, or as given to match."""
+    if error is None:
+        return f"{value:g} (of unknown error)"
+    return f"{value:g} ± {error:g}" if error else f"{value:g} (given to match)"
 
 
 def light_columns(
