@@ -35,7 +35,7 @@ from smlm_pipeline.run.plan import RunPlan, fitted_plan, plan_run
 from smlm_pipeline.run.read_ahead import ReadAhead
 from smlm_pipeline.run.refining import RefinedImage, class_borders_px
 from smlm_pipeline.run.sinks import Sinks
-from smlm_pipeline.settings import BRIGHTNESS_OFF, DEFAULTS, Settings
+from smlm_pipeline.settings import DEFAULTS, Settings
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _seen(
     """Begin: survey the film, look at its molecules, and report the remarks on it."""
     events.stage("reconstructing")
     seen = survey(film, settings)
-    if settings.brightness != BRIGHTNESS_OFF:
+    if settings.looks_at_molecules:
         servers = engine.transport, engine.count_servers
         spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
         if spread is None:

@@ -83,15 +83,10 @@ def _check_refine(refine: int | str) -> None:
         )
 
 
-def _check_brightness(brightness: str, model: str, *, makes_maps: bool) -> None:
+def _check_brightness(brightness: str) -> None:
     if brightness not in (BRIGHTNESS_OFF, BRIGHTNESS_AUTO):
         raise SettingError(
             f"brightness is {brightness!r}; expected {BRIGHTNESS_OFF} or {BRIGHTNESS_AUTO}"
-        )
-    if brightness == BRIGHTNESS_AUTO and makes_maps:
-        raise SettingError(
-            f"brightness is {brightness} and {model} answers with maps, which hold no molecules; "
-            f"expected --brightness {BRIGHTNESS_OFF}, or another --model"
         )
 
 
@@ -113,10 +108,10 @@ class Settings:
     """Refinement of the image: ``"off"``, ``"auto"`` (as far as one half of the film foretells the
     other, up to ``AUTO_SR_PIXELS_MOST``) or a number of steps."""
 
-    brightness: str = BRIGHTNESS_OFF
+    brightness: str = BRIGHTNESS_AUTO
     """Whether to look before the run how unlike molecules are in brightness, and to correct the
-    scale by it: ``"off"`` or ``"auto"``. It mends the counts of dense films of unlike molecules,
-    and harms those of molecules that persist (docs/limits.md)."""
+    scale by it: ``"off"`` or ``"auto"``. It mends the counts of dense films of unlike molecules.
+    Nothing is looked at for maps, which hold no molecules (docs/limits.md)."""
 
     drift: str | Path = DRIFT_OFF
     """Correction of the sample's drift: ``"off"``, ``"auto"`` (estimated from the molecules) or a
@@ -175,7 +170,7 @@ class Settings:
                 f"refine is {self.refine} and {self.model} answers with maps, which state no "
                 f"precision; expected --refine {REFINE_OFF}, or another --model"
             )
-        _check_brightness(self.brightness, self.model, makes_maps=self.makes_maps)
+        _check_brightness(self.brightness)
         if self.corrects_drift and self.makes_maps:
             raise SettingError(
                 f"drift is {self.drift_name} and {self.model} answers with maps, which hold no "
@@ -230,6 +225,12 @@ class Settings:
         """Whether the model's network answers with a map of SR pixels."""
         ensemble = contract.ENSEMBLES.get(self.model)  # a server elsewhere may have others
         return ensemble is not None and ensemble.answer.makes_maps
+
+    @property
+    def looks_at_molecules(self) -> bool:
+        """Whether a look before the run sets the scale; a model elsewhere may answer with maps."""
+        known = self.model in contract.ENSEMBLES and not self.makes_maps
+        return known and self.brightness == BRIGHTNESS_AUTO
 
     @property
     def fixed_zoom(self) -> int | None:

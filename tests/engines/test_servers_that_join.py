@@ -35,7 +35,7 @@ from smlm_pipeline.settings import Settings
 
 MODEL = RECONSTRUCTION.name
 
-CUT = Settings(chunk_frames=1)
+CUT = Settings(chunk_frames=1, brightness="off")
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Slow(ComputingTransport):
     before: Callable[[], None] = lambda: None
     takes_s: float = 0.02
     requests: dict[str, Request] = field(default_factory=dict)
+    looks: dict[str, Request] = field(default_factory=dict)
 
     def sum_chunk(self, request: Request) -> ChunkAnswer:
         self.before()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,9 @@ def invoke(*arguments: str | Path, server: str | None = None) -> Result:
 
 
 def submit(*arguments: str | Path) -> Result:
-    """Reconstruct in this process; the plain sum, unless a test asks for a refined image."""
-    refine = () if "--refine" in arguments else ("--refine", "off")
-    return invoke("submit", "--engine", "local", *refine, *arguments)
+    """Reconstruct in this process; the plain sum at once, unless a test asks for more."""
+    off = [(name, "off") for name in ("--refine", "--brightness") if name not in arguments]
+    return invoke("submit", "--engine", "local", *chain(*off), *arguments)
 
 
 BORDERS_PX = {4: (0.08, 0.12, 0.16)}

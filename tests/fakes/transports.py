@@ -58,6 +58,14 @@ def molecules_apart(
     return table
 
 
+def molecules_that_persist(window: Window, frames: int) -> NDArray[np.float32]:
+    """``MOLECULES`` of the same sure ones in all frames: a look leaves the scale as it is."""
+    table = molecules_apart(window, lambda count: np.ones(count))
+    tables = np.tile(table, (frames, 1))
+    tables[:, 0] = np.repeat(np.arange(frames), len(table))
+    return tables
+
+
 class ComputingTransport:
     """The kernels around `neighbour_detections`; it remembers the requests, by label.
 

@@ -96,16 +96,12 @@ def test_all_scales_are_corrected_alike() -> None:
     assert after.film_sha256 == before.film_sha256
 
 
-def test_unless_it_is_asked_for_nobody_looks() -> None:
-    engine = ComputingTransport()
-    before, after = _looked(_film(), engine, brightness="off")
-    assert after is before
-    assert not engine.looks
-
-
-def test_map_networks_show_no_molecules() -> None:
-    with pytest.raises(SettingError, match="answers with maps, which hold no molecules"):
-        Settings(model=contract.RECONSTRUCTION_MAP.name, brightness="auto")
+def test_who_looks() -> None:
+    """Neither those who do not want it, nor networks that show no molecules, or may not."""
+    assert Settings().looks_at_molecules
+    assert not Settings(brightness="off").looks_at_molecules
+    assert not Settings(model=contract.RECONSTRUCTION_MAP.name).looks_at_molecules
+    assert not Settings(model="elsewhere").looks_at_molecules
     with pytest.raises(SettingError, match="brightness is 'on'; expected off or auto"):
         Settings(brightness="on")
 

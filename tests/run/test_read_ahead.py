@@ -67,6 +67,6 @@ def test_a_tiled_film_is_read_once() -> None:
     reconstruct(
         film,
         ComputingTransport(),
-        Settings(refine="off", tile_px=64, chunk_frames=4, level_frames=1),
+        Settings(refine="off", brightness="off", tile_px=64, chunk_frames=4, level_frames=1),
     )
     assert film.reads == [(0, 1), (0, 4), (4, 8)]

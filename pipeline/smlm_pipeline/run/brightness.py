@@ -15,7 +15,7 @@ from smlm_pipeline.run.missing import Missing
 from smlm_pipeline.run.molecules import check_molecules
 from smlm_pipeline.run.plan import RunPlan
 from smlm_pipeline.run.read_ahead import ReadAhead
-from smlm_pipeline.settings import BRIGHTNESS_OFF, Settings
+from smlm_pipeline.settings import Settings
 
 _TILE_PX = 256
 """Largest edge of the tiles that are looked at, one in each range of frames. Not that of the run:
@@ -61,8 +61,8 @@ def brightness_spread(
     Returns
     -------
     float or None
-        See `smlm_pipeline.compute.brightness`; None where that is not asked for, molecules shine
-        in several frames in a row, or an engine shows no molecules.
+        See `smlm_pipeline.compute.brightness`; None where molecules shine in several frames in a
+        row, or an engine shows no molecules.
 
     Raises
     ------
@@ -70,8 +70,6 @@ def brightness_spread(
         If the film cannot be read there, or a request fails for good; frames that cannot be read
         are left out where the settings allow that.
     """
-    if settings.brightness == BRIGHTNESS_OFF:
-        return None
     shown, leave_out = False, Missing(settings.allow_partial).leave_out
 
     def light_of(ranges: list[range]) -> Iterator[IsolatedLight]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from smlm_pipeline.compute.brightness import scale_factor
 from smlm_pipeline.compute.levels import frame_backgrounds, scale_segments
 from smlm_training.simulation.camera import Scmos
 from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.profiles import tabulated_profile
 from smlm_training.simulation.simulate import film
-from smlm_training.simulation.spot import expected_scale_adu
+from smlm_training.simulation.spot import expected_scale_adu, nominal_scale_adu
 from smlm_training.simulation.spot_shape import SpotShape
 from smlm_training.simulation.structures import Uniform
 
@@ -50,3 +53,13 @@ def test_it_is_what_the_client_measures(kind: str) -> None:
     (found,) = scale_segments(frames_adu, backgrounds_adu, everywhere, always)
     expected_adu = expected_scale_adu(KINDS[kind], GAIN)
     assert found.scale_adu == pytest.approx(expected_adu, rel=0.05)
+
+
+@pytest.mark.parametrize("on_frames", [0.0, 3.0])
+def test_networks_are_trained_for_what_a_look_corrects_it_to(on_frames: float) -> None:
+    spread = 0.6
+    unlike = Fluorophore(900, spread, 1.2, photons_distribution="lognormal", on_frames=on_frames)
+    corrected_adu = expected_scale_adu(unlike, GAIN) * scale_factor(np.sqrt(np.log1p(spread**2)))
+    assert nominal_scale_adu(unlike, GAIN) == pytest.approx(corrected_adu, rel=0.005)
+    alike = replace(unlike, photons_distribution="constant", photons_spread=0.0)
+    assert nominal_scale_adu(unlike, GAIN) == pytest.approx(nominal_scale_adu(alike, GAIN))

@@ -13,7 +13,7 @@ import typer
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 from smlm_pipeline.cli.options import Precision
-from smlm_pipeline.settings import BRIGHTNESS_OFF
+from smlm_pipeline.settings import Settings
 
 with imported_when_used():
     from smlm_bench.structures import film_files, films, report, strip, suite
@@ -49,7 +49,7 @@ def structures(
     precision: Precision = None,
     brightness: Annotated[
         str, typer.Option(metavar="auto|off", help="As of 'recon-client submit'.")
-    ] = BRIGHTNESS_OFF,
+    ] = Settings.brightness,
     write: Annotated[
         str | None,
         typer.Option(

@@ -27,7 +27,7 @@ from smlm_pipeline.run.brightness import brightness_spread
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings
+from smlm_pipeline.settings import REFINE_OFF, Settings
 
 ZOOM = contract.MAP_ZOOM
 """SR pixels along a camera pixel: 12.5 nm."""
@@ -50,7 +50,7 @@ class Reconstructed:
 
 
 def reconstruct(
-    frames_adu: NDArray[np.uint16], engine: LocalTransport, brightness: str = BRIGHTNESS_OFF
+    frames_adu: NDArray[np.uint16], engine: LocalTransport, brightness: str = Settings.brightness
 ) -> Reconstructed:
     """Reconstruct a film.
 
@@ -81,8 +81,10 @@ def _reconstruct(film: Film, engine: LocalTransport, brightness: str) -> Reconst
     )
     plan = plan_run(film, settings, memory_limit_bytes(settings))
     seen = survey(film, settings)
-    spread = brightness_spread(film, seen, engine, lambda: 1, plan, settings)
-    conditioning = (seen if spread is None else seen.with_spread(spread)).conditioning
+    if settings.looks_at_molecules:
+        spread = brightness_spread(film, seen, engine, lambda: 1, plan, settings)
+        seen = seen if spread is None else seen.with_spread(spread)
+    conditioning = seen.conditioning
     sums = [Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom) for _ in range(2)]
     second_half = np.zeros(plan.frame_count, bool)
     tables = []

@@ -26,7 +26,7 @@ from smlm_bench.structures.scores import (
 )
 from smlm_bench.table.results import KeptFile
 from smlm_pipeline.engines.local import LocalTransport
-from smlm_pipeline.settings import BRIGHTNESS_OFF
+from smlm_pipeline.settings import Settings
 
 _CODE = (smlm_bench.structures, smlm_pipeline, smlm_training.scoring)
 """Packages whose source decides what comes out."""
@@ -56,7 +56,7 @@ def outcomes(
     network_sha256: str,
     folder: Path,
     note: Callable[[str], None],
-    brightness: str = BRIGHTNESS_OFF,
+    brightness: str = Settings.brightness,
 ) -> Iterator[Outcome]:
     """Make, reconstruct and score films; those that are done already are read.
 

@@ -27,7 +27,7 @@ from smlm_training.fitting.ranges import Ranges
 from smlm_training.fitting.structures import random_structure
 from smlm_training.simulation.profiles import tabulated_profile
 from smlm_training.simulation.simulate import Emitters, Film, expected_photons, shine
-from smlm_training.simulation.spot import expected_scale_adu
+from smlm_training.simulation.spot import nominal_scale_adu
 
 BORDER_PX, BORDER_SIGMAS = 6.0, 3.0
 """Reach of the light of molecules outside a patch, in pixels and in sigma of wide spots."""
@@ -150,7 +150,7 @@ def random_film(rng: np.random.Generator, ranges: Ranges) -> TrainingFilm:
     backgrounds_adu = frame_backgrounds(shown)
     gain = float(np.mean(camera.adu_per_photon))
     if structure.expected_count():
-        scale_adu = expected_scale_adu(fluorophore, gain) * _scale_error(rng, ranges)
+        scale_adu = nominal_scale_adu(fluorophore, gain) * _scale_error(rng, ranges)
     else:
         scale_adu = scale_segments(
             frames_adu, backgrounds_adu, ~faults.any_of, np.ones(len(shown), bool)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -19,6 +20,10 @@ from numpy.typing import NDArray
 
 from smlm_training.simulation.fluorophores import Fluorophore
 from smlm_training.simulation.spot_shape import SpotShape
+
+NOMINAL_OVER_ALIKE = 1.13
+"""The scale of molecules with a spread of `smlm_pipeline.compute.brightness.NOMINAL_SPREAD` s over
+that of molecules that are alike: exp(2 s^2)."""
 
 _STEP_PX = 0.125
 """Sums are exact to 1e-6 for spots of sigma 0.5 px and more: they are smooth."""
@@ -106,6 +111,26 @@ def expected_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float
     third = third_overlap(fluorophore.sigma_px, fluorophore.shape)
     second = second_overlap(fluorophore.sigma_px, fluorophore.shape)
     return adu_per_photon * fluorophore.cube_over_square_photons * third / second
+
+
+def nominal_scale_adu(fluorophore: Fluorophore, adu_per_photon: float) -> float:
+    """The scale that networks are trained for: it does not depend on how unlike molecules are.
+
+    It is that of molecules with the same mean light and a usual spread, to which a client corrects
+    what it estimates (`smlm_pipeline.compute.brightness`).
+
+    Parameters
+    ----------
+    fluorophore, adu_per_photon
+        As for `expected_scale_adu`.
+
+    Returns
+    -------
+    float
+        Scale in ADU.
+    """
+    alike = replace(fluorophore, photons_distribution="constant", photons_spread=0.0)
+    return NOMINAL_OVER_ALIKE * expected_scale_adu(alike, adu_per_photon)
 
 
 Axis = Callable[[float], NDArray[np.float64]]
