@@ -41,6 +41,8 @@ after which a gate that could not look at its servers is not ready."""
 
 _OWN = {
     "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
+    # 64 kB of an answer come before it is read: by default a fast network makes it megabytes.
+    "grpc.http2.bdp_probe": 0,
     # Unlike round robin, it opens a connection that was lost when it is asked to, and not before.
     "grpc.service_config": json.dumps({"loadBalancingConfig": [{"pick_first": {}}]}),
 }
