@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +225,45 @@ def test_the_gate_of_kubernetes_agrees_with_its_program() -> None:
     page = (ROOT / "docs" / "gate.md").read_text()
     for name in ("recon-gate-tls", "recon-gate-clients"):
         assert re.search(rf"create secret \w+ {name}", page), "how to make it"
+
+
+def _with_components(folder: Path, *names: str) -> str:
+    """A folder of films with these components, as a user makes one."""
+    places = [os.path.relpath(DOCKER / "kubernetes" / name, folder) for name in names]
+    text = {"resources": places[:1], "components": places[1:]}
+    (folder / "kustomization.yaml").write_text(json.dumps(text))
+    return str(folder)
+
+
+@needs_kubectl
+@pytest.mark.parametrize("way", ["client-token", "client-certificate"])
+def test_films_show_the_gate_what_they_have(tmp_path: Path, way: str) -> None:
+    """The files that the page puts into the Secret are those that the options name."""
+    parts = ("films", "components/client", f"components/{way}")
+    found = _rendered(_with_components(tmp_path, *parts))
+    stated = dict(found["ConfigMap", "recon-client"]["data"])
+    service = _rendered(GATED)["Service", "recon-gate"]
+    assert stated.pop("RECON_SERVER") == f"recon-gate:{service['spec']['ports'][0]['port']}"
+    known = {each.envvar for each in options(commands("recon-client")["recon-client submit"])}
+    assert stated.keys() <= known
+    jobs = [each for (kind, _), each in found.items() if kind == "Job"]
+    assert jobs
+    for pod in (each["spec"]["template"]["spec"] for each in jobs):
+        (container,) = pod["containers"]
+        (mount,) = (each for each in container["volumeMounts"] if each["name"] == "client")
+        (volume,) = (each for each in pod["volumes"] if each["name"] == "client")
+        assert volume["secret"] == {"secretName": "recon-client", "defaultMode": 0o440}
+        assert {path.rpartition("/")[0] for path in stated.values()} == {mount["mountPath"]}
+        assert {"configMapRef": {"name": "recon-client"}} in container["envFrom"]
+    names = {path.rpartition("/")[2] for path in stated.values()}
+    page = " ".join((ROOT / "docs" / "gate.md").read_text().replace("\\\n", "").split())
+    command = re.compile(r"create secret generic recon-client ((?:--from-file=\S+ ?)+)")
+    made = [set(re.findall(r"--from-file=([^=\s]+)=", each)) for each in command.findall(page)]
+    assert names in made
+
+
+@needs_kubectl
+def test_films_through_the_gate_are_else_the_same(tmp_path: Path) -> None:
+    parts = ("films", "components/client", "components/client-token")
+    assert _rendered("films-gate") == _rendered(_with_components(tmp_path, *parts))
+    assert _rendered("films-gate").keys() == _rendered("films").keys()
