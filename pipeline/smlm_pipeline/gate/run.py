@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import grpc  # type: ignore[import-untyped]
 
 from smlm_pipeline.engines.triton.addresses import Address, Servers
-from smlm_pipeline.engines.triton.tls import ServerTls
+from smlm_pipeline.engines.triton.tls import ClientTls, ServerTls
 from smlm_pipeline.errors import ServerError, SettingError
 from smlm_pipeline.gate.behind import Behind
-from smlm_pipeline.gate.certificates import Certificates
+from smlm_pipeline.gate.certificates import credentials_to_clients
 from smlm_pipeline.gate.clients import Clients
 from smlm_pipeline.gate.connections import Connections
 from smlm_pipeline.gate.counts import serve_page
@@ -73,7 +73,12 @@ class Listening:
 
 
 async def run_gate(
-    listening: Listening, servers: Servers, clients: Clients, *, report: Callable[[str], None]
+    listening: Listening,
+    servers: Servers,
+    clients: Clients,
+    *,
+    renewed: Callable[[], ClientTls | None],
+    report: Callable[[str], None],
 ) -> None:
     """Let requests through until SIGTERM or SIGINT, then end those that are under way.
 
@@ -85,6 +90,8 @@ async def run_gate(
         Where requests are sent.
     clients : Clients
         Who is admitted.
+    renewed : callable
+        Returns other certificates for the connections to servers, once they have changed.
     report : callable
         Receives a line about the start and the end.
 
@@ -99,7 +106,7 @@ async def run_gate(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with Behind(servers, report=report) as behind:
+    async with Behind(servers, renewed=renewed, report=report) as behind:
         server, port = _bound(listening, report)
         connections = Connections(port)
         gate = Gate(clients, behind, connections)
@@ -161,7 +168,7 @@ def _bound(listening: Listening, report: Callable[[str], None]) -> tuple[grpc.ai
         if listening.tls is None:
             port = server.add_insecure_port(str(listening.clients))
         else:
-            credentials = Certificates(listening.tls, report=report).credentials()
+            credentials = credentials_to_clients(listening.tls, report=report)
             port = server.add_secure_port(str(listening.clients), credentials)
     except RuntimeError as error:
         raise _taken(listening.clients, "--listen") from error
