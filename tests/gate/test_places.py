@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 
 from smlm_pipeline.gate.clients import Client, Limits
 from smlm_pipeline.gate.connections import Peer, surplus
-from smlm_pipeline.gate.places import NoPlaceError, Places, Receptions
+from smlm_pipeline.gate.places import NoPlaceError, Place, Places, Receptions
 
 LIMITS = Limits(16, 100, 1 << 20, 10.0)
 
@@ -18,125 +17,133 @@ def _clients(count: int) -> list[Client]:
     return [Client(f"client {number}", LIMITS) for number in range(count)]
 
 
-def _taken(places: Places, client: Client, held: contextlib.ExitStack) -> int:
-    """How many places a client gets."""
-    count = 0
-    with contextlib.suppress(NoPlaceError):
-        while True:
-            held.enter_context(places.held(client))
-            count += 1
-    return count
+class _Held:
+    """Work that does not end, and whose each client lost its place."""
 
+    def __init__(self, places: Places) -> None:
+        self.places, self.lost = places, list[str]()
+        self._tasks: list[asyncio.Task[None]] = []
 
-def test_one_that_has_none_finds_a_place() -> None:
-    places = Places(64)
-    with contextlib.ExitStack() as held:
-        got = [_taken(places, client, held) for client in _clients(7)]
-        assert got == [32, 16, 8, 4, 2, 1, 1]
-        with pytest.raises(NoPlaceError):
-            places.check(_clients(1)[0])
-    with contextlib.ExitStack() as held:
-        assert _taken(places, _clients(1)[0], held) == 32, "all are free again"
+    async def begin(self, client: Client, *, keeps: bool = False) -> None:
+        async def work(place: Place) -> None:
+            if keeps:
+                place.keep()
+            await asyncio.Event().wait()
 
-
-def test_shares_become_equal_while_places_change_hands() -> None:
-    places, clients = Places(64), _clients(2)
-    held: dict[Client, list[contextlib.ExitStack]] = {client: [] for client in clients}
-
-    def take_all(client: Client) -> None:
-        with contextlib.suppress(NoPlaceError):
-            while True:
-                with contextlib.ExitStack() as stack:
-                    stack.enter_context(places.held(client))
-                    held[client].append(stack.pop_all())
-
-    take_all(clients[0])
-    assert len(held[clients[0]]) == 32
-    for _ in range(100):  # one request of each is answered, and each asks for all that it can get
-        for client in clients:
-            if held[client]:
-                held[client].pop().close()
-        for client in reversed(clients):
-            take_all(client)
-    first, second = (len(held[client]) for client in clients)
-    assert abs(first - second) <= 1, (first, second)
-    for stack in (*held[clients[0]], *held[clients[1]]):
-        stack.close()
-
-
-class _Stopped:
-    """Receptions whose messages do not come, and how each ended."""
-
-    def __init__(self, most: int, sure_s: float) -> None:
-        self.receptions, self.ended = Receptions(most, sure_s=sure_s), list[str]()
-
-    async def begin(self, client: Client) -> None:
-        async def receive() -> None:
+        async def hold() -> None:
             try:
-                await self.receptions.received(client, asyncio.Event().wait)
+                await self.places.held(client, work)
             except NoPlaceError:
-                self.ended.append(client.name)
+                self.lost.append(client.name)
 
-        self.tasks = [*getattr(self, "tasks", []), asyncio.create_task(receive())]
+        self._tasks.append(asyncio.create_task(hold()))
         await asyncio.sleep(0.01)
 
     async def leave(self) -> None:
-        for task in self.tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _message() -> str:
+async def _message(_place: Place) -> str:
     return "message"
+
+
+def test_a_client_that_has_the_most_loses_its_newest_place() -> None:
+    async def check() -> None:
+        held, (much, little, third) = _Held(Places(4)), _clients(3)
+        for client in (much, much, much, much, little, little, little, much):
+            await held.begin(client)
+        # It has four, then three, then two; now each has its half, and neither gets a third one.
+        assert held.lost == [much.name, much.name, little.name, much.name]
+        held.places.check(third)
+        async with asyncio.timeout(1):
+            assert await held.places.held(third, _message) == "message"
+        assert held.lost[4:] == [little.name], "the newest"
+        await held.leave()
+
+    asyncio.run(check())
+
+
+def test_what_is_kept_is_not_lost() -> None:
+    async def check() -> None:
+        held, (much, little, third) = _Held(Places(5)), _clients(3)
+        for _ in range(3):
+            await held.begin(much, keeps=True)
+        for _ in range(2):
+            await held.begin(little)
+        async with asyncio.timeout(1):
+            assert await held.places.held(third, _message) == "message"
+        assert held.lost == [little.name]
+        await held.begin(third)
+        with pytest.raises(NoPlaceError):
+            held.places.check(_clients(1)[0])
+        await held.leave()
+        held.places.check(third)
+
+    asyncio.run(check())
+
+
+def test_an_error_of_the_work_is_its_own() -> None:
+    async def fails(_place: Place) -> None:
+        raise ValueError("of the work")
+
+    async def check() -> None:
+        places, (client,) = Places(1), _clients(1)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="of the work"):
+                await places.held(client, fails)
+
+    asyncio.run(check())
 
 
 def test_a_reception_yields_to_a_client_with_fewer() -> None:
     async def check() -> None:
-        stopped, (much, little, third) = _Stopped(4, 60), _clients(3)
+        held, (much, little, third) = _Held(Receptions(4, sure_s=60)), _clients(3)
         for client in (much, much, much, much, little, little, little, much):
-            await stopped.begin(client)
+            await held.begin(client)
         # The first one has four, then three, then two; now each has its half.
-        assert stopped.ended == [much.name, much.name, little.name, much.name]
+        assert held.lost == [much.name, much.name, little.name, much.name]
         async with asyncio.timeout(1):
-            assert await stopped.receptions.received(third, _message) == "message"
-        assert len(stopped.ended) == 5
-        await stopped.leave()
+            assert await held.places.held(third, _message) == "message"
+        assert len(held.lost) == 5
+        await held.leave()
 
     asyncio.run(check())
 
 
 def test_clients_that_receive_nothing_wait_for_the_oldest() -> None:
     async def check() -> None:
-        stopped, (first, second, third, fourth) = _Stopped(2, 0.2), _clients(4)
+        held, (first, second, third, fourth) = _Held(Receptions(2, sure_s=0.2)), _clients(4)
         for client in (first, second):
-            await stopped.begin(client)
-        waiting = asyncio.create_task(stopped.receptions.received(third, _message))
+            await held.begin(client)
+        waiting = asyncio.create_task(held.places.held(third, _message))
         await asyncio.sleep(0.01)
-        await stopped.begin(third)
-        await stopped.begin(second)
+        await held.begin(third)
+        await held.begin(second)
         # One that waits or receives has no second one.
-        assert stopped.ended == [third.name, second.name]
-        behind = asyncio.create_task(stopped.receptions.received(fourth, _message))
+        assert held.lost == [third.name, second.name]
+        behind = asyncio.create_task(held.places.held(fourth, _message))
         async with asyncio.timeout(10):
             assert (await waiting, await behind) == ("message", "message")
-        assert stopped.ended[2:] == [first.name]
-        await stopped.leave()
+        assert held.lost[2:] == [first.name]
+        await held.leave()
 
     asyncio.run(check())
 
 
 def test_a_place_is_free_when_a_message_came_or_its_client_is_gone() -> None:
     async def check() -> None:
-        stopped, (first, second) = _Stopped(1, 60), _clients(2)
-        await stopped.begin(first)
-        waiting = asyncio.create_task(stopped.receptions.received(second, _message))
+        held, (first, second) = _Held(Receptions(1, sure_s=60)), _clients(2)
+        await held.begin(first)
+        waiting = asyncio.create_task(held.places.held(second, _message))
         await asyncio.sleep(0.01)
         assert not waiting.done()
-        await stopped.leave()
+        await held.leave()
         async with asyncio.timeout(1):
             assert await waiting == "message"
-            assert await stopped.receptions.received(first, _message) == "message"
-        assert not stopped.ended
+            assert await held.places.held(first, _message) == "message"
+        assert not held.lost
 
     asyncio.run(check())
 

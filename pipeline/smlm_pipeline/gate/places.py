@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 from smlm_pipeline.gate.clients import Client
@@ -17,11 +17,28 @@ class NoPlaceError(Exception):
     """There is no place for this client now."""
 
 
-class Places:
-    """A number of places, of which a client gets another one while as many are free as it has.
+@dataclass(eq=False)
+class Place:
+    """A place that a client has for some work."""
 
-    So each has the same share in time, and one that has none finds a place: a client alone can
-    have half of all, N clients one part of N + 1 each.
+    client: Client
+    begun_s: float = field(default_factory=time.monotonic)
+    task: asyncio.Task[Any] | None = None
+    is_kept: bool = False
+    was_taken: bool = False
+
+    def keep(self) -> None:
+        """Let no other client take it from now on."""
+        self.is_kept = True
+
+
+Work = Callable[[Place], Coroutine[Any, Any, Any]]
+
+
+class Places:
+    """A number of places; when none is free, the client that has the most loses its newest one.
+
+    A client takes a place only from one that then still has as many as it has itself.
 
     Parameters
     ----------
@@ -30,8 +47,36 @@ class Places:
     """
 
     def __init__(self, most: int) -> None:
-        self._free = most
-        self._held: Counter[int] = Counter()
+        self._most = most
+        self._all: list[Place] = []  # the oldest first
+
+    async def held(self, client: Client, work: Work) -> Any:
+        """Do some work in a place, and return what it returns.
+
+        Parameters
+        ----------
+        client : Client
+            Whose work it is.
+        work : callable
+            Begins it, in the place that it is given.
+
+        Raises
+        ------
+        NoPlaceError
+            If there is no place, or another client took it.
+        """
+        await self._admit(client)
+        place = Place(client)
+        place.task = asyncio.ensure_future(work(place))
+        self._all.append(place)
+        try:
+            return await place.task
+        except asyncio.CancelledError:
+            if place.was_taken:
+                raise NoPlaceError from None
+            raise
+        finally:
+            self._leave(place)
 
     def check(self, client: Client) -> None:
         """Check that there is a place for a client.
@@ -39,47 +84,54 @@ class Places:
         Raises
         ------
         NoPlaceError
-            If it has its share, or there is none.
+            If there is none.
         """
-        if self._held[id(client)] >= self._free:
+        if len(self._all) >= self._most and self._to_take(client) is None:
             raise NoPlaceError
 
-    @contextlib.contextmanager
-    def held(self, client: Client) -> Iterator[None]:
-        """Hold a place.
+    async def _admit(self, client: Client) -> None:
+        if not self._has_room(client):
+            raise NoPlaceError
 
-        Raises
-        ------
-        NoPlaceError
-            If the client has its share, or there is none.
-        """
-        self.check(client)
-        self._free -= 1
-        self._held[id(client)] += 1
-        try:
-            yield
-        finally:
-            self._free += 1
-            self._held[id(client)] -= 1
-            self._held += Counter()  # which forgets those that hold none
+    def _has_room(self, client: Client) -> bool:
+        """Whether there is a place, or one was taken from another client."""
+        if len(self._all) < self._most:
+            return True
+        taken = self._to_take(client)
+        if taken is None or taken.task is None:
+            return False
+        taken.was_taken = taken.task.cancel()
+        self._leave(taken)
+        return True
+
+    def _to_take(self, client: Client) -> Place | None:
+        """The place that a client may take from another one."""
+        counts = self._counts()
+        own, most = counts[id(client)], self._most_of_those_that_can_lose(counts)
+        if most <= own + 1:
+            return None
+        return next(each for each in reversed(self._all) if self._has(each, most, counts))
+
+    def _counts(self) -> Counter[int]:
+        return Counter(id(each.client) for each in self._all)
+
+    def _most_of_those_that_can_lose(self, counts: Counter[int]) -> int:
+        return max((counts[id(each.client)] for each in self._all if not each.is_kept), default=0)
+
+    @staticmethod
+    def _has(place: Place, count: int, counts: Counter[int]) -> bool:
+        return not place.is_kept and counts[id(place.client)] == count
+
+    def _leave(self, place: Place) -> None:
+        with contextlib.suppress(ValueError):  # it was taken
+            self._all.remove(place)
 
 
-@dataclass(eq=False)
-class _Reception:
-    """A message that comes from a client."""
-
-    client: Client
-    begun_s: float
-    task: asyncio.Task[Any]
-    has_yielded: bool = False
-
-
-class Receptions:
+class Receptions(Places):
     """Messages that are being received, of which a client may stop in the midst of any.
 
-    When all places are taken, another message takes that of the client that receives the most. If
-    each receives one, clients that receive none wait, the first one for the oldest message to end,
-    or to have lasted for long.
+    The client that receives the most loses its oldest one. If each receives one, clients that
+    receive none wait, the first one for the oldest message to end, or to have lasted for long.
 
     Parameters
     ----------
@@ -90,43 +142,15 @@ class Receptions:
     """
 
     def __init__(self, most: int, *, sure_s: float) -> None:
-        self._most, self._sure_s = most, sure_s
-        self._all: list[_Reception] = []  # the oldest first
+        super().__init__(most)
+        self._sure_s = sure_s
         self._waiting: set[int] = set()
         self._turn, self._changed = asyncio.Lock(), asyncio.Event()
 
-    async def received(self, client: Client, read: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Await a client's message.
-
-        Parameters
-        ----------
-        client : Client
-            Who sends it.
-        read : callable
-            Begins to receive it.
-
-        Raises
-        ------
-        NoPlaceError
-            If there is no place for it, or another message took its place.
-        """
-        await self._admit(client)
-        own = _Reception(client, time.monotonic(), asyncio.ensure_future(read()))
-        self._all.append(own)
-        try:
-            return await own.task
-        except asyncio.CancelledError:
-            if own.has_yielded:
-                raise NoPlaceError from None
-            raise
-        finally:
-            self._leave(own)
-
     async def _admit(self, client: Client) -> None:
-        if self._has_room(client) and not self._waiting:
+        if not self._waiting and self._has_room(client):
             return
-        receives = any(each.client is client for each in self._all)
-        if receives or id(client) in self._waiting:
+        if self._counts()[id(client)] or id(client) in self._waiting:
             raise NoPlaceError
         self._waiting.add(id(client))
         try:
@@ -139,21 +163,13 @@ class Receptions:
         finally:
             self._waiting.discard(id(client))
 
-    def _has_room(self, client: Client) -> bool:
-        """Whether there is a place, or a reception has ended in favour of a client."""
-        if len(self._all) < self._most:
-            return True
-        counts = Counter(id(each.client) for each in self._all)
-        own, most = counts[id(client)], max(counts.values())
-        oldest = next(each for each in self._all if counts[id(each.client)] == most)
+    def _to_take(self, client: Client) -> Place | None:
+        counts = self._counts()
+        own, most = counts[id(client)], self._most_of_those_that_can_lose(counts)
+        oldest = next(each for each in self._all if self._has(each, most, counts))
         has_lasted = time.monotonic() - oldest.begun_s >= self._sure_s
-        if most <= own + 1 and (own or not has_lasted):
-            return False
-        oldest.has_yielded = oldest.task.cancel()
-        self._leave(oldest)
-        return True
+        return oldest if most > own + 1 or (not own and has_lasted) else None
 
-    def _leave(self, reception: _Reception) -> None:
-        with contextlib.suppress(ValueError):  # it has yielded
-            self._all.remove(reception)
+    def _leave(self, place: Place) -> None:
+        super()._leave(place)
         self._changed.set()

@@ -1,10 +1,11 @@
 """The gate as a gRPC service: what it lets through to a server, and how much of it at once.
 
 A client is known, and its requests under way are counted, before a byte of its message is read. A
-request gets a place when its message is there; until then it has one of fewer places, which it may
-lose to another (`smlm_pipeline.gate.places`). A message is checked before the server gets it
-(`smlm_pipeline.gate.requests`). An answer is read from the server when there is room for it; until
-then gRPC's flow control leaves it there. A client that does not take it loses its connection.
+request gets a place when its message is there; until then it has one of fewer places. It may lose
+each to another client until its answer is sent (`smlm_pipeline.gate.places`). A message is checked
+before the server gets it (`smlm_pipeline.gate.requests`). An answer is read from the server when
+there is room for it; until then gRPC's flow control leaves it there. A client that does not take it
+loses its connection.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from smlm_pipeline.gate.behind import QUESTION_S, QUESTIONS, SERVICE, Behind
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.connections import Connections, Peer
 from smlm_pipeline.gate.counts import Counts
-from smlm_pipeline.gate.places import NoPlaceError, Places, Receptions
+from smlm_pipeline.gate.places import NoPlaceError, Place, Places, Receptions
 from smlm_pipeline.gate.requests import CheckedRequest, check_request
 from smlm_pipeline.gate.room import Room
 
@@ -124,14 +125,16 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             with self._counted(client), self._connections.busy(context.peer()):
                 self._requests.check(client)  # rather than after it has sent all
                 message = await self._received(client, context)
-                with self._requests.held(client):
-                    await self._pass_on(client, message, context)
+                await self._requests.held(
+                    client, lambda place: self._pass_on(place, message, context)
+                )
         except NoPlaceError:
             await self._refuse(client, context, _full())
         except RefusedError as refusal:
             await self._refuse(client, context, refusal)
 
-    async def _pass_on(self, client: Client, message: bytes, context: Any) -> None:
+    async def _pass_on(self, place: Place, message: bytes, context: Any) -> None:
+        client = place.client
         try:
             request = check_request(message, client.limits)
         except ChunkError as error:
@@ -146,7 +149,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                 raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
             call = calls.infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
             try:
-                sent_bytes = await self._answer_from(call, request, client, context)
+                sent_bytes = await self._answer_from(call, request, place, context)
             except grpc.RpcError as error:
                 calls.ended(error.code())
                 raise _of_the_server(error.code(), error.details()) from error
@@ -155,14 +158,14 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.counts.answered(client.name, request.frames, len(message), sent_bytes)
 
     async def _answer_from(
-        self, call: Any, request: CheckedRequest, client: Client, context: Any
+        self, call: Any, request: CheckedRequest, place: Place, context: Any
     ) -> int:
         """Send a request to the server and its answer to the client; return the answer's bytes."""
         with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
             await call.write(request.message)
             await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
-        most_bytes = request.answer_bytes_most
+        client, most_bytes = place.client, request.answer_bytes_most
         async with client.answers, self._answers.held(client, most_bytes) as share:
             answer = await call.read()
             if answer is grpc.aio.EOF:
@@ -170,6 +173,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                     await call.code(), Metadata(), Metadata(), details=await call.details()
                 )
             share.shrink(len(answer))
+            place.keep()  # gRPC would keep what it has of the answer
             await self._write(context, answer)
         return len(answer)
 
@@ -193,8 +197,9 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             client = self._admitted(context)
             with self._asking(client), self._connections.busy(context.peer()):
                 message = await self._received(client, context, QUESTION_S)
-                with self._questions.held(client):
-                    await self._write(context, await self._answer(name, message))
+                await self._questions.held(
+                    client, lambda place: self._reply(place, name, message, context)
+                )
         except NoPlaceError:
             await context.abort(_full().code, _full().text)
         except RefusedError as refusal:
@@ -202,6 +207,11 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         except grpc.RpcError as error:
             of_the_server = _of_the_server(error.code(), error.details())
             await context.abort(of_the_server.code, of_the_server.text)
+
+    async def _reply(self, place: Place, name: str, message: bytes, context: Any) -> None:
+        answer = await self._answer(name, message)
+        place.keep()
+        await self._write(context, answer)
 
     async def _answer(self, name: str, message: bytes) -> bytes:
         """The answer to a question, both encoded."""
@@ -216,7 +226,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _received(self, client: Client, context: Any, within_s: float = READ_S) -> bytes:
         """The only message of a call."""
         try:
-            reading = self._receptions.received(client, context.read)
+            reading = self._receptions.held(client, lambda _: context.read())
             message = await asyncio.wait_for(reading, within_s)
         except asyncio.TimeoutError as error:
             text = f"the request was not received within {within_s:.0f} s; send it again"
