@@ -24,7 +24,7 @@ fuzz: .venv/dev  ## Damaged requests, films and checkpoints for SECONDS (600) ea
 	RECON_FUZZ_S=$(or $(SECONDS),600) RECON_FUZZ_SEED=$(or $(SEED),0) \
 	  $(BIN)/pytest tests/fuzz -o timeout=0
 
-soak: .venv/dev  ## Films through a server that is harmed every minute, for MINUTES (10): nothing is lost or grows
+soak: .venv/dev  ## Films through a gate and a server that is harmed every minute, for MINUTES (10): nothing is lost or grows
 	RECON_SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/pytest -s tests/fuzz/test_soak.py
 
 check: .venv/dev  ## Lint, types and import layers

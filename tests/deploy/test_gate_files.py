@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
 from smlm_pipeline.run.memory_budget import parse_bytes
 
 DOCKER = ROOT / "docker"
+GATED, NEXT_GATED = "overlays/gpu-gate", "overlays/gpu-next-gate"
 BASE_BYTES = 200 << 20
 """The program itself, by a generous estimate."""
 
@@ -40,8 +44,8 @@ def _rendered(folder: str) -> dict[tuple[str, str], Any]:
     return {(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
-def _pod(name: str = "recon-gate") -> dict[str, Any]:
-    deployment = _rendered("overlays/gpu-gate")["Deployment", name]
+def _pod(name: str = "recon-gate", folder: str = GATED) -> dict[str, Any]:
+    deployment = _rendered(folder)["Deployment", name]
     template: dict[str, Any] = deployment["spec"]["template"]
     return template
 
@@ -51,18 +55,23 @@ def _compose() -> dict[str, Any]:
     return content
 
 
-def _arguments(words: list[str]) -> dict[str, str]:
+def _arguments(words: list[str], variables: list[dict[str, str]] | None = None) -> dict[str, str]:
+    """Options and their values, in which Kubernetes puts the container's variables."""
     assert words[0] == "gate"
-    return dict(word.split("=", 1) for word in words[1:])
+    text = "\n".join(words[1:])
+    for each in variables or []:
+        text = text.replace(f"$({each['name']})", each["value"])
+    return dict(word.split("=", 1) for word in text.splitlines())
 
 
 def _most_bytes() -> int:
     """What the gate holds at most: each message in Python, and in gRPC on its way."""
+    received = service.RECEIVED_MOST * REQUEST_BYTES_MOST
     requests = service.REQUESTS_MOST * REQUEST_BYTES_MOST
-    return 2 * (requests + service.ANSWERS_BYTES_MOST) + BASE_BYTES
+    return received + 2 * (requests + service.ANSWERS_BYTES_MOST) + BASE_BYTES
 
 
-def _policy(name: str, folder: str = "overlays/gpu-gate") -> Any:
+def _policy(name: str, folder: str = GATED) -> Any:
     return _rendered(folder)["NetworkPolicy", name]["spec"]
 
 
@@ -88,7 +97,7 @@ def test_only_the_gate_reaches_the_servers() -> None:
 
 @needs_kubectl
 def test_selectors_select_the_gate_alone() -> None:
-    found = _rendered("overlays/gpu-gate")
+    found = _rendered(GATED)
     gate, server = (_pod(name)["metadata"]["labels"].items() for name in ("recon-gate", "recon"))
     for kind in ("Deployment", "PodDisruptionBudget"):
         chosen = found[kind, "recon-gate"]["spec"]["selector"]["matchLabels"].items()
@@ -101,11 +110,45 @@ def test_selectors_select_the_gate_alone() -> None:
 
 
 @needs_kubectl
+def test_gates_of_two_networks_share_nothing_but_their_policies() -> None:
+    """Each is before the servers of its network alone, so a film never meets both."""
+    old, new = _rendered(GATED), _rendered(NEXT_GATED)
+    kinds = ("Deployment", "Service", "PodDisruptionBudget")
+    assert {*new} == {(kind, name) for kind in kinds for name in ("recon-2", "recon-gate-2")}
+    assert not old.keys() & new.keys()
+    places = [(GATED, ""), (NEXT_GATED, "-2")]
+    for (one, suffix), (other, other_suffix) in (places, places[::-1]):
+        for name in ("recon", "recon-gate"):
+            chosen = [_rendered(one)[kind, name + suffix]["spec"]["selector"] for kind in kinds]
+            labels = [each.get("matchLabels", each).items() for each in chosen]
+            own = _pod(name + suffix, one)["metadata"]["labels"].items()
+            foreign = _pod(name + other_suffix, other)["metadata"]["labels"].items()
+            assert all(each <= own and not each <= foreign for each in labels)
+        (container,) = _pod(f"recon-gate{suffix}", one)["spec"]["containers"]
+        assert _arguments(container["args"], container["env"])["--server"] == f"recon{suffix}:8001"
+    gate = _pod("recon-gate-2", NEXT_GATED)["metadata"]["labels"].items()
+    for selecting in (
+        _policy("gate"),
+        _policy("server")["ingress"][0]["from"][0],
+        _policy("client")["egress"][0]["to"][0],
+    ):
+        assert selecting["podSelector"]["matchLabels"].items() <= gate
+
+
+@needs_kubectl
+def test_the_gate_of_a_second_network_is_else_the_same() -> None:
+    first, second = _pod()["spec"], _pod("recon-gate-2", NEXT_GATED)["spec"]
+    assert second["volumes"] == first["volumes"], "one certificate and one list of clients"
+    for part in ("args", "ports", "resources", "volumeMounts", "securityContext"):
+        assert second["containers"][0][part] == first["containers"][0][part]
+
+
+@needs_kubectl
 def test_ports_of_the_gate_agree() -> None:
-    found = _rendered("overlays/gpu-gate")
+    found = _rendered(GATED)
     (container,) = _pod()["spec"]["containers"]
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-    stated = _arguments(container["args"])
+    stated = _arguments(container["args"], container["env"])
     assert stated["--listen"] == f"0.0.0.0:{ports['grpc']}"
     assert stated["--metrics"] == f"0.0.0.0:{ports['metrics']}"
     service_ports = found["Service", "recon-gate"]["spec"]["ports"]
@@ -182,3 +225,45 @@ def test_the_gate_of_kubernetes_agrees_with_its_program() -> None:
     page = (ROOT / "docs" / "gate.md").read_text()
     for name in ("recon-gate-tls", "recon-gate-clients"):
         assert re.search(rf"create secret \w+ {name}", page), "how to make it"
+
+
+def _with_components(folder: Path, *names: str) -> str:
+    """A folder of films with these components, as a user makes one."""
+    places = [os.path.relpath(DOCKER / "kubernetes" / name, folder) for name in names]
+    text = {"resources": places[:1], "components": places[1:]}
+    (folder / "kustomization.yaml").write_text(json.dumps(text))
+    return str(folder)
+
+
+@needs_kubectl
+@pytest.mark.parametrize("way", ["client-token", "client-certificate"])
+def test_films_show_the_gate_what_they_have(tmp_path: Path, way: str) -> None:
+    """The files that the page puts into the Secret are those that the options name."""
+    parts = ("films", "components/client", f"components/{way}")
+    found = _rendered(_with_components(tmp_path, *parts))
+    stated = dict(found["ConfigMap", "recon-client"]["data"])
+    service = _rendered(GATED)["Service", "recon-gate"]
+    assert stated.pop("RECON_SERVER") == f"recon-gate:{service['spec']['ports'][0]['port']}"
+    known = {each.envvar for each in options(commands("recon-client")["recon-client submit"])}
+    assert stated.keys() <= known
+    jobs = [each for (kind, _), each in found.items() if kind == "Job"]
+    assert jobs
+    for pod in (each["spec"]["template"]["spec"] for each in jobs):
+        (container,) = pod["containers"]
+        (mount,) = (each for each in container["volumeMounts"] if each["name"] == "client")
+        (volume,) = (each for each in pod["volumes"] if each["name"] == "client")
+        assert volume["secret"] == {"secretName": "recon-client", "defaultMode": 0o440}
+        assert {path.rpartition("/")[0] for path in stated.values()} == {mount["mountPath"]}
+        assert {"configMapRef": {"name": "recon-client"}} in container["envFrom"]
+    names = {path.rpartition("/")[2] for path in stated.values()}
+    page = " ".join((ROOT / "docs" / "gate.md").read_text().replace("\\\n", "").split())
+    command = re.compile(r"create secret generic recon-client ((?:--from-file=\S+ ?)+)")
+    made = [set(re.findall(r"--from-file=([^=\s]+)=", each)) for each in command.findall(page)]
+    assert names in made
+
+
+@needs_kubectl
+def test_films_through_the_gate_are_else_the_same(tmp_path: Path) -> None:
+    parts = ("films", "components/client", "components/client-token")
+    assert _rendered("films-gate") == _rendered(_with_components(tmp_path, *parts))
+    assert _rendered("films-gate").keys() == _rendered("films").keys()

@@ -25,8 +25,9 @@ from smlm_pipeline.serving import metrics
 
 KUBERNETES = ROOT / "docker" / "kubernetes"
 OVERLAYS = ("cpu", "gpu", "mig")
-NEXT, GATED = "overlays/gpu-next", "overlays/gpu-gate"
-FOLDERS = (*(f"overlays/{name}" for name in OVERLAYS), NEXT, GATED, "films", "monitoring")
+NEXT, GATED, NEXT_GATED = (f"overlays/gpu-{name}" for name in ("next", "gate", "next-gate"))
+BESIDE = (NEXT, GATED, NEXT_GATED)
+FOLDERS = (*(f"overlays/{name}" for name in OVERLAYS), *BESIDE, "films", "films-gate", "monitoring")
 VERSIONS = ("1.31", "1.37")
 """Of Kubernetes: the oldest that knows all fields, and the newest whose schema is at hand."""
 
@@ -118,8 +119,8 @@ def test_all_is_in_one_namespace(folder: str) -> None:
 def test_pods_have_no_more_rights_than_they_need() -> None:
     """As the standard "restricted" asks for, to which the namespace holds them, and more."""
     pods = [*_pods()]
-    assert len(pods) == len(OVERLAYS) + 1 + 2 + 3, (
-        "servers, those of a second network, of a gate, films"
+    assert len(pods) == len(OVERLAYS) + 1 + 2 + 2 + 3 + 3, (
+        "servers, those of a second network, of gates, films, those through a gate"
     )
     for pod in (template["spec"] for template in pods):
         context = pod["securityContext"]

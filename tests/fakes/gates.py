@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fakes.processes import CLIENT, free_port, started
@@ -34,10 +34,19 @@ class RunningGate:
 
 
 @contextlib.contextmanager
-def gate_before(server: str, *options: str) -> Iterator[RunningGate]:
-    """Run a gate before a server until the end of the block."""
+def gate_before(
+    server: str, *options: str, shortened: Mapping[str, float] | None = None
+) -> Iterator[RunningGate]:
+    """Run a gate before a server until the end of the block.
+
+    ``shortened`` are numbers of its modules, as ``service.TAKEN_S``, that differ in a test.
+    """
     address, page = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    command = [*CLIENT, "gate", "--server", server, "--listen", address, "--metrics", page]
+    *python, program = CLIENT
+    lines = [f"{name} = {value}" for name, value in (shortened or {}).items()]
+    program = "\n".join(["from smlm_pipeline.gate import connections, service", *lines, program])
+    command = [*python, program, "gate", "--server", server]
+    command += ["--listen", address, "--metrics", page]
     with started([*command, *options], stderr=subprocess.PIPE) as process:
         gate = RunningGate(process, address, page)
         gate.line_with(f"recon-client: gate at {address} before ")

@@ -1,4 +1,4 @@
-"""Films through a served server that is harmed all the time: nothing is lost, nothing grows.
+"""Films through a gate and a server that is harmed all the time: nothing is lost, nothing grows.
 
 ``make soak`` runs it for minutes or hours; see `MINUTES_VARIABLE`.
 """
@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakes.gates import RunningGate, gate_before
 from fakes.mutations import chance_of
 from fakes.processes import CLIENT, PATIENCE_S, children, free_port, started
 from smlm_pipeline.engines import opening
@@ -38,7 +39,7 @@ HARM_EVERY_S = 60.0
 
 GROWTH_MOST = {"memory": 30e6, "descriptors": 16, "shared memory": 0, "processes": 0}
 """By how much the most of the last third may exceed that of the first one; bytes and numbers. The
-connection of a canary has some descriptors while it is open."""
+connection of a canary, or of a look of the gate, has some descriptors while it is open."""
 
 pytestmark = [
     pytest.mark.triton,
@@ -64,12 +65,25 @@ class Server:
         with contextlib.suppress(OSError):  # a process has ended meanwhile
             found = {
                 "memory": float(sum(_resident_bytes(pid) for pid in (self.pid, *self.group()))),
-                "descriptors": float(len(list(Path(f"/proc/{self.pid}/fd").iterdir()))),
+                "descriptors": float(_descriptors(self.pid)),
                 "shared memory": float(sum(each.stat().st_size for each in segments)),
                 "processes": float(len(self.group())),
             }
-            for name, value in found.items():
-                self.used.setdefault(name, []).append(value)
+            _note(self.used, found)
+
+
+def _measure_gate(pid: int, used: dict[str, list[float]]) -> None:
+    found = {"memory": float(_resident_bytes(pid)), "descriptors": float(_descriptors(pid))}
+    _note(used, found)
+
+
+def _note(used: dict[str, list[float]], found: dict[str, float]) -> None:
+    for name, value in found.items():
+        used.setdefault(name, []).append(value)
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def _resident_bytes(pid: int) -> int:
@@ -120,25 +134,43 @@ def test_nothing_is_lost_and_nothing_grows(
     with started(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
         assert serving.stdout is not None
         address = serving.stdout.readline().split()[-1]
-        server = Server(serving.pid)
+        server, of_gate = Server(serving.pid), dict[str, list[float]]()
         harm = threading.Thread(target=_harm, args=(server, ended, faults))
-        harm.start()
-        try:
-            until_s = time.monotonic() + 60 * MINUTES
-            while time.monotonic() < until_s:
-                with open_film(film_of_64) as film:
-                    image = _image(film, address, runs)
-                np.testing.assert_array_equal(image, undisturbed)
-                server.measure()
-        finally:
-            ended.set()
-            harm.join()
+        with _gate(address) as gate:
+            harm.start()
+            try:
+                until_s = time.monotonic() + 60 * MINUTES
+                ways = itertools.cycle((gate.address, address))
+                while time.monotonic() < until_s:
+                    with open_film(film_of_64) as film:
+                        image = _image(film, next(ways), runs)
+                    np.testing.assert_array_equal(image, undisturbed)
+                    server.measure()
+                    _measure_gate(gate.process.pid, of_gate)
+            finally:
+                ended.set()
+                harm.join()
+        assert gate.process.returncode == 0
         serving.send_signal(signal.SIGINT)
         serving.communicate(timeout=PATIENCE_S)
     assert serving.returncode == 0
     print(f"\n{dict(runs)}; faults {dict(faults)}")  # noqa: T201 - the report of make soak
-    _check_growth(server.used)
+    _check_growth("server", server.used)
+    _check_growth("gate", of_gate)
     assert not list(Path("/dev/shm").glob(f"smlm_recon_{serving.pid}_*"))  # noqa: S108 - only looks
+
+
+@contextlib.contextmanager
+def _gate(server: str) -> Iterator[RunningGate]:
+    """A gate whose lines are read, so that it never waits for a reader."""
+    with gate_before(server) as gate:
+        assert gate.process.stderr is not None
+        reading = threading.Thread(target=gate.lines.extend, args=(gate.process.stderr,))
+        reading.start()
+        yield gate
+        gate.process.terminate()
+        gate.process.wait(PATIENCE_S)
+        reading.join()
 
 
 def _image(film: Film, address: str, runs: Counter[str]) -> NDArray[np.float32]:
@@ -157,9 +189,9 @@ def _image(film: Film, address: str, runs: Counter[str]) -> NDArray[np.float32]:
     raise AssertionError("no server for a minute")
 
 
-def _check_growth(used: dict[str, list[float]]) -> None:
+def _check_growth(whose: str, used: dict[str, list[float]]) -> None:
     for name, values in used.items():
         third = max(len(values) // 3, 1)
         first, last = max(values[:third]), max(values[-third:])
-        print(f"{name}: {first:,.0f} at first, {last:,.0f} at last")  # noqa: T201 - see above
-        assert last <= first + GROWTH_MOST[name], name
+        print(f"{whose}, {name}: {first:,.0f} at first, {last:,.0f} at last")  # noqa: T201 - see above
+        assert last <= first + GROWTH_MOST[name], f"{name} of the {whose}"

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 import grpc  # type: ignore[import-untyped]
 import pytest
 
+from fakes.certificates import authority, issued, needs_openssl
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.status import ModelStatus, ServerStatus
+from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.gate import behind as module
 from smlm_pipeline.gate.behind import Behind, of_one_network
@@ -164,21 +166,68 @@ def test_servers_that_fail_are_the_last_choice() -> None:
     asyncio.run(check())
 
 
-def test_what_cannot_be_read_ends_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_ends_no_look_and_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lines = list[str]()
-    monkeypatch.setattr(module, "FOLLOW_S", 0.05)
+    monkeypatch.setattr(module, "FOLLOW_S", 0.02)
 
     async def check(triton: FakeTriton) -> None:
         async with Behind(triton.servers, report=lines.append) as behind:
-            triton.versions = triton.network_versions = ("x",)
-            await _until(lambda: bool(lines))
-            triton.versions = triton.network_versions = ("10",)
-            before_s = behind._looked_s
-            await _until(lambda: behind._looked_s > before_s)
+            looks, look_up, sound = list[int](), behind._look_up, triton.versions
+
+            def counted() -> tuple[Address, ...]:
+                looks.append(len(lines))
+                return look_up()
+
+            monkeypatch.setattr(behind, "_look_up", counted)
+            for reported in (1, 2):
+                triton.versions = triton.network_versions = ("x",)
+                await _until(lambda: looks.count(reported) > 5)  # noqa: B023
+                assert len(lines) == reported
+                triton.versions = triton.network_versions = sound
+                before_s = behind._looked_s
+                await _until(lambda: behind._looked_s > before_s)  # noqa: B023
 
     with FakeTriton(ComputingTransport()) as triton:
         asyncio.run(check(triton))
-    assert "the servers cannot be looked at: ValueError" in lines[0]
+    assert len(lines) == 2
+    assert all("the servers cannot be looked at: ValueError" in line for line in lines)
+
+
+@needs_openssl
+def test_other_certificates_are_for_new_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request under way ends on the connection of before."""
+    monkeypatch.setattr(module, "FOLLOW_S", 0.05)
+    own, own_key = issued("server")
+    ca = authority().ca.read_bytes()
+    first, second = (
+        ClientTls(ca, certificate.read_bytes(), key.read_bytes())
+        for certificate, key in (issued("first"), issued("second"))
+    )
+
+    async def check(servers: Servers) -> None:
+        changed = list[ClientTls]()
+        async with Behind(
+            servers, report=print, renewed=lambda: changed.pop() if changed else None
+        ) as behind:
+            with behind.lent() as before:
+                assert before is not None
+                changed.append(second)
+                await _until(lambda: before not in behind._used.values())
+                assert behind._former == {before}
+                assert before.is_connected
+                with behind.lent() as after:
+                    assert after is not None
+                    assert after.tls == replace(second, server_name="127.0.0.1")
+                    assert await after.questions["ServerReady"](b"", timeout=30)
+            assert not behind._former
+
+    triton = FakeTriton(ComputingTransport())
+    pair = [(own_key.read_bytes(), own.read_bytes())]
+    address = triton.listen(grpc.ssl_server_credentials(pair, ca, True))
+    with triton:
+        asyncio.run(check(Servers.parse(address, first)))
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

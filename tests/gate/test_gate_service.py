@@ -259,6 +259,29 @@ def test_servers_with_tls_that_ask_for_a_certificate(tmp_path: Path) -> None:
 
 
 @needs_openssl
+def test_a_certificate_for_servers_is_read_again(tmp_path: Path) -> None:
+    certificate, key = issued("server")
+    own, own_key, ca = tmp_path / "gate.pem", tmp_path / "gate.key", authority().ca
+
+    def show(pair: tuple[Path, Path]) -> None:
+        for source, target in zip(pair, (own, own_key), strict=True):
+            target.write_bytes(source.read_bytes())
+
+    show(other_authority().issue("gate"))
+    triton = FakeTriton(ComputingTransport())
+    pair = [(key.read_bytes(), certificate.read_bytes())]
+    address = triton.listen(grpc.ssl_server_credentials(pair, ca.read_bytes(), True))
+    options = ["--server-tls-ca", str(ca), "--server-tls-cert", str(own), "--server-tls-key"]
+    with triton, gate_before(address, *options, str(own_key)) as gate:
+        assert _code(gate.address)[0] == "UNAVAILABLE"
+        own.write_text("none")
+        assert "the certificates before stay" in gate.line_with("cannot be used")
+        show(issued("gate"))
+        gate.line_with(f"{own} is read again")
+        wait_for(lambda: _code(gate.address)[0] == "OK", "the server to know the gate")
+
+
+@needs_openssl
 def test_clients_and_certificates_are_read_again(tmp_path: Path) -> None:
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
     clients, token = tmp_path / "clients.yaml", tmp_path / "token"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from smlm_pipeline.gate.clients import Client, Limits
 from smlm_pipeline.gate.room import Room
+
+LIMITS = Limits(16, 100, 1 << 20, 10.0)
+
+
+def _client(name: str = "ada") -> Client:
+    return Client(name, LIMITS)
 
 
 def test_as_much_as_there_is_in_turn() -> None:
     held: list[str] = []
 
     async def hold(room: Room, name: str, size_bytes: int, let_go: asyncio.Event) -> None:
-        async with room.held(size_bytes):
+        async with room.held(_client(), size_bytes):
             held.append(name)
             await let_go.wait()
 
@@ -32,15 +39,32 @@ def test_as_much_as_there_is_in_turn() -> None:
     asyncio.run(check())
 
 
+def test_a_client_overtakes_another_that_has_its_share() -> None:
+    """However long the other one keeps what it has."""
+
+    async def check() -> None:
+        room, much, little = Room(10), _client(), _client("bob")
+        async with room.held(much, 4):
+            waiting = asyncio.create_task(room.held(much, 4).__aenter__())
+            await asyncio.sleep(0.01)
+            async with asyncio.timeout(1), room.held(little, 3):
+                await asyncio.sleep(0.01)
+                assert not waiting.done()  # 8 would leave 2
+        async with asyncio.timeout(1):
+            await waiting
+
+    asyncio.run(check())
+
+
 def test_what_is_not_needed_is_given_back() -> None:
     async def check() -> None:
         room = Room(10)
-        async with room.held(10) as share:
+        async with room.held(_client(), 10) as share:
             share.shrink(4)
             share.shrink(7)  # it does not grow again
-            async with asyncio.timeout(1), room.held(6):
+            async with asyncio.timeout(1), room.held(_client(), 6):
                 pass
-        async with asyncio.timeout(1), room.held(10):
+        async with asyncio.timeout(1), room.held(_client(), 10):
             pass
 
     asyncio.run(check())
@@ -48,7 +72,7 @@ def test_what_is_not_needed_is_given_back() -> None:
 
 def test_whoever_leaves_gives_its_place_back() -> None:
     async def hold(room: Room, size_bytes: int) -> None:
-        async with room.held(size_bytes):
+        async with room.held(_client(), size_bytes):
             await asyncio.sleep(60)
 
     async def check() -> None:
@@ -61,7 +85,7 @@ def test_whoever_leaves_gives_its_place_back() -> None:
             await asyncio.sleep(0.01)
             task.cancel()
         await asyncio.gather(holding, waiting, small, return_exceptions=True)
-        async with asyncio.timeout(1), room.held(10):
+        async with asyncio.timeout(1), room.held(_client(), 10):
             pass
 
     asyncio.run(check())

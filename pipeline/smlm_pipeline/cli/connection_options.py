@@ -160,6 +160,11 @@ class BehindOptions:
         ),
     ] = None
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Those that are given, and None for each other one."""
+        return self.server_tls_cert, self.server_tls_key, self.server_tls_ca
+
     def tls(self) -> ClientTls | None:
         """How to connect; None without TLS.
 

@@ -24,6 +24,7 @@ from smlm_pipeline.errors import SettingError
 
 with imported_when_used():
     from smlm_pipeline.gate import clients as gate_clients
+    from smlm_pipeline.gate import files as gate_files
     from smlm_pipeline.gate import run as gate_run
 
 LIMITS_PANEL = "Limits of each client"
@@ -122,8 +123,12 @@ def gate(
         listening = gate_run.Listening(_address("--listen", listen), page, tls)
         known = gate_clients.Clients.read(clients, gate_clients.Limits(**asdict(limits)))
         known.check_recognisable(tls)
+        own = gate_files.Certified(behind.files, behind.tls, report=report_line)
         servers = Servers.parse(server, behind.tls())
-        asyncio.run(gate_run.run_gate(listening, servers, known, report=report_line))
+        running = gate_run.run_gate(
+            listening, servers, known, renewed=own.changed, report=report_line
+        )
+        asyncio.run(running)
 
 
 def _address(option: str, text: str) -> Address:

@@ -18,7 +18,9 @@ from smlm_pipeline.engines.triton.addresses import Address, Servers, look_up
 from smlm_pipeline.engines.triton.channel import EJECTION_S, LOOK_UP_LEAST_MS, channel_arguments
 from smlm_pipeline.engines.triton.credentials import credentials_of
 from smlm_pipeline.engines.triton.status import ModelStatus, ServerStatus
+from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.errors import ServerError
+from smlm_pipeline.gate.files import Fault
 from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -41,6 +43,8 @@ after which a gate that could not look at its servers is not ready."""
 
 _OWN = {
     "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
+    # 64 kB of an answer come before it is read: by default a fast network makes it megabytes.
+    "grpc.http2.bdp_probe": 0,
     # Unlike round robin, it opens a connection that was lost when it is asked to, and not before.
     "grpc.service_config": json.dumps({"loadBalancingConfig": [{"pick_first": {}}]}),
 }
@@ -65,7 +69,7 @@ class Calls:
     """
 
     def __init__(self, servers: Servers) -> None:
-        self.requests = 0
+        self.requests, self.tls = 0, servers.tls
         self._aside_until_s = 0.0
         target, _ = servers.connection()
         arguments = [*{**dict(channel_arguments(target, 1)), **_OWN}.items()]
@@ -127,6 +131,9 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         Where requests are sent.
     report : callable
         Receives a line for each change.
+    renewed : callable
+        Returns other certificates for these connections, once they have changed: servers are
+        connected to again, and requests under way end on the connections of before.
 
     Raises
     ------
@@ -134,8 +141,14 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         At the start, if no name is known.
     """
 
-    def __init__(self, servers: Servers, *, report: Callable[[str], None]) -> None:
-        self._servers, self._report = servers, report
+    def __init__(
+        self,
+        servers: Servers,
+        *,
+        report: Callable[[str], None],
+        renewed: Callable[[], ClientTls | None] = lambda: None,
+    ) -> None:
+        self._servers, self._report, self._renewed = servers, report, renewed
         self._known: dict[Address, tuple[Address, ...]] = {}
         self._networks: Networks | None = None
         self._networks_s = self._looked_s = time.monotonic()
@@ -205,15 +218,24 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         return min(connected, key=lambda calls: (calls.is_aside, calls.requests), default=None)
 
     async def _follow(self) -> None:
+        fault = Fault(self._report)
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), FOLLOW_S)
                 await asyncio.sleep(LOST_S)
             self._lost.clear()
             try:
+                self._read_again()
                 await self._look(await asyncio.to_thread(self._look_up))
+                fault.is_now("")
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may do better
-                self._report(f"the servers cannot be looked at: {type(error).__name__}: {error}")
+                fault.is_now(f"the servers cannot be looked at: {type(error).__name__}: {error}")
+
+    def _read_again(self) -> None:
+        """Take other certificates, if there are any, for the same name as before."""
+        tls, before = self._renewed(), self._servers.tls
+        if tls is not None and before is not None:
+            self._servers = replace(self._servers, tls=replace(tls, server_name=before.server_name))
 
     def _look_up(self) -> tuple[Address, ...]:
         """The numeric addresses of all servers; of a name that is gone those of before."""
@@ -268,11 +290,19 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         new = {each: Calls(self._servers.only(each)) for each in agreeing if each not in before}
         self._used |= new
         lost = [self._used[each] for each in agreeing if not self._used[each].is_connected]
-        await asyncio.gather(*(calls.connect() for calls in lost))
+        await asyncio.gather(*(calls.connect() for calls in lost), self._renew(agreeing))
         if before and set(self._used) != before:
             places = tuple(sorted(self._used, key=str))
             self._report(f"requests are sent to {Servers(places) if places else 'no server'}")
         self._close_unused()
+
+    async def _renew(self, agreeing: tuple[Address, ...]) -> None:
+        """Connect with the certificates of now where those of before are in use."""
+        outdated = [each for each in agreeing if self._used[each].tls != self._servers.tls]
+        renewed = {each: Calls(self._servers.only(each)) for each in outdated}
+        await asyncio.gather(*(calls.connect() for calls in renewed.values()))
+        self._former |= {self._used[each] for each in outdated}
+        self._used |= renewed
 
     def _close_unused(self) -> None:
         unused = {calls for calls in self._former if not calls.requests}

@@ -44,7 +44,7 @@ class Limits:
     megabytes_per_s: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Client:
     """A client and what it does at the moment."""
 
@@ -152,7 +152,7 @@ class Clients:
         certified_names : iterable of str
             The names in its certificate, which was verified.
         address : str
-            Host that it came from.
+            Host that it came from, or network of it.
         """
         # What an attacker could learn from the time of a look-up is a hash, not a token.
         keys = [("token_sha256", hashlib.sha256(token.encode()).hexdigest())] if token else []
@@ -167,7 +167,9 @@ class Clients:
     def _other(self, name: str, key: str) -> Client:
         """A client that is in no list; those that do nothing are forgotten."""
         if len(self._others) > _CLIENTS_MOST:
-            self._others = {key: each for key, each in self._others.items() if each.under_way}
+            self._others = {
+                key: each for key, each in self._others.items() if each.under_way or each.questions
+            }
         return self._others.setdefault(key, Client(name, self._limits))
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Generic, TypeVar
+
+from smlm_pipeline.errors import SettingError
+
+Read = TypeVar("Read")
+"""What a file holds."""
 
 
 def stamp(path: Path) -> tuple[int, ...] | None:
@@ -16,7 +22,7 @@ def stamp(path: Path) -> tuple[int, ...] | None:
 
 
 class Fault:
-    """Reports what is wrong with a file, once for as long as it is the same.
+    """Reports what is wrong, once for as long as it is the same.
 
     Parameters
     ----------
@@ -32,3 +38,47 @@ class Fault:
         if text and text != self._text:
             self._report(text)
         self._text = text
+
+
+class Certified(Generic[Read]):
+    """Files of certificates that are read again when one has changed.
+
+    Parameters
+    ----------
+    files : iterable of Path or None
+        All of them; None stands for one that is not given.
+    read : callable
+        Reads and checks them. It may raise `SettingError` or OSError: then what was read before
+        stays, and they are read again the next time, since they may be usable later.
+    report : callable
+        Receives a line when they were read again, or cannot be used.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path | None],
+        read: Callable[[], Read],
+        *,
+        report: Callable[[str], None],
+    ) -> None:
+        self._files = [file for file in files if file is not None]
+        self._read, self._report, self._fault = read, report, Fault(report)
+        self._stamps = self._stamps_now()
+
+    def changed(self) -> Read | None:
+        """What they hold now, if they have changed and can be used; else None."""
+        stamps_now = self._stamps_now()
+        if stamps_now == self._stamps:
+            return None
+        try:
+            read = self._read()
+        except (SettingError, OSError) as error:
+            self._fault.is_now(f"{error}; the certificates before stay")
+            return None
+        self._stamps = stamps_now
+        self._fault.is_now("")
+        self._report(f"{self._files[0]} is read again")
+        return read
+
+    def _stamps_now(self) -> list[object]:
+        return [stamp(file) for file in self._files]

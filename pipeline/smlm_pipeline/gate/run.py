@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 import grpc  # type: ignore[import-untyped]
 
 from smlm_pipeline.engines.triton.addresses import Address, Servers
-from smlm_pipeline.engines.triton.tls import ServerTls
+from smlm_pipeline.engines.triton.tls import ClientTls, ServerTls
 from smlm_pipeline.errors import ServerError, SettingError
 from smlm_pipeline.gate.behind import Behind
-from smlm_pipeline.gate.certificates import Certificates
+from smlm_pipeline.gate.certificates import credentials_to_clients
 from smlm_pipeline.gate.clients import Clients
+from smlm_pipeline.gate.connections import Connections
 from smlm_pipeline.gate.counts import serve_page
 from smlm_pipeline.gate.files import Fault
 from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST, REQUEST_BYTES_MOST
@@ -25,8 +27,8 @@ from smlm_pipeline.gate.service import Gate
 DRAIN_S = 60.0
 """Longest wait, after a signal, for requests that are under way."""
 
-CONNECTIONS_MOST, STREAMS_MOST = 256, 64
-"""Most connections, and most calls of one at once; each waiting call holds 64 kB."""
+CONNECTIONS_MOST, STREAMS_MOST = 1024, 64
+"""Most connections, until those without a request are ended, and most calls of one at once."""
 
 _READ_AGAIN_S = 2.0
 """Time between two looks at the file of clients."""
@@ -71,7 +73,12 @@ class Listening:
 
 
 async def run_gate(
-    listening: Listening, servers: Servers, clients: Clients, *, report: Callable[[str], None]
+    listening: Listening,
+    servers: Servers,
+    clients: Clients,
+    *,
+    renewed: Callable[[], ClientTls | None],
+    report: Callable[[str], None],
 ) -> None:
     """Let requests through until SIGTERM or SIGINT, then end those that are under way.
 
@@ -83,6 +90,8 @@ async def run_gate(
         Where requests are sent.
     clients : Clients
         Who is admitted.
+    renewed : callable
+        Returns other certificates for the connections to servers, once they have changed.
     report : callable
         Receives a line about the start and the end.
 
@@ -92,14 +101,19 @@ async def run_gate(
         If an address is taken, or a server's name is not known.
     """
     _keep_freed_memory()
+    _allow_open_files()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with Behind(servers, report=report) as behind:
-        gate = Gate(clients, behind)
-        server = _bound(listening, report)
-        reading = asyncio.create_task(_read_clients_again(clients, listening.tls, report))
+    async with Behind(servers, renewed=renewed, report=report) as behind:
+        server, port = _bound(listening, report)
+        connections = Connections(port)
+        gate = Gate(clients, behind, connections)
+        background = [
+            asyncio.create_task(_read_clients_again(clients, listening.tls, report)),
+            asyncio.create_task(connections.keep_few()),
+        ]
         server.add_generic_rpc_handlers((gate,))
         await server.start()
         page = None
@@ -110,7 +124,8 @@ async def run_gate(
             await ended.wait()
             report(f"ending; requests under way have {DRAIN_S:.0f} s")
         finally:
-            reading.cancel()
+            for task in background:
+                task.cancel()
             await server.stop(DRAIN_S)
             if page is not None:
                 page.close()
@@ -122,6 +137,13 @@ def _keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def _allow_open_files() -> None:
+    """Ask for as many open files as connections need, where the system grants them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _read_clients_again(
@@ -139,17 +161,18 @@ async def _read_clients_again(
             fault.is_now(f"{error}; the clients before stay")
 
 
-def _bound(listening: Listening, report: Callable[[str], None]) -> grpc.aio.Server:
+def _bound(listening: Listening, report: Callable[[str], None]) -> tuple[grpc.aio.Server, int]:
+    """A server that does not answer yet, and its port."""
     server = grpc.aio.server(options=_LISTENING)
     try:
         if listening.tls is None:
-            server.add_insecure_port(str(listening.clients))
+            port = server.add_insecure_port(str(listening.clients))
         else:
-            credentials = Certificates(listening.tls, report=report).credentials()
-            server.add_secure_port(str(listening.clients), credentials)
+            credentials = credentials_to_clients(listening.tls, report=report)
+            port = server.add_secure_port(str(listening.clients), credentials)
     except RuntimeError as error:
         raise _taken(listening.clients, "--listen") from error
-    return server
+    return server, port
 
 
 async def _page(address: Address, gate: Gate, behind: Behind) -> asyncio.Server:

@@ -1,8 +1,11 @@
 """The gate as a gRPC service: what it lets through to a server, and how much of it at once.
 
 A client is known, and its requests under way are counted, before a byte of its message is read. A
-message is checked before the server gets it (`smlm_pipeline.gate.requests`). An answer is read from
-the server when there is room for it; until then gRPC's flow control leaves it there.
+request gets a place when its message is there; until then it has one of fewer places. It may lose
+each to another client until its answer is sent (`smlm_pipeline.gate.places`). A message is checked
+before the server gets it (`smlm_pipeline.gate.requests`). An answer is read from the server when
+there is room for it; until then gRPC's flow control leaves it there. A client that does not take it
+loses its connection.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -23,12 +26,18 @@ from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LAR
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.behind import QUESTION_S, QUESTIONS, SERVICE, Behind
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
+from smlm_pipeline.gate.connections import Connections, Peer
 from smlm_pipeline.gate.counts import Counts
+from smlm_pipeline.gate.places import NoPlaceError, Place, Places, Receptions
 from smlm_pipeline.gate.requests import CheckedRequest, check_request
 from smlm_pipeline.gate.room import Room
 
 REQUESTS_MOST, QUESTIONS_MOST = 64, 64
-"""Most requests for inference, and most questions, under way at once, of all clients."""
+"""Most requests for inference, and most questions, under way at once, of all clients: those that
+were received whole."""
+
+RECEIVED_MOST = 32
+"""Most messages that are being received at once, of all clients."""
 
 CLIENT_QUESTIONS_MOST = 8
 """Most questions of one client that are answered at once."""
@@ -41,7 +50,11 @@ QUESTION_BYTES_MOST = 4096
 READ_S, ANSWER_S = 60.0, 900.0
 """Longest time to receive a request, and longest wait for the server."""
 
-_FULL = "the gate has too many requests under way; send it again later"
+SURE_S = 5.0
+"""Time for which one request of a client may be on its way though others cannot send theirs."""
+
+TAKEN_S, TAKEN_LEAST_BYTES_PER_S = 60.0, 250_000
+"""Time in which a client has to take an answer, beside that which its bytes need at this rate."""
 
 _KEPT_TEXTS = (
     *("maximum queue size", "tub process", "no available versions"),
@@ -72,11 +85,15 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         Who is admitted.
     behind : Behind
         The servers.
+    connections : Connections
+        Those of the clients.
     """
 
-    def __init__(self, clients: Clients, behind: Behind) -> None:
+    def __init__(self, clients: Clients, behind: Behind, connections: Connections) -> None:
         self._clients, self._behind, self.counts = clients, behind, Counts()
-        self._under_way = {"requests": 0, "questions": 0}
+        self._connections = connections
+        self._receptions = Receptions(RECEIVED_MOST, sure_s=SURE_S)
+        self._requests, self._questions = Places(REQUESTS_MOST), Places(QUESTIONS_MOST)
         self._answers = Room(ANSWERS_BYTES_MOST)
         self._busy: dict[int, Client] = {}
 
@@ -105,13 +122,19 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         client: Client | None = None
         try:
             client = self._admitted(context)
-            async with self._counted(client):
-                await self._pass_on(client, context)
+            with self._counted(client), self._connections.busy(context.peer()):
+                self._requests.check(client)  # rather than after it has sent all
+                message = await self._received(client, context)
+                await self._requests.held(
+                    client, lambda place: self._pass_on(place, message, context)
+                )
+        except NoPlaceError:
+            await self._refuse(client, context, _full())
         except RefusedError as refusal:
             await self._refuse(client, context, refusal)
 
-    async def _pass_on(self, client: Client, context: Any) -> None:
-        message = await _received(context)
+    async def _pass_on(self, place: Place, message: bytes, context: Any) -> None:
+        client = place.client
         try:
             request = check_request(message, client.limits)
         except ChunkError as error:
@@ -126,7 +149,7 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                 raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
             call = calls.infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
             try:
-                sent_bytes = await self._answer_from(call, request, client, context)
+                sent_bytes = await self._answer_from(call, request, place, context)
             except grpc.RpcError as error:
                 calls.ended(error.code())
                 raise _of_the_server(error.code(), error.details()) from error
@@ -135,23 +158,34 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.counts.answered(client.name, request.frames, len(message), sent_bytes)
 
     async def _answer_from(
-        self, call: Any, request: CheckedRequest, client: Client, context: Any
+        self, call: Any, request: CheckedRequest, place: Place, context: Any
     ) -> int:
         """Send a request to the server and its answer to the client; return the answer's bytes."""
         with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
             await call.write(request.message)
             await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
-        async with client.answers, self._answers.held(request.answer_bytes_most) as share:
+        client, most_bytes = place.client, request.answer_bytes_most
+        async with client.answers, self._answers.held(client, most_bytes) as share:
             answer = await call.read()
             if answer is grpc.aio.EOF:
                 raise grpc.aio.AioRpcError(
                     await call.code(), Metadata(), Metadata(), details=await call.details()
                 )
             share.shrink(len(answer))
-            # It has its place until the client has it or is gone: gRPC cannot let go of it before.
-            await context.write(answer)
+            place.keep()  # gRPC would keep what it has of the answer
+            await self._write(context, answer)
         return len(answer)
+
+    async def _write(self, context: Any, answer: bytes) -> None:
+        """Send an answer; gRPC lets go of one that is not taken with its connection alone."""
+        within_s = TAKEN_S + len(answer) / TAKEN_LEAST_BYTES_PER_S
+        try:
+            await asyncio.wait_for(context.write(answer), within_s)
+        except asyncio.TimeoutError as error:
+            self._connections.end(context.peer())
+            text = f"the answer was not taken within {within_s:.0f} s; send the request again"
+            raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
     async def _refuse(self, client: Client | None, context: Any, refusal: RefusedError) -> None:
         self.counts.refused(client.name if client else ANONYMOUS, refusal.code.name)
@@ -161,28 +195,56 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Answer a question about the server or a model, from the server."""
         try:
             client = self._admitted(context)
-            with self._asking(client):
-                asked = _question(name, await _received(context, QUESTION_S))
-                if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
-                    answer = service_pb2.ModelReadyResponse(ready=False).SerializeToString()
-                else:
-                    answer = await self._behind.ask(name, asked.SerializeToString())
-                    if answer is None:
-                        raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
-                await context.write(answer)
+            with self._asking(client), self._connections.busy(context.peer()):
+                message = await self._received(client, context, QUESTION_S)
+                await self._questions.held(
+                    client, lambda place: self._reply(place, name, message, context)
+                )
+        except NoPlaceError:
+            await context.abort(_full().code, _full().text)
         except RefusedError as refusal:
             await context.abort(refusal.code, refusal.text)
         except grpc.RpcError as error:
             of_the_server = _of_the_server(error.code(), error.details())
             await context.abort(of_the_server.code, of_the_server.text)
 
+    async def _reply(self, place: Place, name: str, message: bytes, context: Any) -> None:
+        answer = await self._answer(name, message)
+        place.keep()
+        await self._write(context, answer)
+
+    async def _answer(self, name: str, message: bytes) -> bytes:
+        """The answer to a question, both encoded."""
+        asked = _question(name, message)
+        if isinstance(asked, service_pb2.ModelReadyRequest) and not _is_known(asked.name):
+            return bytes(service_pb2.ModelReadyResponse(ready=False).SerializeToString())
+        answer = await self._behind.ask(name, asked.SerializeToString())
+        if answer is None:
+            raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
+        return answer
+
+    async def _received(self, client: Client, context: Any, within_s: float = READ_S) -> bytes:
+        """The only message of a call."""
+        try:
+            reading = self._receptions.held(client, lambda _: context.read())
+            message = await asyncio.wait_for(reading, within_s)
+        except asyncio.TimeoutError as error:
+            text = f"the request was not received within {within_s:.0f} s; send it again"
+            raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
+        if message is grpc.aio.EOF:
+            raise RefusedError(
+                grpc.StatusCode.INVALID_ARGUMENT, "there is no message; expected one"
+            )
+        return bytes(message)
+
     def _admitted(self, context: Any) -> Client:
         metadata = dict(context.invocation_metadata() or ())
         scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        peer = Peer.of_grpc(context.peer())
         client = self._clients.find(
             token if scheme.lower() == "bearer" else None,
             _certified_names(context.auth_context()),
-            context.peer().rpartition(":")[0],
+            peer.site if peer else context.peer(),
         )
         if client is None:
             raise RefusedError(
@@ -192,8 +254,8 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
             )
         return client
 
-    @contextlib.asynccontextmanager
-    async def _counted(self, client: Client) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def _counted(self, client: Client) -> Iterator[None]:
         """Count a request of a client while it is under way."""
         if client.under_way >= client.limits.requests:
             raise RefusedError(
@@ -201,53 +263,34 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
                 f"{client.name} has {client.under_way} requests under way, which is its limit; "
                 "send it again later",
             )
-        with self._slot("requests", REQUESTS_MOST):
-            client.under_way += 1
-            self._busy[id(client)] = client
-            try:
-                yield
-            finally:
-                client.under_way -= 1
-                if not client.under_way:
-                    del self._busy[id(client)]
+        client.under_way += 1
+        self._busy[id(client)] = client
+        try:
+            yield
+        finally:
+            client.under_way -= 1
+            if not client.under_way:
+                del self._busy[id(client)]
 
     @contextlib.contextmanager
     def _asking(self, client: Client) -> Iterator[None]:
         """Count a question of a client while it is answered."""
-        with self._slot("questions", QUESTIONS_MOST):
-            if client.questions >= CLIENT_QUESTIONS_MOST:
-                raise RefusedError(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"{client.name} asks {client.questions} questions at once, which is the limit; "
-                    "ask again later",
-                )
-            client.questions += 1
-            try:
-                yield
-            finally:
-                client.questions -= 1
-
-    @contextlib.contextmanager
-    def _slot(self, kind: str, most: int) -> Any:
-        if self._under_way[kind] >= most:
-            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, _FULL)
-        self._under_way[kind] += 1
+        if client.questions >= CLIENT_QUESTIONS_MOST:
+            raise RefusedError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{client.name} asks {client.questions} questions at once, which is the limit; "
+                "ask again later",
+            )
+        client.questions += 1
         try:
             yield
         finally:
-            self._under_way[kind] -= 1
+            client.questions -= 1
 
 
-async def _received(context: Any, within_s: float = READ_S) -> bytes:
-    """The only message of a call."""
-    try:
-        message = await asyncio.wait_for(context.read(), within_s)
-    except asyncio.TimeoutError as error:
-        text = f"the request was not received within {within_s:.0f} s; send it again"
-        raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
-    if message is grpc.aio.EOF:
-        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "there is no message; expected one")
-    return bytes(message)
+def _full() -> RefusedError:
+    text = "the gate has too many requests under way; send it again later"
+    return RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
 
 def _question(name: str, message: bytes) -> Any:
