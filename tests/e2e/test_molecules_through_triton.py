@@ -26,7 +26,8 @@ from smlm_training.simulation.presets import preset_film
 def _table(path: Path, transport: Transport, **cut: int) -> Rows:
     """The molecules of a film from probability 0.5 on, in camera pixels."""
     with open_film(path) as film, MoleculeSink(path.with_suffix(".kept"), 0.5, film.corner) as sink:
-        reconstruct(film, transport, Settings(**cut), molecules=sink)  # type: ignore[arg-type]
+        settings = Settings(brightness="off", **cut)  # type: ignore[arg-type]
+        reconstruct(film, transport, settings, molecules=sink)
         return in_one(list(sink.blocks(1)))
 
 

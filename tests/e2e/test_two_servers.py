@@ -38,7 +38,7 @@ def test_both_get_work_and_the_image_is_the_local_one(
     image = tmp_path / "image.tif"
     before = [answered(server) for server in (triton, second)]
     asked = ["submit", str(film_file), "-o", str(image), "--json", "--chunk-frames", "2"]
-    asked += ["--refine", "off"]
+    asked += ["--refine", "off", "--brightness", "off"]
     servers = f"{triton.address},{second.address}"
     result = CliRunner().invoke(app, [*asked, "--server", servers])
     assert result.exit_code == 0, result.output
@@ -49,7 +49,7 @@ def test_both_get_work_and_the_image_is_the_local_one(
     assert min(done) >= 5
     assert told["engine"] == f"Triton at {triton.address} and {second.address}"
     with open_film(film_file) as film:
-        here = reconstruct(film, local_transport, Settings(refine="off")).image
+        here = reconstruct(film, local_transport, Settings(refine="off", brightness="off")).image
     assert here.any()
     np.testing.assert_array_equal(tifffile.imread(image), here)
 
