@@ -22,7 +22,7 @@ from smlm_pipeline.film.remarks import remarks
 from smlm_pipeline.film.survey import Survey, survey
 from smlm_pipeline.run import dispatch
 from smlm_pipeline.run.accumulate import Accumulator, SrImage
-from smlm_pipeline.run.brightness import UNCORRECTED, brightness_spread
+from smlm_pipeline.run.brightness import brightness_spread
 from smlm_pipeline.run.canvas import Canvas, open_canvas
 from smlm_pipeline.run.checkpoint import NO_CHECKPOINT, Checkpoint
 from smlm_pipeline.run.events import SILENCE, Events
@@ -173,10 +173,7 @@ def _seen(
     if settings.looks_at_molecules:
         servers = engine.transport, engine.count_servers
         spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
-        if spread is None:
-            events.note(UNCORRECTED)
-        else:
-            seen = seen.with_spread(spread)
+        seen = seen if spread is None else seen.with_spread(spread)
     for remark in remarks(seen, film.corner):
         events.note(remark)
     return seen

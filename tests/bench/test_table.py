@@ -107,7 +107,8 @@ def test_the_whole_table(film: Path, runs: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(errors, [errors[0]] * len(errors), rtol=0.02)
     both = [rows[name]["image"] for name in ("unet@triton", "unet+refine@triton")]
     plain, refined = (image["nmse_percent"] for image in both)
-    assert refined == pytest.approx(plain, rel=1e-3)  # so few molecules are not refined
+    # So few molecules are not refined; but the client has looked at them before.
+    assert refined == pytest.approx(plain, rel=0.02)
     with (tmp_path / "table.csv").open() as stream:
         assert [row["method"] for row in csv.DictReader(stream)] == list(rows)
     markdown = (tmp_path / "table.md").read_text()

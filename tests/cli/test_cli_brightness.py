@@ -14,7 +14,7 @@ import tifffile
 from fakes.command_line import invoke, submit, take_for_local
 from fakes.films import spots_adu
 from fakes.transports import ComputingTransport, is_look, molecules_apart
-from smlm_pipeline.compute.brightness import scale_factor
+from smlm_pipeline.compute.brightness import STATED_SHARE, STATED_WHERE_ALIKE, scale_factor
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.errors import InferenceError
 
@@ -63,7 +63,8 @@ def test_the_report_states_the_spread_and_the_scale(film: Path, engine: Unlike) 
     assert plain["brightness_spread"] is None
     assert not engine.looks
     looked = _report(film, "--brightness", "auto")  # the default: see `Settings`
-    assert looked["brightness_spread"] == pytest.approx(np.log(3) / 2, abs=0.03)
+    true = np.sqrt((np.log(3) ** 2 / 4 - STATED_WHERE_ALIKE) / STATED_SHARE)
+    assert looked["brightness_spread"] == pytest.approx(true, abs=0.03)
     factor = scale_factor(looked["brightness_spread"])
     assert looked["scale_adu"] == pytest.approx(factor * plain["scale_adu"])
     assert looked["emitters"] > plain["emitters"]

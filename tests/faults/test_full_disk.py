@@ -24,6 +24,8 @@ pytestmark = pytest.mark.triton
 OPTIONS = [
     "--refine",
     "off",
+    "--brightness",
+    "off",
     "--chunk-frames",
     "2",
     "--in-flight",

@@ -23,7 +23,16 @@ pytestmark = pytest.mark.triton
 CHUNKS = 32
 HEARD = 8
 IN_FLIGHT = 3
-OPTIONS = ["--refine", "off", "--chunk-frames", "2", "--in-flight", str(IN_FLIGHT)]
+OPTIONS = [
+    "--refine",
+    "off",
+    "--brightness",
+    "off",
+    "--chunk-frames",
+    "2",
+    "--in-flight",
+    str(IN_FLIGHT),
+]
 
 
 @contextlib.contextmanager

@@ -32,6 +32,8 @@ FIELD = [0, 0, 56, 48]
 OPTIONS = [
     "--refine",
     "off",
+    "--brightness",
+    "off",
     "--chunk-frames",
     "2",
     "--in-flight",
@@ -43,7 +45,7 @@ OPTIONS = [
 
 def _without(film: Path, left_out: set[int], engine: LocalTransport) -> NDArray[np.float32]:
     """The sum of the other chunks."""
-    settings = Settings(refine="off", chunk_frames=2, allow_partial=True)
+    settings = Settings(refine="off", brightness="off", chunk_frames=2, allow_partial=True)
     with open_film(film) as stack:
         seen = survey(stack, settings)
         sums = Accumulator(stack.height_px, stack.width_px, zoom=settings.zoom)

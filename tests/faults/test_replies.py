@@ -25,6 +25,8 @@ CHUNKS = 32
 OPTIONS = [
     "--refine",
     "off",
+    "--brightness",
+    "off",
     "--chunk-frames",
     "2",
     "--in-flight",

@@ -22,7 +22,16 @@ pytestmark = pytest.mark.triton
 
 CHUNKS, IN_FLIGHT = 32, 4
 MODELS = ("unet", "summation")
-OPTIONS = ["--refine", "off", "--chunk-frames", "2", "--in-flight", str(IN_FLIGHT)]
+OPTIONS = [
+    "--refine",
+    "off",
+    "--brightness",
+    "off",
+    "--chunk-frames",
+    "2",
+    "--in-flight",
+    str(IN_FLIGHT),
+]
 
 FAULTS: dict[str, Callable[[EmbeddedServer], None]] = {
     "kill": kill,

@@ -54,7 +54,17 @@ def test_a_film_on_the_embedded_server(
 
     monkeypatch.setattr("smlm_pipeline.engines.embedded.EmbeddedServer", Harmed)
     image = tmp_path / "image.tif"
-    options = ["--refine", "off", "--chunk-frames", "1", "--in-flight", "3", "--json"]
+    options = [
+        "--refine",
+        "off",
+        "--brightness",
+        "off",
+        "--chunk-frames",
+        "1",
+        "--in-flight",
+        "1",
+        "--json",
+    ]
     done = invoke(
         "submit", film_of_64, "-o", image, "--model-repository", small_repository, *options
     )

@@ -110,7 +110,7 @@ def test_a_request_goes_beyond_the_field_with_its_last_rows() -> None:
 def test_a_failing_chunk_ends_it_and_no_more_is_read() -> None:
     stack = ArrayFilm(spots_adu(40, 16, 16))
     failing = ScriptedTransport({"frame 0, tile at y 0, x 0": [InferenceError("no")]})
-    settings = Settings(refine="off", chunk_frames=1, in_flight=1, level_frames=1)
+    settings = Settings(refine="off", brightness="off", chunk_frames=1, in_flight=1, level_frames=1)
     with pytest.raises(InferenceError, match="no"):
         reconstruction.reconstruct(stack, failing, settings)
     assert stack.reads in ([(0, 1), (0, 1)], [(0, 1), (0, 1), (1, 2)]), "one is read ahead"

@@ -233,8 +233,8 @@ class RunOptions:
         str,
         typer.Option(
             metavar="auto|off",
-            help="Look before the run how unlike molecules are in brightness, and correct the "
-            "scale by it: for dense films whose molecules shine once (docs/limits.md).",
+            help="Whether to look before the run how unlike molecules are in brightness, and to "
+            "correct the scale by it, for right counts in dense films (docs/limits.md).",
             rich_help_panel=IMAGE_PANEL,
         ),
     ] = Settings.brightness

@@ -25,13 +25,6 @@ _ZOOM = 1
 """The image of these requests is not used, so it is small."""
 
 
-UNCORRECTED = (
-    "brightness: the scale stays as it is, since molecules shine in several frames in a row, or "
-    "the engine shows no molecules (docs/limits.md)"
-)
-"""The note where a look corrects nothing."""
-
-
 def brightness_spread(
     film: Film,
     seen: Survey,

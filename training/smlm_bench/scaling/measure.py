@@ -27,7 +27,7 @@ from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
-from smlm_pipeline.settings import REFINE_OFF, Settings
+from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings
 
 IN_FLIGHT = 4
 """Concurrent requests to each server."""
@@ -189,7 +189,10 @@ def _run(
     """Reconstruct by a list of all servers, or by what is ``listed`` in its place."""
     addresses = listed or Servers(tuple(_address(server) for server in servers))
     settings = Settings(
-        refine=REFINE_OFF, chunk_frames=CHUNK_FRAMES, in_flight=IN_FLIGHT * len(servers)
+        refine=REFINE_OFF,
+        brightness=BRIGHTNESS_OFF,
+        chunk_frames=CHUNK_FRAMES,
+        in_flight=IN_FLIGHT * len(servers),
     )
     with open_film(film) as opened:
         return reconstruct(opened, addresses, settings, events=clock)

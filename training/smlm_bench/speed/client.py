@@ -25,7 +25,7 @@ from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of
-from smlm_pipeline.settings import REFINE_OFF, Settings, frames_per_chunk
+from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings, frames_per_chunk
 
 ZOOMS = (8, 4, 1)
 """The client's default first."""
@@ -68,7 +68,7 @@ def rates(size_px: int, megabytes: float, repeats: int) -> Iterator[Rate]:
     with tempfile.TemporaryDirectory() as folder:
         path = sparse_film(Path(folder) / "film.tif", frames, size_px)
         for zoom in ZOOMS:
-            settings = Settings(zoom=zoom, refine=REFINE_OFF)
+            settings = Settings(zoom=zoom, refine=REFINE_OFF, brightness=BRIGHTNESS_OFF)
             with (
                 open_film(path) as film,
                 stub_server(chunk_frames) as address,

@@ -29,7 +29,7 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ReconError
 from smlm_pipeline.run.memory_budget import parse_bytes
-from smlm_pipeline.settings import REFINE_OFF, Settings, frames_per_chunk
+from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings, frames_per_chunk
 from smlm_pipeline.submission.submit import submit
 
 
@@ -113,7 +113,9 @@ def measure(case: Case, scale: float, in_flight: int | None) -> Peak:
     with tempfile.TemporaryDirectory() as folder:
         film = sparse_film(Path(folder) / "film.tif", frames, case.edge_px)
         image = Path(folder) / "image.tif"
-        settings = Settings(refine=REFINE_OFF, memory_bytes=limit, in_flight=in_flight)
+        settings = Settings(
+            refine=REFINE_OFF, brightness=BRIGHTNESS_OFF, memory_bytes=limit, in_flight=in_flight
+        )
         frames_max = frames_per_chunk(settings, case.edge_px, case.edge_px)
         with _engine(case, frames_max) as engine:
             started = time.perf_counter()
