@@ -265,7 +265,8 @@ class Job:
             self._check_molecules()
         if not self.image.name.lower().endswith(_ENDINGS):
             raise SettingError(
-                f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr"
+                f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr, or a "
+                "folder that is there"
             )
 
     def _check_channels(self, channels: Channels) -> None:

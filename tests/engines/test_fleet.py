@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -20,10 +21,11 @@ from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines import fleet, opening
-from smlm_pipeline.engines.triton import addresses
+from smlm_pipeline.engines.fleet import Fleet
+from smlm_pipeline.engines.triton import addresses, transport
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
-from smlm_pipeline.errors import ContractError, ServerError, TransientServerError
+from smlm_pipeline.errors import ContractError, ServerError, ServerFullError, TransientServerError
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run import dispatch
@@ -312,3 +314,35 @@ def test_what_all_servers_state_is_taken(
     with opening.server_engine(servers, MODEL) as engine:
         assert engine.class_borders_px == shared
         assert engine.trained_ranges == ({"sigma_px": shared[3]} if shared else {})
+
+
+class _Busy(FakeTriton):
+    """Refuses questions about the model for a while, as a gate does."""
+
+    refusals = 0
+
+    def _metadata(self, question: Any, context: grpc.ServicerContext) -> Any:
+        if self.refusals:
+            self.refusals -= 1
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "c1 asks 8 questions at once")
+        return super()._metadata(question, context)
+
+
+def test_a_question_that_was_refused_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no version counts as unchanged that could not be asked for."""
+    monkeypatch.setattr(transport, "QUESTION_PAUSES_S", (0.01, 0.01, 0.01))
+    triton = _Busy(ComputingTransport())
+    with triton:
+        triton.refusals = 2
+        running = Fleet.of(triton.servers, MODEL)
+        triton.refusals = 3
+        running.check_unchanged()
+        assert not triton.refusals
+        triton.refusals = 100
+        with pytest.raises(ServerFullError, match=r"is busy \(c1 asks 8 questions at once\)"):
+            running.check_unchanged()
+        triton.refusals, triton.versions = 3, ("11",)
+        triton.network_versions = triton.versions
+        with pytest.raises(ContractError, match="switched to another network"):
+            running.check_unchanged()
+    running.check_unchanged()  # it has ended since

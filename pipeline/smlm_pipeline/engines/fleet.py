@@ -12,7 +12,7 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.status import ServedNetwork, ServerStatus
 from smlm_pipeline.engines.triton.tls_faults import tls_fault
-from smlm_pipeline.errors import ContractError, ServerError
+from smlm_pipeline.errors import ContractError, ServerError, ServerFullError
 from smlm_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,15 +88,21 @@ class Fleet:
         Raises
         ------
         ContractError
-            If one has.
+            If one has not.
+        ServerFullError
+            If one is too busy to answer.
         """
         try:
-            networks, _ = _ask_each(
+            networks, errors = _ask_each(
                 self.servers.endpoints(),
                 lambda address: _network(self.servers.only(address), self.model),
             )
+        except ServerFullError:
+            raise
         except ServerError:
             return  # all have ended since; their answers are whole
+        if busy := _busy(errors):
+            raise busy
         changed = [
             f"{address} has version {network.version}"
             for address, network in networks.items()
@@ -176,11 +182,17 @@ def _ask_each(
     answers = {key: value for key, value in results.items() if not isinstance(value, ServerError)}
     if not answers and len(addresses) == 1:
         raise errors[addresses[0]]
+    if not answers and (busy := _busy(errors)):
+        raise busy
     if not answers:
         raise ServerError(
             f"none of {Servers(tuple(addresses))} answers; the first: {errors[addresses[0]]}"
         )
     return answers, errors
+
+
+def _busy(errors: Mapping[Address, ServerError]) -> ServerFullError | None:
+    return next((each for each in errors.values() if isinstance(each, ServerFullError)), None)
 
 
 def _network(server: Servers, model: str) -> ServedNetwork:

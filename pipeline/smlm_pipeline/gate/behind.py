@@ -154,6 +154,7 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         self._networks_s = self._looked_s = time.monotonic()
         self._left_out: frozenset[Address] = frozenset()
         self._used: dict[Address, Calls] = {}
+        self._shown: tuple[Address, ...] | None = None
         self._former: set[Calls] = set()
         self._lost = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -291,9 +292,10 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         self._used |= new
         lost = [self._used[each] for each in agreeing if not self._used[each].is_connected]
         await asyncio.gather(*(calls.connect() for calls in lost), self._renew(agreeing))
-        if before and set(self._used) != before:
-            places = tuple(sorted(self._used, key=str))
+        places = tuple(sorted(self._used, key=str))
+        if self._shown not in (None, places):
             self._report(f"requests are sent to {Servers(places) if places else 'no server'}")
+        self._shown = places
         self._close_unused()
 
     async def _renew(self, agreeing: tuple[Address, ...]) -> None:

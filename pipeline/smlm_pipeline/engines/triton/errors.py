@@ -49,6 +49,12 @@ LOST = ("missing required input", "Failed to retrieve the response")
 answer could not be read: Triton handed on a late one of which a part was lost (seen in 2.51)."""
 
 
+def is_busy(code: str, text: str) -> bool:
+    """Whether a question that ended so may be answered later: its server, or a gate, is there."""
+    full = code == "RESOURCE_EXHAUSTED" and TOO_LARGE not in text
+    return full or any(words in text for words in BROKEN_CONNECTION)
+
+
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
     """Return the error of a failed request.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import random
+import time
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,7 +23,7 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.channel import channel_arguments
 from smlm_pipeline.engines.triton.connections import Connections
 from smlm_pipeline.engines.triton.credentials import credentials_of
-from smlm_pipeline.engines.triton.errors import NOT_ADMITTED, error_of
+from smlm_pipeline.engines.triton.errors import NOT_ADMITTED, error_of, is_busy
 from smlm_pipeline.engines.triton.status import (
     ModelStatus,
     ServedNetwork,
@@ -35,10 +37,14 @@ from smlm_pipeline.errors import (
     ContractError,
     InferenceError,
     ServerError,
+    ServerFullError,
     SwappedAnswerError,
     TransientServerError,
 )
 from smlm_pipeline.settings import Settings
+
+QUESTION_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Longest pauses before a question is asked again that a busy gate refused, or lost."""
 
 QUESTION_TIMEOUT_S = 5.0
 """Longest wait for an answer about the state of a server."""
@@ -244,16 +250,26 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
     def _ask(self, question: str, **fields: str) -> Any:
         """Call a method of Triton's service that asks about its state."""
         request = getattr(service_pb2, f"{question}Request")(**fields)
-        try:
-            return getattr(self._service, question)(request, timeout=QUESTION_TIMEOUT_S)
-        except grpc.RpcError as error:
-            reason = _first_line(error.details())
-            if error.code().name in NOT_ADMITTED:
-                raise ServerError(f"{self.address} does not admit this client: {reason}") from error
-            raise ServerError(
-                f"no Triton server answers at {self.address} ({reason}); start one with "
-                "'recon-client serve', or leave out --server to use the embedded one"
-            ) from error
+        pauses_s = iter(QUESTION_PAUSES_S)
+        while True:
+            try:
+                return getattr(self._service, question)(request, timeout=QUESTION_TIMEOUT_S)
+            except grpc.RpcError as error:
+                pause_s = next(pauses_s, None)
+                if pause_s is None or not is_busy(error.code().name, error.details() or ""):
+                    raise self._unanswered(error) from error
+            time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
+
+    def _unanswered(self, error: grpc.RpcError) -> ServerError:
+        reason, code = _first_line(error.details()), error.code().name
+        if code in NOT_ADMITTED:
+            return ServerError(f"{self.address} does not admit this client: {reason}")
+        if is_busy(code, reason):
+            return ServerFullError(f"{self.address} is busy ({reason}); try again later")
+        return ServerError(
+            f"no Triton server answers at {self.address} ({reason}); start one with "
+            "'recon-client serve', or leave out --server to use the embedded one"
+        )
 
 
 def new_number() -> NDArray[np.int32]:
