@@ -267,3 +267,26 @@ def test_films_through_the_gate_are_else_the_same(tmp_path: Path) -> None:
     parts = ("films", "components/client", "components/client-token")
     assert _rendered("films-gate") == _rendered(_with_components(tmp_path, *parts))
     assert _rendered("films-gate").keys() == _rendered("films").keys()
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", [GATED, NEXT_GATED])
+def test_a_gate_that_asks_for_certificates(overlay: str, tmp_path: Path) -> None:
+    """As docs/gate.md has it, by a kustomization of the user's."""
+    kubernetes = os.path.relpath(DOCKER / "kubernetes", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{kubernetes}/{overlay}]\n"
+        f"components: [{kubernetes}/components/gate-client-ca]\n"
+    )
+    rendered = _rendered(str(tmp_path))
+    (pod,) = (
+        each["spec"]["template"]["spec"]
+        for (kind, name), each in rendered.items()
+        if kind == "Deployment" and name.startswith("recon-gate")
+    )
+    (container,) = pod["containers"]
+    ca = Path(_arguments(container["args"], container["env"])["--tls-ca"])
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(ca.parent))
+    (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
+    secret = volume["secret"]["secretName"]
+    assert f"secret generic {secret} --from-file={ca.name}=" in (ROOT / "docs/gate.md").read_text()
