@@ -118,7 +118,7 @@ def test_the_embedded_server_computes_what_this_process_does(
     images = {}
     for precision in PRECISIONS:
         chosen = ("--precision", precision, "--overwrite", "--model-repository", small_repository)
-        words = [str(each) for each in ("submit", film, "--json", *chosen)]
+        words = [str(each) for each in ("submit", film, "--json", "--brightness", "off", *chosen)]
         through = CliRunner().invoke(app, words)
         assert through.exit_code == 0, through.output
         served = json.loads(through.stdout)

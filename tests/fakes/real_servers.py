@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from fakes.processes import children, wait_for
+import pytest
+
+from fakes.processes import PATIENCE_S, children, wait_for
 from smlm_pipeline import contract
 from smlm_pipeline.engines import fleet
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.engines.triton.transport import TritonTransport
 
 
 @contextlib.contextmanager
@@ -55,6 +61,18 @@ def stall_stub(model: str, server: EmbeddedServer, for_s: float = 1.5) -> None:
 def hang(server: EmbeddedServer) -> None:
     """Stop the server and its stubs: they live, and do not answer."""
     os.killpg(server.pid, signal.SIGSTOP)
+
+
+def hold_a_request(monkeypatch: pytest.MonkeyPatch, until: threading.Event) -> None:
+    """Send the twentieth request of clients in this process after an event: no film ends before."""
+    numbers, sum_chunk = itertools.count(), TritonTransport.sum_chunk
+
+    def held(self: TritonTransport, request: Request) -> ChunkAnswer:
+        if next(numbers) == 20:
+            assert until.wait(PATIENCE_S)
+        return sum_chunk(self, request)
+
+    monkeypatch.setattr(TritonTransport, "sum_chunk", held)
 
 
 def stub_of(model: str, server: EmbeddedServer) -> int:

@@ -61,6 +61,8 @@ def test_a_film_whose_model_is_stopped(
         cut = [
             "--refine",
             "off",
+            "--brightness",
+            "off",
             "--chunk-frames",
             "1",
             "--in-flight",

@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from fakes.certificates import authority, issued, needs_openssl
 from fakes.command_line import invoke, one_line
 from fakes.processes import CLIENT, children, free_port, started, wait_for
-from fakes.real_servers import counted
+from fakes.real_servers import counted, hold_a_request
 from smlm_pipeline import contract
 
 pytestmark = [pytest.mark.triton, needs_openssl]
 
 
 def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
-    film_of_64: Path, tmp_path: Path, small_repository: Path, undisturbed: NDArray[np.float32]
+    film_of_64: Path,
+    tmp_path: Path,
+    small_repository: Path,
+    undisturbed: NDArray[np.float32],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (certificate, key), (own, own_key) = issued("server"), issued("client", "DNS:client")
     ca = ["--tls-ca", str(authority().ca)]
@@ -41,11 +45,16 @@ def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
             asked = contract.RECONSTRUCTION.name
             wait_for(lambda: counted(metrics_url, metric, asked) >= 6, "the server to work")
             os.killpg(children(serving.pid)[0], signal.SIGKILL)
+            struck.set()
 
+        struck = threading.Event()
+        hold_a_request(monkeypatch, struck)
         striker = threading.Thread(target=strike)
         striker.start()
         options = [
             "--refine",
+            "off",
+            "--brightness",
             "off",
             "--chunk-frames",
             "2",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fakes.command_line import invoke, names
 from fakes.processes import wait_for
-from fakes.real_servers import answered, hang, kill, stall_stub
+from fakes.real_servers import answered, hang, hold_a_request, kill, stall_stub
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -53,6 +53,7 @@ def test_a_film_on_the_embedded_server(
                 threading.Thread(target=strike, args=(self,), daemon=True).start()
 
     monkeypatch.setattr("smlm_pipeline.engines.embedded.EmbeddedServer", Harmed)
+    hold_a_request(monkeypatch, struck)
     image = tmp_path / "image.tif"
     options = [
         "--refine",
@@ -62,7 +63,7 @@ def test_a_film_on_the_embedded_server(
         "--chunk-frames",
         "1",
         "--in-flight",
-        "1",
+        "3",
         "--json",
     ]
     done = invoke(
