@@ -321,3 +321,11 @@ def test_examples_of_clients_are_for_one_way_each(tmp_path: Path) -> None:
     path.write_text(certificates)
     with pytest.raises(SettingError, match="--tls-ca"):
         Clients.read(path, Limits(1, 1, 1, 1.0)).check_recognisable(tls)
+
+
+@needs_kubectl
+def test_the_namespace_is_there_before_its_secrets() -> None:
+    page = (ROOT / "docs" / "gate.md").read_text()
+    before, _, _ = page.partition("kubectl -n recon create secret")
+    (folder,) = re.findall(r"^kubectl apply -k docker/kubernetes/(\S+)$", before, re.MULTILINE)
+    assert ("Namespace", "recon") in _rendered(folder)
