@@ -11,12 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
 from fakes.command_tree import commands, options
 from fakes.places import ROOT
+from smlm_pipeline.engines.triton.tls import ServerTls
+from smlm_pipeline.errors import SettingError
 from smlm_pipeline.gate import run, service
+from smlm_pipeline.gate.clients import Clients, Limits
 from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
 from smlm_pipeline.run.memory_budget import parse_bytes
 
@@ -50,8 +54,8 @@ def _pod(name: str = "recon-gate", folder: str = GATED) -> dict[str, Any]:
     return template
 
 
-def _compose() -> dict[str, Any]:
-    content: dict[str, Any] = YAML(typ="safe").load(DOCKER / "compose.yaml")
+def _compose(name: str = "compose.yaml") -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load(DOCKER / name)
     return content
 
 
@@ -227,8 +231,15 @@ def test_the_gate_of_kubernetes_agrees_with_its_program() -> None:
         assert re.search(rf"create secret \w+ {name}", page), "how to make it"
 
 
+def _made(secret: str) -> list[set[str]]:
+    """Files of this Secret, for each command of the page that makes it."""
+    page = " ".join((ROOT / "docs" / "gate.md").read_text().replace("\\\n", "").split())
+    command = re.compile(rf"create secret generic {secret} ((?:--from-file=\S+ ?)+)")
+    return [set(re.findall(r"--from-file=([^=\s]+)", each)) for each in command.findall(page)]
+
+
 def _with_components(folder: Path, *names: str) -> str:
-    """A folder of films with these components, as a user makes one."""
+    """A folder with these components, as a user makes one."""
     places = [os.path.relpath(DOCKER / "kubernetes" / name, folder) for name in names]
     text = {"resources": places[:1], "components": places[1:]}
     (folder / "kustomization.yaml").write_text(json.dumps(text))
@@ -255,11 +266,7 @@ def test_films_show_the_gate_what_they_have(tmp_path: Path, way: str) -> None:
         assert volume["secret"] == {"secretName": "recon-client", "defaultMode": 0o440}
         assert {path.rpartition("/")[0] for path in stated.values()} == {mount["mountPath"]}
         assert {"configMapRef": {"name": "recon-client"}} in container["envFrom"]
-    names = {path.rpartition("/")[2] for path in stated.values()}
-    page = " ".join((ROOT / "docs" / "gate.md").read_text().replace("\\\n", "").split())
-    command = re.compile(r"create secret generic recon-client ((?:--from-file=\S+ ?)+)")
-    made = [set(re.findall(r"--from-file=([^=\s]+)=", each)) for each in command.findall(page)]
-    assert names in made
+    assert {path.rpartition("/")[2] for path in stated.values()} in _made("recon-client")
 
 
 @needs_kubectl
@@ -270,23 +277,55 @@ def test_films_through_the_gate_are_else_the_same(tmp_path: Path) -> None:
 
 
 @needs_kubectl
-@pytest.mark.parametrize("overlay", [GATED, NEXT_GATED])
-def test_a_gate_that_asks_for_certificates(overlay: str, tmp_path: Path) -> None:
-    """As docs/gate.md has it, by a kustomization of the user's."""
-    kubernetes = os.path.relpath(DOCKER / "kubernetes", tmp_path.resolve())
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [{kubernetes}/{overlay}]\n"
-        f"components: [{kubernetes}/components/gate-client-ca]\n"
-    )
-    rendered = _rendered(str(tmp_path))
-    (pod,) = (
-        each["spec"]["template"]["spec"]
-        for (kind, name), each in rendered.items()
-        if kind == "Deployment" and name.startswith("recon-gate")
-    )
+@pytest.mark.parametrize(("folder", "name"), [(GATED, "recon-gate"), (NEXT_GATED, "recon-gate-2")])
+def test_a_gate_asks_for_certificates(tmp_path: Path, folder: str, name: str) -> None:
+    """Of the CA that the page puts into a Secret which the gate mounts; the rest is the same."""
+    component = "components/gate-certificates"
+    rendered = dict(_rendered(_with_components(tmp_path, folder, component)))
+    gate = rendered.pop(("Deployment", name))
+    kubernetes_validate.validate(gate, "1.31", strict=True)
+    without = dict(_rendered(folder))
+    before = without.pop(("Deployment", name))
+    assert rendered == without
+    pod = gate["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    ca = Path(_arguments(container["args"], container["env"])["--tls-ca"])
-    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(ca.parent))
+    place, _, file = _arguments(container["args"])["--tls-ca"].rpartition("/")
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == place)
     (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
-    secret = volume["secret"]["secretName"]
-    assert f"secret generic {secret} --from-file={ca.name}=" in (ROOT / "docs/gate.md").read_text()
+    assert {"clients.yaml", file} in _made(volume["secret"]["secretName"])
+    assert container["args"].pop().startswith("--tls-ca=")
+    assert gate == before
+
+
+def test_a_gate_of_compose_asks_for_certificates() -> None:
+    added, first = _compose("compose.certificates.yaml"), _compose()
+    gate, (secret,) = added["services"]["gate"], added["secrets"]
+    option = f"--tls-ca=/run/secrets/{secret}"
+    assert gate == {
+        "command": [*first["services"]["gate"]["command"], option],
+        "secrets": [secret],
+    }
+    (folder,) = {each["file"].rpartition("/")[0] for each in first["secrets"].values()}
+    assert added["secrets"][secret] == {"file": f"{folder}/{secret}"}
+    assert f"`{secret}`" in (ROOT / "docs" / "gate.md").read_text()
+
+
+def test_examples_of_clients_are_for_one_way_each(tmp_path: Path) -> None:
+    """A gate with TLS and no CA of clients takes the first, and refuses the second."""
+    page = (ROOT / "docs" / "gate.md").read_text()
+    tokens, certificates = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    tls = ServerTls(tmp_path / "server.pem", tmp_path / "server.key")
+    path = tmp_path / "clients.yaml"
+    path.write_text(tokens)
+    Clients.read(path, Limits(1, 1, 1, 1.0)).check_recognisable(tls)
+    path.write_text(certificates)
+    with pytest.raises(SettingError, match="--tls-ca"):
+        Clients.read(path, Limits(1, 1, 1, 1.0)).check_recognisable(tls)
+
+
+@needs_kubectl
+def test_the_namespace_is_there_before_its_secrets() -> None:
+    page = (ROOT / "docs" / "gate.md").read_text()
+    before, _, _ = page.partition("kubectl -n recon create secret")
+    (folder,) = re.findall(r"^kubectl apply -k docker/kubernetes/(\S+)$", before, re.MULTILINE)
+    assert ("Namespace", "recon") in _rendered(folder)

@@ -345,7 +345,10 @@ def test_alerts_say_what_to_do() -> None:
         assert rule["annotations"].keys() == {"summary", "action"}
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
     tests = (KUBERNETES / "monitoring" / "rules_test.yaml").read_text()
-    assert {rule["alert"] for rule in alerts} == set(re.findall(r"alertname: (\w+)", tests))
+    names = {rule["alert"] for rule in alerts}
+    assert names == set(re.findall(r"alertname: (\w+)", tests))
+    page = (ROOT / "docs" / "cluster" / "kubernetes.md").read_text()
+    assert names == set(re.findall(r"^\| `(Recon\w+)` \|", page, re.MULTILINE))
 
 
 def test_expressions_name_metrics_that_exist() -> None:
