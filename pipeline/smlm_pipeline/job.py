@@ -264,10 +264,8 @@ class Job:
         if self.molecules is not None:
             self._check_molecules()
         if not self.image.name.lower().endswith(_ENDINGS):
-            raise SettingError(
-                f"output is {self.image}; expected a name in .ome.tif, .tif or .ome.zarr, or a "
-                "folder that is there"
-            )
+            expected = "expected a name in .ome.tif, .tif or .ome.zarr, or a folder that is there"
+            raise SettingError(f"output is {self.image}; {expected}")
 
     def _check_channels(self, channels: Channels) -> None:
         """Refuse what two channels are not offered with."""
