@@ -173,7 +173,7 @@ def _seen(
     if settings.looks_at_molecules:
         servers = engine.transport, engine.count_servers
         spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
-        seen = seen if spread is None else seen.with_spread(spread)
+        seen = seen.with_spread(spread)
     for remark in remarks(seen, film.corner):
         events.note(remark)
     return seen

@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from typer.testing import Result
 
-from fakes.command_line import invoke, names, one_line, submit, take_for_local
+from fakes.command_line import PLAIN, invoke, names, one_line, submit, take_for_local
 from fakes.transports import ComputingTransport
 from smlm_bench.channels.films import Geometry, Sample, bead_film, two_channel_film
 from smlm_pipeline.cli.json_output import SCHEMA_FILE
@@ -29,10 +29,7 @@ OPTIONS = (
     "100",
     "--zoom",
     "4",
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--quiet",
 )
 HALVES = ("--channels", "left,right")

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from fakes.command_line import PLAIN
 from fakes.real_servers import answered, short_lived
 from smlm_pipeline.cli.app import app
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -38,7 +39,7 @@ def test_both_get_work_and_the_image_is_the_local_one(
     image = tmp_path / "image.tif"
     before = [answered(server) for server in (triton, second)]
     asked = ["submit", str(film_file), "-o", str(image), "--json", "--chunk-frames", "2"]
-    asked += ["--refine", "off", "--brightness", "off"]
+    asked += PLAIN
     servers = f"{triton.address},{second.address}"
     result = CliRunner().invoke(app, [*asked, "--server", servers])
     assert result.exit_code == 0, result.output

@@ -39,9 +39,13 @@ def invoke(*arguments: str | Path, server: str | None = None) -> Result:
     return CliRunner(env=environment).invoke(app.app, [str(argument) for argument in arguments])
 
 
+PLAIN = ("--refine", "off", "--brightness", "off")
+"""Options of ``submit`` for the plain sum, without a look before."""
+
+
 def submit(*arguments: str | Path) -> Result:
     """Reconstruct in this process; the plain sum at once, unless a test asks for more."""
-    off = [(name, "off") for name in ("--refine", "--brightness") if name not in arguments]
+    off = [pair for pair in zip(PLAIN[::2], PLAIN[1::2], strict=True) if pair[0] not in arguments]
     return invoke("submit", "--engine", "local", *chain(*off), *arguments)
 
 

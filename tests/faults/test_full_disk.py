@@ -15,17 +15,14 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke, names
+from fakes.command_line import PLAIN, invoke, names
 from fakes.faulty_proxy import FaultyProxy, after
 from smlm_pipeline.engines.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
 OPTIONS = [
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--chunk-frames",
     "2",
     "--in-flight",

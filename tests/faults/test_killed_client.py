@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke, names
+from fakes.command_line import PLAIN, invoke, names
 from fakes.faulty_proxy import FaultyProxy, unheard
 from fakes.processes import CLIENT, PATIENCE_S, started, wait_for
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -24,10 +24,7 @@ CHUNKS = 32
 HEARD = 8
 IN_FLIGHT = 3
 OPTIONS = [
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--chunk-frames",
     "2",
     "--in-flight",

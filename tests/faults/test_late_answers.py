@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke
+from fakes.command_line import PLAIN, invoke
 from fakes.processes import wait_for
 from fakes.real_servers import answered, stall_stub
 from smlm_pipeline import contract
@@ -59,10 +59,7 @@ def test_a_film_whose_model_is_stopped(
     with ThreadPoolExecutor(1) as striking:
         struck = striking.submit(strike)
         cut = [
-            "--refine",
-            "off",
-            "--brightness",
-            "off",
+            *PLAIN,
             "--chunk-frames",
             "1",
             "--in-flight",

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke, names
+from fakes.command_line import PLAIN, invoke, names
 from fakes.faulty_proxy import FaultyProxy, after, refused
 from fakes.films import damage
 from fakes.image_files import described
@@ -30,10 +30,7 @@ pytestmark = pytest.mark.triton
 
 FIELD = [0, 0, 56, 48]
 OPTIONS = [
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--chunk-frames",
     "2",
     "--in-flight",

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes import faulty_proxy
-from fakes.command_line import invoke
+from fakes.command_line import PLAIN, invoke
 from fakes.faulty_proxy import Call, Fault, FaultyProxy
 from fakes.wire import Wire
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -23,10 +23,7 @@ pytestmark = pytest.mark.triton
 
 CHUNKS = 32
 OPTIONS = [
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--chunk-frames",
     "2",
     "--in-flight",

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from fakes.command_line import invoke
+from fakes.command_line import PLAIN, invoke
 from fakes.faulty_proxy import FaultyProxy, after
 from fakes.processes import CLIENT, PATIENCE_S, alive, children, free_port, started
 from smlm_pipeline import contract
@@ -54,7 +54,7 @@ def test_a_film_goes_on_after_a_poisoned_request(
         before = _descendants(serving.pid)
         with FaultyProxy(address, {10: after(lambda: _poison(address, "unet"))}) as proxy:
             asked = ["submit", str(film_of_64), "-o", str(image), "--server", proxy.address]
-            asked += ["--refine", "off", "--brightness", "off"]
+            asked += PLAIN
             done = invoke(*asked, "--chunk-frames", "2", "--in-flight", "3", "--attempts", "20")
         assert done.exit_code == 0, done.stderr
         np.testing.assert_array_equal(tifffile.imread(image), undisturbed)

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke, names
+from fakes.command_line import PLAIN, invoke, names
 from fakes.faulty_proxy import FaultyProxy, after
 from fakes.processes import wait_for
 from fakes.real_servers import answered, drain, kill, kill_stub
@@ -23,10 +23,7 @@ pytestmark = pytest.mark.triton
 CHUNKS, IN_FLIGHT = 32, 4
 MODELS = ("unet", "summation")
 OPTIONS = [
-    "--refine",
-    "off",
-    "--brightness",
-    "off",
+    *PLAIN,
     "--chunk-frames",
     "2",
     "--in-flight",

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from fakes.certificates import authority, issued, needs_openssl
-from fakes.command_line import invoke, one_line
+from fakes.command_line import PLAIN, invoke, one_line
 from fakes.processes import CLIENT, children, free_port, started, wait_for
 from fakes.real_servers import counted, hold_a_request
 from smlm_pipeline import contract
@@ -52,10 +52,7 @@ def test_a_film_by_mutual_tls_on_a_server_that_is_killed(
         striker = threading.Thread(target=strike)
         striker.start()
         options = [
-            "--refine",
-            "off",
-            "--brightness",
-            "off",
+            *PLAIN,
             "--chunk-frames",
             "2",
             "--in-flight",

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from fakes.command_line import invoke, names
+from fakes.command_line import PLAIN, invoke, names
 from fakes.processes import wait_for
 from fakes.real_servers import answered, hang, hold_a_request, kill, stall_stub
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -56,10 +56,7 @@ def test_a_film_on_the_embedded_server(
     hold_a_request(monkeypatch, struck)
     image = tmp_path / "image.tif"
     options = [
-        "--refine",
-        "off",
-        "--brightness",
-        "off",
+        *PLAIN,
         "--chunk-frames",
         "1",
         "--in-flight",

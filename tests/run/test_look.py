@@ -77,7 +77,7 @@ def _looked(
         film.surveyed = True
     plan = plan_run(film, chosen, GIB)
     spread = brightness_spread(film, seen, transport, lambda: 1, plan, chosen)
-    return seen, seen if spread is None else seen.with_spread(spread)
+    return seen, seen.with_spread(spread)
 
 
 def _film() -> ArrayFilm:

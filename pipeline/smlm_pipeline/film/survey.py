@@ -34,8 +34,10 @@ class Survey:
     film_sha256: str
     brightness_spread: float | None = None
 
-    def with_spread(self, spread: float) -> Survey:
-        """The same with the nominal scale of molecules of such a spread of brightness."""
+    def with_spread(self, spread: float | None) -> Survey:
+        """The same with the nominal scale of molecules of such a spread of brightness, if any."""
+        if spread is None:
+            return self
         factor = scale_factor(spread)
         sample = replace(self.sample, scales_adu=self.sample.scales_adu * np.float32(factor))
         return replace(

@@ -10,7 +10,7 @@ dense, since neighbouring pixels then point to different molecules.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,15 +92,12 @@ def molecule_places(found: Candidates) -> Places:
         If a detection is not within the contract.
     """
     parts = [_merged(part) for part in found.parts(_PART)]
-    frame, probability, intensity, intensity_variance = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("frame", "probability", "intensity", "intensity_variance")
+    return Places(
+        *(
+            np.concatenate([getattr(part, column.name) for part in parts], axis=-1)
+            for column in fields(Places)
+        )
     )
-    mean_px, variance_px2 = (
-        np.concatenate([getattr(part, name) for part in parts], axis=1)
-        for name in ("mean_px", "variance_px2")
-    )
-    return Places(frame, probability, mean_px, variance_px2, intensity, intensity_variance)
 
 
 def _merged(found: Candidates) -> Places:

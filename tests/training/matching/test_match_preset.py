@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fakes.matched_cameras import ESTIMATES
 from smlm_training.matching.camera_levels import KINDS
 from smlm_training.matching.crowding import line_width_px
 from smlm_training.matching.estimates import Estimates, KnownCamera, Value
@@ -17,22 +18,7 @@ EMCCD, SCMOS = KnownCamera(KINDS["emccd"]), KnownCamera(KINDS["scmos"])
 
 
 def _found(**changes: Any) -> Estimates:
-    found = Estimates(
-        sigma_px=Value(1.1, 0.01),
-        spot_ratio=Value(1.0, 0.01),
-        halo_light=Value(0.0, 0.02),
-        on_frames=Value(0.0, 0.1),
-        photons=Value(2000, 300),
-        photons_spread=Value(0.3, 0.05),
-        background_photons=Value(20, 12),
-        density_per_px2=Value(0.06, 0.006),
-        offset_adu=Value(100, 2),
-        gain_adu_per_photon=Value(2, 0.1),
-        halo_width=4.0,
-        misfit=0.002,
-        spread_measured=0.8,
-    )
-    return replace(found, **changes)
+    return replace(ESTIMATES, **changes)
 
 
 def test_preset_has_ranges_about_the_estimates() -> None:

@@ -83,7 +83,7 @@ def _reconstruct(film: Film, engine: LocalTransport, brightness: str) -> Reconst
     seen = survey(film, settings)
     if settings.looks_at_molecules:
         spread = brightness_spread(film, seen, engine, lambda: 1, plan, settings)
-        seen = seen if spread is None else seen.with_spread(spread)
+        seen = seen.with_spread(spread)
     conditioning = seen.conditioning
     sums = [Accumulator(plan.height_px, plan.width_px, zoom=plan.zoom) for _ in range(2)]
     second_half = np.zeros(plan.frame_count, bool)

@@ -50,7 +50,7 @@ answer could not be read: Triton handed on a late one of which a part was lost (
 
 
 def is_busy(code: str, text: str) -> bool:
-    """Whether a question that ended so may be answered later: its server, or a gate, is there."""
+    """Whether a call that ended so may be answered later: its server, or a gate, is there."""
     full = code == "RESOURCE_EXHAUSTED" and TOO_LARGE not in text
     return full or any(words in text for words in BROKEN_CONNECTION)
 
@@ -107,9 +107,5 @@ def _is_lost(text: str) -> bool:
 
 def _may_pass(code: str, text: str) -> bool:
     """Whether the same request may be answered later."""
-    return (
-        code in _PASSING
-        or (code == "NOT_FOUND" and _STOPPING in text)
-        or (code == "RESOURCE_EXHAUSTED" and TOO_LARGE not in text)
-        or any(words in text for words in BROKEN_CONNECTION)
-    )
+    stopping = code == "NOT_FOUND" and _STOPPING in text
+    return code in _PASSING or stopping or is_busy(code, text)
