@@ -38,10 +38,27 @@ def _number(pattern: str, remark: str) -> float:
     return float(found[1].replace(",", ""))
 
 
-@pytest.mark.parametrize("frames", [1, 2, 7, 8, 9, FRAMES])
+@pytest.mark.parametrize("frames", [60, FRAMES])
 def test_none_on_a_steady_film(frames: int) -> None:
     assert _remarks(spots_adu(frames, SIZE_PX, SIZE_PX)) == []
-    assert _remarks(noise_adu(frames, SIZE_PX, SIZE_PX)) == []
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_films_too_short_to_show_the_brightness_of_a_molecule(frames: int) -> None:
+    remark = _remark(spots_adu(frames, SIZE_PX, SIZE_PX))
+    assert "too little to show how bright a molecule is: counts may be wrong by a factor" in remark
+
+
+def test_few_frames_of_a_small_region_state_their_error() -> None:
+    remark = _remark(spots_adu(5, SIZE_PX, SIZE_PX)[:, :14, :14])
+    assert remark.startswith("how bright a molecule is, and so every count, is known to some ")
+    assert 15 < _number(r"some ([\d,]+) %", remark) < 60
+
+
+@pytest.mark.parametrize("frames", [3, 7, 8, 9, FRAMES])
+def test_noise_is_no_molecule(frames: int) -> None:
+    remark = _remark(noise_adu(frames, SIZE_PX, SIZE_PX))
+    assert remark.startswith("nothing that blinks stands out of the noise: ")
 
 
 def test_every_second_frame_is_brighter() -> None:
@@ -89,8 +106,14 @@ def test_clipping_has_a_share() -> None:
     film_adu = _film().clip(0, 255)
     share = 100 * (film_adu == 255).mean()
     remark = _remark(film_adu)
-    assert "of the values are clipped at 255: molecules there count as dimmer" in remark
+    assert "of the values are clipped at 255: the brightest molecules have more light" in remark
+    assert "the scale allows for it" in remark
     assert _number(r"^([\d.]+) %", remark) == pytest.approx(share, rel=0.05)
+
+
+def test_clipping_beyond_what_the_scale_allows_for() -> None:
+    remark = _remark(_film().clip(0, 186))
+    assert "counts may be far too high; film with a lower gain" in remark
 
 
 def test_hot_pixels_and_the_worst_by_its_place_in_the_file() -> None:

@@ -47,21 +47,21 @@ def test_levels_over_time_for_json() -> None:
 def test_clipping(clipped_adu: int) -> None:
     film_adu = FILM_ADU.clip(0, clipped_adu)
     sample = _sample(film_adu)
-    assert sample.clipped_adu == clipped_adu
-    assert sample.clipped_share == pytest.approx((film_adu == clipped_adu).mean())
+    assert sample.clipping is not None
+    assert sample.clipping.value_adu == clipped_adu
+    assert sample.clipping.share == pytest.approx((film_adu == clipped_adu).mean())
 
 
 def test_a_brightest_molecule_is_not_clipping() -> None:
-    sample = _sample(FILM_ADU)
-    assert (sample.clipped_adu, sample.clipped_share) == (None, 0)
+    assert _sample(FILM_ADU).clipping is None
 
 
 def test_saturated_pixels_are_faulty_and_not_clipping() -> None:
     film_adu = FILM_ADU.copy()
     film_adu[:, 3, 5] = 65535
-    assert _sample(film_adu).clipped_adu is None
+    assert _sample(film_adu).clipping is None
 
 
 @pytest.mark.parametrize("film_adu", [np.zeros((9, 16, 16), np.uint16), FILM_ADU // 8])
 def test_films_of_few_values_are_not_clipped(film_adu: NDArray[np.uint16]) -> None:
-    assert _sample(film_adu).clipped_adu is None
+    assert _sample(film_adu).clipping is None

@@ -88,6 +88,17 @@ def test_molecules_are_counted_however_unlike_they_are(
     assert image.sum() == pytest.approx(np.count_nonzero(inside), rel=within)
 
 
+@pytest.mark.parametrize("share", [0.002, 0.01])
+def test_molecules_of_clipped_films_are_counted(
+    share: float, local_transport: LocalTransport
+) -> None:
+    made = preset_film("evaluate", seed=3610, frames=60, height_px=64, width_px=64)
+    film_adu = np.minimum(made.frames_adu, int(np.quantile(made.frames_adu, 1 - share)))
+    image = reconstruct(ArrayFilm(film_adu), local_transport, Settings(refine="off")).image
+    inside = made.emitters.inside(*made.frames_adu.shape[1:])
+    assert image.sum() == pytest.approx(np.count_nonzero(inside), rel=0.08)
+
+
 def test_the_card_states_scores_of_a_network_that_reads_one_frame(model_repository: Path) -> None:
     """Without a look at the film, which corrects the scale, so counts may be off by a tenth."""
     card = json.loads((model_repository / "unet" / "1" / "model.json").read_text())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.background_shape import BackgroundShape, even_background
+from smlm_pipeline.compute.clipping import clipping_of, without_clipping
 from smlm_pipeline.compute.levels import (
     NOISE_PER_SCALE,
     Segment,
@@ -98,10 +99,7 @@ class Conditioning:
 
     def scaled(self, factor: float) -> Conditioning:
         """The same with scales that are so many times as large."""
-        segments = (
-            replace(segment, scale_adu=segment.scale_adu * factor) for segment in self.segments
-        )
-        return replace(self, segments=tuple(segments))
+        return replace(self, segments=tuple(each.scaled(factor) for each in self.segments))
 
     @property
     def blank(self) -> NDArray[np.bool_]:
@@ -167,11 +165,19 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     usable = ~faults.any_of & ~filled
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
     segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, whole, low)
-    scale_adu = float(np.median([segment.scale_adu for segment in segments]))
-    uneven = even_background(sample_adu, backgrounds_adu, rest, whole, scale_adu)
-    shape, segments = uneven or (None, segments)
+    seen = sample_adu, backgrounds_adu, rest, whole
+    shape, evened = even_background(*seen, _usual_adu(segments)) or (None, segments)
+    clipping = clipping_of(sample_adu, ~faults.any_of)
+    if clipping is not None:
+        unclipped = without_clipping(segments, *seen, clipping.value_adu)
+        factor = _usual_adu(unclipped) / _usual_adu(segments)
+        evened = unclipped if shape is None else [each.scaled(factor) for each in evened]
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
-    return Conditioning(faults, max(above_adu, 0.0), _in_film(segments, sample, frame_count), shape)
+    return Conditioning(faults, max(above_adu, 0.0), _in_film(evened, sample, frame_count), shape)
+
+
+def _usual_adu(segments: list[Segment]) -> float:
+    return float(np.median([segment.scale_adu for segment in segments]))
 
 
 def _without_beads(
@@ -249,6 +255,6 @@ def _in_film(segments: list[Segment], sample: list[int], frame_count: int) -> tu
     """The segments of a sample as ranges of the film's frames: they meet between two samples."""
     borders = [(sample[part.first - 1] + sample[part.first] + 1) // 2 for part in segments[1:]]
     return tuple(
-        Segment(first, last, part.scale_adu)
+        replace(part, first=first, last=last)
         for first, last, part in zip([0, *borders], [*borders, frame_count], segments, strict=True)
     )

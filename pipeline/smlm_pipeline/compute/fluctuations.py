@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,14 @@ class Fluctuations:
         """Ratio of the third to the second cumulant, in ADU; 0 if that is not positive."""
         second, third = float(self.second.mean()), float(self.third.mean())
         return third / second if second > ROUNDING_ADU2 and third > 0 else 0.0
+
+    @property
+    def scale_error(self) -> float:
+        """Standard error of the scale as a share of it, from how frames differ."""
+        second, third = self.second, self.third
+        sums = [part.sum() for part in (second, third, third**2, second * third, second**2)]
+        ratio, error = _ratio(*(np.array(value) for value in sums))
+        return float(np.sqrt(self.distance_frames) * error / ratio) if ratio > 0 else math.inf
 
     def exceed(self, errors: float) -> bool:
         """Whether both exceed zero by so many standard errors: light blinks in several pixels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,22 @@ from smlm_pipeline.compute.persistence import independent_distance
 BACKGROUND_RANKS = (0.02, 0.20)
 """The background of a frame is the mean of its values between these two ranks."""
 
-TEMPORAL_FRAMES_MIN = 8
-"""With fewer frames than this, fluctuations are taken over space, not time."""
+TEMPORAL_FRAMES_MIN = 3
+"""With fewer frames than this, fluctuations are taken over space, not time. There the structure of
+the sample fluctuates too: the scale of dense lines comes out twice as large."""
 
-SURE, LIKELY = 3.0, 1.0
-"""Standard errors by which cumulants must exceed zero to be believed, and to be believed if the
-scale that they give is far above the noise."""
+ERROR_IN_SPACE = 1.0
+"""Relative error of such a scale."""
 
-NOISE_PER_SCALE, LIKELY_NOISE_PER_SCALE = 6.0, 4.0
-"""Scale of a film where nothing blinks, and the least that is likely, in standard deviations of
-the noise."""
+LIT_FRAMES_MIN = 8
+"""Of fewer frames with structure, all are looked at: those without may be molecules' own pauses."""
+
+BELIEVED = (3.0, 0.0), (2.0, 2.0), (1.0, 4.0)
+"""Standard errors by which cumulants must exceed zero to be believed, if the scale that they give
+is so many times the noise: three errors are enough alone."""
+
+NOISE_PER_SCALE = 6.0
+"""Scale of a film where nothing blinks, in standard deviations of the noise."""
 
 
 NOISE_FRAMES, MEDIAN_OF_NORMAL = 32, 0.6745
@@ -76,11 +83,19 @@ def _ranks(count: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames ``first`` to ``last - 1`` of a sample, whose molecules have one scale, in ADU."""
+    """Frames ``first`` to ``last - 1`` of a sample, whose molecules have one scale, in ADU.
+
+    ``scale_error`` is the standard error of the scale as a share of it; NaN if nothing blinks.
+    """
 
     first: int
     last: int
     scale_adu: float
+    scale_error: float = 0.0
+
+    def scaled(self, factor: float) -> Segment:
+        """The same with a scale that is so many times as large."""
+        return replace(self, scale_adu=self.scale_adu * factor)
 
 
 def scale_segments(
@@ -115,14 +130,23 @@ def scale_segments(
         ``NOISE_PER_SCALE`` times the noise; where nothing fluctuates, 1.
     """
     lit = np.flatnonzero(whole & frames_with_structure(sample_adu, backgrounds_adu, usable))
-    if len(lit) < TEMPORAL_FRAMES_MIN:
+    if len(lit) < LIT_FRAMES_MIN:
         lit = np.flatnonzero(whole)
     parts = _parts(sample_adu, backgrounds_adu, usable, lit)
-    borders = [0, *(int(frames[0]) for frames, _ in parts[1:]), len(sample_adu)]
+    borders = [0, *(int(part.frames[0]) for part in parts[1:]), len(sample_adu)]
     return [
-        Segment(first, last, scale_adu)
-        for first, last, (_, scale_adu) in zip(borders[:-1], borders[1:], parts, strict=True)
+        Segment(first, last, part.scale_adu, part.scale_error)
+        for first, last, part in zip(borders[:-1], borders[1:], parts, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Frames within which the scale does not step; its error is NaN if it is that of noise."""
+
+    frames: NDArray[np.intp]
+    scale_adu: float
+    scale_error: float
 
 
 def _parts(
@@ -130,44 +154,52 @@ def _parts(
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
     frames: NDArray[np.intp],
-) -> list[tuple[NDArray[np.intp], float]]:
-    """The frames in parts within which the scale does not step, each with its scale."""
+) -> list[_Part]:
     film = sample_adu, backgrounds_adu, usable, frames
     if len(frames) < TEMPORAL_FRAMES_MIN:
-        return [(frames, _scale_of_few(*film))]
+        return [_part_of_few(*film)]
     distance_frames = independent_distance(*film)
-    whole = Fluctuations.of(*film, temporal=True, distance_frames=distance_frames)
-    if not whole.exceed(SURE):
-        noise_adu = noise_of(sample_adu, usable, frames)
-        likely = whole.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu and whole.exceed(LIKELY)
-        return [(frames, whole.scale_adu if likely else _scale_of_few(*film))]
-    step = whole.step()
+    blinking = Fluctuations.of(*film, temporal=True, distance_frames=distance_frames)
+    whole = _Part(frames, blinking.scale_adu, blinking.scale_error)
+    noise_adu = noise_of(sample_adu, usable, frames)
+    if not _believed(blinking, noise_adu):
+        return [_part_of_few(*film)]
+    step = blinking.step()
     if step is None:
-        return [(frames, whole.scale_adu)]
-    place = whole.border(step, backgrounds_adu[frames])
+        return [whole]
+    place = blinking.border(step, backgrounds_adu[frames])
     before, after = (
         _parts(sample_adu, backgrounds_adu, usable, part)
         for part in (frames[:place], frames[place:])
     )
-    scales = before[-1][1], after[0][1]
+    scales = before[-1].scale_adu, after[0].scale_adu
     if max(scales) < STEP_RATIO * min(scales):  # what looked like a step was its neighbourhood's
-        return [(frames, whole.scale_adu)]
+        return [whole]
     return before + after
 
 
-def _scale_of_few(
+def _believed(found: Fluctuations, noise_adu: float) -> bool:
+    return any(
+        found.exceed(errors) and found.scale_adu > noise_per_scale * noise_adu
+        for errors, noise_per_scale in BELIEVED
+    )
+
+
+def _part_of_few(
     sample_adu: NDArray[np.uint16],
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
     frames: NDArray[np.intp],
-) -> float:
-    """The scale of frames too few to fluctuate in time: it is in space, or that of the noise."""
+) -> _Part:
+    """Frames too few to fluctuate in time: the scale is that in space, or that of the noise."""
     noise_adu = noise_of(sample_adu, usable, frames)
     spots = Fluctuations.of(sample_adu, backgrounds_adu, usable, frames, temporal=False)
-    sure = len(frames) > 1 and spots.exceed(SURE)
-    if sure or spots.scale_adu > LIKELY_NOISE_PER_SCALE * noise_adu:
-        return spots.scale_adu
-    return NOISE_PER_SCALE * noise_adu or 1.0
+    _, noise_per_scale = BELIEVED[-1]  # a single frame has no errors
+    if (
+        len(frames) > 1 and _believed(spots, noise_adu)
+    ) or spots.scale_adu > noise_per_scale * noise_adu:
+        return _Part(frames, spots.scale_adu, ERROR_IN_SPACE)
+    return _Part(frames, NOISE_PER_SCALE * noise_adu or 1.0, math.nan)
 
 
 def noise_of(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.levels import ERROR_IN_SPACE, TEMPORAL_FRAMES_MIN
 from smlm_pipeline.compute.pixel_faults import PixelFaults
 from smlm_pipeline.film.sample import Sample
 from smlm_pipeline.film.selection import Corner
@@ -19,6 +21,12 @@ DARK_SCALES = 0.05
 CHANGE_SCALES, STEP_SCALES = 0.5, 0.1
 """Changes of the background below this share of the scale are not worth a remark; the second is
 for those that repeat themselves."""
+
+CLIPPED_SHARE_ALLOWED = 0.02
+"""Up to this share of clipped values, scales were within some 10 % of those of the whole light."""
+
+SCALE_ERROR_MOST = 0.15
+"""Larger errors of the scale are worth a remark."""
 
 PERIODS = range(2, 21)
 PERIODIC_SHARE = 0.8
@@ -41,11 +49,12 @@ def remarks(survey: Survey, corner: Corner) -> list[str]:
 
 
 def remarks_by_kind(survey: Survey, corner: Corner) -> dict[str, list[str]]:
-    """The `remarks`, by what they are on: ``pixels``, ``clipping`` or ``light``."""
+    """The `remarks`, by what they are on: ``pixels``, ``clipping``, ``scale`` or ``light``."""
     faults, sample = survey.conditioning.faults, survey.sample
     return {
         "pixels": [*_on_pixels(faults, survey.conditioning.blank, corner)],
         "clipping": [*_on_clipping(sample)],
+        "scale": [*_on_scale(sample)],
         "light": [
             *_on_dark_frames(sample, corner),
             *_on_background(sample, corner),
@@ -80,10 +89,35 @@ def _on_pixels(faults: PixelFaults, blank: NDArray[np.bool_], corner: Corner) ->
 
 
 def _on_clipping(sample: Sample) -> Iterator[str]:
-    if sample.clipped_adu is not None:
+    if sample.clipping is None:
+        return
+    counts = "the scale allows for it, so counts do not change"
+    if sample.clipping.share > CLIPPED_SHARE_ALLOWED:
+        counts = "that is too much for the scale to allow for, and counts may be far too high"
+    yield (
+        f"{_percent(sample.clipping.share)} of the values are clipped at "
+        f"{sample.clipping.value_adu}: the brightest molecules have more light than the film "
+        f"shows; {counts}; film with a lower gain"
+    )
+
+
+def _on_scale(sample: Sample) -> Iterator[str]:
+    error, frames = sample.scale_error, len(sample.frames)
+    if frames < TEMPORAL_FRAMES_MIN or error >= ERROR_IN_SPACE:
+        looked = f"{frames:,} frames of this size are" if frames > 1 else "one frame is"
         yield (
-            f"{_percent(sample.clipped_share)} of the values are clipped at {sample.clipped_adu}: "
-            "molecules there count as dimmer than they are; film with a lower gain"
+            f"{looked} too little to show how bright a molecule is: counts may be wrong by a "
+            "factor of two; use more frames of the film, or a larger region"
+        )
+    elif math.isnan(error):
+        yield (
+            "nothing that blinks stands out of the noise: what is found may be noise, and what "
+            "always shines is not counted rightly"
+        )
+    elif error > SCALE_ERROR_MOST:
+        yield (
+            f"how bright a molecule is, and so every count, is known to some {100 * error:.0f} % "
+            "only; use more frames of the film, or a larger region"
         )
 
 

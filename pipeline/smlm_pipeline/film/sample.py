@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smlm_pipeline.compute.clipping import Clipping, clipping_of
 from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.compute.frame_kinds import frames_with_structure
 from smlm_pipeline.compute.levels import spread_evenly
-
-CLIPPED_SHARE_MIN, CLIPPED_PEAK = 1e-5, 8
-"""The largest value is where the camera clips, if it has this share of the values, and so many
-times as many as each of the sixteen below it has on average."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +23,25 @@ class Sample:
         Their indices in the film.
     backgrounds_adu, scales_adu : ndarray, shape (T,), float32
         Their levels, in ADU.
+    scale_errors : tuple of float
+        Standard errors of the film's scales as shares of them; NaN where nothing blinks.
     dark : ndarray, shape (T,), bool
         Whether they have no structure, as behind a closed shutter.
-    clipped_adu, clipped_share
-        The value at which the camera clips, and the share of values there; None and 0 if none.
+    clipping : Clipping or None
+        Where the camera clips, if it does.
     """
 
     frames: NDArray[np.intp]
     backgrounds_adu: NDArray[np.float32]
     scales_adu: NDArray[np.float32]
+    scale_errors: tuple[float, ...]
     dark: NDArray[np.bool_]
-    clipped_adu: int | None
-    clipped_share: float
+    clipping: Clipping | None
+
+    @property
+    def scale_error(self) -> float:
+        """The largest of the errors; NaN if nothing blinks in a part of the film."""
+        return float(np.max(self.scale_errors))
 
     @property
     def background_adu(self) -> float:
@@ -70,26 +74,11 @@ def sample_of(
     backgrounds_adu = conditioning.backgrounds_adu(frames_adu)
     usable = ~conditioning.faults.any_of
     dark = ~frames_with_structure(frames_adu, backgrounds_adu, usable)
-    clipped_adu, clipped_share = _clipped(frames_adu, usable)
     return Sample(
         frames,
         backgrounds_adu,
         conditioning.scales_adu(frames),
+        tuple(segment.scale_error for segment in conditioning.segments),
         dark,
-        clipped_adu,
-        clipped_share,
+        clipping_of(frames_adu, usable),
     )
-
-
-def _clipped(frames_adu: NDArray[np.uint16], usable: NDArray[np.bool_]) -> tuple[int | None, float]:
-    """The value at which the camera clips, and the share of values there."""
-    largest = max((int(frame[usable].max(initial=0)) for frame in frames_adu), default=0)
-    at, below = 0, 0
-    for frame in frames_adu:
-        at += np.count_nonzero((frame == largest) & usable)
-        below += np.count_nonzero((frame < largest) & (frame >= largest - 16) & usable)
-    share = at / max(usable.sum() * len(frames_adu), 1)
-    peak = at >= CLIPPED_PEAK * max(below / 16, 1)
-    if largest < 17 or not CLIPPED_SHARE_MIN <= share < 0.5 or not peak:
-        return None, 0.0
-    return largest, float(share)

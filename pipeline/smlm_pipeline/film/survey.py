@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.compute.brightness import scale_factor
 from smlm_pipeline.compute.conditioning import Conditioning, condition
-from smlm_pipeline.compute.levels import TEMPORAL_FRAMES_MIN, spread_evenly
+from smlm_pipeline.compute.levels import spread_evenly
 from smlm_pipeline.errors import FilmError, is_of_chunk
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.sample import Sample, sample_of
 from smlm_pipeline.settings import LEVEL_PIXELS, Settings
+
+FRAMES_MIN = 8
+"""Frames of a sample, however large."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -55,9 +58,9 @@ def sampled_frames(
 
     Their distances vary, lest they meet always the same frame of something periodic, such as a
     pulse of activation in every tenth. The sample is held in memory: at most ``LEVEL_PIXELS``
-    pixels, but never fewer than ``TEMPORAL_FRAMES_MIN`` frames.
+    pixels, but never fewer than ``FRAMES_MIN`` frames.
     """
-    held = max(LEVEL_PIXELS // (height_px * width_px), TEMPORAL_FRAMES_MIN)
+    held = max(LEVEL_PIXELS // (height_px * width_px), FRAMES_MIN)
     most = min(settings.level_frames, held)
     if frame_count < 2 * most:
         return spread_evenly(frame_count, most)

@@ -169,6 +169,7 @@ def _on_film(survey: Survey, corner: Corner) -> list[Check]:
     even = {
         "pixels": ("pixels of the camera", "none is hot, dead or without a picture"),
         "clipping": ("saturation", "no value is clipped"),
+        "scale": ("brightness of a molecule", "known to 15 % or better"),
         "light": ("light over time and field", "levels are steady and even"),
     }
     return [

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.levels import NOISE_PER_SCALE, TEMPORAL_FRAMES_MIN
-from smlm_pipeline.film.survey import prepared
+from fakes.films import ArrayFilm
+from smlm_pipeline.compute.levels import LIT_FRAMES_MIN, NOISE_PER_SCALE
+from smlm_pipeline.film.sample import Sample
+from smlm_pipeline.film.survey import prepared, survey
+from smlm_pipeline.settings import Settings
 from smlm_training.simulation.camera import Camera, Emccd, Scmos
+from smlm_training.simulation.presets import preset_film
 from smlm_training.simulation.simulate import Emitters, Fluorophore, expected_photons, film
 from smlm_training.simulation.structures import Uniform
 
@@ -42,6 +46,10 @@ def _frames(
 def _levels(frames_adu: NDArray[np.uint16]) -> tuple[float, float]:
     background_adu, scale_adu = np.median(prepared(frames_adu)[1], axis=0).tolist()
     return background_adu, scale_adu
+
+
+def _sample(frames_adu: NDArray[np.uint16]) -> Sample:
+    return survey(ArrayFilm(frames_adu), Settings()).sample
 
 
 def _scale(frames_adu: NDArray[np.uint16]) -> float:
@@ -134,7 +142,7 @@ def test_film_without_molecules_is_scaled_by_its_noise() -> None:
     assert _scale(frames) == pytest.approx(NOISE_PER_SCALE * noise_adu, rel=0.02)
 
 
-@pytest.mark.parametrize("frames", [TEMPORAL_FRAMES_MIN, 16])
+@pytest.mark.parametrize("frames", [LIT_FRAMES_MIN, 16])
 def test_scale_of_short_films_is_right_on_average(frames: int, scale_by_theory_adu: float) -> None:
     films = [_frames(seed=seed) for seed in range(8)]
     scales_adu = [
@@ -143,3 +151,49 @@ def test_scale_of_short_films_is_right_on_average(frames: int, scale_by_theory_a
         for first in range(0, 100 - frames + 1, frames)
     ]
     assert np.mean(scales_adu) == pytest.approx(scale_by_theory_adu, rel=0.03)
+
+
+def _lines(frames: int, size_px: int = 64) -> NDArray[np.uint16]:
+    """Dense filaments."""
+    made = preset_film("evaluate", seed=7, frames=frames, height_px=size_px, width_px=size_px)
+    return made.frames_adu
+
+
+@pytest.mark.parametrize("frames", [3, 5, 7])
+def test_scale_of_a_few_frames_is_not_that_of_the_structure(frames: int) -> None:
+    """In space, dense lines fluctuate as molecules of twice the light."""
+    film_adu = _lines(60, size_px=128)
+    whole_adu = _scale(film_adu)
+    parts_adu = [_scale(film_adu[first : first + frames]) for first in range(0, 55, frames)]
+    assert np.mean(parts_adu) == pytest.approx(whole_adu, rel=0.12)
+
+
+def test_the_error_of_a_scale_is_stated() -> None:
+    film_adu = _lines(60)
+    whole_adu = _scale(film_adu)
+    parts = [
+        survey(ArrayFilm(film_adu[first : first + 10]), Settings()) for first in range(0, 60, 10)
+    ]
+    stated = [part.sample.scale_error for part in parts]
+    errors = [part.sample.scale_adu / whole_adu - 1 for part in parts]
+    assert 0.05 < np.median(stated) < 0.4
+    assert 0.3 < np.sqrt(np.mean(np.square(errors) / np.square(stated))) < 1.5
+    assert _sample(film_adu).scale_error < 0.1
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.002, 0.01])
+@pytest.mark.parametrize("gain", [1, 25])
+def test_clipped_light_does_not_lower_the_scale(share: float, gain: int) -> None:
+    """Of dense lines, 1 % clipped would leave two thirds of it; 25 times as bright is 16 bits."""
+    film_adu = _lines(80)
+    whole_adu = _scale(film_adu)
+    clipped_adu = np.minimum(film_adu, int(np.quantile(film_adu, 1 - share))) * np.uint16(gain)
+    assert _scale(clipped_adu) == pytest.approx(gain * whole_adu, rel=0.05)
+
+
+@pytest.mark.parametrize("sample", ["uniform-1", "uniform-6"])
+def test_clipped_light_of_films_without_structure(sample: str) -> None:
+    film_adu = preset_film(sample, seed=7, frames=80, height_px=64, width_px=64).frames_adu
+    whole_adu = _scale(film_adu)
+    clipped_adu = np.minimum(film_adu, int(np.quantile(film_adu, 0.995)))
+    assert _scale(clipped_adu) == pytest.approx(whole_adu, rel=0.05)
