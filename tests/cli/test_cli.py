@@ -151,7 +151,7 @@ def test_a_film_of_nothing_is_told(film: Path) -> None:
     assert "recon-client: found no emitter at all, so the image is empty" in result.stderr
     told = json.loads(submit(film, "--overwrite", "--json").stdout)
     notes = [note[:20] for note in told["notes"] if note != NO_BF16]
-    assert notes == ["film.tif does not st", "found no emitter at "]
+    assert notes == ["film.tif does not st", "nothing that blinks ", "found no emitter at "]
 
 
 def test_floats_are_rescaled_and_it_is_told(film: Path) -> None:

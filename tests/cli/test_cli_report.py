@@ -34,7 +34,7 @@ def test_error_map(film: Path) -> None:
     found = facts["error_map"]
     assert found["rsp"] > 0.9
     assert found["adu_per_molecule"] > 0
-    assert len(facts["checks"]) == 8
+    assert len(facts["checks"]) == 9
     assert facts["page"] == ""
     beside = ["error.tif", "ome.tif", "png", "widefield.tif"]
     assert names(film.parent) == ["film.sr." + name for name in beside] + ["film.tif"]
@@ -68,7 +68,7 @@ def test_the_image_stays_the_same(film: Path) -> None:
 def test_report_has_its_files_and_none_is_replaced_unasked(film: Path) -> None:
     text = submit(film, "--report").stdout
     assert "report   " in text
-    assert re.search(r"\d of 8 checks ok(, \d (to look at|not checked))*; RSP 0\.9", text)
+    assert re.search(r"\d of 9 checks ok(, \d (to look at|not checked))*; RSP 0\.9", text)
     page = film.with_name("film.sr.report.html")
     assert page.stat().st_size > 20_000
     assert is_result_by_name(page)

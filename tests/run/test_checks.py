@@ -43,7 +43,7 @@ def _check(name: str, found: list[Check]) -> Check:
 
 def test_all_is_well(steady: tuple[Comparison, Survey]) -> None:
     found = checks(*steady, Corner(), TRAINED)
-    assert len(found) == 8
+    assert len(found) == 9
     assert {check.verdict for check in found} == {"ok"}
     assert notes_of(steady[0], TRAINED) == []
 
