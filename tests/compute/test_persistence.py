@@ -39,6 +39,10 @@ def _film(light_adu: NDArray[np.float64], seed: int = 2) -> NDArray[np.uint16]:
 
 
 def _distance(frames_adu: NDArray[np.uint16]) -> int:
+    return _found(frames_adu)[0]
+
+
+def _found(frames_adu: NDArray[np.uint16]) -> tuple[int, bool]:
     return independent_distance(
         frames_adu,
         frame_backgrounds(frames_adu.reshape(len(frames_adu), -1)),
@@ -100,3 +104,13 @@ def test_a_step_is_found_though_molecules_persist() -> None:
 def test_molecules_that_persist_make_no_step() -> None:
     for seed in range(3):
         assert len(_scales(_film(_blinking(8, 500, seed)))) == 1
+
+
+@pytest.mark.parametrize(("on_frames", "frames"), [(1, 16), (1, 400), (2, 100), (8, 400)])
+def test_films_long_enough_to_tell(on_frames: float, frames: int) -> None:
+    assert _found(_film(_blinking(on_frames, frames)))[1]
+
+
+@pytest.mark.parametrize(("on_frames", "frames"), [(1, 3), (1, 15), (8, 24), (16, 60)])
+def test_films_too_short_to_tell(on_frames: float, frames: int) -> None:
+    assert not _found(_film(_blinking(on_frames, frames)))[1]

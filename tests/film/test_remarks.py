@@ -50,12 +50,18 @@ def test_films_too_short_to_show_the_brightness_of_a_molecule(frames: int) -> No
 
 
 def test_few_frames_of_a_small_region_state_their_error() -> None:
-    remark = _remark(spots_adu(5, SIZE_PX, SIZE_PX)[:, :14, :14])
+    remark, _ = _remarks(spots_adu(5, SIZE_PX, SIZE_PX)[:, :14, :14])
     assert remark.startswith("how bright a molecule is, and so every count, is known to some ")
     assert 15 < _number(r"some ([\d,]+) %", remark) < 60
 
 
-@pytest.mark.parametrize("frames", [3, 7, 8, 9, FRAMES])
+def test_films_too_short_to_show_how_long_molecules_shine() -> None:
+    remark = _remark(spots_adu(12, SIZE_PX, SIZE_PX))
+    assert remark.startswith("12 frames are too few to tell for how many of them a molecule shines")
+    assert _remarks(spots_adu(16, SIZE_PX, SIZE_PX)) == []
+
+
+@pytest.mark.parametrize("frames", [16, 17, FRAMES])
 def test_noise_is_no_molecule(frames: int) -> None:
     remark = _remark(noise_adu(frames, SIZE_PX, SIZE_PX))
     assert remark.startswith("nothing that blinks stands out of the noise: ")

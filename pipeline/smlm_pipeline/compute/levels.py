@@ -86,12 +86,14 @@ class Segment:
     """Frames ``first`` to ``last - 1`` of a sample, whose molecules have one scale, in ADU.
 
     ``scale_error`` is the standard error of the scale as a share of it; NaN if nothing blinks.
+    ``long_enough`` says whether the frames are enough to tell for how long molecules shine.
     """
 
     first: int
     last: int
     scale_adu: float
     scale_error: float = 0.0
+    long_enough: bool = True
 
     def scaled(self, factor: float) -> Segment:
         """The same with a scale that is so many times as large."""
@@ -135,7 +137,7 @@ def scale_segments(
     parts = _parts(sample_adu, backgrounds_adu, usable, lit)
     borders = [0, *(int(part.frames[0]) for part in parts[1:]), len(sample_adu)]
     return [
-        Segment(first, last, part.scale_adu, part.scale_error)
+        Segment(first, last, part.scale_adu, part.scale_error, part.long_enough)
         for first, last, part in zip(borders[:-1], borders[1:], parts, strict=True)
     ]
 
@@ -147,6 +149,7 @@ class _Part:
     frames: NDArray[np.intp]
     scale_adu: float
     scale_error: float
+    long_enough: bool = True
 
 
 def _parts(
@@ -158,9 +161,9 @@ def _parts(
     film = sample_adu, backgrounds_adu, usable, frames
     if len(frames) < TEMPORAL_FRAMES_MIN:
         return [_part_of_few(*film)]
-    distance_frames = independent_distance(*film)
+    distance_frames, known = independent_distance(*film)
     blinking = Fluctuations.of(*film, temporal=True, distance_frames=distance_frames)
-    whole = _Part(frames, blinking.scale_adu, blinking.scale_error)
+    whole = _Part(frames, blinking.scale_adu, blinking.scale_error, known)
     noise_adu = noise_of(sample_adu, usable, frames)
     if not _believed(blinking, noise_adu):
         return [_part_of_few(*film)]

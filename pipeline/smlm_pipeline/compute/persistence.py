@@ -16,6 +16,10 @@ RISE, SURE_BLOCKS = 1.06, 7
 """At a larger distance frames differ more, if they do by this factor in the median block, and in
 so many blocks."""
 
+LEFT_MOST = 0.2
+"""Share of the molecules that may still shine at the largest distance: with a fifth the scale is
+some 5 % too low, with a half a quarter."""
+
 FAR_FRAMES_MOST, COMB_FRAMES_MIN = 64, 8
 """The largest distance, and the fewest frames that must be left that far apart."""
 
@@ -25,7 +29,7 @@ def independent_distance(
     backgrounds_adu: NDArray[np.float32],
     usable: NDArray[np.bool_],
     frames: NDArray[np.intp],
-) -> int:
+) -> tuple[int, bool]:
     """Number of frames after which hardly a molecule still shines.
 
     Two frames differ by the molecules that shine in one of them alone, and by noise. The product
@@ -46,12 +50,15 @@ def independent_distance(
 
     Returns
     -------
-    int
+    distance_frames : int
         Distance in frames of ``frames``: 1 where each frame shows other molecules.
+    known : bool
+        Whether that is known: not if the frames are too few to compare any, or if those farthest
+        apart still show many of the same molecules.
     """
     farthest = min(len(frames) // COMB_FRAMES_MIN, FAR_FRAMES_MOST)
     if farthest < 2:
-        return 1
+        return 1, False
     weight = corners_of(usable)[:-1, :-1].astype(np.float32)
 
     def differences(distance_frames: int) -> NDArray[np.float64]:
@@ -70,11 +77,13 @@ def independent_distance(
     few = [differences(distance) for distance in distances[:2]]
     beyond = differences(distances[min(3, len(distances) - 1)])
     if not (_rises(few[0], few[1]) or _rises(few[1], beyond)):
-        return 1
+        return 1, True
     grown = few + [differences(distance) for distance in distances[2:]]
     rises = [_rises(near, far) for near, far in pairwise(grown)]
     last = max(place for place, rise in enumerate([True, *rises]) if rise)
-    return distances[last]
+    near, far = (float(blocks.sum()) for blocks in grown[-2:])
+    left = (far / max(near, 1e-9) - 1) ** 2  # where blinks last exponentially long
+    return distances[last], last < len(distances) - 1 or left < LEFT_MOST
 
 
 def _rises(near: NDArray[np.float64], far: NDArray[np.float64]) -> bool:

@@ -119,6 +119,12 @@ def _on_scale(sample: Sample) -> Iterator[str]:
             f"how bright a molecule is, and so every count, is known to some {100 * error:.0f} % "
             "only; use more frames of the film, or a larger region"
         )
+    if frames >= TEMPORAL_FRAMES_MIN and not sample.long_enough:
+        yield (
+            f"{frames:,} frames are too few to tell for how many of them a molecule shines: if it "
+            "shines for several in a row, counts are too high, by a third or more; use more frames "
+            "of the film"
+        )
 
 
 def _on_dark_frames(sample: Sample, corner: Corner) -> Iterator[str]:

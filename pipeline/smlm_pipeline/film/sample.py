@@ -12,6 +12,9 @@ from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.compute.frame_kinds import frames_with_structure
 from smlm_pipeline.compute.levels import spread_evenly
 
+SPACED_FRAMES = 10
+"""Sampled frames that are so far apart are taken to show other molecules."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -23,8 +26,11 @@ class Sample:
         Their indices in the film.
     backgrounds_adu, scales_adu : ndarray, shape (T,), float32
         Their levels, in ADU.
-    scale_errors : tuple of float
-        Standard errors of the film's scales as shares of them; NaN where nothing blinks.
+    scale_error : float
+        Standard error of the film's scale as a share of it, the largest of several scales; NaN
+        where nothing blinks in a part of the film.
+    long_enough : bool
+        Whether the frames are enough to tell for how long molecules shine, on which scales rest.
     dark : ndarray, shape (T,), bool
         Whether they have no structure, as behind a closed shutter.
     clipping : Clipping or None
@@ -34,14 +40,10 @@ class Sample:
     frames: NDArray[np.intp]
     backgrounds_adu: NDArray[np.float32]
     scales_adu: NDArray[np.float32]
-    scale_errors: tuple[float, ...]
+    scale_error: float
+    long_enough: bool
     dark: NDArray[np.bool_]
     clipping: Clipping | None
-
-    @property
-    def scale_error(self) -> float:
-        """The largest of the errors; NaN if nothing blinks in a part of the film."""
-        return float(np.max(self.scale_errors))
 
     @property
     def background_adu(self) -> float:
@@ -74,11 +76,13 @@ def sample_of(
     backgrounds_adu = conditioning.backgrounds_adu(frames_adu)
     usable = ~conditioning.faults.any_of
     dark = ~frames_with_structure(frames_adu, backgrounds_adu, usable)
+    spaced = len(frames) > 1 and np.ptp(frames) >= SPACED_FRAMES * (len(frames) - 1)
     return Sample(
         frames,
         backgrounds_adu,
         conditioning.scales_adu(frames),
-        tuple(segment.scale_error for segment in conditioning.segments),
+        float(np.max([segment.scale_error for segment in conditioning.segments])),
+        bool(spaced) or all(segment.long_enough for segment in conditioning.segments),
         dark,
         clipping_of(frames_adu, usable),
     )

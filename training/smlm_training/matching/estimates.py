@@ -196,7 +196,9 @@ def _distance(frames_adu: NDArray[np.uint16]) -> int:
     count, height, width = frames_adu.shape
     backgrounds_adu = frame_backgrounds(frames_adu.reshape(count, -1))
     everywhere = np.ones((height, width), bool)
-    return independent_distance(frames_adu, backgrounds_adu, everywhere, np.arange(count))
+    frames = np.arange(count)
+    distance_frames, _ = independent_distance(frames_adu, backgrounds_adu, everywhere, frames)
+    return distance_frames
 
 
 def _spots(averages: list[Moments], halo_width: float | None) -> list[Spot]:
