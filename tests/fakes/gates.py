@@ -14,7 +14,7 @@ from fakes.infer_requests import request
 from fakes.processes import CLIENT, free_port, started
 from fakes.transports import ComputingTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.gate.behind import SERVICE
+from smlm_pipeline.gate.calls import SERVICE
 
 _MESSAGE = request().SerializeToString()
 

@@ -26,7 +26,8 @@ from fakes.infer_requests import request
 from fakes.processes import free_port, wait_for
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
-from smlm_pipeline.gate.behind import SERVICE
+from smlm_pipeline.engines.transport import ChunkAnswer, Request
+from smlm_pipeline.gate.calls import SERVICE
 
 MESSAGE = request().SerializeToString()
 
@@ -70,6 +71,68 @@ def test_a_film_waits_for_its_limit(tmp_path: Path) -> None:
         done = invoke("submit", film, "-o", tmp_path / "i.tif", "--server", gate.address, *options)
         assert done.exit_code == 0, done.stderr
         assert triton.answered >= 16
+
+
+class _Counting:
+    """An engine that notes how many requests it has at once at most."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+        self._lock, self._engine = threading.Lock(), ComputingTransport()
+
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.02)
+        answer = self._engine.sum_chunk(request)
+        with self._lock:
+            self._now -= 1
+        return answer
+
+
+def test_a_server_gets_no_more_than_its_queues_hold(tmp_path: Path) -> None:
+    """The others wait in the gate; the server would refuse them."""
+    engine = _Counting()
+    with FakeTriton(engine) as triton:
+        triton.queue_most = 1
+        with gate_before(triton.address) as gate:
+            film = write_film(tmp_path / "film.tif")
+            options = ("--chunk-frames", "1", "--in-flight", "8", "--attempts", "1", "-q")
+            asked = ("-o", tmp_path / "i.tif", "--server", gate.address)
+            done = invoke("submit", film, *asked, *options)
+    assert done.exit_code == 0, done.stderr
+    assert engine.most == 2, "one in work, one in the queue"
+
+
+def test_requests_wait_for_a_place(held: HeldEngine) -> None:
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address, shortened={"service.REQUESTS_MOST": 2}) as gate,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        waiting = [pool.submit(code_of, gate.address) for _ in range(5)]
+        wait_for(lambda: held.asked == 2, "two requests to be under way")
+        time.sleep(0.5)
+        assert held.asked == 2
+        assert not any(each.done() for each in waiting)
+        held.let_go.set()
+        assert {each.result()[0] for each in waiting} == {"OK"}
+
+
+def test_a_request_waits_so_long_for_a_place(held: HeldEngine) -> None:
+    shortened = {"service.REQUESTS_MOST": 1, "service.PLACE_S": 0.5}
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address, shortened=shortened) as gate,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(code_of, gate.address)
+        wait_for(lambda: held.asked == 1, "a request to be under way")
+        code, text = code_of(gate.address)
+        held.let_go.set()
+        assert first.result()[0] == "OK"
+    assert (code, "send it again later" in text) == ("RESOURCE_EXHAUSTED", True)
 
 
 def test_a_client_that_hangs_up_frees_its_place(held: HeldEngine) -> None:
