@@ -64,6 +64,7 @@ def _under_way(gate: RunningGate) -> int:
 
 def test_requests_that_never_end(triton: FakeTriton) -> None:
     """Four clients begin 16 each, as many as they may; before, these took all places."""
+    most = CALLS * len(HOSTS)
     with gate_before(triton.address) as gate, crowd(gate.address) as attackers:
         for seed in seeds(at_least=2):
             chance = chance_of(seed)
@@ -72,9 +73,9 @@ def test_requests_that_never_end(triton: FakeTriton) -> None:
                 for client, begun in calls.items():
                     size_bytes = chance.randrange(len(MESSAGE))
                     begun.add(client.ask(MESSAGE[:size_bytes], stated_bytes=len(MESSAGE) + 1))
-            wait_for(lambda: _under_way(gate) == CALLS * len(HOSTS), "all to begin")
+            wait_for(lambda: _under_way(gate) >= most - len(HOSTS), "them to begin")
             assert all(_is_served(gate) for _ in range(5)), f"seed {seed}"
-            assert _open(calls) >= CALLS * len(HOSTS) - 5, "no more were ended than had to be"
+            assert _open(calls) >= most - len(HOSTS) - 5, "no more were ended than had to be"
             for client in calls:
                 client.socket.shutdown(2)
             wait_for(lambda: not _under_way(gate), "their places to be free")
