@@ -79,13 +79,14 @@ class Line:
     def _next(self) -> tuple[Client, asyncio.Future[None]] | None:
         if not self._waiting:
             return None
-        turns, own = self._turns.total(), self._turns
-        able = [
-            (client, come)
-            for client, come in self._waiting
-            if self._has_room(client, turns, own[id(client)])
-        ]
-        return min(able, key=lambda each: own[id(each[0])] + self._held(each[0]), default=None)
+        turns = self._turns.total()
+        count: dict[int, int] = {}  # of each client that has room; many wait, of few clients
+        for client in {id(each): each for each, _ in self._waiting}.values():
+            own = self._turns[id(client)]
+            if self._has_room(client, turns, own):
+                count[id(client)] = own + self._held(client)
+        able = [each for each in self._waiting if id(each[0]) in count]
+        return min(able, key=lambda each: count[id(each[0])], default=None)
 
     def _leave(self, client: Client) -> None:
         self._turns[id(client)] -= 1
