@@ -25,7 +25,7 @@ from fakes.infer_requests import LARGE, SHAPES_THAT_WRAP, request, too_large
 from fakes.mutations import chance_of, mutated, seeds
 from smlm_pipeline import contract
 from smlm_pipeline.engines.embedded import EmbeddedServer
-from smlm_pipeline.gate.behind import QUESTIONS, SERVICE
+from smlm_pipeline.gate.calls import QUESTIONS, SERVICE
 from smlm_pipeline.gate.requests import REQUEST_BYTES_MOST
 
 pytestmark = pytest.mark.triton

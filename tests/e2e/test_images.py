@@ -97,6 +97,25 @@ def test_the_image_is_that_without_images(
     np.testing.assert_array_equal(tifffile.imread(folder / "image.tif"), here.image)
 
 
+def test_loops_are_compiled_when_the_image_is_built(
+    server: Storage, film_file: Path, tmp_path: Path
+) -> None:
+    """A read-only container would compile them for seconds at the first film of each server."""
+    kept = "cd /opt/recon/compiled-loops && find . -type f | sort"
+    used = "cd /run/recon/compiled-loops && find . -type f | sort"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "film.tif").write_bytes(film_file.read_bytes())
+    asked = ["submit", "film.tif", "--server=127.0.0.1:8001", "-o", "image.tif"]
+    asked += ["--molecules=table.csv", "--refine=off"]
+    server.run("--rm", IN_ITS_NETWORK, f"--volume={folder}:/data", CLIENT, *asked)
+    assert len((folder / "table.csv").read_text().splitlines()) > 10
+    before = _inside(server, "sh", "-c", kept)
+    assert before.count(".nbc") >= 2
+    assert _inside(server, "sh", "-c", used) == before
+
+
 def test_the_server_has_no_rights(server: Storage) -> None:
     status = _inside(server, "cat", "/proc/1/status")
     assert re.search(r"^Uid:\t1000\t1000\t1000\t1000$", status, re.MULTILINE)

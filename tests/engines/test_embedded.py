@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,8 @@ import pytest
 from smlm_pipeline.engines import server_folder, triton_wheel
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.server_folder import sweep
-from smlm_pipeline.errors import ServerError
+from smlm_pipeline.engines.watched import Watch
+from smlm_pipeline.errors import ServerError, ServerLostError
 from smlm_pipeline.settings import PRECISION_VARIABLE
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -133,6 +135,42 @@ def test_a_server_that_ends_while_starting_is_quoted(
     ):
         pytest.fail("it started")
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.triton
+def test_a_server_that_is_given_up_is_explained(small_repository: Path) -> None:
+    """Not by the lines about CUDA that are in every log of a server on a CPU."""
+    server = EmbeddedServer(small_repository)
+    with Watch(server, [], restarts_most=0, report=lambda _: None) as watch:
+        text = server._log_file.read_text()
+        assert '"unable to create stream for reconstruction: CUDA' in text
+        os.kill(server.pid, signal.SIGSEGV)
+        with pytest.raises(ServerLostError) as lost:
+            watch.wait()
+    assert str(lost.value) == (
+        "the server is given up without a restart, as asked: tritonserver ended with status -11; "
+        "look for what ends it, or allow more restarts: its log has no error since its last start"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="starts a shell script in a process group")
+def test_errors_of_the_last_start_are_quoted(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = wheel / "bin" / "tritonserver"
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    embedded = EmbeddedServer(tmp_path, log_file=tmp_path / "log")
+    for error in ("the first", "the second"):
+        binary.write_text(
+            "#!/bin/sh\n"
+            "echo 'E1 unable to create stream for reconstruction: CUDA driver version'\n"
+            f"echo 'E1 {error}'\n"
+        )
+        binary.chmod(0o755)
+        with pytest.raises(ServerError, match=f"while starting: E1 {error}$"):
+            embedded.start()
+        assert embedded.log_tail() == f"E1 {error}"
 
 
 def test_a_log_that_cannot_be_written_is_named(

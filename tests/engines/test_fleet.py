@@ -283,7 +283,7 @@ class _Started:
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
-        self.process = SimpleNamespace(fault=lambda: None, work=lambda: (0.0, 0))
+        self.process = SimpleNamespace(fault=lambda: None, work=lambda: (0.0, 0), threads=dict)
 
     def start(self, unwanted: threading.Event) -> None:
         assert not unwanted.is_set()

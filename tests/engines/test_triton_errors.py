@@ -278,6 +278,7 @@ def test_status_of_a_server_that_fits(server: FakeTriton) -> None:
         "request_pixels": None,
         "class_borders_px": {},
         "trained_ranges": {},
+        "queue_most": None,
         "fits": True,
     }
 

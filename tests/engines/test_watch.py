@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -15,6 +16,7 @@ from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines import watched
 from smlm_pipeline.engines.health import Health
+from smlm_pipeline.engines.processor_queue import Thread
 from smlm_pipeline.engines.server_process import ServerProcess
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Address, Servers
@@ -48,9 +50,7 @@ class Server:
         self._starts = list(starts)
         self.started = self.stopped = 0
         self.dead: str | None = None
-        self.process = cast(
-            ServerProcess, SimpleNamespace(fault=lambda: self.dead, work=lambda: (0.0, 0))
-        )
+        self.process = cast(ServerProcess, SimpleNamespace(fault=lambda: self.dead))
 
     def start(self, _unwanted: threading.Event) -> None:
         self.started += 1
@@ -142,10 +142,14 @@ def test_an_answer_after_the_death_of_a_model_may_be_that_of_another_chunk() -> 
 
 
 class Process:
-    """Whose work a test sets."""
+    """Whose work and one thread a test sets."""
 
     def __init__(self) -> None:
         self.cpu_s = 0.0
+        self.thread = Thread(is_runnable=False, waited_s=0.0, turns=1)
+
+    def threads(self) -> dict[int, Thread]:
+        return {1: self.thread}
 
     def fault(self) -> str | None:
         return None
@@ -200,8 +204,40 @@ def test_a_server_without_work_that_does_not_answer_hangs(
         if fault:
             break
     assert fault == "no answer for 6 s, without any work"
-    now.s += 3600  # the machine was suspended meanwhile
-    assert of_idle.fault(doubted=False) is None
+
+
+def test_a_pause_of_the_watcher_is_no_silence(now: SimpleNamespace, asked: SimpleNamespace) -> None:
+    """As that of a machine that was suspended."""
+    looked = Health(cast(ServerProcess, Process()), SERVERS, ["reconstruction"])
+    for step_s in (0.5, 0.5, 1.0, 1.0, 3600.0, 1.0, 1.0):
+        now.s += step_s
+        assert looked.fault(doubted=True) is None
+
+
+@pytest.mark.parametrize("way", ["waits since", "ran a little"])
+def test_a_server_that_gets_no_processor_does_not_hang(
+    way: str, now: SimpleNamespace, asked: SimpleNamespace
+) -> None:
+    process = Process()
+    looked = Health(cast(ServerProcess, process), SERVERS, ["reconstruction"])
+    process.thread = Thread(is_runnable=way != "ran a little", waited_s=0.0, turns=1)
+    for _ in range(240):
+        now.s += 0.25
+        if way == "ran a little":
+            process.thread = replace(
+                process.thread,
+                waited_s=process.thread.waited_s + 0.2,
+                turns=process.thread.turns + 1,
+            )
+        assert looked.fault(doubted=False) is None
+    process.thread = Thread(is_runnable=False, waited_s=process.thread.waited_s, turns=1000)
+    faults = []
+    for _ in range(40):
+        now.s += 0.25
+        faults.append(looked.fault(doubted=False))
+    first = next(number for number, fault in enumerate(faults) if fault)
+    assert 4 <= first * 0.25 <= 7
+    assert "without any work" in str(faults[first])
 
 
 def test_what_canaries_tell(now: SimpleNamespace, asked: SimpleNamespace) -> None:
@@ -222,9 +258,7 @@ def test_what_canaries_tell(now: SimpleNamespace, asked: SimpleNamespace) -> Non
     assert _settled(looked, doubted=True) is None
     now.s += 1.5
     looked.fault(doubted=False)
-    now.s += 1.5
-    looked.fault(doubted=False)
-    for _ in range(3):
+    for _ in range(4):
         now.s += 1.5
         last = _settled(looked, doubted=True)
     assert last == "connection refused"

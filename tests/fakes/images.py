@@ -114,11 +114,24 @@ class Storage:
     def _done(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         place = [f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}"]
         words = [str(each) for each in arguments]
-        done = finished([program, *place, *words], env=_environment())
+        done = finished([program, *place, *words], env=self._environment())
         if done.returncode:
             output = f"{done.stdout[-2000:]}{done.stderr[-3000:]}"
             raise AssertionError(f"{program} {' '.join(words[:3])} failed: {output}")
         return done
+
+    def _environment(self) -> dict[str, str]:
+        """Without this environment's own Python: podman passes on what it is told alone.
+
+        Podman keeps its locks in the folder too, not in /dev/shm, where they would stay.
+        """
+        settings = self.folder / "containers.conf"
+        if not settings.exists():
+            settings.write_text(
+                f'[engine]\nlock_type = "file"\ntmp_dir = "{self.folder / "tmp"}"\n'
+            )
+        own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        return {**own, "CONTAINERS_CONF": str(settings)}
 
     def build(self, dockerfile: Path, tag: str, folder: Path, *options: str) -> None:
         """Build an image as Docker would, from bases that are here."""
@@ -132,11 +145,6 @@ class Storage:
     def run(self, *arguments: str | Path) -> str:
         """Run a container with the rights of ``docker/compose.yaml``, and return its output."""
         return self.call("podman", "run", "--runtime=runc", *limited(), *arguments)
-
-
-def _environment() -> dict[str, str]:
-    """Without this environment's own Python: podman passes on what it is told alone."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
 
 def _pins(requirements: str) -> dict[str, str]:

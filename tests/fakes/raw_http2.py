@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Iterator
 
-from smlm_pipeline.gate.behind import SERVICE
+from smlm_pipeline.gate.calls import SERVICE
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY = 0, 1, 3, 4, 6, 7

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 import urllib.request
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.processes import PATIENCE_S, children, wait_for
+from fakes.processes import PATIENCE_S, children, started, wait_for
 from smlm_pipeline import contract
 from smlm_pipeline.engines import fleet
 from smlm_pipeline.engines.embedded import EmbeddedServer
@@ -61,6 +62,34 @@ def stall_stub(model: str, server: EmbeddedServer, for_s: float = 1.5) -> None:
 def hang(server: EmbeddedServer) -> None:
     """Stop the server and its stubs: they live, and do not answer."""
     os.killpg(server.pid, signal.SIGSTOP)
+
+
+_LOOP = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+until_s = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until_s:
+    sum(range(10_000))
+"""
+
+
+@contextlib.contextmanager
+def starved(server: EmbeddedServer, *, for_s: float = 60.0) -> Iterator[None]:
+    """Let the server share one processor with loops that hardly leave it any, for a block.
+
+    They end with the block, and by themselves after a while.
+    """
+    processor = max(os.sched_getaffinity(0))
+    for pid in (server.pid, *children(server.pid)):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), {processor})
+                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+    loop = [sys.executable, "-c", _LOOP, str(processor), str(for_s)]
+    with contextlib.ExitStack() as loops:
+        for _ in range(6):
+            loops.enter_context(started(loop))
+        yield
 
 
 def hold_a_request(monkeypatch: pytest.MonkeyPatch, until: threading.Event) -> None:

@@ -62,6 +62,7 @@ class FakeTriton:
         self.request_pixels: int | str | None = None
         self.class_borders_px: str | None = None
         self.trained_ranges: str | None = None
+        self.queue_most = 0
         self.answered = 0
         self.numbers: list[bytes] = []
         self.number_off_by = np.zeros(contract.REQUEST.dims, np.int32)
@@ -134,6 +135,7 @@ class FakeTriton:
         if self.trained_ranges is not None:
             ranges = answer.config.parameters[contract.TRAINED_RANGES_PARAMETER]
             ranges.string_value = self.trained_ranges
+        answer.config.dynamic_batching.default_queue_policy.max_queue_size = self.queue_most
         return answer
 
     def _infer(self, question: Any, context: grpc.ServicerContext) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from fakes.command_line import PLAIN, invoke, names
 from fakes.processes import wait_for
-from fakes.real_servers import answered, hang, hold_a_request, kill, stall_stub
+from fakes.real_servers import answered, hang, hold_a_request, kill, stall_stub, starved
 from smlm_pipeline.engines.embedded import EmbeddedServer
+from smlm_pipeline.engines.health import CANARY_EVERY_S, HANG_S
+from smlm_pipeline.engines.watched import Watch
 
 pytestmark = pytest.mark.triton
 
@@ -73,3 +76,19 @@ def test_a_film_on_the_embedded_server(
     assert told["failures"] > 0
     np.testing.assert_array_equal(tifffile.imread(image), undisturbed)
     assert names(tmp_path) == ["image.png", "image.tif"]
+
+
+def test_a_server_without_a_processor_is_left_alone_until_it_hangs(small_repository: Path) -> None:
+    """A server that gets none, as at nice 19 beside others, works as little as one that hangs."""
+    lines: list[str] = []
+    with Watch(
+        server := EmbeddedServer(small_repository), ["reconstruction"], report=lines.append
+    ) as watch:
+        with starved(server):
+            time.sleep(CANARY_EVERY_S + 2 * HANG_S)
+        assert not [line for line in lines if "without any work" in line]
+        watch.settle(watch.generation)
+        generation = watch.generation
+        hang(server)
+        wait_for(lambda: watch.generation > generation, "the server to be found out")
+        assert [line for line in lines if "without any work" in line]

@@ -25,7 +25,7 @@ from fakes.infer_requests import arrays, request
 from fakes.raw_http2 import Crowd, RawClient, crowd
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
-from smlm_pipeline.gate.behind import SERVICE
+from smlm_pipeline.gate.calls import SERVICE
 
 SECONDS, BEGIN_S, GIVE_UP_S = 20.0, 10.0, 90.0
 RENEW_S, RETRY_S, PAUSE_S = 0.02, 0.2, 0.05

@@ -19,8 +19,11 @@ from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.errors import ServerError
 from smlm_pipeline.gate import behind as module
 from smlm_pipeline.gate.behind import Behind, of_one_network
+from smlm_pipeline.gate.clients import Client, Limits
 
 A, B, C = (Address(f"10.0.0.{number}", 8001) for number in (1, 2, 3))
+CLIENT = Client("client", Limits(16, 100, 1 << 20, 10.0))
+
 FIRST = (ModelStatus("unet", ready=True, versions=("1",)),)
 SECOND = (replace(FIRST[0], versions=("2",)),)
 
@@ -72,7 +75,7 @@ def test_a_name_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(first: FakeTriton, second: FakeTriton) -> None:
         servers = Servers((Address("recon", first.servers.addresses[0].port),))
         async with Behind(servers, report=lines.append) as behind:
-            with behind.lent() as calls:
+            async with behind.turn(CLIENT) as (calls, _):
                 name.hosts = ["127.0.0.1", "127.0.0.2"]
                 await _until(lambda: len(lines) == 1)
                 name.hosts = ["127.0.0.2"]
@@ -126,12 +129,12 @@ def test_a_server_that_comes_back_with_another_network_gets_nothing(
         port = first.servers.addresses[0].port
         with first:
             behind = await Behind(first.servers, report=lines.append).__aenter__()
-            with behind.lent() as calls:
+            async with behind.turn(CLIENT) as (calls, _):
                 assert calls is not None
             await asyncio.to_thread(first.__exit__)
         with FakeTriton(ComputingTransport(), port=port, versions=("11",)):
             await _until(lambda: not behind._used[first.servers.addresses[0]].is_connected)
-            with behind.lent() as calls:
+            async with behind.turn(CLIENT) as (calls, _):
                 assert calls is None
             await _until(lambda: len(lines) == 2)
             assert not await behind.is_ready()
@@ -152,16 +155,18 @@ def test_servers_that_fail_are_the_last_choice() -> None:
     async def check() -> None:
         with FakeTriton(ComputingTransport()) as one, FakeTriton(ComputingTransport()) as other:
             servers = Servers(one.servers.addresses + other.servers.addresses)
-            async with Behind(servers, report=print) as behind:
-                with behind.lent() as busy:
-                    assert busy is not None
-                    with behind.lent() as idle:
-                        assert idle is not None
-                        assert idle is not busy
-                        idle.ended(grpc.StatusCode.UNAVAILABLE)
-                    with behind.lent() as again:
-                        assert again is busy
-                    idle.ended(grpc.StatusCode.OK)
+            async with (
+                Behind(servers, report=print) as behind,
+                behind.turn(CLIENT) as (busy, _),
+            ):
+                assert busy is not None
+                async with behind.turn(CLIENT) as (idle, _):
+                    assert idle is not None
+                    assert idle is not busy
+                    idle.ended(grpc.StatusCode.UNAVAILABLE)
+                async with behind.turn(CLIENT) as (again, _):
+                    assert again is busy
+                idle.ended(grpc.StatusCode.OK)
 
     asyncio.run(check())
 
@@ -211,13 +216,13 @@ def test_other_certificates_are_for_new_connections(monkeypatch: pytest.MonkeyPa
         async with Behind(
             servers, report=print, renewed=lambda: changed.pop() if changed else None
         ) as behind:
-            with behind.lent() as before:
+            async with behind.turn(CLIENT) as (before, _):
                 assert before is not None
                 changed.append(second)
                 await _until(lambda: before not in behind._used.values())
                 assert behind._former == {before}
                 assert before.is_connected
-                with behind.lent() as after:
+                async with behind.turn(CLIENT) as (after, _):
                     assert after is not None
                     assert after.tls == replace(second, server_name="127.0.0.1")
                     assert await after.questions["ServerReady"](b"", timeout=30)

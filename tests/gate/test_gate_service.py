@@ -1,11 +1,10 @@
-"""A gate under way: limits, drain, what clients are told, and a server that is gone."""
+"""A gate under way: limits, what clients are told, and a server that is gone."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import re
-import signal
 import threading
 import time
 import urllib.error
@@ -22,61 +21,38 @@ from typer.testing import Result
 
 from fakes.certificates import authority, issued, needs_openssl, other_authority
 from fakes.command_line import invoke, one_line, write_film
-from fakes.gates import gate_before
+from fakes.gates import HeldEngine, code_of, gate_before
 from fakes.infer_requests import request
 from fakes.processes import free_port, wait_for
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
-from smlm_pipeline.gate.behind import SERVICE
+from smlm_pipeline.gate.calls import SERVICE
 
 MESSAGE = request().SerializeToString()
 
 
-class _Held:
-    """An engine that answers when it is let go."""
-
-    def __init__(self) -> None:
-        self.let_go = threading.Event()
-        self.asked = 0
-        self._engine = ComputingTransport()
-
-    def sum_chunk(self, request: Request) -> ChunkAnswer:
-        self.asked += 1
-        assert self.let_go.wait(60)
-        return self._engine.sum_chunk(request)
-
-
 @pytest.fixture
-def held() -> Iterator[_Held]:
-    held = _Held()
+def held() -> Iterator[HeldEngine]:
+    held = HeldEngine()
     yield held
     held.let_go.set()
 
 
-def _code(address: str, timeout_s: float = 60) -> tuple[str, str]:
-    with grpc.insecure_channel(address) as channel:
-        try:
-            channel.unary_unary(f"{SERVICE}ModelInfer")(MESSAGE, timeout=timeout_s)
-        except grpc.RpcError as error:
-            return error.code().name, error.details()
-    return "OK", ""
-
-
-def test_a_client_has_so_many_requests_under_way(held: _Held) -> None:
+def test_a_client_has_so_many_requests_under_way(held: HeldEngine) -> None:
     with (
         FakeTriton(held) as triton,
         gate_before(triton.address, "--requests", "2") as gate,
         ThreadPoolExecutor(2) as pool,
     ):
-        under_way = [pool.submit(_code, gate.address) for _ in range(2)]
+        under_way = [pool.submit(code_of, gate.address) for _ in range(2)]
         wait_for(lambda: held.asked == 2, "two requests to be under way")
-        code, text = _code(gate.address)
+        code, text = code_of(gate.address)
         with urllib.request.urlopen(f"http://{gate.page}/metrics", timeout=30) as page:
             counts = page.read().decode()
         held.let_go.set()
         assert [each.result()[0] for each in under_way] == ["OK", "OK"]
-        assert _code(gate.address)[0] == "OK"
+        assert code_of(gate.address)[0] == "OK"
     assert (code, "has 2 requests under way, which is its limit" in text) == (
         "RESOURCE_EXHAUSTED",
         True,
@@ -97,31 +73,76 @@ def test_a_film_waits_for_its_limit(tmp_path: Path) -> None:
         assert triton.answered >= 16
 
 
-def test_sigterm_ends_the_gate_after_its_requests(held: _Held) -> None:
+class _Counting:
+    """An engine that notes how many requests it has at once at most."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+        self._lock, self._engine = threading.Lock(), ComputingTransport()
+
+    def sum_chunk(self, request: Request) -> ChunkAnswer:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.02)
+        answer = self._engine.sum_chunk(request)
+        with self._lock:
+            self._now -= 1
+        return answer
+
+
+def test_a_server_gets_no_more_than_its_queues_hold(tmp_path: Path) -> None:
+    """The others wait in the gate; the server would refuse them."""
+    engine = _Counting()
+    with FakeTriton(engine) as triton:
+        triton.queue_most = 1
+        with gate_before(triton.address) as gate:
+            film = write_film(tmp_path / "film.tif")
+            options = ("--chunk-frames", "1", "--in-flight", "8", "--attempts", "1", "-q")
+            asked = ("-o", tmp_path / "i.tif", "--server", gate.address)
+            done = invoke("submit", film, *asked, *options)
+    assert done.exit_code == 0, done.stderr
+    assert engine.most == 2, "one in work, one in the queue"
+
+
+def test_requests_wait_for_a_place(held: HeldEngine) -> None:
     with (
         FakeTriton(held) as triton,
-        gate_before(triton.address) as gate,
+        gate_before(triton.address, shortened={"service.REQUESTS_MOST": 2}) as gate,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        waiting = [pool.submit(code_of, gate.address) for _ in range(5)]
+        wait_for(lambda: held.asked == 2, "two requests to be under way")
+        time.sleep(0.5)
+        assert held.asked == 2
+        assert not any(each.done() for each in waiting)
+        held.let_go.set()
+        assert {each.result()[0] for each in waiting} == {"OK"}
+
+
+def test_a_request_waits_so_long_for_a_place(held: HeldEngine) -> None:
+    shortened = {"service.REQUESTS_MOST": 1, "service.PLACE_S": 0.5}
+    with (
+        FakeTriton(held) as triton,
+        gate_before(triton.address, shortened=shortened) as gate,
         ThreadPoolExecutor(1) as pool,
     ):
-        under_way = pool.submit(_code, gate.address)
+        first = pool.submit(code_of, gate.address)
         wait_for(lambda: held.asked == 1, "a request to be under way")
-        gate.process.send_signal(signal.SIGTERM)
-        # One that comes before the signal is noticed is let in, and held like the first.
-        wait_for(lambda: _code(gate.address, 1)[0] == "UNAVAILABLE", "the gate to close")
-        assert gate.process.poll() is None
+        code, text = code_of(gate.address)
         held.let_go.set()
-        assert under_way.result() == ("OK", "")
-        assert gate.process.wait(timeout=30) == 0
+        assert first.result()[0] == "OK"
+    assert (code, "send it again later" in text) == ("RESOURCE_EXHAUSTED", True)
 
 
-def test_a_client_that_hangs_up_frees_its_place(held: _Held) -> None:
+def test_a_client_that_hangs_up_frees_its_place(held: HeldEngine) -> None:
     with FakeTriton(held) as triton, gate_before(triton.address, "--requests", "1") as gate:
         with grpc.insecure_channel(gate.address) as channel:
             pending = channel.unary_unary(f"{SERVICE}ModelInfer").future(MESSAGE, timeout=60)
             wait_for(lambda: held.asked == 1, "a request to be under way")
             pending.cancel()
         held.let_go.set()
-        wait_for(lambda: _code(gate.address)[0] == "OK", "its place to be free")
+        wait_for(lambda: code_of(gate.address)[0] == "OK", "its place to be free")
 
 
 def test_what_the_server_says_reaches_the_client_as_far_as_it_needs_it() -> None:
@@ -139,7 +160,7 @@ def test_what_the_server_says_reaches_the_client_as_far_as_it_needs_it() -> None
             ),
         ):
             triton.failure = failure
-            code, text = _code(gate.address)
+            code, text = code_of(gate.address)
             assert code == failure[0].name
             assert expected in text
             assert "10.1.2.3" not in text
@@ -148,7 +169,7 @@ def test_what_the_server_says_reaches_the_client_as_far_as_it_needs_it() -> None
 def test_a_server_that_is_gone(tmp_path: Path) -> None:
     server = f"127.0.0.1:{free_port()}"
     with gate_before(server) as gate:
-        code, text = _code(gate.address)
+        code, text = code_of(gate.address)
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(f"http://{gate.page}/ready", timeout=30)
         status = invoke("status", "--server", gate.address)
@@ -185,10 +206,10 @@ def test_a_message_that_would_unpack_to_more_is_not_unpacked() -> None:
         status = Path(f"/proc/{gate.process.pid}/status").read_text()
         (most_kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
         assert int(most_kib) < 200 << 10
-        assert _code(gate.address)[0] == "OK"
+        assert code_of(gate.address)[0] == "OK"
 
 
-def test_a_request_that_never_comes_whole_holds_one_place(held: _Held) -> None:
+def test_a_request_that_never_comes_whole_holds_one_place(held: HeldEngine) -> None:
     """An upload that stops is no reason for others to wait."""
     held.let_go.set()
     with (
@@ -204,7 +225,7 @@ def test_a_request_that_never_comes_whole_holds_one_place(held: _Held) -> None:
 
         slow = channel.stream_stream(f"{SERVICE}ModelInfer")(nothing(), timeout=60)
         started_s = time.monotonic()
-        assert _code(gate.address)[0] == "OK"
+        assert code_of(gate.address)[0] == "OK"
         assert time.monotonic() - started_s < 30
         stopped.set()
         assert len(list(slow)) == 1
@@ -273,12 +294,12 @@ def test_a_certificate_for_servers_is_read_again(tmp_path: Path) -> None:
     address = triton.listen(grpc.ssl_server_credentials(pair, ca.read_bytes(), True))
     options = ["--server-tls-ca", str(ca), "--server-tls-cert", str(own), "--server-tls-key"]
     with triton, gate_before(address, *options, str(own_key)) as gate:
-        assert _code(gate.address)[0] == "UNAVAILABLE"
+        assert code_of(gate.address)[0] == "UNAVAILABLE"
         own.write_text("none")
         assert "the certificates before stay" in gate.line_with("cannot be used")
         show(issued("gate"))
         gate.line_with(f"{own} is read again")
-        wait_for(lambda: _code(gate.address)[0] == "OK", "the server to know the gate")
+        wait_for(lambda: code_of(gate.address)[0] == "OK", "the server to know the gate")
 
 
 @needs_openssl
@@ -354,7 +375,7 @@ def test_an_answer_waits_for_its_client(tmp_path: Path) -> None:
         ask = channel.stream_stream(f"{SERVICE}ModelInfer")
         slow = [ask(iter([MESSAGE]), timeout=60) for _ in range(4)]
         wait_for(lambda: triton.answered == 4, "all to be answered")
-        assert _code(gate.address)[0] == "RESOURCE_EXHAUSTED"
+        assert code_of(gate.address)[0] == "RESOURCE_EXHAUSTED"
         with ThreadPoolExecutor(4) as pool:
             taken: list[bytes] = list(itertools.chain(*pool.map(list, slow)))
         assert len(taken) == 4

@@ -52,14 +52,15 @@ async def _message(_place: Place) -> str:
 def test_a_client_that_has_the_most_loses_its_newest_place() -> None:
     async def check() -> None:
         held, (much, little, third) = _Held(Places(4)), _clients(3)
-        for client in (much, much, much, much, little, little, little, much):
+        for client in (much, much, much, much, little, little, much):
             await held.begin(client)
-        # It has four, then three, then two; now each has its half, and neither gets a third one.
-        assert held.lost == [much.name, much.name, little.name, much.name]
-        held.places.check(third)
+        # It has four, then three, which are not more than twice as many as two.
+        assert held.lost == [much.name, little.name, much.name]
+        assert held.places.has_room(third, 0, 0)
+        assert not held.places.has_room(third, 0, 1)
         async with asyncio.timeout(1):
             assert await held.places.held(third, _message) == "message"
-        assert held.lost[4:] == [little.name], "the newest"
+        assert held.lost[3:] == [much.name], "the newest"
         await held.leave()
 
     asyncio.run(check())
@@ -76,10 +77,10 @@ def test_what_is_kept_is_not_lost() -> None:
             assert await held.places.held(third, _message) == "message"
         assert held.lost == [little.name]
         await held.begin(third)
-        with pytest.raises(NoPlaceError):
-            held.places.check(_clients(1)[0])
+        assert not held.places.has_room(_clients(1)[0], 0, 0)
         await held.leave()
-        held.places.check(third)
+        assert held.places.has_room(third, 4, 1)
+        assert not held.places.has_room(third, 5, 1)
 
     asyncio.run(check())
 

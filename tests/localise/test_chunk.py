@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fakes.processes import finished
 from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import PROBABILITY_MIN as CANDIDATE_MIN
 from smlm_pipeline.compute.candidates import candidates
@@ -16,6 +20,16 @@ from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ChunkError
 from smlm_pipeline.localise.chunk import PROBABILITY_MIN, molecules
 from smlm_pipeline.localise.localise import localise
+
+_CROWD = """
+import numpy as np
+from smlm_pipeline.compute.candidates import candidates
+from smlm_pipeline.compute.window import Window
+from smlm_pipeline.localise.chunk import molecules
+detections = np.random.default_rng(1).uniform(0, 0.9, (3, 7, 40, 40)).astype(np.float32)
+detections[:, 3:] += 0.1
+assert len(molecules(candidates(detections), Window(8, 0, 0, 40, 40, molecules=True))) > 1
+"""
 
 WHOLE = Window(8, 0, 0, 12, 16, molecules=True)
 
@@ -123,3 +137,17 @@ def test_an_answer_that_makes_no_sense_is_refused(channel: int, value: float) ->
     detections[0, channel, 3, 3] = value
     with pytest.raises(ChunkError, match="not a number, or a sigma or an intensity that is not"):
         _molecules(detections)
+
+
+def test_loops_that_are_compiled_are_all_that_are_used(tmp_path: Path) -> None:
+    """What an image keeps suffices for a film on any processor: nothing is compiled again."""
+    compiled = "from smlm_pipeline.localise.chunk import compile_loops; compile_loops()"
+    environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    for program in (compiled, _CROWD):
+        done = finished([sys.executable, "-c", program], env={**os.environ, **environment})
+        assert done.returncode == 0, done.stderr
+        kept = sorted((tmp_path / "kept").rglob("*.nb?"))
+        if program is compiled:
+            before = [(file, file.stat().st_mtime_ns) for file in kept]
+            assert before
+    assert [(file, file.stat().st_mtime_ns) for file in kept] == before

@@ -289,7 +289,7 @@ def test_one_module_of_the_client_speaks_to_triton() -> None:
     of_gate = [gate / name for name in ("behind.py", "requests.py", "service.py")]
     assert speaking == [room / "transport.py", *of_gate]
     stub = ["stub_server.py"]  # of the benchmark, in a process of its own
-    before_servers = ["behind.py", "certificates.py", "run.py", "service.py"]
+    before_servers = ["behind.py", "calls.py", "certificates.py", "run.py", "service.py"]
     of_grpc = [path.name for path in SOURCES if "grpc" in _imported(path)]
     assert of_grpc == ["credentials.py", "transport.py", *before_servers, *stub]
 

@@ -41,8 +41,8 @@ RESTRICTED = "shared-memory,model-repository,trace,logging"
 """Protocols that could change the server or read its memory; they are closed to clients."""
 
 
-_NO_GPU = "CudaDriverHelper has not been initialized"
-"""Part of a line in the log of every server without a GPU."""
+_NO_GPU = ("CudaDriver", "CUDA")
+"""Words of lines in the log of every server without a GPU, though they are logged as errors."""
 
 
 _START_RACE = "boost::interprocess::lock_exception"
@@ -89,7 +89,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self._admin_key = secrets.token_hex(24)  # it is given to no one
         self._folder = server_folder.unused_folder()
         self._log_file = log_file or self._folder / "tritonserver.log"
-        self._has_log = False
+        self._has_log, self._logged_bytes = False, 0
         self._process: ServerProcess | None = None
         if grpc_port:
             _check_free(grpc_port)
@@ -182,14 +182,31 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         self.stop()
 
     def log_tail(self) -> str:
-        """Return the last errors of the log, which explain more than its last lines."""
+        """Return the last errors of the log since the last start."""
         try:
-            text = self._log_file.read_text(errors="replace")
+            return self._quoted(errors_only=True) or "its log has no error since its last start"
         except OSError:
             return "its log cannot be read"
-        lines = [line for line in text.splitlines() if _NO_GPU not in line]
-        errors = [line for line in lines if line.startswith("E") or "error" in line.lower()]
-        return "\n".join((errors or lines)[-5:]) or "it wrote no log"
+
+    def _said(self) -> str:
+        """The last errors of a start, which explain more than its last lines; else these."""
+        try:
+            return (
+                self._quoted(errors_only=True)
+                or self._quoted(errors_only=False)
+                or "it wrote no log"
+            )
+        except OSError:
+            return "its log cannot be read"
+
+    def _quoted(self, *, errors_only: bool) -> str:
+        with self._log_file.open("rb") as log:
+            log.seek(self._logged_bytes)
+            text = log.read().decode(errors="replace")
+        lines = [line for line in text.splitlines() if not any(word in line for word in _NO_GPU)]
+        if errors_only:
+            lines = [line for line in lines if line.startswith("E") or "error" in line.lower()]
+        return "\n".join(lines[-5:])
 
     def _start_until_ready(self, unwanted: threading.Event) -> None:
         """Start, and start again a few times if the server dies of ``_START_RACE``."""
@@ -216,7 +233,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         (self._folder / "models").symlink_to(self._repository)
         command = [str(wheel / "bin" / "tritonserver"), *self._arguments()]
         with self._log_file.open("ab" if self._has_log else "wb") as log:
-            self._has_log = True
+            self._has_log, self._logged_bytes = True, log.tell()
             return ServerProcess(command, self._environment(wheel), log)
 
     def _environment(self, wheel: Path) -> dict[str, str]:
@@ -253,14 +270,14 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
             if unwanted.is_set():
                 raise ServerError("the embedded server is no longer wanted")
             if process.status is not None:
-                raise ServerError(f"the embedded server ended while starting: {self.log_tail()}")
+                raise ServerError(f"the embedded server ended while starting: {self._said()}")
             if fleet.is_ready(self.servers):
                 process.note_stubs()
                 server_folder.close_memory(self._folder)
                 return
             time.sleep(0.05)
         raise ServerError(
-            f"the embedded server was not ready after {START_TIMEOUT_S:.0f} s: {self.log_tail()}"
+            f"the embedded server was not ready after {START_TIMEOUT_S:.0f} s: {self._said()}"
         )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from smlm_pipeline.engines.processor_queue import Thread, threads_of
 from smlm_pipeline.errors import ServerError
 
 _END_WITH_PARENT = """
@@ -121,10 +122,15 @@ class ServerProcess:
         """Processor time in seconds and pages read from disk so far, of the server and its stubs.
 
         Those of a server that hangs do not grow; those of one that is busy, or swapped out, do.
+        They hardly grow either where other programs take all processors: see `threads`.
         """
         found = [each for pid in (self.pid, *self._stubs) if (each := _process(pid)) is not None]
         cpu_ticks = sum(each.cpu_ticks for each in found)
         return cpu_ticks / os.sysconf("SC_CLK_TCK"), sum(each.page_faults for each in found)
+
+    def threads(self) -> dict[int, Thread]:
+        """All threads of the server and its stubs; some hundred, which takes milliseconds."""
+        return threads_of((self.pid, *self._stubs))
 
     def wait(self) -> int:
         """Wait for the server's end, and return its status."""

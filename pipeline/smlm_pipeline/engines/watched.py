@@ -218,14 +218,15 @@ class Watch(AbstractContextManager["Watch"]):
         return False
 
     def _give_up(self, fault: str) -> None:
-        times = {0: "no restart is allowed", 1: "one restart"}
-        count = times.get(self._restarts_most, f"{self._restarts_most} restarts")
+        within = f"within {RESTARTS_WITHIN_S / 60:.0f} minutes"
+        after = {0: "without a restart, as asked", 1: f"after one restart {within}"}
+        why = after.get(self._restarts_most, f"after {self._restarts_most} restarts {within}")
         tail = self._server.log_tail()
         self._server.discard()
         with self._changed:
             self._lost = ServerLostError(
-                f"the server is given up after {count} within {RESTARTS_WITHIN_S / 60:.0f} "
-                f"minutes: {fault}; see its log for what ends it, or allow more restarts: {tail}"
+                f"the server is given up {why}: {fault}; look for what ends it, or allow more "
+                f"restarts: {tail}"
             )
             self._changed.notify_all()
 

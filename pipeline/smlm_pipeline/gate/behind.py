@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 
 import grpc  # type: ignore[import-untyped]
@@ -15,24 +14,14 @@ from tritonclient.grpc import service_pb2
 from smlm_pipeline import contract
 from smlm_pipeline.engines.fleet import server_states
 from smlm_pipeline.engines.triton.addresses import Address, Servers, look_up
-from smlm_pipeline.engines.triton.channel import EJECTION_S, LOOK_UP_LEAST_MS, channel_arguments
-from smlm_pipeline.engines.triton.credentials import credentials_of
+from smlm_pipeline.engines.triton.channel import LOOK_UP_LEAST_MS
 from smlm_pipeline.engines.triton.status import ModelStatus, ServerStatus
 from smlm_pipeline.engines.triton.tls import ClientTls
 from smlm_pipeline.errors import ServerError
+from smlm_pipeline.gate.calls import QUESTION_S, TURNS_MOST, Calls
+from smlm_pipeline.gate.clients import Client
 from smlm_pipeline.gate.files import Fault
-from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST
-
-SERVICE = "/inference.GRPCInferenceService/"
-
-QUESTIONS = (
-    *("ServerLive", "ServerReady", "ServerMetadata"),
-    *("ModelReady", "ModelMetadata", "ModelConfig"),
-)
-"""Methods of Triton, beside ``ModelInfer``, that clients may call; no other one exists here."""
-
-QUESTION_S = 5.0
-"""Longest wait for the answer to a question, and for a connection."""
+from smlm_pipeline.gate.line import Line, Turn
 
 FOLLOW_S, LOST_S = LOOK_UP_LEAST_MS / 1000, 0.5
 """Time between two looks at the servers, and after a connection was lost."""
@@ -41,79 +30,8 @@ ABSENT_S = 60.0
 """Time for which no server has the networks of before, after which others take their place; and
 after which a gate that could not look at its servers is not ready."""
 
-_OWN = {
-    "grpc.max_receive_message_length": ANSWER_BYTES_MOST,
-    # 64 kB of an answer come before it is read: by default a fast network makes it megabytes.
-    "grpc.http2.bdp_probe": 0,
-    # Unlike round robin, it opens a connection that was lost when it is asked to, and not before.
-    "grpc.service_config": json.dumps({"loadBalancingConfig": [{"pick_first": {}}]}),
-}
-
 Networks = tuple[ModelStatus, ...]
 """What a server states of the models that clients may ask."""
-
-
-_READY = grpc.ChannelConnectivity.READY
-
-_FAILURES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
-"""Codes of a server that fails. That of a full queue is one, but then all are busy."""
-
-
-class Calls:
-    """One server: Triton's calls, whose messages are bytes.
-
-    Parameters
-    ----------
-    servers : Servers
-        Its numeric address.
-    """
-
-    def __init__(self, servers: Servers) -> None:
-        self.requests, self.tls = 0, servers.tls
-        self._aside_until_s = 0.0
-        target, _ = servers.connection()
-        arguments = [*{**dict(channel_arguments(target, 1)), **_OWN}.items()]
-        if servers.tls is None:
-            self._channel = grpc.aio.insecure_channel(target, options=arguments)
-        else:
-            credentials, named = credentials_of(servers.tls)
-            self._channel = grpc.aio.secure_channel(target, credentials, [*arguments, *named])
-        self.infer = self._channel.stream_stream(f"{SERVICE}ModelInfer")
-        self.questions = {name: self._channel.unary_unary(SERVICE + name) for name in QUESTIONS}
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connection is that of the last `connect`: it does not come back by itself."""
-        return bool(self._channel.get_state() is _READY)
-
-    @property
-    def is_aside(self) -> bool:
-        """Whether it has failed lately."""
-        return time.monotonic() < self._aside_until_s
-
-    def ended(self, code: grpc.StatusCode) -> None:
-        """Note the code of a request.
-
-        Others are preferred for a while after a failure: a server that drains fails at once, and
-        so seems the idlest.
-        """
-        if code in _FAILURES:
-            self._aside_until_s = time.monotonic() + EJECTION_S
-
-    async def connect(self) -> bool:
-        """Open the connection; False if that takes too long."""
-
-        async def connected() -> None:
-            while (state := self._channel.get_state(try_to_connect=True)) is not _READY:
-                await self._channel.wait_for_state_change(state)
-
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(connected(), QUESTION_S)
-        return self.is_connected
-
-    async def close(self) -> None:
-        """Close the connection; what is under way on it ends."""
-        await self._channel.close()
 
 
 class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
@@ -156,6 +74,7 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         self._used: dict[Address, Calls] = {}
         self._shown: tuple[Address, ...] | None = None
         self._former: set[Calls] = set()
+        self._line = Line(self._has_turn)
         self._lost = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
@@ -175,10 +94,33 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         for calls in (*self._used.values(), *self._former):
             await calls.close()
 
+    @contextlib.asynccontextmanager
+    async def turn(self, client: Client) -> AsyncIterator[tuple[Calls | None, Turn]]:
+        """Lend the idlest server for one request that it is to compute, when it can take one.
+
+        Its queues would refuse more. The turn can be left when it has answered; the server stays
+        until the block ends. None is lent where there is no server.
+        """
+        async with self._line.turn(client) as in_line:
+            with self._lent(self._with_room() or self._idlest()) as calls:
+                if calls is None:
+                    yield None, in_line
+                    return
+                calls.turns += 1
+
+                def leave() -> None:
+                    calls.turns -= 1
+                    in_line.leave()
+
+                turn = Turn(leave)
+                try:
+                    yield calls, turn
+                finally:
+                    turn.leave()
+
     @contextlib.contextmanager
-    def lent(self) -> Iterator[Calls | None]:
-        """Lend the idlest server for one request, or None; it stays until the request has ended."""
-        calls = self._idlest()
+    def _lent(self, calls: Calls | None) -> Iterator[Calls | None]:
+        """Keep a server for one request, until it has ended."""
         if calls is None:
             yield None
             return
@@ -197,7 +139,7 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         grpc.RpcError
             If it does not answer.
         """
-        with self.lent() as calls:
+        with self._lent(self._idlest()) as calls:
             if calls is None:
                 return None
             return bytes(await calls.questions[name](question, timeout=QUESTION_S))
@@ -217,6 +159,21 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         if len(connected) < len(self._used) or not connected:
             self._lost.set()
         return min(connected, key=lambda calls: (calls.is_aside, calls.requests), default=None)
+
+    def _with_room(self) -> Calls | None:
+        """The idlest server that can take a request now."""
+        able = [calls for calls in self._sound() if calls.turns < calls.turns_most]
+        return min(able, key=lambda calls: calls.requests, default=None)
+
+    def _sound(self) -> list[Calls]:
+        """Servers that are connected, without those that failed lately if there are others."""
+        connected = [calls for calls in self._used.values() if calls.is_connected]
+        return [calls for calls in connected if not calls.is_aside] or connected
+
+    def _has_turn(self, _client: Client, turns: int, _own: int) -> bool:
+        """Whether a request has nothing to wait for: a server that can take it, or none at all."""
+        sound = self._sound()
+        return not sound or turns < sum(calls.turns_most for calls in sound)
 
     async def _follow(self) -> None:
         fault = Fault(self._report)
@@ -271,6 +228,9 @@ class Behind(contextlib.AbstractAsyncContextManager["Behind"]):
         self._report_unlike(frozenset(stated.keys() - set(used)), used)
         silent = frozenset(numeric) - states.keys()
         await self._use(used, silent)
+        for address in self._used.keys() & states.keys():
+            self._used[address].turns_most = turns_of(states[address])
+        self._line.advance()
 
     def _report_unlike(self, unlike: frozenset[Address], used: tuple[Address, ...]) -> None:
         if unlike - self._left_out:
@@ -320,7 +280,16 @@ _closing: set[asyncio.Future[None]] = set()
 
 def networks_of(state: ServerStatus) -> Networks:
     """What tells the networks of servers apart; how much they can compute at once does not."""
-    return tuple(replace(model, request_pixels=None) for model in state.models)
+    return tuple(replace(model, request_pixels=None, queue_most=None) for model in state.models)
+
+
+def turns_of(state: ServerStatus) -> int:
+    """How many requests a server can have to compute, none of which its queues refuse.
+
+    All may wait for one of its models at the same time; one more is in work.
+    """
+    bounds = [model.queue_most + 1 for model in state.models if model.queue_most is not None]
+    return min([*bounds, TURNS_MOST])
 
 
 def of_one_network(

@@ -104,9 +104,17 @@ class Connections:
         """Each connection, with a socket of its own: gRPC may close its one at any time."""
         for name in [int(each.name) for each in _OPEN_FILES.iterdir()]:
             with contextlib.suppress(OSError):  # it was closed meanwhile, or has no other end
-                if not stat.S_ISSOCK(os.fstat(name).st_mode):
+                own = os.dup(name)
+                try:
+                    # Of our own: in between, the name may have become that of another file.
+                    is_socket = stat.S_ISSOCK(os.fstat(own).st_mode)
+                    found = socket.socket(fileno=own) if is_socket else None
+                except OSError:
+                    found = None
+                if found is None:
+                    os.close(own)
                     continue
-                with socket.socket(fileno=os.dup(name)) as found:
+                with found:
                     inet = found.family in (socket.AF_INET, socket.AF_INET6)
                     if inet and found.getsockname()[1] == self._port:
                         host, port, *_ = found.getpeername()

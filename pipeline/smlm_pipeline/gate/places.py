@@ -38,7 +38,8 @@ Work = Callable[[Place], Coroutine[Any, Any, Any]]
 class Places:
     """A number of places; when none is free, the client that has the most loses its newest one.
 
-    A client takes a place only from one that then still has as many as it has itself.
+    A client takes a place only from one that has more than twice as many as it then has itself:
+    clients that are merely busy take none from each other.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ class Places:
     def __init__(self, most: int) -> None:
         self._most = most
         self._all: list[Place] = []  # the oldest first
+        self.changed: Callable[[], None] = lambda: None
 
     async def held(self, client: Client, work: Work) -> Any:
         """Do some work in a place, and return what it returns.
@@ -78,22 +80,24 @@ class Places:
         finally:
             self._leave(place)
 
-    def check(self, client: Client) -> None:
-        """Check that there is a place for a client.
+    def count(self, client: Client) -> int:
+        """How many places a client has."""
+        return self._counts()[id(client)]
 
-        Raises
-        ------
-        NoPlaceError
-            If there is none.
+    def has_room(self, client: Client, expected: int, own: int) -> bool:
+        """Whether a client gets a place, beside so many that are expected, of which some its own.
+
+        It may be that of another client.
         """
-        if len(self._all) >= self._most and self._to_take(client) is None:
-            raise NoPlaceError
+        if len(self._all) + expected < self._most:
+            return True
+        return self._to_take(client, own) is not None
 
     async def _admit(self, client: Client) -> None:
-        if not self._has_room(client):
+        if not self._make_room(client):
             raise NoPlaceError
 
-    def _has_room(self, client: Client) -> bool:
+    def _make_room(self, client: Client) -> bool:
         """Whether there is a place, or one was taken from another client."""
         if len(self._all) < self._most:
             return True
@@ -104,11 +108,12 @@ class Places:
         self._leave(taken)
         return True
 
-    def _to_take(self, client: Client) -> Place | None:
-        """The place that a client may take from another one."""
+    def _to_take(self, client: Client, expected: int = 0) -> Place | None:
+        """The place that a client may take from another one, beside those that it expects."""
         counts = self._counts()
-        own, most = counts[id(client)], self._most_of_those_that_can_lose(counts)
-        if most <= own + 1:
+        own = counts[id(client)] + expected
+        most = self._most_of_those_that_can_lose(counts)
+        if most <= 2 * own + 1:
             return None
         return next(each for each in reversed(self._all) if self._has(each, most, counts))
 
@@ -125,6 +130,7 @@ class Places:
     def _leave(self, place: Place) -> None:
         with contextlib.suppress(ValueError):  # it was taken
             self._all.remove(place)
+            self.changed()
 
 
 class Receptions(Places):
@@ -148,14 +154,14 @@ class Receptions(Places):
         self._turn, self._changed = asyncio.Lock(), asyncio.Event()
 
     async def _admit(self, client: Client) -> None:
-        if not self._waiting and self._has_room(client):
+        if not self._waiting and self._make_room(client):
             return
         if self._counts()[id(client)] or id(client) in self._waiting:
             raise NoPlaceError
         self._waiting.add(id(client))
         try:
             async with self._turn:  # in the order in which they asked for it
-                while not self._has_room(client):
+                while not self._make_room(client):
                     self._changed.clear()
                     left_s = self._all[0].begun_s + self._sure_s - time.monotonic()
                     with contextlib.suppress(asyncio.TimeoutError):
@@ -163,7 +169,7 @@ class Receptions(Places):
         finally:
             self._waiting.discard(id(client))
 
-    def _to_take(self, client: Client) -> Place | None:
+    def _to_take(self, client: Client, _expected: int = 0) -> Place | None:
         counts = self._counts()
         own, most = counts[id(client)], self._most_of_those_that_can_lose(counts)
         oldest = next(each for each in self._all if self._has(each, most, counts))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +31,8 @@ DRAIN_S = 60.0
 
 CONNECTIONS_MOST, STREAMS_MOST = 1024, 64
 """Most connections, until those without a request are ended, and most calls of one at once."""
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 _READ_AGAIN_S = 2.0
 """Time between two looks at the file of clients."""
@@ -80,7 +84,10 @@ async def run_gate(
     renewed: Callable[[], ClientTls | None],
     report: Callable[[str], None],
 ) -> None:
-    """Let requests through until SIGTERM or SIGINT, then end those that are under way.
+    """Let requests through until SIGTERM or SIGINT; then end what is under way, and this process.
+
+    It does not wait for its own questions to servers and for names that it looks up: nothing ends
+    these early, and without an answer they take up to half a minute.
 
     Parameters
     ----------
@@ -104,8 +111,8 @@ async def run_gate(
     _allow_open_files()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    for number in _ENDING:
+        loop.add_signal_handler(number, _end_process)  # no request is under way yet
     async with Behind(servers, renewed=renewed, report=report) as behind:
         server, port = _bound(listening, report)
         connections = Connections(port)
@@ -116,6 +123,8 @@ async def run_gate(
         ]
         server.add_generic_rpc_handlers((gate,))
         await server.start()
+        for number in _ENDING:
+            loop.add_signal_handler(number, ended.set)
         page = None
         try:
             if listening.page is not None:
@@ -129,6 +138,13 @@ async def run_gate(
             await server.stop(DRAIN_S)
             if page is not None:
                 page.close()
+    _end_process()
+
+
+def _end_process() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _keep_freed_memory() -> None:

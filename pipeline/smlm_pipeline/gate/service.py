@@ -24,10 +24,12 @@ from tritonclient.grpc import service_pb2
 from smlm_pipeline import contract
 from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
 from smlm_pipeline.errors import ChunkError, ContractError
-from smlm_pipeline.gate.behind import QUESTION_S, QUESTIONS, SERVICE, Behind
+from smlm_pipeline.gate.behind import Behind
+from smlm_pipeline.gate.calls import QUESTION_S, QUESTIONS, SERVICE
 from smlm_pipeline.gate.clients import ANONYMOUS, Client, Clients
 from smlm_pipeline.gate.connections import Connections, Peer
 from smlm_pipeline.gate.counts import Counts
+from smlm_pipeline.gate.line import Line, Turn
 from smlm_pipeline.gate.places import NoPlaceError, Place, Places, Receptions
 from smlm_pipeline.gate.requests import CheckedRequest, check_request
 from smlm_pipeline.gate.room import Room
@@ -46,6 +48,9 @@ ANSWERS_BYTES_MOST = 1 << 30
 """Most bytes of answers held in memory at once, to all clients, by the most that each can have."""
 
 QUESTION_BYTES_MOST = 4096
+
+PLACE_S = 60.0
+"""Longest wait for a place; then the client sends the request again."""
 
 READ_S, ANSWER_S = 60.0, 900.0
 """Longest time to receive a request, and longest wait for the server."""
@@ -94,6 +99,8 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._connections = connections
         self._receptions = Receptions(RECEIVED_MOST, sure_s=SURE_S)
         self._requests, self._questions = Places(REQUESTS_MOST), Places(QUESTIONS_MOST)
+        self._before_places = Line(self._has_place, self._requests.count)
+        self._requests.changed = self._before_places.advance
         self._answers = Room(ANSWERS_BYTES_MOST)
         self._busy: dict[int, Client] = {}
 
@@ -123,15 +130,29 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             client = self._admitted(context)
             with self._counted(client), self._connections.busy(context.peer()):
-                self._requests.check(client)  # rather than after it has sent all
-                message = await self._received(client, context)
-                await self._requests.held(
-                    client, lambda place: self._pass_on(place, message, context)
-                )
-        except NoPlaceError:
+                await self._in_turn(client, context)
+        except (NoPlaceError, asyncio.TimeoutError):
             await self._refuse(client, context, _full())
         except RefusedError as refusal:
             await self._refuse(client, context, refusal)
+
+    async def _in_turn(self, client: Client, context: Any) -> None:
+        """Read a request when there is a place for it, and let it through."""
+        async with self._before_places.turn(client, PLACE_S) as turn:
+            message = await self._received(client, context)
+
+            async def work(place: Place) -> None:
+                turn.leave()  # it has the place
+                await self._pass_on(place, message, context)
+
+            await self._requests.held(client, work)
+
+    def _has_place(self, client: Client, turns: int, own: int) -> bool:
+        """Whether a request can be read, beside so many, and so many of its client."""
+        if own and turns >= RECEIVED_MOST:
+            return False
+        received = min(turns, RECEIVED_MOST)  # more are those of clients that may never end
+        return self._requests.has_room(client, received, own)
 
     async def _pass_on(self, place: Place, message: bytes, context: Any) -> None:
         client = place.client
@@ -144,12 +165,12 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         pause_s = client.pause_s(len(message), time.monotonic())
         if pause_s:
             await asyncio.sleep(pause_s)
-        with self._behind.lent() as calls:
+        async with self._behind.turn(client) as (calls, turn):
             if calls is None:
                 raise _of_the_server(grpc.StatusCode.UNAVAILABLE, None)
             call = calls.infer(timeout=min(context.time_remaining() or ANSWER_S, ANSWER_S))
             try:
-                sent_bytes = await self._answer_from(call, request, place, context)
+                sent_bytes = await self._answer_from(call, request, place, turn, context)
             except grpc.RpcError as error:
                 calls.ended(error.code())
                 raise _of_the_server(error.code(), error.details()) from error
@@ -158,13 +179,14 @@ class Gate(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.counts.answered(client.name, request.frames, len(message), sent_bytes)
 
     async def _answer_from(
-        self, call: Any, request: CheckedRequest, place: Place, context: Any
+        self, call: Any, request: CheckedRequest, place: Place, turn: Turn, context: Any
     ) -> int:
         """Send a request to the server and its answer to the client; return the answer's bytes."""
         with contextlib.suppress(asyncio.InvalidStateError):  # the call has failed already
             await call.write(request.message)
             await call.done_writing()
         await call.initial_metadata()  # the answer is there, or the reason why there is none
+        turn.leave()
         client, most_bytes = place.client, request.answer_bytes_most
         async with client.answers, self._answers.held(client, most_bytes) as share:
             answer = await call.read()

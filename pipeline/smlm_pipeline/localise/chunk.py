@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.candidates import Candidates
+from smlm_pipeline.compute.candidates import Candidates, candidates
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.localise import molecule_places
 
@@ -14,12 +14,12 @@ PROBABILITY_MIN = contract.MOLECULE_PROBABILITY_MIN
 """Molecules that are less probable are left out; a table may leave out more."""
 
 
-def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
+def molecules(found: Candidates, asked: Window) -> NDArray[np.float32]:
     """Merge the candidates of a tile, and select the molecules in its core.
 
     Parameters
     ----------
-    candidates : Candidates
+    found : Candidates
         Of the whole tile: the halo decides what belongs together at the edge of the core.
     asked : Window
         The core.
@@ -34,7 +34,7 @@ def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
     ChunkError
         If a detection is not a number, or a sigma or an intensity not positive.
     """
-    places = molecule_places(candidates)
+    places = molecule_places(found)
     y_px, x_px = places.mean_px
     place = (y_px, x_px, *np.sqrt(places.variance_px2), places.probability)
     light = (places.intensity, np.sqrt(places.intensity_variance))
@@ -45,3 +45,16 @@ def molecules(candidates: Candidates, asked: Window) -> NDArray[np.float32]:
     within_x = (table[:, 2] >= asked.left_px) & (table[:, 2] < right_px)
     kept = table[within_y & within_x & (table[:, 5] >= PROBABILITY_MIN)]
     return kept[np.argsort(kept[:, 0], kind="stable")].astype(np.float32)
+
+
+def compile_loops() -> None:
+    """Compile the loops that `molecules` needs, and keep them, while a server's image is built.
+
+    Numba keeps them in ``NUMBA_CACHE_DIR``, for the processor that ``NUMBA_CPU_NAME`` names: those
+    for a ``generic`` one compute the same bits in the same time on any.
+    """
+    size_px = 32
+    detections = np.zeros((1, len(contract.DETECTION_CHANNELS), size_px, size_px), np.float32)
+    detections[:, 3:] = 0.1
+    detections[0, 0, 8, 8:10] = 0.4  # a molecule in two pixels
+    molecules(candidates(detections), Window(8, 0, 0, size_px, size_px, molecules=True))

@@ -31,7 +31,8 @@ class ModelStatus:
     """The state of one model; ``versions`` are in ascending order.
 
     ``request_pixels``, ``class_borders_px`` and ``trained_ranges`` are stated by networks alone;
-    see `ServedNetwork`.
+    see `ServedNetwork`. ``queue_most`` are the requests that may wait in its queue, or None if it
+    has no bound.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ModelStatus:
     request_pixels: int | None = None
     class_borders_px: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     trained_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    queue_most: int | None = None
 
     @property
     def fits(self) -> bool:

@@ -235,8 +235,8 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
         if not self._ask("ModelReady", name=name).ready:
             return ModelStatus(name, ready=False)
         versions = tuple(sorted(self._ask("ModelMetadata", name=name).versions, key=int))
-        parameters = self._ask("ModelConfig", name=name).config.parameters
-        stated = {key: value.string_value for key, value in parameters.items()}
+        config = self._ask("ModelConfig", name=name).config
+        stated = {key: value.string_value for key, value in config.parameters.items()}
         return ModelStatus(
             name,
             ready=True,
@@ -245,6 +245,7 @@ class TritonTransport(AbstractContextManager["TritonTransport"]):
             request_pixels=_whole_number(stated.get(contract.REQUEST_PIXELS_PARAMETER)),
             class_borders_px=_class_borders(stated.get(contract.CLASS_BORDERS_PARAMETER, "")),
             trained_ranges=_ranges(stated.get(contract.TRAINED_RANGES_PARAMETER, "")),
+            queue_most=config.dynamic_batching.default_queue_policy.max_queue_size or None,
         )
 
     def _ask(self, question: str, **fields: str) -> Any:
