@@ -16,7 +16,7 @@ pytest.importorskip("hatchling", reason="hatchling is not installed: make .venv/
 
 from smlm_pipeline import contract
 
-SIZE_MB_MAX = 7.0
+SIZE_MB_MAX = 7.5
 """The weights of three networks, in FP32 and FP16; those of the comparison would add megabytes."""
 
 
