@@ -32,12 +32,14 @@ def mean_light(
     usable: NDArray[np.bool_],
     frames: NDArray[np.intp],
 ) -> NDArray[np.float32]:
-    """Mean of the usable pixels of frames above their backgrounds, (T,) in ADU."""
-    weight = usable.astype(np.float32) / max(np.count_nonzero(usable), 1)
-    return np.array(
-        [np.vdot(sample_adu[index] - backgrounds_adu[index], weight) for index in frames],
-        np.float32,
-    )
+    """Mean of the usable pixels of frames above their backgrounds, (T,) in ADU; 0 if none is."""
+    if not usable.any():
+        return np.zeros(len(frames), np.float32)
+    count = np.count_nonzero(usable)
+    part = usable if count < usable.size else slice(None)  # all of a frame is summed without a copy
+    sums_adu = [int(sample_adu[index][part].sum(dtype=np.int64)) for index in frames]
+    mean_adu = np.array(sums_adu, np.float64) / count - backgrounds_adu[frames]
+    return mean_adu.astype(np.float32)
 
 
 def alike(

@@ -164,8 +164,7 @@ def _parts(
     distance_frames, known = independent_distance(*film)
     blinking = Fluctuations.of(*film, temporal=True, distance_frames=distance_frames)
     whole = _Part(frames, blinking.scale_adu, blinking.scale_error, known)
-    noise_adu = noise_of(sample_adu, usable, frames)
-    if not _believed(blinking, noise_adu):
+    if not _believed(blinking, sample_adu, usable, frames):
         return [_part_of_few(*film)]
     step = blinking.step()
     if step is None:
@@ -181,10 +180,19 @@ def _parts(
     return before + after
 
 
-def _believed(found: Fluctuations, noise_adu: float) -> bool:
+def _believed(
+    found: Fluctuations,
+    sample_adu: NDArray[np.uint16],
+    usable: NDArray[np.bool_],
+    frames: NDArray[np.intp],
+) -> bool:
+    (sure, _), *others = BELIEVED
+    if found.exceed(sure):
+        return True
+    noise_adu = noise_of(sample_adu, usable, frames)
     return any(
         found.exceed(errors) and found.scale_adu > noise_per_scale * noise_adu
-        for errors, noise_per_scale in BELIEVED
+        for errors, noise_per_scale in others
     )
 
 
@@ -197,10 +205,9 @@ def _part_of_few(
     """Frames too few to fluctuate in time: the scale is that in space, or that of the noise."""
     noise_adu = noise_of(sample_adu, usable, frames)
     spots = Fluctuations.of(sample_adu, backgrounds_adu, usable, frames, temporal=False)
+    believed = len(frames) > 1 and _believed(spots, sample_adu, usable, frames)
     _, noise_per_scale = BELIEVED[-1]  # a single frame has no errors
-    if (
-        len(frames) > 1 and _believed(spots, noise_adu)
-    ) or spots.scale_adu > noise_per_scale * noise_adu:
+    if believed or spots.scale_adu > noise_per_scale * noise_adu:
         return _Part(frames, spots.scale_adu, ERROR_IN_SPACE)
     return _Part(frames, NOISE_PER_SCALE * noise_adu or 1.0, math.nan)
 
