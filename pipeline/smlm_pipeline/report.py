@@ -358,7 +358,7 @@ def result_notes(result: Reconstruction) -> list[str]:
     if result.refinement is not None:
         notes += result.refinement.notes
     if result.comparison is not None:
-        notes += notes_of(result.comparison, result.engine.trained_ranges)
+        notes += notes_of(result.comparison, result.survey, result.engine.trained_ranges)
     if result.missing.chunks:
         notes.append(_missing_note(result))
     if result.failures:

@@ -19,7 +19,7 @@ from smlm_pipeline.film.formats.film_folders import (
 from smlm_pipeline.film.formats.own_results import is_result, is_result_folder
 from smlm_pipeline.film.formats.registry import is_film_folder
 from smlm_pipeline.film.formats.tiff_folder import is_tiff
-from smlm_pipeline.job import image_path
+from smlm_pipeline.output.image_names import image_path
 
 LIST_ENDINGS = (".txt", ".lst", ".list")
 """Endings of lists of films: one path a line, relative to the list; # begins a comment."""

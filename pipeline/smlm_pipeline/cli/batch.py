@@ -30,6 +30,7 @@ from smlm_pipeline.channels.registering import map_of_beads
 from smlm_pipeline.channels.report import ChannelsReport
 from smlm_pipeline.channels.run import run_channels
 from smlm_pipeline.cli.batch_progress import TerminalBatchEvents, channels_in_words
+from smlm_pipeline.cli.camera_options import TABLE_PANEL, CameraOptions
 from smlm_pipeline.cli.channel_options import ChannelOptions
 from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door, explained
@@ -40,7 +41,6 @@ from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.run_options import (
     IMAGE_PANEL,
     RESOURCES_PANEL,
-    TABLE_PANEL,
     FilmOptions,
     PictureOptions,
     RunOptions,
@@ -129,6 +129,7 @@ def batch(
             rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
+    camera: CameraOptions,
     picture: PictureOptions,
     channels: ChannelOptions,
     run: RunOptions,
@@ -191,6 +192,7 @@ def batch(
         asked = replace(
             asked,
             molecules_ending=molecules,
+            camera=camera.camera(),
             overwrite=overwrite,
             style=picture.style(),
             channels=two,
@@ -251,7 +253,6 @@ def _asked(
         part.selection(),
         part.pixel_size_nm,
         molecules_probability=run.molecules_probability,
-        camera=run.camera(),
         page=run.report,
         network_sha256=network,
     )

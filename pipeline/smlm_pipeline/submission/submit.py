@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import Job
+from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
@@ -133,9 +134,16 @@ def dry_run(job: Job) -> DryRun:
         As `submit` does, before an engine is opened.
     """
     memory_bytes = memory_limit_bytes(job.settings)
-    with opened_film(job, memory_bytes) as film:
-        job.check()
-        return planned(job, film, memory_bytes)
+    folder = job.image.parent
+    made = not folder.exists()
+    try:
+        with opened_film(job, memory_bytes) as film:
+            job.check()
+            return planned(job, film, memory_bytes)
+    finally:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def planned(job: Job, film: Film, memory_bytes: int) -> DryRun:
