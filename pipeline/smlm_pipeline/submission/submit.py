@@ -24,6 +24,7 @@ from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.timed_events import TimedEvents
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
 from smlm_pipeline.submission.images import write_images
@@ -192,8 +193,9 @@ def run_job(
 
     The film is opened and checked before the engine is, so that a bad file is refused at once.
     """
-    with job_run(job, engine, model_repository=model_repository, events=events) as run:
-        return write_results(job, run, events)
+    timed = TimedEvents(events)
+    with job_run(job, engine, model_repository=model_repository, events=timed) as run:
+        return write_results(job, run, timed)
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ def job_run(
             yield JobRun(film, result, molecules, checkpoint, notes)
 
 
-def write_results(job: Job, run: JobRun, events: Events) -> Report:
+def write_results(job: Job, run: JobRun, events: TimedEvents) -> Report:
     """Write image, picture, table and page of a job, and report on them."""
     result, molecules = run.result, run.molecules
     facts = report(result, job, run.film, run.notes, _row_count(job, molecules))
@@ -281,12 +283,13 @@ def write_results(job: Job, run: JobRun, events: Events) -> Report:
         (events.warning if result.missing.chunks else events.note)(note)
     _write(job, result, facts)
     if molecules is not None and job.molecules is not None:
+        events.stage("writing the table")
         _write_table(job.molecules, job, molecules, result, facts)
     if job.page:
         events.stage("writing the report")
-        write_report_page(job, run.film, molecules, result, facts)
+        write_report_page(job, run.film, molecules, result, facts, events)
     run.checkpoint.results_are_written()
-    return facts
+    return replace(facts, timings_s=events.timings_s())
 
 
 def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | None]:
