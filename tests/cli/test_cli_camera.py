@@ -165,7 +165,7 @@ def test_a_batch_knows_the_camera_again(film: Path, mine: Path) -> None:
     other = write_matched(mine, gain=Value(6.0, 0.2))
     refused = invoke(*asked, "--camera", other)
     assert refused.exit_code == 7
-    assert "camera: gain adu per photon was 5.0 and is 6.0; expected" in refused.stderr
+    assert "--gain-adu-per-photon was 5.0 and is 6.0; expected" in refused.stderr
 
 
 def test_an_offset_above_the_films_level_is_named(film: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -67,7 +68,7 @@ _LISTED = 3
 """Files that a note names."""
 
 FILE_COLUMNS = 240
-"""Width of the table where the output is no terminal: nothing is cut."""
+"""Width of the table where the output is no terminal and COLUMNS does not state one."""
 
 FILMS_AT_ONCE, FILMS_AT_ONCE_MOST = 2, 16
 """Films side by side by default, and at most: while one is opened, surveyed or written, another
@@ -355,7 +356,7 @@ def _notes(passed_over: Sequence[PassedOver]) -> Iterator[str]:
 def _show(outcomes: Sequence[Outcome], summary: Summary, output: Path | None) -> None:
     """Print the table of all films, and the count."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not (console.is_terminal or os.environ.get("COLUMNS", "").isdecimal()):
         console.width = FILE_COLUMNS
     table = Table("film", "state", "emitters", "frames", "seconds", "reason")
     for column in table.columns:

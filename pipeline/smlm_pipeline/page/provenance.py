@@ -18,6 +18,13 @@ _PARTS = {
 """Files beside the image whose names say less than these words."""
 
 
+_SELECTED = {
+    "frames": "frames taken, first:end",
+    "roi_px": "region taken: x, y, width, height in camera pixels",
+}
+"""Parts of a film, in words."""
+
+
 def provenance(numbers: Numbers) -> str:
     """Files, hashes, settings, versions and timings, as tables."""
     facts = numbers["report"]
@@ -62,7 +69,7 @@ def _film(facts: Numbers) -> dict[str, str]:
         "SHA-256 of size and sampled frames": facts["film_sha256"],
         "usual levels": levels,
         "spread of molecules' brightness": _value(facts["brightness_spread"] or ""),
-        **{f"selected {name}": value for name, value in selection.items()},
+        **{_SELECTED.get(n, f"chosen {n.replace('_', ' ')}"): v for n, v in selection.items()},
         "missing": f"{len(facts['missing'])} parts" if facts["missing"] else "",
     }
     return {name: value for name, value in stated.items() if value}
