@@ -13,28 +13,27 @@ from smlm_pipeline.film.channels_asked import Channels
 from smlm_pipeline.film.film import Film
 from smlm_pipeline.film.formats.own_results import is_result_folder
 from smlm_pipeline.film.formats.pixel_size import check_given
+from smlm_pipeline.film.level import level_of
 from smlm_pipeline.film.part_asked import PartAsked
 from smlm_pipeline.film.selection import Selection
 from smlm_pipeline.output.error_map_files import ErrorMapFiles
+from smlm_pipeline.output.image_names import (
+    IMAGE_ENDINGS,
+    ZARR_ENDING,
+    check_name,
+    image_path,
+    is_zarr,
+    stem_of,
+)
 from smlm_pipeline.output.page_files import PageFiles
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.resolution_files import ResolutionFiles
 from smlm_pipeline.settings import MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.tables.camera_units import CameraUnits
-from smlm_pipeline.tables.formats import format_of
-
-ZARR_ENDING = ".ome.zarr"
-"""Ending of an image in OME-Zarr; others are in OME-TIFF."""
+from smlm_pipeline.tables.formats import format_of, light_notes
 
 PART_ENDING = ".npz"
 """Ending of the file of a part of a film."""
-
-_ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ZARR_ENDING)
-
-_FILM_ENDINGS = (
-    *(*_ENDINGS, ".zarr", ".nd2", ".raw", ".czi", ".lif", ".lof", ".ims", ".h5"),
-    *(".hdf5", ".stk", ".lsm", ".sif", ".dcimg", ".spe", ".fits", ".fits.fz", ".fit"),
-)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Job:
 
     def _beside(self, ending: str) -> Path:
         """The image's path with this ending in place of its own."""
-        return self.image.with_name(_stem(self.image, _ENDINGS) + ending)
+        return self.image.with_name(stem_of(self.image, IMAGE_ENDINGS) + ending)
 
     @property
     def _ending(self) -> str:
@@ -87,7 +86,7 @@ class Job:
     @property
     def is_zarr(self) -> bool:
         """Whether the image is to be OME-Zarr, a folder."""
-        return _is_zarr(self.image)
+        return is_zarr(self.image)
 
     @property
     def uncorrected_image(self) -> Path:
@@ -129,7 +128,7 @@ class Job:
     def checkpoint(self) -> Path:
         """The checkpoint of an interrupted run, beside the image or the part."""
         if self.part is not None:
-            return self.part.path.with_name(f"{_stem(self.part.path, (PART_ENDING,))}.checkpoint")
+            return self.part.path.with_name(f"{stem_of(self.part.path, (PART_ENDING,))}.checkpoint")
         return self._beside(".checkpoint")
 
     @property
@@ -228,6 +227,7 @@ class Job:
             )
         continues = bool(unfinished) and self.resume  # an image that exists lacks chunks, then
         replaced = self.overwrite or continues
+        self._make_folder()
         if self.part is not None:
             self._check_part(self.part.path, replaced=replaced)
             return
@@ -263,9 +263,19 @@ class Job:
             self._check_channels(self.channels)
         if self.molecules is not None:
             self._check_molecules()
-        if not self.image.name.lower().endswith(_ENDINGS):
-            expected = "expected a name in .ome.tif, .tif or .ome.zarr, or a folder that is there"
+        if not self.image.name.lower().endswith(IMAGE_ENDINGS):
+            expected = (
+                "expected a name in .ome.tif, .tif or .ome.zarr, or a folder: one with a dot in "
+                "its name has to be made before"
+            )
             raise SettingError(f"output is {self.image}; {expected}")
+
+    def _make_folder(self) -> None:
+        """Make the folder of the image where the user named that alone, as ``-o new/``."""
+        folder = self.image.parent
+        if self.part is None and self.image == image_path(self.film, folder):
+            with contextlib.suppress(OSError):  # which the checks that follow explain
+                folder.mkdir(parents=True, exist_ok=True)
 
     def _check_channels(self, channels: Channels) -> None:
         """Refuse what two channels are not offered with."""
@@ -307,7 +317,7 @@ class Job:
     def _check_table(self, table: Path, *, replaced: bool) -> None:
         """Refuse a table that could not be written, or would replace another result."""
         kind = format_of(table)
-        _check_name(table)
+        check_name(table)
         for file in kind.files_of(table):
             if file.resolve() in {each.resolve() for each in self.images}:
                 raise SettingError(f"--molecules and -o both name {file}; expected two names")
@@ -324,7 +334,7 @@ class Job:
                 f"{path} would be among the files of the film and be read as one of them; "
                 f"choose another folder with {option}"
             )
-        folder = _is_zarr(path)
+        folder = is_zarr(path)
         if (path.exists() if folder else path.is_file()) and not replaced:
             raise OutputError(
                 f"{path} exists; expected a new name: choose one with {option}, or replace the "
@@ -351,49 +361,14 @@ class Job:
     def notes(self, film: Film) -> list[str]:
         """Facts that the user should know before the work; `warnings` are the first."""
         camera = () if self.camera is None else self.camera.notes
-        return [*self.warnings(film), *film.notes, *film.notes_on_ends(), *camera]
+        return [
+            *(*self.warnings(film), *film.notes, *film.notes_on_ends(), *camera),
+            *self._doubts(film),
+            *(() if self.molecules is None else light_notes(self.molecules, self.camera)),
+        ]
 
-
-def image_path(film: Path, output: Path | None) -> Path:
-    """The image's path: ``output``, or ``FILM.sr.ome.tif`` in that folder or beside the film.
-
-    The image of a film in a folder has the folder's name and is beside it.
-    """
-    if output is not None:
-        _check_name(output)
-    if output is not None and (_is_zarr(output) or not output.is_dir()):
-        return output
-    named = film if film.name not in ("", "..") else film.resolve()
-    name = f"{_stem(named, _FILM_ENDINGS)}.sr.ome.tif"
-    return output / name if output is not None else named.with_name(name)
-
-
-def _check_name(path: Path) -> None:
-    """Refuse a path that no file can have.
-
-    Raises
-    ------
-    OutputError
-        If a name in it is too long, has a NUL, or is a link to itself.
-    """
-    try:
-        path.resolve().lstat()
-    except FileNotFoundError:
-        return
-    except (OSError, RuntimeError, ValueError) as error:  # a loop is a RuntimeError
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"{path} cannot be written: {reason}; expected the name of a file that can exist: "
-            "choose another"
-        ) from error
-
-
-def _is_zarr(path: Path) -> bool:
-    return path.name.lower().endswith(ZARR_ENDING)
-
-
-def _stem(path: Path, endings: tuple[str, ...]) -> str:
-    """The name without its ending."""
-    name = path.name
-    ending = next((ending for ending in endings if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(ending)]
+    def _doubts(self, film: Film) -> tuple[str, ...]:
+        """What is doubtful of the camera, by the levels of a few frames."""
+        if self.camera is None or self.camera.offset_adu is None:
+            return ()
+        return self.camera.doubts(level_of(film), film.path.name)

@@ -168,14 +168,16 @@ def _seen(
     events: Events,
 ) -> Survey:
     """Begin: survey the film, look at its molecules, and report the remarks on it."""
-    events.stage("reconstructing")
+    events.stage("surveying")
     seen = survey(film, settings)
     if settings.looks_at_molecules:
+        events.stage("looking at molecules")
         servers = engine.transport, engine.count_servers
         spread = checkpoint.spread(lambda: brightness_spread(film, seen, *servers, plan, settings))
         seen = seen.with_spread(spread)
     for remark in remarks(seen, film.corner):
         events.note(remark)
+    events.stage("reconstructing")
     return seen
 
 

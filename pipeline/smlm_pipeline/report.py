@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from smlm_pipeline.run.checks import Check, checks, notes_of
 from smlm_pipeline.run.chunking import Chunk
 from smlm_pipeline.run.identity import SOFTWARE
 from smlm_pipeline.run.missing import part_of, parts
+from smlm_pipeline.run.timed_events import WHOLE
 
 LEVELS_MOST = 64
 """Frames whose levels a report states."""
@@ -67,6 +68,8 @@ class Report:
     Python and of the libraries that computed and wrote the image.
     ``network_engine``, ``precision`` and ``processor`` are what computed the network; empty for
     running servers, which do not state that.
+    ``elapsed_s`` is from the survey to the sum. ``timings_s`` has the seconds of each stage of the
+    run, from opening the film to writing the page, and of the whole run, to which they add up.
     """
 
     film: str
@@ -111,6 +114,7 @@ class Report:
     frames_per_s: float
     selection: dict[str, Any]
     notes: list[str]
+    timings_s: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -125,7 +129,8 @@ class Report:
     def provenance(self) -> dict[str, Any]:
         """The facts for the image's metadata, without the names of this machine's folders."""
         kept = self.as_dict()
-        del kept["image"], kept["sum_image"], kept["picture"], kept["page"]
+        for name in ("image", "sum_image", "picture", "page", "timings_s"):
+            del kept[name]
         if self.molecules is not None:
             kept["molecules"] = {**self.molecules, "file": Path(self.molecules["file"]).name}
         beside = {"drift": _DRIFT_FILES, "resolution": _RESOLUTION_FILES, "error_map": _ERROR_FILES}
@@ -155,7 +160,7 @@ class Report:
             f"found    {self.emitters:,.0f} emitters in {self.frames:,} frames\n"
             f"speed    {self.frames_per_s:,.0f} frames/s "
             f"({self.elapsed_s:.1f} s, {self.engine}{precision}, {self.model} version "
-            f"{self.model_version})"
+            f"{self.model_version}){whole_line(self.timings_s)}"
         )
 
     @property
@@ -200,6 +205,11 @@ class Report:
         done = f"{steps} steps" if steps else "not at all"
         beside = f"; the plain sum is {self.sum_image}" if self.sum_image else ""
         return f"refined  {done}{beside}\n"
+
+
+def whole_line(timings_s: Mapping[str, float]) -> str:
+    """A line on the time of the whole run, after the other lines; none where it is not known."""
+    return f"\nwhole    {timings_s[WHOLE]:.1f} s" if timings_s else ""
 
 
 def table_line(table: Mapping[str, Any]) -> str:
@@ -358,9 +368,9 @@ def result_notes(result: Reconstruction) -> list[str]:
     if result.refinement is not None:
         notes += result.refinement.notes
     if result.comparison is not None:
-        notes += notes_of(result.comparison, result.engine.trained_ranges)
+        notes += notes_of(result.comparison, result.survey, result.engine.trained_ranges)
     if result.missing.chunks:
-        notes.append(_missing_note(result))
+        notes.append(result.missing.note(result.frame_count))
     if result.failures:
         notes.append(_failures_note(result))
     if result.swapped_answers:
@@ -384,17 +394,4 @@ def _swapped_note(result: Reconstruction) -> str:
         f"a server sent the answer to another request {times}; none is in the image, and the "
         "chunks were sent again. A process of that server was stopped or swapped out: see "
         "whether its machine has enough memory"
-    )
-
-
-def _missing_note(result: Reconstruction) -> str:
-    """The note on the frames that the image lacks."""
-    frames = {
-        frame
-        for chunk in result.missing.chunks
-        for frame in range(chunk.first_frame, chunk.last_frame)
-    }
-    return (
-        f"{len(frames):,} of {result.frame_count:,} frames are missing from the image, wholly or "
-        f"in part (its metadata lists them): {result.missing.reason}"
     )

@@ -51,6 +51,11 @@ def test_the_folder_of_results_is_not_searched(night: Path) -> None:
     assert [film.name for film in films] == ["a.tif", "b.tif"]
 
 
+def test_results_are_not_written_among_the_films(night: Path) -> None:
+    with pytest.raises(SettingError, match=r"the folder of the films itself; expected another"):
+        find_films(Search([night], night))
+
+
 def test_list(night: Path) -> None:
     """Relative to the list; a film that is missing is found, and refused when it is opened."""
     listed = night / "films.txt"

@@ -121,7 +121,7 @@ def test_other_settings_replace_nothing_unless_asked(night: Path) -> None:
     assert batch(night).exit_code == 0
     refused = batch(night, "--zoom", "4")
     assert refused.exit_code == 7
-    assert "a.sr.ome.tif exists, and zoom was 8 and is 4; expected" in refused.stderr
+    assert "a.sr.ome.tif exists, and --zoom was 8 and is 4; expected" in refused.stderr
     assert image(night, "a.sr.ome.tif").shape == (256, 256)
     assert "3 skipped" in batch(night).stdout
     assert batch(night, "--zoom", "4", "--overwrite").exit_code == 0
@@ -262,13 +262,25 @@ def test_json_lines(night: Path) -> None:
     assert [line for line in result.stderr.splitlines() if "failed" not in line] == []
 
 
-def test_dry_run_writes_nothing(night: Path) -> None:
+def test_dry_run_writes_nothing(night: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     (night / "a.tif").write_text("no film")
     result = batch(night, "--dry-run")
     assert result.exit_code == 3
     assert "16 frames of 32 x 32 pixels -> " in result.stdout
     assert "1 failed, 2 planned" in result.stdout
     assert not (night.parent / "out").exists()
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_the_table_keeps_to_the_width_that_is_stated(
+    night: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (night / "a.tif").write_text("no film")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = [line for line in batch(night, "--dry-run").stdout.splitlines() if line[:1] in "┏┃┡│└"]
+    assert len(table) > 5
+    assert max(map(len, table)) <= columns
 
 
 def test_a_mistyped_folder_is_refused_before_the_first_film(night: Path) -> None:

@@ -126,7 +126,8 @@ def test_frames_of_alternating_channels_are_those_of_both(night: Path) -> None:
         assert each["report"]["frames"] == 40
 
 
-def test_people_see_the_counts_of_both(night: Path) -> None:
+def test_people_see_the_counts_of_both(night: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     asked = [option for option in OPTIONS if option != "--quiet"]
     out = night.parent / "out"
     done = invoke("batch", night, "-o", out, "--engine", "local", *asked, *HALVES)
@@ -154,10 +155,10 @@ def test_a_second_call_skips_what_is_done(night: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ((), "channels was left,right and is None"),
-        ((*HALVES, "--channel-names", "a,b"), "channels: names was ['left', 'right'] and is"),
-        ((*HALVES, "--registration", "off"), "channels: registers was True and is False"),
-        (("--channels", "top,bottom"), "channels: split was left,right and is top,bottom"),
+        ((), "--channels was left,right and is not given"),
+        ((*HALVES, "--channel-names", "a,b"), "--channel-names was left,right and is a,b"),
+        ((*HALVES, "--registration", "off"), "--registration was on and is off"),
+        (("--channels", "top,bottom"), "--channels was left,right and is top,bottom"),
     ],
 )
 def test_other_channels_replace_nothing_unless_asked(
@@ -183,7 +184,7 @@ def test_beads_are_no_film_of_the_night_and_are_known_again(night: Path) -> None
     tifffile.imwrite(beads, frames[:5], photometric="minisblack")
     refused = batch(night, *asked)
     assert refused.exit_code == 7
-    assert "exists, and channels: the film of beads has changed; expected" in refused.stderr
+    assert "exists, and the film of beads has changed; expected" in refused.stderr
     without = batch(night, *HALVES, "--exclude", "beads*")
     assert "exists, and channels: beads was" in without.stderr
     assert "the film of beads has changed" not in without.stderr
@@ -222,7 +223,9 @@ def test_an_interrupted_batch_continues(
     ]
     one = batch(night, *asked[2:])
     assert one.exit_code == 7
-    assert "checkpoint exists, and channels was left,right and is None; expected" in one.stderr
+    assert (
+        "checkpoint exists, and --channels was left,right and is not given; expected" in one.stderr
+    )
     engine = _Slow()
     take_for_local(monkeypatch, engine)
     again = batch(night, *asked, "--include", "a.tif")

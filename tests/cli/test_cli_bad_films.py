@@ -17,7 +17,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from fakes.command_line import names, one_line, submit, take_for_local
+from fakes.command_line import invoke, names, one_line, submit, take_for_local
 from fakes.films import damage, spots_adu
 from fakes.transports import ComputingTransport
 from smlm_pipeline.engines.transport import ChunkAnswer, Request
@@ -86,11 +86,6 @@ def _folder(path: Path) -> Path:
 WRONG: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "empty": (_empty, "is empty (0 bytes)", "copy or export it again"),
     "no frames": (_no_frames, "holds no frames", "check that it was saved to the end"),
-    "one frame": (
-        lambda path: _tiff(path, FRAMES_ADU[0]),
-        "holds one frame; a film needs at least 2",
-        "export the raw film",
-    ),
     "RGB": (
         lambda path: _tiff(path, np.zeros((4, 32, 32, 3), np.uint8), photometric="rgb"),
         "is a colour (RGB) image",
@@ -154,6 +149,32 @@ def test_a_bad_film_is_refused_in_one_line(
     expected = f"recon-client: {film} {wrong}; expected a film of grey frames: {remedy}"
     assert one_line(result) == expected
     assert names(tmp_path) == before
+
+
+def test_too_few_frames_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_for_local(monkeypatch, ComputingTransport())
+    one = _tiff(tmp_path / "one", FRAMES_ADU[0])
+    said = one_line(submit(one, "--quiet"))
+    assert "one.tif holds one frame; a film needs at least 2, of molecules that blink: name" in said
+    film = _tiff(tmp_path / "film", FRAMES_ADU)
+    said = one_line(submit(film, "--quiet", "--frames", "3:4"))
+    assert "has 16 frames, of which 1 is to be taken; a film needs at least 2: choose more" in said
+
+
+def test_words_of_libraries_stay_off_the_terminal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """tifffile would remark on each tag of a damaged file."""
+    film = _tiff(tmp_path / "film", FRAMES_ADU)
+    held = film.read_bytes()
+    (tmp_path / "cut.tif").write_bytes(held[:200])
+    for command in (
+        ("resolution", tmp_path / "cut.tif"),
+        ("batch", tmp_path, "-o", tmp_path / "out", "--dry-run"),
+    ):
+        said = invoke(*command).stderr
+        assert "Tiff" not in said
+        assert not [record for record in caplog.records if record.name == "tifffile"]
 
 
 def test_what_shrinks_while_it_is_read_leaves_no_image(

@@ -165,4 +165,21 @@ def test_a_batch_knows_the_camera_again(film: Path, mine: Path) -> None:
     other = write_matched(mine, gain=Value(6.0, 0.2))
     refused = invoke(*asked, "--camera", other)
     assert refused.exit_code == 7
-    assert "camera: gain adu per photon was 5.0 and is 6.0; expected" in refused.stderr
+    assert "--gain-adu-per-photon was 5.0 and is 6.0; expected" in refused.stderr
+
+
+def test_an_offset_above_the_films_level_is_named(film: Path) -> None:
+    """Such a background is negative; only the user knows which number is wrong."""
+    asked = ("--molecules", film.with_name("t.csv"), "--gain-adu-per-photon", "5")
+    for option in ((), ("--dry-run",)):
+        done = submit(film, *asked, "--offset-adu", "60000", "--overwrite", *option)
+        assert done.exit_code == 0, done.output
+        assert "the offset of 60000 ADU is above the level of film.tif" in done.stderr
+    assert "above the level" not in submit(film, *asked, *BY_HAND[2:], "--overwrite").stderr
+
+
+def test_a_table_without_light_is_named_before_the_run(film: Path) -> None:
+    done = submit(film, "--molecules", film.with_name("t.h5"), "--dry-run")
+    assert "t.h5 will have no light and no background" in done.stderr
+    done = submit(film, "--molecules", film.with_name("t.csv"), "--dry-run")
+    assert "no light" not in done.stderr

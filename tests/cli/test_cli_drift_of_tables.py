@@ -35,13 +35,13 @@ def test_a_table_is_corrected(tmp_path: Path) -> None:
     facts = _corrected(table, "-o", out)
     assert facts["corrected"]
     before, after = read_back(table)[0], read_back(out)[0]
-    drift = read_drift(tmp_path / "b.parquet.drift.csv").at(before["frame"])
+    drift = read_drift(tmp_path / "b.drift.csv").at(before["frame"])
     np.testing.assert_allclose(after["x_nm"], before["x_nm"] - drift[1], atol=2e-3)
     np.testing.assert_allclose(after["y_nm"], before["y_nm"] - drift[0], atol=2e-3)
     _, moved = molecules("dots", "linear", frames=800, per_frame=4)
     frames = np.arange(before["frame"].max() + 1)
     assert rms_nm(read_drift(Path(facts["drift_table"])).at(frames) - moved[:, frames]) < 5
-    assert (tmp_path / "b.parquet.drift.png").is_file()
+    assert (tmp_path / "b.drift.png").is_file()
 
 
 def test_a_table_at_rest_stays(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_table_at_rest_stays(tmp_path: Path) -> None:
 def test_a_drift_from_a_file(tmp_path: Path) -> None:
     table = _table(tmp_path / "a.csv", "linear")
     _corrected(table, "-o", tmp_path / "b.csv")
-    facts = _corrected(table, "-o", tmp_path / "c.csv", "--drift", tmp_path / "b.csv.drift.csv")
+    facts = _corrected(table, "-o", tmp_path / "c.csv", "--drift", tmp_path / "b.drift.csv")
     assert "error_nm" not in facts
     b, c = (read_back(tmp_path / name)[0] for name in ("b.csv", "c.csv"))
     np.testing.assert_allclose(b["x_nm"], c["x_nm"], atol=2e-3)
@@ -68,7 +68,7 @@ def test_a_drift_from_a_file(tmp_path: Path) -> None:
     [
         (("gone.csv", "-o", "b.csv"), "there is no table gone.csv"),
         (("a.csv", "-o", "a.csv"), "a.csv would replace a file that is read"),
-        (("a.csv", "-o", "b.csv", "--drift", "b.csv.drift.csv"), "would replace a file that is"),
+        (("a.csv", "-o", "b.csv", "--drift", "b.drift.csv"), "would replace a file that is"),
         (("a.csv", "-o", "b.txt"), "expected a name in one of"),
         (("a.csv", "-o", "b.csv", "--pixel-size-nm", "0"), "expected"),
     ],
@@ -86,7 +86,7 @@ def test_refusals(
 
 def test_earlier_files_are_kept(tmp_path: Path) -> None:
     table = _table(tmp_path / "a.csv", "none")
-    (tmp_path / "b.csv.drift.csv").write_text("mine")
+    (tmp_path / "b.drift.csv").write_text("mine")
     result = invoke("drift", table, "-o", tmp_path / "b.csv")
     assert "exists; expected a new name" in result.stderr
-    assert (tmp_path / "b.csv.drift.csv").read_text() == "mine"
+    assert (tmp_path / "b.drift.csv").read_text() == "mine"

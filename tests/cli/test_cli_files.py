@@ -77,3 +77,18 @@ def test_picture_in_another_style(film: Path) -> None:
     refused = submit(film, "--overwrite", "--cmap", "virids")
     assert refused.exit_code == 2
     assert "did you mean viridis?" in one_line(refused)
+
+
+@pytest.mark.parametrize("folder", ["new/", "new", "deep/er/"])
+def test_a_folder_that_is_not_there_is_made(film: Path, folder: str) -> None:
+    output = f"{film.parent}/{folder}"
+    assert submit(film, "-o", output, "--dry-run").exit_code == 0
+    assert not Path(output).exists()
+    assert submit(film, "-o", output).exit_code == 0
+    assert names(Path(output)) == ["film.sr.ome.tif", "film.sr.png"]
+
+
+def test_a_name_of_another_kind_is_no_folder(film: Path) -> None:
+    refused = submit(film, "-o", film.with_name("out.csv"))
+    assert refused.exit_code == 2
+    assert "expected a name in .ome.tif, .tif or .ome.zarr, or a folder" in one_line(refused)

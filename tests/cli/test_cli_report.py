@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,23 @@ def test_an_interrupted_run_continues_to_the_same_numbers(film: Path) -> None:
     assert done.exit_code == 0, done.stderr
     resumed = json.loads(done.stdout)["error_map"]
     assert {**resumed, "elapsed_s": 0} == {**whole, "elapsed_s": 0}
+
+
+def test_timings_add_up_to_the_whole_run(film: Path) -> None:
+    began_s = time.perf_counter()
+    done = submit(film, "--report", "--molecules", film.with_name("t.csv"), "--json")
+    passed_s = time.perf_counter() - began_s
+    page = json.loads(film.with_name("film.sr.report.json").read_text())["report"]["timings_s"]
+    whole = json.loads(done.stdout)["timings_s"]
+    for timings in (page, whole):
+        stages = {name: each for name, each in timings.items() if name != "whole run"}
+        assert timings["whole run"] == pytest.approx(sum(stages.values()))
+        assert {"opening", "starting", "surveying", "reconstructing", "writing"} < set(stages)
+        assert {"comparing with the wide field", "writing the table"} < set(stages)
+        assert "writing the report" in stages
+    assert 0.5 * passed_s < page["whole run"] <= whole["whole run"] <= passed_s
+    text = film.with_name("film.sr.report.html").read_text(encoding="utf-8")
+    assert "whole run" in text
 
 
 def test_python_and_batch(film: Path, tmp_path: Path) -> None:

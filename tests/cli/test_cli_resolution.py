@@ -130,3 +130,25 @@ def test_refusals(
     result = invoke("resolution", *arguments)
     assert result.exit_code in (2, 3)
     assert message in result.stderr
+
+
+def test_one_image_has_no_halves_and_says_so(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).poisson(0.5, (64, 64)).astype(np.float32)
+    write_image(tmp_path / "a.tif", image, ImageFacts(20))
+    text = invoke("resolution", tmp_path / "a.tif").stdout
+    first = text.splitlines()[0]
+    assert first.startswith("Fourier ring correlation: needs two halves of the film")
+    assert "submit FILM --resolution" in first
+    assert "refined" not in text
+
+
+@pytest.mark.parametrize(("steps", "warned"), [(4, True), (0, False)])
+def test_the_number_of_a_refined_image_is_no_resolution(
+    tmp_path: Path, steps: int, warned: bool
+) -> None:
+    image = np.random.default_rng(0).poisson(0.5, (64, 64)).astype(np.float32)
+    path = tmp_path / "a.ome.tif"
+    write_image(path, image, ImageFacts(20, {"refinement": {"steps": steps}}))
+    notes = _measured(path)["notes"]
+    assert any("not what it resolves" in note for note in notes) == warned
+    assert any("not what it resolves" in note for note in _measured(path, path)["notes"]) == warned

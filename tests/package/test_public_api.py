@@ -104,7 +104,9 @@ def test_an_engine_that_is_open_is_used_and_settings_are_as_the_commands(film: P
     assert len(transport.requests) == report.chunks == 2
     assert (report.zoom, report.frames, report.sr_pixel_size_nm) == (4, 8, 40)
     assert tifffile.imread(film.with_name("out.tif")).shape == (128, 128)
-    assert events.stages == [("starting", 8), ("reconstructing", None), ("writing", None)]
+    stages = ["starting", "surveying", "looking at molecules", "reconstructing", "writing"]
+    assert [name for name, _ in events.stages] == stages
+    assert [frames for _, frames in events.stages] == [8, None, None, None, None]
     assert sum(events.frames) == pytest.approx(8)
     (note,) = events.texts
     assert note.startswith("8 frames are too few to tell for how many of them a molecule shines")

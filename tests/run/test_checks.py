@@ -45,7 +45,7 @@ def test_all_is_well(steady: tuple[Comparison, Survey]) -> None:
     found = checks(*steady, Corner(), TRAINED)
     assert len(found) == 9
     assert {check.verdict for check in found} == {"ok"}
-    assert notes_of(steady[0], TRAINED) == []
+    assert notes_of(*steady, TRAINED) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_maps_that_are_wrong(
     check = _check(name, checks(wrong, survey, Corner(), TRAINED))
     assert check.verdict == "look"
     assert words in check.text
-    assert any(words in note for note in notes_of(wrong, TRAINED))
+    assert any(words in note for note in notes_of(wrong, survey, TRAINED))
 
 
 def test_density_gridding_and_time(steady: tuple[Comparison, Survey]) -> None:
@@ -110,4 +110,36 @@ def test_remarks_on_the_film_are_checks() -> None:
     assert "hot" in _check("pixels of the camera", found).text
     assert "brighter" in _check("light over time and field", found).text
     assert _check("pixels of the camera", found).verdict == "look"
-    assert not any("hot" in note for note in notes_of(comparison, TRAINED))
+    assert not any("hot" in note for note in notes_of(comparison, survey, TRAINED))
+
+
+IMAGE_CHECKS = {
+    *("agreement with the wide field", "density", "width of the spots"),
+    *("gridding", "molecules over time"),
+}
+
+
+@pytest.mark.parametrize(
+    ("per_frame", "scale_error", "words"),
+    [
+        (0.0, 0.1, "the image has no molecule in all frames (expected 30)"),
+        (2e-5, 0.1, "the image has no molecule in all frames"),
+        (0.5, 0.1, "the image has some 12 molecules in all frames"),
+        (1e-4, float("nan"), "no more molecules than are found in noise"),
+    ],
+)
+def test_an_image_without_molecules_gives_nothing_to_judge(
+    per_frame: float, scale_error: float, words: str, steady: tuple[Comparison, Survey]
+) -> None:
+    """Numbers of a few molecules by chance are not those of an image."""
+    comparison, survey = steady
+    frames = 24 if scale_error == 0.1 else 400_000
+    rates = np.zeros(8)
+    rates[3] = 8 * per_frame  # all of them in one part of the film
+    empty = replace(comparison, molecules_per_frame=rates, frame_count=frames)
+    survey = replace(survey, sample=replace(survey.sample, scale_error=scale_error))
+    found = [each for each in checks(empty, survey, Corner(), TRAINED) if each.name in IMAGE_CHECKS]
+    assert len(found) == 5
+    assert {each.verdict for each in found} == {"not checked"}
+    assert all(words in each.text and "nothing to judge" in each.text for each in found)
+    assert notes_of(empty, survey, TRAINED) == []

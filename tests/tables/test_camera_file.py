@@ -94,8 +94,8 @@ def test_a_value_that_is_none_is_refused(
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"values": 5}, "it has no values"),
-        ({"uncertainties": None}, "it has no uncertainties"),
+        ({"values": 5}, "it states no measured values"),
+        ({"uncertainties": None}, "it states no errors of its values"),
         ({"uncertainties": {"gain_adu_per_photon": -1}}, "the uncertainty of its gain_.* is -1"),
         ({"uncertainties": {"offset_adu": "1"}}, "its offset_adu is no number"),
         ({"stack": 5}, "its stack is no name"),
@@ -120,9 +120,9 @@ def test_a_part_that_is_none_is_refused(
         (b"gain 5", "it is no JSON"),
         (b"\xff\xfe\x00", "it is no JSON"),
         (b"[" * 100_000, "it is no JSON"),
-        (b"[]", "it is no object"),
-        (b"{}", "it has no measured_from"),
-        (b'{"measured_from": []}', "it has no measured_from"),
+        (b"[]", "it is a list or a single value"),
+        (b"{}", "it does not say which film it was measured from"),
+        (b'{"measured_from": []}', "it does not say which film it was measured from"),
         (b" " * (BYTES_MOST + 1), "it is no file of at most 1 MiB"),
     ],
 )

@@ -19,7 +19,7 @@ from smlm_pipeline.film.formats.film_folders import (
 from smlm_pipeline.film.formats.own_results import is_result, is_result_folder
 from smlm_pipeline.film.formats.registry import is_film_folder
 from smlm_pipeline.film.formats.tiff_folder import is_tiff
-from smlm_pipeline.job import image_path
+from smlm_pipeline.output.image_names import image_path
 
 LIST_ENDINGS = (".txt", ".lst", ".list")
 """Endings of lists of films: one path a line, relative to the list; # begins a comment."""
@@ -88,9 +88,11 @@ def find_films(search: Search) -> tuple[list[BatchFilm], list[PassedOver]]:
     FilmError
         If there is no film.
     SettingError
-        If an input is not there, a list is no text, or two films would get the same image.
+        If an input is not there, or is the output; a list is no text; or two films would get the
+        same image.
     """
     _check_inputs(search.inputs)
+    _check_output(search)
     found: dict[tuple[Path, str | None], tuple[FoundFilm, str]] = {}
     passed: list[PassedOver] = []
     beads = None if search.beads is None else search.beads.resolve()
@@ -118,6 +120,17 @@ def _check_inputs(inputs: Sequence[Path]) -> None:
         raise SettingError(
             f"there is no {' and no '.join(map(str, absent))}; expected folders with films, lists "
             "of films, or films: check the names"
+        )
+
+
+def _check_output(search: Search) -> None:
+    """Refuse to write among the films, where results could not be told from them."""
+    output = search.output.resolve()
+    if any(path.is_dir() and path.resolve() == output for path in search.inputs):
+        raise SettingError(
+            f"-o is {search.output}, the folder of the films itself; expected another folder for "
+            f"the results, so that films and results stay apart: give -o {output.name}-sr, or a "
+            "folder within it"
         )
 
 

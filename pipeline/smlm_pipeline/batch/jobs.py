@@ -160,15 +160,39 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
         if name in _FILES:
             yield f"the {_FILES[name]} has changed"
         elif isinstance(was, dict) and isinstance(value, dict):
-            for change in _changes(was, value):
-                yield f"{name.replace('_', ' ')}: {change}"
+            yield from _changes(was, value)
         else:
-            yield f"{name.replace('_', ' ')} was {_said(was)} and is {_said(value)}"
+            yield f"{_option(name)} was {_said(was)} and is {_said(value)}"
 
 
-def _said(value: Any) -> Any:
-    """A value as a reason names it: two channels by how a film holds them."""
-    return value.get("split", value) if isinstance(value, dict) else value
+_OPTIONS = {
+    "roi_px": "--roi",
+    "page": "--report",
+    "split": "--channels",
+    "half": "--channels",
+    "names": "--channel-names",
+    "registers": "--registration",
+    "beads": "--registration-film",
+    "software": "the release",
+    "camera_estimate": "--camera",
+}
+"""Options of settings that have another name."""
+
+
+def _option(name: str) -> str:
+    """The option that a user gives a setting by."""
+    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _said(value: Any) -> str:
+    """A value as users give it: two channels by how a film holds them."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, dict):
+        value = value.get("split", value.get("file", "another one"))
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "not given" if value in (None, "") else str(value)
 
 
 def _table(film: BatchFilm, ending: str | None) -> Path | None:

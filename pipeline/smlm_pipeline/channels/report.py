@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.film.selection import ALTERNATING
 from smlm_pipeline.output.facts import ImageFacts
-from smlm_pipeline.report import Report, table_line
+from smlm_pipeline.report import Report, table_line, whole_line
 
 _HEADWORD = len("picture  ")
 """Characters of a line's headword, with the spaces behind it."""
@@ -20,7 +20,8 @@ class ChannelsReport:
     """The facts of one run of two channels.
 
     ``channels`` has the report of each, by its name; ``registration`` states how the second one
-    was registered to the first, and ``notes`` are sentences for the user on both.
+    was registered to the first, and ``notes`` are sentences for the user on both. ``timings_s`` is
+    that of the whole run (`smlm_pipeline.report.Report`); those of the channels are empty.
     """
 
     film: str
@@ -33,6 +34,7 @@ class ChannelsReport:
     sr_pixel_size_nm: float
     elapsed_s: float
     notes: list[str]
+    timings_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -94,7 +96,7 @@ class ChannelsReport:
             f"{self._of_each('refinement_line')}"
             f"{found}"
             f"speed    {self.elapsed_s:.1f} s, {first.engine}, {first.model} version "
-            f"{first.model_version}"
+            f"{first.model_version}{whole_line(self.timings_s)}"
         )
 
     def _of_each(self, line: str) -> str:

@@ -26,6 +26,7 @@ from smlm_pipeline.run.finish import Finish
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink
 from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.timed_events import TimedEvents
 from smlm_pipeline.submission.submit import opened_film, planned
 
 
@@ -94,7 +95,7 @@ def run_channels(
         The subclass states what failed. Nothing has been written then but checkpoints; only if
         the picture cannot be written, the image is kept.
     """
-    started = time.perf_counter()
+    started, events = time.perf_counter(), TimedEvents(events)
     with contextlib.ExitStack() as stack:
         both = _Both(job, stack)
         if job.resume:  # so the earlier run has ended
@@ -124,10 +125,10 @@ def run_channels(
         events.stage("writing")
         elapsed_s = time.perf_counter() - started
         facts = both.report(results, registration, notes, sinks, events, elapsed_s)
-        write_results(job, both.runs(results, sinks, facts), registration, facts)
+        write_results(job, both.runs(results, sinks, facts), registration, facts, events)
         for checkpoint in checkpoints:
             checkpoint.results_are_written()
-    return facts
+    return replace(facts, timings_s=events.timings_s())
 
 
 class _Both:

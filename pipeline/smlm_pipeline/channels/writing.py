@@ -16,6 +16,7 @@ from smlm_pipeline.output.picture import draw_merged_picture, write_merged_pictu
 from smlm_pipeline.output.pyramid import Rows
 from smlm_pipeline.page.pictures import EDGE_MOST_PX
 from smlm_pipeline.registration.registered import Registered
+from smlm_pipeline.run.timed_events import TimedEvents
 from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
 from smlm_pipeline.submission.images import write_images
 
@@ -25,6 +26,7 @@ def write_results(
     runs: Sequence[ChannelRun],
     registration: Registration,
     facts: ChannelsReport,
+    events: TimedEvents,
 ) -> None:
     """Write the image of both channels first, then what each has for itself, and the tables.
 
@@ -38,6 +40,8 @@ def write_results(
         Of the second channel to the first.
     facts : ChannelsReport
         States the facts of both.
+    events : TimedEvents
+        Receives stages, and states how long each took.
 
     Raises
     ------
@@ -71,11 +75,13 @@ def write_results(
         style=job.style,
     )
     if job.molecules is not None:
+        events.stage("writing the tables")
         write_tables(job, runs, registration)
     if job.page:
+        events.stage("writing the reports")
         both = draw_merged_picture(
             shown, sr_pixel_size_nm=sr_nm, edge_max_px=EDGE_MOST_PX, style=job.style
         ).picture
         for run in runs:
             stated = replace(run.report, notes=facts.notes)
-            write_report_page(run.job, run.film, run.molecules, run.result, stated, both)
+            write_report_page(run.job, run.film, run.molecules, run.result, stated, events, both)

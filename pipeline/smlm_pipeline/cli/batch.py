@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from smlm_pipeline.channels.registering import map_of_beads
 from smlm_pipeline.channels.report import ChannelsReport
 from smlm_pipeline.channels.run import run_channels
 from smlm_pipeline.cli.batch_progress import TerminalBatchEvents, channels_in_words
+from smlm_pipeline.cli.camera_options import TABLE_PANEL, CameraOptions
 from smlm_pipeline.cli.channel_options import ChannelOptions
 from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door, explained
@@ -40,7 +42,6 @@ from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.cli.run_options import (
     IMAGE_PANEL,
     RESOURCES_PANEL,
-    TABLE_PANEL,
     FilmOptions,
     PictureOptions,
     RunOptions,
@@ -67,7 +68,7 @@ _LISTED = 3
 """Files that a note names."""
 
 FILE_COLUMNS = 240
-"""Width of the table where the output is no terminal: nothing is cut."""
+"""Width of the table where the output is no terminal and COLUMNS does not state one."""
 
 FILMS_AT_ONCE, FILMS_AT_ONCE_MOST = 2, 16
 """Films side by side by default, and at most: while one is opened, surveyed or written, another
@@ -129,6 +130,7 @@ def batch(
             rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
+    camera: CameraOptions,
     picture: PictureOptions,
     channels: ChannelOptions,
     run: RunOptions,
@@ -191,6 +193,7 @@ def batch(
         asked = replace(
             asked,
             molecules_ending=molecules,
+            camera=camera.camera(),
             overwrite=overwrite,
             style=picture.style(),
             channels=two,
@@ -251,7 +254,6 @@ def _asked(
         part.selection(),
         part.pixel_size_nm,
         molecules_probability=run.molecules_probability,
-        camera=run.camera(),
         page=run.report,
         network_sha256=network,
     )
@@ -354,7 +356,7 @@ def _notes(passed_over: Sequence[PassedOver]) -> Iterator[str]:
 def _show(outcomes: Sequence[Outcome], summary: Summary, output: Path | None) -> None:
     """Print the table of all films, and the count."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not (console.is_terminal or os.environ.get("COLUMNS", "").isdecimal()):
         console.width = FILE_COLUMNS
     table = Table("film", "state", "emitters", "frames", "seconds", "reason")
     for column in table.columns:

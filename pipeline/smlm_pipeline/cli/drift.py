@@ -44,7 +44,7 @@ def drift(
             "-o",
             "--output",
             help="Table without drift to write, in the format of its ending. The drift is written "
-            "beside it, as OUTPUT.drift.csv and OUTPUT.drift.png.",
+            "beside it: for NAME.csv as NAME.drift.csv and NAME.drift.png.",
             show_default=False,
         ),
     ],
@@ -113,12 +113,17 @@ class Target:
     @property
     def drift_table(self) -> Path:
         """The drift of each frame, beside the table."""
-        return self.path.with_name(f"{self.path.name}.drift.csv")
+        return self._beside(".drift.csv")
 
     @property
     def drift_plot(self) -> Path:
         """The drift as a picture, beside the table."""
-        return self.path.with_name(f"{self.path.name}.drift.png")
+        return self._beside(".drift.png")
+
+    def _beside(self, ending: str) -> Path:
+        """The table's path with this ending in place of its own."""
+        stem = self.path.name[: -len(format_of(self.path).ending)]
+        return self.path.with_name(stem + ending)
 
     def check(self, *, replaced: bool) -> None:
         """Refuse, before the table is read, files that could not be written.

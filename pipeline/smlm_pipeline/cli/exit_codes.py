@@ -14,6 +14,7 @@ from rich.console import Console
 from smlm_pipeline.cli.json_output import print_failure
 from smlm_pipeline.cli.printable import printable
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
+from smlm_pipeline.film.formats.refusals import libraries_silenced
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 unexpected failure; 2 wrong option; 3 the film cannot be used; "
@@ -55,6 +56,8 @@ def door(
 ) -> Iterator[None]:
     """Turn every error into one line and an exit code, and end cleanly at signals.
 
+    Remarks of libraries on files do not reach the terminal: an error or a note says what matters.
+
     Parameters
     ----------
     program : str
@@ -85,7 +88,7 @@ def door(
             with contextlib.suppress(OSError):
                 print_failure(program, kind, message, code)
 
-    with _signals_end_the_program():
+    with _signals_end_the_program(), libraries_silenced():
         try:
             yield
         except (typer.Exit, BrokenPipeError):  # from a command; from the reader of our output

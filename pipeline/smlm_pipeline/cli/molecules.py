@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from smlm_pipeline.atomic_files import check_new
+from smlm_pipeline.cli.camera_options import CameraOptions
 from smlm_pipeline.cli.exit_codes import door
 from smlm_pipeline.cli.json_output import print_json
 from smlm_pipeline.cli.option_groups import with_groups
@@ -26,9 +27,10 @@ from smlm_pipeline.output.ome_tiff import write_image
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import PictureStyle
 from smlm_pipeline.run.identity import SOFTWARE
+from smlm_pipeline.tables.camera_units import IN_ADU
 from smlm_pipeline.tables.conversion import Conversion, Converted, converted
 from smlm_pipeline.tables.filters import Filters
-from smlm_pipeline.tables.formats import check_target, format_of, write_table
+from smlm_pipeline.tables.formats import check_target, format_of, light_notes, write_table
 from smlm_pipeline.tables.linking import LinkRule
 from smlm_pipeline.tables.rendering import Grid, TableImage
 
@@ -158,6 +160,7 @@ def molecules(
             rich_help_panel=_IMAGE,
         ),
     ] = None,
+    camera: CameraOptions,
     picture: PictureOptions,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -181,13 +184,17 @@ def molecules(
         link = None if reach_nm is None else LinkRule(reach_nm, link_dark_frames)
         if pixel_size_nm is not None:
             check_given(pixel_size_nm)
-        conversion = Conversion(tuple(tables), pixel_size_nm, filters, link, consecutive)
+        conversion = Conversion(
+            tuple(tables), pixel_size_nm, filters, link, consecutive, camera.camera()
+        )
         target = Target(output, draw, _positive("sr-pixel-nm", sr_pixel_nm), picture.style())
         target.check(conversion, replaced=overwrite)
         with (
             TerminalEvents(_PROGRAM, quiet=quiet or as_json, unit="rows") as events,
             converted(conversion, output.resolve().parent, events) as found,
         ):
+            for note in target.notes(found, conversion):
+                events.note(note)
             events.stage("writing")
             facts = target.write(found)
         if as_json:
@@ -239,6 +246,14 @@ class Target:
         if not self.is_image:
             check_target(self.path, replaced=replaced)
 
+    def notes(self, found: Converted, conversion: Conversion) -> tuple[str, ...]:
+        """What a user should know of the light of the table that is to be written."""
+        camera = conversion.camera
+        own = () if camera is None else camera.notes
+        if self.is_image or not (camera or set(IN_ADU) & set(found.facts.columns)):
+            return own
+        return (*own, *light_notes(self.path, camera))
+
     def write(self, found: Converted) -> dict[str, Any]:
         """Write the file, and return its facts for JSON."""
         provenance = {"software": SOFTWARE, **found.facts.provenance}
@@ -251,6 +266,7 @@ class Target:
         }
         if self.is_image:
             return {**facts, **self._draw(found, provenance)}
+        facts["columns"] = list(format_of(self.path).held(found.facts.columns))
         stated = replace(found.facts, provenance=provenance)
         write_table(self.path, found.rows.blocks(), stated, found.rows.row_count)
         return facts

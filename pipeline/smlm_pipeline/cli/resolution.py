@@ -30,6 +30,19 @@ BLOCKS = 8
 shine in both."""
 
 
+_NO_HALVES = (
+    "needs two halves of the film, and this is one image; 'recon-client submit FILM --resolution' "
+    "measures it with them, as 'recon-client resolution' does of a table of molecules or the "
+    "images of two halves"
+)
+
+_REFINED = (
+    "the image is refined: refinement sharpens noise and what it assumes of molecules too, so the "
+    "number states how sharp the image is, not what it resolves; measure the plain sum beside it "
+    "(.sum.ome.tif), or 'recon-client submit FILM --resolution'"
+)
+
+
 def resolution(
     inputs: Annotated[
         list[Path],
@@ -75,11 +88,12 @@ def resolution(
             raise SettingError(f"sr-pixel-nm is {sr_pixel_nm:g}; expected a number above 0")
         files = None if output is None else ResolutionFiles(output)
         _check(files, inputs, replaced=overwrite)
-        found, edge_nm = _measured(inputs, sr_pixel_nm, quiet=as_json)
+        found, edge_nm, refined = _measured(inputs, sr_pixel_nm, quiet=as_json)
         if files is not None and found.curve is not None and found.tiles is not None:
             files.write(found.curve, found.tiles)
         facts = {"inputs": [str(path) for path in inputs], "sr_pixel_nm": edge_nm}
-        facts |= {**found.as_dict(), "notes": found.notes}
+        facts |= {**found.as_dict(), "of_halves": found.of_halves}
+        facts["notes"] = [*found.notes, *([_REFINED] if refined else [])]
         if as_json:
             print_json(facts)
         else:
@@ -107,22 +121,22 @@ def _check(files: ResolutionFiles | None, inputs: list[Path], *, replaced: bool)
 
 def _measured(
     inputs: list[Path], sr_pixel_nm: float | None, *, quiet: bool
-) -> tuple[Resolution, float]:
-    """The resolution of the inputs, and the edge of a pixel in nm."""
+) -> tuple[Resolution, float, bool]:
+    """The resolution of the inputs, the edge of a pixel in nm, and whether one is refined."""
     if not inputs[0].name.lower().endswith(ENDINGS):
         one, two, edge_nm, block_frames = _halves_of_table(inputs[0], sr_pixel_nm, quiet=quiet)
-        return resolution_of(one, two, edge_nm, block_frames), edge_nm
+        return resolution_of(one, two, edge_nm, block_frames), edge_nm, False
     images = [read_image(path, sr_pixel_nm) for path in inputs]
-    edge_nm = images[0].sr_pixel_nm
+    edge_nm, refined = images[0].sr_pixel_nm, any(image.refined for image in images)
     if len(images) == 1:
-        return resolution_of_one(images[0].pixels, edge_nm), edge_nm
+        return resolution_of_one(images[0].pixels, edge_nm), edge_nm, refined
     first, second = images
     if first.pixels.shape != second.pixels.shape or first.sr_pixel_nm != second.sr_pixel_nm:
         sizes = (f"{each.pixels.shape} of {each.sr_pixel_nm:g} nm" for each in images)
         raise SettingError(
             f"the images have pixels {' and '.join(sizes)}; expected the two halves of one film"
         )
-    return resolution_of(first.pixels, second.pixels, edge_nm), edge_nm
+    return resolution_of(first.pixels, second.pixels, edge_nm), edge_nm, refined
 
 
 def _halves_of_table(
@@ -154,6 +168,8 @@ def _text(facts: dict[str, Any]) -> str:
         ("decorrelation_nm", "decorrelation analysis"),
     ):
         number = "not found" if facts[name] is None else f"{facts[name]:.1f} nm"
+        if name == "ring_correlation_nm" and not facts["of_halves"]:
+            number = _NO_HALVES
         lines.append(f"{title}: {number}")
     quartiles = facts["tile_quartiles_nm"]
     if quartiles:

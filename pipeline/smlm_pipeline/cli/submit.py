@@ -10,6 +10,7 @@ import typer
 
 from smlm_pipeline.channels.report import ChannelsDryRun, ChannelsReport
 from smlm_pipeline.channels.run import dry_run_channels, run_channels
+from smlm_pipeline.cli.camera_options import TABLE_PANEL, CameraOptions
 from smlm_pipeline.cli.channel_options import ChannelOptions
 from smlm_pipeline.cli.connection_options import ConnectionOptions
 from smlm_pipeline.cli.exit_codes import door
@@ -22,7 +23,6 @@ from smlm_pipeline.cli.progress import TerminalEvents
 from smlm_pipeline.cli.run_options import (
     IMAGE_PANEL,
     INTERRUPTED_PANEL,
-    TABLE_PANEL,
     FilmOptions,
     PictureOptions,
     RunOptions,
@@ -30,7 +30,8 @@ from smlm_pipeline.cli.run_options import (
 from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.part_asked import PartAsked
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import Job
+from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.parts.report import PartReport
 from smlm_pipeline.parts.summing import run_part
 from smlm_pipeline.report import Report
@@ -78,6 +79,7 @@ def submit(
             rich_help_panel=TABLE_PANEL,
         ),
     ] = None,
+    camera: CameraOptions,
     picture: PictureOptions,
     channels: ChannelOptions,
     run: RunOptions,
@@ -133,7 +135,7 @@ def submit(
             resume,
             molecules,
             run.molecules_probability,
-            run.camera(),
+            camera.camera(),
             picture.style(),
             run.report,
             channels.choice(),

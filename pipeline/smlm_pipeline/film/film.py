@@ -248,11 +248,11 @@ def open_film(
             )
 
         found, warning = complete(gaps)
-        _check_size(path, view, len(found.planes), frames_least)
+        _check_size(path, view, len(found.planes), frames_least, len(whole.frames))
         decoded_bytes = check_memory(path, source, view, memory_bytes)
         planes = present(whole, gaps).planes
         found, warning = complete(without_unwritten(source, planes, gaps, view.y, view.x))
-        _check_size(path, view, len(found.planes), frames_least)
+        _check_size(path, view, len(found.planes), frames_least, len(whole.frames))
 
         def read_frame(frame: int) -> NDArray[Any]:
             plane = int(found.planes[frame])
@@ -281,9 +281,19 @@ def _label(source: Source, axis: str, chosen: int | None) -> str:
     return names[chosen] if chosen < len(names) else ""
 
 
-def _check_size(path: Path, view: View, frame_count: int, frames_least: int) -> None:
+def _check_size(
+    path: Path, view: View, frame_count: int, frames_least: int, frames_of_file: int
+) -> None:
     if frame_count < frames_least:
-        raise refusal(path, "holds one frame; a film needs at least 2", "export the raw film")
+        if frames_of_file >= frames_least:
+            raise FilmError(
+                f"{path} has {frames_of_file:,} frames, of which {frame_count} is to be taken; a "
+                f"film needs at least {frames_least}: choose more with --frames"
+            )
+        raise FilmError(
+            f"{path} holds one frame; a film needs at least 2, of molecules that blink: name the "
+            "file or folder with all of its frames"
+        )
     height_px, width_px = (side.stop - side.start for side in (view.y, view.x))
     if min(height_px, width_px) < contract.MIN_FRAME_PX:
         small = f"has frames of {height_px} x {width_px} pixels; the network needs at least"

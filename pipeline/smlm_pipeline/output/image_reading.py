@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ _UNITS_NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "mm": 1e6}
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Pixels (Y, X) float32, and the edge of one in nm."""
+    """Pixels (Y, X) float32, the edge of one in nm, and whether this program has refined them."""
 
     pixels: NDArray[np.float32]
     sr_pixel_nm: float
+    refined: bool = False
 
 
 def read_image(path: Path, sr_pixel_nm: float | None = None) -> ReadImage:
@@ -45,7 +47,7 @@ def read_image(path: Path, sr_pixel_nm: float | None = None) -> ReadImage:
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            pixels, stated_nm = tif.asarray(), _stated_nm(tif)
+            pixels, stated_nm, refined = tif.asarray(), _stated_nm(tif), _is_refined(tif)
     except FileNotFoundError as error:
         raise FilmError(f"there is no image {path}; expected an existing file") from error
     except (OSError, ValueError, tifffile.TiffFileError) as error:
@@ -64,15 +66,29 @@ def read_image(path: Path, sr_pixel_nm: float | None = None) -> ReadImage:
             f"{path} does not state its pixel size; expected --sr-pixel-nm with the edge of a "
             "pixel of the image"
         )
-    return ReadImage(np.nan_to_num(pixels.astype(np.float32)), edge_nm)
+    return ReadImage(np.nan_to_num(pixels.astype(np.float32)), edge_nm, refined)
+
+
+def _is_refined(tif: tifffile.TiffFile) -> bool:
+    """Whether an image of this program states that it is refined."""
+    try:
+        stated = json.loads(_image_of(tif).get("Description", ""))
+        return bool(stated["refinement"]["steps"])
+    except (ValueError, TypeError, LookupError):
+        return False
+
+
+def _image_of(tif: tifffile.TiffFile) -> Any:
+    """OME's metadata of the first image; empty where there are none."""
+    if not tif.ome_metadata:
+        return {}
+    image: Any = tifffile.xml2dict(tif.ome_metadata)["OME"].get("Image", {})
+    return image[0] if isinstance(image, list) else image
 
 
 def _stated_nm(tif: tifffile.TiffFile) -> float | None:
     """The pixel size of OME's metadata, if there are any."""
-    if not tif.ome_metadata:
-        return None
-    image: Any = tifffile.xml2dict(tif.ome_metadata)["OME"].get("Image", {})
-    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+    pixels = _image_of(tif).get("Pixels", {})
     unit = _UNITS_NM.get(str(pixels.get("PhysicalSizeXUnit", "µm")))
     if unit is None or "PhysicalSizeX" not in pixels:
         return None

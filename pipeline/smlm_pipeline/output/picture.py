@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from smlm_pipeline.atomic_files import written_whole
 from smlm_pipeline.output.colour_bar import with_colour_bar
 from smlm_pipeline.output.facts import CHANNEL_COLOURS
+from smlm_pipeline.output.micro_sign import MICRO, drawable, pieces_of
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.output.pyramid import BAND_BYTES, Rows, bands
 
@@ -334,14 +335,13 @@ def _draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
     right, bottom = left + length - 1, top + thickness - 1  # Pillow counts both ends in
     em = max(12, round(4 * unit))
     font = ImageFont.load_default(em)
-    micro = length_nm >= 1000
-    label = f"{length_nm / 1000:g} um" if micro else f"{length_nm:g} nm"
-    text_width = font.getlength(label)
+    label = f"{length_nm / 1000:g} {MICRO}m" if length_nm >= 1000 else f"{length_nm:g} nm"
+    text_width = font.getlength(drawable(label))
     start = round(min(left + (length - text_width) / 2, width - margin - text_width))
-    pieces = [(start, top - round(0.6 * em), label)]
-    if micro:  # Pillow's font has no micro sign: an I, moved down, is the leg of one
-        leg = round(start + font.getlength(label[:-2]) - 0.03 * em)
-        pieces.append((leg, top - round(0.42 * em), "I"))
+    pieces = [
+        (round(x), round(y), text)
+        for x, y, text in pieces_of(label, start, top - round(0.6 * em), font, em)
+    ]
     draw = ImageDraw.Draw(picture)
     for colour, edge in (("black", outline), ("white", 0)):
         draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), colour)

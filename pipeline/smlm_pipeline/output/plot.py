@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from smlm_pipeline.atomic_files import written_whole
+from smlm_pipeline.output.micro_sign import drawable, pieces_of
 
 _SIZE_PX = (1200, 700)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 110, 40, 70, 90
@@ -124,7 +125,10 @@ def _draw_frame(canvas: ImageDraw.ImageDraw, axes: Axes, x: Scale, y: Scale) -> 
         canvas.line((_column(0), row, _column(1), row), _GRID)
         canvas.text((_column(0) - 10, row), tick_label(value), _INK, font, "rm")
     canvas.rectangle((_column(0), _row(1), _column(1), _row(0)), outline=_INK)
-    canvas.text((_column(0.5), _SIZE_PX[1] - 14), axes.x_label, _INK, font, "mb")
+    start_px = _column(0.5) - font.getlength(drawable(axes.x_label)) / 2
+    base_px = _SIZE_PX[1] - 14 - 0.25 * _TEXT_PX
+    for column, row, text in pieces_of(axes.x_label, start_px, base_px, font, _TEXT_PX):
+        canvas.text((column, row), text, _INK, font, "ls")
     canvas.text((_column(0), 14), axes.title, _INK, large, "lt")
     canvas.text((_column(0), _row(1) - 6), axes.y_label, _INK, font, "lb")
 

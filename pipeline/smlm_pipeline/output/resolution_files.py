@@ -65,7 +65,7 @@ class ResolutionFiles:
         number = f"{found:.1f} nm" if np.isfinite(found) else "none"
         axes = Axes(
             f"Fourier ring correlation: resolution {number}",
-            "spatial frequency in 1/um",
+            "spatial frequency in 1/µm",
             "correlation of the halves of the film",
             (-0.1, 1.0),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -31,6 +31,7 @@ def write_page(
     facts: Mapping[str, Any],
     result: Reconstruction,
     *,
+    timings_s: Callable[[], Mapping[str, float]],
     frames: NDArray[np.int64],
     histograms: Sequence[Histogram],
     style: PictureStyle,
@@ -46,6 +47,8 @@ def write_page(
         All of `smlm_pipeline.report.Report`.
     result : Reconstruction
         The run, compared with its wide field.
+    timings_s : Callable
+        Seconds of each stage, asked for when the pictures are drawn.
     frames : ndarray, shape (F,), int64
         Numbers of the film's frames, as its file counts them.
     histograms : sequence of Histogram
@@ -70,6 +73,7 @@ def write_page(
         style=style,
         both=both,
     )
+    numbers["report"] = {**numbers["report"], "timings_s": timings_s()}
     for path, text in (
         (files.numbers, json.dumps(numbers, indent=1, allow_nan=False)),
         (files.page, page_of(numbers, pictures)),

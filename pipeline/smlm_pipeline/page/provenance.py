@@ -18,6 +18,13 @@ _PARTS = {
 """Files beside the image whose names say less than these words."""
 
 
+_SELECTED = {
+    "frames": "frames taken, first:end",
+    "roi_px": "region taken: x, y, width, height in camera pixels",
+}
+"""Parts of a film, in words."""
+
+
 def provenance(numbers: Numbers) -> str:
     """Files, hashes, settings, versions and timings, as tables."""
     facts = numbers["report"]
@@ -62,7 +69,7 @@ def _film(facts: Numbers) -> dict[str, str]:
         "SHA-256 of size and sampled frames": facts["film_sha256"],
         "usual levels": levels,
         "spread of molecules' brightness": _value(facts["brightness_spread"] or ""),
-        **{f"selected {name}": value for name, value in selection.items()},
+        **{_SELECTED.get(n, f"chosen {n.replace('_', ' ')}"): v for n, v in selection.items()},
         "missing": f"{len(facts['missing'])} parts" if facts["missing"] else "",
     }
     return {name: value for name, value in stated.items() if value}
@@ -93,18 +100,8 @@ def _versions(facts: Numbers) -> dict[str, str]:
 
 
 def _timings(facts: Numbers) -> dict[str, str]:
-    stated = {"film to sum": f"{facts['elapsed_s']:.1f} s, {facts['frames_per_s']:,.0f} frames/s"}
-    parts = {
-        "drift": "drift",
-        "resolution": "resolution",
-        "refinement": "refinement",
-        "error_map": "error map and checks",
-    }
-    for part, name in parts.items():
-        elapsed_s = (facts[part] or {}).get("elapsed_s")
-        if elapsed_s is not None:
-            stated[name] = f"{elapsed_s:.2f} s"
-    return stated
+    stages = {name: f"{passed_s:.2f} s" for name, passed_s in facts["timings_s"].items()}
+    return {**stages, "speed, film to sum": f"{facts['frames_per_s']:,.0f} frames/s"}
 
 
 def _value(value: object) -> str:

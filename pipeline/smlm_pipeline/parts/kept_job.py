@@ -8,7 +8,8 @@ from typing import Any
 
 from smlm_pipeline.errors import CheckpointError, SettingError
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import Job
+from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.output.picture_style import PictureStyle
 from smlm_pipeline.run.partial_file import damaged
 from smlm_pipeline.run.parts import Part

@@ -13,6 +13,7 @@ from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.parts import Part, PartialSums, check_parts, engine_of
+from smlm_pipeline.run.timed_events import TimedEvents
 from smlm_pipeline.submission.submit import job_run, write_results
 
 
@@ -47,6 +48,7 @@ def merge_parts(
     ReconError
         If the parts are not all of one run, or a result cannot be written.
     """
+    timed = TimedEvents(events)
     parts = [Part.read(file) for path in paths for file in _files(path)]
     parts.sort(key=lambda part: (part.frames.start, part.frames.stop))
     check_parts(parts)
@@ -55,8 +57,8 @@ def merge_parts(
     job = replace(job, settings=settings, overwrite=overwrite)
     frames = parts[0].identity.chunk_frames
     sums = PartialSums(parts)
-    with job_run(job, engine_of(parts), events=events, merged=sums, chunk_frames=frames) as run:
-        return write_results(job, replace(run, result=_of_all(run.result, parts)), events)
+    with job_run(job, engine_of(parts), events=timed, merged=sums, chunk_frames=frames) as run:
+        return write_results(job, replace(run, result=_of_all(run.result, parts)), timed)
 
 
 def _files(path: Path) -> list[Path]:

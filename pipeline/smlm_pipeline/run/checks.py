@@ -28,7 +28,16 @@ GRIDDING_MOST, GRIDDING_ERRORS = 0.15, 3.0
 PEAK_MOST = 3.0
 """Molecules a frame in the fullest eighth of a film, relative to the mean: more is uneven."""
 
-_NO_MOLECULE = "there is no molecule in the image"
+_AGREEMENT, _DENSITY = "agreement with the wide field", "density"
+_WIDTH, _GRIDDING, _TIME = "width of the spots", "gridding", "molecules over time"
+_IMAGE_CHECKS = (_AGREEMENT, _DENSITY, _WIDTH, _GRIDDING, _TIME)
+
+MOLECULES_LEAST = 30.0
+"""Molecules in all frames that can be judged: of fewer, eight parts of a film differ by chance."""
+
+NOISE_PER_PX = 1e-6
+"""Molecules a frame and camera pixel that are no more than noise, where nothing blinks: the network
+finds a tenth of it in films of noise alone."""
 
 Verdict = Literal["ok", "look", "not checked"]
 
@@ -62,16 +71,23 @@ def checks(
         Ranges that the network was trained on (`contract.ranges_of`); empty where
         they are not known.
     """
-    return [*_on_image(comparison, trained), *_on_film(survey, corner)]
+    return [*_on_image(comparison, survey, trained), *_on_film(survey, corner)]
 
 
-def notes_of(comparison: Comparison, trained: Mapping[str, tuple[float, float]]) -> list[str]:
+def notes_of(
+    comparison: Comparison, survey: Survey, trained: Mapping[str, tuple[float, float]]
+) -> list[str]:
     """What the user should know of the checks; what is on the film has been remarked before."""
-    found = _on_image(comparison, trained)
+    found = _on_image(comparison, survey, trained)
     return [f"check of {each.name}: {each.text}" for each in found if each.verdict == "look"]
 
 
-def _on_image(comparison: Comparison, trained: Mapping[str, tuple[float, float]]) -> list[Check]:
+def _on_image(
+    comparison: Comparison, survey: Survey, trained: Mapping[str, tuple[float, float]]
+) -> list[Check]:
+    empty = _nothing_to_judge(comparison, survey)
+    if empty:
+        return [Check(name, "not checked", empty) for name in _IMAGE_CHECKS]
     return [
         _on_wide_field(comparison),
         _on_density(comparison, trained.get(contract.DENSITY_RANGE)),
@@ -81,9 +97,27 @@ def _on_image(comparison: Comparison, trained: Mapping[str, tuple[float, float]]
     ]
 
 
+def _nothing_to_judge(comparison: Comparison, survey: Survey) -> str:
+    """Why an image without molecules cannot be judged; empty where it can."""
+    molecules = comparison.molecules
+    if molecules < MOLECULES_LEAST:
+        found = "no molecule" if molecules < 1 else f"some {molecules:.0f} molecules"
+        return (
+            f"there is nothing to judge: the image has {found} in all frames (expected "
+            f"{MOLECULES_LEAST:g})"
+        )
+    noise = NOISE_PER_PX * comparison.map.wide_field.size * comparison.frame_count
+    if math.isnan(survey.sample.scale_error) and molecules < noise:
+        return (
+            "there is nothing to judge: nothing blinks in the film, and the image has no more "
+            "molecules than are found in noise"
+        )
+    return ""
+
+
 def _on_wide_field(comparison: Comparison) -> Check:
     found = comparison.map
-    name = "agreement with the wide field"
+    name = _AGREEMENT
     if math.isnan(found.sigma_px):
         text = "the image and the wide field have nothing in common, or one of them is empty"
         return Check(name, "look", text)
@@ -97,10 +131,8 @@ def _on_wide_field(comparison: Comparison) -> Check:
 
 
 def _on_density(comparison: Comparison, trained: tuple[float, float] | None) -> Check:
-    name, area = "density", BLOCK_PX**2
+    name, area = _DENSITY, BLOCK_PX**2
     densest = area * comparison.densest_per_px
-    if not densest:
-        return Check(name, "not checked", _NO_MOLECULE)
     text = f"up to {densest:.3g} molecules a frame in {BLOCK_PX} x {BLOCK_PX} camera pixels"
     if trained is None:
         return Check(name, "not checked", f"{text}; the engine does not state its network's range")
@@ -115,7 +147,7 @@ def _on_density(comparison: Comparison, trained: tuple[float, float] | None) -> 
 
 
 def _on_width(comparison: Comparison, trained: tuple[float, float] | None) -> Check:
-    name, sigma_px = "width of the spots", comparison.map.sigma_px
+    name, sigma_px = _WIDTH, comparison.map.sigma_px
     if math.isnan(sigma_px) or comparison.map.unexplained > UNEXPLAINED_MOST:
         return Check(name, "not checked", "the image is too unlike the wide field to tell")
     more = " or more" if sigma_px > SIGMA_MOST_PX - 0.05 else ""
@@ -135,7 +167,7 @@ def _on_width(comparison: Comparison, trained: tuple[float, float] | None) -> Ch
 
 
 def _on_gridding(comparison: Comparison) -> Check:
-    name, places = "gridding", comparison.places
+    name, places = _GRIDDING, comparison.places
     if len(places.x_share) < 2:
         return Check(name, "not checked", "the image has one pixel a camera pixel")
     if not places.deviation_error <= GRIDDING_MOST:
@@ -150,11 +182,9 @@ def _on_gridding(comparison: Comparison) -> Check:
 
 
 def _on_time(comparison: Comparison) -> Check:
-    name, rates = "molecules over time", comparison.molecules_per_frame
+    name, rates = _TIME, comparison.molecules_per_frame
     if not rates.size:
         return Check(name, "not checked", "no range of frames is whole")
-    if not rates.any():
-        return Check(name, "not checked", _NO_MOLECULE)
     text = (
         f"{rates.mean():,.3g} molecules a frame; {comparison.peak:.2f} times as many in the "
         "fullest part of the film"

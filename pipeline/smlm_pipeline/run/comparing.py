@@ -47,6 +47,12 @@ class Comparison:
     elapsed_s: float
 
     @property
+    def molecules(self) -> float:
+        """Molecules in all frames; NaN where no range of frames is whole."""
+        rates = self.molecules_per_frame
+        return float(rates.mean()) * self.frame_count if rates.size else math.nan
+
+    @property
     def peak(self) -> float:
         """Molecules a frame in the fullest part of the film, relative to all of it."""
         rates = self.molecules_per_frame

@@ -60,6 +60,15 @@ class Missing:
         lacking = {chunk.index for chunk in self.chunks}
         return [chunk for chunk in chunks if chunk.index not in lacking]
 
+    def note(self, frame_count: int) -> str:
+        """The note on the frames that the image of a film of so many lacks."""
+        spans = (range(each.first_frame, each.last_frame) for each in self.chunks)
+        frames = {frame for span in spans for frame in span}
+        return (
+            f"{len(frames):,} of {frame_count:,} frames are missing from the image, wholly or in "
+            f"part (its metadata lists them): {self.reason}"
+        )
+
     @contextmanager
     def end_of_server(self) -> Iterator[None]:
         """Finish the image with the answers so far when the server is gone for good."""

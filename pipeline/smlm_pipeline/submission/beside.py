@@ -20,6 +20,7 @@ from smlm_pipeline.reconstruction import Reconstruction
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.drifting import DriftCorrection
 from smlm_pipeline.run.molecules import MoleculeSink
+from smlm_pipeline.run.timed_events import TimedEvents
 
 
 def write_measurements(job: Job, result: Reconstruction, facts: Report) -> None:
@@ -70,11 +71,13 @@ def write_report_page(
     molecules: MoleculeSink | None,
     result: Reconstruction,
     facts: Report,
+    events: TimedEvents,
     both: Image.Image | None = None,
 ) -> None:
     """Write the report as a page, with histograms of the molecules if there are any.
 
-    ``both`` is the picture of two channels, where the page is that of one of them.
+    ``events`` states how long each stage took, up to the page. ``both`` is the picture of two
+    channels, where the page is that of one of them.
 
     Raises
     ------
@@ -91,6 +94,7 @@ def write_report_page(
         job.page_files,
         facts.as_dict(),
         result,
+        timings_s=events.timings_s,
         frames=frames,
         histograms=histograms,
         style=job.style,

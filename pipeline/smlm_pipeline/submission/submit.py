@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.selection import Selection
-from smlm_pipeline.job import Job, image_path
+from smlm_pipeline.job import Job
+from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.output.picture import write_picture
 from smlm_pipeline.output.picture_style import DEFAULT_STYLE, PictureStyle
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
@@ -23,6 +24,7 @@ from smlm_pipeline.run.events import SILENCE, Events
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.molecules import MoleculeSink, columns_of
 from smlm_pipeline.run.plan import plan_run
+from smlm_pipeline.run.timed_events import TimedEvents
 from smlm_pipeline.settings import DEFAULTS, MOLECULES_PROBABILITY, Settings
 from smlm_pipeline.submission.beside import write_drift_files, write_measurements, write_report_page
 from smlm_pipeline.submission.images import write_images
@@ -133,9 +135,16 @@ def dry_run(job: Job) -> DryRun:
         As `submit` does, before an engine is opened.
     """
     memory_bytes = memory_limit_bytes(job.settings)
-    with opened_film(job, memory_bytes) as film:
-        job.check()
-        return planned(job, film, memory_bytes)
+    folder = job.image.parent
+    made = not folder.exists()
+    try:
+        with opened_film(job, memory_bytes) as film:
+            job.check()
+            return planned(job, film, memory_bytes)
+    finally:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def planned(job: Job, film: Film, memory_bytes: int) -> DryRun:
@@ -184,8 +193,9 @@ def run_job(
 
     The film is opened and checked before the engine is, so that a bad file is refused at once.
     """
-    with job_run(job, engine, model_repository=model_repository, events=events) as run:
-        return write_results(job, run, events)
+    timed = TimedEvents(events)
+    with job_run(job, engine, model_repository=model_repository, events=timed) as run:
+        return write_results(job, run, timed)
 
 
 @dataclass(frozen=True)
@@ -265,7 +275,7 @@ def job_run(
             yield JobRun(film, result, molecules, checkpoint, notes)
 
 
-def write_results(job: Job, run: JobRun, events: Events) -> Report:
+def write_results(job: Job, run: JobRun, events: TimedEvents) -> Report:
     """Write image, picture, table and page of a job, and report on them."""
     result, molecules = run.result, run.molecules
     facts = report(result, job, run.film, run.notes, _row_count(job, molecules))
@@ -273,12 +283,13 @@ def write_results(job: Job, run: JobRun, events: Events) -> Report:
         (events.warning if result.missing.chunks else events.note)(note)
     _write(job, result, facts)
     if molecules is not None and job.molecules is not None:
+        events.stage("writing the table")
         _write_table(job.molecules, job, molecules, result, facts)
     if job.page:
         events.stage("writing the report")
-        write_report_page(job, run.film, molecules, result, facts)
+        write_report_page(job, run.film, molecules, result, facts, events)
     run.checkpoint.results_are_written()
-    return facts
+    return replace(facts, timings_s=events.timings_s())
 
 
 def _molecules(job: Job, film: Film) -> AbstractContextManager[MoleculeSink | None]:

@@ -21,6 +21,14 @@ _TEXT_MOST = 255
 _GAIN, _OFFSET = "gain_adu_per_photon", "offset_adu"
 
 
+_LACKING = {
+    "measured_from": "it does not say which film it was measured from",
+    "values": "it states no measured values",
+    "uncertainties": "it states no errors of its values",
+}
+"""What a file without these parts lacks, in words."""
+
+
 def read_camera(path: Path) -> CameraUnits:
     """Read gain and offset of a camera, with their errors, from a preset of ``recon-train match``.
 
@@ -81,7 +89,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _refusal(path, "it is no JSON") from error
     if not isinstance(stated, dict):
-        raise _refusal(path, "it is no object")
+        raise _refusal(path, "it is a list or a single value")
     return stated
 
 
@@ -97,7 +105,7 @@ def _bytes_of(path: Path) -> bytes | None:
 def _part(path: Path, facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = facts.get(name)
     if not isinstance(part, dict):
-        raise _refusal(path, f"it has no {name}")
+        raise _refusal(path, _LACKING[name])
     return part
 
 
@@ -132,6 +140,7 @@ def _error(path: Path, facts: Mapping[str, Any], name: str) -> float | None:
 
 def _refusal(path: Path, reason: str) -> SettingError:
     return SettingError(
-        f"{path} cannot be read as a camera ({reason}); expected the JSON file that recon-train "
-        "match FILM -o FILE wrote"
+        f"{path} cannot be read as a camera ({reason}); expected the JSON file that "
+        "'recon-train match FILM -o FILE' writes, which measures gain and offset from a film of "
+        "that camera; or give them with --gain-adu-per-photon and --offset-adu"
     )

@@ -5,12 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.errors import SettingError
+
+_BACKGROUND = "background_adu"
+
+IN_ADU: Mapping[str, str] = MappingProxyType(
+    {
+        "intensity_adu": "photons",
+        "uncertainty_intensity_adu": "uncertainty_photons",
+        _BACKGROUND: "background_photons",
+    }
+)
+"""Columns of tables in ADU, and those that state the same in photons."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,35 @@ class CameraUnits:
         return facts if estimate is None else {**facts, "camera_estimate": estimate}
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Those of `IN_ADU` that this camera turns into photons."""
+        return {
+            name: photons
+            for name, photons in IN_ADU.items()
+            if name != _BACKGROUND or self.offset_adu is not None
+        }
+
+    def doubts(self, level_adu: float, source: str) -> tuple[str, ...]:
+        """A note on an offset above a film's level, by which its background would be negative.
+
+        Parameters
+        ----------
+        level_adu : float
+            The film's usual level without molecules, in ADU.
+        source : str
+            Where that level is from, for the note.
+        """
+        if self.offset_adu is None or level_adu >= self.offset_adu:
+            return ()
+        below = (level_adu - self.offset_adu) / self.gain_adu_per_photon
+        return (
+            f"the offset of {self.offset_adu:g} ADU is above the level of {source}, "
+            f"{level_adu:,.1f} ADU, so the background in photons is negative ({below:,.1f} a "
+            "pixel); expected the camera's reading without light: check --offset-adu, or the "
+            "file of --camera",
+        )
+
+    @property
     def option(self) -> str:
         """The option of the command line that gives the gain."""
         return "--gain-adu-per-photon" if self.estimate is None else "--camera"
@@ -129,17 +170,35 @@ def light_columns(
     camera : CameraUnits, optional
         By default everything stays in ADU.
     """
-    if camera is None:
-        return {
-            "intensity_adu": intensity_adu,
-            "uncertainty_intensity_adu": sigma_intensity_adu,
-            "background_adu": background_adu,
-        }
-    gain = camera.gain_adu_per_photon
     columns = {
-        "photons": intensity_adu / gain,
-        "uncertainty_photons": sigma_intensity_adu / gain,
+        "intensity_adu": intensity_adu,
+        "uncertainty_intensity_adu": sigma_intensity_adu,
+        "background_adu": background_adu,
     }
-    if camera.offset_adu is not None:
-        columns["background_photons"] = (background_adu - camera.offset_adu) / gain
-    return columns
+    return columns if camera is None else in_photons(columns, camera)
+
+
+def in_photons(
+    columns: Mapping[str, NDArray[Any]], camera: CameraUnits
+) -> dict[str, NDArray[np.float64]]:
+    """Columns with those of `IN_ADU` replaced by their like in photons.
+
+    A background needs the camera's offset, and is left out without it. A value that is in photons
+    already stays.
+
+    Parameters
+    ----------
+    columns : Mapping of str to ndarray, shape (K,)
+        Columns of `rows.COLUMNS`.
+    camera : CameraUnits
+        That of the film.
+    """
+    found = {name: values for name, values in columns.items() if name not in IN_ADU}
+    for name, name_photons in camera.columns.items():
+        if name not in columns:
+            continue
+        dark_adu = (camera.offset_adu or 0.0) if name == _BACKGROUND else 0.0
+        photons = (columns[name] - dark_adu) / camera.gain_adu_per_photon
+        known = found.get(name_photons)
+        found[name_photons] = photons if known is None else np.where(known == known, known, photons)
+    return found

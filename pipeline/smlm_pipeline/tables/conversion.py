@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from smlm_pipeline.errors import SettingError
+from smlm_pipeline.tables.camera_units import IN_ADU, CameraUnits, in_photons
 from smlm_pipeline.tables.filters import Filters
 from smlm_pipeline.tables.formats import open_table
 from smlm_pipeline.tables.linking import LinkRule, linked, linked_columns
 from smlm_pipeline.tables.rows import COLUMNS, Rows, Table, TableFacts
 from smlm_pipeline.tables.sorted_rows import SortedRows
+
+_LEVEL = "background_adu"
 
 
 class Progress(Protocol):
@@ -41,7 +44,7 @@ class Conversion:
 
     ``pixel_size_nm`` replaces what the files state, ``filters`` select rows before ``link`` joins
     them, and ``consecutive`` numbers the frames of each further table after those of the one
-    before.
+    before. ``camera`` turns light in ADU into photons, before the filters.
     """
 
     inputs: tuple[Path, ...]
@@ -49,6 +52,21 @@ class Conversion:
     filters: Filters = field(default_factory=Filters)
     link: LinkRule | None = None
     consecutive: bool = False
+    camera: CameraUnits | None = None
+
+    def columns_of(self, table: Table) -> tuple[str, ...]:
+        """The columns of a table when its light is in photons, where the camera is known."""
+        names = table.facts.columns
+        if self.camera is None:
+            return names
+        stated = self.camera.columns
+        return tuple(
+            dict.fromkeys(stated.get(n, n) for n in names if n in stated or n not in IN_ADU)
+        )
+
+    def in_units(self, rows: Rows) -> Rows:
+        """Rows with their light in photons, where the camera is known."""
+        return rows if self.camera is None else Rows(in_photons(rows.columns, self.camera))
 
 
 @dataclass(frozen=True)
@@ -93,17 +111,20 @@ def converted(conversion: Conversion, folder: Path, progress: Progress) -> Itera
             opened.enter_context(open_table(path, conversion.pixel_size_nm))
             for path in conversion.inputs
         ]
+        _check_camera(conversion, tables)
         for path, table in zip(conversion.inputs, tables, strict=True):
-            conversion.filters.check(table.facts.columns)
+            conversion.filters.check(conversion.columns_of(table))
             if table.ignored:
                 progress.note(f"{path.name}: not read, {', '.join(table.ignored)}")
-        found = {name for table in tables for name in table.facts.columns}
+        found = {name for table in tables for name in conversion.columns_of(table)}
         columns = tuple(name for name in COLUMNS if name in found)
         rows = opened.enter_context(SortedRows(folder, columns))
         counts = [table.row_count for table in tables]
         total = None if None in counts else sum(count or 0 for count in counts)
         progress.stage("reading", total)
         seen = _read(conversion, tables, rows, progress)
+        for note in seen.doubts(conversion.camera):
+            progress.note(note)
         rows_kept = rows.row_count
         known = _facts(conversion, tables, seen)
         if conversion.link is not None:
@@ -116,6 +137,18 @@ def converted(conversion: Conversion, folder: Path, progress: Progress) -> Itera
         yield Converted(facts, rows, seen.rows, rows_kept, (seen.right_nm, seen.bottom_nm))
 
 
+def _check_camera(conversion: Conversion, tables: Sequence[Table]) -> None:
+    """Refuse a camera for tables that have nothing in ADU."""
+    camera = conversion.camera
+    if camera is not None and not any(set(IN_ADU) & set(each.facts.columns) for each in tables):
+        names = ", ".join(path.name for path in conversion.inputs)
+        raise SettingError(
+            f"{camera.option} turns light in ADU into photons, and {names} has none in ADU; "
+            "expected a table in ADU, as 'submit --molecules' writes it without a gain: leave the "
+            "camera out"
+        )
+
+
 @dataclass
 class _Seen:
     """What reading the rows shows: their number, the frames, and the largest x and y."""
@@ -124,6 +157,21 @@ class _Seen:
     frame_count: int = 0
     right_nm: float = 0.0
     bottom_nm: float = 0.0
+    level_rows: int = 0
+    level_sum_adu: float = 0.0
+
+    def see_level(self, rows: Rows) -> None:
+        """Take note of the level beneath molecules, where it is in ADU."""
+        if _LEVEL in rows:
+            known = rows[_LEVEL][np.isfinite(rows[_LEVEL])]
+            self.level_rows += len(known)
+            self.level_sum_adu += float(known.sum())
+
+    def doubts(self, camera: CameraUnits | None) -> tuple[str, ...]:
+        """What is doubtful of a camera, by the levels of all rows."""
+        if camera is None or not self.level_rows:
+            return ()
+        return camera.doubts(self.level_sum_adu / self.level_rows, "the tables' frames")
 
     def see(self, rows: Rows) -> None:
         """Take note of rows."""
@@ -140,7 +188,8 @@ def _read(
     seen, offset = _Seen(), 0
     for table in tables:
         for block in table.blocks():
-            shifted = _shifted(block, offset)
+            seen.see_level(block)
+            shifted = _shifted(conversion.in_units(block), offset)
             seen.see(shifted)
             rows.add(_completed(conversion.filters.keep(shifted), rows.all_columns))
             progress.progress(len(block))
@@ -185,6 +234,7 @@ def _facts(
         "made_from": [path.name for path in conversion.inputs],
         "filters": {name: value for name, value in asdict(conversion.filters).items() if value},
         "link": None if conversion.link is None else asdict(conversion.link),
+        "camera": None if conversion.camera is None else conversion.camera.as_dict(),
     }
     return pixel_nm, width_px, height_px, seen.frame_count, provenance
 

@@ -48,9 +48,15 @@ class Filters:
         for each in fields(self):
             missing = set(_NEEDED.get(each.name, ())) - set(columns)
             if missing and getattr(self, each.name) is not None:
+                remedy = f"expected one of its columns: {', '.join(columns)}"
+                if missing == {"photons"} and "intensity_adu" in columns:
+                    remedy = (
+                        "expected the camera, since the table is in ADU: give "
+                        "--gain-adu-per-photon, or --camera FILE"
+                    )
                 raise SettingError(
                     f"--{each.name.replace('_', '-')} needs {', '.join(sorted(missing))}, which "
-                    f"the table does not have; expected one of its columns: {', '.join(columns)}"
+                    f"the table does not have; {remedy}"
                 )
 
     def keep(self, rows: Rows) -> Rows:

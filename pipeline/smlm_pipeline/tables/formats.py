@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from smlm_pipeline.atomic_files import check_new, written_whole
 from smlm_pipeline.errors import FilmError, OutputError, ReconError, SettingError
+from smlm_pipeline.tables.camera_units import IN_ADU, CameraUnits
 from smlm_pipeline.tables.rows import Rows, Table, TableFacts
 
 
@@ -36,7 +37,8 @@ class TableFormat:
     """A format: its name, the ending of its files, and the module and functions that serve it.
 
     ``extra`` is the extra of this package that installs what the module needs; ``companion`` is
-    the ending of a second file, which states the facts of the table.
+    the ending of a second file, which states the facts of the table. ``adu`` is whether it can
+    state light in ADU; others mean photons.
     """
 
     name: str
@@ -46,6 +48,11 @@ class TableFormat:
     reader: str
     extra: str | None = None
     companion: str | None = None
+    adu: bool = False
+
+    def held(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of the columns that the format can state, as far as their light is concerned."""
+        return tuple(name for name in columns if self.adu or name not in IN_ADU)
 
     def companion_of(self, path: Path) -> Path | None:
         """The file beside a table that states its facts, if the format has one."""
@@ -78,10 +85,12 @@ class TableFormat:
 
 FORMATS = (
     TableFormat("the SMLM challenge", ".smlm.csv", "csv_files", "challenge_writer", "open_csv"),
-    TableFormat("ThunderSTORM", ".csv", "csv_files", "thunderstorm_writer", "open_csv"),
+    TableFormat("ThunderSTORM", ".csv", "csv_files", "thunderstorm_writer", "open_csv", adu=True),
     TableFormat("Picasso", ".hdf5", "hdf5_files", "PicassoWriter", "open_hdf5", "hdf5", ".yaml"),
     TableFormat("DECODE", ".h5", "hdf5_files", "DecodeWriter", "open_hdf5", "hdf5"),
-    TableFormat("Parquet", ".parquet", "parquet_files", "ParquetWriter", "open_parquet", "parquet"),
+    TableFormat(
+        "Parquet", ".parquet", "parquet_files", "ParquetWriter", "open_parquet", "parquet", adu=True
+    ),
 )
 """The formats; the first one whose ending a name has is taken."""
 
@@ -99,6 +108,32 @@ def format_of(path: Path) -> TableFormat:
             return each
     listed = ", ".join(f"{each.ending} ({each.name})" for each in reversed(FORMATS))
     raise SettingError(f"the table is {path}; expected a name in one of {listed}")
+
+
+def light_notes(path: Path, camera: CameraUnits | None) -> tuple[str, ...]:
+    """What a user should know of light that a table will lack, for a film measured in ADU.
+
+    Parameters
+    ----------
+    path : Path
+        The table to be written.
+    camera : CameraUnits, optional
+        That of the film, where it is known.
+    """
+    kind = format_of(path)
+    if camera is None and not kind.adu:
+        return (
+            f"{path.name} will have no light and no background: they are known in ADU, and the "
+            f"format of {kind.name} means photons; expected the camera for them: give "
+            "--gain-adu-per-photon and --offset-adu, or --camera FILE, or choose a name in .csv or "
+            ".parquet",
+        )
+    if camera is not None and camera.offset_adu is None and camera.estimate is None:
+        return (
+            f"{path.name} will have no background, since the camera's offset is not known; "
+            "expected --offset-adu too, if the background is needed",
+        )
+    return ()
 
 
 @contextlib.contextmanager

@@ -70,6 +70,19 @@ def damage() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep remarks of the formats' libraries from the terminal: they are not in users' words."""
+    silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(silence)
+    try:
+        yield
+    finally:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(silence)
+
+
+@contextmanager
 def reading(path: Path, where: str = "") -> Iterator[None]:
     """Turn errors of the system, of a format's library and of its codecs into `FilmError`.
 
@@ -78,12 +91,10 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
     FilmError
         In place of any of these errors.
     """
-    silence = logging.Filter("smlm_pipeline")  # one for each use, so that none removes another's
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(silence)
     _WARNINGS.hide()
     try:
-        yield
+        with libraries_silenced():
+            yield
     except ReconError:
         raise
     except (NotImplementedError, ImportError) as error:
@@ -100,8 +111,6 @@ def reading(path: Path, where: str = "") -> Iterator[None]:
         raise refusal(path, f"is cut short or damaged{where}", AGAIN) from error
     finally:
         _WARNINGS.show()
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(silence)
 
 
 @contextmanager
