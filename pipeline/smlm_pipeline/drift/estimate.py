@@ -14,18 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.drift.alignment import aligned_nm, close_pairs
-from smlm_pipeline.drift.correlation import segment_shifts
 from smlm_pipeline.drift.curve import Drift
-from smlm_pipeline.drift.points import Parts, Points, halves_of_sample, parts_of
+from smlm_pipeline.drift.error import Curves
+from smlm_pipeline.drift.points import Points, halves_of_sample, parts_of
 from smlm_pipeline.drift.smoothing import best_width, error_of_half_nm, smoothed
 from smlm_pipeline.drift.steps import with_steps
+from smlm_pipeline.drift.trace import Trace
 
 MOLECULES_LEAST, MOLECULES_MOST = 1000, 300_000
 """Fewest molecules from which drift is estimated, and most that are used."""
-
-SEGMENT_MOLECULES, SEGMENTS_LEAST, SEGMENTS_MOST = 600, 6, 12
-"""Molecules of a segment, where there are few, and the numbers of segments."""
 
 PART_MOLECULES, PARTS_LEAST, PARTS_MOST = 50, 12, 1000
 """Molecules of a part, where there are few, and the numbers of parts."""
@@ -41,6 +38,12 @@ GAIN_ERRORS = 3.0
 
 STEPS_NM = (30.0, 15.0, 8.0)
 """Steps of the shifts in each round of the alignment."""
+
+FINER_STEPS_NM = (15.0, 8.0)
+"""Those of parts that were cut in two, and once more."""
+
+WIDTH_OF_LONG = 1.5
+"""Width of the smoothing up to which parts are too long for the drift, and are cut in two."""
 
 
 @dataclass(frozen=True)
@@ -92,74 +95,81 @@ def estimate(points: Points) -> Estimate | None:
     count = len(points)
     if count < MOLECULES_LEAST or len(np.unique(points.frame)) < 2 * PARTS_LEAST:
         return None
-    parts = parts_of(points, _number(count, PART_MOLECULES, PARTS_LEAST, PARTS_MOST))
     half = halves_of_sample(points)
     if not HALF_LEAST < half.mean() < 1 - HALF_LEAST:
         return None
-    some = np.ones(count, bool), half == 0, half == 1
-    whole, *halves = (_Trace(points.take(one), parts.of(one)) for one in some)
-    for step_nm in STEPS_NM:
-        for trace in (whole, *halves):
-            trace.align(step_nm)
-        halves_nm = np.stack([trace.drift_nm for trace in halves])
-        width, error_nm = best_width(halves_nm), error_of_half_nm(halves_nm)
-        whole.drift_nm = smoothed(whole.drift_nm, width, error_nm / np.sqrt(2))
-        for trace in halves:
-            trace.drift_nm = smoothed(trace.drift_nm, width, error_nm)
-    drift_nm = whole.drift_nm
-    drift = with_steps(points, parts, drift_nm, error_nm / np.sqrt(2))
-    agreed = _agreement([trace.drift_nm for trace in halves])
+    traces = Traces(points, half, _number(count, PART_MOLECULES, PARTS_LEAST, PARTS_MOST))
+    for steps_nm in STEPS_NM, FINER_STEPS_NM, FINER_STEPS_NM:
+        if steps_nm is FINER_STEPS_NM and not traces.cut():
+            break
+        for step_nm in steps_nm:
+            traces.align(step_nm)
+    parts, curves = traces.parts, traces.curves
+    stepped = with_steps(points, parts, curves.whole_nm, traces.error_nm)
+    noise_nm2 = curves.noise_nm2()
     return Estimate(
-        drift=drift.since(int(points.frame[0])),
-        found=agreed.drift_nm2 > FOUND_ERRORS**2 * agreed.error_nm2 and _foretold(halves),
+        drift=stepped.drift.since(int(points.frame[0])),
+        found=curves.shared_nm2() > FOUND_ERRORS**2 * noise_nm2 and _foretold(traces.halves),
         molecules=count,
-        segments=whole.segments,
+        segments=traces.whole.segments,
         parts=len(parts),
-        rms_nm=float(np.sqrt(np.mean(drift_nm.var(axis=1)))),
-        error_nm=float(np.sqrt(agreed.error_nm2)),
-        smoothing_parts=width,
-        steps=len(drift.frame) - len(parts),
+        rms_nm=float(np.sqrt(np.mean(curves.whole_nm.var(axis=1)))),
+        error_nm=float(np.sqrt(curves.error_nm2(stepped.at_step) + stepped.misplaced_nm2)),
+        smoothing_parts=traces.width,
+        steps=int(stepped.at_step.sum()),
     )
 
 
-class _Trace:
-    """The drift of parts by some molecules, ``drift_nm`` (2, P), which each alignment improves.
+class Traces:
+    """The drift by the whole sample and by each half of it, found alike.
 
-    It begins with the drift by segments; of fewer and longer ones where most contradict each
-    other, and with no drift where these do too. ``segments`` is their number, or 0.
+    Parameters
+    ----------
+    points : Points
+        The molecules of a film.
+    half : ndarray, shape (K,), int64
+        The half of the sample of each.
+    count : int
+        Parts of the film.
     """
 
-    def __init__(self, points: Points, parts: Parts) -> None:
-        self._points, self._parts = points, parts
-        self.drift_nm = np.zeros((2, len(parts)))
-        self.segments = _number(len(points), SEGMENT_MOLECULES, SEGMENTS_LEAST, SEGMENTS_MOST)
-        while self.segments >= SEGMENTS_LEAST:
-            segments = parts_of(points, self.segments)
-            found = segment_shifts(points, segments)
-            if 2 * found.trusted.sum() >= len(segments):
-                knots = parts.centre_frame, segments.centre_frame[found.trusted]
-                axes = found.yx_nm[:, found.trusted]
-                self.drift_nm = np.stack([np.interp(*knots, axis) for axis in axes])
-                return
-            self.segments //= 2
-        self.segments = 0
+    def __init__(self, points: Points, half: NDArray[np.int64], count: int) -> None:
+        self._points, self.parts = points, parts_of(points, count)
+        some = np.ones(len(points), bool), half == 0, half == 1
+        self.whole, *self.halves = (Trace(points, self.parts, one) for one in some)
+        both_nm = np.mean([trace.drift_nm for trace in self.halves], axis=0)
+        self.whole.begin([(both_nm, self.halves[0].segments)])
+        self.width, self.error_nm, self.curves = 0.0, 0.0, self._curves(self._halves_nm())
 
     def align(self, step_nm: float) -> None:
-        """Align each part to all others."""
-        at_rest = self._at_rest(self.drift_nm)
-        self.drift_nm = self.drift_nm + aligned_nm(at_rest, self._parts, step_nm)
+        """Align all parts, and smooth their drift; ``error_nm`` is that of a part of the whole."""
+        for trace in (self.whole, *self.halves):
+            trace.align(step_nm)
+        raw_nm = self._halves_nm()
+        half_error_nm = error_of_half_nm(raw_nm)
+        self.width, self.error_nm = best_width(raw_nm), half_error_nm / np.sqrt(2)
+        self.whole.drift_nm = smoothed(self.whole.drift_nm, self.width, self.error_nm)
+        for trace in self.halves:
+            trace.drift_nm = smoothed(trace.drift_nm, self.width, half_error_nm)
+        self.curves = self._curves(raw_nm)
 
-    def close_pairs(self, drift_nm: NDArray[np.float64]) -> float:
-        """The number of close pairs without that drift (2, P)."""
-        return close_pairs(self._at_rest(drift_nm), self._parts)
+    def cut(self) -> bool:
+        """Cut parts in two if they are too long: if hardly any smoothing is best."""
+        if self.width > WIDTH_OF_LONG or 2 * len(self.parts) > PARTS_MOST:
+            return False
+        self.parts = parts_of(self._points, 2 * len(self.parts))
+        for trace in (self.whole, *self.halves):
+            trace.cut(self.parts)
+        return True
 
-    def _at_rest(self, drift_nm: NDArray[np.float64]) -> Points:
-        known = Drift(self._parts.centre_frame, drift_nm)
-        frame = self._points.frame
-        return Points(frame, self._points.yx_nm - known.at(frame))
+    def _halves_nm(self) -> NDArray[np.float64]:
+        return np.stack([trace.drift_nm for trace in self.halves])
+
+    def _curves(self, raw_nm: NDArray[np.float64]) -> Curves:
+        return Curves(self.whole.drift_nm, self._halves_nm(), raw_nm)
 
 
-def _foretold(halves: Sequence[_Trace]) -> bool:
+def _foretold(halves: Sequence[Trace]) -> bool:
     """Whether the drift of each half of the sample brings molecules of the other one together.
 
     Of molecules that are spread at random, corrected and uncorrected places have numbers of close
@@ -169,19 +179,6 @@ def _foretold(halves: Sequence[_Trace]) -> bool:
     after = one.close_pairs(other.drift_nm) + other.close_pairs(one.drift_nm)
     before = sum(half.close_pairs(0 * half.drift_nm) for half in halves)
     return after - before > GAIN_ERRORS * float(np.sqrt(after + before))
-
-
-@dataclass(frozen=True)
-class _Agreement:
-    """Mean square of the drift that both halves show, and of the error of their mean, in nm^2."""
-
-    drift_nm2: float
-    error_nm2: float
-
-
-def _agreement(halves_nm: list[NDArray[np.float64]]) -> _Agreement:
-    first, second = (half - half.mean(axis=1, keepdims=True) for half in halves_nm)
-    return _Agreement(float(np.mean(first * second)), float(np.mean((first - second) ** 2)) / 4)
 
 
 def _number(molecules: int, each: int, least: int, most: int) -> int:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 WIDTHS = (0.0, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Sigmas of the smoothing, in parts, of which the best is taken."""
 
+_GROSS = 6.0
+"""Standard errors from which a part counts as wrong, however far away it is."""
+
 _STEP = 3.0
 """Neighbours that differ by more than so many standard errors are beyond a step."""
 
@@ -25,11 +28,13 @@ def error_of_half_nm(halves_nm: NDArray[np.float64]) -> float:
 def best_width(halves_nm: NDArray[np.float64]) -> float:
     """The width at which the smoothed drift of one half foretells the other half best."""
     error_nm = error_of_half_nm(halves_nm)
-    halves_nm = halves_nm - halves_nm.mean(axis=2, keepdims=True)
+    halves_nm = halves_nm - np.median(halves_nm, axis=2, keepdims=True)
+    most_nm2 = 2 * (_GROSS * error_nm) ** 2
 
     def missed(width: float) -> float:
         first, second = (smoothed(half, width, error_nm) for half in halves_nm)
-        return float(np.mean((first - halves_nm[1]) ** 2 + (second - halves_nm[0]) ** 2))
+        apart_nm2 = np.stack([first - halves_nm[1], second - halves_nm[0]]) ** 2
+        return float(np.minimum(apart_nm2, most_nm2).mean())
 
     return min(WIDTHS, key=missed)
 

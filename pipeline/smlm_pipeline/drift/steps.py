@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +17,37 @@ PIXEL_NM, SIGMA_PX = 10.0, 1.5
 JUMP_ERRORS = 6.0
 """Standard errors of a part by which its two neighbours must be apart."""
 
+GAIN_LEAST = 5.0
+"""Logarithm of the ratio of the likelihoods of a step and of lines, from which there is a step."""
+
 STEPS_MOST = 100
 """Most steps that are looked for, the largest first."""
 
 
+@dataclass(frozen=True)
+class Stepped:
+    """A drift with steps.
+
+    ``at_step`` (P,) bool are the parts with a step, and ``misplaced_nm2`` is the mean square of
+    the error along an axis from the times of the steps, which are known to some frames.
+    """
+
+    drift: Drift
+    at_step: NDArray[np.bool_]
+    misplaced_nm2: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The time of a step, as a frame, and how many frames it is away from that on average."""
+
+    frame: float
+    away_frames: float
+
+
 def with_steps(
     points: Points, parts: Parts, drift_nm: NDArray[np.float64], error_nm: float
-) -> Drift:
+) -> Stepped:
     """Lines from part to part; a step where it explains the molecules better than a line.
 
     Parameters
@@ -38,20 +64,26 @@ def with_steps(
     lines = Drift(parts.centre_frame, drift_nm)
     jumps = _jumps(drift_nm, error_nm)
     if not jumps:
-        return lines
+        return Stepped(lines, np.zeros(len(parts), bool), 0.0)
     corrected_nm = points.yx_nm - lines.at(points.frame)
     image = PairImage(corrected_nm, PIXEL_NM)
-    steps: dict[int, float] = {}
+    steps: dict[int, _Step] = {}
     for part in jumps:
         rows = slice(parts.first_row[part - 1], parts.first_row[part + 2])
         own = image.pixels(corrected_nm[:, rows])
         image.add(own, -1)
         near = Points(points.frame[rows], points.yx_nm[:, rows])
-        frame = _frame_of_step(image, near, lines, drift_nm[:, [part - 1, part + 1]])
+        step = _step(image, near, lines, drift_nm[:, [part - 1, part + 1]])
         image.add(own, 1)
-        if frame is not None:
-            steps[part] = frame
-    return _stepped(parts, drift_nm, steps)
+        if step is not None:
+            steps[part] = step
+    at_step = np.isin(np.arange(len(parts)), list(steps))
+    away = sum(
+        step.away_frames * float(np.mean((drift_nm[:, part + 1] - drift_nm[:, part - 1]) ** 2))
+        for part, step in steps.items()
+    )
+    frames = int(points.frame[-1] - points.frame[0]) + 1
+    return Stepped(_stepped(parts, drift_nm, steps), at_step, away / frames)
 
 
 def _jumps(drift_nm: NDArray[np.float64], error_nm: float) -> list[int]:
@@ -66,9 +98,9 @@ def _jumps(drift_nm: NDArray[np.float64], error_nm: float) -> list[int]:
     return chosen
 
 
-def _frame_of_step(
+def _step(
     image: PairImage, near: Points, lines: Drift, ends_nm: NDArray[np.float64]
-) -> float | None:
+) -> _Step | None:
     """The time of a step from one drift to the other, (2, 2); None where lines fit better."""
 
     def fit(drift_nm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,19 +116,25 @@ def _frame_of_step(
     ends_of_frames = ends_of_frames[inner]
     if not len(ends_of_frames):
         return None
-    row = int(ends_of_frames[gain[ends_of_frames + 1].argmax()]) + 1
-    if gain[row] <= fit(lines.at(near.frame)).sum():
+    found = gain[ends_of_frames + 1]
+    best = int(found.argmax())
+    if found[best] <= fit(lines.at(near.frame)).sum() + GAIN_LEAST:
         return None
-    return float(near.frame[row - 1] + near.frame[row]) / 2
+    before_frame, after_frame = near.frame[ends_of_frames], near.frame[ends_of_frames + 1]
+    middle = (before_frame + after_frame) / 2
+    likely = np.exp(found - found[best])
+    # within a gap between molecules, any frame may be that of the step
+    away = np.abs(middle - middle[best]) + (after_frame - before_frame - 1) / 4
+    return _Step(float(middle[best]), float((likely * away).sum() / likely.sum()))
 
 
-def _stepped(parts: Parts, drift_nm: NDArray[np.float64], steps: dict[int, float]) -> Drift:
+def _stepped(parts: Parts, drift_nm: NDArray[np.float64], steps: dict[int, _Step]) -> Drift:
     """Lines from part to part, with two knots at the time of a step instead of its part."""
     frame: list[float] = []
     knots: list[NDArray[np.float64]] = []
     for part, centre in enumerate(parts.centre_frame.tolist()):
         if part in steps:
-            frame += [steps[part] - 1e-3, steps[part] + 1e-3]
+            frame += [steps[part].frame - 1e-3, steps[part].frame + 1e-3]
             knots += [drift_nm[:, part - 1], drift_nm[:, part + 1]]
         else:
             frame.append(centre)

@@ -17,8 +17,8 @@ from smlm_bench.structures.reconstruction import ZOOM
 from smlm_bench.structures.shape import FIELD_PX, PIXEL_SIZE_NM
 from smlm_pipeline import contract
 from smlm_pipeline.drift.correlation import segment_shifts
-from smlm_pipeline.drift.estimate import SEGMENTS_MOST
 from smlm_pipeline.drift.points import Points, parts_of
+from smlm_pipeline.drift.trace import SEGMENTS_MOST
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.film.film import open_film
 from smlm_pipeline.reconstruction import Reconstruction, reconstruct
