@@ -186,7 +186,7 @@ def test_beads_are_no_film_of_the_night_and_are_known_again(night: Path) -> None
     assert refused.exit_code == 7
     assert "exists, and the film of beads has changed; expected" in refused.stderr
     without = batch(night, *HALVES, "--exclude", "beads*")
-    assert "exists, and channels: beads was" in without.stderr
+    assert "exists, and --registration-film was" in without.stderr
     assert "the film of beads has changed" not in without.stderr
 
 

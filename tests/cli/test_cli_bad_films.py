@@ -155,10 +155,10 @@ def test_too_few_frames_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     take_for_local(monkeypatch, ComputingTransport())
     one = _tiff(tmp_path / "one", FRAMES_ADU[0])
     said = one_line(submit(one, "--quiet"))
-    assert "one.tif holds one frame; a film needs at least 2, of molecules that blink: name" in said
+    assert "one.tif holds one frame; a film needs at least 2; expected many frames of" in said
     film = _tiff(tmp_path / "film", FRAMES_ADU)
     said = one_line(submit(film, "--quiet", "--frames", "3:4"))
-    assert "has 16 frames, of which 1 is to be taken; a film needs at least 2: choose more" in said
+    assert "has 16 frames, of which 1 is to be taken; expected at least 2: choose more" in said
 
 
 def test_words_of_libraries_stay_off_the_terminal(

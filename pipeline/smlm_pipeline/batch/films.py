@@ -124,7 +124,7 @@ def _check_inputs(inputs: Sequence[Path]) -> None:
 
 
 def _check_output(search: Search) -> None:
-    """Refuse to write among the films, where results could not be told from them."""
+    """Refuse to write among the films, where results would be mixed up with them."""
     output = search.output.resolve()
     if any(path.is_dir() and path.resolve() == output for path in search.inputs):
         raise SettingError(

@@ -287,12 +287,12 @@ def _check_size(
     if frame_count < frames_least:
         if frames_of_file >= frames_least:
             raise FilmError(
-                f"{path} has {frames_of_file:,} frames, of which {frame_count} is to be taken; a "
-                f"film needs at least {frames_least}: choose more with --frames"
+                f"{path} has {frames_of_file:,} frames, of which {frame_count} is to be taken; "
+                f"expected at least {frames_least}: choose more with --frames"
             )
         raise FilmError(
-            f"{path} holds one frame; a film needs at least 2, of molecules that blink: name the "
-            "file or folder with all of its frames"
+            f"{path} holds one frame; a film needs at least 2; expected many frames of molecules "
+            "that blink: name the file or folder with all of them"
         )
     height_px, width_px = (side.stop - side.start for side in (view.y, view.x))
     if min(height_px, width_px) < contract.MIN_FRAME_PX:
