@@ -51,9 +51,9 @@ class Report:
     ``swapped_answers`` of them since the answer was to another request, and ``notes`` are sentences
     for the user.
     ``background_adu`` and ``scale_adu`` are the usual levels, ``levels`` those of some frames over
-    time; ``brightness_spread`` is how unlike the molecules are in brightness
-    (`smlm_pipeline.compute.brightness`), None where that was not looked at. ``sum_image`` is the
-    plain sum beside a refined image, and empty otherwise;
+    time; ``scale_error`` is the scale's standard error as a share of it, None where nothing blinks;
+    ``brightness_spread`` is how unlike molecules are (`smlm_pipeline.compute.brightness`), None
+    where that was not looked at. ``sum_image`` is the plain sum beside a refined image, or empty;
     ``drift`` states the files and the estimate of the drift, and whether it was corrected; it is
     None where that was not asked for.
     ``resolution`` states that of the plain sum without drift, and its files; it is None where it
@@ -99,6 +99,7 @@ class Report:
     sr_pixel_size_nm: float
     background_adu: float
     scale_adu: float
+    scale_error: float | None
     brightness_spread: float | None
     levels: dict[str, list[float]]
     emitters: float
@@ -257,6 +258,7 @@ def report(
         sr_pixel_size_nm=pixel_size_nm / zoom,
         background_adu=result.survey.sample.background_adu,
         scale_adu=result.survey.sample.scale_adu,
+        scale_error=result.survey.sample.scale_error,
         brightness_spread=result.survey.brightness_spread,
         levels=_levels(result.survey, film),
         emitters=emitters,

@@ -43,7 +43,7 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["top,bottom", "--roi", "0,0,96,63"], "is 63 pixels high, which is odd"),
         (["left,right", "--roi", "0,0,24,64"], "the network needs at least"),
         (["alternating", "--frames", "0::2"], "expected frames without a step"),
-        (["alternating", "--frames", "0:2"], "holds one frame"),
+        (["alternating", "--frames", "0:2"], "of which 1 is to be taken; expected at least 2"),
     ],
 )
 def test_refusals(film: Path, options: list[str], message: str) -> None:

@@ -32,7 +32,7 @@ def _submitted(folder: Path, film_adu: NDArray[np.uint16], *options: str) -> dic
     assert result.exit_code == 0, result.stderr
     report: dict[str, Any] = json.loads(result.stdout)
     kept = described(folder / "film.sr.ome.tif")
-    for name in ("notes", "levels", "background_adu", "scale_adu"):
+    for name in ("notes", "levels", "background_adu", "scale_adu", "scale_error"):
         assert kept[name] == report[name]
     return report
 
@@ -48,6 +48,7 @@ def test_two_colours(tmp_path: Path) -> None:
     steps_adu = np.array(levels["background_adu"]) - 80 * (np.array(levels["frame"]) % 2)
     assert np.ptp(steps_adu) < 8
     assert len(set(levels["scale_adu"])) == 1
+    assert 0.001 < report["scale_error"] < 0.15
 
 
 def test_the_advice_works(tmp_path: Path) -> None:

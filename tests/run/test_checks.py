@@ -125,11 +125,11 @@ IMAGE_CHECKS = {
         (0.0, 0.1, "the image has no molecule in all frames (expected 30)"),
         (2e-5, 0.1, "the image has no molecule in all frames"),
         (0.5, 0.1, "the image has some 12 molecules in all frames"),
-        (1e-4, float("nan"), "no more molecules than are found in noise"),
+        (1e-4, None, "no more molecules than are found in noise"),
     ],
 )
 def test_an_image_without_molecules_gives_nothing_to_judge(
-    per_frame: float, scale_error: float, words: str, steady: tuple[Comparison, Survey]
+    per_frame: float, scale_error: float | None, words: str, steady: tuple[Comparison, Survey]
 ) -> None:
     """Numbers of a few molecules by chance are not those of an image."""
     comparison, survey = steady

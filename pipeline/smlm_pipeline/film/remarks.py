@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -103,13 +102,13 @@ def _on_clipping(sample: Sample) -> Iterator[str]:
 
 def _on_scale(sample: Sample) -> Iterator[str]:
     error, frames = sample.scale_error, len(sample.frames)
-    if frames < TEMPORAL_FRAMES_MIN or error >= ERROR_IN_SPACE:
+    if frames < TEMPORAL_FRAMES_MIN or (error is not None and error >= ERROR_IN_SPACE):
         looked = f"{frames:,} frames of this size are" if frames > 1 else "one frame is"
         yield (
             f"{looked} too little to show how bright a molecule is: counts may be wrong by a "
             "factor of two; use more frames of the film, or a larger region"
         )
-    elif math.isnan(error):
+    elif error is None:
         yield (
             "nothing that blinks stands out of the noise: what is found may be noise, and what "
             "always shines is not counted rightly"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +27,8 @@ class Sample:
         Their indices in the film.
     backgrounds_adu, scales_adu : ndarray, shape (T,), float32
         Their levels, in ADU.
-    scale_error : float
-        Standard error of the film's scale as a share of it, the largest of several scales; NaN
+    scale_error : float or None
+        Standard error of the film's scale as a share of it, the largest of several scales; None
         where nothing blinks in a part of the film.
     long_enough : bool
         Whether the frames are enough to tell for how long molecules shine, on which scales rest.
@@ -40,7 +41,7 @@ class Sample:
     frames: NDArray[np.intp]
     backgrounds_adu: NDArray[np.float32]
     scales_adu: NDArray[np.float32]
-    scale_error: float
+    scale_error: float | None
     long_enough: bool
     dark: NDArray[np.bool_]
     clipping: Clipping | None
@@ -76,12 +77,13 @@ def sample_of(
     backgrounds_adu = conditioning.backgrounds_adu(frames_adu)
     usable = ~conditioning.faults.any_of
     dark = ~frames_with_structure(frames_adu, backgrounds_adu, usable)
+    scale_error = float(np.max([segment.scale_error for segment in conditioning.segments]))
     spaced = len(frames) > 1 and np.ptp(frames) >= SPACED_FRAMES * (len(frames) - 1)
     return Sample(
         frames,
         backgrounds_adu,
         conditioning.scales_adu(frames),
-        float(np.max([segment.scale_error for segment in conditioning.segments])),
+        None if math.isnan(scale_error) else scale_error,
         bool(spaced) or all(segment.long_enough for segment in conditioning.segments),
         dark,
         clipping_of(frames_adu, usable),

@@ -62,6 +62,8 @@ def _film(facts: Numbers) -> dict[str, str]:
         if value not in _EMPTY
     }
     levels = f"background {facts['background_adu']:,.1f}, scale {facts['scale_adu']:,.1f} ADU"
+    if facts["scale_error"] is not None:
+        levels += f" (+-{100 * facts['scale_error']:.0f} %)"
     stated = {
         "file": facts["film"],
         "filmed": facts["acquired"],

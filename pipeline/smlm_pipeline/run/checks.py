@@ -107,7 +107,7 @@ def _nothing_to_judge(comparison: Comparison, survey: Survey) -> str:
             f"{MOLECULES_LEAST:g})"
         )
     noise = NOISE_PER_PX * comparison.map.wide_field.size * comparison.frame_count
-    if math.isnan(survey.sample.scale_error) and molecules < noise:
+    if survey.sample.scale_error is None and molecules < noise:
         return (
             "there is nothing to judge: nothing blinks in the film, and the image has no more "
             "molecules than are found in noise"
