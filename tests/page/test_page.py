@@ -95,7 +95,8 @@ def test_all_sections(film: Path, tmp_path: Path) -> None:
     assert 'class="absent"' not in page
     for words in (
         "Fourier ring correlation",
-        "Standard error",
+        "A drift of ",
+        "standard error",
         "Light of a molecule",
         "in 3 steps",
     ):

@@ -19,7 +19,7 @@ _SMOOTHING_PX = 1.2
 
 _SMOOTHING_REACH = 3
 
-_NEAR_STEPS, _NEAR_WEIGHT = 4.0, 6.0
+_NEAR_STEPS, _NEAR_WEIGHT = 5.0, 3.0
 """Shifts from which far ones are less likely, in steps, and by how much: where few pairs decide,
 a peak by chance is anywhere."""
 
@@ -114,7 +114,8 @@ def _likelihood(counts: NDArray[np.float64], shape: NDArray[np.float64]) -> NDAr
 def _log_prior() -> NDArray[np.float64]:
     """Logarithm of how likely a shift is before pairs are counted, (L, L): a power of distance."""
     squared = np.arange(-REACH, REACH + 1) ** 2
-    return np.asarray(-_NEAR_WEIGHT * np.log(1 + (squared[:, None] + squared) / _NEAR_STEPS**2))
+    far = (squared[:, None] + squared) / _NEAR_STEPS**2
+    return np.asarray(-_NEAR_WEIGHT * np.log(1 + far**2))
 
 
 def _correlated(values: NDArray[np.float64], shape: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,6 +39,10 @@ GAIN_ERRORS = 3.0
 STEPS_NM = (30.0, 15.0, 8.0)
 """Steps of the shifts in each round of the alignment."""
 
+ROUNDS_MOST, SETTLED_NM = 8, 1.0
+"""Most rounds of the first step, and the change from which there is no other: where lines are
+nearly parallel, each round finds a part of the drift along them."""
+
 FINER_STEPS_NM = (15.0, 8.0)
 """Those of parts that were cut in two, and once more."""
 
@@ -103,7 +107,11 @@ def estimate(points: Points) -> Estimate | None:
         if steps_nm is FINER_STEPS_NM and not traces.cut():
             break
         for step_nm in steps_nm:
-            traces.align(step_nm)
+            for _ in range(ROUNDS_MOST if step_nm == STEPS_NM[0] else 1):
+                before_nm = traces.whole.drift_nm
+                traces.align(step_nm)
+                if float((traces.whole.drift_nm - before_nm).std()) < SETTLED_NM:
+                    break
     parts, curves = traces.parts, traces.curves
     stepped = with_steps(points, parts, curves.whole_nm, traces.error_nm)
     noise_nm2 = curves.noise_nm2()

@@ -42,6 +42,7 @@ def numbers_of(
     return {
         "schema_version": SCHEMA_VERSION,
         "report": dict(facts),
+        "drift_words": list(result.drift_words),
         "curves": {
             "ring_correlation": _ring_correlation(result),
             "drift": _drift(result),

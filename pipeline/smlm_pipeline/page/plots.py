@@ -57,22 +57,18 @@ def _resolution_words(found: Numbers) -> str:
 def drift(numbers: Numbers) -> str:
     """The drift over time, or how to get it."""
     found, curve = numbers["report"]["drift"], numbers["curves"]["drift"]
-    if found is None:
+    stated = [f"{text(words[0].upper() + words[1:])}." for words in numbers["drift_words"]]
+    if found is None and not stated:
         makes = "the drift of the sample, taken out of image and table"
         return absent("Drift", "not estimated", "--drift auto", makes)
     if curve is None:
-        return "<h2>Drift</h2><p>Too few molecules or frames to estimate it; none is corrected.</p>"
+        return f"<h2>Drift</h2><p>{' '.join(stated)}</p>"
     frame = np.array(curve["frame"], np.float64)
     curves = [Curve(axis, frame, np.array(curve[f"{axis}_nm"])) for axis in "xy"]
     plot = curves_svg(Axes("Drift", "frame", "drift, nm"), curves)
-    done = "taken out of the image"
     if not found["corrected"]:
-        done = "not taken out: two halves of the sample do not agree on it"
-    across, down = (f"<b>{found[f'range_{axis}_nm']:.1f} nm</b> in {axis}" for axis in "xy")
-    words = f"The estimate ranges over {across} and {down}; {done}."
-    if found.get("error_nm") is not None:
-        words += f" Standard error of a part of the film: {found['error_nm']:.1f} nm."
-    return _beside("Drift", plot, [words])
+        stated.append("The curve is an estimate that is no better than none.")
+    return _beside("Drift", plot, stated)
 
 
 def over_time(numbers: Numbers) -> str:

@@ -1,4 +1,4 @@
-"""Notice drift in a run that does not correct it: by the sums of the first and the second half."""
+"""Notice drift that a run leaves in its image: by the sums of the first and the second half."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class DriftHint:
                 self._middle.add(self._first, part, corner, window.shape[2])
         self.elapsed_s += time.perf_counter() - started
 
-    def notes(self, image: Image, sr_pixel_nm: float) -> list[str]:
+    def notes(self, image: Image, sr_pixel_nm: float, *, estimated: bool = False) -> list[str]:
         """A note on drift, if the halves are apart by more than chance.
 
         Parameters
@@ -86,6 +86,8 @@ class DriftHint:
             The sum of the whole film.
         sr_pixel_nm : float
             Edge of an SR pixel.
+        estimated : bool
+            Whether an estimate from the molecules was tried, and took out nothing.
         """
         whole = round(self._frames) == self._plan.frame_count
         if not whole or self._plan.frame_count < FRAMES_LEAST:
@@ -94,7 +96,7 @@ class DriftHint:
         first = (self._first / contract.WEIGHT_ONE).astype(np.float32)
         found = self._apart_nm((first, self._middle.of(image) - first), sr_pixel_nm)
         self.elapsed_s += time.perf_counter() - started
-        return [] if found is None else [_note(found)]
+        return [] if found is None else [_note(found, estimated=estimated)]
 
     def _apart_nm(self, halves: tuple[Image, Image], sr_pixel_nm: float) -> float | None:
         """The distance between the halves, or None where it is not sure."""
@@ -105,11 +107,14 @@ class DriftHint:
         return apart_nm if found.known and apart_nm > LEAST_ERRORS * found.error_nm else None
 
 
-def _note(apart_nm: float) -> str:
+def _note(apart_nm: float, *, estimated: bool) -> str:
+    instead = f"--drift {DRIFT_AUTO} estimates the drift and takes it out"
+    if estimated:
+        instead = "--drift FILE takes out the drift of a bead, for instance"
     return (
         f"the sample moved: the halves of the film show it {apart_nm:.0f} nm apart, and drift from "
-        f"its first to its last frame is up to twice as much, which blurs the image; --drift "
-        f"{DRIFT_AUTO} estimates the drift and takes it out"
+        f"its first to its last frame is up to twice as much, which blurs the image; "
+        f"{instead}"
     )
 
 

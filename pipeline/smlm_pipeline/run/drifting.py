@@ -58,19 +58,30 @@ class DriftCorrection:
         return {**facts, "elapsed_s": round(self.elapsed_s, 3)}
 
     @property
-    def notes(self) -> list[str]:
-        """What the user should know of it."""
-        if self.asked != DRIFT_AUTO or self.accumulator is not None:
-            return []
+    def words(self) -> str:
+        """What was done, in a sentence."""
+        if self.drift is not None and self.accumulator is not None:
+            y_nm, x_nm = (float(np.ptp(axis)) for axis in self.drift.at(self.frames))
+            known = "" if self.estimate is None else f" (standard error {self._error})"
+            return f"a drift of {x_nm:.1f} nm in x and {y_nm:.1f} nm in y{known} was taken out"
         if self.estimate is None:
-            return [
+            return (
                 f"too few molecules or frames for --drift {DRIFT_AUTO} (expected "
                 f"{MOLECULES_LEAST:,} molecules), so the image is not corrected"
-            ]
-        return [
-            "two halves of the sample agree on no drift (a part of the film has an error of "
-            f"{self.estimate.error_nm:.1f} nm), so the image is not corrected"
-        ]
+            )
+        return (
+            f"two halves of the sample agree on no drift (standard error {self._error}), so the "
+            "image is not corrected"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of it: that nothing was taken out."""
+        return [] if self.accumulator is not None else [self.words]
+
+    @property
+    def _error(self) -> str:
+        return "unknown" if self.estimate is None else f"{self.estimate.error_nm:.1f} nm"
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ class Finished:
     ``pixels`` are those of the plain sum, without the drift that ``drift`` states, and
     ``uncorrected`` those before that. ``resolution`` is that of ``pixels``; ``refinement`` states
     how they were refined. ``comparison`` is that of ``uncorrected`` with the wide field, which has
-    the same drift. Each is None where it was not asked for. ``hints`` are notes on drift that was
-    not to be corrected.
+    the same drift. Each is None where it was not asked for. ``hints`` are notes on drift that is
+    left in them.
     """
 
     pixels: SrImage
@@ -54,6 +54,12 @@ class Finished:
     resolution: Resolution | None = None
     refinement: Refinement | None = None
     hints: tuple[str, ...] = ()
+
+    @property
+    def drift_words(self) -> tuple[str, ...]:
+        """All that is known of the drift, in sentences: the notes and the page state these."""
+        stated = () if self.drift is None else (self.drift.words,)
+        return (*self.hints, *stated)
 
 
 class _Sum(NamedTuple):
@@ -137,7 +143,8 @@ class Finish(AbstractContextManager["Finish"]):
     def follow(self, chunk: Chunk, answer: ChunkAnswer, plan: RunPlan, events: Events) -> None:
         """Count a chunk that was added to the sum."""
         settings, frames = self._settings, plan.whole_frames([chunk])
-        hints = self._whole and not (settings.corrects_drift or settings.makes_maps)
+        given = settings.drift_file is not None
+        hints = self._whole and not (given or settings.makes_maps)
         if hints and self._hint is None:
             self._hint = DriftHint(plan)
         if self._hint is not None:
@@ -196,12 +203,15 @@ class Finish(AbstractContextManager["Finish"]):
             drift=correction,
             resolution=resolution,
             refinement=refinement,
-            hints=self._hints(accumulator, plan),
+            hints=self._hints(accumulator, plan, correction),
         )
 
-    def _hints(self, accumulator: Accumulator, plan: RunPlan) -> tuple[str, ...]:
-        """Notes on drift; a doubt about the size of pixels is no reason to fail here."""
-        if self._hint is None:
+    def _hints(
+        self, accumulator: Accumulator, plan: RunPlan, correction: DriftCorrection | None
+    ) -> tuple[str, ...]:
+        """Notes on drift that is left; a doubt about the size of pixels is no reason to fail."""
+        if self._hint is None or (correction is not None and correction.applied is not None):
             return ()
         pixel_nm = self._pixel_size_nm or self._film.pixel_size_nm or DEFAULT_PIXEL_SIZE_NM
-        return tuple(self._hint.notes(accumulator.image(), pixel_nm / plan.zoom))
+        sr_pixel_nm, estimated = pixel_nm / plan.zoom, correction is not None
+        return tuple(self._hint.notes(accumulator.image(), sr_pixel_nm, estimated=estimated))
