@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fakes.drifting_samples import molecules, rms_nm
+from fakes.drifting_samples import FIELD_NM, molecules, rms_nm
 from smlm_pipeline.drift.estimate import estimate
 from smlm_pipeline.drift.points import Points, halves_of_sample, parts_of, thinned
 
@@ -33,6 +33,27 @@ def test_the_drift_is_found(structure: str, per_frame: float, kind: str) -> None
     assert residual_nm < 3 * found.error_nm + 3
     assert found.rms_nm == pytest.approx(rms_nm(moved), abs=6)
     assert abs(drift[:, points.frame[0]]).max() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("structure", "per_frame", "frames", "kind"),
+    [
+        ("dots", 1.2, 1200, "steps"),
+        ("nearly parallel", 12, 900, "steps"),
+        ("blobs", 100, 300, "wander"),
+    ],
+)
+def test_the_stated_error_is_that_of_hard_samples(
+    structure: str, per_frame: float, frames: int, kind: str
+) -> None:
+    seed = 6 if structure == "nearly parallel" else 5
+    points, moved = molecules(structure, kind, frames=frames, per_frame=per_frame, seed=seed)
+    points = points.take(((points.yx_nm > 0) & (points.yx_nm < FIELD_NM)).all(axis=0))
+    found = estimate(points)
+    assert found is not None
+    assert found.found
+    residual_nm = rms_nm(found.drift.at(np.arange(frames)) - moved)
+    assert 0.6 * residual_nm < found.error_nm < 2 * residual_nm
 
 
 @pytest.mark.parametrize(("structure", "seed"), [("curves", 5), ("dots", 6)])

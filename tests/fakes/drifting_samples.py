@@ -26,9 +26,28 @@ def _dots(rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.uniform(300, FIELD_NM - 300, (2, 40))
 
 
+def _blobs(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Filled discs, some across the edge of the field, that no molecule shows twice."""
+    places = rng.uniform(0, FIELD_NM, (2, 400_000))
+    middles = rng.uniform(0, FIELD_NM, (2, 12))
+    near = np.hypot(*(places[:, None] - middles[:, :, None])).min(axis=0) < 700
+    return np.asarray(places[:, near])
+
+
+def _nearly_parallel(rng: np.random.Generator) -> NDArray[np.float64]:
+    paths = []
+    for _ in range(12):
+        angle = rng.normal(0.8, 0.1) + np.cumsum(rng.normal(0, 0.01, 900))
+        step = 12 * np.stack([np.sin(angle), np.cos(angle)])
+        paths.append(rng.uniform(-3000, 5000, (2, 1)) + np.cumsum(step, axis=1))
+    return np.concatenate(paths, axis=1)
+
+
 STRUCTURES: Mapping[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
     "curves": _curves,
     "dots": _dots,
+    "blobs": _blobs,
+    "nearly parallel": _nearly_parallel,
 }
 
 
