@@ -115,6 +115,30 @@ def test_all_sections(film: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("linear", (), "the sample moved"),
+        ("none", (), None),
+        ("none", ("--drift", "auto"), "so the image is not corrected"),
+    ],
+)
+def test_page_and_notes_state_drift_alike(
+    film: Path, tmp_path: Path, kind: str, options: tuple[str, ...], words: str | None
+) -> None:
+    _film(tmp_path, kind, 300)
+    page, numbers = _page(film, *options)
+    notes, stated = numbers["report"]["notes"], numbers["drift_words"]  # type: ignore[index]
+    assert [note for note in notes if "sample" in note or "image is not" in note] == stated
+    section = page[page.index("<h2>Drift</h2>") :].split("</section>")[0]
+    assert ("makes the drift" in section) == (not stated)
+    assert len(stated) == int(words is not None)
+    for sentence in stated:
+        assert words is not None
+        assert words in sentence
+        assert sentence[1:] in section
+
+
 def test_a_film_without_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take_for_local(monkeypatch, ComputingTransport())
     path = tmp_path / "dark.tif"

@@ -101,3 +101,19 @@ def test_too_little_to_tell(few: dict[str, Any]) -> None:
 def test_the_middle_of_a_large_image_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift_hint, "EDGE_MOST_PX", 300)
     assert _notes(("dots", "dots"), (60.0, -80.0), molecules=10_000)
+
+
+def test_what_an_estimate_left_is_not_to_be_estimated_again() -> None:
+    curves = STRUCTURES["curves"](np.random.default_rng(1))
+    half = labelled(curves, np.random.default_rng(2), moved_by(np.zeros(2)), 4000)
+    away = labelled(curves, np.random.default_rng(3), moved_by(np.array((60.0, 80.0))), 4000)
+    plan = plan_run(_Size(400), replace(DEFAULTS, chunk_frames=40), 1 << 30)
+    hint = DriftHint(plan)
+    for number, share in enumerate([half, *[0 * half] * 8, away]):
+        padded = np.pad(share, contract.MARGIN_PX * plan.zoom)
+        hint.follow(
+            plan.chunks[number], sparse((padded * contract.WEIGHT_ONE).astype(np.int32)), 40
+        )
+    for estimated in (False, True):
+        (note,) = hint.notes(half + away, SR_NM, estimated=estimated)
+        assert ("--drift auto" in note, "--drift FILE" in note) == (not estimated, estimated)
