@@ -7,6 +7,8 @@ are no bad film: they are rescaled, and that is said (``test_cli.py``).
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,3 +195,32 @@ def test_what_shrinks_while_it_is_read_leaves_no_image(
     assert result.exit_code == 3
     assert "film.tif is cut short or damaged in frames " in one_line(result)
     assert names(tmp_path) == ["film.sr.checkpoint", "film.tif"]
+
+
+@pytest.mark.parametrize("command", ["submit", "batch", "resolution"])
+def test_no_line_of_a_library_reaches_the_terminal(command: str, tmp_path: Path) -> None:
+    """In another process, where no test listens to what is logged."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    film = _tiff(folder / "film.tif", np.tile(FRAMES_ADU, (3, 1, 1)), compression="zlib")
+    held = film.read_bytes()
+    film.write_bytes(held[: len(held) // 2])
+    arguments: dict[str, list[str | Path]] = {
+        "submit": [film, "--dry-run"],
+        "batch": [folder, "-o", tmp_path / "out", "--dry-run"],
+        "resolution": [film],
+    }
+    code = "from smlm_pipeline.cli.app import app; app()"
+    asked = [sys.executable, "-c", code, command, *map(str, arguments[command])]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in (2, 3)
+    lines = done.stderr.splitlines()
+    assert lines
+    assert [line for line in lines if not line.startswith("recon-client: ")] == []
+
+
+def test_an_image_with_odd_metadata_is_refused_in_words(tmp_path: Path) -> None:
+    odd = "ImageJ=1.11a\nimages=9\nframes=9\nslices=x\n"
+    image = tmp_path / "odd.tif"
+    tifffile.imwrite(image, FRAMES_ADU, description=odd, metadata=None)
+    assert "odd.tif cannot be read as an image; expected" in one_line(invoke("resolution", image))
