@@ -19,11 +19,11 @@ _RESIDUAL = Residual(
     per_frame=5.2,
     corrected=True,
     drift_nm=81.6,
-    correlation_nm=119.3,
-    residual_nm=2.24,
-    error_nm=1.3,
-    nmse_before_percent=102.8,
-    nmse_after_percent=21.9,
+    correlation_nm=85.9,
+    residual_nm=5.62,
+    error_nm=3.9,
+    nmse_before_percent=99.0,
+    nmse_after_percent=20.7,
     ring_correlation_nm=None,
     estimate_s=2.0,
     run_s=30.0,
@@ -75,7 +75,7 @@ def test_each_film_of_the_command_has_its_cell() -> None:
     made = _rows(command.residuals_table(FOUND))
     assert made[0] == ["sample", "molecules a frame", "linear", "steps", "wander", "none"]
     assert [row[0] for row in made[2:]] == [sample.name for sample in SAMPLES]
-    assert made[2][1:] == ["5", "2.2", "2.2", "2.2", "not corrected"]
+    assert made[2][1:] == ["5", "5.6", "5.6", "5.6", "not corrected"]
     assert len(_rows(command.errors_table(FOUND))) == 2 + len(FOUND)
     assert _rows(command.times_table(FOUND))[2][2:] == ["-", "2.0", "30.0"]
 

@@ -111,7 +111,7 @@ def _step(
     before, after = fit(ends_nm[:, :1]), fit(ends_nm[:, 1:])
     gain = np.concatenate([[0.0], np.cumsum(before - after)]) + after.sum()
     (ends_of_frames,) = np.nonzero(np.diff(near.frame))
-    margin = len(near.frame) // 6  # half a part: at the very end a few molecules fit anything
+    margin = len(near.frame) // 12  # at the very end a few molecules fit anything
     inner = (ends_of_frames >= margin) & (ends_of_frames < len(near.frame) - margin)
     ends_of_frames = ends_of_frames[inner]
     if not len(ends_of_frames):
