@@ -1,8 +1,8 @@
 """Estimate the drift of a film from its molecules.
 
 Segments of the film are correlated first, all pairs of them, which finds large shifts. Short parts
-are then aligned to all other molecules, in ever finer steps. Last, the curve is smoothed by as
-much as two halves of the sample agree on, except at steps.
+are then aligned to all other molecules, in ever finer steps, and the curve is smoothed by as much
+as two halves of the sample agree on, except at steps. Parts that are too long are cut in two.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Estimate:
 
     ``found`` is false where the two halves of the sample do not agree on any drift: ``drift`` is
     not to be used then. ``rms_nm`` is the size of the drift about its mean, along an axis;
-    ``error_nm`` the standard error of ``drift`` about its mean, along an axis, by the difference
-    of the halves. ``smoothing_parts`` is the sigma of the smoothing.
+    ``error_nm`` the standard error of ``drift`` about its mean, along an axis, by `Curves` and the
+    times of steps. ``smoothing_parts`` is the sigma of the smoothing.
     """
 
     drift: Drift
