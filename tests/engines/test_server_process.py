@@ -24,10 +24,15 @@ time.sleep(600)
 """
 
 
+def _commands(pid: int) -> list[str]:
+    """What the children run: a process that was just forked runs what its parent does."""
+    return [Path(f"/proc/{each}/cmdline").read_text().split("\0")[0] for each in children(pid)]
+
+
 def test_the_death_of_a_stub_is_a_fault() -> None:
     process = ServerProcess([sys.executable, "-c", SERVER], os.environ)
     try:
-        wait_for(lambda: len(children(process.pid)) == 1, "the stub to start")
+        wait_for(lambda: _commands(process.pid) == ["/models/unet/1/model.py"], "the stub to start")
         process.note_stubs()
         assert process.fault() is None
         (stub,) = children(process.pid)
