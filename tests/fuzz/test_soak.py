@@ -173,14 +173,16 @@ def _gate(server: str) -> Iterator[RunningGate]:
         reading.join()
 
 
+_PLAIN = Settings(chunk_frames=2, attempts=20, refine="off", brightness="off")
+"""As the undisturbed image was made."""
+
+
 def _image(film: Film, address: str, runs: Counter[str]) -> NDArray[np.float32]:
     """An image, however often its run has to be begun: a server may be away at its start."""
     for attempt in range(20):
         with contextlib.suppress(ReconError):
             with opening.server_engine(Servers.parse(address), "reconstruction") as engine:
-                done = reconstruct(
-                    film, engine, Settings(chunk_frames=2, attempts=20, refine="off")
-                )
+                done = reconstruct(film, engine, _PLAIN)
             runs["images"] += 1
             runs["failures"] += done.failures
             return done.image
