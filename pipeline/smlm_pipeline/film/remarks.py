@@ -90,7 +90,7 @@ def _on_pixels(faults: PixelFaults, blank: NDArray[np.bool_], corner: Corner) ->
 def _on_clipping(sample: Sample) -> Iterator[str]:
     if sample.clipping is None:
         return
-    counts = "the scale allows for it, so counts do not change"
+    counts = "the scale allows for it, so counts hardly change"
     if sample.clipping.share > CLIPPED_SHARE_ALLOWED:
         counts = "that is too much for the scale to allow for, and counts may be far too high"
     yield (
