@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.frame_kinds import alike, frames_with_structure, mean_light
-from smlm_pipeline.compute.levels import Segment, frame_backgrounds, scale_segments
+from smlm_pipeline.compute.levels import (
+    Segment,
+    frame_backgrounds,
+    scale_segments,
+    usual_scale_adu,
+)
 
 UNEVEN_SCALES, MOLECULES_ERROR = 0.25, 0.1
 """Differences of the background below this share of the scale do not matter to a network; those
@@ -198,7 +203,7 @@ def even_background(
         even_adu = shape.even(sample_adu)
         left_adu = frame_backgrounds(even_adu.reshape(len(even_adu), -1)[:, places])
         segments = scale_segments(even_adu, left_adu, usable, whole)
-        scale_adu = float(np.median([segment.scale_adu for segment in segments]))
+        scale_adu = usual_scale_adu(segments)
         rest = background_shape(even_adu, left_adu, usable, whole, scale_adu)
         if rest is None:
             break

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.clipped_light import restored
-from smlm_pipeline.compute.levels import Segment, noise_of, scale_segments
+from smlm_pipeline.compute.levels import Segment, noise_of, scale_segments, usual_scale_adu
 
 CLIPPED_SHARE_MIN, CLIPPED_PEAK = 1e-5, 8
 """The largest value is where the camera clips, if it has this share of the values, and so many
@@ -132,9 +132,8 @@ def _scale(
     value_adu: int,
 ) -> tuple[float, float]:
     """The scale of frames whose clipped light is restored, in ADU, and its share of values."""
-    all_frames = np.arange(len(part_adu))
-    noise_adu = noise_of(part_adu, usable, all_frames)
+    noise_adu = noise_of(part_adu, usable, np.arange(len(part_adu)))
     share = float(np.mean(part_adu[:, usable] >= value_adu))
     whole_adu = restored(part_adu, backgrounds_adu, usable, value_adu, noise_adu)
-    found = scale_segments(whole_adu, backgrounds_adu, usable, all_frames >= 0)
-    return float(np.median([each.scale_adu for each in found])), share
+    found = scale_segments(whole_adu, backgrounds_adu, usable, np.ones(len(part_adu), bool))
+    return usual_scale_adu(found), share

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline.compute.background_shape import BackgroundShape, even_background
-from smlm_pipeline.compute.clipping import clipping_of, without_clipping
+from smlm_pipeline.compute.clipping import Clipping, clipping_of, without_clipping
 from smlm_pipeline.compute.levels import (
     NOISE_PER_SCALE,
     Segment,
@@ -17,6 +17,7 @@ from smlm_pipeline.compute.levels import (
     noise_of,
     scale_segments,
     spread_evenly,
+    usual_scale_adu,
 )
 from smlm_pipeline.compute.pixel_faults import MAP_FRAMES, PixelFaults, find_faults, grown
 from smlm_pipeline.compute.pixel_repair import PixelRepair
@@ -44,13 +45,15 @@ class Conditioning:
     ``faults`` are the pixels that show no picture; they are replaced, those of wide areas by the
     frame's background and ``above_adu``, which is how far the usual dark pixel lies above it.
     ``segments`` give the film's scale by the index of its frames, ``shape`` is an uneven
-    background, which is subtracted; None if it is even.
+    background, which is subtracted; None if it is even. ``clipping`` is where the camera clips,
+    if it does; no frame is changed by that.
     """
 
     faults: PixelFaults
     above_adu: float
     segments: tuple[Segment, ...]
     shape: BackgroundShape | None = None
+    clipping: Clipping | None = None
 
     def apply(
         self, frames_adu: NDArray[np.uint16], first_frame: int
@@ -166,18 +169,15 @@ def condition(sample_adu: NDArray[np.uint16], sample: list[int], frame_count: in
     low, usual = _dark_maps(sample_adu, backgrounds_adu)
     segments, rest = _without_beads(sample_adu, backgrounds_adu, usable, whole, low)
     seen = sample_adu, backgrounds_adu, rest, whole
-    shape, evened = even_background(*seen, _usual_adu(segments)) or (None, segments)
+    shape, evened = even_background(*seen, usual_scale_adu(segments)) or (None, segments)
     clipping = clipping_of(sample_adu, ~faults.any_of)
     if clipping is not None:
         unclipped = without_clipping(segments, *seen, clipping.value_adu)
-        factor = _usual_adu(unclipped) / _usual_adu(segments)
+        factor = usual_scale_adu(unclipped) / usual_scale_adu(segments)
         evened = unclipped if shape is None else [each.scaled(factor) for each in evened]
     above_adu = float(np.quantile(usual[usable], 0.25)) if usable.any() else 0.0
-    return Conditioning(faults, max(above_adu, 0.0), _in_film(evened, sample, frame_count), shape)
-
-
-def _usual_adu(segments: list[Segment]) -> float:
-    return float(np.median([segment.scale_adu for segment in segments]))
+    in_film = _in_film(evened, sample, frame_count)
+    return Conditioning(faults, max(above_adu, 0.0), in_film, shape, clipping)
 
 
 def _without_beads(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,6 +99,11 @@ class Segment:
     def scaled(self, factor: float) -> Segment:
         """The same with a scale that is so many times as large."""
         return replace(self, scale_adu=self.scale_adu * factor)
+
+
+def usual_scale_adu(segments: Sequence[Segment]) -> float:
+    """The scale of most of a film, in ADU."""
+    return float(np.median([segment.scale_adu for segment in segments]))
 
 
 def scale_segments(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.clipping import Clipping, clipping_of
+from smlm_pipeline.compute.clipping import Clipping
 from smlm_pipeline.compute.conditioning import Conditioning
 from smlm_pipeline.compute.frame_kinds import frames_with_structure
 from smlm_pipeline.compute.levels import spread_evenly
@@ -86,5 +86,5 @@ def sample_of(
         None if math.isnan(scale_error) else scale_error,
         bool(spaced) or all(segment.long_enough for segment in conditioning.segments),
         dark,
-        clipping_of(frames_adu, usable),
+        conditioning.clipping,
     )
