@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from smlm_pipeline.damage import DAMAGE
 from smlm_pipeline.errors import FilmError, SettingError
 
 ENDINGS = (".tif", ".tiff")
 """Endings of the names of images."""
-
-_DAMAGE = (  # tifffile raises them on damaged and foreign files
-    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError),
-    *(AssertionError, EOFError, struct.error, zlib.error, ParseError, tifffile.TiffFileError),
-)
 
 _UNITS_NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "mm": 1e6}
 
@@ -58,7 +51,7 @@ def read_image(path: Path, sr_pixel_nm: float | None = None) -> ReadImage:
             pixels, stated_nm, refined = tif.asarray(), _stated_nm(tif), _is_refined(tif)
     except FileNotFoundError as error:
         raise FilmError(f"there is no image {path}; expected an existing file") from error
-    except _DAMAGE as error:
+    except (*DAMAGE, OSError, tifffile.TiffFileError) as error:
         raise FilmError(
             f"{path} cannot be read as an image; expected a TIFF of one plane: copy or export it "
             "again"

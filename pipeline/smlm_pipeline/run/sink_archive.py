@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from smlm_pipeline.film.formats.refusals import DAMAGE
+from smlm_pipeline.damage import DAMAGE
 
 FORMAT = 1
 """Version of the form of both files."""

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from smlm_pipeline import contract
-from smlm_training.fitting.losses import count_loss, detection_loss
+from smlm_training.fitting.losses import count_loss, detection_loss, grid_loss
 from smlm_training.fitting.map_losses import map_loss
 
 FEW_MOLECULES = 30
@@ -21,7 +21,7 @@ Objective = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """(answer, position_px, present, intensity) -> loss (N,) and its part about the count (N,)."""
 
 
-def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
+def objective_of(answer: contract.Answer, *, l1_weight: float, grid_weight: float) -> Objective:
     """The objective of networks with such an answer.
 
     Parameters
@@ -30,6 +30,8 @@ def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
         Kind of the network's answer.
     l1_weight : float
         Weight of the L1 term in the loss of maps.
+    grid_weight : float
+        Weight of `losses.grid_loss` in the loss of detections.
 
     Returns
     -------
@@ -41,12 +43,16 @@ def objective_of(answer: contract.Answer, *, l1_weight: float) -> Objective:
     """
     if answer.makes_maps:
         return partial(_of_map, l1_weight=l1_weight)
-    return _of_detections
+    return partial(_of_detections, grid_weight=grid_weight)
 
 
-def _of_detections(answer: Any, position_px: Any, present: Any, intensity: Any) -> tuple[Any, Any]:
+def _of_detections(
+    answer: Any, position_px: Any, present: Any, intensity: Any, *, grid_weight: float
+) -> tuple[Any, Any]:
     weight = FEW_MOLECULES / (FEW_MOLECULES + tf.reduce_sum(present, axis=1))
     loss = detection_loss(answer, position_px, present, intensity)
+    if grid_weight:
+        loss += grid_weight * grid_loss(answer, position_px, present)
     return weight * loss, weight * count_loss(answer, present)
 
 

@@ -80,6 +80,9 @@ class Recipe:
     l1_weight: float = 0.02
     """Weight of the L1 term in the loss of map networks. Equation (1) of the reference paper has
     1, which loses half of the emitters; 0.02 keeps their number within 2 %."""
+    grid_weight: float = 0.0
+    """Weight of the loss by which detections do not gather at the camera's grid, per molecule;
+    see ``losses.grid_loss``. Frames have an even edge then."""
     ranges: Ranges = field(default_factory=Ranges)
     cut: Cut = field(default_factory=Cut)
 
@@ -96,6 +99,7 @@ class Recipe:
         check_within("clip_norm", self.clip_norm, 0, 1e6)
         check_within("average_decay", self.average_decay, 0, 1 - 1e-6)
         check_within("l1_weight", self.l1_weight, 0, 1e3)
+        check_within("grid_weight", self.grid_weight, 0, 1e3)
 
     @property
     def patch_px(self) -> int:

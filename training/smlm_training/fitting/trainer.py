@@ -70,7 +70,9 @@ class Trainer:
                 f"batch is {recipe.batch}, and there are {self._replicas} devices; expected a "
                 "multiple of that, or --strategy none to train on one"
             )
-        self._objective = objective_of(kind.answer, l1_weight=recipe.l1_weight)
+        self._objective = objective_of(
+            kind.answer, l1_weight=recipe.l1_weight, grid_weight=recipe.grid_weight
+        )
         self._plateau = Plateau(recipe.learning_rate) if recipe.schedule == "plateau" else None
         self._best: list[NDArray[Any]] | None = None
         keras.utils.set_random_seed(recipe.seed)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import lzma
-import struct
 import sys
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
+from smlm_pipeline.damage import DAMAGE
 from smlm_pipeline.errors import FilmError, ReconError
 
 AGAIN = "copy or export it again"
@@ -23,11 +20,6 @@ _MEMORY = "close other programs, or take a part of it with --roi, or save it in 
 
 _LOGGERS = ("tifffile", "liffile")
 """Loggers of libraries whose remarks on damaged files would reach the terminal."""
-
-DAMAGE = (  # the formats' libraries have no roots for their errors: fuzzing them raised these
-    ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, EOFError,
-    AttributeError, UnboundLocalError, struct.error, zlib.error, lzma.LZMAError, ParseError,
-)  # fmt: skip
 
 
 class _Warnings:
