@@ -20,10 +20,11 @@ from smlm_pipeline.refine.gaussian import half_kernel, mirrored
 from smlm_pipeline.refine.refinement import (
     GAIN_MIN,
     ITERATIONS_LEAST,
+    ITERATIONS_MORE,
     MOLECULES_LEAST,
     Blur,
     Steps,
-    choose_steps,
+    choose,
     refine,
 )
 from smlm_pipeline.run.canvas import Canvas, FileCanvas
@@ -32,6 +33,7 @@ Image = NDArray[np.float32]
 
 SIGMAS_PX = (0.5, 1.1, 2.4)
 BLUR = Blur.of(SIGMAS_PX)
+GRAINED = Blur.of(SIGMAS_PX, 0.6)
 
 
 def _blur(image: NDArray[np.floating[Any]], sigma_px: float) -> Image:
@@ -74,9 +76,11 @@ def _canvas(image: NDArray[Any]) -> Canvas:
     return Canvas((height, width), np.float32)
 
 
-def _refined(classes: Sequence[Image], steps: int, shown: Image | None = None) -> Image:
+def _refined(
+    classes: Sequence[Image], steps: int, shown: Image | None = None, blur: Blur = BLUR
+) -> Image:
     density = _canvas(classes[0])
-    refine(classes, _all(classes) if shown is None else shown, BLUR, density, steps)
+    refine(classes, _all(classes) if shown is None else shown, blur, density, steps)
     found: Image = density.rows(0, len(classes[0])).copy()
     return found
 
@@ -175,9 +179,11 @@ def test_no_cut_shows(height: int, width: int, band_pixels: int, seed: int) -> N
     random = np.random.default_rng(seed)
     classes = [random.poisson(0.3, (height, width)).astype(np.float32) for _ in SIGMAS_PX]
     whole = _refined(classes, 3)
+    grained = _refined(classes, 3, blur=GRAINED)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bands, "BAND_PIXELS", band_pixels)
         np.testing.assert_array_equal(_refined(classes, 3), whole)
+        np.testing.assert_array_equal(_refined(classes, 3, blur=GRAINED), grained)
 
 
 def test_a_density_in_a_file_is_that_in_memory(tmp_path: Path) -> None:
@@ -198,19 +204,23 @@ def test_nothing_comes_to_lie_where_there_is_no_picture() -> None:
     assert found.sum(dtype=np.float64) == pytest.approx(total, rel=1e-6)
 
 
-def _steps(halves: Sequence[Sequence[Image]], asked: int | None = None) -> Steps:
+def _chosen(halves: Sequence[Sequence[Image]], asked: int | None = None) -> tuple[Blur, Steps]:
     def opened() -> Canvas:
         return _canvas(halves[0][0])
 
-    return choose_steps(halves, _all(halves[0]), BLUR, opened, asked, lambda _: None)
+    return choose(halves, _all(halves[0]), GRAINED, BLUR, opened, asked, lambda _: None)
+
+
+def _steps(halves: Sequence[Sequence[Image]], asked: int | None = None) -> Steps:
+    return _chosen(halves, asked)[1]
 
 
 def test_it_stops_before_noise_and_the_image_is_nearer_to_the_truth() -> None:
     truth = scipy.ndimage.gaussian_filter(_lines(), 1.5)
     halves = [_detections(truth, seed, 4000) for seed in (10, 11)]
-    steps = _steps(halves)
+    blur, steps = _chosen(halves)
     assert steps.stop == "likelihood"
-    assert steps.taken == len(steps.gains) - 1 >= ITERATIONS_LEAST
+    assert steps.taken == len(steps.gains) - 1 + ITERATIONS_MORE > ITERATIONS_LEAST
     assert min(steps.gains[:-1]) >= GAIN_MIN > steps.gains[-1]
     both = [one + other for one, other in zip(*halves, strict=True)]
     plain = np.sum(both, axis=0)
@@ -219,8 +229,42 @@ def test_it_stops_before_noise_and_the_image_is_nearer_to_the_truth() -> None:
     def error(image: Image) -> float:
         return float(((image - expected) ** 2).sum() / (expected**2).sum())
 
-    assert error(_refined(both, steps.taken)) < 0.8 * error(plain)
-    assert error(_refined(both, 60)) > error(_refined(both, steps.taken))
+    assert error(_refined(both, steps.taken, blur=blur)) < 0.8 * error(plain)
+    assert error(_refined(both, 60, blur=blur)) > error(_refined(both, steps.taken, blur=blur))
+
+
+def test_a_grain_is_taken_where_it_foretells_better() -> None:
+    """Of a sample without points it does; where molecules return to the same points it does not."""
+    spread_out = scipy.ndimage.gaussian_filter(_lines(), 1.0)
+    points = np.zeros((96, 80))
+    points[8::16, 8::16] = 1
+    chosen = []
+    for truth in (spread_out, points):
+        blur, steps = _chosen([_detections(truth, seed, 10_000) for seed in (20, 21)])
+        assert steps.taken >= blur.steps_least
+        chosen.append(blur)
+    assert chosen == [GRAINED, BLUR]
+
+
+def test_chance_is_not_sharpened_below_the_grain() -> None:
+    """Many steps leave no structure narrower than the grain, and the sum as it was."""
+    classes = _detections(np.ones((96, 80)), 22, 8000)
+    total = sum(float(image.sum()) for image in classes)
+    peaks = []
+    for blur in (BLUR, GRAINED):
+        found = _refined(classes, 60, blur=blur)
+        assert found.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+        peaks.append(float(found.max()))
+    assert peaks[1] < 0.6 * peaks[0]
+
+
+def test_a_grain_ends_where_there_is_no_picture() -> None:
+    classes = _detections(_lines(), 9, 3000)
+    shown = _all(classes)
+    shown[30:50, 20:60] = 0
+    found = _refined([image * shown for image in classes], 5, shown, GRAINED)
+    assert not found[shown == 0].any()
+    assert found.any()
 
 
 def test_more_molecules_allow_more_steps() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.refine.em import log_likelihoods, spread, step
+from smlm_pipeline.refine.em import Each, log_likelihoods, spread, step
 from smlm_pipeline.refine.gaussian import mirrored
 
 BAND_PIXELS = 1 << 17
@@ -50,6 +50,7 @@ def advance(
     *,
     held_out: Sequence[Image] = (),
     molecules: float = 1.0,
+    each: Each = map,
 ) -> float:
     """Take a step of a density in place, and foretell detections by the density before it.
 
@@ -68,6 +69,8 @@ def advance(
         Detections of each class in other frames.
     molecules : float
         The sum of the density.
+    each : callable
+        `map`, or that of an executor whose threads share the classes.
 
     Returns
     -------
@@ -81,17 +84,40 @@ def advance(
     for first, last in bands(density.shape, 2 * radius):
         top = first - len(above)
         before = np.concatenate([above, density.rows(first, min(last + 2 * radius, height))])
-        expected = _expected(before, top, (first, last), height, kernels)
+        expected = _expected(before, top, (first, last), height, kernels, each)
         detected = [_mirrored_rows(image, first - radius, last + radius) for image in classes]
         rows = last - first
         old = before[first - top : last - top]
         above = before[max(last - 2 * radius - top, 0) : last - top].copy()
-        density.put(first, old * step(expected, detected, kernels, rows))
+        density.put(first, old * step(expected, detected, kernels, rows, each))
         if len(held_out):
             others = [image[first:last] for image in held_out]
             inner = [part[radius : radius + rows] for part in expected]
             likelihoods += log_likelihoods(inner, others, molecules, height * width)
     return math.fsum(likelihoods)
+
+
+def smooth(density: Density, kernel: NDArray[np.float32], shown: Image) -> None:
+    """Filter a density in place, and clear it where there is no picture.
+
+    Parameters
+    ----------
+    density : Density
+        Molecules per SR pixel.
+    kernel : ndarray, shape (r + 1,), float32
+        Of `gaussian.half_kernel`.
+    shown : Image
+        1 where molecules may be, 0 where there is no picture.
+    """
+    height, width = density.shape
+    radius = len(kernel) - 1
+    above = np.zeros((0, width), np.float32)
+    for first, last in bands(density.shape, radius):
+        top = first - len(above)
+        before = np.concatenate([above, density.rows(first, min(last + radius, height))])
+        wide = before[mirrored(first - radius, last + radius, height) - top]
+        above = before[max(last - radius - top, 0) : last - top].copy()
+        density.put(first, spread(wide, kernel, last - first) * shown[first:last])
 
 
 def bands(shape: tuple[int, int], rows_least: int = 1) -> Iterator[tuple[int, int]]:
@@ -108,12 +134,13 @@ def _expected(
     band: tuple[int, int],
     height: int,
     kernels: Sequence[NDArray[np.float32]],
+    each: Each,
 ) -> list[NDArray[np.float32]]:
     """K_c f of a band and R more rows at both ends; ``before`` are the rows from ``top`` on."""
     first, last = band
     radius = max(len(kernel) for kernel in kernels) - 1
     wide = before[mirrored(first - 2 * radius, last + 2 * radius, height) - top]
-    return [spread(wide, kernel, last - first + 2 * radius) for kernel in kernels]
+    return list(each(lambda kernel: spread(wide, kernel, last - first + 2 * radius), kernels))
 
 
 def _mirrored_rows(image: Image, first: int, last: int) -> NDArray[np.float32]:

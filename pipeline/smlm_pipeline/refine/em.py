@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ FLAT_SHARE = 0.01
 has all its places, and one detection at a new place must not outweigh all others."""
 
 Rows = NDArray[np.float32]
+
+Each = Callable[..., Iterable[Rows]]
+"""Calls a function with one element of each sequence at a time, as `map` does."""
 
 
 def spread(density: Rows, kernel: Rows, rows: int) -> Rows:
@@ -36,7 +39,11 @@ def spread(density: Rows, kernel: Rows, rows: int) -> Rows:
 
 
 def step(
-    expected: Sequence[Rows], classes: Sequence[Rows], kernels: Sequence[Rows], rows: int
+    expected: Sequence[Rows],
+    classes: Sequence[Rows],
+    kernels: Sequence[Rows],
+    rows: int,
+    each: Each = map,
 ) -> Rows:
     """Return the factor of a density's next step, sum_c K_c [ H_c / (K_c f) ], (rows, X) float32.
 
@@ -57,10 +64,16 @@ def step(
         K_c; see `gaussian.half_kernel`. None has a radius above R.
     rows : int
         Rows that are wanted.
+    each : callable
+        `map`, or that of an executor whose threads share the classes.
     """
+
+    def of_class(foretold: Rows, detected: Rows, kernel: Rows) -> Rows:
+        return spread(detected / np.maximum(foretold, _LEAST), kernel, rows)
+
     factor = np.zeros((rows, expected[0].shape[1]), np.float32)
-    for foretold, detected, kernel in zip(expected, classes, kernels, strict=True):
-        factor += spread(detected / np.maximum(foretold, _LEAST), kernel, rows)
+    for part in each(of_class, expected, classes, kernels):
+        factor += part  # in the order of the classes, so threads change no bit
     return factor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +14,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.refine.bands import Density, Image, advance, bands
+from smlm_pipeline.compute.processor import available_cpus
+from smlm_pipeline.refine.bands import Density, Image, advance, bands, smooth
 from smlm_pipeline.refine.gaussian import half_kernel
 
-GAIN_MIN = 0.005
+GAIN_MIN = 0.001
 """Least gain of the held-out likelihood, in nats a molecule, for which another step is taken."""
 
 ITERATIONS_MOST = 50
 """Most steps of all."""
 
 ITERATIONS_LEAST = 2
-"""Fewest steps of a refined image: after the first one it is the plain image, blurred."""
+"""Fewest steps of a refined image: after the first one it is the plain image, blurred. A grain
+blurs as well, so with one it is one more."""
+
+ITERATIONS_MORE = 2
+"""Steps that the whole film takes beyond those that its halves support, from three on: it has twice
+as many molecules (docs/measurements/refinement.md)."""
+
+GRAIN_PX = 0.075
+"""Sigma of the least structure that a density with a grain has, in camera pixels."""
 
 MOLECULES_LEAST = 1000.0
 """Fewest molecules from which the number of steps is judged."""
@@ -50,17 +60,38 @@ class Steps:
     gains: tuple[float, ...]
     stop: Stop
 
+    @property
+    def gain(self) -> float:
+        """By how much the steps raised the likelihood together, without those that gained little.
+
+        Those that the user asked for all count.
+        """
+        return sum(self.gains if self.stop == "as asked" else self.gains[:-1])
+
 
 @dataclass(frozen=True)
 class Blur:
-    """The errors of the detections of each precision class, in SR pixels, as filters."""
+    """The errors of the detections of each precision class, as filters, and a density's grain.
+
+    A density with a grain is an underlying one under a Gaussian of ``grain_px``, so it has no
+    smaller structure, and chance is not sharpened into any: the method of sieves (D. L. Snyder and
+    M. I. Miller, IEEE Trans. Nucl. Sci. 32, 3864, 1985). ``kernels`` are the errors of detections
+    about the underlying density.
+    """
 
     kernels: tuple[NDArray[np.float32], ...]
+    grain_px: float = 0.0
 
     @classmethod
-    def of(cls, sigmas_px: Sequence[float]) -> Blur:
-        """Gaussians of these standard deviations, in SR pixels."""
-        return cls(tuple(half_kernel(sigma_px) for sigma_px in sigmas_px))
+    def of(cls, sigmas_px: Sequence[float], grain_px: float = 0.0) -> Blur:
+        """Gaussians of these standard deviations, in SR pixels, about a density with a grain."""
+        widths_px = [math.hypot(sigma_px, grain_px) for sigma_px in sigmas_px]
+        return cls(tuple(half_kernel(width_px) for width_px in widths_px), grain_px)
+
+    @property
+    def steps_least(self) -> int:
+        """Fewest steps of a refined image."""
+        return ITERATIONS_LEAST + (self.grain_px > 0)
 
 
 def class_sigmas_px(borders_px: Sequence[float]) -> list[float]:
@@ -94,18 +125,20 @@ def class_sigmas_px(borders_px: Sequence[float]) -> list[float]:
     return [math.sqrt(scale_px2 * (high - low) * classes) for low, high in pairwise(shifted)]
 
 
-def choose_steps(
+def choose(
     halves: Halves,
     shown: Image,
-    blur: Blur,
+    grained: Blur,
+    sharp: Blur,
     open_density: Callable[[], Density],
     asked: int | None,
     begin_step: Callable[[int], None],
-) -> Steps:
-    """Find out how many steps the film supports.
+) -> tuple[Blur, Steps]:
+    """Find out whether the film's density has a grain, and how many steps the film supports.
 
     Each half of the film is refined alone, and after each step the detections of the other half
-    are foretold.
+    are foretold. Where they are foretold better with a grain, the density has one. Of a sample
+    whose molecules return to the same points, they are not.
 
     Parameters
     ----------
@@ -113,20 +146,52 @@ def choose_steps(
         Detections per SR pixel.
     shown : Image
         1 where molecules may be, 0 where there is no picture.
-    blur : Blur
-        The errors of each class.
+    grained, sharp : Blur
+        The errors of each class, with and without a grain.
     open_density : callable
         Opens a density of the images' shape.
     asked : int, optional
         The number that the user asks for; as many are tried then.
     begin_step : callable
         Hears the number of each step that is tried, from 1.
+
+    Returns
+    -------
+    blur : Blur
+        With a grain, or without.
+    steps : Steps
+        Of such a density.
     """
     sums = [sum(_sum(image) for image in half) for half in halves]
     if min(sums) <= 0 or (asked is None and sum(sums) < MOLECULES_LEAST):
         stop: Stop = "few molecules" if asked is None else "as asked"
-        return Steps(asked or 0, (), stop)
-    densities = [_flat(open_density(), shown, total) for total in sums]
+        return sharp, Steps(asked or 0, (), stop)
+    densities = [open_density() for _ in halves]
+    numbers = itertools.count(1)
+
+    def try_step() -> None:
+        begin_step(next(numbers))
+
+    with_grain, without = (
+        _steps(halves, sums, shown, blur, densities, asked, try_step) for blur in (grained, sharp)
+    )
+    if with_grain.taken and with_grain.gain > without.gain:
+        return grained, with_grain
+    return sharp, without
+
+
+def _steps(
+    halves: Halves,
+    sums: Sequence[float],
+    shown: Image,
+    blur: Blur,
+    densities: Sequence[Density],
+    asked: int | None,
+    try_step: Callable[[], None],
+) -> Steps:
+    """How many steps the film supports with a grain."""
+    for density, total in zip(densities, sums, strict=True):
+        _flat(density, shown, total)
 
     def advanced(own: int) -> float:
         """Take a step with one half; the likelihood of the other half before it, in nats."""
@@ -136,13 +201,13 @@ def choose_steps(
     gains: list[float] = []
     with ThreadPoolExecutor(2, thread_name_prefix="refine") as pool:
         before = sum(pool.map(advanced, (0, 1))) / sum(sums)
-        for number in range(1, (asked or ITERATIONS_MOST) + 1):
-            begin_step(number)
+        for _ in range(asked or ITERATIONS_MOST):
+            try_step()
             now = sum(pool.map(advanced, (0, 1))) / sum(sums)
             gains.append(now - before)
             before = now
             if asked is None and gains[-1] < GAIN_MIN:
-                return _stopped(gains)
+                return _stopped(gains, blur.steps_least)
     return Steps(len(gains), tuple(gains), "limit" if asked is None else "as asked")
 
 
@@ -158,7 +223,7 @@ def refine(
     shown : Image
         1 where molecules may be, 0 where there is no picture.
     blur : Blur
-        The errors of each class.
+        The errors of each class, and the grain.
     density : Density
         Becomes the density of molecules, per SR pixel.
     steps : int
@@ -167,21 +232,27 @@ def refine(
     Returns
     -------
     float
-        The sum of the density: that of the detections, but for rounding to float32.
+        The sum of the density: that of the detections, but for rounding to float32 and for the
+        part of a grain that comes to lie where there is no picture.
     """
     _flat(density, shown, sum(_sum(image) for image in classes))
-    for _ in range(steps):
-        advance(density, classes, blur.kernels)
+    threads = min(available_cpus(), len(classes))
+    with ThreadPoolExecutor(threads, thread_name_prefix="refine") as pool:
+        for _ in range(steps):
+            advance(density, classes, blur.kernels, each=pool.map)
+    if steps and blur.grain_px:
+        smooth(density, half_kernel(blur.grain_px), shown)
     rows = (density.rows(first, last) for first, last in bands(density.shape))
     return math.fsum(float(part.sum(dtype=np.float64)) for part in rows)
 
 
-def _stopped(gains: Sequence[float]) -> Steps:
-    """The steps before the one that gained too little; none if those only blur."""
-    taken = len(gains) - 1
-    if taken < ITERATIONS_LEAST:
+def _stopped(gains: Sequence[float], least: int) -> Steps:
+    """The steps before the one that gained too little, and some more; none if those only blur."""
+    supported = len(gains) - 1
+    if supported < least:
         return Steps(0, tuple(gains), "no gain")
-    return Steps(taken, tuple(gains), "likelihood")
+    more = ITERATIONS_MORE if supported > ITERATIONS_LEAST else 0
+    return Steps(supported + more, tuple(gains), "likelihood")
 
 
 def _flat(density: Density, shown: Image, total: float) -> Density:

@@ -15,10 +15,11 @@ from smlm_pipeline import contract
 from smlm_pipeline.engines.opening import Engine
 from smlm_pipeline.errors import ContractError
 from smlm_pipeline.refine.refinement import (
+    GRAIN_PX,
     MOLECULES_LEAST,
     Blur,
     Steps,
-    choose_steps,
+    choose,
     class_sigmas_px,
     refine,
 )
@@ -92,13 +93,15 @@ class RefinedImage:
 class Refinement:
     """A refined image, and the facts of its making.
 
-    ``image`` is None where the plain image is kept. ``class_borders_px`` and ``class_sigmas_px``
-    are the borders between the precision classes and the errors in each, in camera pixels.
+    ``image`` is None where the plain image is kept. ``grain_px`` is the sigma of its least
+    structure, 0 for single SR pixels; ``class_borders_px`` and ``class_sigmas_px`` are the borders
+    between the precision classes and the errors in each. All are in camera pixels.
     """
 
     image: RefinedImage | None
     asked: int | str
     steps: Steps
+    grain_px: float
     class_borders_px: tuple[float, ...]
     class_sigmas_px: tuple[float, ...]
     elapsed_s: float
@@ -110,6 +113,7 @@ class Refinement:
             "asked": self.asked,
             "steps": steps["taken"],
             "stopped_by": steps["stop"],
+            "grain_px": round(self.grain_px, 4) if self.image else 0.0,
             "gain_nats_per_molecule": [round(gain, 5) for gain in steps["gains"]],
             "class_borders_px": list(self.class_borders_px),
             "class_sigmas_px": [round(sigma_px, 4) for sigma_px in self.class_sigmas_px],
@@ -191,13 +195,14 @@ def refined(
         Hears that the stage begins.
     """
     if not plan.refines and settings.may_refine:
-        return Refinement(None, settings.refine, Steps(0, (), "too large"), (), (), 0.0)
+        return Refinement(None, settings.refine, Steps(0, (), "too large"), 0.0, (), (), 0.0)
     if not borders_px:
         return None
     events.stage("refining")
     started = time.perf_counter()
     sigmas_px = class_sigmas_px(borders_px)
-    blur = Blur.of([plan.zoom * sigma_px for sigma_px in sigmas_px])
+    in_sr_pixels = [plan.zoom * sigma_px for sigma_px in sigmas_px]
+    grained, sharp = Blur.of(in_sr_pixels, plan.zoom * GRAIN_PX), Blur.of(in_sr_pixels)
     plain = accumulator.image(blank)
     open_density = functools.partial(accumulator.canvas.beside, plain.shape, np.float32)
     asked = None if isinstance(settings.refine, str) else settings.refine
@@ -207,7 +212,7 @@ def refined(
     def begin_step(number: int) -> None:
         events.stage(f"refining, step {number}")
 
-    steps = choose_steps(halves, shown, blur, open_density, asked, begin_step)
+    blur, steps = choose(halves, shown, grained, sharp, open_density, asked, begin_step)
     image, emitters = None, plain.emitters()
     if steps.taken and emitters:
         density = open_density()
@@ -215,4 +220,5 @@ def refined(
         image = RefinedImage(density, emitters / total)
     elapsed_s = time.perf_counter() - started
     classes = tuple(borders_px), tuple(sigmas_px)
-    return Refinement(image, settings.refine, steps, *classes, elapsed_s)
+    grain_px = blur.grain_px / plan.zoom
+    return Refinement(image, settings.refine, steps, grain_px, *classes, elapsed_s)
