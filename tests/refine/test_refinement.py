@@ -18,7 +18,6 @@ from smlm_pipeline.refine.bands import advance
 from smlm_pipeline.refine.em import spread
 from smlm_pipeline.refine.gaussian import half_kernel, mirrored
 from smlm_pipeline.refine.refinement import (
-    GAIN_MIN,
     ITERATIONS_LEAST,
     ITERATIONS_MORE,
     MOLECULES_LEAST,
@@ -219,9 +218,10 @@ def test_it_stops_before_noise_and_the_image_is_nearer_to_the_truth() -> None:
     truth = scipy.ndimage.gaussian_filter(_lines(), 1.5)
     halves = [_detections(truth, seed, 4000) for seed in (10, 11)]
     blur, steps = _chosen(halves)
+    assert blur.grain_px
     assert steps.stop == "likelihood"
     assert steps.taken == len(steps.gains) - 1 + ITERATIONS_MORE > ITERATIONS_LEAST
-    assert min(steps.gains[:-1]) >= GAIN_MIN > steps.gains[-1]
+    assert min(steps.gains[:-1]) >= blur.gain_min > steps.gains[-1]
     both = [one + other for one, other in zip(*halves, strict=True)]
     plain = np.sum(both, axis=0)
     expected = truth * (plain.sum() / truth.sum())

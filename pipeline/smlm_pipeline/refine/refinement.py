@@ -18,8 +18,11 @@ from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.refine.bands import Density, Image, advance, bands, smooth
 from smlm_pipeline.refine.gaussian import half_kernel
 
-GAIN_MIN = 0.002
+GAIN_MIN = 0.005
 """Least gain of the held-out likelihood, in nats a molecule, for which another step is taken."""
+
+GAIN_MIN_GRAINED = 0.002
+"""The same with a grain, under which more steps sharpen little chance."""
 
 ITERATIONS_MOST = 50
 """Most steps of all."""
@@ -29,7 +32,7 @@ ITERATIONS_LEAST = 2
 blurs as well, so with one it is one more."""
 
 ITERATIONS_MORE = 2
-"""Steps that the whole film takes beyond those that its halves support, from three on: it has twice
+"""Steps with a grain that the whole film takes beyond those that its halves support: it has twice
 as many molecules (docs/measurements/refinement.md)."""
 
 STRUCTURE_GAIN_MIN = 0.02
@@ -55,7 +58,7 @@ class Steps:
 
     ``gains`` has for each step that was tried, the first included, by how much it raised the
     likelihood of the other half of the film, in nats a molecule. ``stop`` is "as asked" where the
-    user gave the number, "likelihood" where the next step would not gain ``GAIN_MIN``, "limit"
+    user gave the number, "likelihood" where the next step would gain too little, "limit"
     after ``ITERATIONS_MOST``, and where the plain image is kept "few molecules", "no gain", or
     "too large" for the number to be looked for.
     """
@@ -96,6 +99,11 @@ class Blur:
     def steps_least(self) -> int:
         """Fewest steps of a refined image."""
         return ITERATIONS_LEAST + (self.grain_px > 0)
+
+    @property
+    def gain_min(self) -> float:
+        """Least gain for which another step is taken."""
+        return GAIN_MIN_GRAINED if self.grain_px else GAIN_MIN
 
 
 def class_sigmas_px(borders_px: Sequence[float]) -> list[float]:
@@ -210,8 +218,8 @@ def _steps(
             now = sum(pool.map(advanced, (0, 1))) / sum(sums)
             gains.append(now - before)
             before = now
-            if asked is None and gains[-1] < GAIN_MIN:
-                return _stopped(gains, blur.steps_least)
+            if asked is None and gains[-1] < blur.gain_min:
+                return _stopped(gains, blur)
     return Steps(len(gains), tuple(gains), "limit" if asked is None else "as asked")
 
 
@@ -250,12 +258,12 @@ def refine(
     return math.fsum(float(part.sum(dtype=np.float64)) for part in rows)
 
 
-def _stopped(gains: Sequence[float], least: int) -> Steps:
+def _stopped(gains: Sequence[float], blur: Blur) -> Steps:
     """The steps before the one that gained too little, and some more; none if those only blur."""
     supported = len(gains) - 1
-    if supported < least:
+    if supported < blur.steps_least:
         return Steps(0, tuple(gains), "no gain")
-    more = supported > ITERATIONS_LEAST and gains[1] >= STRUCTURE_GAIN_MIN
+    more = blur.grain_px and gains[1] >= STRUCTURE_GAIN_MIN
     taken = supported + (ITERATIONS_MORE if more else 0)
     return Steps(taken, tuple(gains), "likelihood")
 

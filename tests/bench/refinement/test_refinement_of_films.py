@@ -89,7 +89,7 @@ def test_the_command_writes_a_row_for_each_film(
     assert rows[0]["plain_nmse_percent"] is None
     assert rows[1]["plain_nmse_percent"] == rows[1]["refined_nmse_percent"]
     table = (tmp_path / f"{MODEL}.md").read_text()
-    assert "| empty | 0 | 0 | few molecules | - | - | +0.0 |" in table
+    assert "| empty | 0 | 0 | 0 | few molecules | - | - | +0.0 |" in table
 
 
 def _short() -> TrueFilm:
