@@ -71,6 +71,7 @@ def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bo
             "'CLASS_BORDERS'], but missing required input(s) ['COMPUTED_REQUEST'].",
         ),
         ("INTERNAL", "in ensemble 'reconstruction', Failed to retrieve the response error."),
+        ("INTERNAL", "in ensemble 'reconstruction', Failed to process the requests."),
     ],
 )
 def test_an_answer_to_another_request(code: str, text: str, several: bool) -> None:
@@ -78,6 +79,12 @@ def test_an_answer_to_another_request(code: str, text: str, several: bool) -> No
     error = _error(code, text, several=several)
     assert type(error) is SwappedAnswerError
     assert "mixed up requests" in str(error)
+
+
+def test_a_model_that_states_why_it_failed_is_another_matter() -> None:
+    text = "in ensemble 'reconstruction', Failed to process the request(s) for model instance "
+    text += "'summation_0_0', message: ValueError: too small"
+    assert type(_error("INTERNAL", text, several=False)) is InferenceError
 
 
 def test_a_client_that_lacks_an_input_is_another_matter() -> None:

@@ -44,7 +44,10 @@ _DEAD_STUB = ("Stub process", "stub process")
 
 
 _IN_ENSEMBLE = "in ensemble"
-LOST = ("missing required input", "Failed to retrieve the response")
+LOST = (
+    *("missing required input", "Failed to retrieve the response"),
+    "Failed to process the requests.",  # without a reason: a model that fails states one
+)
 """Parts of the text where a step's process slept and the next step got no input from it, or its
 answer could not be read: Triton handed on a late one of which a part was lost (seen in 2.51)."""
 
