@@ -80,15 +80,11 @@ def advance(
     height, width = density.shape
     radius = max(len(kernel) for kernel in kernels) - 1
     likelihoods: list[float] = []
-    above = np.zeros((0, width), np.float32)
-    for first, last in bands(density.shape, 2 * radius):
-        top = first - len(above)
-        before = np.concatenate([above, density.rows(first, min(last + 2 * radius, height))])
-        expected = _expected(before, top, (first, last), height, kernels, each)
-        detected = [_mirrored_rows(image, first - radius, last + radius) for image in classes]
+    for first, last, before in _with_neighbours(density, 2 * radius):
         rows = last - first
-        old = before[first - top : last - top]
-        above = before[max(last - 2 * radius - top, 0) : last - top].copy()
+        expected = _expected(before, rows + 2 * radius, kernels, each)
+        detected = [_mirrored_rows(image, first - radius, last + radius) for image in classes]
+        old = before[2 * radius : 2 * radius + rows]
         density.put(first, old * step(expected, detected, kernels, rows, each))
         if len(held_out):
             others = [image[first:last] for image in held_out]
@@ -109,15 +105,8 @@ def smooth(density: Density, kernel: NDArray[np.float32], shown: Image) -> None:
     shown : Image
         1 where molecules may be, 0 where there is no picture.
     """
-    height, width = density.shape
-    radius = len(kernel) - 1
-    above = np.zeros((0, width), np.float32)
-    for first, last in bands(density.shape, radius):
-        top = first - len(above)
-        before = np.concatenate([above, density.rows(first, min(last + radius, height))])
-        wide = before[mirrored(first - radius, last + radius, height) - top]
-        above = before[max(last - radius - top, 0) : last - top].copy()
-        density.put(first, spread(wide, kernel, last - first) * shown[first:last])
+    for first, last, before in _with_neighbours(density, len(kernel) - 1):
+        density.put(first, spread(before, kernel, last - first) * shown[first:last])
 
 
 def bands(shape: tuple[int, int], rows_least: int = 1) -> Iterator[tuple[int, int]]:
@@ -128,19 +117,31 @@ def bands(shape: tuple[int, int], rows_least: int = 1) -> Iterator[tuple[int, in
         yield first, min(first + rows, height)
 
 
+def _with_neighbours(
+    density: Density, reach: int
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Bands of a density that is replaced band by band, with ``reach`` more rows at both ends.
+
+    First and last row (excluded) of each band, and its rows and neighbours as they were before any
+    band was replaced; mirror images continue the density.
+    """
+    height, width = density.shape
+    above = np.zeros((0, width), np.float32)
+    for first, last in bands(density.shape, reach):
+        top = first - len(above)
+        before = np.concatenate([above, density.rows(first, min(last + reach, height))])
+        above = before[max(last - reach - top, 0) : last - top].copy()
+        yield first, last, before[mirrored(first - reach, last + reach, height) - top]
+
+
 def _expected(
     before: NDArray[np.float32],
-    top: int,
-    band: tuple[int, int],
-    height: int,
+    rows: int,
     kernels: Sequence[NDArray[np.float32]],
     each: Each,
 ) -> list[NDArray[np.float32]]:
-    """K_c f of a band and R more rows at both ends; ``before`` are the rows from ``top`` on."""
-    first, last = band
-    radius = max(len(kernel) for kernel in kernels) - 1
-    wide = before[mirrored(first - 2 * radius, last + 2 * radius, height) - top]
-    return list(each(lambda kernel: spread(wide, kernel, last - first + 2 * radius), kernels))
+    """K_c f on the middle ``rows`` of some."""
+    return list(each(lambda kernel: spread(before, kernel, rows), kernels))
 
 
 def _mirrored_rows(image: Image, first: int, last: int) -> NDArray[np.float32]:

@@ -69,9 +69,9 @@ class Steps:
 
     @property
     def gain(self) -> float:
-        """By how much the steps raised the likelihood together, without those that gained little.
+        """By how much the steps raised the likelihood together.
 
-        Those that the user asked for all count.
+        The last one that was tried counts only where the user asked for it.
         """
         return sum(self.gains if self.stop == "as asked" else self.gains[:-1])
 
@@ -201,7 +201,7 @@ def _steps(
     asked: int | None,
     try_step: Callable[[], None],
 ) -> Steps:
-    """How many steps the film supports with a grain."""
+    """How many steps the film supports with such errors and grain."""
     for density, total in zip(densities, sums, strict=True):
         _flat(density, shown, total)
 

@@ -113,7 +113,7 @@ class Refinement:
             "asked": self.asked,
             "steps": steps["taken"],
             "stopped_by": steps["stop"],
-            "grain_px": round(self.grain_px, 4) if self.image else 0.0,
+            "grain_px": round(self.grain_px, 4),
             "gain_nats_per_molecule": [round(gain, 5) for gain in steps["gains"]],
             "class_borders_px": list(self.class_borders_px),
             "class_sigmas_px": [round(sigma_px, 4) for sigma_px in self.class_sigmas_px],
