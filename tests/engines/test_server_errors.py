@@ -72,6 +72,8 @@ def test_what_will_not(code: str, text: str, kind: type[ReconError], several: bo
         ),
         ("INTERNAL", "in ensemble 'reconstruction', Failed to retrieve the response error."),
         ("INTERNAL", "in ensemble 'reconstruction', Failed to process the requests."),
+        ("INTERNAL", "in ensemble 'reconstruction', \xd0\x02"),
+        ("INTERNAL", "in ensemble 'reconstruction',"),
     ],
 )
 def test_an_answer_to_another_request(code: str, text: str, several: bool) -> None:
@@ -81,9 +83,16 @@ def test_an_answer_to_another_request(code: str, text: str, several: bool) -> No
     assert "mixed up requests" in str(error)
 
 
-def test_a_model_that_states_why_it_failed_is_another_matter() -> None:
-    text = "in ensemble 'reconstruction', Failed to process the request(s) for model instance "
-    text += "'summation_0_0', message: ValueError: too small"
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Failed to process the request(s) for model instance 'summation_0_0', message: ValueError",
+        "the model failed with OSError; the server's log tells more",
+        "unable to enqueue for TensorRT execution",
+    ],
+)
+def test_a_model_that_states_why_it_failed_is_another_matter(reason: str) -> None:
+    text = f"in ensemble 'reconstruction', {reason}"
     assert type(_error("INTERNAL", text, several=False)) is InferenceError
 
 

@@ -22,7 +22,7 @@ from grpc.aio import Metadata  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE
+from smlm_pipeline.engines.triton.errors import BROKEN_CONNECTION, LOST, TOO_LARGE, is_lost
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.behind import Behind
 from smlm_pipeline.gate.calls import QUESTION_S, QUESTIONS, SERVICE
@@ -66,6 +66,9 @@ _KEPT_TEXTS = (
     *(contract.SWAPPED, *LOST),  # a late answer that Triton mixed up
 )
 """Parts of texts of a server by which clients decide whether to send a request again."""
+
+_UNREADABLE = f"in ensemble 'behind the gate', {LOST[-1]}"
+"""What a client gets instead of a text from the server's memory, which may be another client's."""
 
 _KEPT_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 """Codes whose texts are about the request alone; others may hold addresses behind the gate."""
@@ -344,6 +347,8 @@ def _certified_names(identity: Any) -> list[str]:
 def _of_the_server(code: grpc.StatusCode, text: str | None) -> RefusedError:
     """The refusal that a client gets for an error of the server."""
     said = text or ""
+    if is_lost(said) and not any(words in said for words in LOST):
+        return RefusedError(code, _UNREADABLE)
     if code in _KEPT_CODES or any(words in said for words in _KEPT_TEXTS):
         return RefusedError(code, said)
     for words in (*BROKEN_CONNECTION, TOO_LARGE):  # a text of gRPC, which may hold an address

@@ -58,6 +58,19 @@ def is_busy(code: str, text: str) -> bool:
     return full or any(words in text for words in BROKEN_CONNECTION)
 
 
+def is_lost(text: str) -> bool:
+    """Whether a part of an answer was lost between the steps of an ensemble.
+
+    Instead of a reason Triton may then send what lies in its memory, or nothing; every reason of a
+    model, or of Triton, is printable ASCII.
+    """
+    if _IN_ENSEMBLE not in text:
+        return False
+    reason = text.partition("', ")[2]
+    readable = bool(reason) and reason.isascii() and reason.isprintable()
+    return not readable or any(words in text for words in LOST)
+
+
 def error_of(code: str, text: str, address: str, label: str, *, several: bool) -> ReconError:
     """Return the error of a failed request.
 
@@ -91,7 +104,7 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
         return DeadModelError(
             f"{label}: a model's process died on {server}, which has to be restarted: {text}"
         )
-    if contract.SWAPPED in text or _is_lost(text):
+    if contract.SWAPPED in text or is_lost(text):
         return SwappedAnswerError(f"{label}: {server} mixed up requests: {text}")
     if code in _FULL and _FULL[code] in text:
         return ServerFullError(f"{label}: {server} has too many requests: {text}")
@@ -101,11 +114,6 @@ def error_of(code: str, text: str, address: str, label: str, *, several: bool) -
     if code == "NOT_FOUND":
         return ContractError(f"{server} lacks the model: {text}")
     return InferenceError(f"{label}: {server} refused the chunk: {text}")
-
-
-def _is_lost(text: str) -> bool:
-    """Whether a part of an answer was lost between the steps of an ensemble."""
-    return _IN_ENSEMBLE in text and any(words in text for words in LOST)
 
 
 def _may_pass(code: str, text: str) -> bool:
