@@ -168,11 +168,13 @@ def test_the_factor_makes_the_scale_one_of_mean_light(spread: float) -> None:
 def test_molecules_that_are_there_again(
     again: tuple[tuple[int, int], tuple[int, int]], persists: bool
 ) -> None:
-    light = _light(2000, 0.4)
-    found = IsolatedLight(light.intensity, light.sigma, np.array(again))
-    assert found.persists is persists
-    spread = look(1000, 64 * 64, lambda _ranges: [found])
-    assert (spread is None) is persists
+    unlike, alike = (
+        IsolatedLight(light.intensity, light.sigma, np.array(again))
+        for light in (_light(2000, 0.4), _light(2000, 0.2))
+    )
+    assert unlike.persists is persists
+    assert (look(1000, 64 * 64, lambda _ranges: [unlike]) is None) is persists
+    assert look(1000, 64 * 64, lambda _ranges: [alike]) == pytest.approx(_true(0.2), abs=0.03)
 
 
 def test_who_is_there_again_is_counted_in_a_pixel_s_reach() -> None:

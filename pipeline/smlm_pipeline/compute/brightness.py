@@ -86,11 +86,7 @@ class IsolatedLight:
 
     @property
     def persists(self) -> bool:
-        """Whether molecules shine in several frames in a row.
-
-        Then their light in a frame differs as much by the share of it for which they shine, and
-        the scale needs no correction.
-        """
+        """Whether molecules shine in several frames in a row."""
         seen, asked = (self.again + np.array([1, 2])).T  # a half where nothing is known
         (soon, later), errors = seen / asked, np.sqrt(seen * (asked - seen) / asked**3)
         more = soon - later > max(PERSISTENT, SURE * np.hypot(*errors))
@@ -172,7 +168,8 @@ def look(
     -------
     float or None
         The spread, to two digits: so it is the same where answers differ in their last bits. None
-        where molecules persist.
+        where molecules persist and are not more alike than usual: what unlike light adds to the
+        scale of such films, places that shine again take from it.
     """
     most = max(LEVEL_PIXELS // (RANGE_FRAMES * frame_pixels), RANGES_PER_ROUND)
     count = min(ROUNDS * RANGES_PER_ROUND, most, -(-frame_count // RANGE_FRAMES))
@@ -184,7 +181,8 @@ def look(
         found = IsolatedLight.joined([found, *light_of(ranges[number::rounds])])
         if len(found.intensity) >= ENOUGH:
             break
-    return None if found.persists else min(round(found.spread(), 2), SPREAD_MAX)
+    spread = min(round(found.spread(), 2), SPREAD_MAX)
+    return None if found.persists and spread >= NOMINAL_SPREAD else spread
 
 
 def scale_factor(spread: float) -> float:

@@ -54,8 +54,7 @@ def brightness_spread(
     Returns
     -------
     float or None
-        See `smlm_pipeline.compute.brightness`; None where molecules shine in several frames in a
-        row, or an engine shows no molecules.
+        See `smlm_pipeline.compute.brightness.look`; None also where an engine shows no molecules.
 
     Raises
     ------

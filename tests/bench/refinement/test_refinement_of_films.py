@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from smlm_bench.cli import app
-from smlm_bench.refinement import films
+from smlm_bench.refinement import films, refined_beads
 from smlm_bench.refinement.films import TrueFilm, hard_films, named_film, suite_films
 from smlm_bench.refinement.measure import Outcome, images, outcome
+from smlm_bench.structures.films import film_lines
 from smlm_pipeline.contract import RECONSTRUCTION
 from smlm_pipeline.engines.opening import Engine, local_engine
 
@@ -70,7 +71,7 @@ def test_a_film_is_refined_and_scored(engine: Engine) -> None:
     assert found.refinement["steps"] >= 2
     assert found.refined_nmse_percent is not None
     assert found.worse_percent < 0
-    both = images(film, engine, MODEL, 1)
+    both = images(film.frames_adu, engine, MODEL, 1)
     assert both.refinement["stopped_by"] == "as asked"
     assert found.emitters == pytest.approx(float(both.plain.sum(dtype=np.float64)))
 
@@ -90,6 +91,23 @@ def test_the_command_writes_a_row_for_each_film(
     assert rows[1]["plain_nmse_percent"] == rows[1]["refined_nmse_percent"]
     table = (tmp_path / f"{MODEL}.md").read_text()
     assert "| empty | 0 | 0 | 0 | few molecules | - | - | +0.0 |" in table
+
+
+def test_beads_are_measured_where_lines_are_straight_and_molecules_shine_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = {line.name: line for line in film_lines()}
+    names = ("straight lines", "dots", "stiff worms that persist")
+    short = [replace(lines[name], frames=40) for name in names]
+    monkeypatch.setattr(refined_beads, "film_lines", lambda _half: short)
+    result = CliRunner().invoke(app, ["refinement", "--beads", "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((tmp_path / f"{MODEL}-beads.json").read_text())
+    assert row["film"] == "straight lines"
+    assert 0 <= row["plain_percent"] < 20
+    assert 0 <= row["refined_percent"] < 20
+    table = (tmp_path / f"{MODEL}-beads.md").read_text()
+    assert "| straight lines | 6 |" in table
 
 
 def _short() -> TrueFilm:

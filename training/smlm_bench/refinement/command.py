@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +14,11 @@ from smlm_bench.console import Folder, ModelName, bench_console, bench_door, gri
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
 
+if TYPE_CHECKING:
+    from smlm_bench.refinement.refined_beads import Beads
+
 with imported_when_used():
-    from smlm_bench.refinement import figure, films, measure
+    from smlm_bench.refinement import figure, films, measure, refined_beads
     from smlm_pipeline.engines.opening import open_engine
     from smlm_pipeline.settings import Settings
 
@@ -30,6 +33,8 @@ _HEADS = (
     "worst change, %",
 )
 
+_BEADS_HEADS = ("film", "emitters / um2", "steps", "plain, %", "refined, %")
+
 
 def refinement(
     model: ModelName = contract.RECONSTRUCTION.name,
@@ -42,6 +47,13 @@ def refinement(
             metavar="f32|bf16", help="Precision of the network; by default that of its card."
         ),
     ] = None,
+    beads: Annotated[
+        bool,
+        typer.Option(
+            "--beads",
+            help="Measure beads at the camera's pixels alone, in plain and refined images.",
+        ),
+    ] = False,
     picture: Annotated[
         bool, typer.Option("--picture", help="Draw the picture of the page on refinement alone.")
     ] = False,
@@ -56,16 +68,43 @@ def refinement(
                 figure.write_figure(output / "refinement.png", engine, model)
                 typer.echo(f"{output / 'refinement.png'} is written")
                 return
+            if beads:
+                measured: list[Beads] = []
+                for one in refined_beads.beads(half, engine, model):
+                    measured.append(one)
+                    note(f"{len(measured)} films: {one.film}, {one.refined_percent:.1f} %")
+                _write_beads(measured, output / f"{model}-beads")
+                return
             found: list[measure.Outcome] = []
             for film in (*films.suite_films(half), *films.hard_films()):
                 found.append(measure.outcome(film, engine, model))
                 note(f"{len(found)} films: {film.name}, {found[-1].worse_percent:+.1f} %")
-        table = _as_markdown(found)
         rows = [{**asdict(one), "worse_percent": one.worse_percent} for one in found]
-        (output / f"{model}.json").write_text(json.dumps(rows, indent=1) + "\n")
-        (output / f"{model}.md").write_text(table)
-        bench_console().print(table, markup=False, soft_wrap=True)
-        typer.echo(f"{output / model}.json and .md are written")
+        _write(output / model, rows, _as_markdown(found))
+
+
+def _write_beads(found: Sequence[Beads], path: Path) -> None:
+    """The film that has most of them after refinement on top."""
+    ordered = sorted(found, key=lambda one: -one.refined_percent)
+    rows = [
+        [
+            one.film,
+            f"{one.density_per_um2:g}",
+            "{}, {}".format(*one.steps),
+            f"{one.plain_percent:.1f}",
+            f"{one.refined_percent:.1f}",
+        ]
+        for one in ordered
+    ]
+    _write(path, [asdict(one) for one in ordered], grid(_BEADS_HEADS, rows) + "\n")
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]], table: str) -> None:
+    """Write results as JSON and Markdown, and print them."""
+    path.with_name(f"{path.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    path.with_name(f"{path.name}.md").write_text(table)
+    bench_console().print(table, markup=False, soft_wrap=True)
+    typer.echo(f"{path}.json and .md are written")
 
 
 def _as_markdown(found: Sequence[measure.Outcome]) -> str:

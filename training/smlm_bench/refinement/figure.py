@@ -54,7 +54,7 @@ def _views(name: str, engine: Engine, model: str) -> Sequence[_View]:
     film = named_film(name)
     found: list[_View] = [(film.name, film.truth)]
     for steps in STEPS:
-        made = images(film, engine, model, steps)
+        made = images(film.frames_adu, engine, model, steps)
         if len(found) == 1:
             found.append((f"plain sum: {_errors(made.plain, film.truth)}", made.plain))
         taken = made.refinement["steps"]

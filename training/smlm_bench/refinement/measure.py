@@ -56,12 +56,12 @@ class Images:
     refinement: dict[str, Any]
 
 
-def images(film: TrueFilm, engine: Engine, model: str, refine: int | str) -> Images:
-    """Reconstruct a film with a refinement, through the product's own path."""
+def images(frames_adu: NDArray[np.uint16], engine: Engine, model: str, refine: int | str) -> Images:
+    """Reconstruct a film (T, Y, X) with a refinement, through the product's own path."""
     settings = Settings(model=model, zoom=ZOOM, refine=refine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.tif"
-        tifffile.imwrite(path, film.frames_adu, photometric="minisblack", metadata={"axes": "TYX"})
+        tifffile.imwrite(path, frames_adu, photometric="minisblack", metadata={"axes": "TYX"})
         with open_film(path) as opened:
             found = reconstruct(opened, engine, settings)
     if found.refinement is None:
@@ -71,7 +71,7 @@ def images(film: TrueFilm, engine: Engine, model: str, refine: int | str) -> Ima
 
 def outcome(film: TrueFilm, engine: Engine, model: str) -> Outcome:
     """Refine a film automatically and score both images."""
-    found = images(film, engine, model, "auto")
+    found = images(film.frames_adu, engine, model, "auto")
     both = (found.plain, found.refined)
     plain, refined = (float(image.sum(dtype=np.float64)) for image in both)
     kept = refined / plain if plain else 1.0
