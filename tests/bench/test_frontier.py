@@ -47,7 +47,8 @@ def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> No
     times_ms = [each["ms_per_frame"] for each in told["networks"]]
     assert times_ms == sorted(times_ms)
     assert times_ms[0] > 0
-    assert "FP32, 4 frames of 64 x 64" in told["machine"]
+    assert told["frames"] == "4 of 64 x 64"
+    assert all(each["engine"] for each in told["networks"])
     assert (tmp_path / "out" / "f.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -26,6 +26,14 @@ def test_the_checkout_has_one_with_a_network() -> None:
         assert model_repository.network_file(found, name).parts[-3:] == (name, "1", "model.onnx")
 
 
+def test_its_networks_compute_in_bfloat16_where_a_processor_has_it() -> None:
+    """README's speeds are those of bfloat16: float32 takes twice as long."""
+    found = model_repository.find_model_repository()
+    for name in contract.NETWORKS:
+        network = model_repository.network_file(found, name)
+        assert model_repository.cpu_precision(network) == "bf16", name
+
+
 def test_an_installed_one_goes_before_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

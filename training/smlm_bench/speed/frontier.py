@@ -1,7 +1,7 @@
 """Error of trained networks against their time.
 
 The cards state the errors. The times are measured here, in turn on the same frames with the same
-threads, so that their ratios hold.
+threads, so that their ratios hold; each network in the engine and the precision that clients use.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from rich.table import Table
 
-from smlm_bench.speed.networks import SIZE_PX, machine, reference_frames, timed_in_turn
-from smlm_pipeline.compute.onnx_network import OnnxNetwork
+from smlm_bench.machine import machine
+from smlm_bench.speed.networks import FRAMES, SIZE_PX, reference_frames, timed_in_turn
+from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.processor import available_cpus
 from smlm_training.delivery.candidate import read_candidate
 from smlm_training.delivery.card import SCORES
@@ -31,6 +32,7 @@ class Place:
     """A trained network's place in the figure: milliseconds a frame, and errors on ``FILM``."""
 
     network: str
+    engine: str
     parameters: int
     steps: int
     ms_per_frame: float
@@ -61,21 +63,30 @@ def places(networks: list[Path], rounds: int) -> list[Place]:
         If a card is of another network.
     """
     cards = [read_candidate(file, None).card for file in networks]
-    sessions = {index: OnnxNetwork(file, intra_op_threads=0) for index, file in enumerate(networks)}
-    times_ms = timed_in_turn(sessions, reference_frames(), rounds)
-    unsorted = (_place(card, float(np.median(times_ms[i]))) for i, card in enumerate(cards))
+    opened = dict(enumerate(map(open_network, networks)))
+    times_ms = timed_in_turn(opened, reference_frames(), rounds)
+    unsorted = (
+        _place(card, str(opened[index].engine), float(np.median(times_ms[index])))
+        for index, card in enumerate(cards)
+    )
     return sorted(unsorted, key=lambda place: place.ms_per_frame)
 
 
 def as_json(places: list[Place]) -> dict[str, Any]:
     """Machine, film and places, for a JSON file."""
-    return {"machine": machine(), "film": FILM, "networks": [asdict(place) for place in places]}
+    return {
+        "machine": machine(),
+        "frames": f"{FRAMES} of {SIZE_PX} x {SIZE_PX}",
+        "film": FILM,
+        "networks": [asdict(place) for place in places],
+    }
 
 
-def _place(card: dict[str, Any], ms_per_frame: float) -> Place:
+def _place(card: dict[str, Any], engine: str, ms_per_frame: float) -> Place:
     recipe, scores = card["training"]["recipe"], card[SCORES][FILM]
     return Place(
         recipe["network"],
+        engine,
         card["parameters"],
         recipe["steps"],
         ms_per_frame,
@@ -88,6 +99,7 @@ def table(places: list[Place]) -> Table:
     """One row for each network, for the terminal."""
     rows = Table(title=f"{machine()}; film {FILM!r}", title_justify="left")
     rows.add_column("network", no_wrap=True)
+    rows.add_column("in", no_wrap=True)
     for heading in ("parameters", "steps", "ms"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("NMSE (%), blur 0 / 1 / 2", justify="right")  # to fit a terminal of 80
@@ -95,6 +107,7 @@ def table(places: list[Place]) -> Table:
     for place in places:
         rows.add_row(
             place.network,
+            place.engine.rsplit(", ")[-1],
             f"{place.parameters:,}",
             f"{place.steps:,}",
             f"{place.ms_per_frame:.2f}",

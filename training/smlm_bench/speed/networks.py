@@ -23,6 +23,7 @@ from rich.table import Table
 
 from smlm_bench.speed.engines import PEER
 from smlm_bench.speed.films import USUAL, simulated
+from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.processor import available_cpus
 from smlm_pipeline.film.survey import prepared
@@ -94,7 +95,7 @@ def _timed(folder: Path, frames: Prepared, rounds: int) -> list[NetworkSpeed]:
 
 
 def timed_in_turn(
-    networks: Mapping[Key, OnnxNetwork], frames: Prepared, rounds: int
+    networks: Mapping[Key, Network], frames: Prepared, rounds: int
 ) -> dict[Key, list[float]]:
     """Milliseconds a frame of each network in each round; all of them take turns."""
     times_ms: dict[Key, list[float]] = {key: [] for key in networks}
@@ -104,7 +105,7 @@ def timed_in_turn(
     return times_ms
 
 
-def _ms_per_frame(network: OnnxNetwork, frames: Prepared) -> float:
+def _ms_per_frame(network: Network, frames: Prepared) -> float:
     """Mean over ``ROUND_S`` seconds, after one run that the cache belonged to another network."""
     network.detect(*frames)
     started, runs = time.perf_counter(), 0
