@@ -59,8 +59,8 @@ def molecules_apart(
 
 
 def molecules_that_persist(window: Window, frames: int) -> NDArray[np.float32]:
-    """``MOLECULES`` of the same sure ones in all frames: a look leaves the scale as it is."""
-    table = molecules_apart(window, lambda count: np.ones(count))
+    """``MOLECULES`` of the same unlike ones in all frames: a look leaves the scale as it is."""
+    table = molecules_apart(window, lambda count: np.geomspace(0.2, 5, count))
     tables = np.tile(table, (frames, 1))
     tables[:, 0] = np.repeat(np.arange(frames), len(table))
     return tables

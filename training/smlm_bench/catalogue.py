@@ -148,7 +148,7 @@ def _onnx(network: str, source: Path, folder: Path, facts: FilmFacts) -> Iterato
 def _triton(network: str, source: Path, folder: Path, facts: FilmFacts) -> Iterator[Method]:
     repository, ensemble = loading.served_repository(network, source, folder)
     with (
-        EmbeddedServer(repository) as server,
+        EmbeddedServer(repository, private=True) as server,
         TritonTransport(Servers.parse(server.address), model=ensemble) as transport,
     ):
         yield runners.TritonNetwork(transport, facts)

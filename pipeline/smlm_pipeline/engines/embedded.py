@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from smlm_pipeline.compute.network import NetworkEngine
-from smlm_pipeline.engines import fleet, server_folder
+from smlm_pipeline.engines import fleet, private_repository, server_folder
 from smlm_pipeline.engines.server_process import ServerProcess, require_running, undisturbed
 from smlm_pipeline.engines.triton.addresses import Address, Servers
 from smlm_pipeline.engines.triton.tls import ServerTls
@@ -65,6 +65,9 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         Precision of its networks, one of ``settings.PRECISIONS``; by default those of their cards.
     tls : ServerTls, optional
         Its certificate, and the CA of its clients; by default it has no TLS.
+    private : bool
+        Whether it has one client, which bounds its own requests: then its queues have no bound,
+        and it is faster (`smlm_pipeline.engines.private_repository`).
 
     Raises
     ------
@@ -82,10 +85,12 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         log_file: Path | None = None,
         precision: str | None = None,
         tls: ServerTls | None = None,
+        private: bool = False,
     ) -> None:
         self._tls = tls
         self._watcher_tls = None if tls is None else tls.of_watcher()
         self._repository, self._precision = model_repository, precision
+        self._private = private
         self._admin_key = secrets.token_hex(24)  # it is given to no one
         self._folder = server_folder.unused_folder()
         self._log_file = log_file or self._folder / "tritonserver.log"
@@ -229,8 +234,11 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         for file in (wheel / "backends" / "python").iterdir():
             (backends / file.name).symlink_to(file)
         (backends / "triton_python_backend_stub").symlink_to(stub(wheel))
-        # A link, because Triton cannot start its stubs on a path with a space in it.
-        (self._folder / "models").symlink_to(self._repository)
+        # Links, because Triton cannot start its stubs on a path with a space in it.
+        if self._private:
+            private_repository.make(self._repository, self._folder / "models")
+        else:
+            (self._folder / "models").symlink_to(self._repository)
         command = [str(wheel / "bin" / "tritonserver"), *self._arguments()]
         with self._log_file.open("ab" if self._has_log else "wb") as log:
             self._has_log, self._logged_bytes = True, log.tell()
@@ -252,7 +260,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         ]
         return [
             f"--model-repository={self._folder / 'models'}",
-            "--model-config-name=cpu",
+            f"--model-config-name={private_repository.CONFIGURATION}",
             f"--backend-directory={self._folder / 'backends'}",
             "--disable-auto-complete-config",
             *listen,

@@ -230,7 +230,7 @@ def embedded_engine(
     repository = find_model_repository(model_repository)
     if model in contract.ENSEMBLES:
         network_file(repository, contract.ENSEMBLES[model].network.name)  # before Triton reads it
-    server = embedded.EmbeddedServer(repository, precision=precision)
+    server = embedded.EmbeddedServer(repository, precision=precision, private=True)
     with (
         Watch(server, [model]) as watch,
         server_engine(server.servers, model, timeout_s=timeout_s) as engine,

@@ -133,7 +133,7 @@ def _opened(folder: Path) -> Iterator[Opened]:
     repository = find_model_repository()
     peer, peer_file = _write_peer(folder)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(EmbeddedServer(repository))
+        server = stack.enter_context(EmbeddedServer(repository, private=True))
         networks = {}
         for name in TIMED:
             model = contract.ensemble_of(name).name
@@ -188,7 +188,7 @@ def _peaks(plan: Plan, folder: Path) -> list[Peak]:
     peer = _write_peer(folder)[1]
     film, peaks = folder / "memory.tif", []
     for size_px in dict.fromkeys((min(plan.sizes_px), max(plan.sizes_px))):
-        with EmbeddedServer(find_model_repository()) as server:
+        with EmbeddedServer(find_model_repository(), private=True) as server:
             for times in (1, 4):
                 frames = times * _frames(plan, size_px)
                 write_film(film, frames, size_px)

@@ -136,7 +136,7 @@ def process_costs(
     repository = find_model_repository()
     with (
         tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer(repository) as server,
+        EmbeddedServer(repository, private=True) as server,
         server_engine(server.servers, model) as engine,
     ):
         for size_px in sizes_px:
