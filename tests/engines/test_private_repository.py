@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
@@ -47,3 +48,18 @@ def test_files_beside_the_models_are_linked(tmp_path: Path) -> None:
     (tmp_path / "repository" / "notes.txt").write_text("mine")
     private_repository.make(tmp_path / "repository", tmp_path / "models")
     assert (tmp_path / "models" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ("a: 1\ndynamic_batching { }\nb: 2", "a: 1\n\nb: 2"),
+        ("dynamic_batching: { default_queue_policy { max_queue_size: 8 } } b: 2", " b: 2"),
+        ('# dynamic_batching {\nb: "}{"', '# dynamic_batching {\nb: "}{"'),
+        ('dynamic_batching { # }\n x: "}" } c: 3', " c: 3"),
+        ("step { dynamic_batching { } }", "step { dynamic_batching { } }"),
+        ("dynamic_batching { ", "dynamic_batching { "),
+    ],
+)
+def test_the_queue_alone_is_left_out(configuration: str, expected: str) -> None:
+    assert private_repository.without_queue(configuration) == expected
