@@ -36,7 +36,16 @@ def _network(folder: Path, name: str, nmse_percent: list[float]) -> Path:
 
 def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> None:
     files = [_network(tmp_path, "unet", [25, 5, 1.5]), _network(tmp_path, "unet-fast", [40, 9, 3])]
-    words = ["frontier", *map(str, files), "--rounds", "1", "-o", str(tmp_path / "out" / "f.json")]
+    words = [
+        "frontier",
+        *map(str, files),
+        "--rounds",
+        "1",
+        "--precision",
+        "f32",
+        "-o",
+        str(tmp_path / "out" / "f.json"),
+    ]
     done = CliRunner().invoke(cli.app, [*words, "--figure", str(tmp_path / "out" / "f.png")])
     assert done.exit_code == 0, done.output
     assert "25.0 / 5.0 / 1.5" in done.stdout
@@ -48,7 +57,7 @@ def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> No
     assert times_ms == sorted(times_ms)
     assert times_ms[0] > 0
     assert told["frames"] == "4 of 64 x 64"
-    assert all(each["engine"] for each in told["networks"])
+    assert all(each["engine"].endswith("f32") for each in told["networks"])
     assert (tmp_path / "out" / "f.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -143,13 +143,19 @@ def frontier(
         list[Path], typer.Argument(help="ONNX files of 'recon-train export', with their cards.")
     ],
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="f32|bf16", help="Precision of all networks; by default those of their cards."
+        ),
+    ] = None,
     output: Report = None,
     figure: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
 ) -> None:
     """Time trained networks side by side, and show the errors of their cards against time."""
     with bench_door():
         load_tensorflow_quietly()
-        places = speed_frontier.places(networks, rounds)
+        places = speed_frontier.places(networks, rounds, precision)
         bench_console().print(speed_frontier.table(places))
         _write_json(output, speed_frontier.as_json(places))
         if figure is not None:

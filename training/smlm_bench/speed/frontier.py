@@ -40,7 +40,7 @@ class Place:
     sum_ratio: float
 
 
-def places(networks: list[Path], rounds: int) -> list[Place]:
+def places(networks: list[Path], rounds: int, precision: str | None = None) -> list[Place]:
     """Time networks and read the errors that their cards state.
 
     Parameters
@@ -49,6 +49,8 @@ def places(networks: list[Path], rounds: int) -> list[Place]:
         ONNX files, each with its card beside it.
     rounds : int
         Rounds, of which the median counts.
+    precision : str, optional
+        That of all networks; by default those of their cards.
 
     Returns
     -------
@@ -58,12 +60,12 @@ def places(networks: list[Path], rounds: int) -> list[Place]:
     Raises
     ------
     SettingError
-        If a network or its card is missing.
+        If a network or its card is missing, or there is no such precision.
     ContractError
         If a card is of another network.
     """
     cards = [read_candidate(file, None).card for file in networks]
-    opened = dict(enumerate(map(open_network, networks)))
+    opened = {index: open_network(file, precision=precision) for index, file in enumerate(networks)}
     times_ms = timed_in_turn(opened, reference_frames(), rounds)
     unsorted = (
         _place(card, str(opened[index].engine), float(np.median(times_ms[index])))
