@@ -3,7 +3,7 @@
 Triton bounds a queue by its dynamic batcher. With a bound, that hands out a request only while an
 instance waits for one, and it looks only when another request arrives or half a second has passed:
 an instance that finishes waits until its answer has reached the client and the next request has
-come. A client that bounds its own requests needs no such queue, and takes a quarter less time.
+come. A client that bounds its own requests needs no such queue.
 """
 
 from __future__ import annotations
