@@ -28,7 +28,7 @@ def _network(folder: Path, name: str, nmse_percent: list[float]) -> Path:
     told: dict[str, Any] = {
         SCORES: {"evaluate": scores},
         "parameters": 15,
-        "training": {"recipe": {"network": name, "steps": 7000}},
+        "training": {"recipe": {"network": name}},
     }
     write_card(network, **told)
     return network
@@ -57,7 +57,7 @@ def test_networks_are_shown_with_the_errors_of_their_cards(tmp_path: Path) -> No
     assert times_ms == sorted(times_ms)
     assert times_ms[0] > 0
     assert told["frames"] == "4 of 64 x 64"
-    assert all(each["engine"].endswith("f32") for each in told["networks"])
+    assert all(each["precision"] == "f32" for each in told["networks"])
     assert (tmp_path / "out" / "f.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -13,6 +13,7 @@ import typer
 from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_pipeline.cli.options import Precision
 
 if TYPE_CHECKING:
     from smlm_bench.refinement.refined_beads import Beads
@@ -41,12 +42,7 @@ def refinement(
     half: Annotated[
         str, typer.Option(metavar="choose|report|all", help="Films of the suite of structures.")
     ] = "all",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|bf16", help="Precision of the network; by default that of its card."
-        ),
-    ] = None,
+    precision: Precision = None,
     beads: Annotated[
         bool,
         typer.Option(
@@ -62,7 +58,12 @@ def refinement(
     """Refine films of known truth, and show by how much their errors shrink or grow."""
     with bench_door():
         output.mkdir(parents=True, exist_ok=True)
-        opened = open_engine("local", model, timeout_s=Settings.timeout_s, precision=precision)
+        opened = open_engine(
+            "local",
+            model,
+            timeout_s=Settings.timeout_s,
+            precision=precision.value if precision else None,
+        )
         with opened as engine:
             if picture:
                 figure.write_figure(output / "refinement.png", engine, model)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smlm_bench.refinement.measure import images
 from smlm_bench.structures.beads import Halves, modulation_percent
 from smlm_bench.structures.films import SuiteFilm, film_lines, make_film
 from smlm_bench.structures.reconstruction import CHUNK_FRAMES, ZOOM
-from smlm_bench.structures.scores import drawn_halves
+from smlm_bench.structures.scores import drawn_halves, followed_structure
 from smlm_pipeline.engines.opening import Engine
 
 
@@ -30,10 +31,7 @@ class Beads:
 
 
 def beads(half: str, engine: Engine, model: str) -> Iterator[Beads]:
-    """Measure the films of a half of the suite whose structure is somewhere straight.
-
-    Films of molecules that persist are left out: both halves show the same ones, so chance would
-    not cancel.
+    """Measure the films of a half of the suite in which beads can be measured.
 
     Raises
     ------
@@ -41,18 +39,17 @@ def beads(half: str, engine: Engine, model: str) -> Iterator[Beads]:
         If there is no such half.
     """
     for line in film_lines(half):
-        if not line.on_frames:
-            film = make_film(line)
-            if film.shape.along(ZOOM).any():
-                yield film_beads(film, engine, model)
+        film = make_film(line)
+        followed = followed_structure(film)
+        if followed.any():
+            yield film_beads(film, followed, engine, model)
 
 
-def film_beads(film: SuiteFilm, engine: Engine, model: str) -> Beads:
+def film_beads(film: SuiteFilm, followed: NDArray[np.bool_], engine: Engine, model: str) -> Beads:
     """Refine both halves of a film, ranges of frames by turns, and measure their images."""
     second = np.arange(len(film.frames_adu)) // CHUNK_FRAMES % 2 == 1
     found = [images(film.frames_adu[here], engine, model, "auto") for here in (~second, second)]
     truth = drawn_halves(film.emitters.molecules(), second)
-    followed = film.shape.along(ZOOM)
     plain, refined = (
         modulation_percent(
             Halves(first.astype(np.float64), second.astype(np.float64)), truth, followed, zoom=ZOOM

@@ -14,6 +14,7 @@ from rich.console import Console
 from smlm_bench.console import Folder, bench_console, bench_door, grid, load_tensorflow_quietly
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
+from smlm_pipeline.cli.options import Precision
 from smlm_pipeline.errors import SettingError
 
 with imported_when_used():
@@ -143,19 +144,14 @@ def frontier(
         list[Path], typer.Argument(help="ONNX files of 'recon-train export', with their cards.")
     ],
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="f32|bf16", help="Precision of all networks; by default those of their cards."
-        ),
-    ] = None,
+    precision: Precision = None,
     output: Report = None,
     figure: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
 ) -> None:
     """Time trained networks side by side, and show the errors of their cards against time."""
     with bench_door():
         load_tensorflow_quietly()
-        places = speed_frontier.places(networks, rounds, precision)
+        places = speed_frontier.places(networks, rounds, precision.value if precision else None)
         bench_console().print(speed_frontier.table(places))
         _write_json(output, speed_frontier.as_json(places))
         if figure is not None:

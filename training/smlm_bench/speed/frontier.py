@@ -17,6 +17,7 @@ from rich.table import Table
 
 from smlm_bench.machine import machine
 from smlm_bench.speed.networks import FRAMES, SIZE_PX, reference_frames, timed_in_turn
+from smlm_pipeline.compute.network import NetworkEngine
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.processor import available_cpus
 from smlm_training.delivery.candidate import read_candidate
@@ -33,8 +34,8 @@ class Place:
 
     network: str
     engine: str
+    precision: str
     parameters: int
-    steps: int
     ms_per_frame: float
     nmse_percent: tuple[float, float, float]
     sum_ratio: float
@@ -68,7 +69,7 @@ def places(networks: list[Path], rounds: int, precision: str | None = None) -> l
     opened = {index: open_network(file, precision=precision) for index, file in enumerate(networks)}
     times_ms = timed_in_turn(opened, reference_frames(), rounds)
     unsorted = (
-        _place(card, str(opened[index].engine), float(np.median(times_ms[index])))
+        _place(card, opened[index].engine, float(np.median(times_ms[index])))
         for index, card in enumerate(cards)
     )
     return sorted(unsorted, key=lambda place: place.ms_per_frame)
@@ -84,13 +85,13 @@ def as_json(places: list[Place]) -> dict[str, Any]:
     }
 
 
-def _place(card: dict[str, Any], engine: str, ms_per_frame: float) -> Place:
-    recipe, scores = card["training"]["recipe"], card[SCORES][FILM]
+def _place(card: dict[str, Any], engine: NetworkEngine, ms_per_frame: float) -> Place:
+    scores = card[SCORES][FILM]
     return Place(
-        recipe["network"],
-        engine,
+        card["training"]["recipe"]["network"],
+        f"{engine.name} {engine.version}",
+        engine.precision,
         card["parameters"],
-        recipe["steps"],
         ms_per_frame,
         tuple(scores["nmse_percent_at_blur_0_1_2_px"]),
         scores["emitters_found_over_true"],
@@ -102,16 +103,15 @@ def table(places: list[Place]) -> Table:
     rows = Table(title=f"{machine()}; film {FILM!r}", title_justify="left")
     rows.add_column("network", no_wrap=True)
     rows.add_column("in", no_wrap=True)
-    for heading in ("parameters", "steps", "ms"):
+    for heading in ("parameters", "ms"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("NMSE (%), blur 0 / 1 / 2", justify="right")  # to fit a terminal of 80
     rows.add_column("found", justify="right", no_wrap=True)
     for place in places:
         rows.add_row(
             place.network,
-            place.engine.rsplit(", ")[-1],
+            place.precision,
             f"{place.parameters:,}",
-            f"{place.steps:,}",
             f"{place.ms_per_frame:.2f}",
             " / ".join(f"{value:.1f}" for value in place.nmse_percent),
             f"{place.sum_ratio:.3f}",

@@ -84,9 +84,7 @@ def score_film(film: SuiteFilm, found: Reconstructed) -> FilmScores:
     true = film.emitters.molecules()
     truth = drawn_halves(true, found.second_half)
     ideal = drawn_halves(ideal_molecules(film), found.second_half)
-    followed = film.shape.along(ZOOM)
-    if film.line.on_frames:  # the same molecules in both halves: chance would not cancel
-        followed[:] = False
+    followed = followed_structure(film)
     return FilmScores(
         _image_scores(found.halves, truth, followed),
         _image_scores(ideal, truth, followed),
@@ -94,6 +92,16 @@ def score_film(film: SuiteFilm, found: Reconstructed) -> FilmScores:
         len(true.frame),
         None if found.molecules is None else _molecule_scores(found.molecules, true),
     )
+
+
+def followed_structure(film: SuiteFilm) -> NDArray[np.bool_]:
+    """Where beads of a film are measured, as `smlm_bench.structures.shape.Shape.along`.
+
+    It is nowhere in a film of molecules that persist: both halves show the same ones, so chance
+    would not cancel.
+    """
+    along = film.shape.along(ZOOM)
+    return np.zeros_like(along) if film.line.on_frames else along
 
 
 def drawn_halves(molecules: Molecules, second_half: NDArray[np.bool_]) -> Halves:
