@@ -54,6 +54,7 @@ from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.film_folders import PassedOver
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.job import Job
+from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.model_repository import find_model_repository, network_file, network_sha256
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.events import Events
@@ -280,6 +281,7 @@ def _run(
     events: TerminalBatchEvents,
 ) -> list[Outcome]:
     """Run the batch by the engine of the options."""
+    keep_freed_memory()
     settings = run.settings()
     return run_batch(
         jobs,

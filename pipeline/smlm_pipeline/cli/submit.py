@@ -31,6 +31,7 @@ from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.part_asked import PartAsked
 from smlm_pipeline.job import Job
+from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.parts.report import PartReport
 from smlm_pipeline.parts.summing import run_part
@@ -162,6 +163,7 @@ def _run(
     as_json: bool,
 ) -> None:
     """Run or plan the job, and print its facts."""
+    keep_freed_memory()
     with TerminalEvents(_PROGRAM, quiet=quiet or as_json) as events:
         facts: DryRun | Report | PartReport | ChannelsDryRun | ChannelsReport
         two = job.channels is not None

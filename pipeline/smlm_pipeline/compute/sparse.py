@@ -39,7 +39,8 @@ class SparseSums:
         """Cut an image into images of ``pixels`` SR pixels that follow one another."""
         for start in range(0, self.end, pixels):
             first, last = np.searchsorted(self.index, (start, start + pixels))
-            yield SparseSums(self.index[first:last] - start, self.weight[first:last])
+            index = self.index[first:last]
+            yield SparseSums(index - start if start else index, self.weight[first:last])
 
     @property
     def end(self) -> int:

@@ -171,13 +171,16 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
     def stop(self) -> None:
         """Stop the server and remove its processes, shared memory and files.
 
-        This takes some seconds, in which signals to this process are ignored: a second
-        Ctrl-C must not prevent it.
+        A server of several clients is stopped in order, which takes some seconds. That of one
+        client has no more to do, and is killed. Signals to this process are ignored meanwhile: a
+        second Ctrl-C must not prevent it.
         """
         with undisturbed():
-            if self._process is not None:
+            if self._process is not None and self._private:
+                self._process.kill()
+            elif self._process is not None:
                 self._process.stop(STOP_TIMEOUT_S)
-                self._process = None
+            self._process = None
             server_folder.remove(self._folder)
 
     def discard(self) -> None:

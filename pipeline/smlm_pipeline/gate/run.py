@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -25,6 +24,7 @@ from smlm_pipeline.gate.counts import serve_page
 from smlm_pipeline.gate.files import Fault
 from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST, REQUEST_BYTES_MOST
 from smlm_pipeline.gate.service import Gate
+from smlm_pipeline.kept_memory import keep_freed_memory
 
 DRAIN_S = 60.0
 """Longest wait, after a signal, for requests that are under way."""
@@ -57,14 +57,8 @@ _LISTENING = [
 ]
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Names of mallopt's parameters (``man 3 mallopt``)."""
-
 _KEPT_BYTES = 256 << 20
-"""Freed memory that the gate keeps."""
-
-_LARGE_BYTES = 32 << 20
-"""Size from which memory comes from the kernel, for each message: most messages are smaller."""
+"""Freed memory that the gate keeps: without, the kernel's pages cost half of its processor time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ async def run_gate(
     ServerError
         If an address is taken, or a server's name is not known.
     """
-    _keep_freed_memory()
+    keep_freed_memory(_KEPT_BYTES)
     _allow_open_files()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -145,14 +139,6 @@ def _end_process() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: the kernel's pages cost a gate half of its processor time."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _allow_open_files() -> None:

@@ -40,6 +40,9 @@ class Canvas(AbstractContextManager["Canvas"]):
 
     def add(self, top: int, left: int, width: int, sums: SparseSums) -> None:
         """Add the sums of an image of this width whose first pixel is at ``top``, ``left``."""
+        if width == self.shape[1]:  # as most tiles: no gaps between the rows
+            np.add.at(self._sums[top:].reshape(-1), sums.index, sums.weight)
+            return
         starts = _row_starts(sums, width)
         skipped = top * self.shape[1] + left + (self.shape[1] - width) * np.arange(len(starts) - 1)
         place = sums.index + np.repeat(skipped, np.diff(starts))

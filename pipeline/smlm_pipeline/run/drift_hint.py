@@ -145,10 +145,12 @@ class _Middle:
         width: int,
     ) -> None:
         """Add sums, whose image is so wide and begins at this row and column, to the middle's."""
-        row, column = np.divmod(sums.index, width)
-        row += corner[0] - self._top
-        column += corner[1] - self._left
         height, own_width = self.shape
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < own_width)
-        place = row[inside] * own_width + column[inside]
-        np.add.at(total.ravel(), place, sums.weight[inside])
+        top, left = self._top - corner[0], self._left - corner[1]
+        rows = slice(*np.searchsorted(sums.index, (top * width, (top + height) * width)))
+        index = sums.index[rows]
+        row = index // width  # numpy.divmod takes several times as long
+        column = index - row * width
+        inside = (column >= left) & (column < left + own_width)
+        place = (row[inside] - top) * own_width + (column[inside] - left)
+        np.add.at(total.reshape(-1), place, sums.weight[rows][inside])
