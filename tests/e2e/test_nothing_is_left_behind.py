@@ -150,9 +150,9 @@ def test_an_impatient_second_interrupt_leaves_nothing_either(
     with _working_client(long_film, tmp_path, small_repository) as run:
         for _ in range(3):
             run.client.send_signal(signal.SIGINT)
-            time.sleep(0.3)
+            time.sleep(0.1)
         run.client.communicate(timeout=PATIENCE_S)
-    assert run.client.returncode == 130
+    assert run.client.returncode in (130, -signal.SIGINT)  # which is 130 to a shell
     assert not any(map(alive, run.processes))
     assert not _segments(run.client)
     assert not list(Path(tempfile.gettempdir()).glob(f"smlm_recon_{run.client.pid}_*"))

@@ -138,6 +138,17 @@ def test_a_server_that_ends_while_starting_is_quoted(
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("private", [False, True])
+def test_a_server_of_one_client_is_not_stopped_in_order(
+    small_repository: Path, *, private: bool
+) -> None:
+    """It has no more to do, and its user waits for the end."""
+    with EmbeddedServer(small_repository, private=private) as server:
+        process = server.process
+    assert process.status == (-signal.SIGKILL if private else 0)
+
+
+@pytest.mark.triton
 def test_a_server_that_is_given_up_is_explained(small_repository: Path) -> None:
     """Not by the lines about CUDA that are in every log of a server on a CPU."""
     server = EmbeddedServer(small_repository)

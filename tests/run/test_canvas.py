@@ -32,6 +32,10 @@ def test_a_file_sums_as_memory_does(
             memory.add(top, left, 50, sparse(image))
             file.add(top, left, 50, sparse(image))
             expected[top : top + 50, left : left + 50] += image
+        image = random.integers(0, 1 << 31, (50, SHAPE[1]), dtype=np.int32)
+        for canvas_ in (memory, file):  # rows without gaps
+            canvas_.add(250, 0, SHAPE[1], sparse(image))
+        expected[250:] += image
         np.testing.assert_array_equal(memory.rows(0, 300), expected)
         for first, last in ((0, 300), (99, 151), (299, 300)):
             np.testing.assert_array_equal(file.rows(first, last), memory.rows(first, last))

@@ -55,6 +55,23 @@ def _notes(
     return hint.notes(whole, SR_NM)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (-8, 12), (-30, -40), (35, 30), (70, 0), (0, 90)])
+def test_the_middle_is_cut_out_of_any_window(
+    monkeypatch: pytest.MonkeyPatch, corner: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(drift_hint, "EDGE_MOST_PX", 40)
+    rng = np.random.default_rng(3)
+    shape = np.array((70, 90))
+    image = rng.integers(-2, 5, (60, 50)).clip(0).astype(np.int32)
+    whole = np.zeros(shape + 200, np.int64)  # the image with 100 SR pixels around it
+    top, left = np.array(corner) + 100
+    whole[top : top + 60, left : left + 50] += image
+    middle = drift_hint._Middle((70, 90))
+    total = np.full(middle.shape, 7, np.int64)
+    middle.add(total, sparse(image), corner, 50)
+    np.testing.assert_array_equal(total - 7, whole[115:155, 125:165])
+
+
 @pytest.mark.parametrize("moved_nm", [(60.0, -80.0), (0.0, 25.0), (-300.0, 200.0)])
 @pytest.mark.parametrize("structure", ["curves", "dots"])
 def test_a_sample_that_moved_is_noticed(structure: str, moved_nm: tuple[float, float]) -> None:

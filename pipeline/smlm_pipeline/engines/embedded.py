@@ -67,7 +67,7 @@ class EmbeddedServer(contextlib.AbstractContextManager["EmbeddedServer"]):
         Its certificate, and the CA of its clients; by default it has no TLS.
     private : bool
         Whether it has one client, which bounds its own requests: then its queues have no bound,
-        and it waits less (`smlm_pipeline.engines.private_repository`).
+        and it waits less (`smlm_pipeline.engines.private_repository`). It is killed at the end.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
+from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run.accumulate import Accumulator
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
@@ -64,6 +65,7 @@ def rates(size_px: int, megabytes: float, repeats: int) -> Iterator[Rate]:
         Rates of the next case.
     """
     chunk_frames = frames_per_chunk(Settings(), size_px, size_px)
+    keep_freed_memory()  # as the command does
     frames = max(round(megabytes * 1e6 / (2 * size_px**2 * chunk_frames)), 1) * chunk_frames
     with tempfile.TemporaryDirectory() as folder:
         path = sparse_film(Path(folder) / "film.tif", frames, size_px)

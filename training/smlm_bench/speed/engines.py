@@ -6,6 +6,7 @@ from pathlib import Path
 
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import open_film
+from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.settings import REFINE_OFF, Settings
 
@@ -45,5 +46,6 @@ def reconstruct_film(film: Path, engine: EngineChoice, model: str) -> None:
     model : str
         The ensemble.
     """
+    keep_freed_memory()  # as the command does
     with open_film(film) as opened:
         reconstruct(opened, engine, Settings(model=model, refine=REFINE_OFF))
