@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fakes.sums import image, lit
 from smlm_pipeline import contract
-from smlm_pipeline.compute import draw as drawing
 from smlm_pipeline.compute.draw import DRAWN_FROM, draw
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
@@ -165,17 +164,30 @@ def test_a_full_chunk_at_one_place_does_not_overflow() -> None:
     assert drawn == {(2, 2): contract.MAX_FRAMES * 9 * ONE}
 
 
-@pytest.mark.parametrize("band_px", [1, 2, 5, 12, 100])
-def test_bands_drawn_one_by_one_do_not_show(monkeypatch: pytest.MonkeyPatch, band_px: int) -> None:
+@pytest.mark.parametrize(("zoom", "width_px"), [(1, 8), (8, 8), (8, 40), (31, 4), (32, 10)])
+def test_each_sr_pixel_is_stated_once_and_in_order(zoom: int, width_px: int) -> None:
+    """At the ends of the words of 64 pixels that are searched at once, too."""
     rng = np.random.default_rng(7)
-    detections = rng.uniform(0, 1, (5, 7, 12, 8)).astype(np.float32)
-    detections[:, 1:3] *= rng.choice([-1, 1], (5, 2, 12, 8))
-    window = Window(3, 0, 0, 12, 8, classes=2)
-    borders_px = np.array([0.5, 0, 0], np.float32)
-    whole = draw(detections, window.as_tensor(), borders_px)
-    monkeypatch.setattr(drawing, "_BAND_PX", band_px)
-    again = draw(detections, window.as_tensor(), borders_px)
-    np.testing.assert_array_equal(image(again, window), image(whole, window))
+    detections = rng.uniform(-1, 1, (9, 7, 12, width_px)).astype(np.float32)
+    detections[:, 0] = np.abs(detections[:, 0])
+    detections[:, 3:5] = np.abs(detections[:, 3:5]) + np.float32(0.01)
+    window = Window(zoom, 0, 0, 12, width_px, classes=2)
+    sums = draw(detections, window.as_tensor(), np.array([0.5, 0, 0], np.float32))
+    assert (np.diff(sums.index) > 0).all()
+    assert (sums.weight > 0).all()
+    row, column = (np.arange(size, dtype=np.float32)[:, None] for size in (12, width_px))
+    offset_y, offset_x = (
+        (detections[:, axis] + np.float32(0.5)) * np.float32(zoom) for axis in (1, 2)
+    )
+    expected = np.zeros(window.shape, np.int64)
+    spread = detections[:, 3] ** 2 + detections[:, 4] ** 2
+    place = (
+        (spread > 0.5).astype(int),
+        (zoom * (row + 1) + np.floor(offset_y)).astype(int),
+        (zoom * (column.T + 1) + np.floor(offset_x)).astype(int),
+    )
+    np.add.at(expected, place, _weights(detections[:, 0]).astype(np.int64))
+    np.testing.assert_array_equal(image(sums, window), expected)
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])

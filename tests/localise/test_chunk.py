@@ -24,11 +24,16 @@ from smlm_pipeline.localise.localise import localise
 _CROWD = """
 import numpy as np
 from smlm_pipeline.compute.candidates import candidates
+from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.chunk import molecules
 detections = np.random.default_rng(1).uniform(0, 0.9, (3, 7, 40, 40)).astype(np.float32)
 detections[:, 3:] += 0.1
 assert len(molecules(candidates(detections), Window(8, 0, 0, 40, 40, molecules=True))) > 1
+detections[:, 1:3] -= 0.5
+borders_px = np.array([0.2, 0.4, 0.6], np.float32)
+assert len(encode(draw(detections, Window(8, 0, 0, 40, 40, 4).as_tensor(), borders_px))) == 2
 """
 
 WHOLE = Window(8, 0, 0, 12, 16, molecules=True)

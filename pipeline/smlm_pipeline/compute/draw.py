@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.compute.sparse import SparseSums, sparse
 from smlm_pipeline.compute.tiles import without_margin
-from smlm_pipeline.compute.window import (
-    Window,
-    check_class_borders,
-    check_map_window,
-    check_window,
-)
+from smlm_pipeline.compute.window import check_class_borders, check_map_window, check_window
 from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
@@ -31,9 +24,6 @@ DRAWN_FROM = np.float32(1 / 2048)
 """Probabilities up to this one are not drawn. They are a third to a half of the pixels, and
 together less than 0.3 % of the emitters of a sparse film, 0.06 % of those of a dense one; an answer
 would have an entry for each."""
-
-_BAND_PX = 16
-"""Rows of camera pixels that are drawn at a time, of all frames: their image stays in the cache."""
 
 
 def draw(
@@ -70,44 +60,37 @@ def draw(
     """
     asked = check_window(window, *detections.shape[2:])
     check_class_borders(class_borders_px, asked.classes)
-    borders_px2 = class_limits_px2(class_borders_px, asked.classes)
-    rows = slice(asked.top_px, asked.top_px + asked.height_px)
-    columns = slice(asked.left_px, asked.left_px + asked.width_px)
-    core = detections[:, :, rows, columns]
-    by_class: list[list[SparseSums]] = [[] for _ in range(asked.classes)]
-    for top, image in _drawn_bands(core, asked, borders_px2):
-        for number, sums in enumerate(map(sparse, image)):
-            first = (number * asked.shape[1] + top) * asked.shape[2]
-            by_class[number].append(SparseSums(sums.index + first, sums.weight))
-    bands = list(itertools.chain.from_iterable(by_class))
-    return SparseSums(
-        np.concatenate([band.index for band in bands]),
-        np.concatenate([band.weight for band in bands]),
-    )
+    limits_px2 = class_limits_px2(class_borders_px, asked.classes)
+    detections = _read_only(detections)
+    core_px = asked.top_px, asked.left_px, asked.height_px, asked.width_px
+    top, left, height, width = core_px
+    probability = detections[:, 0, top : top + height, left : left + width]
+    drawn = int(np.count_nonzero(probability > DRAWN_FROM))
+    row, column, weight = (np.empty(drawn, np.int32) for _ in range(3))
+    count = np.zeros(asked.classes * asked.shape[1], np.int64)
+    loops, found = _loops(), (row, column, weight, count)
+    if not loops.find(detections, core_px, asked.zoom, DRAWN_FROM, limits_px2, *found):
+        raise ChunkError(NOT_DETECTIONS)
+    place = np.cumsum(count) - count
+    ordered = np.empty(drawn, np.int32), np.empty(drawn, np.int32)
+    loops.by_row(row, column, weight, place, *ordered)
+    index, sums = np.empty(drawn, np.int64), np.empty(drawn, np.int64)
+    pixels = loops.sum_rows(*ordered, place, asked.shape[2], index, sums)
+    return SparseSums(index[:pixels], sums[:pixels])
 
 
-def _drawn_bands(
-    core: NDArray[np.float32], asked: Window, limits_px2: NDArray[np.float32]
-) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """First row and image (S, rows, width) of each band of the window's image, from the top.
+def _read_only(detections: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Detections in one piece; Numba compiles for arrays that may be written, or others, apart."""
+    detections = np.ascontiguousarray(detections).view()
+    detections.flags.writeable = False
+    return detections
 
-    A detection points up to ``MARGIN_PX`` out of the band of its camera pixel, so the rows that
-    two bands share are drawn by both. An image is valid until the next one is asked for.
-    """
-    zoom, shared = asked.zoom, 2 * contract.MARGIN_PX * asked.zoom
-    band = replace(asked, height_px=min(_BAND_PX, asked.height_px))
-    image = np.zeros(band.shape, np.int32)
-    corners = _corners(band)
-    for top_px in range(0, asked.height_px, _BAND_PX):
-        block = core[:, :, top_px : top_px + _BAND_PX]
-        count, _, height_px, width_px = block.shape
-        places = np.tile(corners[: height_px * width_px], count)
-        _draw_block(image.reshape(-1), block, band, places, limits_px2)
-        end = height_px * zoom
-        last = top_px + height_px == asked.height_px
-        yield top_px * zoom, image[:, : end + shared if last else end]
-        image[:, :shared] = image[:, end : end + shared].copy()
-        image[:, shared:] = 0
+
+def _loops() -> ModuleType:
+    # Clients of a server, which read this module's limits, do not have Numba.
+    from smlm_pipeline.compute import draw_kernels
+
+    return draw_kernels
 
 
 def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
@@ -115,63 +98,6 @@ def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDA
     borders = class_borders_px[: classes - 1]
     limits: NDArray[np.float32] = np.float32(2) * borders * borders
     return limits
-
-
-def _corners(asked: Window) -> NDArray[np.int32]:
-    """Place of the first SR pixel of each camera pixel of the core, (height * width,)."""
-    row_px = np.arange(asked.height_px, dtype=np.int32) + contract.MARGIN_PX
-    column_px = np.arange(asked.width_px, dtype=np.int32) + contract.MARGIN_PX
-    corners = asked.zoom * (asked.shape[2] * row_px[:, None] + column_px)
-    return corners.ravel().astype(np.int32)
-
-
-def _draw_block(
-    image: NDArray[np.int32],
-    block: NDArray[np.float32],
-    asked: Window,
-    corners: NDArray[np.int32],
-    limits_px2: NDArray[np.float32],
-) -> None:
-    """Add the detections (N, 7, height, width) of a band to its flat image."""
-    probability = block[:, 0].reshape(-1)
-    if not (probability.min() >= 0 and probability.max() <= 1):
-        raise ChunkError(NOT_DETECTIONS)
-    drawn = np.flatnonzero(probability > DRAWN_FROM)
-    weight = probability[drawn]
-    weight *= contract.WEIGHT_ONE
-    index = corners[drawn]
-    index += asked.shape[2] * _within_pixel(block[:, 1].reshape(-1)[drawn], asked.zoom)
-    index += _within_pixel(block[:, 2].reshape(-1)[drawn], asked.zoom)
-    if asked.classes > 1:
-        sigma_y_px, sigma_x_px = (block[:, channel].reshape(-1)[drawn] for channel in (3, 4))
-        index += asked.size // asked.classes * _classes(sigma_y_px, sigma_x_px, limits_px2)
-    np.add.at(image, index.astype(np.intp), np.rint(weight, out=weight).astype(np.int32))
-
-
-def _within_pixel(offset_px: NDArray[np.float32], zoom: int) -> NDArray[np.int32]:
-    """SR pixels from the first one of the detection's camera pixel, along one axis."""
-    if not np.abs(offset_px).max(initial=0) <= contract.MAX_OFFSET_PX:
-        raise ChunkError(NOT_DETECTIONS)
-    offset_px += np.float32(0.5)
-    offset_px *= np.float32(zoom)
-    return np.floor(offset_px, out=offset_px).astype(np.int32)
-
-
-def _classes(
-    sigma_y_px: NDArray[np.float32],
-    sigma_x_px: NDArray[np.float32],
-    limits_px2: NDArray[np.float32],
-) -> NDArray[np.int32]:
-    """The precision class of each detection: the number of borders below its sigma."""
-    with np.errstate(over="ignore"):  # infinity is refused
-        spread_px2 = sigma_y_px * sigma_y_px + sigma_x_px * sigma_x_px
-    smallest_px = np.minimum(sigma_y_px, sigma_x_px).min(initial=1)
-    if not (smallest_px > 0 and spread_px2.max(initial=0) < np.inf):
-        raise ChunkError(NOT_DETECTIONS)
-    found = np.zeros(len(spread_px2), np.int32)
-    for limit_px2 in limits_px2:
-        found += spread_px2 > limit_px2
-    return found
 
 
 def sum_answers(

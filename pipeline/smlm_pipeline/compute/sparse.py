@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,13 +56,13 @@ def sparse(sums: NDArray[np.int32]) -> SparseSums:
 
 def encode(sums: SparseSums) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return the tensors STEP and WEIGHT of positive sums, (K,) uint16 each."""
-    index, weight = sums.index, sums.weight
-    if weight.max(initial=0) > _ENTRY_MOST:
-        index, weight = _split_sums(index, weight)
-    step = np.diff(index, prepend=0)
-    if step.max(initial=0) > _ENTRY_MOST:
-        step, weight = _split_steps(step, weight)
-    return step.astype(np.uint16), weight.astype(np.uint16)
+    from smlm_pipeline.compute import draw_kernels  # which clients, who decode, cannot load
+
+    given = sums.index, sums.weight, _ENTRY_MOST
+    entries = draw_kernels.count_entries(*given)
+    step, weight = np.empty(entries, np.uint16), np.empty(entries, np.uint16)
+    draw_kernels.write_entries(*given, step, weight)
+    return step, weight
 
 
 def decode(step: NDArray[np.uint16], weight: NDArray[np.uint16]) -> SparseSums:
@@ -83,26 +82,3 @@ def decode(step: NDArray[np.uint16], weight: NDArray[np.uint16]) -> SparseSums:
 
 
 _UINT16 = np.dtype(np.uint16)
-
-
-def _split_sums(
-    index: NDArray[np.int64], weight: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Repeat the places of large sums: all entries but the last of a place are full."""
-    entries = -(-weight // _ENTRY_MOST)
-    split = np.full(int(entries.sum()), _ENTRY_MOST, np.int64)
-    split[np.cumsum(entries) - 1] = weight - (entries - 1) * _ENTRY_MOST
-    return np.repeat(index, entries), split
-
-
-def _split_steps(
-    step: NDArray[np.int64], weight: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Put entries of weight 0 into large steps, each with the largest step."""
-    entries = np.maximum(-(-step // _ENTRY_MOST), 1)
-    last = np.cumsum(entries) - 1
-    steps = np.full(int(entries.sum()), _ENTRY_MOST, np.int64)
-    steps[last] = step - (entries - 1) * _ENTRY_MOST
-    weights: NDArray[Any] = np.zeros(len(steps), np.int64)
-    weights[last] = weight
-    return steps, weights

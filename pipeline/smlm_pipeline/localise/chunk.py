@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import Candidates, candidates
+from smlm_pipeline.compute.draw import draw
+from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.localise import molecule_places
 
@@ -48,7 +50,7 @@ def molecules(found: Candidates, asked: Window) -> NDArray[np.float32]:
 
 
 def compile_loops() -> None:
-    """Compile the loops that `molecules` needs, and keep them, while a server's image is built.
+    """Compile the loops that a server needs, and keep them, while its image is built.
 
     Numba keeps them in ``NUMBA_CACHE_DIR``, for the processor that ``NUMBA_CPU_NAME`` names: those
     for a ``generic`` one compute the same bits in the same time on any.
@@ -57,4 +59,6 @@ def compile_loops() -> None:
     detections = np.zeros((1, len(contract.DETECTION_CHANNELS), size_px, size_px), np.float32)
     detections[:, 3:] = 0.1
     detections[0, 0, 8, 8:10] = 0.4  # a molecule in two pixels
-    molecules(candidates(detections), Window(8, 0, 0, size_px, size_px, molecules=True))
+    asked = Window(8, 0, 0, size_px, size_px, molecules=True)
+    molecules(candidates(detections), asked)
+    encode(draw(detections, asked.as_tensor(), np.zeros(contract.CLASS_BORDERS.dims, np.float32)))

@@ -1,58 +1,18 @@
 """Compiled loops over places: which belong together, and which have room for a surplus.
 
-Numba compiles them when they are first used, and keeps what it compiled where it may write. They
-compute in float64 and in a fixed order, so all machines give the same bits.
+They compute in float64.
 """
 
 from __future__ import annotations
 
-import functools
-import pickle
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
-from numba.core.caching import NullCache
 from numpy.typing import NDArray
 
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-
-_dispatchers: list[Any] = []
-
-_CACHE_FAULTS = (
-    # the disk is full or cannot be read; a file that is kept is damaged (see pickle's Unpickler)
-    *(OSError, pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError),
-    *(ValueError, KeyError),
-)
+from smlm_pipeline.compute.compiled import compiled, whatever_is_kept
 
 
-def _compiled(kernel: _Kernel) -> _Kernel:
-    try:
-        compiled: Any = numba.njit(cache=True, nogil=True)(kernel)
-    except RuntimeError:  # there is no folder that may be written, as in a container
-        compiled = numba.njit(nogil=True)(kernel)
-    _dispatchers.append(compiled)
-    return cast(_Kernel, compiled)
-
-
-def _whatever_is_kept(kernel: _Kernel) -> _Kernel:
-    """A kernel that compiles again where what was kept cannot be used, or nothing can be kept."""
-
-    @functools.wraps(kernel)
-    def call(*values: Any) -> Any:
-        try:
-            return kernel(*values)
-        except _CACHE_FAULTS:  # before anything is computed
-            for each in _dispatchers:
-                each._cache = NullCache()  # noqa: SLF001 - Numba has no other way back
-            return kernel(*values)
-
-    return cast(_Kernel, call)
-
-
-@_whatever_is_kept
-@_compiled
+@whatever_is_kept
+@compiled
 def merge_frames(
     places: NDArray[np.float64],
     frame: NDArray[np.int64],
@@ -103,7 +63,7 @@ def merge_frames(
         start = end
 
 
-@_compiled
+@compiled
 def _pairs(
     here: NDArray[np.float64],
     cell: NDArray[np.int64],
@@ -147,7 +107,7 @@ def _pairs(
     return pairs, distance2, found
 
 
-@_compiled
+@compiled
 def _merge_pairs(
     here: NDArray[np.float64],
     order: NDArray[np.int64],
@@ -188,7 +148,7 @@ def _merge_pairs(
             nearest[b] = min(nearest[b], apart2 if one_molecule else np.inf)
 
 
-@_compiled
+@compiled
 def _mutually_nearest(
     pairs: NDArray[np.int64],
     distance2: NDArray[np.float64],
@@ -215,7 +175,7 @@ def _mutually_nearest(
     return found
 
 
-@_compiled
+@compiled
 def _merge(here: NDArray[np.float64], kept: int, gone: int) -> None:
     """Make one place the mixture of two, and take the other's probability."""
     share = here[gone, 0] / (here[kept, 0] + here[gone, 0])
@@ -228,8 +188,8 @@ def _merge(here: NDArray[np.float64], kept: int, gone: int) -> None:
     here[gone, 0] = 0.0
 
 
-@_whatever_is_kept
-@_compiled
+@whatever_is_kept
+@compiled
 def give_surplus(
     probability: NDArray[np.float64],
     y_px: NDArray[np.float64],
@@ -277,7 +237,7 @@ def give_surplus(
             probability[neighbour] += given
 
 
-@_compiled
+@compiled
 def _noted(
     near: NDArray[np.int64],
     distance2: NDArray[np.float64],
