@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.sparse import SparseSums, decode, encode, sparse
+from smlm_pipeline.compute.encoding import encode
+from smlm_pipeline.compute.sparse import SparseSums, decode, sparse
 from smlm_pipeline.errors import ChunkError
 
 FULL = 2**16 - 1

@@ -16,7 +16,8 @@ from fakes.sums import image
 from fakes.transports import ComputingTransport
 from fakes.triton_server import FakeTriton
 from smlm_pipeline import contract
-from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.encoding import encode
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.engines.triton.addresses import Servers

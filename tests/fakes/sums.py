@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.encoding import encode
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 
 

@@ -15,8 +15,8 @@ from tritonclient.grpc import service_pb2
 
 from fakes.transports import is_look, molecules_that_persist
 from smlm_pipeline import contract
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.network import frames_of
-from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.compute.window import check_window
 from smlm_pipeline.engines.transport import Request, Transport
 from smlm_pipeline.engines.triton.addresses import Address, Servers

@@ -14,7 +14,8 @@ from fakes import infer_requests
 from fakes.infer_requests import LARGE, SHAPES_THAT_WRAP, arrays, request, too_large
 from fakes.mutations import chance_of, mutated, seeds
 from smlm_pipeline import contract
-from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.encoding import encode
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ChunkError, ContractError
 from smlm_pipeline.gate.clients import Limits

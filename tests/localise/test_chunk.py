@@ -25,7 +25,7 @@ _CROWD = """
 import numpy as np
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw
-from smlm_pipeline.compute.sparse import encode
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.chunk import molecules
 detections = np.random.default_rng(1).uniform(0, 0.9, (3, 7, 40, 40)).astype(np.float32)

@@ -54,10 +54,10 @@ from smlm_pipeline.film.film import open_film
 from smlm_pipeline.film.formats.film_folders import PassedOver
 from smlm_pipeline.film.formats.pixel_size import check_given
 from smlm_pipeline.job import Job
-from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.model_repository import find_model_repository, network_file, network_sha256
 from smlm_pipeline.report import Report
 from smlm_pipeline.run.events import Events
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.submission import submit as submission
 from smlm_pipeline.tables.formats import format_of

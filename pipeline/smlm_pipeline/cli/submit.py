@@ -31,11 +31,11 @@ from smlm_pipeline.dry_run import DryRun
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.film.part_asked import PartAsked
 from smlm_pipeline.job import Job
-from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.output.image_names import image_path
 from smlm_pipeline.parts.report import PartReport
 from smlm_pipeline.parts.summing import run_part
 from smlm_pipeline.report import Report
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 from smlm_pipeline.submission import submit as submission
 
 _PROGRAM = "recon-client"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
+from smlm_pipeline.compute import draw_kernels
 from smlm_pipeline.compute.sparse import SparseSums, sparse
 from smlm_pipeline.compute.tiles import without_margin
-from smlm_pipeline.compute.window import check_class_borders, check_map_window, check_window
+from smlm_pipeline.compute.window import (
+    check_class_borders,
+    check_map_window,
+    check_window,
+    class_limits_px2,
+)
 from smlm_pipeline.errors import ChunkError
 
 NOT_DETECTIONS = (
@@ -68,14 +71,14 @@ def draw(
     drawn = int(np.count_nonzero(probability > DRAWN_FROM))
     row, column, weight = (np.empty(drawn, np.int32) for _ in range(3))
     count = np.zeros(asked.classes * asked.shape[1], np.int64)
-    loops, found = _loops(), (row, column, weight, count)
-    if not loops.find(detections, core_px, asked.zoom, DRAWN_FROM, limits_px2, *found):
+    found = row, column, weight, count
+    if not draw_kernels.find(detections, core_px, asked.zoom, DRAWN_FROM, limits_px2, *found):
         raise ChunkError(NOT_DETECTIONS)
     place = np.cumsum(count) - count
     ordered = np.empty(drawn, np.int32), np.empty(drawn, np.int32)
-    loops.by_row(row, column, weight, place, *ordered)
+    draw_kernels.by_row(row, column, weight, place, *ordered)
     index, sums = np.empty(drawn, np.int64), np.empty(drawn, np.int64)
-    pixels = loops.sum_rows(*ordered, place, asked.shape[2], index, sums)
+    pixels = draw_kernels.sum_rows(*ordered, place, asked.shape[2], index, sums)
     return SparseSums(index[:pixels], sums[:pixels])
 
 
@@ -84,20 +87,6 @@ def _read_only(detections: NDArray[np.float32]) -> NDArray[np.float32]:
     detections = np.ascontiguousarray(detections).view()
     detections.flags.writeable = False
     return detections
-
-
-def _loops() -> ModuleType:
-    # Clients of a server, which read this module's limits, do not have Numba.
-    from smlm_pipeline.compute import draw_kernels
-
-    return draw_kernels
-
-
-def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """Borders (S - 1,) in the terms that are compared: sigma y ** 2 + sigma x ** 2."""
-    borders = class_borders_px[: classes - 1]
-    limits: NDArray[np.float32] = np.float32(2) * borders * borders
-    return limits
 
 
 def sum_answers(
@@ -168,17 +157,3 @@ def not_a_map(most: float) -> str:
         "the network answered with a number of emitters that is not a number, or above "
         f"{most:.0f} in one SR pixel"
     )
-
-
-def emitters(sums: NDArray[np.integer[Any]], zoom: int) -> NDArray[np.float64]:
-    """Emitters per SR pixel, shape (zoom Y, zoom X), of a sum that still has its margin.
-
-    Parameters
-    ----------
-    sums : ndarray, shape ((Y + 2) * zoom, (X + 2) * zoom), integer
-        In units of 1 / ``WEIGHT_ONE`` emitters.
-    zoom : int
-        SR pixels along the edge of a camera pixel.
-    """
-    image: NDArray[np.float64] = without_margin(sums, zoom) / contract.WEIGHT_ONE
-    return image

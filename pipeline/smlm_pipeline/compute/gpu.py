@@ -19,13 +19,7 @@ from numpy.typing import NDArray
 
 from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import PROBABILITY_MIN, Candidates
-from smlm_pipeline.compute.draw import (
-    DRAWN_FROM,
-    NOT_DETECTIONS,
-    class_limits_px2,
-    most_in_map,
-    not_a_map,
-)
+from smlm_pipeline.compute.draw import DRAWN_FROM, NOT_DETECTIONS, most_in_map, not_a_map
 from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import (
     Window,
@@ -33,6 +27,7 @@ from smlm_pipeline.compute.window import (
     check_image_size,
     check_map_window,
     check_window,
+    class_limits_px2,
 )
 from smlm_pipeline.errors import ChunkError, DeviceError
 

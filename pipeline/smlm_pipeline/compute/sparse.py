@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from smlm_pipeline.errors import ChunkError
 
-_ENTRY_MOST = (1 << 16) - 1
-"""Largest step and largest sum of one entry."""
-
 
 @dataclass(frozen=True)
 class SparseSums:
@@ -52,17 +49,6 @@ def sparse(sums: NDArray[np.int32]) -> SparseSums:
     flat = sums.ravel()
     index = np.flatnonzero(flat != 0)  # of bool, which NumPy searches three times as fast
     return SparseSums(index, flat[index].astype(np.int64))
-
-
-def encode(sums: SparseSums) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Return the tensors STEP and WEIGHT of positive sums, (K,) uint16 each."""
-    from smlm_pipeline.compute import draw_kernels  # which clients, who decode, cannot load
-
-    given = sums.index, sums.weight, _ENTRY_MOST
-    entries = draw_kernels.count_entries(*given)
-    step, weight = np.empty(entries, np.uint16), np.empty(entries, np.uint16)
-    draw_kernels.write_entries(*given, step, weight)
-    return step, weight
 
 
 def decode(step: NDArray[np.uint16], weight: NDArray[np.uint16]) -> SparseSums:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +70,17 @@ def without_margin(image: NDArray[Pixel], zoom: int) -> NDArray[Pixel]:
     """
     margin = contract.MARGIN_PX * zoom
     return image[margin:-margin, margin:-margin]
+
+
+def emitters(sums: NDArray[np.integer[Any]], zoom: int) -> NDArray[np.float64]:
+    """Emitters per SR pixel, shape (zoom Y, zoom X), of a sum that still has its margin.
+
+    Parameters
+    ----------
+    sums : ndarray, shape ((Y + 2) * zoom, (X + 2) * zoom), integer
+        In units of 1 / ``WEIGHT_ONE`` emitters.
+    zoom : int
+        SR pixels along the edge of a camera pixel.
+    """
+    image: NDArray[np.float64] = without_margin(sums, zoom) / contract.WEIGHT_ONE
+    return image

@@ -149,6 +149,13 @@ def check_class_borders(class_borders_px: NDArray[np.float32], classes: int) -> 
         )
 
 
+def class_limits_px2(class_borders_px: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Borders (S - 1,) in the terms that are compared: sigma y ** 2 + sigma x ** 2."""
+    borders = class_borders_px[: classes - 1]
+    limits: NDArray[np.float32] = np.float32(2) * borders * borders
+    return limits
+
+
 def _check_range(what: str, value: int, most: int) -> None:
     if not 1 <= value <= most:
         raise ChunkError(f"WINDOW asks for {value} as {what}; expected 1 to {most}")

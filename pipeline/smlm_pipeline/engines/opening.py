@@ -13,7 +13,6 @@ from smlm_pipeline.compute.network import NetworkEngine
 from smlm_pipeline.engines import canary, embedded, fleet
 from smlm_pipeline.engines.canary import Canary
 from smlm_pipeline.engines.fleet import Fleet
-from smlm_pipeline.engines.local import LocalTransport
 from smlm_pipeline.engines.transport import Transport
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.watched import Watch, WatchedTransport
@@ -150,10 +149,13 @@ def local_engine(
     repository = find_model_repository(model_repository)
     file = network_file(repository, network)
     try:
+        # It runs compiled loops; clients of a server do not have Numba.
+        from smlm_pipeline.engines.local import LocalTransport
+
         transport = LocalTransport(file, precision=precision)
     except ModuleNotFoundError as error:
         raise SettingError(
-            "--engine local needs OpenVINO or ONNX Runtime, which are not installed; "
+            "--engine local needs Numba, and OpenVINO or ONNX Runtime, which are not installed; "
             "install 'smlm-recon[local]', or use --server"
         ) from error
     network_engine = transport.network.engine

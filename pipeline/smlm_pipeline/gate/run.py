@@ -24,7 +24,7 @@ from smlm_pipeline.gate.counts import serve_page
 from smlm_pipeline.gate.files import Fault
 from smlm_pipeline.gate.requests import ANSWER_BYTES_MOST, REQUEST_BYTES_MOST
 from smlm_pipeline.gate.service import Gate
-from smlm_pipeline.kept_memory import keep_freed_memory
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 
 DRAIN_S = 60.0
 """Longest wait, after a signal, for requests that are under way."""

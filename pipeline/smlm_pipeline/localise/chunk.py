@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from smlm_pipeline import contract
 from smlm_pipeline.compute.candidates import Candidates, candidates
 from smlm_pipeline.compute.draw import draw
-from smlm_pipeline.compute.sparse import encode
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.localise.localise import molecule_places
 

@@ -17,10 +17,11 @@ Jaccard and errors stay the same within 0.3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from smlm_pipeline.localise import kernels
 
 REACH_PX = 1.0
 """Largest distance of two places of one molecule."""
@@ -79,7 +80,7 @@ def merge(places: Places) -> Places:
         ]
     )
     cells = _cells(places, REACH_PX)
-    _kernels().merge_frames(merged, places.frame, *cells, REACH_PX, ONE_MOLECULE_MAX)
+    kernels.merge_frames(merged, places.frame, *cells, REACH_PX, ONE_MOLECULE_MAX)
     left = np.flatnonzero(merged[:, 0] > 0)
     columns = np.ascontiguousarray(merged.take(left, axis=0).T)
     probability, mean_px, intensity = columns[0], columns[1:3], columns[3]
@@ -102,10 +103,9 @@ def share_surplus(places: Places) -> Places:
         where no neighbour within ``SURPLUS_REACH_PX`` has room.
     """
     probability = places.probability.copy()
+    y_px, x_px = places.mean_px
     cells = _cells(places, SURPLUS_REACH_PX)
-    _kernels().give_surplus(
-        probability, *places.mean_px, *cells, SURPLUS_REACH_PX, _SURPLUS_NEIGHBOURS
-    )
+    kernels.give_surplus(probability, y_px, x_px, *cells, SURPLUS_REACH_PX, _SURPLUS_NEIGHBOURS)
     return replace(places, probability=probability)
 
 
@@ -123,10 +123,3 @@ def _cells(places: Places, edge_px: float) -> tuple[NDArray[np.int64], NDArray[n
     cell = (places.frame * height + row) * width + column
     order = np.argsort(cell, kind="stable")
     return cell[order], order, int(width)
-
-
-def _kernels() -> ModuleType:
-    # Clients of a server do not have Numba, and servers load it when they are asked for molecules.
-    from smlm_pipeline.localise import kernels
-
-    return kernels

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.draw import emitters
 from smlm_pipeline.compute.sparse import SparseSums
-from smlm_pipeline.compute.tiles import image_shape, without_margin
+from smlm_pipeline.compute.tiles import emitters, image_shape, without_margin
 from smlm_pipeline.engines.transport import ChunkAnswer
 from smlm_pipeline.errors import InferenceError
 from smlm_pipeline.run.canvas import Canvas

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smlm_pipeline.compute.draw import class_limits_px2
+from smlm_pipeline.compute.window import class_limits_px2
 from smlm_pipeline.drift.beside import side_by_side
 from smlm_pipeline.drift.curve import Drift
 from smlm_pipeline.drift.estimate import MOLECULES_LEAST, MOLECULES_MOST, Estimate, estimate

@@ -14,8 +14,9 @@ from smlm_pipeline import contract
 from smlm_pipeline.compute.bounds import check_answers, check_number
 from smlm_pipeline.compute.candidates import candidates
 from smlm_pipeline.compute.draw import draw, sum_map
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.normalize import check_levels
-from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import check_image_size, check_window
 from smlm_pipeline.errors import DeviceError, SwappedAnswerError
 from smlm_pipeline.localise.chunk import molecules

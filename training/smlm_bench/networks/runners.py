@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from smlm_bench.method import ZOOM, BlockResult, FilmFacts
 from smlm_pipeline import contract
 from smlm_pipeline.compute.conditioning import levels_with_scale
-from smlm_pipeline.compute.draw import emitters
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
 from smlm_pipeline.compute.processor import available_cpus
-from smlm_pipeline.compute.tiles import pad
+from smlm_pipeline.compute.tiles import emitters, pad
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.engines.transport import Request
 from smlm_pipeline.engines.triton.transport import TritonTransport

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from smlm_bench.speed.client_memory import sparse_film
 from smlm_bench.speed.stub_server import stub_server, stub_sums
-from smlm_pipeline.compute.sparse import encode
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.film.film import Film, open_film
 from smlm_pipeline.film.survey import survey
-from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.reconstruction import reconstruct
 from smlm_pipeline.run.accumulate import Accumulator
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 from smlm_pipeline.run.memory_budget import memory_limit_bytes
 from smlm_pipeline.run.plan import plan_run
 from smlm_pipeline.run.requests import request_of

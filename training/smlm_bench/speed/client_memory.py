@@ -28,7 +28,7 @@ from smlm_pipeline.engines.transport import ChunkAnswer, Request
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.engines.triton.transport import TritonTransport
 from smlm_pipeline.errors import ReconError
-from smlm_pipeline.kept_memory import keep_freed_memory
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 from smlm_pipeline.run.memory_budget import parse_bytes
 from smlm_pipeline.settings import BRIGHTNESS_OFF, REFINE_OFF, Settings, frames_per_chunk
 from smlm_pipeline.submission.submit import submit

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from smlm_pipeline.engines.opening import EngineChoice
 from smlm_pipeline.film.film import open_film
-from smlm_pipeline.kept_memory import keep_freed_memory
 from smlm_pipeline.reconstruction import reconstruct
+from smlm_pipeline.run.kept_memory import keep_freed_memory
 from smlm_pipeline.settings import REFINE_OFF, Settings
 
 ONNX, OPENVINO_F32, OPENVINO_BF16 = "ONNX Runtime", "OpenVINO f32", "OpenVINO bf16"

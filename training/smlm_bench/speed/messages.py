@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from smlm_bench.speed.films import FILMS, simulated
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import sum_answers
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.network_choice import open_network
-from smlm_pipeline.compute.sparse import encode
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.film.survey import prepared
 from smlm_pipeline.model_repository import CARD_FILE, find_model_repository, network_file

@@ -18,11 +18,12 @@ from smlm_bench.speed.films import write_film
 from smlm_bench.speed.processor_time import cpu_s, server_cpu_s
 from smlm_pipeline import contract
 from smlm_pipeline.compute.draw import sum_answers
+from smlm_pipeline.compute.encoding import encode
 from smlm_pipeline.compute.network import Network, byte_pairs
 from smlm_pipeline.compute.network_choice import open_network
 from smlm_pipeline.compute.normalize import normalize
 from smlm_pipeline.compute.processor import available_cpus
-from smlm_pipeline.compute.sparse import decode, encode
+from smlm_pipeline.compute.sparse import decode
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import server_engine
 from smlm_pipeline.engines.transport import ChunkAnswer

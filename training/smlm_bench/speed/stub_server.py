@@ -15,7 +15,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.sparse import SparseSums, encode
+from smlm_pipeline.compute.encoding import encode
+from smlm_pipeline.compute.sparse import SparseSums
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import ServerError
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from smlm_pipeline import contract
-from smlm_pipeline.compute.draw import emitters, sum_answers
+from smlm_pipeline.compute.draw import sum_answers
 from smlm_pipeline.compute.network import Network
 from smlm_pipeline.compute.normalize import normalize_whole
 from smlm_pipeline.compute.onnx_network import OnnxNetwork
-from smlm_pipeline.compute.tiles import pad
+from smlm_pipeline.compute.tiles import emitters, pad
 from smlm_pipeline.compute.window import Window
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.survey import prepared
