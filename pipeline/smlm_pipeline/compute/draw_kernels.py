@@ -181,9 +181,13 @@ def sum_rows(
 @compiled
 def count_entries(index: NDArray[np.int64], sums: NDArray[np.int64], most: int) -> int:
     """The number of entries that `write_entries` writes."""
-    count, before = 0, 0
+    count, before = len(index), 0
     for each in range(len(index)):
-        count += max(-(-(index[each] - before) // most), 1) - 1 + max(-(-sums[each] // most), 1)
+        gap = index[each] - before
+        if gap > most:
+            count += (gap - 1) // most
+        if sums[each] > most:
+            count += (sums[each] - 1) // most
         before = index[each]
     return count
 
