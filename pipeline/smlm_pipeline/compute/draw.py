@@ -71,8 +71,9 @@ def draw(
     drawn = int(np.count_nonzero(probability > DRAWN_FROM))
     row, column, weight = (np.empty(drawn, np.int32) for _ in range(3))
     count = np.zeros(asked.classes * asked.shape[1], np.int64)
-    found = row, column, weight, count
-    if not draw_kernels.find(detections, core_px, asked.zoom, DRAWN_FROM, limits_px2, *found):
+    places = row, column, weight, count
+    found = draw_kernels.find(detections, core_px, asked.zoom, DRAWN_FROM, limits_px2, *places)
+    if found != drawn:
         raise ChunkError(NOT_DETECTIONS)
     place = np.cumsum(count) - count
     ordered = np.empty(drawn, np.int32), np.empty(drawn, np.int32)

@@ -48,8 +48,11 @@ def find(
     column: NDArray[np.int32],
     weight: NDArray[np.int32],
     count: NDArray[np.int64],
-) -> bool:
-    """Find the SR pixel and the weight of each detection that is drawn; return if all make sense.
+) -> int:
+    """Find the SR pixel and the weight of each detection that is drawn, and return their number.
+
+    It is -1 if a detection makes no sense, or if they are more than there is room for: the
+    detections may be in memory that another process writes to, if it takes them for its own.
 
     Parameters
     ----------
@@ -83,25 +86,24 @@ def find(
             offset_y, offset_x = detections[frame, 1, top + y], detections[frame, 2, top + y]
             sigma_y, sigma_x = detections[frame, 3, top + y], detections[frame, 4, top + y]
             for x in chosen[:some]:
-                sound &= (abs(offset_y[x]) <= _REACH_PX) & (abs(offset_x[x]) <= _REACH_PX)
+                down, right = offset_y[x], offset_x[x]
+                sound &= (abs(down) <= _REACH_PX) & (abs(right) <= _REACH_PX)
                 number = 0
                 if len(limits_px2):
                     spread = sigma_y[x] * sigma_y[x] + sigma_x[x] * sigma_x[x]
                     sound &= (sigma_y[x] > 0) & (sigma_x[x] > 0) & (spread < np.inf)
                     for limit in limits_px2:
                         number += spread > limit
-                if not sound:
-                    return False
+                if not sound or found == len(row):
+                    return -1
                 here = number * class_rows + (y + _MARGIN_PX) * zoom
-                here += _whole((offset_y[x] + _HALF) * fine)
+                here += _whole((down + _HALF) * fine)
                 row[found] = here
-                column[found] = (x - left + _MARGIN_PX) * zoom + _whole(
-                    (offset_x[x] + _HALF) * fine
-                )
+                column[found] = (x - left + _MARGIN_PX) * zoom + _whole((right + _HALF) * fine)
                 weight[found] = np.int32((probability[x] * _ONE + _TO_WHOLE) - _TO_WHOLE)
                 count[here] += 1
                 found += 1
-    return sound
+    return found if sound else -1
 
 
 @compiled
