@@ -113,7 +113,7 @@ def test_other_bits_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
-    """They run inside of the image."""
+    """They run inside of the image, which has Numba: the host draws by it."""
     code = (
         "import sys\n"
         "from smlm_bench.cli import app\n"
@@ -128,7 +128,7 @@ def test_kernels_alone_need_neither_triton_nor_tensorflow() -> None:
     )
     loaded = set(done.stdout.split())
     assert "smlm_bench" in loaded
-    assert loaded.isdisjoint({"keras", "numba", "scipy", "tensorflow", "tifffile", "tritonclient"})
+    assert loaded.isdisjoint({"keras", "tensorflow", "tifffile", "tritonclient"})
 
 
 # --- a server -------------------------------------------------------------------------------
