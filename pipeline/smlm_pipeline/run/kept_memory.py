@@ -12,7 +12,7 @@ _LARGE_BYTES = 32 << 20
 """Size from which memory comes from the kernel each time; messages and arrays are smaller."""
 
 KEPT_BYTES = 64 << 20
-"""Freed memory that a client keeps: the arrays of a request and its answer, and some more."""
+"""Freed memory that a client keeps in each arena: arrays of a request and its answer, and more."""
 
 
 def keep_freed_memory(most_bytes: int = KEPT_BYTES) -> None:
