@@ -303,7 +303,7 @@ def test_nothing_of_the_client_needs_training() -> None:
     "module",
     [
         *("contract", "run.chunking", "run.accumulate", "serving.respond", "serving.network"),
-        *("serving.summation", "engines.opening"),
+        *("serving.summation", "localise.chunk", "compute.draw", "engines.opening"),
     ],
 )
 def test_arithmetic_loads_nothing_heavy(module: str) -> None:
@@ -327,7 +327,7 @@ def test_arithmetic_loads_nothing_heavy(module: str) -> None:
         "tritonclient",
     }
     assert "smlm_pipeline" in loaded
-    if module == "serving.summation":
+    if module in ("serving.summation", "localise.chunk", "compute.draw"):
         heavy -= {"numba", "scipy"}  # which Numba loads where it is installed
     if module == "engines.opening":
         heavy -= {"grpc", "tritonclient"}
