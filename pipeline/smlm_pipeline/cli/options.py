@@ -57,6 +57,13 @@ Precision = Annotated[
         rich_help_panel=ENGINE_PANEL,
     ),
 ]
+
+
+def precision_name(chosen: PrecisionName | None) -> str | None:
+    """One of ``settings.PRECISIONS``; None where no option chose one."""
+    return None if chosen is None else chosen.value
+
+
 Model = Annotated[
     str,
     typer.Option(

@@ -22,7 +22,14 @@ from smlm_pipeline.cli.film_options import (
     TimeAxis,
     selection_of,
 )
-from smlm_pipeline.cli.options import ENGINE_PANEL, Model, Precision, Repository, Server
+from smlm_pipeline.cli.options import (
+    ENGINE_PANEL,
+    Model,
+    Precision,
+    Repository,
+    Server,
+    precision_name,
+)
 from smlm_pipeline.engines.triton.addresses import Servers
 from smlm_pipeline.errors import SettingError
 from smlm_pipeline.film.selection import Selection
@@ -289,7 +296,7 @@ class RunOptions:
         refine = self.refine
         return Settings(
             model=self.model,
-            precision=self.precision.value if self.precision else None,
+            precision=precision_name(self.precision),
             zoom=self.zoom,
             refine=int(refine) if refine.isdecimal() else refine,
             brightness=self.brightness,

@@ -13,7 +13,13 @@ from smlm_pipeline import contract
 from smlm_pipeline.cli.connection_options import CertificateOptions
 from smlm_pipeline.cli.exit_codes import door, report_line
 from smlm_pipeline.cli.option_groups import with_groups
-from smlm_pipeline.cli.options import ENGINE_PANEL, OUTPUT_PANEL, Precision, Repository
+from smlm_pipeline.cli.options import (
+    ENGINE_PANEL,
+    OUTPUT_PANEL,
+    Precision,
+    Repository,
+    precision_name,
+)
 from smlm_pipeline.engines.embedded import EmbeddedServer
 from smlm_pipeline.engines.opening import served_ensembles
 from smlm_pipeline.engines.triton.tls import ServerTls
@@ -55,7 +61,7 @@ def serve(
         served = served_ensembles(repository)
         for name in served:
             network_file(repository, contract.ENSEMBLES[name].network.name)  # before Triton does
-        chosen = precision.value if precision else None
+        chosen = precision_name(precision)
         tls = certificates.tls()
         server = EmbeddedServer(repository, grpc_port=port, log_file=log, precision=chosen, tls=tls)
         with Watch(server, served, restarts_most=restarts, report=report_line) as watch:

@@ -86,7 +86,7 @@ def find(
             offset_y, offset_x = detections[frame, 1, top + y], detections[frame, 2, top + y]
             sigma_y, sigma_x = detections[frame, 3, top + y], detections[frame, 4, top + y]
             for x in chosen[:some]:
-                down, right = offset_y[x], offset_x[x]
+                likely, down, right = probability[x], offset_y[x], offset_x[x]
                 sound &= (abs(down) <= _REACH_PX) & (abs(right) <= _REACH_PX)
                 number = 0
                 if len(limits_px2):
@@ -100,7 +100,7 @@ def find(
                 here += _whole((down + _HALF) * fine)
                 row[found] = here
                 column[found] = (x - left + _MARGIN_PX) * zoom + _whole((right + _HALF) * fine)
-                weight[found] = np.int32((probability[x] * _ONE + _TO_WHOLE) - _TO_WHOLE)
+                weight[found] = np.int32((likely * _ONE + _TO_WHOLE) - _TO_WHOLE)
                 count[here] += 1
                 found += 1
     return found if sound else -1

@@ -10,7 +10,7 @@ import typer
 
 from smlm_bench.console import Folder, bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
-from smlm_pipeline.cli.options import Precision
+from smlm_pipeline.cli.options import Precision, precision_name
 
 with imported_when_used():
     from smlm_bench.nairr import films, score, table
@@ -42,9 +42,7 @@ def nairr(
     """
     with bench_door(), tempfile.TemporaryDirectory() as folder:
         check_output(output)
-        engine, sha256 = networks.open_engine(
-            network, Path(folder), precision.value if precision else None
-        )
+        engine, sha256 = networks.open_engine(network, Path(folder), precision_name(precision))
         found = []
         for result in score.results(engine, frames=frames, seed=seed):
             found.append(result)

@@ -13,7 +13,7 @@ import typer
 from smlm_bench.console import Folder, ModelName, bench_console, bench_door, grid, note
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
-from smlm_pipeline.cli.options import Precision
+from smlm_pipeline.cli.options import Precision, precision_name
 
 if TYPE_CHECKING:
     from smlm_bench.refinement.refined_beads import Beads
@@ -62,7 +62,7 @@ def refinement(
             "local",
             model,
             timeout_s=Settings.timeout_s,
-            precision=precision.value if precision else None,
+            precision=precision_name(precision),
         )
         with opened as engine:
             if picture:

@@ -14,7 +14,7 @@ from rich.console import Console
 from smlm_bench.console import Folder, bench_console, bench_door, grid, load_tensorflow_quietly
 from smlm_pipeline import contract
 from smlm_pipeline.cli.lazy_commands import imported_when_used
-from smlm_pipeline.cli.options import Precision
+from smlm_pipeline.cli.options import Precision, precision_name
 from smlm_pipeline.errors import SettingError
 
 with imported_when_used():
@@ -151,7 +151,7 @@ def frontier(
     """Time trained networks side by side, and show the errors of their cards against time."""
     with bench_door():
         load_tensorflow_quietly()
-        places = speed_frontier.places(networks, rounds, precision.value if precision else None)
+        places = speed_frontier.places(networks, rounds, precision_name(precision))
         bench_console().print(speed_frontier.table(places))
         _write_json(output, speed_frontier.as_json(places))
         if figure is not None:

@@ -12,7 +12,7 @@ import typer
 
 from smlm_bench.console import bench_console, bench_door, note
 from smlm_pipeline.cli.lazy_commands import imported_when_used
-from smlm_pipeline.cli.options import Precision
+from smlm_pipeline.cli.options import Precision, precision_name
 from smlm_pipeline.settings import Settings
 
 with imported_when_used():
@@ -78,9 +78,7 @@ def structures(
     ):
         lines = films.film_lines(half.value)
         check_output(output)
-        engine, sha256 = networks.open_engine(
-            network, Path(folder), precision.value if precision else None
-        )
+        engine, sha256 = networks.open_engine(network, Path(folder), precision_name(precision))
         started, found = time.monotonic(), []
         made = suite.outcomes(
             lines,
